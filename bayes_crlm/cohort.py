@@ -1,0 +1,499 @@
+"""Cohorts: patients with follow-up and an event, read from a table and checked.
+
+A row is a stretch of follow-up (entry, time] that ends with the event or without it. A patient
+has one row, or with `id` and `entry` several that follow one another (time-dependent
+treatment, delayed entry); gaps between them are allowed, overlaps are not.
+
+Everything wrong with a file is reported at once, as one sentence.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.eligibility import Condition, compare
+from bayes_crlm.errors import CohortError, join_problems
+from bayes_crlm.follow_up import check_follow_up, patients_of
+from bayes_crlm.wording import SHOWN, did_you_mean, shown, shown_name, shown_names
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Cohort", "Dropped", "read_cohort"]
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """Patients and rows that were left out, and why."""
+
+    reason: str
+    n_patients: int
+    n_rows: int
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Cohort:
+    """A checked cohort; made by `read_cohort`, never changed afterwards.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        The kept rows in the file's order, with all columns of the file; not to be changed.
+    entry, time : (n_rows,) float64
+        When a row's follow-up begins (0 unless the file says) and ends, in `unit`.
+    event : (n_rows,) int8
+        1 when the row ends with the event, else 0.
+    patient_index : (n_rows,) intp
+        Each row's place in `patients`.
+    patients : (n_patients,)
+        The patients' labels in order of appearance: values of the id column, or row numbers.
+    source : str
+        The path, the data set's name, or "DataFrame".
+    is_synthetic : bool
+        Whether the data are simulated, not patients'.
+    sha256 : str
+        Of the file's bytes.
+    unit : str or None
+        The time unit, "months" for example.
+    time_column, event_column : str
+        Where `time` and `event` come from.
+    entry_column, id_column : str or None
+        Where `entry` and `patients` come from.
+    missing : {"error", "drop"}
+        What `complete` and `where` do with missing values.
+    dropped : tuple of Dropped
+        Patients left out for missing values.
+    excluded : tuple of Dropped
+        Patients left out because they do not meet a condition of `where`.
+    row_number : (n_rows,) int64
+        1-based row number in the file, the header not counted.
+    """
+
+    table: "pd.DataFrame"
+    entry: NDArray[np.float64]
+    time: NDArray[np.float64]
+    event: NDArray[np.int8]
+    patient_index: NDArray[np.intp]
+    patients: NDArray[Any]
+    source: str
+    is_synthetic: bool
+    sha256: str
+    unit: str | None
+    time_column: str
+    event_column: str
+    entry_column: str | None
+    id_column: str | None
+    missing: Literal["error", "drop"]
+    dropped: tuple[Dropped, ...]
+    row_number: NDArray[np.int64]
+    excluded: tuple[Dropped, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, dtype in (
+            ("entry", np.float64),
+            ("time", np.float64),
+            ("event", np.int8),
+            ("patient_index", np.intp),
+            ("patients", None),
+            ("row_number", np.int64),
+        ):
+            array = np.asarray(getattr(self, name), dtype=dtype).view()
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+
+    def __repr__(self) -> str:
+        rows = f" in {self.n_rows} rows" if self.n_rows != self.n_patients else ""
+        synthetic = "; synthetic, not patient data" if self.is_synthetic else ""
+        return (
+            f"<Cohort {shown_name(self.source)}: {self.n_patients} patients{rows}, "
+            f"{self.n_events} events in {self.exposure:.6g} {self.unit or 'time units'} "
+            f"of follow-up{synthetic}>"
+        )
+
+    @property
+    def n_patients(self) -> int:
+        """Number of patients."""
+        return len(self.patients)
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows: as many as patients, or more."""
+        return len(self.time)
+
+    @property
+    def n_events(self) -> int:
+        """Number of events."""
+        return int(self.event.sum())
+
+    @property
+    def exposure(self) -> float:
+        """Total follow-up at risk: the sum of time - entry, in `unit`."""
+        return float((self.time - self.entry).sum())
+
+    def complete(self, columns: Sequence[str]) -> "Cohort":
+        """Keep patients whose rows have a value in every one of these columns.
+
+        Parameters
+        ----------
+        columns : sequence of str
+            Columns of `table` that the analysis needs.
+
+        Returns
+        -------
+        Cohort
+            This cohort when nothing is missing. When ``missing == "drop"``, the cohort without
+            the patients (all their rows) that miss a value; `dropped` counts them.
+
+        Raises
+        ------
+        CohortError
+            When a column does not exist, when values are missing and ``missing == "error"``,
+            or when too few patients are left.
+        """
+        columns = list(dict.fromkeys(columns))
+        problems = _unknown_columns(columns, self.table)
+        if problems:
+            raise CohortError(join_problems(shown_name(self.source), problems))
+        gaps = {column: self.table[column].isna().to_numpy(dtype=bool) for column in columns}
+        gaps = {column: gap for column, gap in gaps.items() if gap.any()}
+        if not gaps:
+            return self
+        any_gap = np.logical_or.reduce(list(gaps.values()))
+        incomplete = np.zeros(self.n_patients, dtype=bool)
+        incomplete[self.patient_index[any_gap]] = True
+        if self.missing == "error":
+            counts = [f"{shown(column)} in {int(gap.sum())}" for column, gap in gaps.items()]
+            rest = f" and {len(counts) - 20} more columns" if len(counts) > 20 else ""
+            raise CohortError(
+                f"{shown_name(self.source)}: values are missing, of {self.n_rows} rows: "
+                f"{', '.join(counts[:20])}{rest} ({int(incomplete.sum())} of {self.n_patients} "
+                'patients); fill them in, or set missing = "drop" to leave these patients out'
+            )
+        reason = "missing " + shown_names(list(gaps))
+        left_out = incomplete[self.patient_index]
+        entry = Dropped(reason, int(incomplete.sum()), int(left_out.sum()))
+        smaller = self._subset(~left_out)
+        smaller = dataclasses.replace(smaller, dropped=(*self.dropped, entry))
+        _check_enough(smaller, f"after leaving out {entry.n_patients} patients with {reason}")
+        return smaller
+
+    def where(self, conditions: Iterable[object]) -> "Cohort":
+        """Keep the rows that meet every condition.
+
+        Parameters
+        ----------
+        conditions : iterable
+            Mappings or objects with ``column``, ``op`` (==, !=, <, <=, >, >=, in, not in) and
+            ``value``.
+
+        Returns
+        -------
+        Cohort
+            `excluded` counts the patients and rows that do not meet each condition. A row whose
+            value is missing is an error when ``missing == "error"``; when "drop", its patient is
+            left out and counted in `dropped`.
+
+        Raises
+        ------
+        CohortError
+            When a condition is wrong, or too few patients are left.
+        """
+        keep, excluded, dropped, problems = _select(
+            self.table, conditions, self.missing, self.patient_index, self.row_number
+        )
+        if problems:
+            raise CohortError(join_problems(shown_name(self.source), problems))
+        smaller = dataclasses.replace(
+            self._subset(keep),
+            excluded=(*self.excluded, *excluded),
+            dropped=(*self.dropped, *dropped),
+        )
+        _check_enough(smaller, "after where")
+        return smaller
+
+    def _subset(self, keep: NDArray[np.bool]) -> "Cohort":
+        """Keep some rows, and the patients that have one of them."""
+        kept_patients, patient_index = np.unique(self.patient_index[keep], return_inverse=True)
+        return dataclasses.replace(
+            self,
+            table=_rows_of(self.table, keep),
+            entry=self.entry[keep],
+            time=self.time[keep],
+            event=self.event[keep],
+            patient_index=patient_index,
+            patients=self.patients[kept_patients],
+            row_number=self.row_number[keep],
+        )
+
+
+def read_cohort(
+    source: "str | Path | pd.DataFrame",
+    *,
+    time: str,
+    event: str,
+    entry: str | None = None,
+    id: str | None = None,
+    unit: str | None = None,
+    where: Iterable[object] = (),
+    missing: Literal["error", "drop"] = "error",
+    name: str | None = None,
+) -> Cohort:
+    """Read a table and check that it is a cohort.
+
+    Parameters
+    ----------
+    source : str, Path or pandas.DataFrame
+        A file (`bayes_crlm.reading` lists the formats), the name of a data set, or a table.
+    time : str
+        The column that says when follow-up ends: finite numbers above 0.
+    event : str
+        The column that says whether it ends with the event: 0/1 or true/false.
+    entry : str, optional
+        The column that says when a row's follow-up begins: finite numbers, 0 or more, before
+        `time`. Without it follow-up begins at 0.
+    id : str, optional
+        The column that names the patient. Without it every row is a patient.
+    unit : str, optional
+        The time unit, for labels; a data set brings its own.
+    where : iterable
+        Conditions that rows must meet, see `Cohort.where`; rows that do not are not checked.
+    missing : {"error", "drop"}
+        What to do with missing values of covariates and of `where` columns. Time, event, entry
+        and id must never be missing.
+    name : str, optional
+        What messages and reports call the source.
+
+    Returns
+    -------
+    Cohort
+        With at least two patients and one event.
+
+    Raises
+    ------
+    DataFileError
+        When the file cannot be read as a table.
+    CohortError
+        When it is not a cohort; the message tells every problem found.
+    """
+    label = name if name is not None else _label(source)
+    problems = _option_problems(time, event, entry, id, unit, missing, name)
+    if problems:
+        raise CohortError(join_problems(shown_name(label), problems))
+    roles = {"time": time, "event": event, "entry": entry, "id": id}
+    columns = [column for column in roles.values() if column is not None]
+    table, sha256, is_synthetic, own_unit = _load(source, columns, id)
+    problems = _unknown_columns(columns, table)
+    row_number = np.arange(1, len(table) + 1)
+    patient_of_row = patients_of(table[id])[1] if id in table.columns else row_number - 1
+    keep, excluded, dropped, where_problems = _select(
+        table, where, missing, patient_of_row, row_number
+    )
+    problems += where_problems
+    kept, row_number = _rows_of(table, keep), row_number[keep]
+    if not where_problems:
+        follow_up, row_problems = check_follow_up(
+            kept, row_number, time=time, event=event, entry=entry, id=id
+        )
+        problems += row_problems
+    if problems:
+        raise CohortError(join_problems(shown_name(label), problems))
+    return Cohort(
+        table=kept,
+        entry=follow_up.entry,
+        time=follow_up.time,
+        event=follow_up.event,
+        patient_index=follow_up.patient_index,
+        patients=follow_up.patients,
+        source=str(label),
+        is_synthetic=is_synthetic,
+        sha256=sha256,
+        unit=unit if unit is not None else own_unit,
+        time_column=time,
+        event_column=event,
+        entry_column=entry,
+        id_column=id,
+        missing=missing,
+        dropped=dropped,
+        row_number=row_number,
+        excluded=excluded,
+    )
+
+
+def _label(source: object) -> str:
+    """Name the source as the user did."""
+    return str(source) if isinstance(source, str | Path) else type(source).__name__
+
+
+def _option_problems(
+    time: object,
+    event: object,
+    entry: object,
+    id: object,
+    unit: object,
+    missing: object,
+    name: object,
+) -> list[str]:
+    """Check the options that do not depend on the table."""
+    problems = []
+    roles = {"time": time, "event": event, "entry": entry, "id": id}
+    used: dict[str, str] = {}
+    for role, column in roles.items():
+        if column is None and role in ("entry", "id"):
+            continue
+        if not isinstance(column, str):
+            problems.append(f"{role} must be a column's name in text, not {shown(column)}")
+        elif column in used:
+            problems.append(
+                f"column {shown(column)} is used for both {used[column]} and {role}; each needs "
+                "a column of its own"
+            )
+        else:
+            used[column] = role
+    for option, value in (("unit", unit), ("name", name)):
+        if value is not None and not isinstance(value, str):
+            problems.append(f"{option} must be text, not {shown(value)}")
+    if not isinstance(missing, str) or missing not in ("error", "drop"):
+        problems.append(f'missing must be "error" or "drop", not {shown(missing)}')
+    return problems
+
+
+def _load(
+    source: object, columns: Sequence[str], id: str | None
+) -> "tuple[pd.DataFrame, str, bool, str | None]":
+    """Give the table, its sha256, whether it is synthetic, and its own time unit."""
+    import pandas as pd
+
+    from bayes_crlm.reading import _data_sets, read_table
+
+    DATASETS, load_dataset = _data_sets()
+
+    if isinstance(source, pd.DataFrame):
+        table = _plain(source)
+        content = table.to_csv(index=False).encode("utf-8", errors="surrogatepass")
+        return table, hashlib.sha256(content).hexdigest(), False, None
+    if not isinstance(source, str | Path):
+        raise CohortError(
+            f"the source must be a path, a data set's name or a DataFrame, not {shown(source)}"
+        )
+    table, sha256 = read_table(source, numbers=columns, identifier=id)
+    if isinstance(source, str) and source in DATASETS:
+        dataset = DATASETS[source]
+        return table, sha256, dataset.is_synthetic, dataset.unit
+    # A copy of a synthetic data set is as synthetic under any other name.
+    synthetic = [each for each, dataset in DATASETS.items() if dataset.is_synthetic]
+    return table, sha256, any(load_dataset(each)[1] == sha256 for each in synthetic), None
+
+
+def _plain(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Give the frame with a RangeIndex; a named index becomes a column."""
+    import pandas as pd
+
+    if isinstance(frame.columns, pd.MultiIndex):
+        raise CohortError("DataFrame: its columns have several levels; they must have one")
+    if not frame.columns.is_unique:
+        twice = list(frame.columns[frame.columns.duplicated()].unique())
+        raise CohortError(
+            f"DataFrame: the column name {shown(twice[0])} occurs more than once; every column "
+            "needs a name of its own"
+        )
+    named = [level for level in frame.index.names if level is not None]
+    if named and not set(named) & set(frame.columns):
+        frame = frame.reset_index(level=named)
+    return frame.reset_index(drop=True)
+
+
+def _unknown_columns(columns: Iterable[str], table: "pd.DataFrame") -> list[str]:
+    """Say which columns the table does not have, each with the nearest that it has."""
+    return [
+        f"there is no column {shown(column, 200)}; {did_you_mean(column, table.columns)}"
+        for column in columns
+        if column not in table.columns
+    ]
+
+
+def _rows_of(table: "pd.DataFrame", keep: NDArray[np.bool]) -> "pd.DataFrame":
+    """Keep some rows; categories that none of them has are forgotten."""
+    if keep.all():
+        return table
+    table = table[keep].reset_index(drop=True)
+    for column in table.columns[(table.dtypes == "category").to_numpy()]:
+        table[column] = table[column].cat.remove_unused_categories()
+    return table
+
+
+def _select(
+    table: "pd.DataFrame",
+    conditions: Iterable[object],
+    missing: str,
+    patient_of_row: NDArray[np.intp],
+    row_number: NDArray[np.int64],
+) -> tuple[NDArray[np.bool], tuple[Dropped, ...], tuple[Dropped, ...], list[str]]:
+    """Find the rows that meet every condition, and count those that do not, in turn."""
+    keep = np.ones(len(table), dtype=bool)
+    unknown = np.zeros(len(table), dtype=bool)
+    excluded: list[Dropped] = []
+    dropped: tuple[Dropped, ...] = ()
+    problems: list[str] = []
+    asked: list[Condition] = []
+    gaps: list[tuple[str, NDArray[np.bool]]] = []
+    if isinstance(conditions, str | bytes) or not isinstance(conditions, Iterable):
+        return keep, (), (), [f"where must be a list of conditions, not {shown(conditions)}"]
+    for given in conditions:
+        try:
+            condition = Condition.of(given)
+            if condition.column not in table.columns:
+                raise CohortError(f"where: {_unknown_columns([condition.column], table)[0]}")
+            met, gap = compare(condition, table[condition.column])
+        except CohortError as error:
+            problems.append(str(error))
+            continue
+        asked.append(condition)
+        before = keep
+        keep = keep & (met | gap)
+        unknown |= gap
+        gaps.append((condition.column, gap))
+        excluded.append(_left_out(f"not {condition}", before, keep, patient_of_row))
+    if problems:
+        rest = len(problems) - SHOWN
+        return keep, (), (), problems[:SHOWN] + ([f"where: {rest} more"] if rest > 0 else [])
+    unknown &= keep
+    if unknown.any():
+        columns = list(dict.fromkeys(column for column, gap in gaps if (gap & unknown).any()))
+        if missing == "error":
+            told = f"where: values are missing in {shown_names(columns)}, so that it is unknown"
+            told += f" whether {int(unknown.sum())} rows belong to the cohort (the first is row "
+            told += f'{row_number[unknown][0]}); fill them in, or set missing = "drop"'
+            return keep, (), (), [told]
+        before = keep
+        keep = keep & ~np.isin(patient_of_row, patient_of_row[unknown])
+        dropped = (_left_out(f"missing {shown_names(columns)}", before, keep, patient_of_row),)
+    if not keep.any():
+        told = " and ".join(str(condition) for condition in asked[:SHOWN])
+        problems.append(f"where: no row is left that meets {told}; loosen the conditions")
+    return keep, tuple(each for each in excluded if each.n_rows), dropped, problems
+
+
+def _left_out(
+    reason: str,
+    before: NDArray[np.bool],
+    after: NDArray[np.bool],
+    patient_of_row: NDArray[np.intp],
+) -> Dropped:
+    """Count the rows that went, and the patients that lost all their rows."""
+    n_patients = len(np.unique(patient_of_row[before])) - len(np.unique(patient_of_row[after]))
+    return Dropped(reason, n_patients, int(before.sum() - after.sum()))
+
+
+def _check_enough(cohort: Cohort, when: str) -> None:
+    """Refuse a cohort from which too much was left out."""
+    if cohort.n_patients < 2 or cohort.n_events == 0:
+        raise CohortError(
+            f"{shown_name(cohort.source)}: {when}, {cohort.n_patients} patients with "
+            f"{cohort.n_events} events are left; there must be at least 2 patients and 1 event"
+        )

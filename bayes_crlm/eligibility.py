@@ -1,0 +1,225 @@
+"""Which rows of a table enter the analysis: the conditions of ``where``.
+
+A condition compares one column with a value. A row whose value is missing meets no condition
+and fails none: it is unknown, and the cohort decides (`missing`) whether that is an error.
+"""
+
+import datetime
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.errors import CohortError
+from bayes_crlm.wording import did_you_mean, shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["OPERATORS", "Condition", "compare", "kind_of"]
+
+EQUALITY = {"==": "==", "!=": "!=", "in": "in", "not in": "not in"}
+OPERATORS = ("==", "!=", "<", "<=", ">", ">=", "in", "not in")
+"""What a condition may ask."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One condition: a column, an operator and what the column is compared with."""
+
+    column: str
+    op: str
+    value: Any
+
+    def __str__(self) -> str:
+        return f"{self.column if self.column.isidentifier() else shown(self.column)} {self.op} " + (
+            shown(self.value)
+        )
+
+    @classmethod
+    def of(cls, given: object) -> "Condition":
+        """Take a condition from a mapping or an object with column, op and value.
+
+        Raises
+        ------
+        CohortError
+            When a part is missing or unknown.
+        """
+        parts = {}
+        for part in ("column", "op", "value"):
+            if isinstance(given, Mapping):
+                if part not in given:
+                    raise CohortError(f"where: {shown(given)} has no {part!r}")
+                parts[part] = given[part]
+            elif hasattr(given, part):
+                parts[part] = getattr(given, part)
+            else:
+                raise CohortError(
+                    f"where: {shown(given)} is no condition; it must have 'column', 'op' and "
+                    "'value'"
+                )
+        if isinstance(given, Mapping):
+            extra = [key for key in given if key not in parts]
+            if extra:
+                raise CohortError(
+                    f"where: {shown(extra[0])} is no part of a condition; "
+                    f"{did_you_mean(extra[0], parts)}"
+                )
+        if not isinstance(parts["column"], str):
+            raise CohortError(f"where: the column must be text, not {shown(parts['column'])}")
+        if not isinstance(parts["op"], str) or parts["op"] not in OPERATORS:
+            raise CohortError(
+                f"where: unknown op {shown(parts['op'])} for column {shown(parts['column'])}; "
+                f"it must be one of {', '.join(OPERATORS)}"
+            )
+        return cls(**parts)
+
+
+def kind_of(values: "pd.Series") -> str:
+    """Say in plain words what a column holds, missing values aside.
+
+    Returns
+    -------
+    str
+        "numbers", "true/false", "text", "dates", "nothing", or "mixed values".
+    """
+    import pandas as pd
+
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.cat.categories.to_series()
+    if pd.api.types.is_bool_dtype(values.dtype):
+        return "true/false"
+    if pd.api.types.is_complex_dtype(values.dtype):
+        return "mixed values"
+    if pd.api.types.is_numeric_dtype(values.dtype):
+        return "numbers"
+    try:
+        inferred = pd.api.types.infer_dtype(values, skipna=True)
+    except (TypeError, ValueError):
+        return "mixed values"
+    return {
+        "string": "text",
+        "boolean": "true/false",
+        "integer": "numbers",
+        "floating": "numbers",
+        "mixed-integer-float": "numbers",
+        "decimal": "numbers",
+        "date": "dates",
+        "datetime": "dates",
+        "datetime64": "dates",
+        "empty": "nothing",
+    }.get(inferred, "mixed values")
+
+
+def _checked(condition: Condition, value: object, kind: str) -> Any:
+    """Give the value as it compares with a column of this kind, or say why it does not."""
+    import pandas as pd
+
+    told = f"where: column {shown(condition.column)} holds {kind}, but the value is {shown(value)}"
+    if kind == "numbers":
+        if not isinstance(value, Real) or math.isnan(float(value)):
+            raise CohortError(f"{told}; it must be a number")
+    elif kind == "true/false":
+        if not isinstance(value, Real) or value not in (0, 1):
+            raise CohortError(f"{told}; it must be true or false")
+    elif kind == "text":
+        if not isinstance(value, str):
+            raise CohortError(f"{told}; it must be text in quotation marks")
+    elif kind == "dates":
+        try:
+            if not isinstance(value, datetime.date | str):
+                raise TypeError
+            return pd.Timestamp(value)
+        except (TypeError, ValueError, OverflowError):
+            raise CohortError(f"{told}; it must be a date such as 2015-12-31") from None
+    return value
+
+
+def compare(condition: Condition, values: "pd.Series") -> tuple[NDArray[np.bool], NDArray[np.bool]]:
+    """Compare a column with a condition's value.
+
+    Parameters
+    ----------
+    condition : Condition
+        What is asked.
+    values : pandas.Series, (n_rows,)
+        The condition's column.
+
+    Returns
+    -------
+    met, unknown : (n_rows,) bool
+        Rows that meet the condition, and rows whose value is missing.
+
+    Raises
+    ------
+    CohortError
+        When the value is not comparable with what the column holds.
+    """
+    import pandas as pd
+
+    kind = kind_of(values)
+    unknown = values.isna().to_numpy(dtype=bool)
+    met = np.zeros(len(values), dtype=bool)
+    column, op = shown(condition.column), condition.op
+    if kind == "mixed values":
+        raise CohortError(
+            f"where: column {column} holds values of several types; it must hold only numbers, "
+            "only text, only true/false or only dates"
+        )
+    if op in ("in", "not in"):
+        if not isinstance(condition.value, list | tuple | set | frozenset):
+            raise CohortError(
+                f"where: op {op!r} for column {column} needs a list, not {shown(condition.value)}"
+            )
+        value: Any = [_checked(condition, each, kind) for each in condition.value]
+    else:
+        value = _checked(condition, condition.value, kind)
+        if kind == "text" and op not in EQUALITY:
+            raise CohortError(
+                f"where: column {column} holds text, which op {op!r} cannot put in order; use one "
+                f"of {', '.join(EQUALITY)}"
+            )
+    if kind == "nothing":
+        return met, unknown
+    known = values[~unknown]
+    if isinstance(known.dtype, pd.CategoricalDtype):
+        known = known.astype(known.cat.categories.dtype)
+    try:
+        met[~unknown] = _answer(op, known, value, kind)
+    except (TypeError, ValueError, OverflowError):
+        raise CohortError(
+            f"where: column {column} holds {kind} that cannot be compared with "
+            f"{shown(condition.value)}"
+        ) from None
+    return met, unknown
+
+
+def _answer(op: str, known: "pd.Series", value: Any, kind: str) -> NDArray[np.bool]:
+    """Compare values that are all there with a value of their kind."""
+    import pandas as pd
+
+    if kind == "dates":
+        known = pd.to_datetime(known)
+    if op in ("in", "not in"):
+        if kind in ("numbers", "true/false"):
+            # Equality by value, so that true is 1 and 2.0 is 2.
+            found = np.zeros(len(known), dtype=bool)
+            array = known.to_numpy()
+            for each in value:
+                found |= np.asarray(array == each, dtype=bool)
+        else:
+            found = known.isin(value).to_numpy(dtype=bool)
+        return found if op == "in" else ~found
+    asked = {
+        "==": known.eq,
+        "!=": known.ne,
+        "<": known.lt,
+        "<=": known.le,
+        ">": known.gt,
+        ">=": known.ge,
+    }[op]
+    return asked(value).to_numpy(dtype=bool)

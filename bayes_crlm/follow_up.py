@@ -1,0 +1,360 @@
+"""Follow-up columns to numbers, with everything that can be wrong with them.
+
+All checks are vectorised: their time and memory grow linearly with the rows, but for one sort
+of the rows within patients.
+"""
+
+import datetime
+from dataclasses import dataclass
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.wording import shown, shown_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FollowUp", "check_follow_up", "events_of", "numbers_of", "patients_of"]
+
+NUMBER, MISSING, TEXT, TRUTH, DATE, OTHER = range(6)
+KINDS = {
+    MISSING: "is missing",
+    TEXT: "is text",
+    TRUTH: "is true/false",
+    DATE: "is a date",
+    OTHER: "is not a number",
+}
+MUST_BE = {
+    "time": "every time must be a finite number above 0",
+    "entry": "every entry must be a finite number, 0 or more",
+    "event": "every event must be 0 or 1, or true or false",
+    "id": "every row must name its patient",
+}
+ROUNDING = 1e-9
+"""Rows of one patient may overlap by this share of the time: sums of decimals are rounded."""
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """The follow-up of n rows and their patients, as `bayes_crlm.cohort.Cohort` has it."""
+
+    entry: NDArray[np.float64]
+    time: NDArray[np.float64]
+    event: NDArray[np.int8]
+    patient_index: NDArray[np.intp]
+    patients: NDArray[Any]
+
+
+def numbers_of(values: "pd.Series") -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+    """Turn a column into numbers, and say of every cell what it is.
+
+    Text that is wholly a number, "12.5" for example, is that number.
+
+    Parameters
+    ----------
+    values : pandas.Series, (n_rows,)
+        A column of any type.
+
+    Returns
+    -------
+    numbers : (n_rows,) float64
+        NaN where a cell is not a number.
+    kinds : (n_rows,) int8
+        NUMBER, MISSING, TEXT, TRUTH, DATE or OTHER.
+    """
+    import pandas as pd
+
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(values.cat.categories.dtype)
+    dtype = values.dtype
+    missing = values.isna().to_numpy(dtype=bool)
+    kinds = np.where(missing, MISSING, NUMBER).astype(np.int8)
+    numbers = np.full(len(values), np.nan)
+    if pd.api.types.is_bool_dtype(dtype) and dtype != object:
+        kinds[~missing] = TRUTH
+    elif pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype):
+        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    elif pd.api.types.is_datetime64_any_dtype(dtype):
+        kinds[~missing] = DATE
+    elif isinstance(dtype, pd.StringDtype):
+        numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        kinds[np.isnan(numbers) & ~missing] = TEXT
+    else:
+        cells = values.astype(object).to_numpy()
+        for row in np.flatnonzero(~missing):
+            numbers[row], kinds[row] = _number_of(cells[row])
+    return numbers, kinds
+
+
+def _number_of(cell: object) -> tuple[float, int]:
+    """Turn one cell of a column of mixed values into a number."""
+    from decimal import Decimal
+
+    if isinstance(cell, bool | np.bool):
+        return np.nan, TRUTH
+    if isinstance(cell, Real | Decimal):
+        try:
+            return float(cell), NUMBER
+        except OverflowError:
+            return np.inf, NUMBER
+    if isinstance(cell, str):
+        try:
+            number = float(cell) if "_" not in cell else np.nan
+        except ValueError:
+            number = np.nan
+        return (number, TEXT) if np.isnan(number) else (number, NUMBER)
+    if isinstance(cell, datetime.date | datetime.time | np.datetime64):
+        return np.nan, DATE
+    return np.nan, OTHER
+
+
+def events_of(values: "pd.Series") -> tuple[NDArray[np.int8], NDArray[np.bool], NDArray[np.bool]]:
+    """Turn an event column into 0 and 1.
+
+    Parameters
+    ----------
+    values : pandas.Series, (n_rows,)
+        0/1 or true/false as truth values, numbers or text (in any case).
+
+    Returns
+    -------
+    event : (n_rows,) int8
+        0 where it is not known.
+    missing, wrong : (n_rows,) bool
+        Cells without a value, and with one that is not an event.
+    """
+    import pandas as pd
+
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(values.cat.categories.dtype)
+    missing = values.isna().to_numpy(dtype=bool)
+    if pd.api.types.is_bool_dtype(values.dtype) and values.dtype != object:
+        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    elif isinstance(values.dtype, pd.StringDtype) or values.dtype == object:
+        numbers = np.array([_event_of(cell) for cell in values.to_numpy(object)], dtype=float)
+    else:
+        numbers, _ = numbers_of(values)
+    known = (numbers == 0) | (numbers == 1)
+    return np.where(known, numbers, 0).astype(np.int8), missing, ~known & ~missing
+
+
+def _event_of(cell: object) -> float:
+    """Turn one cell into 0 or 1, or NaN."""
+    if isinstance(cell, str):
+        return {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0}.get(
+            cell.strip().lower(), np.nan
+        )
+    if isinstance(cell, Real | np.bool) and cell in (0, 1):
+        return float(cell)
+    return np.nan
+
+
+def patients_of(values: "pd.Series") -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Number the patients in order of appearance.
+
+    Parameters
+    ----------
+    values : pandas.Series, (n_rows,)
+        The id column. Blank text is missing.
+
+    Returns
+    -------
+    patients : (n_patients,)
+        Their labels.
+    patient_index : (n_rows,) intp
+        Each row's place in `patients`, -1 where the id is missing.
+    """
+    import pandas as pd
+
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(values.cat.categories.dtype)
+    if isinstance(values.dtype, pd.StringDtype):
+        values = values.mask(values.str.strip() == "")
+    elif values.dtype == object:
+        # Cells that cannot be compared, lists for example, go by what they look like.
+        cells = [
+            None if isinstance(cell, str) and not cell.strip() else cell
+            for cell in values.to_numpy()
+        ]
+        cells = [cell if _is_hashable(cell) else shown(cell, 1000) for cell in cells]
+        values = pd.Series(cells, dtype=object)
+    patient_index, patients = pd.factorize(values)
+    return np.asarray(patients), patient_index.astype(np.intp)
+
+
+def _is_hashable(cell: object) -> bool:
+    try:
+        hash(cell)
+    except TypeError:
+        return False
+    return True
+
+
+def check_follow_up(
+    table: "pd.DataFrame",
+    row_number: NDArray[np.int64],
+    *,
+    time: str,
+    event: str,
+    entry: str | None,
+    id: str | None,
+) -> tuple[FollowUp, list[str]]:
+    """Turn the follow-up columns into numbers and find everything wrong with them.
+
+    Columns that the table does not have are left out; the caller reports them.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The rows of the cohort.
+    row_number : (n_rows,) int
+        1-based row numbers in the file, for the messages.
+    time, event, entry, id : str or None
+        The columns.
+
+    Returns
+    -------
+    follow_up : FollowUp
+        Meaningful only when there are no problems.
+    problems : list of str
+        One for each kind of problem, with the first rows that have it.
+    """
+    n = len(table)
+    problems: list[str] = []
+    times, entries = np.full(n, np.nan), np.zeros(n)
+    events = np.zeros(n, dtype=np.int8)
+    patients: NDArray[Any] = row_number
+    patient_index = np.arange(n)
+    if time in table.columns:
+        times, found = _check_numbers(table[time], "time", row_number)
+        problems += found
+    if entry is not None:
+        entries = np.full(n, np.nan)
+        if entry in table.columns:
+            entries, found = _check_numbers(table[entry], "entry", row_number)
+            problems += found
+            late = np.flatnonzero(entries >= times)
+            if len(late):
+                pairs = [f"{shown(entries[k])} and {shown(times[k])}" for k in late[:5].tolist()]
+                problems.append(
+                    f"entry (column {shown(entry)}) is not before time (column {shown(time)}) in "
+                    f"{shown_rows(row_number[late], pairs)}; every entry must be "
+                    "before its time"
+                )
+    if event in table.columns:
+        events, missing, wrong = events_of(table[event])
+        for bad, what in ((missing, "is missing"), (wrong, "is not 0 or 1")):
+            problems += _told(table[event], "event", what, bad, row_number)
+        if not missing.any() and not wrong.any() and not events.any():
+            problems.append(
+                f"column {shown(event)} (event) has no event in {n} row{'s' * (n != 1)}; at least "
+                "one must be 1"
+            )
+    if id is not None and id in table.columns:
+        patients, patient_index = patients_of(table[id])
+        problems += _told(table[id], "id", "is missing", patient_index < 0, row_number)
+        problems += _check_patients(
+            patients, patient_index, entries, times, events, entry, id, row_number
+        )
+    if len(patients) < 2:
+        problems.append(
+            f"there {'is 1 patient' if len(patients) else 'are no patients'}; a cohort needs at "
+            "least 2"
+        )
+    if not problems and not np.isfinite((times - entries).sum()):
+        problems.append(
+            f"column {shown(time)} (time) has values so large that the total follow-up is "
+            "infinite; use a larger time unit"
+        )
+    return FollowUp(entries, times, events, patient_index, patients), problems
+
+
+def _check_numbers(
+    values: "pd.Series", role: str, row_number: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], list[str]]:
+    """Check times or entries; the numbers are NaN where something is wrong."""
+    numbers, kinds = numbers_of(values)
+    problems: list[str] = []
+    for kind, what in KINDS.items():
+        problems += _told(values, role, what, kinds == kind, row_number)
+    problems += _told(values, role, "is infinite", np.isinf(numbers), row_number)
+    low = np.isfinite(numbers) & (numbers <= 0 if role == "time" else numbers < 0)
+    problems += _told(
+        values, role, "is zero or negative" if role == "time" else "is negative", low, row_number
+    )
+    return np.where(np.isfinite(numbers) & ~low, numbers, np.nan), problems
+
+
+def _told(
+    values: "pd.Series", role: str, what: str, bad: NDArray[np.bool], row_number: NDArray[np.int64]
+) -> list[str]:
+    """Say what is wrong with a column and in which rows; nothing when no row is bad."""
+    rows = np.flatnonzero(bad)
+    if not len(rows):
+        return []
+    cells = None if what == "is missing" else [shown(values.iloc[row]) for row in rows[:5].tolist()]
+    named = shown_rows(row_number[rows], cells)
+    hint = ""
+    if what == "is text" and any("," in cell for cell in cells or ()):
+        hint = " with a decimal point"
+    return [f"column {shown(values.name)} ({role}) {what} in {named}; {MUST_BE[role]}{hint}"]
+
+
+def _check_patients(
+    patients: NDArray[Any],
+    patient_index: NDArray[np.intp],
+    entries: NDArray[np.float64],
+    times: NDArray[np.float64],
+    events: NDArray[np.int8],
+    entry: str | None,
+    id: str,
+    row_number: NDArray[np.int64],
+) -> list[str]:
+    """Check that the rows of each patient follow one another and only the last has the event."""
+    told = f"column {shown(id)} (id)"
+    if entry is None:
+        counts = np.bincount(patient_index[patient_index >= 0], minlength=len(patients))
+        several = np.flatnonzero(counts > 1)
+        if not len(several):
+            return []
+        first = several[0]
+        rows = shown_rows(row_number[patient_index == first])
+        others = f" (and {len(several) - 1} more patients)" if len(several) > 1 else ""
+        return [
+            f"{told} names patient {shown(patients[first])} in {rows}{others}; give `entry`, the "
+            "column that says when each row begins, or one row per patient"
+        ]
+    # Rows with another problem have no interval yet; they are left out here, not guessed at.
+    usable = np.flatnonzero((patient_index >= 0) & np.isfinite(entries) & np.isfinite(times))
+    usable = usable[entries[usable] < times[usable]]
+    order = usable[np.lexsort((times[usable], entries[usable], patient_index[usable]))]
+    before, after = order[:-1], order[1:]
+    same = patient_index[before] == patient_index[after]
+    problems = []
+    # Sorted by entry, any two rows that overlap make two neighbours overlap.
+    overlap = same & (entries[after] < times[before] * (1 - ROUNDING))
+    if overlap.any():
+        k = np.flatnonzero(overlap)
+        pairs = [
+            f"{row_number[before[j]]} and {row_number[after[j]]} (patient "
+            f"{shown(patients[patient_index[after[j]]])})"
+            for j in k[:5].tolist()
+        ]
+        more = f" and {len(k) - 5} more" if len(k) > 5 else ""
+        problems.append(
+            f"{told} has overlapping rows: rows {', '.join(pairs)}{more}; each row of a patient "
+            "must begin when or after the one before ends"
+        )
+    early = same & (events[before] == 1) & ~overlap
+    if early.any():
+        k = before[early]
+        names = patients[patient_index[k[:5]]]
+        problems.append(
+            f"{told} has an event before the patient's last row in "
+            f"{shown_rows(row_number[k], [f'patient {shown(p)}' for p in names])}; only "
+            "the last row of a patient may end with the event"
+        )
+    return problems

@@ -1,0 +1,103 @@
+"""How error messages name values, rows and columns: on one line, and never at length."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+__all__ = ["SHOWN", "did_you_mean", "shown", "shown_name", "shown_names", "shown_rows"]
+
+SHOWN = 5
+"""How many rows, columns or problems a message names before it counts the rest."""
+
+
+def shown(value: object, length: int = 40) -> str:
+    """Write a value as Python would, on one line of bounded length.
+
+    Parameters
+    ----------
+    value : object
+        A cell of a table, a column name or an option's value.
+    length : int
+        The most characters; a longer text is cut and ends in an ellipsis.
+    """
+    item = getattr(value, "item", None)
+    if callable(item) and getattr(value, "ndim", None) == 0:
+        # A NumPy scalar writes itself as np.float64(1.0), which is not what the file says.
+        value = item()
+    try:
+        text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    except Exception:  # a foreign object's own repr may fail in any way
+        text = f"a {type(value).__name__}"
+    text = " ".join(text.split())
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def shown_name(name: object, length: int = 200) -> str:
+    """Write a file's or data set's name plainly; quoted and escaped only where it is odd.
+
+    Parameters
+    ----------
+    name : object
+        A path or a name.
+    length : int
+        The most characters; the middle of a longer name is left out.
+    """
+    text = str(name)
+    if not text.isprintable() or not text.strip():
+        text = ascii(text)
+    if len(text) > length:
+        half = (length - 1) // 2
+        text = f"{text[:half]}…{text[-half:]}"
+    return text
+
+
+def shown_names(names: Sequence[object], most: int = 8) -> str:
+    """List names with commas, at most `most` of them, then how many more there are."""
+    text = ", ".join(shown(name) for name in names[:most])
+    rest = len(names) - most
+    return f"{text} and {rest} more" if rest > 0 else text
+
+
+def shown_rows(rows: Sequence[int], notes: Iterable[str] | None = None, most: int = SHOWN) -> str:
+    """Name rows of a table, each with a note: ``rows 3 ('x') and 8 (-1)``.
+
+    Parameters
+    ----------
+    rows : sequence of int
+        1-based row numbers, at least one.
+    notes : iterable of str, optional
+        What is said of each row, its value for example; at least `most` of them, or all.
+    most : int
+        How many rows are named before the rest are counted.
+    """
+    first = [str(int(row)) for row in rows[:most]]
+    if notes is not None:
+        first = [f"{row} ({note})" for row, note in zip(first, notes, strict=False)]
+    rest = len(rows) - most
+    if rest > 0:
+        return f"rows {', '.join(first)} and {rest} more"
+    if len(first) == 1:
+        return f"row {first[0]}"
+    return f"rows {', '.join(first[:-1])} and {first[-1]}"
+
+
+def did_you_mean(name: object, known: Iterable[object]) -> str:
+    """Suggest the nearest known name, or list the names when none is near.
+
+    Parameters
+    ----------
+    name : object
+        What was asked for.
+    known : iterable
+        What there is.
+
+    Returns
+    -------
+    str
+        ``did you mean 'os_months'?`` or ``there are 'a', 'b' and 3 more``.
+    """
+    names = [str(each) for each in known]
+    by_lower = {each[:200].lower(): each for each in reversed(names)}
+    near = difflib.get_close_matches(str(name)[:200].lower(), by_lower, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {shown(by_lower[near[0]])}?"
+    return f"there are {shown_names(names)}" if names else "there are none"
