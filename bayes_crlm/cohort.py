@@ -17,24 +17,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.eligibility import Condition, compare
+from bayes_crlm.eligibility import Dropped, select
 from bayes_crlm.errors import CohortError, join_problems
 from bayes_crlm.follow_up import check_follow_up, patients_of
-from bayes_crlm.wording import SHOWN, did_you_mean, shown, shown_name, shown_names
+from bayes_crlm.wording import no_column, shown, shown_name, shown_names
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Cohort", "Dropped", "read_cohort"]
-
-
-@dataclass(frozen=True)
-class Dropped:
-    """Patients and rows that were left out, and why."""
-
-    reason: str
-    n_patients: int
-    n_rows: int
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -204,7 +195,7 @@ class Cohort:
         CohortError
             When a condition is wrong, or too few patients are left.
         """
-        keep, excluded, dropped, problems = _select(
+        keep, excluded, dropped, problems = select(
             self.table, conditions, self.missing, self.patient_index, self.row_number
         )
         if problems:
@@ -282,21 +273,22 @@ def read_cohort(
         When it is not a cohort; the message tells every problem found.
     """
     label = name if name is not None else _label(source)
-    problems = _option_problems(time, event, entry, id, unit, missing, name)
+    roles = {"time": time, "event": event, "entry": entry, "id": id}
+    problems = _option_problems(roles, unit, missing, name)
     if problems:
         raise CohortError(join_problems(shown_name(label), problems))
-    roles = {"time": time, "event": event, "entry": entry, "id": id}
-    columns = [column for column in roles.values() if column is not None]
+    columns = list(dict.fromkeys(column for column in roles.values() if column is not None))
     table, sha256, is_synthetic, own_unit = _load(source, columns, id)
-    problems = _unknown_columns(columns, table)
+    shared = _shared_columns(roles)
+    problems = shared + _unknown_columns(columns, table)
     row_number = np.arange(1, len(table) + 1)
     patient_of_row = patients_of(table[id])[1] if id in table.columns else row_number - 1
-    keep, excluded, dropped, where_problems = _select(
+    keep, excluded, dropped, where_problems = select(
         table, where, missing, patient_of_row, row_number
     )
     problems += where_problems
     kept, row_number = _rows_of(table, keep), row_number[keep]
-    if not where_problems:
+    if not where_problems and not shared:
         follow_up, row_problems = check_follow_up(
             kept, row_number, time=time, event=event, entry=entry, id=id
         )
@@ -331,36 +323,33 @@ def _label(source: object) -> str:
 
 
 def _option_problems(
-    time: object,
-    event: object,
-    entry: object,
-    id: object,
-    unit: object,
-    missing: object,
-    name: object,
+    roles: dict[str, Any], unit: object, missing: object, name: object
 ) -> list[str]:
-    """Check the options that do not depend on the table."""
-    problems = []
-    roles = {"time": time, "event": event, "entry": entry, "id": id}
-    used: dict[str, str] = {}
-    for role, column in roles.items():
-        if column is None and role in ("entry", "id"):
-            continue
-        if not isinstance(column, str):
-            problems.append(f"{role} must be a column's name in text, not {shown(column)}")
-        elif column in used:
-            problems.append(
-                f"column {shown(column)} is used for both {used[column]} and {role}; each needs "
-                "a column of its own"
-            )
-        else:
-            used[column] = role
+    """Check the options' types."""
+    problems = [
+        f"{role} must be a column's name in text, not {shown(column)}"
+        for role, column in roles.items()
+        if not isinstance(column, str) and not (column is None and role in ("entry", "id"))
+    ]
     for option, value in (("unit", unit), ("name", name)):
         if value is not None and not isinstance(value, str):
             problems.append(f"{option} must be text, not {shown(value)}")
     if not isinstance(missing, str) or missing not in ("error", "drop"):
         problems.append(f'missing must be "error" or "drop", not {shown(missing)}')
     return problems
+
+
+def _shared_columns(roles: dict[str, str | None]) -> list[str]:
+    """Say which columns are asked to be two things."""
+    users: dict[str, list[str]] = {}
+    for role, column in roles.items():
+        if column is not None:
+            users.setdefault(column, []).append(role)
+    return [
+        f"column {shown(column)} is used for {' and '.join(several)}; each needs a column of its own"
+        for column, several in users.items()
+        if len(several) > 1
+    ]
 
 
 def _load(
@@ -409,12 +398,8 @@ def _plain(frame: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def _unknown_columns(columns: Iterable[str], table: "pd.DataFrame") -> list[str]:
-    """Say which columns the table does not have, each with the nearest that it has."""
-    return [
-        f"there is no column {shown(column, 200)}; {did_you_mean(column, table.columns)}"
-        for column in columns
-        if column not in table.columns
-    ]
+    """Say which columns the table does not have."""
+    return [no_column(each, table.columns) for each in columns if each not in table.columns]
 
 
 def _rows_of(table: "pd.DataFrame", keep: NDArray[np.bool]) -> "pd.DataFrame":
@@ -425,69 +410,6 @@ def _rows_of(table: "pd.DataFrame", keep: NDArray[np.bool]) -> "pd.DataFrame":
     for column in table.columns[(table.dtypes == "category").to_numpy()]:
         table[column] = table[column].cat.remove_unused_categories()
     return table
-
-
-def _select(
-    table: "pd.DataFrame",
-    conditions: Iterable[object],
-    missing: str,
-    patient_of_row: NDArray[np.intp],
-    row_number: NDArray[np.int64],
-) -> tuple[NDArray[np.bool], tuple[Dropped, ...], tuple[Dropped, ...], list[str]]:
-    """Find the rows that meet every condition, and count those that do not, in turn."""
-    keep = np.ones(len(table), dtype=bool)
-    unknown = np.zeros(len(table), dtype=bool)
-    excluded: list[Dropped] = []
-    dropped: tuple[Dropped, ...] = ()
-    problems: list[str] = []
-    asked: list[Condition] = []
-    gaps: list[tuple[str, NDArray[np.bool]]] = []
-    if isinstance(conditions, str | bytes) or not isinstance(conditions, Iterable):
-        return keep, (), (), [f"where must be a list of conditions, not {shown(conditions)}"]
-    for given in conditions:
-        try:
-            condition = Condition.of(given)
-            if condition.column not in table.columns:
-                raise CohortError(f"where: {_unknown_columns([condition.column], table)[0]}")
-            met, gap = compare(condition, table[condition.column])
-        except CohortError as error:
-            problems.append(str(error))
-            continue
-        asked.append(condition)
-        before = keep
-        keep = keep & (met | gap)
-        unknown |= gap
-        gaps.append((condition.column, gap))
-        excluded.append(_left_out(f"not {condition}", before, keep, patient_of_row))
-    if problems:
-        rest = len(problems) - SHOWN
-        return keep, (), (), problems[:SHOWN] + ([f"where: {rest} more"] if rest > 0 else [])
-    unknown &= keep
-    if unknown.any():
-        columns = list(dict.fromkeys(column for column, gap in gaps if (gap & unknown).any()))
-        if missing == "error":
-            told = f"where: values are missing in {shown_names(columns)}, so that it is unknown"
-            told += f" whether {int(unknown.sum())} rows belong to the cohort (the first is row "
-            told += f'{row_number[unknown][0]}); fill them in, or set missing = "drop"'
-            return keep, (), (), [told]
-        before = keep
-        keep = keep & ~np.isin(patient_of_row, patient_of_row[unknown])
-        dropped = (_left_out(f"missing {shown_names(columns)}", before, keep, patient_of_row),)
-    if not keep.any():
-        told = " and ".join(str(condition) for condition in asked[:SHOWN])
-        problems.append(f"where: no row is left that meets {told}; loosen the conditions")
-    return keep, tuple(each for each in excluded if each.n_rows), dropped, problems
-
-
-def _left_out(
-    reason: str,
-    before: NDArray[np.bool],
-    after: NDArray[np.bool],
-    patient_of_row: NDArray[np.intp],
-) -> Dropped:
-    """Count the rows that went, and the patients that lost all their rows."""
-    n_patients = len(np.unique(patient_of_row[before])) - len(np.unique(patient_of_row[after]))
-    return Dropped(reason, n_patients, int(before.sum() - after.sum()))
 
 
 def _check_enough(cohort: Cohort, when: str) -> None:

@@ -6,7 +6,7 @@ and fails none: it is unknown, and the cohort decides (`missing`) whether that i
 
 import datetime
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -15,16 +15,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.errors import CohortError
-from bayes_crlm.wording import did_you_mean, shown
+from bayes_crlm.wording import SHOWN, did_you_mean, no_column, shown, shown_names
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["OPERATORS", "Condition", "compare", "kind_of"]
+__all__ = ["OPERATORS", "Condition", "Dropped", "compare", "kind_of", "select"]
 
 EQUALITY = {"==": "==", "!=": "!=", "in": "in", "not in": "not in"}
 OPERATORS = ("==", "!=", "<", "<=", ">", ">=", "in", "not in")
 """What a condition may ask."""
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """Patients and rows that were left out, and why."""
+
+    reason: str
+    n_patients: int
+    n_rows: int
 
 
 @dataclass(frozen=True)
@@ -36,9 +45,8 @@ class Condition:
     value: Any
 
     def __str__(self) -> str:
-        return f"{self.column if self.column.isidentifier() else shown(self.column)} {self.op} " + (
-            shown(self.value)
-        )
+        is_plain = self.column.isidentifier() and len(self.column) <= 40
+        return f"{self.column if is_plain else shown(self.column)} {self.op} {shown(self.value)}"
 
     @classmethod
     def of(cls, given: object) -> "Condition":
@@ -223,3 +231,66 @@ def _answer(op: str, known: "pd.Series", value: Any, kind: str) -> NDArray[np.bo
         ">=": known.ge,
     }[op]
     return asked(value).to_numpy(dtype=bool)
+
+
+def select(
+    table: "pd.DataFrame",
+    conditions: Iterable[object],
+    missing: str,
+    patient_of_row: NDArray[np.intp],
+    row_number: NDArray[np.int64],
+) -> tuple[NDArray[np.bool], tuple[Dropped, ...], tuple[Dropped, ...], list[str]]:
+    """Find the rows that meet every condition, and count those that do not, in turn."""
+    keep = np.ones(len(table), dtype=bool)
+    unknown = np.zeros(len(table), dtype=bool)
+    excluded: list[Dropped] = []
+    dropped: tuple[Dropped, ...] = ()
+    problems: list[str] = []
+    asked: list[Condition] = []
+    gaps: list[tuple[str, NDArray[np.bool]]] = []
+    if isinstance(conditions, str | bytes) or not isinstance(conditions, Iterable):
+        return keep, (), (), [f"where must be a list of conditions, not {shown(conditions)}"]
+    for given in conditions:
+        try:
+            condition = Condition.of(given)
+            if condition.column not in table.columns:
+                raise CohortError(f"where: {no_column(condition.column, table.columns)}")
+            met, gap = compare(condition, table[condition.column])
+        except CohortError as error:
+            problems.append(str(error))
+            continue
+        asked.append(condition)
+        before = keep
+        keep = keep & (met | gap)
+        unknown |= gap
+        gaps.append((condition.column, gap))
+        excluded.append(_left_out(f"not {condition}", before, keep, patient_of_row))
+    if problems:
+        rest = len(problems) - SHOWN
+        return keep, (), (), problems[:SHOWN] + ([f"where: {rest} more"] if rest > 0 else [])
+    unknown &= keep
+    if unknown.any():
+        columns = list(dict.fromkeys(column for column, gap in gaps if (gap & unknown).any()))
+        if missing == "error":
+            told = f"where: values are missing in {shown_names(columns)}, so that it is unknown"
+            told += f" whether {int(unknown.sum())} rows belong to the cohort (the first is row "
+            told += f'{row_number[unknown][0]}); fill them in, or set missing = "drop"'
+            return keep, (), (), [told]
+        before = keep
+        keep = keep & ~np.isin(patient_of_row, patient_of_row[unknown])
+        dropped = (_left_out(f"missing {shown_names(columns)}", before, keep, patient_of_row),)
+    if not keep.any():
+        told = " and ".join(str(condition) for condition in asked[:SHOWN])
+        problems.append(f"where: no row is left that meets {told}; loosen the conditions")
+    return keep, tuple(each for each in excluded if each.n_rows), dropped, problems
+
+
+def _left_out(
+    reason: str,
+    before: NDArray[np.bool],
+    after: NDArray[np.bool],
+    patient_of_row: NDArray[np.intp],
+) -> Dropped:
+    """Count the rows that went, and the patients that lost all their rows."""
+    n_patients = len(np.unique(patient_of_row[before])) - len(np.unique(patient_of_row[after]))
+    return Dropped(reason, n_patients, int(before.sum() - after.sum()))

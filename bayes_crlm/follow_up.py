@@ -323,10 +323,11 @@ def _check_patients(
         first = several[0]
         rows = shown_rows(row_number[patient_index == first])
         others = f" (and {len(several) - 1} more patients)" if len(several) > 1 else ""
-        return [
+        problem = (
             f"{told} names patient {shown(patients[first])} in {rows}{others}; give `entry`, the "
             "column that says when each row begins, or one row per patient"
-        ]
+        )
+        return [problem]
     # Rows with another problem have no interval yet; they are left out here, not guessed at.
     usable = np.flatnonzero((patient_index >= 0) & np.isfinite(entries) & np.isfinite(times))
     usable = usable[entries[usable] < times[usable]]

@@ -18,14 +18,14 @@ What a file says is never guessed at in silence:
 import gzip
 import hashlib
 import io
-import re
 import zlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.errors import DataFileError
-from bayes_crlm.wording import did_you_mean, shown, shown_name, shown_names, shown_rows
+from bayes_crlm.separated_text import check_header, header_of, is_text, read_separated_text
+from bayes_crlm.wording import did_you_mean, one_line, shown, shown_name, shown_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,24 +44,6 @@ STATISTICS = {
 }
 SUFFIXES = (*TEXT, *(f"{each}.gz" for each in TEXT), ".parquet", *EXCEL, *STATISTICS)
 """The suffixes `read_table` reads."""
-
-SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-SAMPLE = 200
-"""Records that are tried with each separator."""
-
-SIGNATURES = {
-    b"PK\x03\x04": "a zip archive or an Office document",
-    b"PAR1": "a Parquet file",
-    b"%PDF": "a PDF document",
-    b"\xff\xd8\xff": "a JPEG image",
-    b"\x89PNG": "a PNG image",
-    b"GIF8": "a GIF image",
-    b"\x1f\x8b": "a gzip archive",
-    b"\xd0\xcf\x11\xe0": "an old Office document",
-    b"$FL2": "an SPSS file",
-    b"<stata_dta>": "a Stata file",
-}
-SAVE_AS_UTF8 = "save it again as UTF-8 (in Excel: 'CSV UTF-8 (Comma delimited)')"
 
 
 def read_table(
@@ -104,7 +86,7 @@ def read_table(
     if suffix.removesuffix(".gz") in TEXT:
         if suffix.endswith(".gz"):
             data = _decompressed(data, name)
-        table = _read_text(data, name, identifier)
+        table = read_separated_text(data, name, identifier)
     elif suffix == ".parquet":
         table = _read_parquet(data, name)
     elif suffix in EXCEL:
@@ -151,7 +133,7 @@ def _read_bytes(source: str | Path, name: str) -> tuple[Path, bytes]:
         if isinstance(error, DataFileError):
             raise
         reason = getattr(error, "strerror", None) or str(error)
-        raise DataFileError(f"{name}: it cannot be read: {_one_line(reason)}") from None
+        raise DataFileError(f"{name}: it cannot be read: {one_line(reason)}") from None
     if not data:
         raise DataFileError(f"{name}: the file is empty (0 bytes); it must hold a table")
     return path, data
@@ -179,212 +161,9 @@ def _decompressed(data: bytes, name: str) -> bytes:
         return gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as error:
         raise DataFileError(
-            f"{name}: it is not a whole gzip file ({_one_line(error)}); compress it again, or "
+            f"{name}: it is not a whole gzip file ({one_line(error)}); compress it again, or "
             "give the file without .gz"
         ) from None
-
-
-# --- text -------------------------------------------------------------------------------------
-
-
-def _decoded(data: bytes, name: str) -> str:
-    """Decode UTF-8, and say what the bytes look like when they are something else."""
-    for signature, what in SIGNATURES.items():
-        if data.startswith(signature):
-            raise DataFileError(
-                f"{name}: it is not a text table: its content is {what}; give it the suffix of "
-                "its format, or save it as CSV"
-            )
-    head = data[:4096]
-    nulls = head.count(0)
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or (
-        nulls > len(head) // 4 and (not any(head[::2]) or not any(head[1::2]))
-    ):
-        raise DataFileError(f"{name}: its encoding is UTF-16, not UTF-8; {SAVE_AS_UTF8}")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        if nulls:
-            raise DataFileError(f"{name}: it is not a text table: its content is binary") from None
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataFileError(
-            f"{name}: its encoding is not UTF-8 (line {line} holds the byte "
-            f"0x{data[error.start]:02x}; perhaps it is Latin-1 or Windows-1252); {SAVE_AS_UTF8}"
-        ) from None
-    control = re.search(r"[\x00-\x08\x0e-\x1f]", text)
-    if control:
-        line = text.count("\n", 0, control.start()) + 1
-        raise DataFileError(
-            f"{name}: it is not a text table: its content is binary (line {line} holds the "
-            f"control character {ascii(control.group())})"
-        )
-    start = text[:200].lstrip()
-    if not start and not text.strip():
-        raise DataFileError(f"{name}: the file is empty (blank lines only); it must hold a table")
-    if start.startswith(("{", "[")):
-        raise DataFileError(
-            f"{name}: it is not a text table: its content looks like JSON; save the data as CSV"
-        )
-    if start.lower().startswith(("<!doctype", "<html", "<?xml", "<svg")):
-        raise DataFileError(
-            f"{name}: it is not a text table: its content looks like HTML or XML; save the data "
-            "as CSV"
-        )
-    return text
-
-
-def _records(text: str, separator: str, name: str) -> Iterable[list[str]]:
-    """Give the records of the text, blank lines left out as pandas leaves them out."""
-    import csv
-
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
-    try:
-        for record in reader:
-            if len(record) > 1 or (record and record[0].strip()):
-                yield record
-    except csv.Error as error:
-        raise DataFileError(
-            f"{name}: line {reader.line_num} cannot be read ({_one_line(error)}); close every "
-            "quotation mark"
-        ) from None
-
-
-def _separator(text: str, name: str) -> str:
-    """Find the separator: the one by which every row has as many fields as the header."""
-    from itertools import islice
-
-    widths = {
-        separator: [len(record) for record in islice(_records(text, separator, name), SAMPLE)]
-        for separator in SEPARATORS
-    }
-    possible = {each: found for each, found in widths.items() if found and found[0] > 1}
-    if not possible:
-        raise DataFileError(
-            f"{name}: it is not a text table with several columns: the header is one field; "
-            "separate the columns by commas, semicolons or tabs"
-        )
-    regular = {each: found[0] for each, found in possible.items() if len(set(found)) == 1}
-    if not regular:
-        return max(possible, key=lambda each: possible[each][0])
-    widest = max(regular.values())
-    best = [each for each, width in regular.items() if width == widest]
-    if len(best) > 1:
-        raise DataFileError(
-            f"{name}: its columns could be separated by "
-            f"{' or '.join(SEPARATORS[each] for each in best)}; put quotation marks around fields "
-            "that hold such a character, or rename the columns"
-        )
-    return best[0]
-
-
-def _read_text(data: bytes, name: str, identifier: str | None) -> "pd.DataFrame":
-    """Read a table of separated text."""
-    import pandas as pd
-
-    text = _decoded(data, name)
-    separator = _separator(text, name)
-    records = iter(_records(text, separator, name))
-    header = [column.strip() for column in next(records)]
-    _check_header(header, name)
-    _check_widths(records, len(header), name, SEPARATORS[separator])
-    # Blank header fields get a name of their own: a column without one can be ignored.
-    columns = [column or f"unnamed_{k}" for k, column in enumerate(header, start=1)]
-    try:
-        table = pd.read_csv(
-            io.StringIO(text, newline=""),
-            sep=separator,
-            header=0,
-            names=columns,
-            index_col=False,
-            skipinitialspace=True,
-            low_memory=False,
-            float_precision="round_trip",
-            dtype={identifier: str} if identifier in columns else None,
-        )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
-        raise DataFileError(
-            f"{name}: it cannot be read as a table ({_one_line(error)}); close every quotation mark"
-        ) from None
-    if identifier in columns:
-        table[identifier] = _identifiers(table[identifier])
-    return _decimal_commas(table, name) if separator != "," else table
-
-
-def _check_header(header: Iterable[object], name: str) -> None:
-    """Refuse two columns of one name, which pandas would rename in silence."""
-    seen: dict[object, int] = {}
-    for column in header:
-        if column != "" and column is not None:
-            seen[column] = seen.get(column, 0) + 1
-    twice = [column for column, count in seen.items() if count > 1]
-    if twice:
-        raise DataFileError(
-            f"{name}: the column name{'s' if len(twice) > 1 else ''} {shown_names(twice)} "
-            "occurs more than once in the header; every column needs a name of its own"
-        )
-
-
-def _check_widths(records: Iterable[list[str]], width: int, name: str, separated_by: str) -> None:
-    """Refuse rows with more or fewer fields, which pandas would cut or fill in silence."""
-    ragged = [
-        (row, len(record)) for row, record in enumerate(records, start=1) if len(record) != width
-    ]
-    if ragged:
-        rows = shown_rows([row for row, _ in ragged], [f"{fields} fields" for _, fields in ragged])
-        raise DataFileError(
-            f"{name}: the header has {width} fields separated by {separated_by}, but another "
-            f"number of fields is in {rows}; every row needs {width}"
-        )
-
-
-def _identifiers(column: "pd.Series") -> "pd.Series":
-    """Turn identifiers into whole numbers where that loses nothing."""
-    stripped = column.str.strip()
-    given = stripped.dropna()
-    if len(given) == len(stripped) and given.str.fullmatch(r"0|-?[1-9][0-9]{0,17}").all():
-        return stripped.astype("int64")
-    return stripped
-
-
-def _decimal_commas(table: "pd.DataFrame", name: str) -> "pd.DataFrame":
-    """Read decimal commas in a file that is not separated by commas.
-
-    Numbers such as 1,234 alone could be thousands, and commas beside decimal points are
-    probably thousands: both are refused.
-    """
-    import pandas as pd
-
-    number = r"\s*[+-]?[0-9]+(?:,[0-9]+)?(?:[eE][+-]?[0-9]+)?\s*"
-    commas = []
-    for column in table.columns:
-        values = table[column]
-        if isinstance(values.dtype, pd.StringDtype) or values.dtype == object:
-            given = values.dropna().astype(str)
-            if given.str.contains(",").any() and given.str.fullmatch(number).all():
-                commas.append(column)
-    if not commas:
-        return table
-    points = [
-        column
-        for column in table.columns
-        if table[column].dtype.kind == "f" and (table[column].dropna() % 1 != 0).any()
-    ]
-    if points:
-        raise DataFileError(
-            f"{name}: column {shown(commas[0])} writes numbers with commas but column "
-            f"{shown(points[0])} with points; write every number with a decimal point"
-        )
-    with_comma = pd.concat([table[column].dropna().astype(str) for column in commas])
-    with_comma = with_comma[with_comma.str.contains(",")]
-    if with_comma.str.fullmatch(r"\s*[+-]?[1-9][0-9]{0,2},[0-9]{3}\s*").all():
-        raise DataFileError(
-            f"{name}: column {shown(commas[0])} holds numbers such as {shown(with_comma.iloc[0])}, "
-            "where the comma could mean thousands or decimals; write numbers with a decimal point "
-            "and without thousands"
-        )
-    for column in commas:
-        table[column] = pd.to_numeric(table[column].str.replace(",", ".", regex=False))
-    return table
 
 
 # --- other formats ----------------------------------------------------------------------------
@@ -392,7 +171,7 @@ def _decimal_commas(table: "pd.DataFrame", name: str) -> "pd.DataFrame":
 
 def _not_a(kind: str, name: str, error: Exception) -> DataFileError:
     return DataFileError(
-        f"{name}: it is not a {kind} file that can be read ({_one_line(error)}); save it again, "
+        f"{name}: it is not a {kind} file that can be read ({one_line(error)}); save it again, "
         "or export the data as CSV"
     )
 
@@ -403,7 +182,7 @@ def _read_parquet(data: bytes, name: str) -> "pd.DataFrame":
 
     try:
         arrow = pq.read_table(pa.BufferReader(data))
-        _check_header(arrow.column_names, name)
+        check_header(arrow.column_names, name)
         # Without pandas' own metadata, so that an index saved with the data is a column again.
         return arrow.to_pandas(ignore_metadata=True)
     except DataFileError:
@@ -417,19 +196,18 @@ def _read_excel(data: bytes, name: str) -> "pd.DataFrame":
 
     try:
         cells = pd.read_excel(io.BytesIO(data), header=None, dtype=object, engine="openpyxl")
-    except Exception as error:  # openpyxl lets errors of zipfile, xml and its own through
+    except Exception as error:  # noqa: BLE001 - zipfile, xml and openpyxl each raise their own
         raise _not_a("Excel .xlsx", name, error) from None
     if cells.empty:
         raise DataFileError(f"{name}: the first sheet is empty; it must hold a table")
-    header = ["" if pd.isna(cell) else str(cell).strip() for cell in cells.iloc[0]]
-    _check_header(header, name)
-    if sum(column != "" for column in header) < 2:
+    header = ["" if pd.isna(cell) else str(cell) for cell in cells.iloc[0]]
+    if sum(column.strip() != "" for column in header) < 2:
         raise DataFileError(
             f"{name}: the first row of the first sheet must be the header, with at least two "
             "column names"
         )
     table = cells.iloc[1:].reset_index(drop=True)
-    table.columns = [column or f"unnamed_{k}" for k, column in enumerate(header, start=1)]
+    table.columns = header_of(header, name)
     return table.infer_objects()
 
 
@@ -441,12 +219,15 @@ def _read_statistics(
     program, reader = STATISTICS[suffix]
     try:
         table, metadata = getattr(pyreadstat, reader)(io.BytesIO(data))
-    except Exception as error:  # ReadstatError, but malformed files bring others up too
+    except Exception as error:  # noqa: BLE001 - a malformed file brings up errors of any kind
         raise _not_a(f"{program} {suffix}", name, error) from None
-    _check_header(table.columns, name)
+    check_header(table.columns, name)
     labels = getattr(metadata, "variable_value_labels", None) or {}
     for column in table.columns:
         values = _whole_numbers(table[column])
+        if is_text(values):
+            # These programs have no other missing text than the empty one.
+            values = values.mask(values == "")
         if column in labels and column not in numbers:
             values = _labelled(values, labels[column])
         table[column] = values
@@ -466,17 +247,12 @@ def _labelled(values: "pd.Series", labels: dict[Any, str]) -> "pd.Series":
     """Replace codes by their labels, in the codes' order, when every code has its own."""
     import pandas as pd
 
-    given = values.dropna().unique()
-    if not set(given) <= set(labels) or len(set(labels.values())) < len(labels):
+    codes = sorted(values.dropna().unique().tolist())
+    names = [labels.get(code) for code in codes]
+    if None in names or len(set(names)) < len(names):
         return values
-    order = [labels[code] for code in sorted(labels, key=lambda code: (str(type(code)), code))]
-    return pd.Series(pd.Categorical(values.map(labels), categories=order), index=values.index)
-
-
-def _one_line(error: object) -> str:
-    """Give an error's own words on one line of bounded length."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 160 else text[:159] + "…"
+    named = values.map(dict(zip(codes, names, strict=True)))
+    return pd.Series(pd.Categorical(named, categories=names), index=values.index)
 
 
 def _data_sets():

@@ -2,8 +2,22 @@
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-__all__ = ["SHOWN", "did_you_mean", "shown", "shown_name", "shown_names", "shown_rows"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = [
+    "SHOWN",
+    "did_you_mean",
+    "no_column",
+    "one_line",
+    "shown",
+    "shown_name",
+    "shown_names",
+    "shown_rows",
+]
 
 SHOWN = 5
 """How many rows, columns or problems a message names before it counts the rest."""
@@ -25,7 +39,7 @@ def shown(value: object, length: int = 40) -> str:
         value = item()
     try:
         text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
-    except Exception:  # a foreign object's own repr may fail in any way
+    except Exception:  # noqa: BLE001 - a foreign object's own repr may fail in any way
         text = f"a {type(value).__name__}"
     text = " ".join(text.split())
     return text if len(text) <= length else text[: length - 1] + "…"
@@ -57,12 +71,16 @@ def shown_names(names: Sequence[object], most: int = 8) -> str:
     return f"{text} and {rest} more" if rest > 0 else text
 
 
-def shown_rows(rows: Sequence[int], notes: Iterable[str] | None = None, most: int = SHOWN) -> str:
+def shown_rows(
+    rows: "Sequence[int] | NDArray[np.integer]",
+    notes: Iterable[str] | None = None,
+    most: int = SHOWN,
+) -> str:
     """Name rows of a table, each with a note: ``rows 3 ('x') and 8 (-1)``.
 
     Parameters
     ----------
-    rows : sequence of int
+    rows : sequence or (n,) array of int
         1-based row numbers, at least one.
     notes : iterable of str, optional
         What is said of each row, its value for example; at least `most` of them, or all.
@@ -101,3 +119,15 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
     if near:
         return f"did you mean {shown(by_lower[near[0]])}?"
     return f"there are {shown_names(names)}" if names else "there are none"
+
+
+def no_column(column: object, columns: Iterable[object]) -> str:
+    """Say that a table has no such column, and which it may be instead."""
+    return f"there is no column {shown(column, 200)}; {did_you_mean(column, columns)}"
+
+
+def one_line(error: object) -> str:
+    """Give an error's own words on one line of bounded length."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return text if len(text) <= 160 else text[:159] + "…"
