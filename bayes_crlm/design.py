@@ -1,0 +1,311 @@
+"""Treatment contrasts and covariate columns, centred and scaled for sampling."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.errors import CohortError, DesignError, FormulaError
+from bayes_crlm.formula import check_formula, evaluation_context
+from bayes_crlm.wording import did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayes_crlm.cohort import Cohort
+
+__all__ = ["Design", "Level", "build_design", "columns_needed"]
+
+Level = str | int | float | bool
+MOST_LEVELS = 20
+# a column is called collinear when its part outside the span of the columns before it
+# is below this share of its own length: R's lm uses 1e-7
+RANK_TOLERANCE = 1e-7
+
+
+@dataclass(frozen=True)
+class Design:
+    """Columns of the model in original units and on the sampling scale.
+
+    Attributes
+    ----------
+    terms : tuple of str
+        Column names; treatment contrasts (``rx[T.Lev]``) first.
+    matrix : (rows, terms) ndarray
+        Columns in original units.
+    center, scale : (terms,) ndarray
+        Column means; standard deviations (n - 1) of columns with more than two values,
+        1 for the others.
+    treatment : str
+        The treatment's column.
+    levels : tuple
+        Its levels, the reference first.
+    treatment_level : (rows,) ndarray of int
+        Index into `levels` of every row.
+    first_row : (patients,) ndarray of int
+        Each patient's earliest row, whose covariates are the baseline ones.
+    formula : str
+        The right-hand side fitted, treatment included.
+    """
+
+    terms: tuple[str, ...]
+    matrix: NDArray[np.float64]
+    center: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    treatment: str
+    levels: tuple[Level, ...]
+    treatment_level: NDArray[np.intp]
+    first_row: NDArray[np.intp]
+    formula: str
+
+    @property
+    def n_treatment_terms(self) -> int:
+        """Number of treatment contrasts: the first columns."""
+        return len(self.levels) - 1
+
+    @property
+    def reference(self) -> Level:
+        """The treatment's reference level."""
+        return self.levels[0]
+
+    @property
+    def scaled(self) -> NDArray[np.float64]:
+        """The columns on the sampling scale, shape (rows, terms)."""
+        return (self.matrix - self.center) / self.scale
+
+    def scaled_baseline(self) -> NDArray[np.float64]:
+        """Each patient's baseline columns on the sampling scale, shape (patients, terms)."""
+        return (self.matrix[self.first_row] - self.center) / self.scale
+
+    def treatment_contrast(self, level: int) -> NDArray[np.float64]:
+        """Treatment columns of a patient on one level, on the sampling scale.
+
+        Parameters
+        ----------
+        level : int
+            Index into `levels`.
+
+        Returns
+        -------
+        (treatment terms,) ndarray
+        """
+        raw = np.zeros(self.n_treatment_terms)
+        if level > 0:
+            raw[level - 1] = 1.0
+        treatment = slice(0, self.n_treatment_terms)
+        return (raw - self.center[treatment]) / self.scale[treatment]
+
+
+def columns_needed(treatment: str, covariates: str) -> tuple[str, ...]:
+    """Columns of the cohort that a model uses: the treatment, then the formula's names."""
+    names = check_formula(covariates) if covariates.strip() else frozenset()
+    if treatment in names:
+        raise DesignError(
+            f"covariates: {treatment!r} is the treatment already; leave it out of the formula"
+        )
+    return (treatment, *sorted(names))
+
+
+def build_design(
+    cohort: "Cohort", treatment: str, reference: Level | None, covariates: str = ""
+) -> Design:
+    """Build treatment contrasts and covariate columns of a complete cohort.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Without missing values in the columns used (see `Cohort.complete`).
+    treatment : str
+        Column whose levels are compared.
+    reference : str, int, float or bool, optional
+        The level that the others are compared with; the first one in order without it.
+    covariates : str
+        Right-hand side of a formula; empty for none.
+
+    Returns
+    -------
+    Design
+
+    Raises
+    ------
+    CohortError
+        For a column that the cohort lacks.
+    DesignError
+        For a treatment with one level, a level with one patient, an unknown reference, or
+        a constant or collinear column.
+    FormulaError
+        For a formula that cannot be evaluated on the cohort.
+    """
+    needed = columns_needed(treatment, covariates)
+    known = [str(column) for column in cohort.table.columns]
+    for column in needed:
+        if column not in known:
+            role = "model.treatment" if column == treatment else "model.covariates"
+            raise CohortError(
+                f"{cohort.source}: {role} names column {column!r}, which is not there"
+                f"; {did_you_mean(column, known)}"
+            )
+    order = np.lexsort((cohort.entry, cohort.patient_index))
+    starts = np.searchsorted(cohort.patient_index[order], np.arange(cohort.n_patients))
+    first_row = order[starts]
+    levels, treatment_level = treatment_levels(cohort, treatment, reference)
+    contrasts = (treatment_level[:, None] == np.arange(1, len(levels))).astype(float)
+    contrast_names = [f"{treatment}[T.{level}]" for level in levels[1:]]
+    covariate_matrix, covariate_names = covariate_columns(cohort, covariates)
+    matrix = np.column_stack([contrasts, covariate_matrix])
+    terms = (*contrast_names, *covariate_names)
+    check_estimable(cohort.source, matrix, terms)
+    scale = np.ones(matrix.shape[1])
+    for column in range(matrix.shape[1]):
+        if has_more_than_two_values(matrix[:, column]):
+            scale[column] = matrix[:, column].std(ddof=1)
+    right_hand_side = f"{treatment} + {covariates.strip()}" if covariates.strip() else treatment
+    return Design(
+        terms=terms,
+        matrix=matrix,
+        center=matrix.mean(axis=0),
+        scale=scale,
+        treatment=treatment,
+        levels=levels,
+        treatment_level=treatment_level,
+        first_row=first_row,
+        formula=right_hand_side,
+    )
+
+
+def plain_level(value: Any) -> Level:
+    """Turn a cell into the level people would write: 1 for 1.0, text for a category."""
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return int(value) if float(value).is_integer() else float(value)
+    return str(value)
+
+
+def treatment_levels(
+    cohort: "Cohort", treatment: str, reference: Level | None
+) -> tuple[tuple[Level, ...], NDArray[np.intp]]:
+    """Find the treatment's levels, reference first, and every row's level."""
+    where = f"{cohort.source}: treatment {treatment!r}"
+    column = cohort.table[treatment]
+    values = list(dict.fromkeys(plain_level(value) for value in column.dropna().unique()))
+    if len(values) > MOST_LEVELS:
+        raise DesignError(
+            f"{where} has {len(values)} different values; give a column with 2 to "
+            f"{MOST_LEVELS} levels"
+        )
+    try:
+        values.sort()  # type: ignore[type-var]
+    except TypeError:
+        values.sort(key=str)
+    if len(values) < 2:
+        raise DesignError(
+            f"{where} has only the level {values[0]!r} in the rows used; "
+            "a comparison needs at least two levels"
+        )
+    if reference is None:
+        reference = values[0]
+    match = [value for value in values if value == reference or str(value) == str(reference)]
+    if not match:
+        raise DesignError(
+            f"{where} has no level {reference!r} (model.reference); "
+            f"give one of {', '.join(repr(value) for value in values)}"
+        )
+    levels = (match[0], *(value for value in values if value != match[0]))
+    code_of = {level: code for code, level in enumerate(levels)}
+    unique, inverse = np.unique(column.to_numpy(dtype=object).astype(str), return_inverse=True)
+    by_text = {str(value): plain_level(value) for value in column.unique()}
+    codes = np.array([code_of[by_text[str(text)]] for text in unique])[inverse]
+    for code, level in enumerate(levels):
+        patients = len(np.unique(cohort.patient_index[codes == code]))
+        if patients < 2:
+            raise DesignError(
+                f"{where} has only {patients} patient on level {level!r}; every level needs at "
+                "least 2, so merge it with another level or leave it out with data.where"
+            )
+    return levels, codes
+
+
+def covariate_columns(cohort: "Cohort", covariates: str) -> tuple[NDArray, list[str]]:
+    """Evaluate the covariate formula; returns (rows, columns) and the columns' names."""
+    if not covariates.strip():
+        return np.empty((cohort.n_rows, 0)), []
+    import formulaic
+
+    try:
+        materialised = formulaic.model_matrix(
+            f"1 + {covariates}",
+            cohort.table,
+            context=evaluation_context(),
+            output="pandas",
+            na_action="raise",
+        )
+    except FormulaError:
+        raise
+    except Exception as problem:
+        cause = problem.__cause__ if isinstance(problem.__cause__, FormulaError) else problem
+        if isinstance(cause, FormulaError):
+            raise FormulaError(f"{cohort.source}: {cause}") from problem
+        raise FormulaError(
+            f"{cohort.source}: covariates {covariates!r} cannot be evaluated: "
+            f"{' '.join(str(problem).split())[:300]}"
+        ) from problem
+    columns: pd.DataFrame = materialised.drop(columns="Intercept", errors="ignore")
+    names = [str(name) for name in columns.columns]
+    matrix = columns.to_numpy(dtype=float)
+    for position, name in enumerate(names):
+        finite = np.isfinite(matrix[:, position])
+        if not finite.all():
+            row = int(cohort.row_number[np.flatnonzero(~finite)[0]])
+            raise FormulaError(
+                f"{cohort.source}: covariate {name!r} is not a finite number in row {row}; "
+                "check the value and the transform"
+            )
+    return matrix, names
+
+
+def has_more_than_two_values(column: NDArray) -> bool:
+    """Whether a column has three or more distinct values."""
+    return bool(np.any((column != column.min()) & (column != column.max())))
+
+
+def check_estimable(source: str, matrix: NDArray, terms: tuple[str, ...]) -> None:
+    """Refuse constant and collinear columns, naming them."""
+    repeated = sorted({term for term in terms if terms.count(term) > 1})
+    if repeated:
+        raise DesignError(
+            f"{source}: the design has two columns named {repeated[0]!r}; "
+            "list every covariate once"
+        )
+    for position, term in enumerate(terms):
+        column = matrix[:, position]
+        spread = column.max() - column.min()
+        if spread <= RANK_TOLERANCE * max(1e-300, float(np.abs(column).max())):
+            raise DesignError(
+                f"{source}: covariate {term!r} is constant ({column[0]:g} in every row used); "
+                "leave it out"
+            )
+    if len(matrix) <= matrix.shape[1]:
+        raise DesignError(
+            f"{source}: {matrix.shape[1]} columns for {len(matrix)} rows cannot be told apart; "
+            "list fewer covariates"
+        )
+    centred = matrix - matrix.mean(axis=0)
+    centred /= np.linalg.norm(centred, axis=0)
+    basis = np.empty((len(matrix), 0))
+    for position, term in enumerate(terms):
+        column = centred[:, position]
+        remainder = column - basis @ (basis.T @ column)
+        remainder -= basis @ (basis.T @ remainder)
+        length = float(np.linalg.norm(remainder))
+        if length < RANK_TOLERANCE:
+            weights, *_ = np.linalg.lstsq(centred[:, :position], column, rcond=None)
+            partners = [terms[k] for k in np.flatnonzero(np.abs(weights) > 1e-6)]
+            raise DesignError(
+                f"{source}: covariate {term!r} is collinear with "
+                f"{', '.join(repr(partner) for partner in partners)}; leave one of them out"
+            )
+        basis = np.column_stack([basis, remainder / length])

@@ -1,0 +1,433 @@
+"""A fitted model: draws that never change, and the tables and figures made of them."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm import estimands
+
+
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+    from matplotlib.axes import Axes
+
+    from bayes_crlm.cox import Cox
+    from bayes_crlm.diagnostics import Diagnostics
+    from bayes_crlm.model import ModelInputs, PiecewiseExponential
+
+__all__ = ["Fit", "fit_model"]
+
+HR_THRESHOLDS = (1.0, 0.8)
+ETI95 = (0.025, 0.975)
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """Posterior of a `PiecewiseExponential` on one cohort.
+
+    Attributes
+    ----------
+    model : PiecewiseExponential
+        What was fitted.
+    inputs : ModelInputs
+        The cohort as the model saw it.
+    posterior : xarray.DataTree
+        ArviZ DataTree; see `bayes_crlm.posterior.posterior_tree`.
+    engine : str
+        How the draws were made.
+    seed : int
+        Of all randomness.
+    settings : dict
+        Chains, draws, tune.
+    seconds : dict
+        Wall time of compiling and sampling.
+    notes : tuple of str
+        What a reader should know about how the draws came about.
+    """
+
+    model: "PiecewiseExponential"
+    inputs: "ModelInputs"
+    posterior: "xr.DataTree"
+    engine: str
+    seed: int
+    settings: dict[str, Any]
+    seconds: dict[str, float]
+    notes: tuple[str, ...] = field(default=())
+
+    @cached_property
+    def log_hazard_draws(self) -> NDArray[np.float64]:
+        """Log-hazards at the covariates' means, shape (chains x draws, intervals)."""
+        values = self.posterior["posterior"]["log_hazard"].values
+        return values.reshape(-1, values.shape[-1])
+
+    @cached_property
+    def effect_draws(self) -> NDArray[np.float64]:
+        """Log hazard ratios on the sampling scale, shape (chains x draws, terms)."""
+        values = self.posterior["posterior"]["log_hazard_ratio"].values
+        return values.reshape(-1, values.shape[-1]) * self.inputs.design.scale
+
+    @cached_property
+    def population(self) -> estimands.Population:
+        """Covariate patterns that estimands average over."""
+        return estimands.population(self.inputs)
+
+    def relative_hazard(self, level: int) -> NDArray[np.float64]:
+        """Relative hazards on one treatment level, shape (draws, patterns)."""
+        return estimands.relative_hazard(
+            self.effect_draws,
+            self.inputs.design.treatment_contrast(level),
+            self.population.covariates,
+        )
+
+    def coefficients(self, thresholds: Sequence[float] = HR_THRESHOLDS) -> "pd.DataFrame":
+        """Posterior of every log hazard ratio in original units, with its Monte Carlo error.
+
+        Parameters
+        ----------
+        thresholds : sequence of float
+            Hazard ratios r whose probability P(HR < r) is given.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per term: term, treatment, reference, median, mean_log, sd_log,
+            mcse_mean_log, eti95_low, eti95_high, prob_below_<r>, ess_bulk, ess_tail, r_hat;
+            median and limits are log hazard ratios.
+        """
+        import arviz_stats as azs
+        import pandas as pd
+
+        ratios = self.posterior["posterior"]["log_hazard_ratio"]
+        values = ratios.values.reshape(-1, ratios.shape[-1])
+        low, median, high = np.quantile(values, [ETI95[0], 0.5, ETI95[1]], axis=0)
+        levels = list(self.inputs.design.levels[1:])
+        n_terms, n_treatment = values.shape[1], len(levels)
+        table = {
+            "term": list(self.inputs.design.terms),
+            "treatment": levels + [None] * (n_terms - n_treatment),
+            "reference": [self.inputs.design.reference] * n_treatment
+            + [None] * (n_terms - n_treatment),
+            "median": median,
+            "mean_log": values.mean(axis=0),
+            "sd_log": values.std(axis=0, ddof=1),
+            "mcse_mean_log": azs.mcse(ratios, method="mean").values,
+            "eti95_low": low,
+            "eti95_high": high,
+        }
+        for threshold in thresholds:
+            table[f"prob_below_{threshold}"] = (values < np.log(threshold)).mean(axis=0)
+        table["ess_bulk"] = azs.ess(ratios, method="bulk").values
+        table["ess_tail"] = azs.ess(ratios, method="tail").values
+        table["r_hat"] = azs.rhat(ratios).values
+        return pd.DataFrame(table).astype({"treatment": object, "reference": object})
+
+    def hazard_ratios(self, thresholds: Sequence[float] = HR_THRESHOLDS) -> "pd.DataFrame":
+        """Posterior hazard ratio of every treatment level against the reference.
+
+        Parameters
+        ----------
+        thresholds : sequence of float
+            Hazard ratios r whose probability P(HR < r) is given.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As `coefficients`, treatment rows only, with median and limits as hazard ratios.
+        """
+        table = self.coefficients(thresholds).iloc[: self.inputs.n_treatment_terms].copy()
+        for column in ("median", "eti95_low", "eti95_high"):
+            table[column] = np.exp(table[column])
+        return table
+
+    def log_hazard(self) -> "pd.DataFrame":
+        """Posterior of every interval's log-hazard at the covariates' means."""
+        import pandas as pd
+
+        draws = self.log_hazard_draws
+        low, high = np.quantile(draws, ETI95, axis=0)
+        cutpoints = self.inputs.intervals.cutpoints
+        return pd.DataFrame(
+            {
+                "interval": np.arange(1, draws.shape[1] + 1),
+                "from": cutpoints[:-1],
+                "to": cutpoints[1:],
+                "mean": draws.mean(axis=0),
+                "sd": draws.std(axis=0, ddof=1),
+                "eti95_low": low,
+                "eti95_high": high,
+            }
+        )
+
+    def survival_draws(self, times: Sequence[float]) -> "xr.DataArray":
+        """Standardised survival, dims (sample, treatment, time)."""
+        times = np.atleast_1d(np.asarray(times, dtype=float))
+        cumulative = estimands.cumulative_hazard_at(
+            self.log_hazard_draws, self.inputs.intervals.cutpoints, times
+        )
+        return self.by_level(
+            [
+                estimands.standardised_survival(
+                    cumulative, self.relative_hazard(level), self.population.share
+                )
+                for level in range(len(self.inputs.design.levels))
+            ],
+            time=times,
+        )
+
+    def rmst_draws(self, horizon: float) -> "xr.DataArray":
+        """Restricted mean survival time, dims (sample, treatment)."""
+        return self.by_level(
+            [
+                estimands.restricted_mean_survival(
+                    self.log_hazard_draws,
+                    self.inputs.intervals.cutpoints,
+                    self.relative_hazard(level),
+                    self.population.share,
+                    horizon,
+                )
+                for level in range(len(self.inputs.design.levels))
+            ]
+        )
+
+    def median_survival_draws(self) -> "xr.DataArray":
+        """Standardised median survival, infinite when not reached, dims (sample, treatment)."""
+        return self.by_level(
+            [
+                estimands.median_survival(
+                    self.log_hazard_draws,
+                    self.inputs.intervals.cutpoints,
+                    self.relative_hazard(level),
+                    self.population.share,
+                )
+                for level in range(len(self.inputs.design.levels))
+            ]
+        )
+
+    def by_level(self, values: list[NDArray], **coords: NDArray) -> "xr.DataArray":
+        """Stack one array of draws per treatment level and label them."""
+        import xarray as xr
+
+        return xr.DataArray(
+            np.stack(values, axis=1),
+            dims=("sample", "treatment", *coords),
+            coords={"treatment": [str(level) for level in self.inputs.design.levels]} | coords,
+        )
+
+    def survival(self, times: Sequence[float]) -> "pd.DataFrame":
+        """Standardised survival at given times: treatment, time, mean, eti95 limits.
+
+        Parameters
+        ----------
+        times : sequence of float
+            In the cohort's time unit, within follow-up.
+
+        Raises
+        ------
+        EstimandError
+            For a time beyond the last cutpoint.
+        """
+        import pandas as pd
+
+        draws = self.survival_draws(times)
+        rows = [
+            {"treatment": level, "time": float(when)} | mean_and_limits(draws.values[:, i, k])
+            for i, level in enumerate(self.inputs.design.levels)
+            for k, when in enumerate(draws["time"].values)
+        ]
+        return pd.DataFrame(rows)
+
+    def rmst(self, horizon: float) -> "pd.DataFrame":
+        """Restricted mean survival time: treatment, horizon, mean, eti95 limits.
+
+        Parameters
+        ----------
+        horizon : float
+            In the cohort's time unit, within follow-up.
+
+        Raises
+        ------
+        EstimandError
+            For a horizon beyond the last cutpoint.
+        """
+        import pandas as pd
+
+        draws = self.rmst_draws(horizon)
+        return pd.DataFrame(
+            [
+                {"treatment": level, "horizon": float(horizon)}
+                | mean_and_limits(draws.values[:, i])
+                for i, level in enumerate(self.inputs.design.levels)
+            ]
+        )
+
+    def median_survival(self) -> "pd.DataFrame":
+        """Standardised median survival with the share of draws that do not reach it.
+
+        Returns
+        -------
+        pandas.DataFrame
+            treatment, median, eti95 limits (infinite when not reached) and
+            share_not_reached.
+        """
+        import pandas as pd
+
+        draws = self.median_survival_draws().values
+        rows = []
+        for i, level in enumerate(self.inputs.design.levels):
+            low, middle, high = quantiles_with_infinity(draws[:, i], [ETI95[0], 0.5, ETI95[1]])
+            rows.append(
+                {
+                    "treatment": level,
+                    "median": middle,
+                    "eti95_low": low,
+                    "eti95_high": high,
+                    "share_not_reached": float(np.isinf(draws[:, i]).mean()),
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def differences(self, horizons: Sequence[float], rmst: float | None) -> "pd.DataFrame":
+        """Differences to the reference level in survival and restricted mean survival.
+
+        Parameters
+        ----------
+        horizons : sequence of float
+            Times of the survival differences.
+        rmst : float or None
+            Horizon of the restricted means.
+
+        Returns
+        -------
+        pandas.DataFrame
+            estimand, treatment, reference, time, mean, eti95 limits, prob_above_0.
+        """
+        import pandas as pd
+
+        rows = []
+
+        def add(estimand: str, level: int, when: float, draws: NDArray) -> None:
+            rows.append(
+                {
+                    "estimand": estimand,
+                    "treatment": self.inputs.design.levels[level],
+                    "reference": self.inputs.design.reference,
+                    "time": float(when),
+                }
+                | mean_and_limits(draws)
+                | {"prob_above_0": float((draws > 0).mean())}
+            )
+
+        survival = self.survival_draws(horizons).values if len(horizons) else None
+        area = self.rmst_draws(rmst).values if rmst is not None else None
+        for level in range(1, len(self.inputs.design.levels)):
+            if survival is not None:
+                for k, when in enumerate(horizons):
+                    add("survival", level, when, survival[:, level, k] - survival[:, 0, k])
+            if area is not None and rmst is not None:
+                add("rmst", level, rmst, area[:, level] - area[:, 0])
+        return pd.DataFrame(rows)
+
+    @cached_property
+    def cox(self) -> "Cox":
+        """Cox's partial-likelihood fit (Efron ties) of the same design."""
+        from bayes_crlm.cox import fit_cox
+
+        cohort, design = self.inputs.cohort, self.inputs.design
+        return fit_cox(
+            cohort.entry,
+            cohort.time,
+            cohort.event,
+            design.matrix,
+            design.terms,
+            patient_index=cohort.patient_index,
+        )
+
+    def compare_cox(self) -> "pd.DataFrame":
+        """Agreement of the posterior with Cox; see `bayes_crlm.agreement.compare`."""
+        import pandas as pd
+
+        from bayes_crlm.agreement import compare
+
+        return pd.DataFrame(compare(self))
+
+    def diagnose(self) -> "Diagnostics":
+        """Convergence, efficiency and predictive diagnostics with their verdicts."""
+        from bayes_crlm.diagnostics import diagnose
+
+        return diagnose(self)
+
+    def plot_survival(self, ax: "Axes | None" = None) -> "Axes":
+        """Standardised survival curves with 95% bands over Kaplan-Meier."""
+        from bayes_crlm.figures import plot_survival
+
+        return plot_survival(self, ax=ax)
+
+    def plot_forest(self, ax: "Axes | None" = None) -> "Axes":
+        """Posterior and Cox hazard ratios side by side."""
+        from bayes_crlm.figures import plot_forest
+
+        return plot_forest(self, ax=ax)
+
+
+def mean_and_limits(draws: NDArray) -> dict[str, float]:
+    """Mean and equal-tailed 95% limits of draws."""
+    low, high = np.quantile(draws, ETI95)
+    return {"mean": float(draws.mean()), "eti95_low": float(low), "eti95_high": float(high)}
+
+
+def quantiles_with_infinity(draws: NDArray, probabilities: Sequence[float]) -> list[float]:
+    """Quantiles of draws of which some are infinite (order statistics, no interpolation)."""
+    return [float(np.quantile(draws, each, method="higher")) for each in probabilities]
+
+
+def fit_model(
+    model: "PiecewiseExponential",
+    inputs: "ModelInputs",
+    *,
+    draws: int,
+    tune: int,
+    chains: int,
+    seed: int | None,
+    engine: Literal["nuts", "laplace"],
+    target_accept: float | None,
+    progress: bool,
+) -> Fit:
+    """Sample a prepared model; see `PiecewiseExponential.fit`."""
+    from bayes_crlm.nuts import sample_nuts
+    from bayes_crlm.posterior import posterior_tree
+
+    if engine != "nuts":
+        raise ValueError(f"engine {engine!r} is unknown; give 'nuts'")
+    if seed is None:
+        seed = int(np.random.default_rng().integers(2**32))
+    sampled = sample_nuts(
+        inputs,
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        seed=seed,
+        target_accept=target_accept,
+        progress=progress,
+    )
+    started = time.perf_counter()
+    tree = posterior_tree(inputs, sampled.vectors, sampled.sample_stats, seed)
+    return Fit(
+        model=model,
+        inputs=inputs,
+        posterior=tree,
+        engine=engine,
+        seed=seed,
+        settings={"chains": chains, "draws": draws, "tune": tune},
+        seconds={
+            "compile": sampled.seconds_compile,
+            "sample": sampled.seconds_sample,
+            "posterior": time.perf_counter() - started,
+        },
+    )

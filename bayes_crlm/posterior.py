@@ -1,0 +1,257 @@
+"""The posterior as an ArviZ DataTree: draws with labels, and all that ArviZ needs of it."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.estimands import (
+    cumulative_hazard_at,
+    population,
+    relative_hazard,
+    standardised_survival,
+    time_of_cumulative_hazard,
+)
+from bayes_crlm.likelihood import patient_log_likelihood
+from bayes_crlm.parameters import (
+    Values,
+    constrain,
+    draw_prior,
+    effects,
+    log_hazards,
+    log_prior,
+    model_parameters,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bayes_crlm.model import ModelInputs
+
+__all__ = ["posterior_tree", "survival_times"]
+
+PRIOR_DRAWS = 1000
+PREDICTIVE_DRAWS = 200
+CURVE_TIMES = 61
+
+
+def posterior_tree(
+    inputs: "ModelInputs", vectors: NDArray, sample_stats: "xr.Dataset", seed: int
+) -> "xr.DataTree":
+    """Name the draws and add likelihood, priors, predictions and data.
+
+    Parameters
+    ----------
+    inputs : ModelInputs
+        A cohort as the model sees it.
+    vectors : (chains, draws, total size) ndarray
+        Unconstrained draws.
+    sample_stats : xarray.Dataset
+        Sampler statistics with dims (chain, draw).
+    seed : int
+        For prior and predictive draws.
+
+    Returns
+    -------
+    xarray.DataTree
+        Groups posterior, sample_stats, log_likelihood, log_prior, prior,
+        posterior_predictive, observed_data and constant_data.
+    """
+    import xarray as xr
+
+    chains, draws, _ = vectors.shape
+    flat = constrain(vectors.reshape(chains * draws, -1), model_parameters(inputs))
+    rng = np.random.default_rng([seed, 1])
+    prior = draw_prior(inputs, rng, PRIOR_DRAWS)
+    sample_coords = {"chain": np.arange(chains), "draw": np.arange(draws)}
+    data, design = inputs.data, inputs.design
+    log_likelihood = patient_log_likelihood(log_hazards(flat, inputs), effects(flat, inputs), data)
+    patients = {"patient": inputs.cohort.patients}
+    entered = first_entry(inputs)
+    tree = {
+        "posterior": named_values(flat, inputs, chains, draws),
+        "sample_stats": sample_stats,
+        "log_likelihood": xr.Dataset(
+            {
+                "event": (
+                    ("chain", "draw", "patient"),
+                    log_likelihood.reshape(chains, draws, -1),
+                )
+            },
+            coords=sample_coords | patients,
+        ),
+        "log_prior": named_arrays(log_prior(flat, inputs), inputs, chains, draws),
+        "prior": named_values(prior, inputs, 1, PRIOR_DRAWS).merge(
+            curves(prior, inputs, PRIOR_DRAWS)
+        ),
+        "posterior_predictive": predicted_times(flat, inputs, chains, draws, rng),
+        "observed_data": xr.Dataset(
+            {
+                "time": ("patient", inputs.cohort.time[inputs.final_row]),
+                "event": ("patient", data.event[inputs.final_row]),
+                "entry": ("patient", entered),
+            },
+            coords=patients,
+        ),
+        "constant_data": xr.Dataset(
+            {
+                "design": (("row", "term"), design.matrix),
+                "design_center": ("term", design.center),
+                "design_scale": ("term", design.scale),
+                "row_entry": ("row", inputs.cohort.entry),
+                "row_time": ("row", inputs.cohort.time),
+                "row_event": ("row", data.event),
+                "row_patient": ("row", data.patient_index),
+                "row_treatment": ("row", design.treatment_level),
+                "cutpoints": ("cutpoint", inputs.intervals.cutpoints),
+                "interval_events": ("interval", inputs.intervals.events),
+                "interval_exposure": ("interval", inputs.intervals.exposure),
+                "log_rate": ((), inputs.log_rate),
+            },
+            coords={
+                "term": list(design.terms),
+                "interval": inputs.intervals.labels,
+                "row": inputs.cohort.row_number,
+            },
+        ),
+    }
+    return xr.DataTree.from_dict(tree)
+
+
+def first_entry(inputs: "ModelInputs") -> NDArray[np.float64]:
+    """Time at which each patient comes under observation, shape (patients,)."""
+    return inputs.cohort.entry[inputs.design.first_row]
+
+
+def named_arrays(values: Values, inputs: "ModelInputs", chains: int, draws: int) -> "xr.Dataset":
+    """Give random variables their dims and labels."""
+    import xarray as xr
+
+    coords: dict[str, Any] = {"chain": np.arange(chains), "draw": np.arange(draws)}
+    variables = {}
+    labels = inputs.coords()
+    for parameter in model_parameters(inputs):
+        value = values[parameter.name].reshape(chains, draws, -1)
+        if parameter.dim is None:
+            variables[parameter.name] = (("chain", "draw"), value[..., 0])
+        else:
+            variables[parameter.name] = (("chain", "draw", parameter.dim), value)
+            coords[parameter.dim] = labels[parameter.dim]
+    return xr.Dataset(variables, coords=coords)
+
+
+def named_values(values: Values, inputs: "ModelInputs", chains: int, draws: int) -> "xr.Dataset":
+    """Random variables, and the log-hazards and log hazard ratios made of them."""
+    dataset = named_arrays(values, inputs, chains, draws)
+    effect = effects(values, inputs)
+    dataset = dataset.assign_coords(
+        interval=inputs.intervals.labels, term=list(inputs.design.terms)
+    )
+    dataset["log_hazard"] = (
+        ("chain", "draw", "interval"),
+        log_hazards(values, inputs).reshape(chains, draws, -1),
+    )
+    dataset["log_hazard_ratio"] = (
+        ("chain", "draw", "term"),
+        (effect / inputs.design.scale).reshape(chains, draws, -1),
+    )
+    return dataset
+
+
+def curves(values: Values, inputs: "ModelInputs", draws: int) -> "xr.Dataset":
+    """Standardised survival curves of every treatment level, dims (chain, draw, ...)."""
+    import xarray as xr
+
+    times = np.linspace(0, inputs.intervals.cutpoints[-1], CURVE_TIMES)
+    cumulative = cumulative_hazard_at(
+        log_hazards(values, inputs), inputs.intervals.cutpoints, times
+    )
+    people = population(inputs)
+    effect = effects(values, inputs)
+    by_level = []
+    # a prior may draw hazards too large for a float: survival is then 0, as it should be
+    with np.errstate(over="ignore", invalid="ignore"):
+        for level in range(len(inputs.design.levels)):
+            relative = relative_hazard(
+                effect, inputs.design.treatment_contrast(level), people.covariates
+            )
+            survival = standardised_survival(cumulative, relative, people.share)
+            by_level.append(np.nan_to_num(survival, nan=1.0))
+    return xr.Dataset(
+        {
+            "survival": (
+                ("chain", "draw", "treatment", "time"),
+                np.stack(by_level, axis=1).reshape(1, draws, len(by_level), len(times)),
+            )
+        },
+        coords={"treatment": [str(level) for level in inputs.design.levels], "time": times},
+    )
+
+
+def survival_times(
+    log_hazard: NDArray,
+    relative: NDArray,
+    entry: NDArray,
+    cutpoints: NDArray,
+    rng: np.random.Generator,
+) -> NDArray:
+    """Draw event times of patients who are event-free at entry.
+
+    Parameters
+    ----------
+    log_hazard : (draws, intervals) ndarray
+        Log-hazards at the covariates' means.
+    relative : (draws, patients) ndarray
+        Relative hazards.
+    entry : (patients,) ndarray
+        Times at which patients come under observation.
+    cutpoints : (intervals + 1,) ndarray
+        Interval ends, the first 0.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    (draws, patients) ndarray
+        Infinite for an event after the last cutpoint.
+    """
+    survived = cumulative_hazard_at(log_hazard, cutpoints, entry)
+    target = survived + rng.standard_exponential(relative.shape) / relative
+    return time_of_cumulative_hazard(log_hazard, cutpoints, target)
+
+
+def predicted_times(
+    values: Values, inputs: "ModelInputs", chains: int, draws: int, rng: np.random.Generator
+) -> "xr.Dataset":
+    """Posterior predictive event times of the cohort's patients, thinned to a few hundred draws.
+
+    Times beyond follow-up are set to its end, as a study that stops then would see them.
+    """
+    import xarray as xr
+
+    per_chain = min(draws, max(1, PREDICTIVE_DRAWS // chains))
+    chosen = np.linspace(0, draws - 1, per_chain).astype(int)
+    flat = (np.arange(chains)[:, None] * draws + chosen).ravel()
+    effect = effects(values, inputs)[flat]
+    relative = np.exp(effect @ inputs.design.scaled_baseline().T)
+    times = survival_times(
+        log_hazards(values, inputs)[flat],
+        relative,
+        first_entry(inputs),
+        inputs.intervals.cutpoints,
+        rng,
+    )
+    end = inputs.intervals.cutpoints[-1]
+    return xr.Dataset(
+        {
+            "time": (
+                ("chain", "draw", "patient"),
+                np.minimum(times, end).reshape(chains, per_chain, -1),
+            )
+        },
+        coords={
+            "chain": np.arange(chains),
+            "draw": chosen,
+            "patient": inputs.cohort.patients,
+        },
+    )
