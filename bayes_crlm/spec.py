@@ -1,0 +1,578 @@
+"""The analysis spec: what is asked of which cohort, as data that a clinician can read.
+
+A spec is a TOML file and never code. Its tables are frozen pydantic models that take no
+value of another type than they name ("4" is not 4, and `true` is not 1), refuse keys they do not
+know, and report every problem of a file together.
+
+Importing this module costs pydantic and nothing heavier, so `--help` and an error in a spec
+come at once; priors and data sets are looked up when a spec is read.
+"""
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from bayes_crlm.errors import SpecError, join_problems
+from bayes_crlm.formula import check_formula
+from bayes_crlm.spec_problems import spec_problems
+from bayes_crlm.toml_writing import write_toml
+from bayes_crlm.wording import shown, shown_name
+
+__all__ = [
+    "BaselineSpec",
+    "ConditionSpec",
+    "DataSpec",
+    "EstimandSpec",
+    "ModelSpec",
+    "PriorSpec",
+    "SamplingSpec",
+    "Spec",
+    "available_specs",
+    "read_spec",
+]
+
+MOST_INTERVALS = 200
+OUTCOME_KEYS = ("time", "event", "entry", "id")
+
+Scalar = str | int | float | bool
+
+
+def check_scalar(value: object) -> Scalar:
+    """Take a text, a finite number or true/false, and nothing else.
+
+    A plain function rather than a union of types: a union would report one problem per member.
+    """
+    if isinstance(value, bool | str):
+        return value
+    if isinstance(value, int) and abs(value) < 2**63:
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    raise ValueError(
+        f"{shown(value)} is not a value of a column; give a text, a number or true/false"
+    )
+
+
+def check_condition_value(value: object) -> Scalar | tuple[Scalar, ...]:
+    """Take what a column is compared with: one value, or a list of values for `in`."""
+    if not isinstance(value, list | tuple):
+        return check_scalar(value)
+    if not value:
+        raise ValueError("[] is an empty list; give at least one value")
+    return tuple(check_scalar(each) for each in value)
+
+
+def check_number(value: object) -> float:
+    """Take a finite number; true and false are not numbers."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if math.isfinite(number):
+            return number
+    raise ValueError(f"{shown(value)} is not a finite number")
+
+
+def check_times(value: object, lowest: float) -> tuple[float, ...]:
+    """Take a list of finite times that increase and lie above, or for 0 may start at, `lowest`."""
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{shown(value)} is not a list of times")
+    if not value:
+        raise ValueError("[] is an empty list; give at least one time, or leave the key out")
+    times = tuple(check_number(each) for each in value)
+    if times[0] < lowest:
+        raise ValueError(f"{times[0]:g} is negative; give times after 0")
+    for before, after in zip(times, times[1:], strict=False):
+        if after <= before:
+            raise ValueError(
+                f"{after:g} follows {before:g}; give each time once, in increasing order"
+            )
+    return times
+
+
+def check_cutpoints(value: object) -> Literal["auto"] | int | tuple[float, ...]:
+    """Take "auto", a number of intervals, or a list of times.
+
+    More than 200 intervals are refused: with twelve events an interval, the least that
+    the literature calls stable, they would need 2,400 events.
+    """
+    if value == "auto":
+        return "auto"
+    if isinstance(value, int) and not isinstance(value, bool):
+        if not 1 <= value <= MOST_INTERVALS:
+            raise ValueError(
+                f"{shown(value)} intervals is impossible; give from 1 to {MOST_INTERVALS}"
+            )
+        return value
+    if isinstance(value, list | tuple):
+        times = check_times(value, lowest=0.0)
+        if times[-1] <= 0:
+            raise ValueError("[0] leaves no cutpoint; give times after 0")
+        if len(times) > MOST_INTERVALS:
+            raise ValueError(f"{len(times)} times are given; give at most {MOST_INTERVALS}")
+        return times
+    raise ValueError(
+        f"{shown(value)} is not understood; give 'auto', a number of intervals from 1 to "
+        f"{MOST_INTERVALS}, or a list of increasing times"
+    )
+
+
+def check_horizons(value: object) -> tuple[float, ...]:
+    """Take a list of increasing times after 0."""
+    times = check_times(value, lowest=0.0)
+    if times[0] <= 0:
+        raise ValueError("0 is no horizon: everyone is alive at time 0; give times after 0")
+    return times
+
+
+def check_thresholds(value: object) -> tuple[float, ...]:
+    """Take a list of different hazard ratios above 0, in any order."""
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{shown(value)} is not a list of hazard ratios, such as [1.0, 0.8]")
+    if not value:
+        raise ValueError("[] is an empty list; give at least one hazard ratio")
+    ratios = tuple(check_number(each) for each in value)
+    for k, ratio in enumerate(ratios):
+        if ratio <= 0:
+            raise ValueError(f"{ratio:g} is not above 0, as every hazard ratio is")
+        if ratio in ratios[:k]:
+            raise ValueError(f"{ratio:g} is given twice; give each hazard ratio once")
+    return ratios
+
+
+class Table(BaseModel):
+    """A table of the spec: frozen, strict in its types, without unknown keys."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=False
+    )
+
+
+ColumnName = Annotated[str, Field(min_length=1, description="the name of a column")]
+
+
+class ConditionSpec(Table):
+    """A condition that a row has to meet to be in the cohort."""
+
+    column: ColumnName
+    op: Annotated[
+        Literal["==", "!=", "<", "<=", ">", ">=", "in", "not in"],
+        Field(description="one of '==', '!=', '<', '<=', '>', '>=', 'in', 'not in'"),
+    ]
+    value: Annotated[
+        Any, PlainValidator(check_condition_value), Field(description="what it is compared with")
+    ]
+
+    @model_validator(mode="after")
+    def check_value_suits_op(self) -> Self:
+        """Refuse a list where one value is compared, and one value where a list is searched."""
+        is_list = isinstance(self.value, tuple)
+        if is_list != (self.op in ("in", "not in")):
+            wanted = "one value" if is_list else "a list of values"
+            given = list(self.value) if is_list else self.value
+            raise ValueError(f"value {shown(given)} does not suit op {self.op!r}; give {wanted}")
+        return self
+
+
+class DataSpec(Table):
+    """Where the cohort is and what its columns mean."""
+
+    source: Annotated[
+        str,
+        Field(min_length=1, description="the name of a data set, or a path relative to the spec"),
+    ]
+    time: Annotated[str, Field(min_length=1, description="the column of follow-up times")]
+    event: Annotated[
+        str,
+        Field(min_length=1, description="the column that is 1 or true where the event happened"),
+    ]
+    entry: Annotated[
+        str | None, Field(min_length=1, description="the column of times at which rows enter")
+    ] = None
+    id: Annotated[
+        str | None, Field(min_length=1, description="the column that names the patient of a row")
+    ] = None
+    unit: Annotated[
+        str | None,
+        Field(min_length=1, max_length=40, description="the unit of time, such as 'months'"),
+    ] = None
+    where: Annotated[
+        tuple[ConditionSpec, ...],
+        Field(strict=False, description="a list of {column, op, value}"),
+    ] = ()
+    missing: Annotated[Literal["error", "drop"], Field(description="one of 'error', 'drop'")] = (
+        "error"
+    )
+
+    @field_validator("source")
+    @classmethod
+    def check_source(cls, source: str) -> str:
+        """Refuse what no file can be called."""
+        if not source.strip() or not source.isprintable():
+            raise ValueError(f"{shown(source)} is no name of a file or data set")
+        return source
+
+    @model_validator(mode="after")
+    def check_columns_differ(self) -> Self:
+        """Refuse one column in two roles."""
+        roles: dict[str, str] = {}
+        for key in OUTCOME_KEYS:
+            column = getattr(self, key)
+            if column is None:
+                continue
+            if column in roles:
+                raise ValueError(
+                    f"{roles[column]} and {key} are both {shown(column)}; "
+                    "give each a column of its own"
+                )
+            roles[column] = key
+        return self
+
+
+class BaselineSpec(Table):
+    """The baseline hazard: where follow-up is cut and the prior of the log-hazards."""
+
+    cutpoints: Annotated[
+        Any,
+        PlainValidator(check_cutpoints),
+        Field(description="'auto', a number of intervals, or a list of increasing times"),
+    ] = "auto"
+    prior: Annotated[
+        Literal["independent", "random_walk", "gamma"],
+        Field(description="one of 'independent', 'random_walk', 'gamma'"),
+    ] = "random_walk"
+    weight: Annotated[
+        float,
+        Field(
+            gt=0, description="the weight of a gamma prior in patients at risk, a number above 0"
+        ),
+    ] = 1.0
+
+    @model_validator(mode="after")
+    def check_weight_has_a_use(self) -> Self:
+        """Refuse a weight that the prior would ignore."""
+        if "weight" in self.model_fields_set and self.prior != "gamma":
+            raise ValueError(
+                f"weight is given, but prior is {self.prior!r}; "
+                'weight belongs to prior = "gamma", so leave it out'
+            )
+        return self
+
+
+class PriorSpec(Table):
+    """Priors of the log hazard ratios, on centred and scaled columns."""
+
+    treatment: Annotated[str, Field(description="a prior, such as 'normal(0, 1)'")] = "normal(0, 1)"
+    covariates: Annotated[str, Field(description="a prior, such as 'normal(0, 1)'")] = (
+        "normal(0, 1)"
+    )
+
+    @field_validator("treatment", "covariates")
+    @classmethod
+    def check_prior(cls, prior: str, info: Any) -> str:
+        """Refuse what is no prior; it stays a text here."""
+        from bayes_crlm.priors import parse_prior
+
+        parse_prior(prior, role=info.field_name)
+        return prior
+
+
+class ModelSpec(Table):
+    """The comparison, the covariates and the priors."""
+
+    treatment: Annotated[
+        str, Field(min_length=1, description="the column whose hazard ratio is the question")
+    ]
+    reference: Annotated[
+        Any, PlainValidator(check_scalar), Field(description="the treatment's reference level")
+    ]
+    covariates: Annotated[str, Field(description="a formula, such as 'age + log(cea)'")] = ""
+    baseline: Annotated[BaselineSpec, Field(description="a table [model.baseline]")] = (
+        BaselineSpec()
+    )
+    priors: Annotated[PriorSpec, Field(description="a table [model.priors]")] = PriorSpec()
+
+    @field_validator("covariates")
+    @classmethod
+    def check_covariates(cls, covariates: str) -> str:
+        """Refuse a formula that does more than combine columns."""
+        check_formula(covariates)
+        return covariates
+
+
+class SamplingSpec(Table):
+    """How the posterior is sampled.
+
+    `tune` has a least value because NUTS adapts its step size and its mass matrix in windows;
+    with fewer than about 50 iterations no window is complete, so that the draws say nothing
+    about the model. `draws` has none: too few are flagged by the diagnostics.
+    """
+
+    chains: Annotated[int, Field(ge=1, le=64, description="a whole number from 1 to 64")] = 4
+    tune: Annotated[
+        int, Field(ge=50, le=100_000, description="a whole number from 50 to 100000")
+    ] = 1000
+    draws: Annotated[
+        int, Field(ge=1, le=100_000, description="a whole number from 1 to 100000")
+    ] = 1000
+    seed: Annotated[
+        int, Field(ge=0, le=2**32 - 1, description="a whole number from 0 to 4294967295")
+    ] = 20211201
+    target_accept: Annotated[
+        float, Field(ge=0.5, le=0.999, description="a number from 0.5 to 0.999")
+    ] = 0.9
+
+
+class EstimandSpec(Table):
+    """What is reported beside the hazard ratios, in the cohort's unit of time."""
+
+    horizons: Annotated[
+        Any, PlainValidator(check_horizons), Field(description="a list of times after 0")
+    ] = None
+    rmst: Annotated[
+        float | None,
+        Field(gt=0, description="the horizon of the restricted mean, a number above 0"),
+    ] = None
+    hr_thresholds: Annotated[
+        Any, PlainValidator(check_thresholds), Field(description="a list of hazard ratios above 0")
+    ] = (1.0, 0.8)
+
+
+class Spec(Table):
+    """One analysis: the question, the cohort, the model and what is estimated.
+
+    Attributes
+    ----------
+    title : str
+        The heading of the report.
+    question : str or None
+        The question in words.
+    data : DataSpec
+        The cohort's source and columns.
+    model : ModelSpec
+        Treatment, covariates, baseline hazard and priors.
+    sampling : SamplingSpec
+        Chains, draws and seed.
+    estimands : EstimandSpec
+        Horizons and thresholds of what is reported.
+    sensitivity : dict or None
+        Kept as it is written; reserved for sensitivity analyses.
+    """
+
+    DOTTED: ClassVar[str] = ""
+
+    title: Annotated[str, Field(min_length=1, max_length=300, description="the report's heading")]
+    question: Annotated[str | None, Field(max_length=5000, description="the question in words")] = (
+        None
+    )
+    data: Annotated[DataSpec, Field(description="a table [data]")]
+    model: Annotated[ModelSpec, Field(description="a table [model]")]
+    sampling: Annotated[SamplingSpec, Field(description="a table [sampling]")] = SamplingSpec()
+    estimands: Annotated[EstimandSpec, Field(description="a table [estimands]")] = EstimandSpec()
+    sensitivity: Annotated[dict[str, Any] | None, Field(description="a table [sensitivity]")] = None
+
+    _path: Path | None = PrivateAttr(default=None)
+
+    @field_validator("title")
+    @classmethod
+    def check_title(cls, title: str) -> str:
+        """Refuse a title that would show as nothing, or over several lines."""
+        if not title.strip() or not title.isprintable():
+            raise ValueError(f"{shown(title)} is no title; give one line of text")
+        return title
+
+    @model_validator(mode="after")
+    def check_roles(self) -> Self:
+        """Refuse the outcome as its own explanation."""
+        covariates = check_formula(self.model.covariates)
+        for key in OUTCOME_KEYS:
+            column = getattr(self.data, key)
+            if column is None:
+                continue
+            if column == self.model.treatment:
+                raise ValueError(
+                    f"model.treatment and data.{key} are both {shown(column)}; "
+                    "the treatment needs a column of its own"
+                )
+            if column in covariates and key in ("time", "event"):
+                raise ValueError(
+                    f"model.covariates uses {shown(column)}, which is data.{key}; "
+                    "the outcome cannot explain itself, so leave it out"
+                )
+        return self
+
+    @property
+    def path(self) -> Path | None:
+        """The file the spec was read from; None for a spec made in Python."""
+        return self._path
+
+    @property
+    def name(self) -> str:
+        """The file's name without its ending, by which results are filed."""
+        return self._path.stem if self._path is not None else "spec"
+
+    @classmethod
+    def from_mapping(
+        cls, tables: Mapping[str, Any], *, path: Path | None = None, where: str = "spec"
+    ) -> Self:
+        """Check the tables of a spec.
+
+        Parameters
+        ----------
+        tables : mapping
+            As a TOML parser gives them.
+        path : Path, optional
+            The file they were read from: relative data paths start at its folder.
+        where : str
+            How messages name the spec.
+
+        Raises
+        ------
+        SpecError
+            One line with every problem: the dotted key, the wrong value, what would be right.
+        """
+        try:
+            spec = cls.model_validate(dict(tables))
+        except ValidationError as error:
+            problems = spec_problems(error, cls)
+            raise SpecError(join_problems(where, problems)) from None
+        spec._path = path
+        return spec
+
+    def with_options(
+        self,
+        *,
+        source: str | os.PathLike[str] | None = None,
+        seed: int | None = None,
+        draws: int | None = None,
+        chains: int | None = None,
+    ) -> "Spec":
+        """Replace what the command line may replace.
+
+        Parameters
+        ----------
+        source : path or str, optional
+            Another file, relative to the working folder, or the name of a data set.
+        seed, draws, chains : int, optional
+            Another value of the key in ``[sampling]``.
+
+        Returns
+        -------
+        Spec
+            A new spec from the same file.
+
+        Raises
+        ------
+        SpecError
+            When a value is out of its range.
+        """
+        tables = self.to_mapping()
+        if source is not None:
+            text = os.fspath(source)
+            is_name = text in known_data_sets() and not os.path.exists(text)
+            tables["data"]["source"] = (
+                text if is_name else os.path.abspath(os.path.expanduser(text))
+            )
+        for key, value in (("seed", seed), ("draws", draws), ("chains", chains)):
+            if value is not None:
+                tables["sampling"][key] = value
+        return type(self).from_mapping(tables, path=self._path, where="options")
+
+    def data_path(self) -> str | Path:
+        """Say where the cohort is.
+
+        Returns
+        -------
+        str or Path
+            The name of a data set of the package, unless a file of that name lies
+            beside the spec; otherwise the absolute path, relative to the spec's folder.
+        """
+        folder = self._path.parent if self._path is not None else Path.cwd()
+        source = self.data.source
+        path = Path(os.path.abspath(os.path.join(folder, os.path.expanduser(source))))
+        if source in known_data_sets() and not path.is_file():
+            return source
+        return path
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Every key with its value, defaults included, as TOML types.
+
+        Keys without a value are left out, and so is a weight that the prior does not use.
+        """
+        tables = self.model_dump(mode="python", exclude_none=True)
+        if self.model.baseline.prior != "gamma":
+            del tables["model"]["baseline"]["weight"]
+        if not self.data.where:
+            del tables["data"]["where"]
+        if self.sensitivity is not None:
+            tables["sensitivity"] = self.sensitivity
+        return tables
+
+    def to_toml(self) -> str:
+        """Write the spec with every default spelled out; reading it gives the same spec."""
+        return write_toml(self.to_mapping())
+
+
+def known_data_sets() -> frozenset[str]:
+    """Names of the data sets inside the package."""
+    from bayes_crlm.datasets import DATASETS
+
+    return frozenset(DATASETS)
+
+
+def read_spec(path_or_name: str | os.PathLike[str]) -> Spec:
+    """Read a spec from a file, or by the name of a file in ``models/``.
+
+    Parameters
+    ----------
+    path_or_name : path or str
+        A path, or a name with or without ``.toml``. A file of that name in
+        the working folder goes before the one in ``models/``.
+
+    Raises
+    ------
+    SpecError
+        One line that names the file and says every problem in it.
+    """
+    from bayes_crlm.spec_reading import find_spec, read_tables
+
+    path = find_spec(path_or_name)
+    return Spec.from_mapping(read_tables(path), path=path, where=shown_name(path_or_name))
+
+
+def available_specs() -> list[tuple[str, str, Path]]:
+    """List the specs in ``models/``.
+
+    Returns
+    -------
+    list of (name, title, path)
+        Sorted by name.
+
+    Raises
+    ------
+    SpecError
+        When one of them is not TOML or has no title.
+    """
+    from bayes_crlm.spec_reading import read_tables, spec_files
+
+    listed = []
+    for name, path in spec_files().items():
+        title = read_tables(path).get("title")
+        if not isinstance(title, str) or not title.strip():
+            raise SpecError(f"{shown_name(path)}: title is missing; give the report's heading")
+        listed.append((name, title, path))
+    return listed
