@@ -380,8 +380,10 @@ def _load(
 
 
 def _plain(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Give the frame with a RangeIndex; a named index becomes a column."""
+    """Give the frame with a RangeIndex and unique column names."""
     import pandas as pd
+
+    from bayes_crlm.reading import plain_index
 
     if isinstance(frame.columns, pd.MultiIndex):
         raise CohortError("DataFrame: its columns have several levels; they must have one")
@@ -391,10 +393,7 @@ def _plain(frame: "pd.DataFrame") -> "pd.DataFrame":
             f"DataFrame: the column name {shown(twice[0])} occurs more than once; every column "
             "needs a name of its own"
         )
-    named = [level for level in frame.index.names if level is not None]
-    if named and not set(named) & set(frame.columns):
-        frame = frame.reset_index(level=named)
-    return frame.reset_index(drop=True)
+    return plain_index(frame)
 
 
 def _unknown_columns(columns: Iterable[str], table: "pd.DataFrame") -> list[str]:

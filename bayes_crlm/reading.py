@@ -30,7 +30,7 @@ from bayes_crlm.wording import did_you_mean, one_line, shown, shown_name, shown_
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SUFFIXES", "read_table"]
+__all__ = ["SUFFIXES", "plain_index", "read_table"]
 
 TEXT = (".csv", ".tsv", ".txt")
 EXCEL = (".xlsx", ".xlsm")
@@ -181,14 +181,21 @@ def _read_parquet(data: bytes, name: str) -> "pd.DataFrame":
     import pyarrow.parquet as pq
 
     try:
-        arrow = pq.read_table(pa.BufferReader(data))
-        check_header(arrow.column_names, name)
-        # Without pandas' own metadata, so that an index saved with the data is a column again.
-        return arrow.to_pandas(ignore_metadata=True)
+        file = pq.ParquetFile(pa.BufferReader(data))
+        check_header(file.schema_arrow.names, name)
+        return plain_index(file.read().to_pandas())
     except DataFileError:
         raise
     except (pa.ArrowException, OSError, ValueError, TypeError, NotImplementedError) as error:
         raise _not_a("Parquet", name, error) from None
+
+
+def plain_index(table: "pd.DataFrame") -> "pd.DataFrame":
+    """Give the table a RangeIndex; an index that has a name becomes a column."""
+    named = [level for level in table.index.names if level is not None]
+    if named and not set(named) & set(table.columns):
+        table = table.reset_index(level=named)
+    return table.reset_index(drop=True)
 
 
 def _read_excel(data: bytes, name: str) -> "pd.DataFrame":

@@ -150,7 +150,6 @@ def read_separated_text(data: bytes, name: str, identifier: str | None) -> "pd.D
             index_col=False,
             skipinitialspace=True,
             low_memory=False,
-            float_precision="round_trip",
             dtype={identifier: str} if identifier in columns else None,
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
