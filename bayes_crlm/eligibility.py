@@ -279,7 +279,7 @@ def select(
         before = keep
         keep = keep & ~np.isin(patient_of_row, patient_of_row[unknown])
         dropped = (_left_out(f"missing {shown_names(columns)}", before, keep, patient_of_row),)
-    if not keep.any():
+    if asked and not keep.any():
         told = " and ".join(str(condition) for condition in asked[:SHOWN])
         problems.append(f"where: no row is left that meets {told}; loosen the conditions")
     return keep, tuple(each for each in excluded if each.n_rows), dropped, problems

@@ -6,6 +6,7 @@ of the rows within patients.
 
 import datetime
 from dataclasses import dataclass
+from decimal import Decimal
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -91,8 +92,6 @@ def numbers_of(values: "pd.Series") -> tuple[NDArray[np.float64], NDArray[np.int
 
 def _number_of(cell: object) -> tuple[float, int]:
     """Turn one cell of a column of mixed values into a number."""
-    from decimal import Decimal
-
     if isinstance(cell, bool | np.bool):
         return np.nan, TRUTH
     if isinstance(cell, Real | Decimal):
@@ -147,7 +146,7 @@ def _event_of(cell: object) -> float:
         return {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0}.get(
             cell.strip().lower(), np.nan
         )
-    if isinstance(cell, Real | np.bool) and cell in (0, 1):
+    if isinstance(cell, Real | np.bool | Decimal) and cell in (0, 1):
         return float(cell)
     return np.nan
 
@@ -248,7 +247,7 @@ def check_follow_up(
         events, missing, wrong = events_of(table[event])
         for bad, what in ((missing, "is missing"), (wrong, "is not 0 or 1")):
             problems += _told(table[event], "event", what, bad, row_number)
-        if not missing.any() and not wrong.any() and not events.any():
+        if n and not missing.any() and not wrong.any() and not events.any():
             problems.append(
                 f"column {shown(event)} (event) has no event in {n} row{'s' * (n != 1)}; at least "
                 "one must be 1"
@@ -264,7 +263,9 @@ def check_follow_up(
             f"there {'is 1 patient' if len(patients) else 'are no patients'}; a cohort needs at "
             "least 2"
         )
-    if not problems and not np.isfinite((times - entries).sum()):
+    with np.errstate(over="ignore"):
+        exposure = (times - entries).sum()
+    if not problems and not np.isfinite(exposure):
         problems.append(
             f"column {shown(time)} (time) has values so large that the total follow-up is "
             "infinite; use a larger time unit"

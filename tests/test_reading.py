@@ -1,5 +1,6 @@
 """Files to tables: every format says the same, and what is no table is refused in one sentence."""
 
+import base64
 import gzip
 import hashlib
 
@@ -21,6 +22,21 @@ TABLE = pd.DataFrame(
         "site": ["left", None, "right", "left"],
     }
 )
+
+SAS7BDAT = (
+    "H4sIAAAAAAAC/+2Zz4vTQBTH36Rpm5Wq7ZLDHhYM6yJFaklILSuIttCKYhWhPXgQtNRoA/0h2wgrCLKgJz15cv03"
+    "PCkIiyx4FG8e9rBnT550/bGNbWbSZp4burIUFecD4eV98+bNS2aSTlKAMW8+rt54oabevX6qwMxb48nckWTKXADT"
+    "JJJBaIgKECGcbpKjJqgqaBHi56kWq9q5C5VyqVgrVss1LQyYwLB9IG5r9fFmMWB5knQjSD6V1XO6celkxe7cXQno"
+    "ZtbQs/oJw8jrWcPIGjjdylL+ej7HSVuVy91H/objn73a7KM6BQKBQCAQCAQCgUAg+GtYG7+3clyMsh1pFg4NzIcE"
+    "ddMRPm6d6XOoffMAtVclXk8w/ZovsBf29RlqK0gvMf0+0mWmF5C+oSCd8TBEL4Xocoi+EQ/JP0FHZTKOsfDts9R+"
+    "YjZRaHUb9ZamaS3rljP+BpJm8RLfzfvtB717Pcdq2w3+28pxGqedKfD506P8y/btpjOKzxSerw15ieqxC35+vh6B"
+    "QCAQ7If+d9dDtP9D7WlzN8P8RWZjEB/8XseY57qyp+24fTfKtf/B2jdRXm8JIRNQkJ9Evsb50mgt5R9Po+NBWNfu"
+    "0khZBLrkyLDKc0CrPQ0RtkKhtgQyqneH5To/llT8n433n06tfOVO3bGtjgPtbsdp9gBuWnVneP715TY0rDr0bMfa"
+    "7SL518jvOz6leyoR58eGjMaUX4fF0LkTVB/2XRQXRXFRNKcIOk/ss6k7ce5+22PcV3d/98K/xucBwXH0+TLAW8Ey"
+    "P4mOp/QFz+pofDE4r/9smIfdE2tonrj/2XhM6330d/HvMwn5B5F/GPmzyFemdqZKYM6pgX4S3v78HnuWB5WSX56i"
+    "tcDx0Evj8ROqVCVNACAAAA=="
+)
+"""TABLE as ReadStat's C library writes it (gzip, base64); nothing in Python writes this format."""
 
 
 def write(path, table=TABLE):
@@ -45,6 +61,8 @@ def write(path, table=TABLE):
             pyreadstat.write_por(table.rename(columns=str.upper), path)
         case ".xpt":
             pyreadstat.write_xport(table, path)
+        case ".sas7bdat":
+            path.write_bytes(gzip.decompress(base64.b64decode(SAS7BDAT)))
     return path
 
 
@@ -67,7 +85,19 @@ def text_file(tmp_path, content, name="cohort.csv"):
 
 @pytest.mark.parametrize(
     "suffix",
-    [".csv", ".tsv", ".txt", ".csv.gz", ".parquet", ".xlsx", ".dta", ".sav", ".zsav", ".xpt"],
+    [
+        ".csv",
+        ".tsv",
+        ".txt",
+        ".csv.gz",
+        ".parquet",
+        ".xlsx",
+        ".dta",
+        ".sav",
+        ".zsav",
+        ".xpt",
+        ".sas7bdat",
+    ],
 )
 def test_every_format_gives_the_same_table(tmp_path, suffix):
     path = write(tmp_path / f"cohort{suffix}")
@@ -191,7 +221,9 @@ def test_junk_in_a_binary_format(tmp_path, suffix):
     assert "export the data as CSV" in message
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".xlsx", ".dta", ".sav", ".xpt", ".csv.gz"])
+@pytest.mark.parametrize(
+    "suffix", [".parquet", ".xlsx", ".dta", ".sav", ".xpt", ".sas7bdat", ".csv.gz"]
+)
 def test_truncated_file_is_refused_or_read_but_never_crashes(tmp_path, suffix):
     whole = write(tmp_path / f"cohort{suffix}").read_bytes()
     for size in (1, len(whole) // 3, len(whole) // 2, len(whole) - 5):
