@@ -7,12 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.errors import CohortError, DesignError, FormulaError
-from bayes_crlm.formula import check_formula, evaluation_context
+from bayes_crlm.formula import check_formula, evaluate_formula
 from bayes_crlm.wording import did_you_mean
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bayes_crlm.cohort import Cohort
 
 __all__ = ["Design", "Level", "build_design", "columns_needed"]
@@ -233,27 +231,10 @@ def covariate_columns(cohort: "Cohort", covariates: str) -> tuple[NDArray, list[
     """Evaluate the covariate formula; returns (rows, columns) and the columns' names."""
     if not covariates.strip():
         return np.empty((cohort.n_rows, 0)), []
-    import formulaic
-
     try:
-        materialised = formulaic.model_matrix(
-            f"1 + {covariates}",
-            cohort.table,
-            context=evaluation_context(),
-            output="pandas",
-            na_action="raise",
-        )
-    except FormulaError:
-        raise
-    except Exception as problem:
-        cause = problem.__cause__ if isinstance(problem.__cause__, FormulaError) else problem
-        if isinstance(cause, FormulaError):
-            raise FormulaError(f"{cohort.source}: {cause}") from problem
-        raise FormulaError(
-            f"{cohort.source}: covariates {covariates!r} cannot be evaluated: "
-            f"{' '.join(str(problem).split())[:300]}"
-        ) from problem
-    columns: pd.DataFrame = materialised.drop(columns="Intercept", errors="ignore")
+        columns = evaluate_formula(covariates, cohort.table)
+    except FormulaError as problem:
+        raise FormulaError(f"{cohort.source}: {problem}") from problem
     names = [str(name) for name in columns.columns]
     matrix = columns.to_numpy(dtype=float)
     for position, name in enumerate(names):

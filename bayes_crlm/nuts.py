@@ -28,6 +28,17 @@ TARGET_ACCEPT = 0.9
 # small random-walk scales make a funnel: at 0.95 a few transitions in 4,000 still diverge
 TARGET_ACCEPT_RANDOM_WALK = 0.98
 TARGET_ACCEPT_HORSESHOE = 0.99
+ARVIZ_NAMES = {
+    "diverging": "diverging",
+    "energy": "energy",
+    "energy_error": "energy_error",
+    "depth": "tree_depth",
+    "maxdepth_reached": "reached_max_treedepth",
+    "n_steps": "n_steps",
+    "step_size": "step_size",
+    "mean_tree_accept": "acceptance_rate",
+    "logp": "lp",
+}
 # starts are spread by this much around the centre of the prior of every unconstrained value
 START_SPREAD = 0.5
 
@@ -221,10 +232,20 @@ def sample_nuts(
     vectors = np.asarray(trace["posterior"]["unconstrained"].values, dtype=float)
     return NutsDraws(
         vectors=vectors,
-        sample_stats=trace["sample_stats"].to_dataset(),
+        sample_stats=arviz_names(trace["sample_stats"].to_dataset()),
         seconds_compile=compiled_at - started,
         seconds_sample=time.perf_counter() - compiled_at,
     )
+
+
+def arviz_names(sample_stats: "xr.Dataset") -> "xr.Dataset":
+    """Keep the numeric sampler statistics, under the names that ArviZ gives them."""
+    kept = {
+        nutpie_name: arviz_name
+        for nutpie_name, arviz_name in ARVIZ_NAMES.items()
+        if nutpie_name in sample_stats
+    }
+    return sample_stats[list(kept)].rename(kept)
 
 
 def default_target_accept(inputs: ModelInputs) -> float:

@@ -54,7 +54,7 @@ def posterior_tree(
     Returns
     -------
     xarray.DataTree
-        Groups posterior, sample_stats, log_likelihood, log_prior, prior,
+        Groups posterior, unconstrained_posterior, sample_stats, log_likelihood, log_prior, prior,
         posterior_predictive, observed_data and constant_data.
     """
     import xarray as xr
@@ -70,6 +70,9 @@ def posterior_tree(
     entered = first_entry(inputs)
     tree = {
         "posterior": named_values(flat, inputs, chains, draws),
+        "unconstrained_posterior": xr.Dataset(
+            {"vector": (("chain", "draw", "unconstrained"), vectors)}, coords=sample_coords
+        ),
         "sample_stats": sample_stats,
         "log_likelihood": xr.Dataset(
             {
@@ -104,6 +107,8 @@ def posterior_tree(
                 "row_patient": ("row", data.patient_index),
                 "row_treatment": ("row", design.treatment_level),
                 "cutpoints": ("cutpoint", inputs.intervals.cutpoints),
+                # ArviZ looks for the censoring status of observed `time` under the same name
+                "time": ("patient", data.event[inputs.final_row]),
                 "interval_events": ("interval", inputs.intervals.events),
                 "interval_exposure": ("interval", inputs.intervals.exposure),
                 "log_rate": ((), inputs.log_rate),
@@ -112,6 +117,7 @@ def posterior_tree(
                 "term": list(design.terms),
                 "interval": inputs.intervals.labels,
                 "row": inputs.cohort.row_number,
+                "patient": inputs.cohort.patients,
             },
         ),
     }

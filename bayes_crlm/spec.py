@@ -8,11 +8,10 @@ Importing this module costs pydantic and nothing heavier, so `--help` and an err
 come at once; priors and data sets are looked up when a spec is read.
 """
 
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -28,6 +27,13 @@ from pydantic import (
 from bayes_crlm.errors import SpecError, join_problems
 from bayes_crlm.formula import check_formula
 from bayes_crlm.spec_problems import spec_problems
+from bayes_crlm.spec_values import (
+    check_condition_value,
+    check_cutpoints,
+    check_horizons,
+    check_scalar,
+    check_thresholds,
+)
 from bayes_crlm.toml_writing import write_toml
 from bayes_crlm.wording import shown, shown_name
 
@@ -44,114 +50,7 @@ __all__ = [
     "read_spec",
 ]
 
-MOST_INTERVALS = 200
 OUTCOME_KEYS = ("time", "event", "entry", "id")
-
-Scalar = str | int | float | bool
-
-
-def check_scalar(value: object) -> Scalar:
-    """Take a text, a finite number or true/false, and nothing else.
-
-    A plain function rather than a union of types: a union would report one problem per member.
-    """
-    if isinstance(value, bool | str):
-        return value
-    if isinstance(value, int) and abs(value) < 2**63:
-        return value
-    if isinstance(value, float) and math.isfinite(value):
-        return value
-    raise ValueError(
-        f"{shown(value)} is not a value of a column; give a text, a number or true/false"
-    )
-
-
-def check_condition_value(value: object) -> Scalar | tuple[Scalar, ...]:
-    """Take what a column is compared with: one value, or a list of values for `in`."""
-    if not isinstance(value, list | tuple):
-        return check_scalar(value)
-    if not value:
-        raise ValueError("[] is an empty list; give at least one value")
-    return tuple(check_scalar(each) for each in value)
-
-
-def check_number(value: object) -> float:
-    """Take a finite number; true and false are not numbers."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if math.isfinite(number):
-            return number
-    raise ValueError(f"{shown(value)} is not a finite number")
-
-
-def check_times(value: object, lowest: float) -> tuple[float, ...]:
-    """Take a list of finite times that increase and lie above, or for 0 may start at, `lowest`."""
-    if not isinstance(value, list | tuple):
-        raise ValueError(f"{shown(value)} is not a list of times")
-    if not value:
-        raise ValueError("[] is an empty list; give at least one time, or leave the key out")
-    times = tuple(check_number(each) for each in value)
-    if times[0] < lowest:
-        raise ValueError(f"{times[0]:g} is negative; give times after 0")
-    for before, after in zip(times, times[1:], strict=False):
-        if after <= before:
-            raise ValueError(
-                f"{after:g} follows {before:g}; give each time once, in increasing order"
-            )
-    return times
-
-
-def check_cutpoints(value: object) -> Literal["auto"] | int | tuple[float, ...]:
-    """Take "auto", a number of intervals, or a list of times.
-
-    More than 200 intervals are refused: with twelve events an interval, the least that
-    the literature calls stable, they would need 2,400 events.
-    """
-    if value == "auto":
-        return "auto"
-    if isinstance(value, int) and not isinstance(value, bool):
-        if not 1 <= value <= MOST_INTERVALS:
-            raise ValueError(
-                f"{shown(value)} intervals is impossible; give from 1 to {MOST_INTERVALS}"
-            )
-        return value
-    if isinstance(value, list | tuple):
-        times = check_times(value, lowest=0.0)
-        if times[-1] <= 0:
-            raise ValueError("[0] leaves no cutpoint; give times after 0")
-        if len(times) > MOST_INTERVALS:
-            raise ValueError(f"{len(times)} times are given; give at most {MOST_INTERVALS}")
-        return times
-    raise ValueError(
-        f"{shown(value)} is not understood; give 'auto', a number of intervals from 1 to "
-        f"{MOST_INTERVALS}, or a list of increasing times"
-    )
-
-
-def check_horizons(value: object) -> tuple[float, ...]:
-    """Take a list of increasing times after 0."""
-    times = check_times(value, lowest=0.0)
-    if times[0] <= 0:
-        raise ValueError("0 is no horizon: everyone is alive at time 0; give times after 0")
-    return times
-
-
-def check_thresholds(value: object) -> tuple[float, ...]:
-    """Take a list of different hazard ratios above 0, in any order."""
-    if not isinstance(value, list | tuple):
-        raise ValueError(f"{shown(value)} is not a list of hazard ratios, such as [1.0, 0.8]")
-    if not value:
-        raise ValueError("[] is an empty list; give at least one hazard ratio")
-    ratios = tuple(check_number(each) for each in value)
-    for k, ratio in enumerate(ratios):
-        if ratio <= 0:
-            raise ValueError(f"{ratio:g} is not above 0, as every hazard ratio is")
-        if ratio in ratios[:k]:
-            raise ValueError(f"{ratio:g} is given twice; give each hazard ratio once")
-    return ratios
 
 
 class Table(BaseModel):
@@ -372,8 +271,6 @@ class Spec(Table):
     sensitivity : dict or None
         Kept as it is written; reserved for sensitivity analyses.
     """
-
-    DOTTED: ClassVar[str] = ""
 
     title: Annotated[str, Field(min_length=1, max_length=300, description="the report's heading")]
     question: Annotated[str | None, Field(max_length=5000, description="the question in words")] = (

@@ -50,8 +50,7 @@ def say_problem(problem: Any, root: type[BaseModel]) -> str:
             cause = str(problem["ctx"]["error"])
             return f"{key}: {cause}" if key else cause
         case "literal_error" if field is not None and isinstance(problem["input"], str):
-            choices = [choice for choice in literal_choices(field)]
-            suggestion = did_you_mean(problem["input"], choices)
+            suggestion = did_you_mean(problem["input"], literal_choices(field))
             hint = f" ({suggestion})" if suggestion.startswith("did") else ""
             return f"{key} is {shown(problem['input'])}; give {right}{hint}"
         case _:

@@ -1,6 +1,7 @@
 """Finding a spec's file and reading its TOML, with the file's problems said in one line."""
 
 import os
+import re
 import stat
 import tomllib
 from pathlib import Path
@@ -13,6 +14,11 @@ __all__ = ["LARGEST_SPEC", "find_spec", "models_folder", "read_tables", "spec_fi
 
 LARGEST_SPEC = 1_000_000
 """Bytes. A page of text is 3,000, so a larger file is a data file given by mistake."""
+
+LONG_KEY = re.compile(
+    r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){30}""", re.ASCII
+)
+"""A key of thirty tables within tables; tomllib takes memory in the square of their number."""
 
 
 def models_folder() -> Path:
@@ -68,6 +74,10 @@ def read_tables(path: Path) -> dict[str, Any]:
     """
     where = shown_name(path)
     text = decode(read_bytes(path, where), where)
+    long_key = LONG_KEY.search(text)
+    if long_key is not None:
+        line = text.count("\n", 0, long_key.start()) + 1
+        raise SpecError(f"{where} is not a spec: line {line} has a key of more than 30 parts")
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

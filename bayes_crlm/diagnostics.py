@@ -1,0 +1,276 @@
+"""Whether the draws can be trusted, by thresholds from the literature.
+
+==================  =====================  ==============================================
+diagnostic          fails when             source
+==================  =====================  ==============================================
+R-hat               above 1.01             Vehtari et al. (2021), Bayesian Anal 16:667-718
+bulk and tail ESS   below 100 per chain    Vehtari et al. (2021)
+divergences         more than 0            Betancourt (2017), arXiv:1701.02434
+E-BFMI              below 0.3              Betancourt (2016), arXiv:1604.00695
+tree depth          limit reached          Betancourt (2017)
+Pareto k of LOO     above 0.7 after        Vehtari, Gelman & Gabry (2017), Stat Comput
+                    moment matching        27:1413-1432; Vehtari et al. (2024), JMLR 25(72);
+                                           Paananen et al. (2021), Stat Comput 31:16
+==================  =====================  ==============================================
+"""
+
+import warnings
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayes_crlm.likelihood import patient_log_likelihood
+from bayes_crlm.parameters import (
+    constrain,
+    effects,
+    log_hazards,
+    log_jacobian,
+    log_prior,
+    model_parameters,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bayes_crlm.fit import Fit
+
+__all__ = ["Diagnostics", "Loo", "diagnose", "leave_one_out"]
+
+R_HAT_MOST = 1.01
+ESS_LEAST_PER_CHAIN = 100
+BFMI_LEAST = 0.3
+PARETO_K_MOST = 0.7
+
+
+@dataclass(frozen=True)
+class Loo:
+    """Leave-one-patient-out predictive density.
+
+    Attributes
+    ----------
+    elpd, se, p : float
+        Expected log predictive density, its standard error, effective number of parameters.
+    pareto_k : (patients,) ndarray
+        Shape of the importance weights' tail, after moment matching.
+    n_moment_matched : int
+        Patients whose k was high before moment matching.
+    """
+
+    elpd: float
+    se: float
+    p: float
+    pareto_k: Any
+    n_moment_matched: int
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """Diagnostics of a fit and what they say.
+
+    Attributes
+    ----------
+    max_r_hat, min_ess_bulk, min_ess_tail, min_bfmi : float
+        Worst values over all parameters, or over chains.
+    divergences, n_max_depth : int
+        Counts over all kept draws.
+    elpd_loo, elpd_loo_se, p_loo, max_pareto_k : float
+        Leave-one-patient-out cross-validation.
+    n_high_pareto_k, n_moment_matched : int
+        Patients whose Pareto k stayed above 0.7, and those that were moment matched.
+    failures : tuple of str
+        One sentence for each diagnostic that fails: results are then not to be trusted.
+    remarks : tuple of str
+        What a reader should know, without distrust.
+    """
+
+    max_r_hat: float
+    min_ess_bulk: float
+    min_ess_tail: float
+    divergences: int
+    min_bfmi: float
+    n_max_depth: int
+    elpd_loo: float
+    elpd_loo_se: float
+    p_loo: float
+    max_pareto_k: float
+    n_high_pareto_k: int
+    n_moment_matched: int
+    failures: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+    @property
+    def is_trustworthy(self) -> bool:
+        """Whether no diagnostic fails."""
+        return not self.failures
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values by name."""
+        return asdict(self)
+
+
+def diagnose(fit: "Fit") -> Diagnostics:
+    """Run every diagnostic on a fit.
+
+    Parameters
+    ----------
+    fit : Fit
+        A fitted model.
+
+    Returns
+    -------
+    Diagnostics
+    """
+    import arviz_stats as azs
+
+    chains = fit.settings["chains"]
+    ess_least = ESS_LEAST_PER_CHAIN * chains
+    names = ["log_hazard", "log_hazard_ratio"]
+    names += [
+        parameter.name
+        for parameter in model_parameters(fit.inputs)
+        if parameter.name in ("step_scale", "shrinkage_global")
+    ]
+    posterior = fit.posterior["posterior"].to_dataset()[names]
+    with warnings.catch_warnings():
+        # draws too few for a diagnostic come out as nan, which counts as a failure below
+        warnings.simplefilter("ignore")
+        r_hat = worst(azs.rhat(posterior), "max") if chains > 1 else float("nan")
+        ess_bulk = worst(azs.ess(posterior, method="bulk"), "min")
+        ess_tail = worst(azs.ess(posterior, method="tail"), "min")
+        bfmi = float(np.min(azs.bfmi(fit.posterior)["energy"].values))
+    stats = fit.posterior["sample_stats"]
+    divergences = int(stats["diverging"].sum())
+    n_max_depth = int(stats["reached_max_treedepth"].sum())
+    loo = leave_one_out(fit)
+    n_high = int(np.sum(~(loo.pareto_k <= PARETO_K_MOST)))
+    advice = "run longer with --draws"
+    failures = []
+    if chains > 1 and not r_hat <= R_HAT_MOST:
+        failures.append(
+            f"R-hat is {r_hat:.3f}, above {R_HAT_MOST}: chains have not mixed; {advice}"
+        )
+    for name, value in (("bulk", ess_bulk), ("tail", ess_tail)):
+        if not value >= ess_least:
+            failures.append(
+                f"smallest {name} effective sample size is {value:.0f}, below {ess_least} "
+                f"(100 per chain); {advice}"
+            )
+    if divergences:
+        failures.append(
+            f"{divergences} divergent transitions: part of the posterior was not explored; "
+            "raise sampling.target_accept towards 1"
+        )
+    if not bfmi >= BFMI_LEAST:
+        failures.append(
+            f"smallest E-BFMI is {bfmi:.2f}, below {BFMI_LEAST}: energies mix slowly; {advice}"
+        )
+    if n_max_depth:
+        failures.append(
+            f"{n_max_depth} transitions reached the largest tree depth; simplify the model "
+            "or tighten its priors"
+        )
+    if n_high:
+        failures.append(
+            f"{n_high} of {len(loo.pareto_k)} patients have Pareto k above {PARETO_K_MOST} even "
+            "after moment matching: elpd_loo is not to be trusted"
+        )
+    remarks = []
+    if chains == 1:
+        remarks.append("one chain only: R-hat cannot be computed; run at least 4 chains")
+    if loo.n_moment_matched:
+        remarks.append(
+            f"{loo.n_moment_matched} patients had Pareto k above {PARETO_K_MOST} and were "
+            "moment matched for elpd_loo"
+        )
+    return Diagnostics(
+        max_r_hat=r_hat,
+        min_ess_bulk=ess_bulk,
+        min_ess_tail=ess_tail,
+        divergences=divergences,
+        min_bfmi=bfmi,
+        n_max_depth=n_max_depth,
+        elpd_loo=loo.elpd,
+        elpd_loo_se=loo.se,
+        p_loo=loo.p,
+        max_pareto_k=float(np.max(loo.pareto_k)),
+        n_high_pareto_k=n_high,
+        n_moment_matched=loo.n_moment_matched,
+        failures=tuple(failures),
+        remarks=tuple(remarks),
+    )
+
+
+def worst(dataset: "xr.Dataset", which: str) -> float:
+    """Largest or smallest value over all variables; nan when any is nan."""
+    values = np.concatenate([np.ravel(dataset[name].values) for name in dataset.data_vars])
+    return float(values.max() if which == "max" else values.min())
+
+
+def leave_one_out(fit: "Fit") -> Loo:
+    """PSIS-LOO per patient, with moment matching where Pareto k is high.
+
+    Parameters
+    ----------
+    fit : Fit
+        A fitted model.
+
+    Returns
+    -------
+    Loo
+    """
+    import arviz_stats as azs
+    import xarray as xr
+
+    with warnings.catch_warnings():
+        # a high k is reported by this package in its own words
+        warnings.simplefilter("ignore")
+        loo = azs.loo(fit.posterior, var_name="event", pointwise=True)
+    pareto_k = np.asarray(loo.pareto_k, dtype=float)
+    n_high = int(np.sum(~(pareto_k <= PARETO_K_MOST)))
+    if n_high:
+        inputs, parameters = fit.inputs, model_parameters(fit.inputs)
+        vectors = fit.posterior["unconstrained_posterior"]["vector"]
+        dims = ("chain", "draw")
+
+        def log_density(upars: "xr.DataArray") -> "xr.DataArray":
+            ordered = upars.transpose(*dims, ...)
+            vector = ordered.values.reshape(-1, ordered.shape[-1])
+            values = constrain(vector, parameters)
+            total = sum(each.sum(axis=-1) for each in log_prior(values, inputs).values())
+            total = total + log_jacobian(vector, parameters)
+            total = total + patient_log_likelihood(
+                log_hazards(values, inputs), effects(values, inputs), inputs.data
+            ).sum(axis=-1)
+            return xr.DataArray(
+                total.reshape(ordered.shape[:2]),
+                dims=dims,
+                coords={dim: ordered[dim] for dim in dims},
+            )
+
+        def log_likelihood_of(upars: "xr.DataArray", i: int) -> "xr.DataArray":
+            ordered = upars.transpose(*dims, ...)
+            vector = ordered.values.reshape(-1, ordered.shape[-1])
+            values = constrain(vector, parameters)
+            each = patient_log_likelihood(
+                log_hazards(values, inputs), effects(values, inputs), inputs.data
+            )[:, i]
+            return xr.DataArray(
+                each.reshape(ordered.shape[:2]),
+                dims=dims,
+                coords={dim: ordered[dim] for dim in dims},
+            )
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            loo = azs.loo_moment_match(
+                fit.posterior,
+                loo,
+                log_prob_upars_fn=log_density,
+                log_lik_i_upars_fn=log_likelihood_of,
+                upars=vectors,
+                var_name="event",
+                k_threshold=PARETO_K_MOST,
+            )
+        pareto_k = np.asarray(loo.pareto_k, dtype=float)
+    return Loo(float(loo.elpd), float(loo.se), float(loo.p), pareto_k, n_high)

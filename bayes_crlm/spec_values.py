@@ -1,0 +1,124 @@
+"""Values of a spec that are more than a text or a number in a range.
+
+Plain functions rather than unions of types, for a union reports one problem per member.
+Each returns the value it takes and raises `ValueError` with a sentence that says what is wrong.
+"""
+
+import itertools
+import math
+from typing import Literal
+
+from bayes_crlm.wording import shown
+
+__all__ = [
+    "check_condition_value",
+    "check_cutpoints",
+    "check_horizons",
+    "check_scalar",
+    "check_thresholds",
+]
+
+MOST_INTERVALS = 200
+
+Scalar = str | int | float | bool
+
+
+def check_scalar(value: object) -> Scalar:
+    """Take a text, a finite number or true/false, and nothing else."""
+    if isinstance(value, bool | str):
+        return value
+    if isinstance(value, int) and abs(value) < 2**63:
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    raise ValueError(
+        f"{shown(value)} is not a value of a column; give a text, a number or true/false"
+    )
+
+
+def check_condition_value(value: object) -> Scalar | tuple[Scalar, ...]:
+    """Take what a column is compared with: one value, or a list of values for `in`."""
+    if not isinstance(value, list | tuple):
+        return check_scalar(value)
+    if not value:
+        raise ValueError("[] is an empty list; give at least one value")
+    return tuple(check_scalar(each) for each in value)
+
+
+def check_number(value: object) -> float:
+    """Take a finite number; true and false are not numbers."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if math.isfinite(number):
+            return number
+    raise ValueError(f"{shown(value)} is not a finite number")
+
+
+def check_times(value: object, lowest: float) -> tuple[float, ...]:
+    """Take a list of finite times that increase and lie above, or for 0 may start at, `lowest`."""
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{shown(value)} is not a list of times")
+    if not value:
+        raise ValueError("[] is an empty list; give at least one time, or leave the key out")
+    times = tuple(check_number(each) for each in value)
+    if times[0] < lowest:
+        raise ValueError(f"{times[0]:g} is negative; give times after 0")
+    for before, after in itertools.pairwise(times):
+        if after <= before:
+            raise ValueError(
+                f"{after:g} follows {before:g}; give each time once, in increasing order"
+            )
+    return times
+
+
+def check_cutpoints(value: object) -> Literal["auto"] | int | tuple[float, ...]:
+    """Take "auto", a number of intervals, or a list of times.
+
+    More than 200 intervals are refused: with twelve events an interval, the least that
+    the literature calls stable, they would need 2,400 events.
+    """
+    if value == "auto":
+        return "auto"
+    if isinstance(value, int) and not isinstance(value, bool):
+        if not 1 <= value <= MOST_INTERVALS:
+            raise ValueError(
+                f"{shown(value)} intervals is impossible; give from 1 to {MOST_INTERVALS}"
+            )
+        return value
+    if isinstance(value, list | tuple):
+        times = check_times(value, lowest=0.0)
+        if times[-1] <= 0:
+            raise ValueError("[0] leaves no cutpoint; give times after 0")
+        if len(times) > MOST_INTERVALS:
+            raise ValueError(f"{len(times)} times are given; give at most {MOST_INTERVALS}")
+        return times
+    raise ValueError(
+        f"{shown(value)} is not understood; give 'auto', a number of intervals from 1 to "
+        f"{MOST_INTERVALS}, or a list of increasing times"
+    )
+
+
+def check_horizons(value: object) -> tuple[float, ...]:
+    """Take a list of increasing times after 0."""
+    times = check_times(value, lowest=0.0)
+    if times[0] <= 0:
+        raise ValueError("0 is no horizon: everyone is alive at time 0; give times after 0")
+    return times
+
+
+def check_thresholds(value: object) -> tuple[float, ...]:
+    """Take a list of different hazard ratios above 0, in any order."""
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{shown(value)} is not a list of hazard ratios, such as [1.0, 0.8]")
+    if not value:
+        raise ValueError("[] is an empty list; give at least one hazard ratio")
+    ratios = tuple(check_number(each) for each in value)
+    for k, ratio in enumerate(ratios):
+        if ratio <= 0:
+            raise ValueError(f"{ratio:g} is not above 0, as every hazard ratio is")
+        if ratio in ratios[:k]:
+            raise ValueError(f"{ratio:g} is given twice; give each hazard ratio once")
+    return ratios

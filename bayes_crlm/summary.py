@@ -1,0 +1,128 @@
+"""`summary.json`: every number of an analysis, as plain JSON values."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayes_crlm.analysis import Analysis
+    from bayes_crlm.cohort import Cohort
+
+__all__ = ["SCHEMA_VERSION", "data_section", "model_section", "summarise", "to_json_value"]
+
+SCHEMA_VERSION = 1
+
+
+def to_json_value(value: Any) -> Any:
+    """Turn arrays, NumPy scalars and tables into JSON values; what is not finite becomes None."""
+    if isinstance(value, Mapping):
+        return {str(key): to_json_value(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_json_value(each) for each in value]
+    if isinstance(value, np.ndarray):
+        return [to_json_value(each) for each in value.tolist()]
+    if isinstance(value, np.generic):
+        return to_json_value(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def rows_of(table: "pd.DataFrame", thresholds: Sequence[float] = ()) -> list[dict[str, Any]]:
+    """Rows of a table with eti95 limits and threshold probabilities gathered."""
+    rows = []
+    for record in table.to_dict("records"):
+        row: dict[str, Any] = {str(key): value for key, value in record.items()}
+        row["eti95"] = [row.pop("eti95_low"), row.pop("eti95_high")]
+        if thresholds:
+            row["prob_below"] = {
+                str(threshold): row.pop(f"prob_below_{threshold}") for threshold in thresholds
+            }
+        rows.append(row)
+    return rows
+
+
+def data_section(cohort: "Cohort") -> dict[str, Any]:
+    """Describe the rows that were used and those that were not."""
+    return {
+        "source": cohort.source,
+        "synthetic": cohort.is_synthetic,
+        "sha256": cohort.sha256,
+        "n_patients": cohort.n_patients,
+        "n_rows": cohort.n_rows,
+        "n_events": cohort.n_events,
+        "exposure": cohort.exposure,
+        "unit": cohort.unit,
+        "n_dropped": sum(each.n_patients for each in cohort.dropped),
+        "dropped_why": {each.reason: each.n_patients for each in cohort.dropped},
+    }
+
+
+def model_section(analysis: "Analysis") -> dict[str, Any]:
+    """Describe what was fitted."""
+    inputs = analysis.inputs
+    return {
+        "formula": inputs.design.formula,
+        "treatment": inputs.design.treatment,
+        "reference": inputs.design.reference,
+        "cutpoints": inputs.intervals.cutpoints,
+        "events_per_interval": inputs.intervals.events,
+        "exposure_per_interval": inputs.intervals.exposure,
+        "log_rate": inputs.log_rate,
+        "baseline": inputs.baseline.name,
+        "priors": {
+            "treatment": inputs.treatment_prior.describe(),
+            "covariates": inputs.covariate_prior.describe(),
+            "baseline": inputs.baseline.describe(),
+        },
+        "terms": list(inputs.design.terms),
+        "center": inputs.design.center,
+        "scale": inputs.design.scale,
+    }
+
+
+def summarise(analysis: "Analysis") -> dict[str, Any]:
+    """Gather all results of an analysis in the shape of `summary.json`.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        A finished analysis.
+
+    Returns
+    -------
+    dict
+        JSON values only; what is not estimable or not finite is None.
+    """
+    spec, fit = analysis.spec, analysis.fit
+    thresholds = spec.estimands.hr_thresholds
+    horizons = list(spec.estimands.horizons or [])
+    rmst = spec.estimands.rmst
+    diagnostics = analysis.diagnostics
+    return to_json_value(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "title": spec.title,
+            "status": "untrustworthy" if diagnostics.failures else "ok",
+            "warnings": [*diagnostics.failures, *analysis.warnings, *diagnostics.remarks],
+            "data": data_section(analysis.inputs.cohort),
+            "model": model_section(analysis),
+            "hazard_ratios": rows_of(fit.hazard_ratios(thresholds), thresholds),
+            "coefficients": rows_of(fit.coefficients(thresholds), thresholds),
+            "log_hazard": rows_of(fit.log_hazard()),
+            "cox": fit.cox.to_dict(),
+            "agreement": analysis.agreement,
+            "diagnostics": diagnostics.to_dict(),
+            "estimands": {
+                "median_survival": rows_of(fit.median_survival()),
+                "survival": rows_of(fit.survival(horizons)) if horizons else [],
+                "rmst": rows_of(fit.rmst(rmst)) if rmst is not None else [],
+                "differences": rows_of(fit.differences(horizons, rmst)),
+            },
+            "provenance": analysis.provenance,
+        }
+    )
