@@ -213,6 +213,16 @@ def fit_cox(
                 f"Cox: the search for the maximum did not converge in {MAX_ITERATIONS} steps, so "
                 "no estimate is given"
             )
+    without_limit = [
+        term
+        for term, coef, limits in zip(names, cox.coef, cox.ci95, strict=True)
+        if np.isfinite(coef) and cox.method == "Firth" and np.any(np.isnan(limits))
+    ]
+    if without_limit:
+        warnings.append(
+            f"Cox: the profile of the penalised likelihood has no 95% limit on one side for "
+            f"{', '.join(without_limit)}"
+        )
     missing = set(not_estimable) | set(unidentified)
     return replace(
         _spread(cox, identified, terms),
