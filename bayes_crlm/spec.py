@@ -401,7 +401,7 @@ class Spec(Table):
         folder = self._path.parent if self._path is not None else Path.cwd()
         source = self.data.source
         path = Path(os.path.abspath(os.path.join(folder, os.path.expanduser(source))))
-        if source in known_data_sets() and not path.is_file():
+        if source in known_data_sets() and not os.path.isfile(path):
             return source
         return path
 
@@ -448,7 +448,8 @@ def read_spec(path_or_name: str | os.PathLike[str]) -> Spec:
     from bayes_crlm.spec_reading import find_spec, read_tables
 
     path = find_spec(path_or_name)
-    return Spec.from_mapping(read_tables(path), path=path, where=shown_name(path_or_name))
+    where = shown_name(os.fspath(path_or_name))
+    return Spec.from_mapping(read_tables(path, where), path=path, where=where)
 
 
 def available_specs() -> list[tuple[str, str, Path]]:

@@ -45,14 +45,14 @@ def find_spec(path_or_name: str | os.PathLike[str]) -> Path:
     if not text.strip() or "\0" in text:
         raise SpecError(f"{shown_name(text)} is no name of a spec; {suggest_spec(text)}")
     path = Path(os.path.abspath(os.path.expanduser(text)))
-    if path.is_file():
+    if os.path.isfile(path):
         return path
     known = spec_files()
     name = text.removesuffix(".toml")
     if name in known:
         return known[name]
-    if path.exists():
-        kind = "a folder" if path.is_dir() else "not a regular file"
+    if os.path.exists(path):
+        kind = "a folder" if os.path.isdir(path) else "not a regular file"
         raise SpecError(f"{shown_name(text)} is {kind}; give a spec, which is a TOML file")
     raise SpecError(
         f"{shown_name(text)}: there is no such file and no spec of that name; {suggest_spec(text)}"
@@ -64,15 +64,22 @@ def suggest_spec(text: str) -> str:
     return did_you_mean(Path(text).name.removesuffix(".toml"), spec_files())
 
 
-def read_tables(path: Path) -> dict[str, Any]:
+def read_tables(path: Path, where: str | None = None) -> dict[str, Any]:
     """Read a TOML file of at most 1 MB.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    where : str, optional
+        How messages name it; its path without this.
 
     Raises
     ------
     SpecError
         When it cannot be read, is too large, is not UTF-8 text or not TOML.
     """
-    where = shown_name(path)
+    where = shown_name(path) if where is None else where
     text = decode(read_bytes(path, where), where)
     long_key = LONG_KEY.search(text)
     if long_key is not None:
@@ -84,8 +91,8 @@ def read_tables(path: Path) -> dict[str, Any]:
         raise SpecError(f"{where} is not TOML: {one_line(error)}") from None
     except RecursionError:
         raise SpecError(f"{where} is not a spec: its lists are nested too deeply") from None
-    except ValueError as error:  # an integer of thousands of digits
-        raise SpecError(f"{where} cannot be read: {one_line(error)}") from None
+    except ValueError:  # Python refuses to read an integer of more than 4,300 digits
+        raise SpecError(f"{where} is not a spec: it has a number of thousands of digits") from None
 
 
 def read_bytes(path: Path, where: str) -> bytes:
