@@ -358,9 +358,9 @@ def _load(
     """Give the table, its sha256, whether it is synthetic, and its own time unit."""
     import pandas as pd
 
-    from bayes_crlm.reading import _data_sets, read_table
+    from bayes_crlm.reading import data_sets, read_table
 
-    DATASETS, load_dataset = _data_sets()
+    datasets, load = data_sets()
 
     if isinstance(source, pd.DataFrame):
         table = _plain(source)
@@ -371,12 +371,12 @@ def _load(
             f"the source must be a path, a data set's name or a DataFrame, not {shown(source)}"
         )
     table, sha256 = read_table(source, numbers=columns, identifier=id)
-    if isinstance(source, str) and source in DATASETS:
-        dataset = DATASETS[source]
+    if isinstance(source, str) and source in datasets:
+        dataset = datasets[source]
         return table, sha256, dataset.is_synthetic, dataset.unit
     # A copy of a synthetic data set is as synthetic under any other name.
-    synthetic = [each for each, dataset in DATASETS.items() if dataset.is_synthetic]
-    return table, sha256, any(load_dataset(each)[1] == sha256 for each in synthetic), None
+    synthetic = [each for each, dataset in datasets.items() if dataset.is_synthetic]
+    return table, sha256, any(load(each)[1] == sha256 for each in synthetic), None
 
 
 def _plain(frame: "pd.DataFrame") -> "pd.DataFrame":

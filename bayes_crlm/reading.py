@@ -19,7 +19,7 @@ import gzip
 import hashlib
 import io
 import zlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,9 @@ from bayes_crlm.wording import did_you_mean, one_line, shown, shown_name, shown_
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SUFFIXES", "plain_index", "read_table"]
+    from bayes_crlm.datasets import Dataset
+
+__all__ = ["SUFFIXES", "data_sets", "plain_index", "read_table"]
 
 TEXT = (".csv", ".tsv", ".txt")
 EXCEL = (".xlsx", ".xlsm")
@@ -76,9 +78,9 @@ def read_table(
         two columns and at least one row.
     """
     if isinstance(source, str):
-        DATASETS, load_dataset = _data_sets()
-        if source in DATASETS:
-            return load_dataset(source)
+        names, load = data_sets()
+        if source in names:
+            return load(source)
     name = shown_name(source)
     path, data = _read_bytes(source, name)
     sha256 = hashlib.sha256(data).hexdigest()
@@ -141,7 +143,7 @@ def _read_bytes(source: str | Path, name: str) -> tuple[Path, bytes]:
 
 def _nearest(path: Path) -> str:
     """Suggest what exists in place of a missing file."""
-    DATASETS, _ = _data_sets()
+    names, _ = data_sets()
     folder = path.parent
     try:
         if not folder.is_dir():
@@ -149,10 +151,10 @@ def _nearest(path: Path) -> str:
         files = sorted(each.name for each in folder.iterdir() if _suffix(each) in SUFFIXES)
     except OSError:
         files = []
-    hint = did_you_mean(path.name, [*files, *DATASETS])
+    hint = did_you_mean(path.name, [*files, *names])
     if hint.startswith("did you mean"):
         return hint
-    return f"give a path, or the name of a data set: {shown_names(list(DATASETS))}"
+    return f"give a path, or the name of a data set: {shown_names(list(names))}"
 
 
 def _decompressed(data: bytes, name: str) -> bytes:
@@ -262,9 +264,10 @@ def _labelled(values: "pd.Series", labels: dict[Any, str]) -> "pd.Series":
     return pd.Series(pd.Categorical(named, categories=names), index=values.index)
 
 
-def _data_sets():
+def data_sets() -> "tuple[dict[str, Dataset], Callable[[str], tuple[pd.DataFrame, str]]]":
+    """Give the package's data sets by name, and what loads one; imported only when asked for."""
     try:
         from bayes_crlm.datasets import DATASETS, load_dataset
     except ImportError:
-        return {}, None
+        return {}, read_table
     return DATASETS, load_dataset
