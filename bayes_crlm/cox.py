@@ -16,7 +16,7 @@ from bayes_crlm.separation import find_separation, is_maximum_certain
 
 if TYPE_CHECKING:
     import pandas as pd
-    from survival.regression import CoxPHFit
+    from survival._survival import CoxPHFit
 
 __all__ = ["Cox", "fit_cox"]
 
@@ -183,7 +183,7 @@ def fit_cox(
     if unidentified:
         warnings.append(
             f"Cox: {', '.join(unidentified)} cannot be told from the other columns in any risk "
-            "set, so it has no estimate"
+            "set, so no estimate is given"
         )
     separation = find_separation(
         entry, time, event, matrix[:, identified], names, patient_index=patient_index
@@ -204,14 +204,14 @@ def fit_cox(
         if unidentified:
             fit = rows.fit(scaled[:, identified])
         not_estimable = ()
-        if _is_converged(fit):
+        if _is_maximum(fit, scaled[:, identified]):
             cox = _partial_likelihood_cox(fit, scale[identified], names, ties)
         else:
             cox = _nothing(fit, names, ties)
             not_estimable = tuple(names)
             warnings.append(
-                f"Cox: the search for the maximum did not converge in {MAX_ITERATIONS} steps, so "
-                "no estimate is given"
+                f"Cox: {MAX_ITERATIONS} steps reached no clear maximum of the partial likelihood, "
+                "so no estimate is given"
             )
     without_limit = [
         term
@@ -227,7 +227,7 @@ def fit_cox(
     return replace(
         _spread(cox, identified, terms),
         not_estimable=tuple(term for term in terms if term in missing),
-        warnings=tuple(warnings),
+        warnings=(*warnings, *cox.warnings),
     )
 
 
@@ -242,7 +242,8 @@ class _Rows:
 
     def fit(self, scaled: Floats, start: Floats | None = None) -> CoxPHFit:
         """Maximise the partial likelihood, or only evaluate it at `start`."""
-        from survival.regression import coxph_fit
+        # The package binds its names at run time, where a type checker cannot see them.
+        from survival.regression import coxph_fit  # ty: ignore[missing-module-member]
 
         return coxph_fit(
             self.time,
@@ -269,40 +270,43 @@ class _Rows:
         return is_identified
 
 
-def _is_converged(fit: CoxPHFit) -> bool:
-    """Whether one more Newton step would move the estimate by less than 1e-5 standard errors."""
-    coef, covariance = np.asarray(fit.coefficients), np.asarray(fit.var).reshape(fit.nvar, fit.nvar)
-    score = np.asarray(fit.first)
+def _is_maximum(fit: CoxPHFit, scaled: Floats) -> bool:
+    """Whether the fit has converged, on a maximum and not on the way up a monotone likelihood."""
+    p = scaled.shape[1]
+    if not p:
+        return True
+    coef, score, covariance = np.asarray(fit.coefficients), np.asarray(fit.first), np.array(fit.var)
     if not np.all(np.isfinite(coef)) or not np.all(np.diag(covariance) > 0):
         return False
-    return bool(score @ covariance @ score < 1e-10)
-
-
-def _is_maximum(fit: CoxPHFit, scaled: Floats) -> bool:
-    """Whether the fit has converged on a maximum that cannot be the foot of a monotone rise."""
-    if not _is_converged(fit):
-        return False
-    if not fit.nvar:
-        return True
-    information = np.linalg.inv(np.asarray(fit.var))
-    return is_maximum_certain(fit.first, information, np.ptp(scaled, axis=0))
+    # One more Newton step would move no estimate by 1e-5 standard errors.
+    is_converged = score @ covariance @ score < 1e-10
+    return bool(is_converged) and is_maximum_certain(
+        score, np.linalg.inv(covariance), np.ptp(scaled, axis=0)
+    )
 
 
 def _partial_likelihood_cox(fit: CoxPHFit, scale: Floats, terms: Sequence[str], ties: str) -> Cox:
     """The library's fit in the columns' own units, with its test of proportional hazards."""
-    from survival.regression import cox_zph
+    from survival.regression import cox_zph  # ty: ignore[missing-module-member]
 
     p = len(terms)
     coef = np.asarray(fit.coefficients, dtype=np.float64) / scale
     covariance = np.asarray(fit.var).reshape(p, p) / np.outer(scale, scale)
     se = np.sqrt(np.diag(covariance))
-    ph_test = ()
+    ph_test, warnings = (), ()
     if p:
-        zph = cox_zph(fit, transform="km", terms=False)
-        tests = [*zph.table, zph.global_test]
-        ph_test = tuple(
-            (term, float(test.p)) for term, test in zip([*terms, "GLOBAL"], tests, strict=True)
-        )
+        tested = [*terms, "GLOBAL"]
+        try:
+            zph = cox_zph(fit, transform="km", terms=False)
+        except RuntimeError:
+            # R stops here too: too few distinct event times to see an effect change over time.
+            ph_test = tuple((term, math.nan) for term in tested)
+            warnings = (
+                "Cox: the events are too few, or too close in time, to test proportional hazards",
+            )
+        else:
+            tests = [*zph.table, zph.global_test]
+            ph_test = tuple((term, float(test.p)) for term, test in zip(tested, tests, strict=True))
     return Cox(
         terms=tuple(terms),
         coef=coef,
@@ -314,6 +318,7 @@ def _partial_likelihood_cox(fit: CoxPHFit, scale: Floats, terms: Sequence[str], 
         concordance=float(fit.concordance.concordance[0]),
         ph_test=ph_test,
         ties=ties,
+        warnings=warnings,
     )
 
 

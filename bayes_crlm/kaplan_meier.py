@@ -121,7 +121,11 @@ def kaplan_meier(
     Kaplan & Meier (1958), JASA 53:457-481.
     Therneau & Grambsch (2000), Modeling Survival Data, section 2.2.
     """
-    from survival.surv_analysis import quantile_survfit, survfitkm
+    # The package binds its names at run time, where a type checker cannot see them.
+    from survival.surv_analysis import (
+        quantile_survfit,  # ty: ignore[missing-module-member]
+        survfitkm,  # ty: ignore[missing-module-member]
+    )
 
     entry, time = merge_tied_times(entry, time)
     curve = survfitkm(

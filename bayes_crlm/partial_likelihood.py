@@ -57,7 +57,7 @@ def merge_tied_times(
     if vanished.size:
         row = int(vanished[0])
         raise CohortError(
-            f"row {row + 1} is at risk from {entry[row]!r} to {time[row]!r}, which is shorter than "
+            f"row {row + 1} is at risk from {float(entry[row])!r} to {float(time[row])!r}, which is shorter than "
             "the rounding of the times; remove it or give the times in another unit"
         )
     return entry_merged, time_merged

@@ -84,7 +84,7 @@ def is_maximum_certain(score: ArrayLike, information: ArrayLike, ranges: ArrayLi
     score, ranges = np.asarray(score, dtype=float), np.asarray(ranges, dtype=float)
     smallest = float(np.linalg.eigvalsh(np.asarray(information, dtype=float))[0])
     # The floor keeps a score that has been rounded to 0 from proving anything.
-    rounding = 1e-9
+    rounding = 1e-8
     return smallest > np.linalg.norm(ranges) * (np.linalg.norm(score) + rounding)
 
 
@@ -240,6 +240,9 @@ class _RecessionCone:
         """
         from scipy.optimize import linprog
 
+        # With nobody else at risk at any event, no direction gains anything.
+        if not self.differences.shape[0]:
+            return None
         while True:
             goal = self.differences.mean(axis=0) if objective is None else objective
             result = linprog(
@@ -259,7 +262,7 @@ class _RecessionCone:
                 raise ArithmeticError(f"the search for separation failed: {result.message}")
             direction = result.x
             gains = self.differences @ direction
-            if not gains.size or gains.max() < GAIN_TOLERANCE:
+            if gains.max() < GAIN_TOLERANCE:
                 return None
             missed, _ = self.risk_sets.violations(direction)
             if not missed.shape[0]:
