@@ -279,6 +279,7 @@ def model_data(inputs: ModelInputs) -> dict[str, Any]:
         "stop_within": follow_up.stop_within,
         "treatment_design": data.design[:, :split],
         "log_rate": np.float64(inputs.log_rate),
+        "follow_up_event": data.event[inputs.final_row].astype(np.float64),
     }
     if inputs.n_covariate_terms:
         values["covariate_design"] = data.design[:, split:]
@@ -311,6 +312,7 @@ DATA_DIMS: dict[str, tuple[str, ...]] = {
     "entry_within": ("row",),
     "patient_index": ("row",),
     "final_row": ("patient",),
+    "follow_up_event": ("patient",),
 }
 
 
@@ -380,7 +382,8 @@ def build_pymc_model(inputs: ModelInputs) -> "pm.Model":
             cumulative,
             logp=counting_process_log_density,
             random=draw_event,
-            observed=inputs.data.event[inputs.final_row],
+            # as `pm.Data`, so that a compiled density takes the next cohort's events too
+            observed=data["follow_up_event"],
             dims="patient",
         )
     return model
