@@ -130,6 +130,8 @@ def resolve(spec: "Spec", inputs: "ModelInputs") -> "Spec":
     levels' longest follow-ups (so that every curve is observed up to there), rounded down
     to two digits, and survival is given at a third, two thirds and all of it.
     """
+    from bayes_crlm.nuts import default_target_accept
+
     last = float(inputs.intervals.cutpoints[-1])
     horizons, rmst = spec.estimands.horizons, spec.estimands.rmst
     for key, values in (("horizons", horizons or []), ("rmst", [] if rmst is None else [rmst])):
@@ -149,7 +151,13 @@ def resolve(spec: "Spec", inputs: "ModelInputs") -> "Spec":
         horizons = [min(each, last) for each in horizons]
     estimands = spec.estimands.model_copy(update={"horizons": horizons, "rmst": rmst})
     model = spec.model.model_copy(update={"reference": inputs.design.reference})
-    return spec.model_copy(update={"estimands": estimands, "model": model})
+    accept = spec.sampling.target_accept
+    if accept is None:
+        accept = default_target_accept(inputs)
+    sampling = spec.sampling.model_copy(update={"target_accept": accept})
+    return spec.model_copy(
+        update={"estimands": estimands, "model": model, "sampling": sampling}
+    )
 
 
 def run_analysis(plan: Plan, *, progress: bool = False, engine: str = "nuts") -> Analysis:
@@ -161,7 +169,7 @@ def run_analysis(plan: Plan, *, progress: bool = False, engine: str = "nuts") ->
         From `plan_analysis`.
     progress : bool
         Show a progress bar.
-    engine : {"nuts"}
+    engine : {"nuts", "laplace"}
         How to draw.
 
     Returns

@@ -1,10 +1,12 @@
 """The command line: `bayes-crlm run`, `check` and `list`."""
 
 import argparse
+import os
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from bayes_crlm.errors import BayesCRLMError
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+SYNTHETIC = "synthetic, not patient data"
+LINE_WIDTH = 98
 DONE, BAD_INPUT, UNTRUSTWORTHY, INTERRUPTED = 0, 2, 3, 130
 
 
@@ -22,7 +26,33 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> Any:
         """Say what is wrong with the arguments and leave with exit status 2."""
-        self.exit(BAD_INPUT, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        self.exit(
+            BAD_INPUT, f"{self.prog}: error: {on_one_line(message)} (see {self.prog} --help)\n"
+        )
+
+
+def on_one_line(text: object) -> str:
+    """Put a message on one line, without characters that would steer a terminal."""
+    words = " ".join(str(text).split())
+    return "".join(each if each.isprintable() else "?" for each in words)
+
+
+def say(text: str, *, stream: TextIO | None = None) -> None:
+    """Print lines for people; a pipe that nobody reads any more is no error of ours.
+
+    Names from files may hold characters that steer a terminal, or that its encoding lacks;
+    they are shown as question marks or escapes.
+    """
+    stream = sys.stdout if stream is None else stream
+    text = "".join(each if each.isprintable() or each == "\n" else "?" for each in text)
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    text = text.encode(encoding, errors="backslashreplace").decode(encoding)
+    try:
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:
+        # Python flushes the standard streams once more when it ends
+        with open(os.devnull, "w", encoding="utf-8") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def whole_number(low: int, high: int) -> Any:
@@ -62,8 +92,8 @@ def make_parser() -> argparse.ArgumentParser:
     run.add_argument("--data", metavar="FILE", help="a file or data set instead of the spec's")
     run.add_argument("--out", metavar="DIR", help="result folder (default: results/<spec name>)")
     run.add_argument("--seed", type=whole_number(0, 2**32 - 1), metavar="N", help="random seed")
-    run.add_argument("--engine", choices=["nuts"], default="nuts", help="how to draw")
-    run.add_argument("--draws", type=whole_number(4, 1_000_000), metavar="N", help="per chain")
+    run.add_argument("--engine", choices=["nuts", "laplace"], default="nuts", help="how to draw")
+    run.add_argument("--draws", type=whole_number(1, 100_000), metavar="N", help="per chain")
     run.add_argument("--chains", type=whole_number(1, 64), metavar="N", help="number of chains")
     run.add_argument("--quiet", action="store_true", help="print errors only")
     check = commands.add_parser(
@@ -96,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.version:
             from bayes_crlm import __version__
 
-            print(__version__)
+            say(__version__)
             return DONE
         if options.command == "run":
             return run(options)
@@ -106,13 +136,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return list_specs()
         parser.error("give a command: run, check or list")
     except BayesCRLMError as problem:
-        print(f"bayes-crlm: error: {' '.join(str(problem).split())}", file=sys.stderr)
+        say(f"bayes-crlm: error: {on_one_line(problem)}", stream=sys.stderr)
         return BAD_INPUT
-    except BrokenPipeError:
-        sys.stderr.close()
-        return DONE
     except KeyboardInterrupt:
-        print("bayes-crlm: interrupted; nothing was written", file=sys.stderr)
+        say("bayes-crlm: interrupted; nothing was written", stream=sys.stderr)
         return INTERRUPTED
     return DONE
 
@@ -131,39 +158,54 @@ def read_checked_spec(options: argparse.Namespace) -> "Spec":
 
 def run(options: argparse.Namespace) -> int:
     """Do the main job."""
+    import time
+
     from bayes_crlm.analysis import plan_analysis, run_analysis
     from bayes_crlm.results import check_output, write_results
     from bayes_crlm.summary import summarise
 
+    started = time.perf_counter()
     spec = read_checked_spec(options)
-    folder = Path(options.out) if options.out else Path("results") / spec.name
-    folder = folder.absolute()
+    where = Path("results") / spec.name if options.out is None else options.out
+    folder = check_output(where)
     plan = plan_analysis(spec)
-    check_output(folder)
     if not options.quiet:
-        print(describe(plan))
-        print("Sampling ...", flush=True)
-    analysis = run_analysis(
-        plan, progress=sys.stderr.isatty() and not options.quiet, engine=options.engine
-    )
+        say(describe(plan))
+        sampling = plan.spec.sampling
+        say(f"\nSampling {sampling.chains} chains of {sampling.draws} draws ...")
+    show_progress = sys.stderr.isatty() and not options.quiet
+    analysis = run_analysis(plan, progress=show_progress, engine=options.engine)
     summary = summarise(analysis)
     report = write_results(analysis, summary, folder)
     if not options.quiet:
-        print(conclude(summary))
-        print(f"Report: {report}")
+        say("\n" + conclude(summary))
+        say(f"\nReport: {shortest(report)}  ({time.perf_counter() - started:.0f} s)")
     elif summary["status"] != "ok":
-        print(
-            "bayes-crlm: results are not to be trusted: " + "; ".join(analysis.diagnostics.failures),
-            file=sys.stderr,
+        say(
+            f"bayes-crlm: do not trust these results: {on_one_line('; '.join(failures(summary)))}",
+            stream=sys.stderr,
         )
     return DONE if summary["status"] == "ok" else UNTRUSTWORTHY
+
+
+def failures(summary: dict[str, Any]) -> list[str]:
+    """List the diagnostics that say not to trust the results."""
+    return summary["diagnostics"]["failures"]
+
+
+def shortest(path: Path) -> str:
+    """Write a path from the working folder where it lies in it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except (OSError, ValueError):
+        return str(path)
 
 
 def check(options: argparse.Namespace) -> int:
     """Say what would be fitted."""
     from bayes_crlm.analysis import plan_analysis
 
-    print(describe(plan_analysis(read_checked_spec(options))))
+    say(describe(plan_analysis(read_checked_spec(options))))
     return DONE
 
 
@@ -174,63 +216,133 @@ def list_specs() -> int:
     specs = available_specs()
     width = max((len(name) for name, *_ in specs), default=0)
     for name, title, _ in specs:
-        print(f"{name:{width}}  {title}")
+        say(f"{name:{width}}  {title}")
     return DONE
 
 
 def describe(plan: "Plan") -> str:
-    """Say in a few lines what a plan fits."""
+    """Say in a few lines what a plan fits.
+
+    Parameters
+    ----------
+    plan : Plan
+        A checked plan.
+
+    Returns
+    -------
+    str
+        The title, then one item a line, in a column of names and a column of values.
+    """
     inputs, cohort = plan.inputs, plan.inputs.cohort
     unit = cohort.unit or "time units"
-    ends = ", ".join(f"{value:g}" for value in inputs.intervals.cutpoints)
-    counts = ", ".join(str(count) for count in inputs.intervals.events)
-    levels = ", ".join(str(level) for level in inputs.design.levels[1:])
+    intervals, design = inputs.intervals, inputs.design
+    levels = " and ".join(str(level) for level in design.levels[1:])
     rows = "" if inputs.has_row_per_patient else f" in {cohort.n_rows} rows"
-    lines = [
-        plan.spec.title,
-        f"  data        {cohort.source}{' (synthetic, not patient data)' * cohort.is_synthetic}: "
-        f"{cohort.n_patients} patients{rows}, {cohort.n_events} events, "
-        f"{cohort.exposure:g} {unit} of follow-up",
-        f"  treatment   {inputs.design.treatment}: {levels} against {inputs.design.reference}",
-        f"  formula     {inputs.design.formula}",
-        f"  intervals   {inputs.intervals.n_intervals}, ending at {ends} {unit}; events {counts}",
-        f"  priors      treatment {inputs.treatment_prior.describe()}; "
-        f"covariates {inputs.covariate_prior.describe()}",
-        f"              {inputs.baseline.describe()}",
+    ends = ", ".join(f"{value:.4g}" for value in intervals.cutpoints[1:])
+    events = ", ".join(str(count) for count in intervals.events)
+    prior = f"treatment {inputs.treatment_prior.describe()}"
+    if inputs.n_covariate_terms:
+        prior += f"; covariates {inputs.covariate_prior.describe()}"
+    items = [
+        ("data", source_in_words(plan)),
+        (
+            "follow-up",
+            f"{cohort.n_patients} patients{rows}, {cohort.n_events} events, "
+            f"{cohort.exposure:,.6g} {unit} at risk",
+        ),
+        ("treatment", f"{design.treatment}: {levels}, against {design.reference}"),
+        ("formula", design.formula),
+        ("intervals", f"{intervals.n_intervals}, ending at {ends} {unit}"),
+        ("events", f"{events} in these intervals"),
+        ("priors", f"{prior} (log hazard ratios)"),
+        ("baseline", inputs.baseline.describe()),
+        *(("note", warning) for warning in plan.warnings if warning != SYNTHETIC),
     ]
-    lines += [f"  note        {warning}" for warning in plan.warnings]
-    return "\n".join(lines)
+    return "\n".join([plan.spec.title, *in_columns(items)])
+
+
+def source_in_words(plan: "Plan") -> str:
+    """Name the data as the spec does, and say when they are synthetic."""
+    from bayes_crlm.wording import shown_name
+
+    source = shown_name(plan.inputs.cohort.source)
+    return f"{source} ({SYNTHETIC})" if plan.inputs.cohort.is_synthetic else source
+
+
+def in_columns(items: Sequence[tuple[str, str]]) -> list[str]:
+    """Set names and values in two columns; long values go on under their beginning."""
+    lines = []
+    for name, value in items:
+        lines += textwrap.wrap(
+            " ".join(value.split()),
+            width=LINE_WIDTH,
+            initial_indent=f"  {name:<12}",
+            subsequent_indent=" " * 14,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    return lines
 
 
 def conclude(summary: dict[str, Any]) -> str:
-    """Say the result in a few lines, what is not to be trusted first."""
+    """Say the result in a few lines, what is not to be trusted first.
+
+    Parameters
+    ----------
+    summary : dict
+        From `bayes_crlm.summary.summarise`.
+
+    Returns
+    -------
+    str
+        A hazard ratio with its interval for every treatment level, Cox's below it.
+    """
     from bayes_crlm.report import probability_in_words
 
     lines = []
     if summary["status"] != "ok":
-        lines.append("DO NOT TRUST THESE RESULTS:")
-        lines += [f"  - {warning}" for warning in summary["diagnostics"]["failures"]]
+        lines += ["DO NOT TRUST THESE RESULTS", *in_columns([("", f) for f in failures(summary)])]
     if summary["data"]["synthetic"]:
-        lines.append("Synthetic, not patient data.")
+        lines.append(f"{SYNTHETIC.capitalize()}: no clinical conclusion may be drawn.")
     cox = {term["term"]: term for term in summary["cox"]["terms"]}
+    verdicts = {row["term"]: row for row in summary["agreement"]}
     for row in summary["hazard_ratios"]:
-        low, high = row["eti95"]
-        lines.append(
-            f"{summary['model']['treatment']} {row['treatment']} against {row['reference']}: "
-            f"hazard ratio {row['median']:.2f} (95% credible interval {low:.2f} to {high:.2f}), "
-            f"P(HR < 1) = {probability_in_words(row['prob_below'].get('1.0'), row['ess_bulk'])}"
-        )
-        baseline = cox.get(row["term"], {})
-        if baseline.get("hazard_ratio") is not None and baseline.get("ci95"):
-            limits = ["-" if each is None else f"{each:.2f}" for each in baseline["ci95"]]
-            lines.append(
-                f"  Cox: {baseline['hazard_ratio']:.2f} (95% confidence interval "
-                f"{limits[0]} to {limits[1]})"
+        lower = probability_in_words(row["prob_below"].get("1.0"), row["ess_bulk"])
+        items = [
+            (
+                "Bayes",
+                f"hazard ratio {ratio_in_words(row['median'], row['eti95'])}"
+                + (f", P(hazard is lower) {lower}" if "1.0" in row["prob_below"] else ""),
             )
-    differing = [row for row in summary["agreement"] if row["verdict"] == "differ"]
-    for row in differing:
-        lines.append(f"  {row['term']} differs from Cox: {row['reason']}")
+        ]
+        baseline = cox.get(row["term"])
+        if baseline is not None:
+            ratio = ratio_in_words(baseline["hazard_ratio"], baseline["ci95"])
+            items.append(("Cox", f"hazard ratio {ratio}"))
+        verdict = verdicts.get(row["term"])
+        if verdict is not None and verdict["verdict"] == "differ":
+            items.append(("", f"they differ: {verdict['reason']}"))
+        lines.append(
+            f"{summary['model']['treatment']} {row['treatment']} against {row['reference']}"
+        )
+        lines += in_columns(items)
+    others = [
+        row["term"]
+        for row in summary["agreement"]
+        if row["verdict"] == "differ"
+        and row["term"] not in {r["term"] for r in summary["hazard_ratios"]}
+    ]
+    if others:
+        lines += in_columns([("note", f"covariates that differ from Cox: {', '.join(others)}")])
     return "\n".join(lines)
+
+
+def ratio_in_words(ratio: float | None, limits: Sequence[float | None] | None) -> str:
+    """Write a ratio with its limits; "not estimable" where there is none."""
+    if ratio is None:
+        return "not estimable"
+    low, high = ("-" if each is None else f"{each:.2f}" for each in limits or (None, None))
+    return f"{ratio:.2f} (95% interval {low} to {high})"
 
 
 if __name__ == "__main__":

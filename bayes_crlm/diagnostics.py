@@ -33,7 +33,7 @@ from bayes_crlm.parameters import (
 if TYPE_CHECKING:
     import xarray as xr
 
-    from bayes_crlm.fit import Fit
+    from bayes_crlm.fit import Fit, Importance
 
 __all__ = ["Diagnostics", "Loo", "diagnose", "leave_one_out"]
 
@@ -41,6 +41,8 @@ R_HAT_MOST = 1.01
 ESS_LEAST_PER_CHAIN = 100
 BFMI_LEAST = 0.3
 PARETO_K_MOST = 0.7
+# the generalised Pareto distribution is fitted to the largest fifth of the draws, at least 5
+PSIS_LEAST_DRAWS = 25
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class Diagnostics:
         One sentence for each diagnostic that fails: results are then not to be trusted.
     remarks : tuple of str
         What a reader should know, without distrust.
+    importance_pareto_k, importance_ess : float or None
+        Of the weights of importance-sampled draws (engine laplace).
     """
 
     max_r_hat: float
@@ -98,6 +102,8 @@ class Diagnostics:
     n_moment_matched: int
     failures: tuple[str, ...]
     remarks: tuple[str, ...]
+    importance_pareto_k: float | None = None
+    importance_ess: float | None = None
 
     @property
     def is_trustworthy(self) -> bool:
@@ -132,6 +138,8 @@ def diagnose(fit: "Fit") -> Diagnostics:
         if parameter.name in ("step_scale", "shrinkage_global")
     ]
     posterior = fit.posterior["posterior"].to_dataset()[names]
+    if fit.importance is not None:
+        return diagnose_importance(fit, fit.importance)
     with warnings.catch_warnings():
         # draws too few for a diagnostic come out as nan, which counts as a failure below
         warnings.simplefilter("ignore")
@@ -170,11 +178,10 @@ def diagnose(fit: "Fit") -> Diagnostics:
             f"{n_max_depth} transitions reached the largest tree depth; simplify the model "
             "or tighten its priors"
         )
-    if n_high:
-        failures.append(
-            f"{n_high} of {len(loo.pareto_k)} patients have Pareto k above {PARETO_K_MOST} even "
-            "after moment matching: elpd_loo is not to be trusted"
-        )
+    if not np.isfinite(loo.elpd):
+        failures.append(f"too few draws for leave-one-out cross-validation; {advice}")
+    elif n_high:
+        failures.append(high_pareto_k(n_high, len(loo.pareto_k)))
     remarks = []
     if chains == 1:
         remarks.append("one chain only: R-hat cannot be computed; run at least 4 chains")
@@ -201,6 +208,57 @@ def diagnose(fit: "Fit") -> Diagnostics:
     )
 
 
+def diagnose_importance(fit: "Fit", importance: "Importance") -> Diagnostics:
+    """Diagnose importance-sampled draws: they have weights, but no chains."""
+    loo = leave_one_out(fit)
+    n_high = int(np.sum(~(loo.pareto_k <= PARETO_K_MOST)))
+    failures = []
+    ess_least = ESS_LEAST_PER_CHAIN * 4
+    if not importance.pareto_k <= PARETO_K_MOST:
+        failures.append(
+            f"Pareto k of the importance weights is {importance.pareto_k:.2f}, above "
+            f"{PARETO_K_MOST}: use engine 'nuts'"
+        )
+    if not importance.ess >= ess_least:
+        failures.append(
+            f"importance effective sample size is {importance.ess:.0f}, below {ess_least}; "
+            "run longer with --draws"
+        )
+    if n_high:
+        failures.append(high_pareto_k(n_high, len(loo.pareto_k)))
+    remarks = [
+        f"importance-sampled draws (engine laplace): Pareto k {importance.pareto_k:.2f}, "
+        f"effective sample size {importance.ess:.0f}; R-hat, divergences and E-BFMI do not apply"
+    ]
+    nothing = float("nan")
+    return Diagnostics(
+        max_r_hat=nothing,
+        min_ess_bulk=importance.ess,
+        min_ess_tail=importance.ess,
+        divergences=0,
+        min_bfmi=nothing,
+        n_max_depth=0,
+        elpd_loo=loo.elpd,
+        elpd_loo_se=loo.se,
+        p_loo=loo.p,
+        max_pareto_k=float(np.max(loo.pareto_k)),
+        n_high_pareto_k=n_high,
+        n_moment_matched=loo.n_moment_matched,
+        failures=tuple(failures),
+        remarks=tuple(remarks),
+        importance_pareto_k=importance.pareto_k,
+        importance_ess=importance.ess,
+    )
+
+
+def high_pareto_k(n_high: int, n_patients: int) -> str:
+    """Say that leave-one-out weights cannot be trusted for some patients."""
+    return (
+        f"{n_high} of {n_patients} patients have Pareto k above {PARETO_K_MOST} even after "
+        "moment matching: elpd_loo is not to be trusted"
+    )
+
+
 def worst(dataset: "xr.Dataset", which: str) -> float:
     """Largest or smallest value over all variables; nan when any is nan."""
     values = np.concatenate([np.ravel(dataset[name].values) for name in dataset.data_vars])
@@ -222,6 +280,10 @@ def leave_one_out(fit: "Fit") -> Loo:
     import arviz_stats as azs
     import xarray as xr
 
+    sizes = fit.posterior["posterior"].sizes
+    if sizes["chain"] * sizes["draw"] < PSIS_LEAST_DRAWS:
+        nothing = np.full(fit.inputs.data.n_patients, np.nan)
+        return Loo(np.nan, np.nan, np.nan, nothing, 0)
     with warnings.catch_warnings():
         # a high k is reported by this package in its own words
         warnings.simplefilter("ignore")

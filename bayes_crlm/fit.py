@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm import estimands
+from bayes_crlm.priors import Horseshoe
 
 
 
@@ -26,6 +27,14 @@ __all__ = ["Fit", "fit_model"]
 
 HR_THRESHOLDS = (1.0, 0.8)
 ETI95 = (0.025, 0.975)
+
+
+@dataclass(frozen=True)
+class Importance:
+    """Quality of importance-sampled draws: Pareto k of the weights and effective draws."""
+
+    pareto_k: float
+    ess: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +59,8 @@ class Fit:
         Wall time of compiling and sampling.
     notes : tuple of str
         What a reader should know about how the draws came about.
+    importance : Importance or None
+        How good the weights were, when the draws are importance-sampled.
     """
 
     model: "PiecewiseExponential"
@@ -60,6 +71,7 @@ class Fit:
     settings: dict[str, Any]
     seconds: dict[str, float]
     notes: tuple[str, ...] = field(default=())
+    importance: Importance | None = None
 
     @cached_property
     def log_hazard_draws(self) -> NDArray[np.float64]:
@@ -117,16 +129,24 @@ class Fit:
             "median": median,
             "mean_log": values.mean(axis=0),
             "sd_log": values.std(axis=0, ddof=1),
-            "mcse_mean_log": azs.mcse(ratios, method="mean").values,
             "eti95_low": low,
             "eti95_high": high,
         }
         for threshold in thresholds:
             table[f"prob_below_{threshold}"] = (values < np.log(threshold)).mean(axis=0)
-        table["ess_bulk"] = azs.ess(ratios, method="bulk").values
-        table["ess_tail"] = azs.ess(ratios, method="tail").values
-        table["r_hat"] = azs.rhat(ratios).values
-        return pd.DataFrame(table).astype({"treatment": object, "reference": object})
+        if self.importance is None:
+            mcse = azs.mcse(ratios, method="mean").values
+            table["ess_bulk"] = azs.ess(ratios, method="bulk").values
+            table["ess_tail"] = azs.ess(ratios, method="tail").values
+            table["r_hat"] = azs.rhat(ratios).values
+        else:
+            mcse = table["sd_log"] / np.sqrt(self.importance.ess)
+            table["ess_bulk"] = table["ess_tail"] = np.full(n_terms, self.importance.ess)
+            table["r_hat"] = np.full(n_terms, np.nan)
+        columns = list(table)
+        table["mcse_mean_log"] = mcse
+        columns.insert(columns.index("sd_log") + 1, "mcse_mean_log")
+        return pd.DataFrame(table)[columns].astype({"treatment": object, "reference": object})
 
     def hazard_ratios(self, thresholds: Sequence[float] = HR_THRESHOLDS) -> "pd.DataFrame":
         """Posterior hazard ratio of every treatment level against the reference.
@@ -400,34 +420,104 @@ def fit_model(
     progress: bool,
 ) -> Fit:
     """Sample a prepared model; see `PiecewiseExponential.fit`."""
-    from bayes_crlm.nuts import sample_nuts
-    from bayes_crlm.posterior import posterior_tree
-
-    if engine != "nuts":
-        raise ValueError(f"engine {engine!r} is unknown; give 'nuts'")
+    if engine not in ("nuts", "laplace"):
+        raise ValueError(f"engine {engine!r} is unknown; give 'nuts' or 'laplace'")
     if seed is None:
         seed = int(np.random.default_rng().integers(2**32))
-    sampled = sample_nuts(
-        inputs,
-        draws=draws,
-        tune=tune,
-        chains=chains,
-        seed=seed,
-        target_accept=target_accept,
-        progress=progress,
+    settings = {"chains": chains, "draws": draws, "tune": tune}
+    notes: list[str] = []
+    if engine == "laplace":
+        fitted = fit_laplace(model, inputs, settings, seed)
+        if isinstance(fitted, Fit):
+            return fitted
+        notes.append(fitted)
+    return fit_nuts(model, inputs, settings, seed, target_accept, progress, notes)
+
+
+def fit_laplace(
+    model: "PiecewiseExponential", inputs: "ModelInputs", settings: dict[str, Any], seed: int
+) -> Fit | str:
+    """Fit by importance sampling around the mode, or say in one sentence why it cannot serve."""
+    import xarray as xr
+
+    from bayes_crlm.importance import PARETO_K_MOST, sample_importance
+    from bayes_crlm.posterior import posterior_tree
+
+    if inputs.n_covariate_terms and isinstance(inputs.covariate_prior, Horseshoe):
+        return "engine laplace cannot follow a horseshoe prior: NUTS was used instead"
+    started = time.perf_counter()
+    chains, draws = settings["chains"], settings["draws"]
+    drawn = sample_importance(inputs, chains * draws, seed)
+    if not drawn.converged:
+        return "engine laplace found no mode of the posterior: NUTS was used instead"
+    if not drawn.pareto_k <= PARETO_K_MOST:
+        return (
+            f"engine laplace: Pareto k of its weights is {drawn.pareto_k:.2f}, above "
+            f"{PARETO_K_MOST}: NUTS was used instead"
+        )
+    sampled = time.perf_counter()
+    statistics = xr.Dataset(
+        {"importance_pareto_k": drawn.pareto_k, "importance_ess": drawn.ess}
     )
+    tree = posterior_tree(inputs, drawn.vectors.reshape(chains, draws, -1), statistics, seed)
+    return Fit(
+        model=model,
+        inputs=inputs,
+        posterior=tree,
+        engine="laplace",
+        seed=seed,
+        settings=settings,
+        seconds={
+            "compile": 0.0,
+            "sample": sampled - started,
+            "posterior": time.perf_counter() - sampled,
+        },
+        importance=Importance(drawn.pareto_k, drawn.ess),
+    )
+
+
+def fit_nuts(
+    model: "PiecewiseExponential",
+    inputs: "ModelInputs",
+    settings: dict[str, Any],
+    seed: int,
+    target_accept: float | None,
+    progress: bool,
+    notes: list[str],
+) -> Fit:
+    """Fit by NUTS, once more with smaller steps when transitions diverged."""
+    from bayes_crlm.nuts import TARGET_ACCEPT_CAREFUL, default_target_accept, sample_nuts
+    from bayes_crlm.posterior import posterior_tree
+
+    accept = default_target_accept(inputs) if target_accept is None else target_accept
+    sampled = sample_nuts(
+        inputs, **settings, seed=seed, target_accept=accept, progress=progress
+    )
+    seconds_compile, seconds_sample = sampled.seconds_compile, sampled.seconds_sample
+    diverged = int(sampled.sample_stats["diverging"].sum())
+    if diverged and accept < TARGET_ACCEPT_CAREFUL:
+        notes = [
+            *notes,
+            f"{diverged} transitions diverged at target_accept {accept:g}: sampled again at "
+            f"{TARGET_ACCEPT_CAREFUL:g}, and only those draws are used",
+        ]
+        sampled = sample_nuts(
+            inputs, **settings, seed=seed, target_accept=TARGET_ACCEPT_CAREFUL, progress=progress
+        )
+        seconds_sample += sampled.seconds_sample
     started = time.perf_counter()
     tree = posterior_tree(inputs, sampled.vectors, sampled.sample_stats, seed)
     return Fit(
         model=model,
         inputs=inputs,
         posterior=tree,
-        engine=engine,
+        engine="nuts",
         seed=seed,
-        settings={"chains": chains, "draws": draws, "tune": tune},
+        settings=settings,
         seconds={
-            "compile": sampled.seconds_compile,
-            "sample": sampled.seconds_sample,
+            "compile": seconds_compile,
+            "sample": seconds_sample,
             "posterior": time.perf_counter() - started,
         },
+        notes=tuple(notes),
     )

@@ -29,7 +29,7 @@ from bayes_crlm.priors import GammaProcess, Horseshoe, Independent, Normal
 if TYPE_CHECKING:
     from bayes_crlm.model import ModelInputs
 
-__all__ = ["PosteriorMode", "posterior_mode"]
+__all__ = ["PosteriorMode", "newton_step", "posterior_mode", "posterior_slope"]
 
 MOST_STEPS = 100
 GRADIENT_TOLERANCE = 1e-9
@@ -163,12 +163,10 @@ def posterior_mode(
         effect = np.zeros(n_terms)
     else:
         log_hazard, effect = start[0].copy(), start[1].copy()
-    data = inputs.data
-
     def density(log_hazard: NDArray, effect: NDArray) -> float:
         with np.errstate(over="ignore", invalid="ignore"):
             value = (
-                log_likelihood(log_hazard, effect, data)
+                log_likelihood(log_hazard, effect, inputs.data)
                 + baseline_log_prior(log_hazard, inputs, step_scale)[0]
                 + effect_log_prior(effect, inputs)[0]
             )
@@ -178,19 +176,7 @@ def posterior_mode(
     converged = False
     information = np.eye(n_intervals + n_terms)
     for _ in range(MOST_STEPS):
-        gradient_hazard, gradient_effect = log_likelihood_gradient(log_hazard, effect, data)
-        diagonal, crossed, block = log_likelihood_hessian(log_hazard, effect, data)
-        _, prior_gradient, prior_hessian = baseline_log_prior(log_hazard, inputs, step_scale)
-        _, effect_gradient, effect_curvature = effect_log_prior(effect, inputs)
-        gradient = np.concatenate(
-            [gradient_hazard + prior_gradient, gradient_effect + effect_gradient]
-        )
-        information = -np.block(
-            [
-                [np.diag(diagonal) + prior_hessian, crossed],
-                [crossed.T, block + np.diag(effect_curvature)],
-            ]
-        )
+        _, gradient, information = posterior_slope(log_hazard, effect, inputs, step_scale)
         step = newton_step(information, gradient)
         if not np.all(np.isfinite(step)):
             break
@@ -212,6 +198,44 @@ def posterior_mode(
         effect = effect + share * step[n_intervals:]
         value = candidate
     return PosteriorMode(log_hazard, effect, value, information, converged)
+
+
+def posterior_slope(
+    log_hazard: NDArray, effect: NDArray, inputs: "ModelInputs", step_scale: float | None
+) -> tuple[float, NDArray, NDArray]:
+    """Log posterior density of log-hazards and effects, its gradient, and its information.
+
+    Parameters
+    ----------
+    log_hazard : (intervals,) ndarray
+        At the covariates' means.
+    effect : (terms,) ndarray
+        Log hazard ratios on the sampling scale.
+    inputs : ModelInputs
+        A cohort as the model sees it.
+    step_scale : float or None
+        Of a random walk, on which all is conditional.
+
+    Returns
+    -------
+    float, (intervals + terms,) ndarray, (intervals + terms, intervals + terms) ndarray
+        The information is minus the matrix of second derivatives.
+    """
+    gradient_hazard, gradient_effect = log_likelihood_gradient(log_hazard, effect, inputs.data)
+    diagonal, crossed, block = log_likelihood_hessian(log_hazard, effect, inputs.data)
+    value, prior_gradient, prior_hessian = baseline_log_prior(log_hazard, inputs, step_scale)
+    effect_value, effect_gradient, effect_curvature = effect_log_prior(effect, inputs)
+    value += effect_value + log_likelihood(log_hazard, effect, inputs.data)
+    gradient = np.concatenate(
+        [gradient_hazard + prior_gradient, gradient_effect + effect_gradient]
+    )
+    information = -np.block(
+        [
+            [np.diag(diagonal) + prior_hessian, crossed],
+            [crossed.T, block + np.diag(effect_curvature)],
+        ]
+    )
+    return value, gradient, information
 
 
 def newton_step(information: NDArray, gradient: NDArray) -> NDArray:

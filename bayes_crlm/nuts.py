@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.model import ModelInputs, build_pymc_model, model_data
-from bayes_crlm.parameters import model_parameters
+from bayes_crlm.parameters import draw_integrated, sampled_parameters
 from bayes_crlm.priors import Horseshoe, RandomWalk
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ TARGET_ACCEPT = 0.9
 # small random-walk scales make a funnel: at 0.95 a few transitions in 4,000 still diverge
 TARGET_ACCEPT_RANDOM_WALK = 0.98
 TARGET_ACCEPT_HORSESHOE = 0.99
+# for a second try when transitions diverged
+TARGET_ACCEPT_CAREFUL = 0.995
 ARVIZ_NAMES = {
     "diverging": "diverging",
     "energy": "energy",
@@ -131,7 +133,7 @@ def compile_model(inputs: ModelInputs) -> CompiledDensity:
             length = model.dim_lengths[dim]
             parts[value] = vector[position : position + length]
             position = position + length
-    expected = [parameter.name for parameter in model_parameters(inputs)]
+    expected = [parameter.name for parameter in sampled_parameters(inputs)]
     found = [model.values_to_rvs[value].name for value in model.value_vars]
     if expected != found:
         raise AssertionError(f"the model's variables are {found}, not {expected}")
@@ -230,6 +232,8 @@ def sample_nuts(
         save_warmup=False,
     )
     vectors = np.asarray(trace["posterior"]["unconstrained"].values, dtype=float)
+    if inputs.is_baseline_integrated:
+        vectors = draw_integrated(vectors, inputs, np.random.default_rng([seed, 3]))
     return NutsDraws(
         vectors=vectors,
         sample_stats=arviz_names(trace["sample_stats"].to_dataset()),
@@ -260,7 +264,7 @@ def default_target_accept(inputs: ModelInputs) -> float:
 def prior_centre(inputs: ModelInputs) -> NDArray[np.float64]:
     """Unconstrained point where every effect is 0 and every hazard the overall rate."""
     parts = []
-    for parameter in model_parameters(inputs):
+    for parameter in sampled_parameters(inputs):
         at_rate = parameter.name in ("log_hazard", "log_hazard_level", "hazard")
         parts.append(np.full(parameter.size, inputs.log_rate if at_rate else 0.0))
     return np.concatenate(parts)

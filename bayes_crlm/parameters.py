@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.intervals import exposure_per_interval
 from bayes_crlm.priors import GammaProcess, Horseshoe, Independent, Normal, RandomWalk
 
 if TYPE_CHECKING:
@@ -20,12 +21,14 @@ __all__ = [
     "Parameter",
     "Values",
     "constrain",
+    "draw_integrated",
     "draw_prior",
     "effects",
     "log_hazards",
     "log_jacobian",
     "log_prior",
     "model_parameters",
+    "sampled_parameters",
 ]
 
 Values = dict[str, NDArray[np.float64]]
@@ -82,6 +85,46 @@ def model_parameters(inputs: "ModelInputs") -> tuple[Parameter, ...]:
             listed.append(Parameter("unit_step", n_intervals - 1, "step"))
         listed.append(Parameter("log_hazard_level", 1, None))
     return tuple(listed)
+
+
+def sampled_parameters(inputs: "ModelInputs") -> tuple[Parameter, ...]:
+    """List what the sampler moves: all variables but integrated hazards."""
+    return tuple(
+        parameter
+        for parameter in model_parameters(inputs)
+        if not (inputs.is_baseline_integrated and parameter.name == "hazard")
+    )
+
+
+def draw_integrated(
+    vectors: NDArray, inputs: "ModelInputs", rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Complete unconstrained vectors by draws of gamma hazards given the effects.
+
+    Parameters
+    ----------
+    vectors : (..., sampled size) ndarray
+        In the order of `sampled_parameters`.
+    inputs : ModelInputs
+        With an integrated gamma process.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    (..., total size) ndarray
+        In the order of `model_parameters`.
+    """
+    flat = vectors.reshape(-1, vectors.shape[-1])
+    effect = effects(constrain(flat, sampled_parameters(inputs)), inputs)
+    relative = np.exp(effect @ inputs.data.design.T)
+    exposure = np.stack(
+        [exposure_per_interval(inputs.data.follow_up, weights) for weights in relative]
+    )
+    shape, rate = gamma_parameters(inputs)
+    hazard = rng.gamma(shape + inputs.data.events_per_interval, 1 / (rate + exposure))
+    full = np.concatenate([flat, np.log(hazard)], axis=1)
+    return full.reshape(*vectors.shape[:-1], -1)
 
 
 def constrain(vector: NDArray, parameters: tuple[Parameter, ...]) -> Values:

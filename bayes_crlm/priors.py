@@ -241,7 +241,8 @@ class GammaProcess:
 
     exp(log_hazard_j) ~ Gamma(shape = weight x rate x width_j, rate = weight x width_j):
     the prior mean of every hazard is the overall rate, and the prior counts as
-    `weight` patients at risk.
+    `weight` patients at risk. With `is_integrated` the sampler moves the effects only: hazards
+    are integrated out in closed form and drawn given the effects afterwards.
 
     References
     ----------
@@ -249,6 +250,7 @@ class GammaProcess:
     """
 
     weight: float = 1.0
+    is_integrated: bool = False
 
     name: ClassVar[str] = "gamma"
 
