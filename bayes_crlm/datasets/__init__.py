@@ -1,0 +1,140 @@
+"""The data sets that come with the package: two synthetic cohorts and one real trial."""
+
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["DATASETS", "Dataset", "load_dataset"]
+
+FOLDER = Path(__file__).parent
+SYNTHETIC = "synthetic, not patient data"
+EARLY_RECURRENCE_DAYS = 365
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What is known of a data set without reading it.
+
+    Attributes
+    ----------
+    name : str
+        As a spec's `data.source` gives it.
+    title : str
+        What it holds, in a few words.
+    is_synthetic : bool
+        Whether no patient stands behind it.
+    unit : str
+        Of its times.
+    statement : str
+        What every output made from it says, or where it comes from.
+    """
+
+    name: str
+    title: str
+    is_synthetic: bool
+    unit: str
+    statement: str
+
+
+DATASETS: dict[str, Dataset] = {
+    each.name: each
+    for each in (
+        Dataset(
+            "crlm-synthetic",
+            "135 synthetic patients with early recurrence of colorectal liver metastases",
+            True,
+            "months",
+            SYNTHETIC,
+        ),
+        Dataset(
+            "crlm-synthetic-missing",
+            "the same synthetic patients with a few covariate values missing",
+            True,
+            "months",
+            SYNTHETIC,
+        ),
+        Dataset(
+            "colon-early-recurrence",
+            "207 patients of the adjuvant colon-cancer trial who recurred within a year",
+            False,
+            "days",
+            "Moertel et al. (1995), Ann Intern Med 122:321-326; survival::colon in R",
+        ),
+    )
+}
+
+
+def load_dataset(name: str) -> "tuple[pd.DataFrame, str]":
+    """Read a data set.
+
+    Parameters
+    ----------
+    name : str
+        A key of `DATASETS`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per patient.
+    str
+        SHA-256 of its CSV bytes.
+
+    Raises
+    ------
+    KeyError
+        For a name that is not in `DATASETS`.
+    """
+    import pandas as pd
+
+    if name not in DATASETS:
+        raise KeyError(name)
+    if name == "colon-early-recurrence":
+        table = colon_early_recurrence()
+        content = table.to_csv(index=False, lineterminator="\n").encode()
+    else:
+        content = (FOLDER / f"{name.replace('-', '_')}.csv").read_bytes()
+        table = pd.read_csv(io.BytesIO(content))
+    return table, hashlib.sha256(content).hexdigest()
+
+
+def colon_early_recurrence() -> "pd.DataFrame":
+    """Patients of the colon trial who recurred within a year, followed from recurrence.
+
+    Returns
+    -------
+    pandas.DataFrame
+        id, time (days from recurrence to death or censoring), event (death), rx, age, sex,
+        nodes, differ, extent, recurrence_days; complete cases with time above 0.
+    """
+    import pandas as pd
+    from survival import datasets
+
+    rows = pd.DataFrame(datasets.load_colon())
+    recurrence = rows[(rows["etype"] == 1) & (rows["status"] == 1)]
+    recurrence = recurrence[recurrence["time"] <= EARLY_RECURRENCE_DAYS]
+    death = rows[rows["etype"] == 2].set_index("id")
+    followed = death.loc[recurrence["id"]].reset_index()
+    days = recurrence["time"].to_numpy()
+    table = pd.DataFrame(
+        {
+            "id": followed["id"].astype(int),
+            "time": (followed["time"].to_numpy() - days).astype(int),
+            "event": followed["status"].astype(int),
+            "rx": followed["rx"].astype(str),
+            "age": followed["age"],
+            "sex": followed["sex"],
+            "nodes": followed["nodes"],
+            "differ": followed["differ"],
+            "extent": followed["extent"],
+            "recurrence_days": days.astype(int),
+        }
+    )
+    table = table.dropna()
+    table = table[table["time"] > 0].reset_index(drop=True)
+    whole = ["age", "sex", "nodes", "differ", "extent"]
+    return table.astype(dict.fromkeys(whole, int))
