@@ -266,8 +266,6 @@ def _labelled(values: "pd.Series", labels: dict[Any, str]) -> "pd.Series":
 
 def data_sets() -> "tuple[dict[str, Dataset], Callable[[str], tuple[pd.DataFrame, str]]]":
     """Give the package's data sets by name, and what loads one; imported only when asked for."""
-    try:
-        from bayes_crlm.datasets import DATASETS, load_dataset
-    except ImportError:
-        return {}, read_table
+    from bayes_crlm.datasets import DATASETS, load_dataset
+
     return DATASETS, load_dataset
