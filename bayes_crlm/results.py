@@ -1,59 +1,103 @@
 """The one place that writes files: a result folder, whole or not at all."""
 
+import ctypes
+import errno
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.errors import OutputError
+from bayes_crlm.wording import shown_name
 
 if TYPE_CHECKING:
     from bayes_crlm.analysis import Analysis
 
 __all__ = ["check_output", "write_results"]
 
-OURS = ("summary.json", "posterior.nc", "report.html", "tables", "figures", "spec.toml")
+OURS = frozenset({"summary.json", "posterior.nc", "report.html", "tables", "figures", "spec.toml"})
+PARTIAL = ".bayes-crlm-partial-"
+# Linux's renameat2: swap two paths, and paths are taken from the working folder
+RENAME_EXCHANGE, AT_FDCWD = 2, -100
 
 
-def check_output(folder: Path) -> None:
+def check_output(folder: str | os.PathLike[str]) -> Path:
     """Refuse, before any work is done, a folder that results cannot be written to.
+
+    Nothing is left behind: folders that do not exist yet are made when results are written.
 
     Parameters
     ----------
-    folder : Path
-        Where results are to go; it need not exist yet.
+    folder : path or str
+        Where results are to go; it need not exist yet. A link to a folder stays a link.
+
+    Returns
+    -------
+    Path
+        The folder, absolute and without links.
 
     Raises
     ------
     OutputError
         When it is a file, holds other files and no earlier results, or cannot be written.
     """
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"--out {folder}: is a file; give a folder")
-    if folder.is_dir():
-        try:
-            held = [entry.name for entry in folder.iterdir()]
-        except OSError as problem:
-            raise OutputError(
-                f"--out {folder}: cannot be read ({problem.strerror}); give another folder"
-            ) from problem
-        if held and "summary.json" not in held:
-            raise OutputError(
-                f"--out {folder}: holds other files ({held[0]!r}) and no earlier results; "
-                "give a new or empty folder"
-            )
+    text = os.fspath(folder)
+    where = f"--out {shown_name(text) if text else repr(text)}"
+    if not text.strip():
+        raise OutputError(f"{where}: is no name of a folder; give one")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        probe = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        probe.rmdir()
-        if folder.is_dir() and not os.access(folder, os.W_OK):
-            raise PermissionError(13, "Permission denied")
+        path = Path(os.path.realpath(os.path.expanduser(text)))
+        check_place(path, where)
     except OSError as problem:
         raise OutputError(
-            f"--out {folder}: cannot be written ({problem.strerror}); give a folder you may write"
+            f"{where}: cannot be written ({reason_of(problem)}); give a folder that you may write"
         ) from problem
+    except ValueError as problem:  # a zero byte, or what the file system cannot spell
+        raise OutputError(f"{where}: is no name of a folder ({problem}); give one") from problem
+    return path
+
+
+def check_place(path: Path, where: str) -> None:
+    """Refuse what is no folder of ours, and try whether a folder can be made beside it."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        held = None
+    else:
+        if not path.is_dir():
+            raise OutputError(f"{where}: is a file; give a folder")
+        held = sorted(entry.name for entry in path.iterdir())
+    if held and "summary.json" not in held:
+        raise OutputError(
+            f"{where}: holds other files ({shown_name(held[0])}) and no earlier results; "
+            "give a new or empty folder"
+        )
+    if held is not None:
+        if path == Path.cwd() or path in Path.cwd().parents:
+            raise OutputError(
+                f"{where}: is the folder you are in, or one around it, and would be replaced; "
+                "give another folder"
+            )
+        if os.path.ismount(path):
+            raise OutputError(
+                f"{where}: is where a disk is mounted and cannot be replaced as a whole; "
+                f"give a folder in it, such as {shown_name(path / 'results')}"
+            )
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    beside = path.parent
+    while not os.path.lexists(beside):
+        beside = beside.parent
+    os.rmdir(tempfile.mkdtemp(prefix=PARTIAL, dir=beside))
+
+
+def reason_of(problem: OSError) -> str:
+    """Say the operating system's reason in its own words."""
+    return problem.strerror or str(problem) or type(problem).__name__
 
 
 def write_results(analysis: "Analysis", summary: dict[str, Any], folder: Path) -> Path:
@@ -66,7 +110,7 @@ def write_results(analysis: "Analysis", summary: dict[str, Any], folder: Path) -
     summary : dict
         From `bayes_crlm.summary.summarise`.
     folder : Path
-        Where the results go; earlier results there are replaced, other files kept.
+        From `check_output`; earlier results there are replaced, other files kept.
 
     Returns
     -------
@@ -78,20 +122,73 @@ def write_results(analysis: "Analysis", summary: dict[str, Any], folder: Path) -
     OutputError
         When writing fails, a full disk included; earlier results are then untouched.
     """
+    made = []
     try:
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
+        for parent in reversed([each for each in folder.parents if not each.exists()]):
+            parent.mkdir(exist_ok=True)
+            made.append(parent)
+        remove_abandoned(folder.parent)
+        with partial_folder(folder) as partial:
             fill(partial, analysis, summary)
-            partial.chmod(0o755)
             put_in_place(partial, folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
     except OSError as problem:
+        for parent in reversed(made):
+            if not any(parent.iterdir()):
+                parent.rmdir()
         raise OutputError(
-            f"--out {folder}: writing failed ({problem.strerror or problem}); "
-            "earlier results, if any, are untouched: make room or give another folder"
+            f"--out {shown_name(folder)}: writing failed ({reason_of(problem)}); earlier results, "
+            "if any, are untouched: make room, or give another folder"
         ) from problem
     return folder / "report.html"
+
+
+@contextmanager
+def partial_folder(folder: Path) -> Iterator[Path]:
+    """Make a folder beside `folder`, locked while it is ours and removed in the end."""
+    partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=folder.parent))
+    with locked(partial):
+        try:
+            if folder.is_dir():
+                partial.chmod(folder.stat().st_mode & 0o7777)
+            else:
+                # mkdtemp lets nobody else in, whatever the user's umask allows
+                umask = os.umask(0)
+                os.umask(umask)
+                partial.chmod(0o777 & ~umask)
+            yield partial
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[bool]:
+    """Hold a lock on a folder; gives whether it was free. A killed process holds none."""
+    try:
+        import fcntl
+    except ImportError:  # no such locks on Windows: nothing is ever taken for abandoned
+        yield False
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_free = True
+        except OSError:
+            is_free = False
+        yield is_free
+    finally:
+        os.close(descriptor)
+
+
+def remove_abandoned(parent: Path) -> None:
+    """Remove the half-written folders of runs that were killed."""
+    for each in parent.glob(f"{PARTIAL}*"):
+        try:
+            with locked(each) as is_free:
+                if is_free:
+                    shutil.rmtree(each, ignore_errors=True)
+        except OSError:
+            continue
 
 
 def fill(folder: Path, analysis: "Analysis", summary: dict[str, Any]) -> None:
@@ -102,18 +199,30 @@ def fill(folder: Path, analysis: "Analysis", summary: dict[str, Any]) -> None:
     figures = draw_figures(analysis, summary)
     (folder / "figures").mkdir()
     for name, svg in figures.items():
-        (folder / "figures" / f"{name}.svg").write_text(svg, encoding="utf-8")
+        write_text(folder / "figures" / f"{name}.svg", svg)
     (folder / "tables").mkdir()
     for name, table in tables(analysis).items():
         table.to_csv(folder / "tables" / f"{name}.csv", index=False)
-    analysis.fit.posterior.to_netcdf(folder / "posterior.nc", engine="netcdf4")
-    (folder / "spec.toml").write_text(analysis.spec.to_toml(), encoding="utf-8")
-    (folder / "report.html").write_text(
-        render_report(analysis, summary, figures), encoding="utf-8"
+    write_posterior(analysis.fit.posterior, folder / "posterior.nc")
+    write_text(folder / "spec.toml", analysis.spec.to_toml())
+    write_text(folder / "report.html", render_report(analysis, summary, figures))
+    write_text(
+        folder / "summary.json",
+        json.dumps(summary, indent=2, allow_nan=False, ensure_ascii=False) + "\n",
     )
-    (folder / "summary.json").write_text(
-        json.dumps(summary, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text; half a character pair, which has no UTF-8, becomes a question mark."""
+    path.write_bytes(text.encode("utf-8", errors="replace"))
+
+
+def write_posterior(posterior: Any, path: Path) -> None:
+    """Write the DataTree as netCDF; the library's own errors become those of the disk."""
+    try:
+        posterior.to_netcdf(path, engine="netcdf4")
+    except RuntimeError as problem:
+        raise OSError(errno.EIO, f"posterior.nc: {problem}") from problem
 
 
 def tables(analysis: "Analysis") -> dict[str, Any]:
@@ -126,7 +235,7 @@ def tables(analysis: "Analysis") -> dict[str, Any]:
         "hazard_ratios": fit.hazard_ratios(estimands.hr_thresholds),
         "coefficients": fit.coefficients(estimands.hr_thresholds),
         "log_hazard": fit.log_hazard(),
-        "cox": fit.cox.to_table(),
+        "cox": fit.cox.to_table().reset_index(),
         "agreement": pd.DataFrame(analysis.agreement),
         "median_survival": fit.median_survival(),
         "differences": fit.differences(horizons, estimands.rmst),
@@ -143,19 +252,47 @@ def tables(analysis: "Analysis") -> dict[str, Any]:
 
 
 def put_in_place(partial: Path, folder: Path) -> None:
-    """Swap a filled folder in for the old one; what is not a result file is carried over."""
+    """Swap a filled folder with the old one, so that there is never none nor half of one."""
     if not folder.exists():
         partial.rename(folder)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    old.rmdir()
-    folder.rename(old)
+    for entry in folder.iterdir():
+        if entry.name not in OURS:
+            keep(entry, partial / entry.name)
+    if exchange(partial, folder):
+        return
+    old = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=folder.parent))
+    folder.rename(old / "old")
     try:
         partial.rename(folder)
     except BaseException:
-        old.rename(folder)
+        (old / "old").rename(folder)
         raise
-    for entry in old.iterdir():
-        if entry.name not in OURS:
-            entry.rename(folder / entry.name)
-    shutil.rmtree(old)
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def keep(entry: Path, copy: Path) -> None:
+    """Give a file of the user's a second name, or copy it where file systems have no links."""
+
+    def link(source: str, destination: str) -> None:
+        try:
+            os.link(source, destination, follow_symlinks=False)
+        except OSError:
+            shutil.copy2(source, destination, follow_symlinks=False)
+
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.copytree(entry, copy, symlinks=True, copy_function=link)
+    else:
+        link(str(entry), str(copy))
+
+
+def exchange(first: Path, second: Path) -> bool:
+    """Swap two paths in one step; False where the system cannot."""
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    return not renameat2(
+        AT_FDCWD, os.fsencode(first), AT_FDCWD, os.fsencode(second), RENAME_EXCHANGE
+    )

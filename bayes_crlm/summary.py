@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bayes_crlm.analysis import Analysis
-    from bayes_crlm.cohort import Cohort
+    from bayes_crlm.cohort import Cohort, Dropped
 
 __all__ = ["SCHEMA_VERSION", "data_section", "model_section", "summarise", "to_json_value"]
 
@@ -46,6 +46,14 @@ def rows_of(table: "pd.DataFrame", thresholds: Sequence[float] = ()) -> list[dic
     return rows
 
 
+def counts(left_out: Sequence["Dropped"]) -> dict[str, int]:
+    """Count patients by the reason for which they were left out."""
+    total: dict[str, int] = {}
+    for each in left_out:
+        total[each.reason] = total.get(each.reason, 0) + each.n_patients
+    return total
+
+
 def data_section(cohort: "Cohort") -> dict[str, Any]:
     """Describe the rows that were used and those that were not."""
     return {
@@ -58,7 +66,8 @@ def data_section(cohort: "Cohort") -> dict[str, Any]:
         "exposure": cohort.exposure,
         "unit": cohort.unit,
         "n_dropped": sum(each.n_patients for each in cohort.dropped),
-        "dropped_why": {each.reason: each.n_patients for each in cohort.dropped},
+        "dropped_why": counts(cohort.dropped),
+        "excluded_why": counts(cohort.excluded),
     }
 
 
