@@ -21,7 +21,7 @@ format: setup  ## put the code into its format
 	$(RUN) ruff format
 
 types: setup  ## check the package's types
-	$(RUN) pyright bayes_crlm
+	$(RUN) ty check bayes_crlm
 
 setup: $(UV)
 	@$(UV) sync --locked --quiet
