@@ -121,11 +121,14 @@ class Fit:
         low, median, high = np.quantile(values, [ETI95[0], 0.5, ETI95[1]], axis=0)
         levels = list(self.inputs.design.levels[1:])
         n_terms, n_treatment = values.shape[1], len(levels)
+        nothing = [None] * (n_terms - n_treatment)
         table = {
             "term": list(self.inputs.design.terms),
-            "treatment": levels + [None] * (n_terms - n_treatment),
-            "reference": [self.inputs.design.reference] * n_treatment
-            + [None] * (n_terms - n_treatment),
+            # as objects from the start: pandas would make 1 and None into 1.0 and nan
+            "treatment": pd.Series([*levels, *nothing], dtype=object),
+            "reference": pd.Series(
+                [*[self.inputs.design.reference] * n_treatment, *nothing], dtype=object
+            ),
             "median": median,
             "mean_log": values.mean(axis=0),
             "sd_log": values.std(axis=0, ddof=1),
@@ -146,7 +149,7 @@ class Fit:
         columns = list(table)
         table["mcse_mean_log"] = mcse
         columns.insert(columns.index("sd_log") + 1, "mcse_mean_log")
-        return pd.DataFrame(table)[columns].astype({"treatment": object, "reference": object})
+        return pd.DataFrame(table)[columns]
 
     def hazard_ratios(self, thresholds: Sequence[float] = HR_THRESHOLDS) -> "pd.DataFrame":
         """Posterior hazard ratio of every treatment level against the reference.
