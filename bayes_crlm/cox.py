@@ -220,8 +220,8 @@ def fit_cox(
     ]
     if without_limit:
         warnings.append(
-            f"Cox: the profile of the penalised likelihood has no 95% limit on one side for "
-            f"{', '.join(without_limit)}"
+            f"Cox: no 95% limit on one side was found for {', '.join(without_limit)}, because the "
+            "profile of the penalised likelihood is too flat"
         )
     missing = set(not_estimable) | set(unidentified)
     return replace(
@@ -280,9 +280,7 @@ def _is_maximum(fit: CoxPHFit, scaled: Floats) -> bool:
         return False
     # One more Newton step would move no estimate by 1e-5 standard errors.
     is_converged = score @ covariance @ score < 1e-10
-    return bool(is_converged) and is_maximum_certain(
-        score, np.linalg.inv(covariance), np.ptp(scaled, axis=0)
-    )
+    return bool(is_converged) and is_maximum_certain(score, covariance, np.ptp(scaled, axis=0))
 
 
 def _partial_likelihood_cox(fit: CoxPHFit, scale: Floats, terms: Sequence[str], ties: str) -> Cox:

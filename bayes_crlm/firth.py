@@ -29,7 +29,7 @@ __all__ = ["Firth", "fit_firth"]
 Floats = NDArray[np.float64]
 
 CHI_SQUARE_95 = 3.841458820694124
-MAX_ITERATIONS = 500
+MAX_ITERATIONS = 200
 # In standard deviations of a column: a longer Newton step leaves the region its curvature is about.
 LONGEST_STEP = 2.0
 
@@ -45,8 +45,8 @@ class Firth:
     covariance : (p, p) float
         Inverse of the partial likelihood's information at `coef`.
     ci95 : (p, 2) float
-        Profile penalised likelihood limits of the log hazard ratios; NaN where the profile never
-        falls far enough.
+        Profile penalised likelihood limits of the log hazard ratios; NaN where the profile does not
+        fall far enough or cannot be followed.
     p : (p,) float
         Penalised likelihood ratio test of each coefficient being 0.
     loglik : (float, float)
@@ -210,7 +210,7 @@ class _Profile:
         return math.erfc(math.sqrt(self.drop(0.0) / 2.0))
 
     def limit(self, side: float) -> float:
-        """95% limit below (`side` -1) or above (1), or NaN when the profile never falls so far."""
+        """95% limit below (`side` -1) or above (1), or NaN when the profile does not show it."""
         from scipy.optimize import brentq
 
         estimate = self.coef[self.term]
@@ -223,11 +223,14 @@ class _Profile:
                 return math.nan
             if drop > CHI_SQUARE_95:
                 # The root of the drop is almost linear, so few evaluations are needed.
-                return brentq(
-                    lambda at: math.sqrt(self.drop(at)) - target,
-                    inside,
-                    outside,
-                    xtol=1e-7 * self.se,
-                )
+                try:
+                    return brentq(
+                        lambda at: math.sqrt(self.drop(at)) - target,
+                        inside,
+                        outside,
+                        xtol=1e-7 * self.se,
+                    )
+                except ValueError:  # brentq's answer to a NaN on the way
+                    return math.nan
             inside, offset = outside, 1.6 * offset
         return math.nan

@@ -59,7 +59,7 @@ class Separation:
     direction: Floats
 
 
-def is_maximum_certain(score: ArrayLike, information: ArrayLike, ranges: ArrayLike) -> bool:
+def is_maximum_certain(score: ArrayLike, covariance: ArrayLike, ranges: ArrayLike) -> bool:
     """Tell from a converged fit that its likelihood is not monotone.
 
     Along a direction g of monotone likelihood every event's covariate is the largest of its risk
@@ -71,8 +71,9 @@ def is_maximum_certain(score: ArrayLike, information: ArrayLike, ranges: ArrayLi
     ----------
     score : (p,) float
         u, the derivative at the estimate, near 0.
-    information : (p, p) float
-        I, minus the second derivative.
+    covariance : (p, p) float
+        Inverse of I. Its largest eigenvalue is exact to rounding where the smallest of a nearly
+        singular I is not.
     ranges : (p,) float
         Largest less smallest value of each column.
 
@@ -82,10 +83,11 @@ def is_maximum_certain(score: ArrayLike, information: ArrayLike, ranges: ArrayLi
         True is proof; False only says that `find_separation` must decide.
     """
     score, ranges = np.asarray(score, dtype=float), np.asarray(ranges, dtype=float)
-    smallest = float(np.linalg.eigvalsh(np.asarray(information, dtype=float))[0])
+    largest = float(np.linalg.eigvalsh(np.asarray(covariance, dtype=float))[-1])
     # The floor keeps a score that has been rounded to 0 from proving anything.
     rounding = 1e-8
-    return smallest > np.linalg.norm(ranges) * (np.linalg.norm(score) + rounding)
+    bound = np.linalg.norm(ranges) * (np.linalg.norm(score) + rounding)
+    return bool(0.0 < largest and largest * bound < 1.0)
 
 
 def find_separation(

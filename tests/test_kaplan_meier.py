@@ -70,9 +70,10 @@ def test_equals_the_product_limit_and_greenwoods_variance(rows):
 
 
 @settings(max_examples=60, deadline=None)
-@given(rows=follow_up(), cut=st.floats(0.5, 19.5))
+@given(rows=follow_up(), cut=st.integers(0, 19))
 def test_splitting_follow_up_changes_nothing(rows, cut):
     entry, time, event = rows
+    cut = cut + 0.37
     inside = (entry < cut) & (cut < time)
     patient = np.arange(time.size)
     split = (
