@@ -231,9 +231,9 @@ class SamplingSpec(Table):
     seed: Annotated[
         int, Field(ge=0, le=2**32 - 1, description="a whole number from 0 to 4294967295")
     ] = 20211201
-    target_accept: (
-        Annotated[float, Field(ge=0.5, le=0.999, description="a number from 0.5 to 0.999")] | None
-    ) = None
+    target_accept: Annotated[
+        float | None, Field(ge=0.5, le=0.999, description="a number from 0.5 to 0.999")
+    ] = None
 
 
 class EstimandSpec(Table):

@@ -126,10 +126,10 @@ ATTACKS = [
     "poly(age, 99999)",
     "poly(age, _state={})",
     "scale(age, center=age)",
-    "ｏｐｅｎ('x')",  # noqa: RUF001  fullwidth letters, which Python reads as open
-    "ｌｏｇ(age)",  # noqa: RUF001
-    "I(ａge)",  # noqa: RUF001
-    "lоg(age)",  # noqa: RUF001  a Cyrillic o
+    "ｏｐｅｎ('x')",  # fullwidth letters, which Python reads as open
+    "ｌｏｇ(age)",
+    "I(ａge)",
+    "lоg(age)",  # a Cyrillic o
     "I(`µ`)",
     "age\0",
     "I(age\0)",
@@ -246,7 +246,7 @@ PIECES = [
     *ALLOWED_FUNCTIONS,
     *"+-*/:()[]{}`'\"=,.|~^%\\ \n@;#<>!&",
     *("age", "sex", "`a b`", "1", "2", "0", "1e3", "**", "df=", "levels=", "True", "in", "lambda"),
-    *("open", "__class__", "é", "µ", "ｏ", "\0", "(age)", "log(age)", "C(sex)", "'x'"),  # noqa: RUF001
+    *("open", "__class__", "é", "µ", "ｏ", "\0", "(age)", "log(age)", "C(sex)", "'x'"),
 ]
 formula_like = st.one_of(st.lists(st.sampled_from(PIECES), max_size=25).map("".join), st.text())
 
