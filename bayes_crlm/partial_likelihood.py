@@ -56,9 +56,10 @@ def merge_tied_times(
     vanished = np.flatnonzero(entry_merged >= time_merged)
     if vanished.size:
         row = int(vanished[0])
+        start, end = float(entry[row]), float(time[row])
         raise CohortError(
-            f"row {row + 1} is at risk from {float(entry[row])!r} to {float(time[row])!r}, which is shorter than "
-            "the rounding of the times; remove it or give the times in another unit"
+            f"row {row + 1} is at risk from {start!r} to {end!r}, which is shorter than the "
+            "rounding of the times; remove it or give the times in another unit"
         )
     return entry_merged, time_merged
 

@@ -87,7 +87,7 @@ def is_maximum_certain(score: ArrayLike, covariance: ArrayLike, ranges: ArrayLik
     # The floor keeps a score that has been rounded to 0 from proving anything.
     rounding = 1e-8
     bound = np.linalg.norm(ranges) * (np.linalg.norm(score) + rounding)
-    return bool(0.0 < largest and largest * bound < 1.0)
+    return bool(largest > 0.0 and largest * bound < 1.0)
 
 
 def find_separation(
