@@ -113,12 +113,15 @@ def evaluation_context() -> dict[str, Callable[..., Any]]:
     """
     from formulaic.transforms import TRANSFORMS
 
+    transforms: dict[str, Any] = dict(TRANSFORMS)
+    uncentred = transforms["cr"]
+
     def centred_cr(values: Any, *positional: Any, **options: Any) -> Any:
-        return TRANSFORMS["cr"](values, *positional, constraints="center", **options)
+        return uncentred(values, *positional, constraints="center", **options)
 
     for attribute in ("__is_stateful_transform__", "get_required_variables"):
-        setattr(centred_cr, attribute, getattr(TRANSFORMS["cr"], attribute))
-    context = {name: TRANSFORMS[name] for name in ("C", "I", "bs", "center", "poly", "scale")}
+        setattr(centred_cr, attribute, getattr(uncentred, attribute))
+    context = {name: transforms[name] for name in ("C", "I", "bs", "center", "poly", "scale")}
     elementwise = {name: guarded(name) for name in ("log", "sqrt", "exp")}
     return {**context, **elementwise, "cr": centred_cr}
 
