@@ -5,7 +5,7 @@ import platform
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from bayes_crlm.errors import EstimandError
 
@@ -155,12 +155,12 @@ def resolve(spec: "Spec", inputs: "ModelInputs") -> "Spec":
     if accept is None:
         accept = default_target_accept(inputs)
     sampling = spec.sampling.model_copy(update={"target_accept": accept})
-    return spec.model_copy(
-        update={"estimands": estimands, "model": model, "sampling": sampling}
-    )
+    return spec.model_copy(update={"estimands": estimands, "model": model, "sampling": sampling})
 
 
-def run_analysis(plan: Plan, *, progress: bool = False, engine: str = "nuts") -> Analysis:
+def run_analysis(
+    plan: Plan, *, progress: bool = False, engine: Literal["nuts", "laplace"] = "nuts"
+) -> Analysis:
     """Fit, diagnose and compare with Cox.
 
     Parameters
@@ -194,7 +194,7 @@ def run_analysis(plan: Plan, *, progress: bool = False, engine: str = "nuts") ->
         tune=sampling.tune,
         chains=sampling.chains,
         seed=sampling.seed,
-        engine=engine,  # type: ignore[arg-type]
+        engine=engine,
         target_accept=sampling.target_accept,
         progress=progress,
     )

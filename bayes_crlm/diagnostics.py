@@ -147,9 +147,9 @@ def diagnose(fit: "Fit") -> Diagnostics:
         ess_bulk = worst(azs.ess(posterior, method="bulk"), "min")
         ess_tail = worst(azs.ess(posterior, method="tail"), "min")
         bfmi = float(np.min(azs.bfmi(fit.posterior)["energy"].values))
-    stats = fit.posterior["sample_stats"]
-    divergences = int(stats["diverging"].sum())
-    n_max_depth = int(stats["reached_max_treedepth"].sum())
+    stats = fit.posterior["sample_stats"].to_dataset()
+    divergences = int(stats["diverging"].values.sum())
+    n_max_depth = int(stats["reached_max_treedepth"].values.sum())
     loo = leave_one_out(fit)
     n_high = int(np.sum(~(loo.pareto_k <= PARETO_K_MOST)))
     advice = "run longer with --draws"

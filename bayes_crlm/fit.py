@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from bayes_crlm import estimands
 from bayes_crlm.priors import Horseshoe
 
-
-
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
@@ -73,16 +71,20 @@ class Fit:
     notes: tuple[str, ...] = field(default=())
     importance: Importance | None = None
 
+    def variable(self, name: str, group: str = "posterior") -> "xr.DataArray":
+        """Draws of one variable, dims (chain, draw, ...)."""
+        return self.posterior[group].to_dataset()[name]
+
     @cached_property
     def log_hazard_draws(self) -> NDArray[np.float64]:
         """Log-hazards at the covariates' means, shape (chains x draws, intervals)."""
-        values = self.posterior["posterior"]["log_hazard"].values
+        values = self.variable("log_hazard").values
         return values.reshape(-1, values.shape[-1])
 
     @cached_property
     def effect_draws(self) -> NDArray[np.float64]:
         """Log hazard ratios on the sampling scale, shape (chains x draws, terms)."""
-        values = self.posterior["posterior"]["log_hazard_ratio"].values
+        values = self.variable("log_hazard_ratio").values
         return values.reshape(-1, values.shape[-1]) * self.inputs.design.scale
 
     @cached_property
@@ -116,7 +118,7 @@ class Fit:
         import arviz_stats as azs
         import pandas as pd
 
-        ratios = self.posterior["posterior"]["log_hazard_ratio"]
+        ratios = self.variable("log_hazard_ratio")
         values = ratios.values.reshape(-1, ratios.shape[-1])
         low, median, high = np.quantile(values, [ETI95[0], 0.5, ETI95[1]], axis=0)
         levels = list(self.inputs.design.levels[1:])
@@ -188,11 +190,11 @@ class Fit:
             }
         )
 
-    def survival_draws(self, times: Sequence[float]) -> "xr.DataArray":
+    def survival_draws(self, times: Sequence[float] | NDArray) -> "xr.DataArray":
         """Standardised survival, dims (sample, treatment, time)."""
-        times = np.atleast_1d(np.asarray(times, dtype=float))
+        when = np.atleast_1d(np.asarray(times, dtype=float))
         cumulative = estimands.cumulative_hazard_at(
-            self.log_hazard_draws, self.inputs.intervals.cutpoints, times
+            self.log_hazard_draws, self.inputs.intervals.cutpoints, when
         )
         return self.by_level(
             [
@@ -201,7 +203,7 @@ class Fit:
                 )
                 for level in range(len(self.inputs.design.levels))
             ],
-            time=times,
+            time=when,
         )
 
     def rmst_draws(self, horizon: float) -> "xr.DataArray":
@@ -459,9 +461,7 @@ def fit_laplace(
             f"{PARETO_K_MOST}: NUTS was used instead"
         )
     sampled = time.perf_counter()
-    statistics = xr.Dataset(
-        {"importance_pareto_k": drawn.pareto_k, "importance_ess": drawn.ess}
-    )
+    statistics = xr.Dataset({"importance_pareto_k": drawn.pareto_k, "importance_ess": drawn.ess})
     tree = posterior_tree(inputs, drawn.vectors.reshape(chains, draws, -1), statistics, seed)
     return Fit(
         model=model,
@@ -493,9 +493,7 @@ def fit_nuts(
     from bayes_crlm.posterior import posterior_tree
 
     accept = default_target_accept(inputs) if target_accept is None else target_accept
-    sampled = sample_nuts(
-        inputs, **settings, seed=seed, target_accept=accept, progress=progress
-    )
+    sampled = sample_nuts(inputs, **settings, seed=seed, target_accept=accept, progress=progress)
     seconds_compile, seconds_sample = sampled.seconds_compile, sampled.seconds_sample
     diverged = int(sampled.sample_stats["diverging"].sum())
     if diverged and accept < TARGET_ACCEPT_CAREFUL:

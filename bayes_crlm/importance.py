@@ -182,13 +182,9 @@ def cube_root_mode(
     root, effect = np.exp(mode.log_hazard / 3), mode.effect
 
     def slope(root: NDArray, effect: NDArray) -> tuple[float, NDArray, NDArray]:
-        value, gradient, information = posterior_slope(
-            3 * np.log(root), effect, inputs, step_scale
-        )
+        value, gradient, information = posterior_slope(3 * np.log(root), effect, inputs, step_scale)
         change = np.concatenate([3 / root, np.ones(len(effect))])
-        bend = np.concatenate(
-            [(3 * gradient[:n_intervals] - 1) / root**2, np.zeros(len(effect))]
-        )
+        bend = np.concatenate([(3 * gradient[:n_intervals] - 1) / root**2, np.zeros(len(effect))])
         gradient = gradient * change
         gradient[:n_intervals] -= 1 / root
         information = information * np.outer(change, change) + np.diag(bend)
@@ -200,9 +196,18 @@ def cube_root_mode(
         if not np.all(np.isfinite(step)):
             return None
         # a root may not cross zero: at most halve it in one step
-        share = min(1.0, float(np.min(np.where(step[:n_intervals] < 0,
-                                               -0.5 * root / np.minimum(step[:n_intervals], -1e-300),
-                                               1.0))))
+        share = min(
+            1.0,
+            float(
+                np.min(
+                    np.where(
+                        step[:n_intervals] < 0,
+                        -0.5 * root / np.minimum(step[:n_intervals], -1e-300),
+                        1.0,
+                    )
+                )
+            ),
+        )
         root = root + share * step[:n_intervals]
         effect = effect + share * step[n_intervals:]
         value, gradient, information = slope(root, effect)
@@ -217,9 +222,7 @@ def cube_root_mode(
     return CubeRootMode(np.concatenate([root, effect]), factor, value)
 
 
-def draw_t(
-    mode: CubeRootMode, draws: int, rng: np.random.Generator
-) -> tuple[NDArray, NDArray]:
+def draw_t(mode: CubeRootMode, draws: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
     """Draw from a multivariate t around a mode, with its log density."""
     size, nu = len(mode.centre), DEGREES_OF_FREEDOM
     normal = rng.standard_normal((draws, size))
@@ -284,7 +287,7 @@ def propose_walk(
         mode_here = modes[cell]
         if number == 0 or mode_here is None:
             continue
-        points, log_density = draw_t(mode_here, number, rng)
+        points, log_density = draw_t(mode_here, int(number), rng)
         log_scale = rng.uniform(LOG_SCALE_EDGES[cell], LOG_SCALE_EDGES[cell + 1], number)
         log_density = log_density + math.log(weight[cell] / width)
         part, density = from_cube_roots(points, log_density, inputs, log_scale)

@@ -11,6 +11,7 @@ the exposure of every interval follow from those in linear time.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -70,7 +71,7 @@ class Intervals:
     def labels(self) -> list[str]:
         """Every interval in words, such as ``(6, 12]``."""
         ends = [f"{value:g}" for value in self.cutpoints]
-        return [f"({low}, {high}]" for low, high in zip(ends, ends[1:], strict=False)]
+        return [f"({low}, {high}]" for low, high in pairwise(ends)]
 
 
 @dataclass(frozen=True)
@@ -283,11 +284,11 @@ def choose_intervals(
         wished = round(n_events / AUTO_EVENTS_PER_INTERVAL)
         n_intervals = min(max(wished, AUTO_FEWEST), AUTO_MOST, n_events)
         edges = quantile_cutpoints(event_times, n_intervals, last)
-    elif isinstance(cutpoints, (int, np.integer)) and not isinstance(cutpoints, bool):
+    elif isinstance(cutpoints, bool):
+        raise CutpointError(f"cutpoints: {cutpoints} is not a number of intervals")
+    elif isinstance(cutpoints, (int, np.integer)):
         if cutpoints < 1:
-            raise CutpointError(
-                f"cutpoints: {cutpoints} intervals is impossible; give at least 1"
-            )
+            raise CutpointError(f"cutpoints: {cutpoints} intervals is impossible; give at least 1")
         if cutpoints > n_events:
             raise CutpointError(
                 f"cutpoints: {cutpoints} intervals for {n_events} events; "
@@ -318,9 +319,7 @@ def given_cutpoints(cutpoints: Sequence[float], last: float, n_events: int) -> N
     if values.ndim != 1 or not np.all(np.isfinite(values)):
         raise CutpointError(f"cutpoints: {list(cutpoints)} must be a list of finite times")
     if np.any(values < 0):
-        raise CutpointError(
-            f"cutpoints: {values[values < 0][0]:g} is negative; give times after 0"
-        )
+        raise CutpointError(f"cutpoints: {values[values < 0][0]:g} is negative; give times after 0")
     if np.any(np.diff(values) <= 0):
         first = int(np.flatnonzero(np.diff(values) <= 0)[0])
         raise CutpointError(

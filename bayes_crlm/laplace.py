@@ -24,7 +24,7 @@ from bayes_crlm.likelihood import (
     log_likelihood_gradient,
     log_likelihood_hessian,
 )
-from bayes_crlm.priors import GammaProcess, Horseshoe, Independent, Normal
+from bayes_crlm.priors import GammaProcess, Independent, Normal, simple_prior
 
 if TYPE_CHECKING:
     from bayes_crlm.model import ModelInputs
@@ -119,11 +119,10 @@ def effect_log_prior(effect: NDArray, inputs: "ModelInputs") -> tuple[float, NDA
     ):
         if len(effect[part]) == 0:
             continue
-        if isinstance(prior, Horseshoe):
-            raise ValueError("a horseshoe's density needs its scales; use engine 'nuts'")
-        value += float(prior.log_density(effect[part]).sum())
-        gradient[part] = prior.gradient(effect[part])
-        curvature[part] = prior.curvature(effect[part])
+        simple = simple_prior(prior)
+        value += float(simple.log_density(effect[part]).sum())
+        gradient[part] = simple.gradient(effect[part])
+        curvature[part] = simple.curvature(effect[part])
     return value, gradient, curvature
 
 
@@ -154,8 +153,10 @@ def posterior_mode(
 
     Raises
     ------
+    TypeError
+        For a horseshoe prior.
     ValueError
-        For a horseshoe prior, or a random walk without its step scale.
+        For a random walk without its step scale.
     """
     n_intervals, n_terms = inputs.intervals.n_intervals, len(inputs.design.terms)
     if start is None:
@@ -163,6 +164,7 @@ def posterior_mode(
         effect = np.zeros(n_terms)
     else:
         log_hazard, effect = start[0].copy(), start[1].copy()
+
     def density(log_hazard: NDArray, effect: NDArray) -> float:
         with np.errstate(over="ignore", invalid="ignore"):
             value = (
@@ -226,9 +228,7 @@ def posterior_slope(
     value, prior_gradient, prior_hessian = baseline_log_prior(log_hazard, inputs, step_scale)
     effect_value, effect_gradient, effect_curvature = effect_log_prior(effect, inputs)
     value += effect_value + log_likelihood(log_hazard, effect, inputs.data)
-    gradient = np.concatenate(
-        [gradient_hazard + prior_gradient, gradient_effect + effect_gradient]
-    )
+    gradient = np.concatenate([gradient_hazard + prior_gradient, gradient_effect + effect_gradient])
     information = -np.block(
         [
             [np.diag(diagonal) + prior_hessian, crossed],

@@ -161,8 +161,7 @@ class PiecewiseExponential:
 
     def __post_init__(self) -> None:
         """Read the priors, so that a wrong one is said where it is written."""
-        if isinstance(self.baseline, str):
-            object.__setattr__(self, "baseline", baseline_prior(self.baseline))
+        object.__setattr__(self, "baseline", baseline_prior(self.baseline))
         object.__setattr__(self, "treatment_prior", parse_prior(self.treatment_prior, "treatment"))
         object.__setattr__(self, "covariate_prior", parse_prior(self.covariate_prior))
         if not isinstance(self.cutpoints, (str, int)):
@@ -188,9 +187,7 @@ class PiecewiseExponential:
         """
         complete = cohort.complete(columns_needed(self.treatment, self.covariates))
         design = build_design(complete, self.treatment, self.reference, self.covariates)
-        intervals = choose_intervals(
-            complete.entry, complete.time, complete.event, self.cutpoints
-        )
+        intervals = choose_intervals(complete.entry, complete.time, complete.event, self.cutpoints)
         data = SurvivalData(
             follow_up=cut_follow_up(complete.entry, complete.time, intervals.cutpoints),
             event=complete.event.astype(float),
@@ -204,9 +201,9 @@ class PiecewiseExponential:
             design=design,
             data=data,
             log_rate=math.log(complete.n_events / complete.exposure),
-            baseline=self.baseline,  # type: ignore[arg-type]
-            treatment_prior=self.treatment_prior,  # type: ignore[arg-type]
-            covariate_prior=self.covariate_prior,  # type: ignore[arg-type]
+            baseline=baseline_prior(self.baseline),
+            treatment_prior=parse_prior(self.treatment_prior, "treatment"),
+            covariate_prior=parse_prior(self.covariate_prior),
         )
 
     def build(self, cohort: Cohort) -> "pm.Model":
@@ -388,7 +385,7 @@ def build_pymc_model(inputs: ModelInputs) -> "pm.Model":
         cumulative = cumulative * pt.exp(linear_predictor)
         at_end = log_hazard[data["stop_interval"]] + linear_predictor
         if not inputs.has_row_per_patient:
-            zeros = pt.zeros(data["final_row"].shape)
+            zeros = pt.zeros_like(data["final_row"], dtype="float64")
             cumulative = pt.inc_subtensor(zeros[data["patient_index"]], cumulative)
             at_end = at_end[data["final_row"]]
         pm.CustomDist(

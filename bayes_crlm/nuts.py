@@ -137,10 +137,9 @@ def compile_model(inputs: ModelInputs) -> CompiledDensity:
     found = [model.values_to_rvs[value].name for value in model.value_vars]
     if expected != found:
         raise AssertionError(f"the model's variables are {found}, not {expected}")
-    log_density = clone_replace(model.logp(), parts, rebuild_strict=False)
-    compiled = pytensor.function(
-        [vector], [log_density, pt.grad(log_density, vector)], mode="NUMBA"
-    )
+    log_density: Any = clone_replace(model.logp(), parts, rebuild_strict=False)
+    gradient: Any = pt.grad(log_density, vector)
+    compiled = pytensor.function([vector], [log_density, gradient], mode="NUMBA")
     shared = compiled.maker.fgraph.inputs[1:]
     return CompiledDensity(
         function=compiled.vm.jit_fn,

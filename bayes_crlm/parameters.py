@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.intervals import exposure_per_interval
-from bayes_crlm.priors import GammaProcess, Horseshoe, Independent, Normal, RandomWalk
+from bayes_crlm.priors import GammaProcess, Horseshoe, Independent, Normal, simple_prior
 
 if TYPE_CHECKING:
     from bayes_crlm.model import ModelInputs
@@ -167,9 +167,7 @@ def effects(values: Values, inputs: "ModelInputs") -> NDArray:
         return treatment
     if isinstance(inputs.covariate_prior, Horseshoe):
         covariates = (
-            values["shrinkage_global"]
-            * values["shrinkage_local"]
-            * values["covariate_unit_effect"]
+            values["shrinkage_global"] * values["shrinkage_local"] * values["covariate_unit_effect"]
         )
     else:
         covariates = values["covariate_effect"]
@@ -219,9 +217,9 @@ def log_prior(values: Values, inputs: "ModelInputs") -> Values:
     density: Values = {}
     for name, value in values.items():
         if name == "treatment_effect":
-            density[name] = simple(inputs.treatment_prior, value)
+            density[name] = simple_prior(inputs.treatment_prior).log_density(value)
         elif name == "covariate_effect":
-            density[name] = simple(inputs.covariate_prior, value)
+            density[name] = simple_prior(inputs.covariate_prior).log_density(value)
         elif name == "shrinkage_global":
             density[name] = half_cauchy(value, inputs.covariate_prior.parameters["scale"])
         elif name == "shrinkage_local":
@@ -263,9 +261,9 @@ def draw_prior(inputs: "ModelInputs", rng: np.random.Generator, draws: int) -> V
         size = (draws, parameter.size)
         name = parameter.name
         if name == "treatment_effect":
-            values[name] = inputs.treatment_prior.draw(rng, size)  # type: ignore[union-attr]
+            values[name] = simple_prior(inputs.treatment_prior).draw(rng, size)
         elif name == "covariate_effect":
-            values[name] = inputs.covariate_prior.draw(rng, size)  # type: ignore[union-attr]
+            values[name] = simple_prior(inputs.covariate_prior).draw(rng, size)
         elif name == "shrinkage_global":
             scale = inputs.covariate_prior.parameters["scale"]
             values[name] = np.abs(scale * rng.standard_cauchy(size))
@@ -287,13 +285,6 @@ def draw_prior(inputs: "ModelInputs", rng: np.random.Generator, draws: int) -> V
         else:
             raise KeyError(name)
     return values
-
-
-def simple(prior: object, value: NDArray) -> NDArray:
-    """Log density of a prior that needs no scales of its own."""
-    if isinstance(prior, (Horseshoe, RandomWalk)):
-        raise TypeError(f"{prior!r} is a prior of several variables")
-    return prior.log_density(value)  # type: ignore[attr-defined]
 
 
 def half_cauchy(value: NDArray, scale: float) -> NDArray:

@@ -27,10 +27,12 @@ __all__ = [
     "Laplace",
     "Normal",
     "RandomWalk",
+    "SimplePrior",
     "StudentT",
     "baseline_prior",
     "hazard_ratio_prior",
     "parse_prior",
+    "simple_prior",
 ]
 
 HALF_WIDTH_95 = 1.959963984540054
@@ -183,7 +185,21 @@ class Horseshoe:
         return f"horseshoe({self.scale:g})"
 
 
-EffectPrior = Normal | StudentT | Laplace | Horseshoe
+SimplePrior = Normal | StudentT | Laplace
+EffectPrior = SimplePrior | Horseshoe
+
+
+def simple_prior(prior: EffectPrior) -> SimplePrior:
+    """Take a prior that has a density of its own, without scales that are unknowns too.
+
+    Raises
+    ------
+    TypeError
+        For a horseshoe.
+    """
+    if isinstance(prior, Horseshoe):
+        raise TypeError(f"{prior.describe()} has no density without its scales")
+    return prior
 
 
 @dataclass(frozen=True)
@@ -273,13 +289,13 @@ BASELINE_PRIORS: dict[str, type] = {
 }
 
 
-def baseline_prior(name: str, weight: float = 1.0) -> BaselinePrior:
+def baseline_prior(name: str | BaselinePrior, weight: float = 1.0) -> BaselinePrior:
     """Make a baseline prior from the name the spec gives it.
 
     Parameters
     ----------
-    name : {"independent", "random_walk", "gamma"}
-        The prior.
+    name : {"independent", "random_walk", "gamma"} or prior value
+        The prior; a value is returned as it is.
     weight : float
         Of the gamma process: patients at risk that the prior counts as.
 
@@ -288,6 +304,8 @@ def baseline_prior(name: str, weight: float = 1.0) -> BaselinePrior:
     PriorError
         For another name, or a weight that is not positive.
     """
+    if not isinstance(name, str):
+        return name
     if name not in BASELINE_PRIORS:
         raise PriorError(
             f"baseline prior {name!r} is unknown; give one of {', '.join(BASELINE_PRIORS)}"
@@ -416,8 +434,7 @@ def parse_prior(
         numbers = [to_number(part, shown) for part in inside.split(",")] if inside.strip() else []
         if len(numbers) != len(parameters):
             raise PriorError(
-                f"prior {shown!r} has {len(numbers)} numbers; write "
-                f"{name}({', '.join(parameters)})"
+                f"prior {shown!r} has {len(numbers)} numbers; write {name}({', '.join(parameters)})"
             )
         parsed = construct(*numbers)
     if role == "treatment" and isinstance(parsed, Horseshoe):
