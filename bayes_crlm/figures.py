@@ -11,6 +11,7 @@ import numpy as np
 from bayes_crlm import estimands
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
@@ -68,12 +69,14 @@ def label_synthetic(fit: "Fit", ax: "Axes") -> None:
     if fit.inputs.cohort.is_synthetic:
         ax.annotate(
             SYNTHETIC,
-            (1, 1),
+            # along the right edge, where neither data nor a legend can cover it
+            (1, 0.5),
             xycoords="axes fraction",
-            xytext=(0, 4),
+            xytext=(5, 0),
             textcoords="offset points",
-            ha="right",
-            va="bottom",
+            ha="left",
+            va="center",
+            rotation=270,
             fontsize=9,
             fontweight="bold",
             color=ALARM,
@@ -278,7 +281,7 @@ def plot_survival(fit: "Fit", ax: "Axes | None" = None, *, at_risk: bool = True)
         handles,
         labels,
         loc="lower left",
-        bbox_to_anchor=(0, 1.04 if cohort.is_synthetic else 1.02),
+        bbox_to_anchor=(0, 1.02),
         ncols=2 if max(len(label) for label in labels) < 36 else 1,
         fontsize=9,
         borderaxespad=0,
@@ -477,15 +480,22 @@ def plot_predictive(fit: "Fit") -> "Axes":
     matplotlib.axes.Axes
     """
     import arviz_plots as azp
+    import xarray as xr
 
-    predicted = fit.posterior["posterior_predictive"].sizes
+    predicted = fit.posterior["posterior_predictive"].to_dataset()
+    tree = xr.DataTree.from_dict(
+        {
+            "posterior_predictive": predicted.assign(time=spread_ends(fit, predicted["time"])),
+            "observed_data": fit.posterior["observed_data"].to_dataset(),
+        }
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         collection = azp.plot_ppc_censored(
-            fit.posterior,
+            tree,
             var_names=["time"],
             backend="matplotlib",
-            num_samples=min(50, predicted["chain"] * predicted["draw"]),
+            num_samples=min(50, predicted.sizes["chain"] * predicted.sizes["draw"]),
             figure_kwargs={"figsize": (7, 3.4), "figsize_units": "inches"},
         )
     ax = collection.viz["figure"].item().axes[0]
@@ -493,8 +503,20 @@ def plot_predictive(fit: "Fit") -> "Axes":
     ax.set_title("")
     ax.set_xlabel(time_label(fit))
     ax.set_ylabel("event-free")
+    ax.set_xlim(0, float(fit.inputs.intervals.cutpoints[-1]))
     label_synthetic(fit, ax)
     return ax
+
+
+def spread_ends(fit: "Fit", times: "xr.DataArray") -> "xr.DataArray":
+    """Set predicted times that reach the end of follow-up a hair apart, beyond it.
+
+    ArviZ steps its predicted curves down by the same share at each distinct time, so
+    that patients who share the end would count as one, and every curve would fall too fast.
+    """
+    end = float(fit.inputs.intervals.cutpoints[-1])
+    order = np.arange(1, times.sizes["patient"] + 1)
+    return times.where(times < end, end * (1 + 1e-6 * order))
 
 
 def plot_ranks(fit: "Fit") -> "Axes | None":
@@ -533,7 +555,7 @@ def plot_ranks(fit: "Fit") -> "Axes | None":
         restyle(ax)
         ax.set_title(plain_text(term, 36), fontsize=10, color=INK, pad=16)
         ax.set_xlabel("rank of the draw (share)")
-    label_synthetic(fit, panels[0])
+    label_synthetic(fit, panels[-1])
     return panels[0]
 
 

@@ -31,7 +31,9 @@ def probability_in_words(probability: float | None, effective_draws: float | Non
         return f"below {least:g}"
     if probability > 1 - least:
         return f"above {1 - least:g}"
-    return f"{probability:.3f}" if probability > 0.99 or probability < 0.01 else f"{probability:.2f}"
+    return (
+        f"{probability:.3f}" if probability > 0.99 or probability < 0.01 else f"{probability:.2f}"
+    )
 
 
 def answer(summary: dict[str, Any]) -> list[str]:
@@ -39,31 +41,79 @@ def answer(summary: dict[str, Any]) -> list[str]:
     sentences = []
     for row in summary["hazard_ratios"]:
         low, high = row["eti95"]
-        inside = row["prob_below"].get("1.0")
-        lower = probability_in_words(inside, row["ess_bulk"])
-        sentences.append(
+        sentence = (
             f"With {summary['model']['treatment']} = {row['treatment']} the hazard of the event "
-            f"was {row['median']:.2f} times that with {row['reference']} (95% credible interval "
-            f"{low:.2f} to {high:.2f}); probability that the hazard is lower: {lower}."
+            f"was {number(row['median'])} times that with {row['reference']} (95% credible "
+            f"interval {number(low)} to {number(high)})"
         )
+        if "1.0" in row["prob_below"]:
+            lower = probability_in_words(row["prob_below"]["1.0"], row["ess_bulk"])
+            sentence += f"; probability that the hazard is lower: {lower}"
+        sentences.append(f"{sentence}.")
     return sentences
 
 
 def figure(svg: str, name: str) -> str:
-    """Make an SVG file's text fit into a page that holds several: unique ids, no prolog."""
-    body = svg[svg.index("<svg") :]
-    body = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', body)
-    body = re.sub(r'(xlink:href|href)="#([^"]+)"', rf'\1="#{name}-\2"', body)
-    body = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", body)
+    """Make an SVG file's text fit into a page that holds several.
+
+    Parameters
+    ----------
+    svg : str
+        An SVG file as matplotlib writes it, names in it escaped.
+    name : str
+        Put before every id, so that no two figures share one.
+
+    Returns
+    -------
+    str
+        The svg element, without prolog and metadata, labelled by the caption's id.
+    """
     # matplotlib's metadata name vocabularies by their web addresses; nothing is fetched
-    return re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+
+    def rename(tag: re.Match[str]) -> str:
+        text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', tag[0])
+        text = re.sub(r'\b(xlink:href|href)="#([^"]+)"', rf'\1="#{name}-\2"', text)
+        return re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", text)
+
+    # only in tags: a level may be called id="x"
+    body = re.sub(r"<[^>]+>", rename, body)
+    return body.replace("<svg ", f'<svg role="img" aria-labelledby="caption-{name}" ', 1)
 
 
 def number(value: Any, digits: int = 2) -> str:
-    """Write a number for people; a dash where there is none."""
+    """Write a number with fixed decimals; a dash where there is none."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "–"
-    return f"{value:.{digits}f}"
+    if value and abs(value) < 0.5 * 10.0**-digits:
+        return f"{'-' if value < 0 else ''}<{10.0**-digits:.{digits}f}"
+    return f"{value:,.{digits}f}" if abs(value) < 1e7 else f"{value:.2e}"
+
+
+def duration(value: Any) -> str:
+    """Write a time with three significant digits, whole from 100 on."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "–"
+    if abs(value) >= 100:
+        return f"{value:,.0f}" if abs(value) < 1e9 else f"{value:.3g}"
+    return f"{float(f'{value:.3g}'):g}"
+
+
+def by_treatment(analysis: "Analysis") -> list[dict[str, Any]]:
+    """Count patients, events and follow-up on every treatment level."""
+    cohort, design = analysis.inputs.cohort, analysis.inputs.design
+    rows = []
+    for code, level in enumerate(design.levels):
+        here = design.treatment_level == code
+        rows.append(
+            {
+                "treatment": level,
+                "n_patients": len(set(cohort.patient_index[here].tolist())),
+                "n_events": int(cohort.event[here].sum()),
+                "exposure": float((cohort.time - cohort.entry)[here].sum()),
+            }
+        )
+    return rows
 
 
 def render_report(analysis: "Analysis", summary: dict[str, Any], figures: dict[str, str]) -> str:
@@ -90,16 +140,19 @@ def render_report(analysis: "Analysis", summary: dict[str, Any], figures: dict[s
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["number"] = number
+    environment.filters["duration"] = duration
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
         summary=summary,
+        source=Path(summary["data"]["source"]).name or summary["data"]["source"],
         question=analysis.spec.question,
         spec_text=analysis.spec.to_toml(),
         spec_name=analysis.spec.name,
         answers=answer(summary),
+        levels=by_treatment(analysis),
         unit=summary["data"]["unit"] or "time units",
         # made by matplotlib, which escapes the names it draws
-        figures={name: Markup(figure(svg, name)) for name, svg in figures.items()},  # noqa: S704
+        figures={name: Markup(figure(svg, name)) for name, svg in figures.items()},
         probability=probability_in_words,
-        hr=lambda value: None if value is None else math.exp(value),
+        hr=lambda value: None if value is None else math.exp(min(value, 700.0)),
     )
