@@ -140,7 +140,9 @@ def summarise(found: dict[str, list[Process]], spec: str, load: float) -> dict[s
         for quantity in ("seconds", "processor_seconds", "mebibytes"):
             values = [asdict(process)[quantity] for process in processes]
             entry[quantity] = {
-                "median": statistics.median(values), "min": min(values), "max": max(values)
+                "median": statistics.median(values),
+                "min": min(values),
+                "max": max(values),
             }
             if name != "import":
                 ratios = [
@@ -148,7 +150,9 @@ def summarise(found: dict[str, list[Process]], spec: str, load: float) -> dict[s
                     for value, reference in zip(values, found["import"], strict=True)
                 ]
                 entry[quantity]["ratio"] = {
-                    "median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)
+                    "median": statistics.median(ratios),
+                    "min": min(ratios),
+                    "max": max(ratios),
                 }
         summary[name] = entry
     return summary
@@ -158,9 +162,7 @@ def table_of(summary: dict[str, Any]) -> str:
     """Write the measurements in Markdown."""
 
     def spread(entry: dict[str, float], digits: int) -> str:
-        return (
-            f"{entry['median']:.{digits}f} ({entry['min']:.{digits}f}–{entry['max']:.{digits}f})"
-        )
+        return f"{entry['median']:.{digits}f} ({entry['min']:.{digits}f}–{entry['max']:.{digits}f})"
 
     rounds = summary["rounds"]
     lines = [
