@@ -179,8 +179,6 @@ def refit(fit: "Fit", model: "PiecewiseExponential") -> NDArray[np.float64]:
     if drawn is not None and drawn.converged and drawn.pareto_k <= PARETO_K_MOST:
         flat = drawn.vectors
     else:
-        sampled = sample_nuts(
-            inputs, draws=REFIT_DRAWS // 4, tune=1000, chains=4, seed=fit.seed
-        )
+        sampled = sample_nuts(inputs, draws=REFIT_DRAWS // 4, tune=1000, chains=4, seed=fit.seed)
         flat = sampled.vectors.reshape(-1, sampled.vectors.shape[-1])
     return effects(constrain(flat, model_parameters(inputs)), inputs) / inputs.design.scale

@@ -346,7 +346,8 @@ def _shared_columns(roles: dict[str, str | None]) -> list[str]:
         if column is not None:
             users.setdefault(column, []).append(role)
     return [
-        f"column {shown(column)} is used for {' and '.join(several)}; each needs a column of its own"
+        f"column {shown(column)} is used for {' and '.join(several)}; "
+        "each needs a column of its own"
         for column, several in users.items()
         if len(several) > 1
     ]

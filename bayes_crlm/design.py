@@ -258,8 +258,7 @@ def check_estimable(source: str, matrix: NDArray, terms: tuple[str, ...]) -> Non
     repeated = sorted({term for term in terms if terms.count(term) > 1})
     if repeated:
         raise DesignError(
-            f"{source}: the design has two columns named {repeated[0]!r}; "
-            "list every covariate once"
+            f"{source}: the design has two columns named {repeated[0]!r}; list every covariate once"
         )
     for position, term in enumerate(terms):
         column = matrix[:, position]

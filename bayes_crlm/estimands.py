@@ -79,9 +79,7 @@ def relative_hazard(effect: NDArray, contrast: NDArray, patterns: NDArray) -> ND
     (draws, patterns) ndarray
     """
     split = len(contrast)
-    return np.exp(
-        (effect[:, :split] @ contrast)[:, None] + effect[:, split:] @ patterns.T
-    )
+    return np.exp((effect[:, :split] @ contrast)[:, None] + effect[:, split:] @ patterns.T)
 
 
 def cumulative_hazard_at(log_hazard: NDArray, cutpoints: NDArray, times: NDArray) -> NDArray:
@@ -115,9 +113,7 @@ def cumulative_hazard_at(log_hazard: NDArray, cutpoints: NDArray, times: NDArray
     return np.exp(log_hazard) @ spent
 
 
-def time_of_cumulative_hazard(
-    log_hazard: NDArray, cutpoints: NDArray, target: NDArray
-) -> NDArray:
+def time_of_cumulative_hazard(log_hazard: NDArray, cutpoints: NDArray, target: NDArray) -> NDArray:
     """Time at which the cumulative baseline hazard reaches a target.
 
     Parameters

@@ -190,50 +190,64 @@ class Fit:
             }
         )
 
+    @cached_property
+    def estimand_draws(self) -> dict[tuple[object, ...], "xr.DataArray"]:
+        """Draws of estimands that were asked for before: tables and figures share them."""
+        return {}
+
     def survival_draws(self, times: Sequence[float] | NDArray) -> "xr.DataArray":
         """Standardised survival, dims (sample, treatment, time)."""
         when = np.atleast_1d(np.asarray(times, dtype=float))
-        cumulative = estimands.cumulative_hazard_at(
-            self.log_hazard_draws, self.inputs.intervals.cutpoints, when
-        )
-        return self.by_level(
-            [
-                estimands.standardised_survival(
-                    cumulative, self.relative_hazard(level), self.population.share
-                )
-                for level in range(len(self.inputs.design.levels))
-            ],
-            time=when,
-        )
+        key = ("survival", *when.tolist())
+        if key not in self.estimand_draws:
+            cumulative = estimands.cumulative_hazard_at(
+                self.log_hazard_draws, self.inputs.intervals.cutpoints, when
+            )
+            self.estimand_draws[key] = self.by_level(
+                [
+                    estimands.standardised_survival(
+                        cumulative, self.relative_hazard(level), self.population.share
+                    )
+                    for level in range(len(self.inputs.design.levels))
+                ],
+                time=when,
+            )
+        return self.estimand_draws[key]
 
     def rmst_draws(self, horizon: float) -> "xr.DataArray":
         """Restricted mean survival time, dims (sample, treatment)."""
-        return self.by_level(
-            [
-                estimands.restricted_mean_survival(
-                    self.log_hazard_draws,
-                    self.inputs.intervals.cutpoints,
-                    self.relative_hazard(level),
-                    self.population.share,
-                    horizon,
-                )
-                for level in range(len(self.inputs.design.levels))
-            ]
-        )
+        key = ("rmst", float(horizon))
+        if key not in self.estimand_draws:
+            self.estimand_draws[key] = self.by_level(
+                [
+                    estimands.restricted_mean_survival(
+                        self.log_hazard_draws,
+                        self.inputs.intervals.cutpoints,
+                        self.relative_hazard(level),
+                        self.population.share,
+                        horizon,
+                    )
+                    for level in range(len(self.inputs.design.levels))
+                ]
+            )
+        return self.estimand_draws[key]
 
     def median_survival_draws(self) -> "xr.DataArray":
         """Standardised median survival, infinite when not reached, dims (sample, treatment)."""
-        return self.by_level(
-            [
-                estimands.median_survival(
-                    self.log_hazard_draws,
-                    self.inputs.intervals.cutpoints,
-                    self.relative_hazard(level),
-                    self.population.share,
-                )
-                for level in range(len(self.inputs.design.levels))
-            ]
-        )
+        key = ("median_survival",)
+        if key not in self.estimand_draws:
+            self.estimand_draws[key] = self.by_level(
+                [
+                    estimands.median_survival(
+                        self.log_hazard_draws,
+                        self.inputs.intervals.cutpoints,
+                        self.relative_hazard(level),
+                        self.population.share,
+                    )
+                    for level in range(len(self.inputs.design.levels))
+                ]
+            )
+        return self.estimand_draws[key]
 
     def by_level(self, values: list[NDArray], **coords: NDArray) -> "xr.DataArray":
         """Stack one array of draws per treatment level and label them."""

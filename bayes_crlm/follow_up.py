@@ -74,7 +74,7 @@ def numbers_of(values: "pd.Series") -> tuple[NDArray[np.float64], NDArray[np.int
     missing = values.isna().to_numpy(dtype=bool)
     kinds = np.where(missing, MISSING, NUMBER).astype(np.int8)
     numbers = np.full(len(values), np.nan)
-    if pd.api.types.is_bool_dtype(dtype) and dtype != object:
+    if pd.api.types.is_bool_dtype(dtype) and not pd.api.types.is_object_dtype(dtype):
         kinds[~missing] = TRUTH
     elif pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype):
         numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)

@@ -205,7 +205,7 @@ def _read_excel(data: bytes, name: str) -> "pd.DataFrame":
 
     try:
         cells = pd.read_excel(io.BytesIO(data), header=None, dtype=object, engine="openpyxl")
-    except Exception as error:  # noqa: BLE001 - zipfile, xml and openpyxl each raise their own
+    except Exception as error:
         raise _not_a("Excel .xlsx", name, error) from None
     if cells.empty:
         raise DataFileError(f"{name}: the first sheet is empty; it must hold a table")
@@ -228,7 +228,7 @@ def _read_statistics(
     program, reader = STATISTICS[suffix]
     try:
         table, metadata = getattr(pyreadstat, reader)(io.BytesIO(data))
-    except Exception as error:  # noqa: BLE001 - a malformed file brings up errors of any kind
+    except Exception as error:
         raise _not_a(f"{program} {suffix}", name, error) from None
     check_header(table.columns, name)
     labels = getattr(metadata, "variable_value_labels", None) or {}

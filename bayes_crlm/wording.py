@@ -39,7 +39,7 @@ def shown(value: object, length: int = 40) -> str:
         value = item()
     try:
         text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
-    except Exception:  # noqa: BLE001 - a foreign object's own repr may fail in any way
+    except Exception:
         text = f"a {type(value).__name__}"
     text = " ".join(text.split())
     return text if len(text) <= length else text[: length - 1] + "…"
