@@ -284,16 +284,16 @@ def table_of(rows: list[dict[str, Any]]) -> str:
     smallest = both["posterior"].p_value
     lines.append(
         f"- The smallest of {len(found)} p-values is {smallest:.3f} (`{term}`; "
-        f"{min(1.0, len(found) * smallest):.2f} after Bonferroni's correction); there Cox covers in "
-        f"{both['cox'].n_covered} of the same cohorts."
+        f"{min(1.0, len(found) * smallest):.2f} after Bonferroni's correction); there Cox covers "
+        f"in {both['cox'].n_covered} of the same cohorts."
     )
     for hazard, parity in (("Weibull", 0), ("piecewise", 1)):
         half = by_term([row for row in rows if row["cohort"] % 2 == parity])["repeat_local"]
-        ours = half["posterior"]
+        ours, cox = half["posterior"], half["cox"]
         lines.append(
             f"- {hazard} hazard: the treatment's interval covers in {ours.n_covered} of "
             f"{ours.n_cohorts} cohorts (p = {ours.p_value:.2f}), bias {ours.bias:+.4f} ± "
-            f"{ours.bias_error:.4f}."
+            f"{ours.bias_error:.4f}; Cox {cox.n_covered}, {cox.bias:+.4f} ± {cox.bias_error:.4f}."
         )
     return "\n".join(lines)
 

@@ -170,7 +170,8 @@ def table_of(summary: dict[str, Any]) -> str:
         f"{summary['processors']} processors, Python {summary['python']}; load before the first "
         f"round {summary['load_before']:g}.",
         "",
-        "| | wall time, s | ratio | target | processor time, s | ratio | peak memory, MiB | ratio |",
+        "| | wall time, s | ratio | target | processor time, s | ratio "
+        "| peak memory, MiB | ratio |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name in ("import", "warm", "cold"):

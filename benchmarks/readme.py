@@ -43,8 +43,8 @@ def result_of(summary: dict[str, Any]) -> str:
     lines = [
         f"{label}{summary['title']}: {data['n_patients']} patients, {data['n_events']} deaths.",
         "",
-        "| term | Bayes: hazard ratio (95% interval) | P(HR < 1) | Cox: hazard ratio (95% interval) "
-        "| |",
+        "| term | Bayes: hazard ratio (95% interval) | P(HR < 1) "
+        "| Cox: hazard ratio (95% interval) | |",
         "|---|---|---|---|---|",
     ]
     cox = {row["term"]: row for row in summary["cox"]["terms"]}
