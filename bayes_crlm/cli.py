@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 import textwrap
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -174,9 +175,14 @@ def run(options: argparse.Namespace) -> int:
         sampling = plan.spec.sampling
         say(f"\nSampling {sampling.chains} chains of {sampling.draws} draws ...")
     show_progress = sys.stderr.isatty() and not options.quiet
-    analysis = run_analysis(plan, progress=show_progress, engine=options.engine)
-    summary = summarise(analysis)
-    report = write_results(analysis, summary, folder)
+    # figures are files here, also where a screen is there to open windows on
+    os.environ.setdefault("MPLBACKEND", "svg")
+    with warnings.catch_warnings():
+        # what a reader has to know is in the summary's warnings, in this package's words
+        warnings.simplefilter("ignore")
+        analysis = run_analysis(plan, progress=show_progress, engine=options.engine)
+        summary = summarise(analysis)
+        report = write_results(analysis, summary, folder)
     if not options.quiet:
         say("\n" + conclude(summary))
         say(f"\nReport: {shortest(report)}  ({time.perf_counter() - started:.0f} s)")
@@ -307,7 +313,7 @@ def conclude(summary: dict[str, Any]) -> str:
     cox = {term["term"]: term for term in summary["cox"]["terms"]}
     verdicts = {row["term"]: row for row in summary["agreement"]}
     for row in summary["hazard_ratios"]:
-        lower = probability_in_words(row["prob_below"].get("1.0"), row["ess_bulk"])
+        lower = probability_in_words(row["prob_below"].get("1.0"), row["ess_bulk"] or 10)
         items = [
             (
                 "Bayes",
@@ -320,7 +326,9 @@ def conclude(summary: dict[str, Any]) -> str:
             ratio = ratio_in_words(baseline["hazard_ratio"], baseline["ci95"])
             items.append(("Cox", f"hazard ratio {ratio}"))
         verdict = verdicts.get(row["term"])
-        if verdict is not None and verdict["verdict"] == "differ":
+        # draws that are not to be trusted differ from Cox for no reason of the model's
+        is_trusted = summary["status"] == "ok"
+        if is_trusted and verdict is not None and verdict["verdict"] == "differ":
             items.append(("", f"they differ: {verdict['reason']}"))
         lines.append(
             f"{summary['model']['treatment']} {row['treatment']} against {row['reference']}"
@@ -332,7 +340,7 @@ def conclude(summary: dict[str, Any]) -> str:
         if row["verdict"] == "differ"
         and row["term"] not in {r["term"] for r in summary["hazard_ratios"]}
     ]
-    if others:
+    if others and summary["status"] == "ok":
         lines += in_columns([("note", f"covariates that differ from Cox: {', '.join(others)}")])
     return "\n".join(lines)
 

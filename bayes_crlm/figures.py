@@ -487,6 +487,8 @@ def plot_predictive(fit: "Fit") -> "Axes":
         {
             "posterior_predictive": predicted.assign(time=spread_ends(fit, predicted["time"])),
             "observed_data": fit.posterior["observed_data"].to_dataset(),
+            # who is censored
+            "constant_data": fit.posterior["constant_data"].to_dataset(),
         }
     )
     with warnings.catch_warnings():

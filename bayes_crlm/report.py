@@ -47,7 +47,7 @@ def answer(summary: dict[str, Any]) -> list[str]:
             f"interval {number(low)} to {number(high)})"
         )
         if "1.0" in row["prob_below"]:
-            lower = probability_in_words(row["prob_below"]["1.0"], row["ess_bulk"])
+            lower = probability_in_words(row["prob_below"]["1.0"], row["ess_bulk"] or 10)
             sentence += f"; probability that the hazard is lower: {lower}"
         sentences.append(f"{sentence}.")
     return sentences
