@@ -44,7 +44,7 @@ def result_of(summary: dict[str, Any]) -> str:
         f"{label}{summary['title']}: {data['n_patients']} patients, {data['n_events']} deaths.",
         "",
         "| term | Bayes: hazard ratio (95% interval) | P(HR < 1) "
-        "| Cox: hazard ratio (95% interval) | |",
+        "| Cox: hazard ratio (95% interval) | verdict |",
         "|---|---|---|---|---|",
     ]
     cox = {row["term"]: row for row in summary["cox"]["terms"]}
