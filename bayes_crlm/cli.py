@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from bayes_crlm.errors import BayesCRLMError
+from bayes_crlm.errors import BayesCRLMError, SpecError
 
 if TYPE_CHECKING:
     from bayes_crlm.analysis import Plan
@@ -149,6 +149,8 @@ def read_checked_spec(options: argparse.Namespace) -> "Spec":
     """Read the spec and put the command line's options into it."""
     from bayes_crlm.spec import read_spec
 
+    if options.data is not None and not options.data.strip():
+        raise SpecError(f"--data {options.data!r}: is no name of a file or data set; give one")
     return read_spec(options.spec).with_options(
         source=options.data,
         seed=getattr(options, "seed", None),

@@ -13,7 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-LEVELS = ('systemic <b>chemo</b> & "co"', "repeat local treatment after neoadjuvant therapy", "$up_$")
+LEVELS = (
+    'systemic <b>chemo</b> & "co"',
+    "repeat local treatment after neoadjuvant therapy",
+    "$up_$",
+)
 COVARIATE = "<script>alert(1)</script>"
 
 NASTY_SPEC = """
@@ -195,9 +199,7 @@ def rows_run(request, tmp_path_factory):
 @pytest.fixture(scope="session")
 def synthetic_run(request, tmp_path_factory):
     """The main job: the first spec in models/ on the synthetic cohort."""
-    return run_once(
-        request, tmp_path_factory, "synthetic", lambda _: "os_repeat_local_vs_systemic"
-    )
+    return run_once(request, tmp_path_factory, "synthetic", lambda _: "os_repeat_local_vs_systemic")
 
 
 @pytest.fixture(scope="session")
