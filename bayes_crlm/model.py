@@ -457,11 +457,11 @@ def effect_variable(name: str, prior: EffectPrior, data: dict[str, Any], role: s
     dims = f"{role}_term"
     mean, scale = data.get(f"{role}_prior_mean"), data[f"{role}_prior_scale"]
     if isinstance(prior, Normal):
-        return pm.Normal(name, mean, scale, dims=dims)
+        return pm.Normal(name, mu=mean, sigma=scale, dims=dims)
     if isinstance(prior, StudentT):
-        return pm.StudentT(name, data[f"{role}_prior_nu"], mean, scale, dims=dims)
+        return pm.StudentT(name, nu=data[f"{role}_prior_nu"], mu=mean, sigma=scale, dims=dims)
     if isinstance(prior, Laplace):
-        return pm.Laplace(name, mean, scale, dims=dims)
+        return pm.Laplace(name, mu=mean, b=scale, dims=dims)
     raise TypeError(f"no variable for prior {prior!r}")
 
 

@@ -63,7 +63,7 @@ DATASETS: dict[str, Dataset] = {
             "207 patients of the adjuvant colon-cancer trial who recurred within a year",
             False,
             "days",
-            "Moertel et al. (1995), Ann Intern Med 122:321-326; survival::colon in R",
+            "Moertel et al. (1990), N Engl J Med 322:352-358; survival::colon in R",
         ),
     )
 }
