@@ -155,7 +155,13 @@ def resolve(spec: "Spec", inputs: "ModelInputs") -> "Spec":
     if accept is None:
         accept = default_target_accept(inputs)
     sampling = spec.sampling.model_copy(update={"target_accept": accept})
-    return spec.model_copy(update={"estimands": estimands, "model": model, "sampling": sampling})
+    # the resolved spec lies in the result folder, from where a relative path would lead elsewhere
+    data = spec.data.model_copy(
+        update={"source": str(spec.data_path()), "unit": inputs.cohort.unit}
+    )
+    return spec.model_copy(
+        update={"data": data, "estimands": estimands, "model": model, "sampling": sampling}
+    )
 
 
 def run_analysis(

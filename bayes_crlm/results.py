@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,10 +127,10 @@ def write_results(analysis: "Analysis", summary: dict[str, Any], folder: Path) -
         for parent in reversed([each for each in folder.parents if not each.exists()]):
             parent.mkdir(exist_ok=True)
             made.append(parent)
-        remove_abandoned(folder.parent)
         with partial_folder(folder) as partial:
             fill(partial, analysis, summary)
-            put_in_place(partial, folder)
+            with locked(folder.parent, wait=True):
+                put_in_place(partial, folder)
     except OSError as problem:
         for parent in reversed(made):
             if not any(parent.iterdir()):
@@ -145,8 +145,12 @@ def write_results(analysis: "Analysis", summary: dict[str, Any], folder: Path) -
 @contextmanager
 def partial_folder(folder: Path) -> Iterator[Path]:
     """Make a folder beside `folder`, locked while it is ours and removed in the end."""
-    partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=folder.parent))
-    with locked(partial):
+    with ExitStack() as until_removed:
+        # one run at a time, so that none takes the other's new folder for an abandoned one
+        with locked(folder.parent, wait=True):
+            remove_abandoned(folder.parent)
+            partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=folder.parent))
+            until_removed.enter_context(locked(partial))
         try:
             if folder.is_dir():
                 partial.chmod(folder.stat().st_mode & 0o7777)
@@ -161,7 +165,7 @@ def partial_folder(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[bool]:
+def locked(folder: Path, *, wait: bool = False) -> Iterator[bool]:
     """Hold a lock on a folder; gives whether it was free. A killed process holds none."""
     try:
         import fcntl
@@ -171,7 +175,7 @@ def locked(folder: Path) -> Iterator[bool]:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             is_free = True
         except OSError:
             is_free = False
