@@ -23,7 +23,7 @@ def simulated(rows_per_patient, n_patients=40, seed=1):
     for patient in range(n_patients):
         arm, x, c = int(rng.integers(2)), float(rng.normal()), str(rng.choice(list("ab")))
         end = float(rng.exponential(10.0)) + 0.1
-        ends = np.sort(rng.uniform(0.01, end, rows_per_patient - 1)).tolist() + [end]
+        ends = [*np.sort(rng.uniform(0.01, end, rows_per_patient - 1)).tolist(), end]
         begins = [0.0 if rows_per_patient > 1 or patient % 2 else end / 3, *ends[:-1]]
         for begin, stop in zip(begins, ends, strict=True):
             event = int(stop == end and rng.random() < 0.8)
