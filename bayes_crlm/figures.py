@@ -33,6 +33,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 INK, MUTED, ALARM = "#1a1a1a", "#6b6b6b", "#b00020"
 LINE_STYLES = ("-", "--", "-.", ":")
 RATIO_STEPS = ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), (1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1,))
+PREDICTED_COHORTS = 50
 # ArviZ tests the ranks' uniformity, which a handful of draws cannot show
 FEWEST_RANKED_DRAWS = 20
 # beyond these hazard ratios an interval is drawn with an arrow
@@ -483,6 +484,10 @@ def plot_predictive(fit: "Fit") -> "Axes":
     import xarray as xr
 
     predicted = fit.posterior["posterior_predictive"].to_dataset()
+    # evenly spaced ones: ArviZ would choose at random, and the figure would never repeat
+    n_shown = max(1, PREDICTED_COHORTS // predicted.sizes["chain"])
+    step = math.ceil(predicted.sizes["draw"] / n_shown)
+    predicted = predicted.isel(draw=slice(None, None, step))
     tree = xr.DataTree.from_dict(
         {
             "posterior_predictive": predicted.assign(time=spread_ends(fit, predicted["time"])),
@@ -497,7 +502,7 @@ def plot_predictive(fit: "Fit") -> "Axes":
             tree,
             var_names=["time"],
             backend="matplotlib",
-            num_samples=min(50, predicted.sizes["chain"] * predicted.sizes["draw"]),
+            num_samples=None,
             figure_kwargs={"figsize": (7, 3.4), "figsize_units": "inches"},
         )
     ax = collection.viz["figure"].item().axes[0]

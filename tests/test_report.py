@@ -196,7 +196,8 @@ def test_a_browser_shows_the_page_and_asks_for_nothing_else(nasty_run, tmp_path)
         const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
         const out = [...document.querySelectorAll('p, h1, h2, h3, li, dd, figcaption, pre')]
           .filter(each => each.getBoundingClientRect().right > innerWidth + 1).length;
-        document.body.dataset.measured = `${wide} ${out} ${document.querySelectorAll('b, i').length}`;
+        const markup = document.querySelectorAll('b, i').length;
+        document.body.dataset.measured = `${wide} ${out} ${markup}`;
     """
 
     class Handler(BaseHTTPRequestHandler):
