@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_crlm import estimands
+from bayes_crlm.priors import simple_prior
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,6 +31,8 @@ __all__ = [
 # Okabe & Ito's colours, told apart by colour-blind readers
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 INK, MUTED, ALARM = "#1a1a1a", "#6b6b6b", "#b00020"
+# enough for the width of a line; tables use every draw
+PICTURED_DRAWS = 1000
 LINE_STYLES = ("-", "--", "-.", ":")
 RATIO_STEPS = ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), (1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1,))
 PREDICTED_COHORTS = 50
@@ -39,7 +41,7 @@ FEWEST_RANKED_DRAWS = 20
 # beyond these hazard ratios an interval is drawn with an arrow
 RATIO_LIMITS = (math.log(0.02), math.log(50))
 SYNTHETIC = "synthetic, not patient data"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": MUTED,
@@ -244,7 +246,7 @@ def plot_survival(fit: "Fit", ax: "Axes | None" = None, *, at_risk: bool = True)
     ax = new_axes(ax, 7, 4.3 + 0.36 * n_levels)
     end = float(fit.inputs.intervals.cutpoints[-1])
     times = np.linspace(0, end, 121)
-    draws = fit.survival_draws(times).values
+    draws = fit.survival_draws(times, most_draws=PICTURED_DRAWS).values
     low, middle, high = np.quantile(draws, [0.025, 0.5, 0.975], axis=0)
     ax.set_xlim(0, end)
     ax.set_ylim(0, 1.01)
@@ -286,6 +288,9 @@ def plot_survival(fit: "Fit", ax: "Axes | None" = None, *, at_risk: bool = True)
         ncols=2 if max(len(label) for label in labels) < 36 else 1,
         fontsize=9,
         borderaxespad=0,
+        title=plain_text(design.treatment, 60),
+        title_fontsize=9,
+        alignment="left",
     )
     label_synthetic(fit, ax)
     return ax
@@ -401,7 +406,7 @@ def plot_prior_posterior(fit: "Fit", ax: "Axes | None" = None) -> "Axes":
         min(max(posterior.max() + spread, math.log(10)), RATIO_LIMITS[1] + 2),
         400,
     )
-    prior = fit.inputs.treatment_prior
+    prior = simple_prior(fit.inputs.treatment_prior)
     density = np.exp(prior.log_density(grid))
     ax.fill_between(grid, density, color=MUTED, alpha=0.3, lw=0, label=f"prior: {prior.describe()}")
     for k in range(n_treatment):
@@ -446,17 +451,13 @@ def plot_prior_survival(fit: "Fit", ax: "Axes | None" = None) -> "Axes":
     matplotlib.axes.Axes
     """
     ax = new_axes(ax, 7, 3.5)
-    curves = fit.posterior["prior"]["survival"].isel(treatment=0)
+    curves = fit.variable("survival", "prior").isel(treatment=0)
     times, values = curves["time"].values, curves.values.reshape(-1, curves.shape[-1])
     ax.plot(times, values[:40].T, color=MUTED, lw=0.5, alpha=0.4)
     low, middle, high = np.quantile(values, [0.025, 0.5, 0.975], axis=0)
     ax.fill_between(times, low, high, color=MUTED, alpha=0.15, lw=0, label="prior: 95% of curves")
     ax.plot(times, middle, "--", color=INK, lw=1.5, label="prior: median")
-    draws = estimands.standardised_survival(
-        estimands.cumulative_hazard_at(fit.log_hazard_draws, fit.inputs.intervals.cutpoints, times),
-        fit.relative_hazard(0),
-        fit.population.share,
-    )
+    draws = fit.survival_draws(times, most_draws=PICTURED_DRAWS).values[:, 0]
     ax.plot(times, np.median(draws, axis=0), color=COLOURS[0], lw=2, label="posterior: median")
     ax.set_ylim(0, 1.01)
     ax.set_yticks(np.linspace(0, 1, 6), [f"{each:.0%}" for each in np.linspace(0, 1, 6)])
@@ -620,7 +621,7 @@ def draw_figures(analysis: "Analysis", summary: dict[str, Any]) -> dict[str, str
         with mpl.rc_context(STYLE):
             ax = plot(fit)
         if ax is not None:
-            figure = ax.get_figure()
+            figure: Any = ax.get_figure()
             made[name] = to_svg(figure)
             plt.close(figure)
     return made
