@@ -195,18 +195,30 @@ class Fit:
         """Draws of estimands that were asked for before: tables and figures share them."""
         return {}
 
-    def survival_draws(self, times: Sequence[float] | NDArray) -> "xr.DataArray":
-        """Standardised survival, dims (sample, treatment, time)."""
+    def survival_draws(
+        self, times: Sequence[float] | NDArray, most_draws: int | None = None
+    ) -> "xr.DataArray":
+        """Standardised survival, dims (sample, treatment, time).
+
+        Parameters
+        ----------
+        times : sequence of float
+            In the cohort's time unit, within follow-up.
+        most_draws : int, optional
+            Use no more draws than about this many, evenly spaced; all without it.
+        """
         when = np.atleast_1d(np.asarray(times, dtype=float))
-        key = ("survival", *when.tolist())
+        n_draws = len(self.log_hazard_draws)
+        thinned = slice(None, None, max(1, n_draws // (most_draws or n_draws)))
+        key = ("survival", thinned.step, *when.tolist())
         if key not in self.estimand_draws:
             cumulative = estimands.cumulative_hazard_at(
-                self.log_hazard_draws, self.inputs.intervals.cutpoints, when
+                self.log_hazard_draws[thinned], self.inputs.intervals.cutpoints, when
             )
             self.estimand_draws[key] = self.by_level(
                 [
                     estimands.standardised_survival(
-                        cumulative, self.relative_hazard(level), self.population.share
+                        cumulative, self.relative_hazard(level)[thinned], self.population.share
                     )
                     for level in range(len(self.inputs.design.levels))
                 ],

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -143,7 +143,7 @@ def write_results(analysis: "Analysis", summary: dict[str, Any], folder: Path) -
 
 
 @contextmanager
-def partial_folder(folder: Path) -> Iterator[Path]:
+def partial_folder(folder: Path) -> Generator[Path, None, None]:
     """Make a folder beside `folder`, locked while it is ours and removed in the end."""
     with ExitStack() as until_removed:
         # one run at a time, so that none takes the other's new folder for an abandoned one
@@ -165,7 +165,7 @@ def partial_folder(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def locked(folder: Path, *, wait: bool = False) -> Iterator[bool]:
+def locked(folder: Path, *, wait: bool = False) -> Generator[bool, None, None]:
     """Hold a lock on a folder; gives whether it was free. A killed process holds none."""
     try:
         import fcntl
