@@ -297,7 +297,7 @@ def choose_intervals(
         edges = quantile_cutpoints(event_times, int(cutpoints), last)
     else:
         edges = given_cutpoints(cutpoints, last, n_events)
-    edges, notes = merge_without_events(np.unique(edges), event_times)
+    edges, notes = merge_without_events(edges, event_times)
     stop_interval, _ = locate(event_times, edges)
     return Intervals(
         cutpoints=edges,

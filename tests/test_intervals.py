@@ -1,0 +1,121 @@
+"""Intervals and compact follow-up against a rows x intervals table made the long way."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bayes_crlm.errors import CutpointError
+from bayes_crlm.intervals import (
+    choose_intervals,
+    cut_follow_up,
+    exposure_per_interval,
+    row_cumulative_hazard,
+)
+
+REFERENCE = Path(__file__).parent / "reference"
+
+
+def long_table(entry, time, cutpoints):
+    low, high = cutpoints[:-1], cutpoints[1:]
+    return np.clip(np.minimum(time[:, None], high) - np.maximum(entry[:, None], low), 0.0, None)
+
+
+@st.composite
+def cohorts(draw):
+    n = draw(st.integers(2, 25))
+    whole = st.integers(1, 12)
+    # whole times, so that many fall on cutpoints and tie
+    time = np.array(draw(st.lists(whole, min_size=n, max_size=n)), dtype=float)
+    share = draw(st.lists(st.sampled_from([0.0, 0.0, 0.25, 0.5]), min_size=n, max_size=n))
+    event = np.array(draw(st.lists(st.integers(0, 1), min_size=n, max_size=n)))
+    event[draw(st.integers(0, n - 1))] = 1
+    return np.floor(time * np.array(share)), time, event
+
+
+@given(cohorts(), st.sampled_from(["auto", 1, (3.0,), (2.0, 5.0)]))
+def test_exposures_and_events_are_those_of_the_long_table(cohort, cutpoints):
+    entry, time, event = cohort
+    try:
+        intervals = choose_intervals(entry, time, event, cutpoints)
+    except CutpointError:
+        assert not isinstance(cutpoints, str)
+        return
+    table = long_table(entry, time, intervals.cutpoints)
+    np.testing.assert_allclose(intervals.exposure, table.sum(axis=0), atol=1e-12)
+    assert intervals.exposure.sum() == pytest.approx((time - entry).sum())
+    assert intervals.events.sum() == event.sum()
+    assert np.all(intervals.events > 0)
+    in_interval = (time[:, None] > intervals.cutpoints[:-1]) & (
+        time[:, None] <= intervals.cutpoints[1:]
+    )
+    np.testing.assert_array_equal(intervals.events, (in_interval * event[:, None]).sum(axis=0))
+
+
+@given(cohorts(), st.integers(0, 2**32 - 1))
+def test_weighted_exposure_and_cumulative_hazard_are_those_of_the_long_table(cohort, seed):
+    entry, time, event = cohort
+    cutpoints = choose_intervals(entry, time, event).cutpoints
+    follow_up = cut_follow_up(entry, time, cutpoints)
+    rng = np.random.default_rng(seed)
+    weights, log_hazard = rng.uniform(0.1, 3, len(time)), rng.normal(size=(3, len(cutpoints) - 1))
+    table = long_table(entry, time, cutpoints)
+    np.testing.assert_allclose(
+        exposure_per_interval(follow_up, weights), weights @ table, atol=1e-10
+    )
+    np.testing.assert_allclose(
+        row_cumulative_hazard(log_hazard, follow_up), np.exp(log_hazard) @ table.T, atol=1e-10
+    )
+
+
+@pytest.mark.parametrize("name", ["veteran", "colon_early_recurrence", "ovarian"])
+def test_a_number_of_intervals_cuts_at_event_time_quantiles(name):
+    wanted = json.loads((REFERENCE / f"{name}.json").read_text())
+    table = pd.read_csv(REFERENCE / f"{name}.csv")
+    intervals = choose_intervals(
+        np.zeros(len(table)), table["time"], table["event"], len(wanted["breaks"]) - 1
+    )
+    # the reference prints six digits
+    np.testing.assert_allclose(intervals.cutpoints, wanted["breaks"], rtol=5e-6)
+    assert intervals.events.tolist() == wanted["events_per_interval"]
+    np.testing.assert_allclose(intervals.exposure, wanted["exposure_per_interval"], rtol=5e-6)
+
+
+@pytest.mark.parametrize(("events", "expected"), [(2, 2), (20, 3), (66, 6), (96, 8), (500, 12)])
+def test_auto_gives_an_interval_per_twelve_events(events, expected):
+    time = np.arange(1.0, events + 1)
+    intervals = choose_intervals(np.zeros(events), time, np.ones(events), "auto")
+    assert intervals.n_intervals == expected
+
+
+def test_intervals_without_events_are_merged_and_said():
+    time = np.array([1.0, 2.0, 3.0, 9.0, 10.0])
+    event = np.array([1, 1, 0, 0, 1])
+    intervals = choose_intervals(np.zeros(5), time, event, (5.0, 8.0))
+    assert intervals.cutpoints.tolist() == [0.0, 5.0, 10.0]
+    assert "1 of 3 intervals held no event" in intervals.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("cutpoints", "words"),
+    [
+        ((5.0, 3.0), "3 follows 5"),
+        ((3.0, 3.0), "3 follows 3"),
+        ((-1.0, 3.0), "-1 is negative"),
+        ((3.0, 99.0), "99 lies beyond the last follow-up time 10"),
+        ((float("nan"),), "finite"),
+        (6, "6 intervals for 5 events"),
+        (0, "at least 1"),
+        (True, "not a number of intervals"),
+        ("many", "'many' is not understood"),
+        ((1.0, 2.0, 3.0, 4.0, 5.0), "6 intervals for 5 events"),
+    ],
+)
+def test_impossible_cutpoints_are_refused(cutpoints, words):
+    time = np.array([2.0, 4.0, 6.0, 8.0, 10.0])
+    with pytest.raises(CutpointError, match=words):
+        choose_intervals(np.zeros(5), time, np.ones(5), cutpoints)
