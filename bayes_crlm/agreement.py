@@ -23,6 +23,7 @@ VAGUE_EFFECT = Normal(0.0, 10.0)
 VAGUE_BASELINE = Independent(10.0)
 FEW_EVENTS_PER_TERM = 10
 REFIT_DRAWS = 4000
+UNTRUSTED = "not looked for: a diagnostic says not to trust the draws"
 HALF_WIDTH_95 = 1.959963984540054
 
 
@@ -69,13 +70,15 @@ def contrast(log_hazard_ratio: NDArray, cox: "Cox") -> Contrast:
     return Contrast(difference, in_se, ratio, agrees)
 
 
-def compare(fit: "Fit") -> list[dict[str, Any]]:
+def compare(fit: "Fit", *, explain: bool = True) -> list[dict[str, Any]]:
     """Give every term its verdict, refitting the model where it differs from Cox.
 
     Parameters
     ----------
     fit : Fit
         A fitted model.
+    explain : bool
+        Refit to find reasons; draws that cannot be trusted are not worth explaining.
 
     Returns
     -------
@@ -88,7 +91,11 @@ def compare(fit: "Fit") -> list[dict[str, Any]]:
     measured = contrast(draws, cox)
     reasons: list[str | None] = [None] * len(fit.inputs.design.terms)
     if not measured.agrees.all():
-        reasons = find_reasons(fit, measured)
+        reasons = (
+            find_reasons(fit, measured)
+            if explain
+            else [None if agrees else UNTRUSTED for agrees in measured.agrees]
+        )
     return [
         {
             "term": term,

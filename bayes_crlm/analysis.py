@@ -205,7 +205,7 @@ def run_analysis(
         progress=progress,
     )
     diagnostics = fit.diagnose()
-    agreement = compare(fit)
+    agreement = compare(fit, explain=diagnostics.is_trustworthy)
     return Analysis(
         spec=plan.spec,
         inputs=plan.inputs,
