@@ -1,5 +1,7 @@
 """Closed forms of survival, median and restricted mean against brute force."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -64,7 +66,7 @@ def test_restricted_mean_is_the_area_under_the_curve(seed, horizon):
         ends = [0.0, *inner, horizon]
         area = sum(
             quad(lambda t, d=d: survival_of(log_hazard[d], relative[d], share, t), low, high)[0]
-            for low, high in zip(ends[:-1], ends[1:], strict=True)
+            for low, high in pairwise(ends)
         )
         assert found[d] == pytest.approx(area, rel=1e-9)
     assert np.all(found > 0)
