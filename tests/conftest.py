@@ -70,9 +70,10 @@ def simulated_cohorts():
 
 @pytest.fixture(scope="session")
 def colon_fit(references):
-    """The default model on the early recurrences of the colon trial, default draws."""
+    """The default model on the early recurrences of the colon trial."""
     model = PiecewiseExponential("rx", "Lev", "age + sex + nodes + extent", cutpoints=8)
-    return model.fit(references["colon_early_recurrence"].cohort, seed=20211201)
+    cohort = references["colon_early_recurrence"].cohort
+    return model.fit(cohort, draws=750, tune=750, seed=20211201)
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from bayes_crlm.errors import CutpointError
 from bayes_crlm.intervals import (
     choose_intervals,
+    cumulative_hazard,
     cut_follow_up,
     exposure_per_interval,
+    locate,
+    log_hazard_at_stop,
     row_cumulative_hazard,
 )
 
@@ -119,3 +122,56 @@ def test_impossible_cutpoints_are_refused(cutpoints, words):
     time = np.array([2.0, 4.0, 6.0, 8.0, 10.0])
     with pytest.raises(CutpointError, match=words):
         choose_intervals(np.zeros(5), time, np.ones(5), cutpoints)
+
+
+@given(cohorts(), st.integers(1, 6))
+def test_fewer_intervals_than_asked_for_are_never_fitted_in_silence(cohort, asked):
+    entry, time, event = cohort
+    asked = min(asked, int(event.sum()))
+    chosen = choose_intervals(entry, time, event, asked)
+    assert chosen.cutpoints[0] == 0
+    assert chosen.cutpoints[-1] == time.max()
+    assert np.all(chosen.width > 0)
+    assert (chosen.n_intervals < asked) == bool(chosen.notes)
+
+
+@given(cohorts())
+def test_a_time_on_a_cutpoint_belongs_to_the_interval_that_ends_there(cohort):
+    _, time, _ = cohort
+    cutpoints = np.array([0.0, 2.0, 3.0, 7.0, 12.0])
+    interval, within = locate(time, cutpoints)
+    assert np.all(time > cutpoints[interval])
+    assert np.all(time <= cutpoints[interval + 1])
+    np.testing.assert_array_equal(cutpoints[interval] + within, time)
+    follow_up = cut_follow_up(np.zeros(len(time)), time, cutpoints)
+    np.testing.assert_array_equal(log_hazard_at_stop(np.arange(4.0), follow_up), interval)
+
+
+def test_quantiles_that_tied_event_times_make_equal_are_merged_and_said():
+    time = np.array([5.0, 5.0, 5.0, 5.0, 8.0])
+    chosen = choose_intervals(np.zeros(5), time, np.ones(5), 4)
+    assert chosen.cutpoints.tolist() == [0, 5, 8]
+    assert chosen.notes == (
+        "2 of 4 intervals held no event and were merged with a neighbour: 2 intervals are fitted",
+    )
+
+
+def test_a_given_list_may_spell_out_both_ends():
+    time, event = np.arange(1.0, 11.0), np.ones(10)
+    for given_list in ([3, 6], [0, 3, 6], [3, 6, 10], (0.0, 3.0, 6.0, 10.0), np.array([3, 6])):
+        chosen = choose_intervals(np.zeros(10), time, event, given_list)
+        assert chosen.cutpoints.tolist() == [0, 3, 6, 10]
+        assert chosen.labels == ["(0, 3]", "(3, 6]", "(6, 10]"]
+        assert chosen.width.tolist() == [3, 3, 4]
+        assert chosen.notes == ()
+    assert choose_intervals(np.zeros(10), time, event, []).cutpoints.tolist() == [0, 10]
+
+
+def test_without_events_there_is_nothing_to_cut():
+    with pytest.raises(CutpointError, match="no events"):
+        choose_intervals(np.zeros(3), np.ones(3), np.zeros(3), "auto")
+
+
+def test_cumulative_hazard_starts_at_zero_and_adds_up():
+    hazard, width = np.array([[1.0, 2.0, 3.0], [0.5, 0.0, 1.0]]), np.array([2.0, 1.0, 4.0])
+    np.testing.assert_array_equal(cumulative_hazard(hazard, width), [[0, 2, 4], [0, 1, 1]])
