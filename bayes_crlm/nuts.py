@@ -225,6 +225,9 @@ def sample_nuts(
         draws=draws,
         tune=tune,
         chains=chains,
+        # the density is called through Python, one chain at a time: more threads only wait for
+        # each other, up to twice as long; draws are the same
+        cores=1,
         seed=seed,
         target_accept=target_accept,
         progress_bar=progress,
