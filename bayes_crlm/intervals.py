@@ -70,7 +70,11 @@ class Intervals:
     @property
     def labels(self) -> list[str]:
         """Every interval in words, such as ``(6, 12]``."""
-        ends = [f"{value:g}" for value in self.cutpoints]
+        # labels name entries of the posterior, so cutpoints that are close get more digits
+        for digits in (6, 9, 12, 17):
+            ends = [f"{value:.{digits}g}" for value in self.cutpoints]
+            if len(set(ends)) == len(ends):
+                break
         return [f"({low}, {high}]" for low, high in pairwise(ends)]
 
 
