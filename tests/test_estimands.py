@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from scipy.integrate import quad
 from scipy.optimize import brentq
 
 from bayes_crlm import estimands
+from bayes_crlm.cohort import read_cohort
 from bayes_crlm.errors import EstimandError
 from bayes_crlm.estimands import (
     cumulative_hazard_at,
@@ -223,3 +225,56 @@ def test_tables_of_a_fit_are_those_of_its_draws(colon_fit):
         colon_fit.survival([10_000])
     with pytest.raises(EstimandError, match="lies outside follow-up"):
         colon_fit.rmst(10_000)
+
+
+def test_medians_beyond_follow_up_are_not_reached():
+    """One arm's curve stays above one half: infinite, with the share of draws that say so."""
+    rng = np.random.default_rng(4)
+    n = 240
+    arm = np.arange(n) % 2
+    time = rng.exponential(np.where(arm == 0, 4.0, 60.0))
+    table = pd.DataFrame({"arm": arm, "time": np.minimum(time, 10.0), "event": time <= 10.0})
+    cohort = read_cohort(table, time="time", event="event")
+    fit = PiecewiseExponential("arm", 0, cutpoints=3).fit(cohort, seed=1, engine="laplace")
+    reached, beyond = fit.median_survival().itertuples()
+    assert reached.eti95_low < 4.0 * np.log(2) < reached.eti95_high
+    assert reached.share_not_reached == 0
+    assert beyond.share_not_reached == 1
+    assert np.isinf([beyond.median, beyond.eti95_low, beyond.eti95_high]).all()
+    draws = fit.median_survival_draws().sel(treatment="1")
+    assert beyond.share_not_reached == np.isinf(draws).mean()
+
+
+@pytest.mark.parametrize("baseline", ["random_walk", "gamma"])
+@pytest.mark.parametrize("seed", range(2))
+def test_estimands_recover_the_truth_of_a_changing_hazard(baseline, seed):
+    """Hazard 0.05 to time 4 and 0.2 after it, a third of it when treated, and a covariate."""
+    rng = np.random.default_rng([seed, 11])
+    n = 1500
+    arm, x = rng.integers(2, size=n), rng.normal(size=n)
+    relative = np.exp(np.log(1 / 3) * arm + 0.6 * x)
+    cutpoints, log_hazard = np.array([0.0, 4.0, 15.0]), np.log([[0.05, 0.2]])
+    target = (rng.exponential(1.0, n) / relative)[None]
+    time = time_of_cumulative_hazard(log_hazard, cutpoints, target)[0]
+    censored = np.minimum(rng.uniform(2, 30, n), 15.0)
+    table = pd.DataFrame(
+        {"arm": arm, "x": x, "time": np.minimum(time, censored), "event": time <= censored}
+    )
+    cohort = read_cohort(table, time="time", event="event")
+    model = PiecewiseExponential("arm", 0, "x", cutpoints=[4], baseline=baseline)
+    fit = model.fit(cohort, seed=seed, engine="laplace")
+    times = [3.0, 10.0]
+    survival, area = fit.survival_draws(times), fit.rmst_draws(12.0)
+    for level in (0, 1):
+        each = np.exp(np.log(1 / 3) * level + 0.6 * x)[None]
+        share = np.full(n, 1 / n)
+        cumulative = cumulative_hazard_at(log_hazard, cutpoints, np.array(times))
+        truth = standardised_survival(cumulative, each, share)[0]
+        found = survival.isel(treatment=level)
+        error = (found.mean("sample") - truth) / found.std("sample")
+        assert np.all(np.abs(error.values) < 4)
+        truth = restricted_mean_survival(log_hazard, cutpoints, each, share, 12.0)[0]
+        found = area.isel(treatment=level)
+        assert abs(float((found.mean() - truth) / found.std())) < 4
+        # the data are many: a posterior as wide as to hold anything would not do
+        assert float(found.std()) < 0.25

@@ -175,3 +175,13 @@ def test_without_events_there_is_nothing_to_cut():
 def test_cumulative_hazard_starts_at_zero_and_adds_up():
     hazard, width = np.array([[1.0, 2.0, 3.0], [0.5, 0.0, 1.0]]), np.array([2.0, 1.0, 4.0])
     np.testing.assert_array_equal(cumulative_hazard(hazard, width), [[0, 2, 4], [0, 1, 1]])
+
+
+def test_labels_differ_however_close_the_cutpoints():
+    time = np.array([86_400_000.3, 86_400_000.6, 86_400_001.0])
+    chosen = choose_intervals(np.zeros(3), time, np.ones(3), [86_400_000.3, 86_400_000.6])
+    assert chosen.labels == [
+        "(0, 86400000.3]",
+        "(86400000.3, 86400000.6]",
+        "(86400000.6, 86400001]",
+    ]

@@ -171,3 +171,34 @@ def test_survival_times_follow_the_hazard_after_entry(seed):
             )
             hazards = relative * (to_drawn - to_entry)
             assert stats.kstest(hazards, stats.expon.cdf).pvalue > 1e-5
+
+
+def test_tables_are_those_of_arviz_and_of_the_draws(colon_fit):
+    import arviz as az
+
+    table = colon_fit.coefficients(thresholds=(1.0, 0.8))
+    ratios = colon_fit.variable("log_hazard_ratio")
+    draws = ratios.values.reshape(-1, ratios.sizes["term"])
+    assert table["term"].tolist() == list(colon_fit.inputs.design.terms)
+    np.testing.assert_allclose(table["mean_log"], draws.mean(axis=0))
+    np.testing.assert_allclose(table["sd_log"], draws.std(axis=0, ddof=1))
+    np.testing.assert_allclose(table["prob_below_0.8"], (np.exp(draws) < 0.8).mean(axis=0))
+    for column, expected in (
+        ("r_hat", az.rhat(ratios)),
+        ("ess_bulk", az.ess(ratios, method="bulk")),
+        ("ess_tail", az.ess(ratios, method="tail")),
+        ("mcse_mean_log", az.mcse(ratios, method="mean")),
+    ):
+        np.testing.assert_allclose(table[column], expected.values)
+    assert table["treatment"].tolist()[:3] == ["Lev+5FU", "Obs", None]
+    ratio = colon_fit.hazard_ratios()
+    assert len(ratio) == 2
+    limits = np.quantile(np.exp(draws[:, :2]), [0.025, 0.5, 0.975], axis=0)
+    np.testing.assert_allclose(
+        ratio[["eti95_low", "median", "eti95_high"]].to_numpy().T, limits, rtol=1e-3
+    )
+    hazards = colon_fit.log_hazard()
+    np.testing.assert_allclose(
+        hazards["mean"], colon_fit.variable("log_hazard").mean(("chain", "draw")).values
+    )
+    assert hazards["to"].tolist() == colon_fit.inputs.intervals.cutpoints[1:].tolist()

@@ -1,0 +1,121 @@
+"""Verdicts of the comparison with Cox, and the refits behind their reasons."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from bayes_crlm.agreement import (
+    UNTRUSTED,
+    VAGUE_BASELINE,
+    VAGUE_EFFECT,
+    compare,
+    contrast,
+    refit,
+)
+from bayes_crlm.cohort import read_cohort
+from bayes_crlm.model import PiecewiseExponential
+
+
+def trial(n, seed, power=1.0, effect=-0.8, n_covariates=0):
+    """Randomised arms; times to the power change the hazard's shape; all events are seen."""
+    rng = np.random.default_rng(seed)
+    arm, covariates = rng.integers(2, size=n), rng.normal(size=(n, n_covariates))
+    time = (rng.exponential(1.0, n) / np.exp(effect * arm)) ** power + 1e-3
+    table = pd.DataFrame({"arm": arm, "time": time, "event": 1})
+    for k in range(n_covariates):
+        table[f"x{k}"] = covariates[:, k]
+    return read_cohort(table, time="time", event="event")
+
+
+def fit(cohort, **settings):
+    return PiecewiseExponential("arm", 0, **settings).fit(cohort, seed=2, engine="laplace")
+
+
+@pytest.mark.parametrize(
+    ("shift_in_se", "width", "agrees"),
+    [(0, 1, True), (0.49, 1, True), (-0.49, 1, True), (0.51, 1, False), (-0.51, 1, False),
+     (0, 0.81, True), (0, 1.24, True), (0, 0.79, False), (0, 1.26, False)],
+)  # fmt: skip
+def test_verdicts_follow_half_a_standard_error_and_a_quarter_of_the_width(
+    shift_in_se, width, agrees
+):
+    cox = SimpleNamespace(coef=np.array([-0.5, 0.2]), se=np.array([0.2, 0.05]))
+    # quantiles of the normal distribution: draws without Monte Carlo error
+    normal = stats.norm.ppf((np.arange(20_000) + 0.5) / 20_000)
+    draws = cox.coef + cox.se * (shift_in_se + width * normal[:, None])
+    found = contrast(draws, cox)
+    np.testing.assert_allclose(found.difference_in_se, shift_in_se, atol=1e-6)
+    np.testing.assert_allclose(found.difference, shift_in_se * cox.se, atol=1e-6)
+    np.testing.assert_allclose(found.width_ratio, width, rtol=1e-3)
+    assert found.agrees.tolist() == [agrees, agrees]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_large_cohort_agrees_with_cox(seed):
+    rows = compare(fit(trial(1500, seed, n_covariates=1), covariates="x0"))
+    assert [row["verdict"] for row in rows] == ["agree", "agree"]
+    assert [row["reason"] for row in rows] == [None, None]
+    assert all(abs(row["difference_in_se"]) < 0.5 for row in rows)
+    for row in rows:
+        assert row["width_ratio"] == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_prior_pull_is_found_and_true(seed):
+    fitted = fit(trial(200, seed), treatment_prior="normal(0, 0.05)")
+    (row,) = compare(fitted)
+    assert row["verdict"] == "differ"
+    assert row["difference_in_log_hr"] > 0
+    assert row["width_ratio"] < 0.8
+    assert row["reason"].startswith("prior pull:")
+    vague = replace(
+        fitted.model, baseline=VAGUE_BASELINE, treatment_prior=VAGUE_EFFECT,
+        covariate_prior=VAGUE_EFFECT,
+    )  # fmt: skip
+    assert contrast(refit(fitted, vague), fitted.cox).agrees.all()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_coarse_intervals_are_found(seed):
+    (row,) = compare(fit(trial(500, seed, power=3), cutpoints=1, treatment_prior="normal(0, 2)"))
+    assert row["verdict"] == "differ"
+    assert row["reason"].startswith("coarse intervals: with 20 intervals instead of 1")
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_prior_pull_and_coarse_intervals_together_are_found(seed):
+    cohort = trial(500, seed, power=3)
+    (row,) = compare(fit(cohort, cutpoints=1, treatment_prior="normal(0, 0.05)"))
+    assert row["verdict"] == "differ"
+    assert row["reason"].startswith("prior pull and coarse intervals:")
+
+
+def test_few_events_are_named():
+    cohort = trial(16, 3, n_covariates=5)
+    rows = compare(fit(cohort, covariates=" + ".join(f"x{k}" for k in range(5))))
+    few = [row for row in rows if (row["reason"] or "").startswith("few events")]
+    assert few
+    assert "16 events for 6 terms (2.7 each)" in few[0]["reason"]
+    for row in rows:
+        assert (row["verdict"] == "agree") == (row["reason"] is None)
+
+
+def test_draws_not_to_be_trusted_are_not_explained():
+    fitted = fit(trial(200, 1), treatment_prior="normal(0, 0.05)")
+    (row,) = compare(fitted, explain=False)
+    assert row["verdict"] == "differ"
+    assert row["reason"] == UNTRUSTED
+
+
+def test_compare_cox_is_a_table(colon_fit):
+    table = colon_fit.compare_cox()
+    assert table["term"].tolist() == list(colon_fit.inputs.design.terms)
+    assert set(table["verdict"]) <= {"agree", "differ"}
+    mean = colon_fit.coefficients()["mean_log"].to_numpy()
+    cox = colon_fit.cox
+    np.testing.assert_allclose(table["difference_in_log_hr"], mean - cox.coef, atol=1e-10)
+    np.testing.assert_allclose(table["difference_in_se"], (mean - cox.coef) / cox.se, atol=1e-10)
