@@ -17,6 +17,8 @@ def executed():
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BAYES_CRLM_NOTEBOOK_DRAWS", "200")
+        # a command line run in the same process chooses a backend for files, not for notebooks
+        patch.delenv("MPLBACKEND", raising=False)
         path = [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, path)))
         NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
