@@ -122,6 +122,9 @@ def test_prior_draws_follow_the_definitions(simulated_cohorts, seed):
     values, log_hazard, _ = found["random_walk"]
     assert follows(values["step_scale"][:, 0], stats.halfnorm(scale=1))
     assert follows(log_hazard[:, 0], start)
+    # the walk says nothing about where it starts
+    walk = (log_hazard - log_hazard[:, :1])[:, 1:].mean(axis=1)
+    assert abs(np.corrcoef(walk, log_hazard[:, 0])[0, 1]) < 4.5 / np.sqrt(draws)
     for j in range(log_hazard.shape[1] - 1):
         step = np.diff(log_hazard, axis=1)[:, j] / values["step_scale"][:, 0]
         assert follows(step, stats.norm(0, 1))
@@ -150,8 +153,8 @@ def test_hazards_given_the_effects_are_the_conjugate_gamma(simulated_cohorts):
     inputs = prepared(simulated_cohorts[3], GammaProcess(2.0, is_integrated=True))
     sampled = sampled_parameters(inputs)
     assert "hazard" not in {parameter.name for parameter in sampled}
-    effect = np.array([0.4, -0.2, 0.3, 0.1])
-    vectors = np.tile(effect, (2, 1500, 1))
+    effect = np.array([1.4, -0.9, 1.3, 0.8])
+    vectors = np.tile(effect, (2, 5000, 1))
     full = draw_integrated(vectors, inputs, np.random.default_rng(8))
     values = constrain(full, model_parameters(inputs))
     np.testing.assert_array_equal(effects(values, inputs), vectors)

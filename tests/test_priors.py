@@ -67,6 +67,8 @@ def test_priors_are_read_as_the_spec_writes_them(text, expected):
         ("normal(abs(0), 1)", "is not understood"),
         ("hr(0.5, 0.9, 0.7)", "hr(0.5, 0.9, 0.7)"),
         ("hr(0.5, -0.2, 0.7)", "hr(0.5, -0.2, 0.7)"),
+        ("hr(0.5, 0.6, 0.7)", "with 0 < low < median < high"),
+        ("hr(0.8, 0.6, 0.7)", "with 0 < low < median < high"),
     ],
 )
 def test_impossible_priors_are_refused_in_one_sentence(text, sentence):
@@ -129,8 +131,8 @@ def test_gradient_and_curvature_are_those_of_finite_differences(family):
 @pytest.mark.parametrize("seed", range(3))
 def test_draws_follow_the_density(family, seed):
     prior, expected = SIMPLE[family]
-    drawn = prior.draw(np.random.default_rng(seed), (500, 4))
-    assert drawn.shape == (500, 4)
+    drawn = prior.draw(np.random.default_rng(seed), (5000, 4))
+    assert drawn.shape == (5000, 4)
     assert stats.kstest(drawn.ravel(), expected.cdf).pvalue > 1e-4
 
 
