@@ -95,11 +95,13 @@ def test_prior_pull_and_coarse_intervals_together_are_found(seed):
 
 
 def test_few_events_are_named():
-    cohort = trial(16, 3, n_covariates=5)
-    rows = compare(fit(cohort, covariates=" + ".join(f"x{k}" for k in range(5))))
+    # in single cohorts of this size another reason may do, in ten of them not everywhere
+    covariates = " + ".join(f"x{k}" for k in range(5))
+    cohorts = [trial(16, seed, n_covariates=5) for seed in range(10)]
+    rows = [row for cohort in cohorts for row in compare(fit(cohort, covariates=covariates))]
     few = [row for row in rows if (row["reason"] or "").startswith("few events")]
     assert few
-    assert "16 events for 6 terms (2.7 each)" in few[0]["reason"]
+    assert all("16 events for 6 terms (2.7 each)" in row["reason"] for row in few)
     for row in rows:
         assert (row["verdict"] == "agree") == (row["reason"] is None)
 
