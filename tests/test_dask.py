@@ -1,0 +1,174 @@
+"""Tasks on the workers of a Dask scheduler: real programs on loopback, one of which is killed."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+import task_functions
+from runs import wait_for
+from task_functions import ENVIRONMENT, is_stored, numbered, refits
+
+import bayes_crlm
+from bayes_crlm import workers
+from bayes_crlm.calls import run_chunk
+from bayes_crlm.errors import ExecutorError
+from bayes_crlm.task_store import open_store
+from bayes_crlm.tasks import Task, run_tasks
+
+
+@contextmanager
+def dask(folder, name, *arguments, expected, **environment):
+    """Run one of Dask's command-line programs on loopback; gives it and what it said."""
+    log = folder / f"{name}.log"
+    with log.open("w") as file:
+        program = subprocess.Popen(
+            [sys.executable, "-m", "dask", *arguments, "--host", "127.0.0.1", "--no-dashboard"],
+            env=ENVIRONMENT | environment, cwd=folder, stdout=file, stderr=file,
+        )  # fmt: skip
+    try:
+        wait_for(lambda: re.search(expected, log.read_text()), 60)
+        yield program, re.search(expected, log.read_text())
+    finally:
+        program.kill()
+        program.wait()
+
+
+@contextmanager
+def dask_scheduler(folder, **environment):
+    """A scheduler; gives its process and its address."""
+    at = r"Scheduler at:\s+(\S+)"
+    with dask(folder, "scheduler", "scheduler", "--port", "0", expected=at, **environment) as found:
+        yield found[0], found[1][1]
+
+
+@contextmanager
+def dask_workers(folder, address, n_workers, **environment):
+    """Workers of a scheduler; gives their processes."""
+    arguments = ["worker", address, "--no-nanny", "--nthreads", "1", "--memory-limit", "0"]
+    with ExitStack() as until_done:
+        yield [
+            until_done.enter_context(
+                dask(folder, f"worker{k}", *arguments, expected="Registered to", **environment)
+            )[0]
+            for k in range(n_workers)
+        ]
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory):
+    """Address of a Dask scheduler without workers."""
+    with dask_scheduler(tmp_path_factory.mktemp("dask")) as (_, address):
+        yield address
+
+
+def test_a_dask_worker_killed_in_the_middle_changes_no_number(
+    scheduler, tmp_path, simulated_cohorts
+):
+    shared, store, stored_then = simulated_cohorts[1], tmp_path / "store.jsonl", []
+
+    def kill(worker):
+        wait_for(lambda: is_stored(store, 1))
+        worker.kill()
+        stored_then.append(store.read_bytes().count(b"\n") - 1)
+
+    with dask_workers(tmp_path, scheduler, 2) as (first, second):
+        killer = threading.Thread(target=kill, args=(first,))
+        killer.start()
+        tasks = refits(seconds=0.5)
+        results = run_tasks(tasks, executor=scheduler, store=store, shared=shared)
+        killer.join()
+        assert stored_then[0] < len(results) - 1
+        assert first.wait(10) == -signal.SIGKILL
+        assert second.poll() is None
+    assert results == run_tasks(refits(), jobs=1, shared=shared)
+
+
+@pytest.mark.parametrize("address", ["", "localhost:8786", "tcp://host", "http://host:8786", "x"])
+def test_a_malformed_address_is_refused(address):
+    with pytest.raises(ExecutorError, match=r"is no scheduler's address; write tcp://HOST:PORT"):
+        run_tasks(numbered(task_functions.square, [1]), executor=address)
+
+
+def test_an_address_where_nothing_answers_is_named(monkeypatch):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))  # and never listens
+        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        monkeypatch.setattr(workers, "CONNECT_SECONDS", 1)
+        with pytest.raises(ExecutorError, match=f"executor {address}: no Dask scheduler answers"):
+            run_tasks(numbered(task_functions.square, [1]), executor=address)
+
+
+def test_a_missing_dask_is_named_with_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ExecutorError, match=r"pip install 'bayes_crlm\[dask\]'"):
+        run_tasks(numbered(task_functions.square, [1]), executor="tcp://127.0.0.1:1")
+
+
+def test_jobs_and_an_executor_are_one_too_many():
+    with pytest.raises(ExecutorError, match="cannot both be given"):
+        run_tasks(numbered(task_functions.square, [1]), jobs=2, executor="tcp://127.0.0.1:1")
+
+
+def test_a_scheduler_without_workers_is_refused(scheduler, monkeypatch):
+    monkeypatch.setattr(workers, "FIRST_WORKER_SECONDS", 0.5)
+    with pytest.raises(ExecutorError, match="has no workers; start some with `dask worker"):
+        run_tasks(numbered(task_functions.square, [1]), executor=scheduler)
+
+
+def test_a_dask_worker_with_another_version_is_refused(scheduler, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(Path(bayes_crlm.__file__).parent, other / "bayes_crlm")
+    init = other / "bayes_crlm" / "__init__.py"
+    init.write_text(init.read_text().replace(bayes_crlm.__version__, "0.0.9"))
+    path = os.pathsep.join([str(other), *sys.path])
+    said = rf"has bayes_crlm 0\.0\.9 and this process {re.escape(bayes_crlm.__version__)}"
+    with (
+        dask_workers(tmp_path, scheduler, 1, PYTHONPATH=path),
+        pytest.raises(ExecutorError, match=said),
+    ):
+        run_tasks(numbered(task_functions.square, [1]), executor=scheduler)
+
+
+def test_a_worker_that_comes_later_with_another_version_is_refused_too():
+    call = Task("square", task_functions.square, {"number": 2}).call
+    with pytest.raises(ExecutorError, match="has bayes_crlm .* and this process 9.9"):
+        run_chunk([call], None, {"bayes_crlm": "9.9"})
+
+
+def test_a_function_of_the_script_itself_cannot_go_elsewhere(monkeypatch):
+    monkeypatch.setattr(sys.modules["__main__"], "own", task_functions.square, raising=False)
+    with pytest.raises(ExecutorError, match="own is a function of the script itself"):
+        run_tasks([Task("a", "__main__:own", {"number": 1})], executor="tcp://127.0.0.1:1")
+
+
+@pytest.mark.slow
+def test_a_task_that_kills_dask_workers_fails_by_its_key(tmp_path):
+    allowed = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
+    with dask_scheduler(tmp_path, **allowed) as (_, address), dask_workers(tmp_path, address, 3):
+        results = run_tasks(numbered(task_functions.deadly, range(8)), executor=address)
+    assert [result.key for result in results if result.failure] == ["deadly 3"]
+    assert [result.value["number"] for result in results if result.value] == [0, 1, 2, 4, 5, 6, 7]
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_goes_away_is_said_and_finished_results_are_kept(tmp_path):
+    store = tmp_path / "store.jsonl"
+    tasks = numbered(task_functions.noted, range(400), log=str(tmp_path / "log"), seconds=0.1)
+    with dask_scheduler(tmp_path) as (program, address), dask_workers(tmp_path, address, 1):
+        killer = threading.Thread(
+            target=lambda: (wait_for(lambda: is_stored(store, 5)), program.kill())
+        )
+        killer.start()
+        with pytest.raises(ExecutorError, match=f"executor {address}: the scheduler has gone"):
+            run_tasks(tasks, executor=address, store=store)
+        killer.join()
+    with open_store(store) as opened:
+        assert 5 <= len(opened.found) < 400
