@@ -1,0 +1,255 @@
+"""One sensitivity analysis: the base model, then every part that is asked for."""
+
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bayes_crlm.errors import BayesCRLMError, ExecutorError, OutputError, SpecError
+from bayes_crlm.sensitivity.parts import Context, PartResult, part_module
+from bayes_crlm.sensitivity.refit import Shared, refit
+from bayes_crlm.tasks import Task, TaskResult, run_tasks
+from bayes_crlm.wording import did_you_mean, shown
+
+if TYPE_CHECKING:
+    from bayes_crlm.analysis import Plan
+    from bayes_crlm.fit import Fit
+    from bayes_crlm.sensitivity.settings import SensitivitySettings
+
+__all__ = ["Sensitivity", "check_parts", "run_sensitivity", "treatment_level"]
+
+BASE_DRAWS = 4000
+# so few refits are done before other processes have started
+FEW_TASKS = 16
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """A finished sensitivity analysis.
+
+    Attributes
+    ----------
+    plan : Plan
+    settings : SensitivitySettings
+    base : dict
+        The spec as it stands; see `bayes_crlm.sensitivity.refit.refit`.
+    level : int
+        Place of the treatment level in question, from 1.
+    parts : dict of str to PartResult
+        What was run.
+    not_run : dict of str to str
+        Why other parts were not.
+    provenance : dict
+    """
+
+    plan: "Plan"
+    settings: "SensitivitySettings"
+    base: dict[str, Any]
+    level: int
+    parts: dict[str, PartResult]
+    not_run: dict[str, str]
+    provenance: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Runs tasks with what the command line says of workers.
+
+    Attributes
+    ----------
+    shared : Shared
+    jobs : int or None
+    executor : str or None
+    store : Path or None
+    progress : bool
+    """
+
+    shared: Shared
+    jobs: int | None
+    executor: str | None
+    store: Path | None
+    progress: bool
+
+    def __call__(self, name: str, tasks: Sequence[Task]) -> list[TaskResult]:
+        """Run the tasks of one part, under its name."""
+        jobs = self.jobs
+        if self.executor is None and len(tasks) <= FEW_TASKS:
+            jobs = 1
+        return run_tasks(
+            tasks,
+            jobs=jobs,
+            executor=self.executor,
+            store=self.store,
+            progress=name if self.progress else False,
+            shared=self.shared,
+        )
+
+
+def treatment_level(plan: "Plan", level: Any) -> int:
+    """Find the treatment level whose hazard ratio is the question.
+
+    Parameters
+    ----------
+    plan : Plan
+    level : str, int, float, bool or None
+        None for the first that is not the reference.
+
+    Raises
+    ------
+    SpecError
+        When there is no such level, or it is the reference.
+    """
+    levels = list(plan.inputs.design.levels)
+    if level is None:
+        return 1
+    places = [place for place, each in enumerate(levels) if each == level and place > 0]
+    if not places:
+        raise SpecError(
+            f"sensitivity.level {shown(level)} is no level of {plan.inputs.design.treatment} "
+            f"against {shown(levels[0])}; {did_you_mean(level, levels[1:])}"
+        )
+    return places[0]
+
+
+def check_parts(plan: "Plan", settings: "SensitivitySettings") -> dict[str, str]:
+    """Find parts that cannot be run, before anything is.
+
+    Parameters
+    ----------
+    plan : Plan
+    settings : SensitivitySettings
+
+    Returns
+    -------
+    dict of str to str
+        Reasons by the name of a part that nobody asked for by name.
+
+    Raises
+    ------
+    BayesCRLMError
+        When it was asked for.
+    """
+    reasons = {}
+    for name in settings.parts:
+        try:
+            check = getattr(part_module(name), "check", None)
+            if check is not None:
+                check(plan, settings.tables[name])
+        except BayesCRLMError as problem:
+            if name in settings.asked:
+                raise
+            reasons[name] = str(problem)
+    return reasons
+
+
+def run_sensitivity(
+    plan: "Plan",
+    settings: "SensitivitySettings",
+    *,
+    jobs: int | None = None,
+    executor: str | None = None,
+    store: Path | None = None,
+    progress: bool = False,
+    announce: Callable[[str], None] | None = None,
+) -> Sensitivity:
+    """Fit the base model and run every part that is asked for.
+
+    Parameters
+    ----------
+    plan : Plan
+        From `bayes_crlm.analysis.plan_analysis`.
+    settings : SensitivitySettings
+        From `bayes_crlm.sensitivity.settings.read_settings`.
+    jobs : int, optional
+        Processes on this machine; one for each CPU without it.
+    executor : str, optional
+        Address of a Dask scheduler, whose workers are used instead.
+    store : Path, optional
+        File of finished refits, from which a stopped run goes on.
+    progress : bool
+        Show progress bars on a terminal.
+    announce : callable, optional
+        Told the base result and each part's sentence when it is there.
+
+    Returns
+    -------
+    Sensitivity
+
+    Raises
+    ------
+    BayesCRLMError
+        When a part that was asked for by name cannot be run, or workers fail.
+    """
+    began, started = time.perf_counter(), datetime.now(UTC)
+    level = treatment_level(plan, settings.level)
+    not_run = check_parts(plan, settings)
+    shared = Shared.of(plan.spec, plan.inputs.cohort, level)
+    run = Runner(shared, jobs, executor, store, progress)
+    seed = plan.spec.sampling.seed
+    (result,) = run("base", [Task("base", refit, {"seed": seed, "draws": BASE_DRAWS})])
+    if result.value is None:
+        raise SpecError(f"the spec as it stands cannot be fitted: {result.failure}")
+    context = Context(plan, result.value, lambda: fit_base(plan), level, seed, run)
+    seconds = {"base": time.perf_counter() - began}
+    parts: dict[str, PartResult] = {}
+    for name in settings.parts:
+        if name in not_run:
+            continue
+        part_began = time.perf_counter()
+        try:
+            parts[name] = part_module(name).analyse(context, settings.tables[name])
+        except (ExecutorError, OutputError):
+            raise
+        except BayesCRLMError as problem:
+            if name in settings.asked:
+                raise
+            not_run[name] = str(problem)
+        seconds[name] = time.perf_counter() - part_began
+        if announce is not None:
+            announce(f"{name}: {parts[name].sentence if name in parts else not_run[name]}")
+    return Sensitivity(
+        plan=plan,
+        settings=settings,
+        base=context.base,
+        level=level,
+        parts=parts,
+        not_run={name: not_run[name] for name in settings.parts if name in not_run},
+        provenance=provenance(seed, started, seconds, time.perf_counter() - began),
+    )
+
+
+def fit_base(plan: "Plan") -> "Fit":
+    """Fit the base model with all its draws: importance sampling, or NUTS where that fails."""
+    from bayes_crlm.engines import fit_model
+
+    sampling = plan.spec.sampling
+    return fit_model(
+        plan.model,
+        plan.inputs,
+        draws=sampling.draws,
+        tune=sampling.tune,
+        chains=sampling.chains,
+        seed=sampling.seed,
+        engine="laplace",
+        target_accept=sampling.target_accept,
+        progress=False,
+    )
+
+
+def provenance(
+    seed: int, started: datetime, seconds: dict[str, float], total: float
+) -> dict[str, Any]:
+    """Say where the numbers come from and how long each part took."""
+    from bayes_crlm.analysis import PACKAGES, package_version
+
+    return {
+        "bayes_crlm": package_version("bayes_crlm"),
+        "python": platform.python_version(),
+        "packages": {name: package_version(name) for name in PACKAGES},
+        "seed": seed,
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": seconds | {"total": total},
+    }

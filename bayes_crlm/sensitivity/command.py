@@ -1,0 +1,138 @@
+"""The command `bayes-crlm sensitivity`."""
+
+import argparse
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bayes_crlm.analysis import Plan
+
+__all__ = ["add_command", "run_command"]
+
+DONE, UNTRUSTWORTHY = 0, 3
+
+
+def add_command(commands: Any, whole_number: Any) -> None:
+    """Add the command to the command line's grammar.
+
+    Parameters
+    ----------
+    commands : argparse subparsers
+    whole_number : callable
+        Makes the type of an argument: a whole number within limits.
+    """
+    parser = commands.add_parser(
+        "sensitivity",
+        help="refit under other choices, priors and biases: what would change the answer?",
+        description="Run a spec's sensitivity analyses. Exit status: 0 done; 2 the spec, data or "
+        "arguments are wrong; 3 results are written but a diagnostic says not to trust them. "
+        "A run that was stopped goes on where it stopped when it is started again.",
+    )
+    parser.add_argument("spec", metavar="SPEC", help="a TOML file, or the name of one in models/")
+    parser.add_argument("--data", metavar="FILE", help="a file or data set instead of the spec's")
+    parser.add_argument("--only", metavar="NAME,...", help="parts to run instead of the spec's")
+    parser.add_argument("--out", metavar="DIR", help="result folder (default: results/<spec name>)")
+    parser.add_argument(
+        "--jobs", type=whole_number(1, 1024), metavar="N", help="processes on this machine"
+    )
+    parser.add_argument(
+        "--executor", metavar="URL", help="a Dask scheduler, tcp://HOST:PORT, instead of --jobs"
+    )
+    parser.add_argument("--seed", type=whole_number(0, 2**32 - 1), metavar="N", help="random seed")
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """Do what the command line asks for.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+
+    Returns
+    -------
+    int
+        Exit status.
+
+    Raises
+    ------
+    BayesCRLMError
+        One sentence; nothing was written.
+    """
+    began = time.perf_counter()
+    from bayes_crlm.analysis import plan_analysis
+    from bayes_crlm.cli import describe, read_checked_spec, say, shortest
+    from bayes_crlm.results import check_output
+    from bayes_crlm.sensitivity.settings import read_settings
+
+    spec = read_checked_spec(options)
+    settings = read_settings(spec.sensitivity, names_of(options.only))
+    folder = check_output(Path("results") / spec.name if options.out is None else options.out)
+    plan = plan_analysis(spec)
+    if not options.quiet:
+        say(describe(plan))
+        say(f"\nParts: {', '.join(settings.parts)}")
+    # figures are files here, also where a screen is there to open windows on
+    os.environ.setdefault("MPLBACKEND", "svg")
+    from bayes_crlm.sensitivity.analysis import run_sensitivity
+    from bayes_crlm.sensitivity.writing import summarise_sensitivity, write_sensitivity
+
+    store = store_of(folder)
+    with warnings.catch_warnings():
+        # what a reader has to know is in the notes, in this package's words
+        warnings.simplefilter("ignore")
+        found = run_sensitivity(
+            plan,
+            settings,
+            jobs=options.jobs,
+            executor=options.executor,
+            store=store,
+            progress=sys.stderr.isatty() and not options.quiet,
+            announce=None if options.quiet else lambda text: say(f"\n{text}"),
+        )
+        summary = summarise_sensitivity(found)
+        report = write_sensitivity(found, summary, folder)
+    store.unlink(missing_ok=True)
+    if not options.quiet:
+        say(f"\n{conclude(summary, plan)}")
+        say(f"\nReport: {shortest(report)}  ({time.perf_counter() - began:.0f} s)")
+    elif summary["status"] != "ok":
+        problem = summary["warnings"][0]
+        say(f"bayes-crlm: do not trust these results: {problem}", stream=sys.stderr)
+    return DONE if summary["status"] == "ok" else UNTRUSTWORTHY
+
+
+def names_of(only: str | None) -> list[str]:
+    """Read the parts of `--only`."""
+    from bayes_crlm.errors import SpecError
+
+    if only is None:
+        return []
+    names = [name.strip() for name in only.split(",")]
+    if not all(names):
+        raise SpecError(f"--only {only!r}: give names of parts, separated by commas")
+    return names
+
+
+def store_of(folder: Path) -> Path:
+    """Where finished refits are kept: beside the result folder, which is replaced as a whole."""
+    return folder.parent / f".{folder.name}.sensitivity-refits"
+
+
+def conclude(summary: dict[str, Any], plan: "Plan") -> str:
+    """Say what moves the conclusion, what is not to be trusted first."""
+    from bayes_crlm.cli import LINE_WIDTH, SYNTHETIC, in_columns
+
+    lines = []
+    if summary["status"] != "ok":
+        lines += ["DO NOT TRUST THESE RESULTS", *in_columns([("", summary["warnings"][0])])]
+    if plan.inputs.cohort.is_synthetic:
+        lines.append(f"{SYNTHETIC.capitalize()}: no clinical conclusion may be drawn.")
+    import textwrap
+
+    lines += textwrap.wrap(summary["conclusion"]["sentence"], LINE_WIDTH)
+    return "\n".join(lines)

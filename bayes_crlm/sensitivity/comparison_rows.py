@@ -1,0 +1,140 @@
+"""Rows of a table of hazard ratios by several methods, each fitted to a cohort of its own.
+
+Weighted rows have a calibrated posterior (`bayes_crlm.sensitivity.weighted_posterior`); a row that
+cannot be fitted says why.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.errors import BayesCRLMError
+from bayes_crlm.sensitivity.refit import (
+    cox_row,
+    draw_posterior,
+    summarise_draws,
+    treatment_effect,
+)
+from bayes_crlm.sensitivity.weighted_posterior import Calibration, calibrate, with_weights
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from bayes_crlm.cohort import Cohort
+    from bayes_crlm.model import ModelInputs, PiecewiseExponential
+    from bayes_crlm.sensitivity.parts import Context
+
+__all__ = ["draw_rows", "failed_row", "fit_row", "rows_table", "try_row", "weighted_row"]
+
+NUMBERS = (
+    *("median", "eti95", "prob_below_1", "mean_log", "sd_log", "mcse", "engine", "pareto_k"),
+    *("r_hat", "is_reliable", "note", "cox_hr", "cox_ci95", "n_patients", "n_events", "n_treated"),
+)
+
+
+def fit_row(model: "PiecewiseExponential", cohort: "Cohort", seed: int) -> dict[str, Any]:
+    """Fit a cohort and summarise the treatment's hazard ratio, with Cox's beside it.
+
+    Parameters
+    ----------
+    model : PiecewiseExponential
+        With a treatment of two levels.
+    cohort : Cohort
+    seed : int
+    """
+    inputs = model.prepare(cohort)
+    drawn = draw_posterior(model, inputs, seed)
+    treated = inputs.design.treatment_level == 1
+    return (
+        summarise_draws(treatment_effect(drawn, inputs, 1), drawn)
+        | cox_row(inputs, 1)
+        | {
+            "n_patients": inputs.cohort.n_patients,
+            "n_events": inputs.cohort.n_events,
+            "n_treated": len(np.unique(inputs.cohort.patient_index[treated])),
+            "failure": None,
+        }
+    )
+
+
+def try_row(fit: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Fit a row, or say in it why it cannot be fitted."""
+    try:
+        return fit()
+    except BayesCRLMError as problem:
+        return failed_row(str(problem))
+
+
+def failed_row(why: str) -> dict[str, Any]:
+    """Make a row without numbers."""
+    return dict.fromkeys(NUMBERS) | {"failure": why}
+
+
+def weighted_row(
+    model: "PiecewiseExponential",
+    inputs: "ModelInputs",
+    weigh: Callable[[NDArray], NDArray],
+    n_patients: int,
+    groups: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Fit weighted rows, the width of the posterior calibrated over patients.
+
+    Parameters
+    ----------
+    model, inputs
+        The rows to be weighted; the treatment has two levels.
+    weigh, n_patients, groups
+        As of `bayes_crlm.sensitivity.weighted_posterior.calibrate`.
+    seed : int
+
+    Returns
+    -------
+    dict
+        A row with `calibration`, a dict.
+    """
+    calibration = calibrate(inputs, weigh, n_patients, groups, seed)
+    scaled = with_weights(inputs, calibration.learning_rate * calibration.row_weight)
+    drawn = draw_posterior(model, scaled, seed)
+    return (
+        summarise_draws(treatment_effect(drawn, scaled, 1), drawn)
+        | dict.fromkeys(("cox_hr", "cox_ci95", "failure"))
+        | {"calibration": calibration_summary(calibration)}
+    )
+
+
+def calibration_summary(calibration: Calibration) -> dict[str, Any]:
+    """Say in plain values what a calibration found."""
+    return {
+        "learning_rate": calibration.learning_rate,
+        "log_hazard_ratio": calibration.estimate,
+        "naive_sd": calibration.naive_sd,
+        "robust_sd": calibration.robust_sd,
+        "degrees_of_freedom": calibration.degrees_of_freedom,
+        "groups": len(calibration.influence),
+    }
+
+
+def rows_table(rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
+    """Turn rows into a table: intervals as two columns, calibrations as columns."""
+    import pandas as pd
+
+    flat = []
+    for row in rows:
+        found = {key: value for key, value in row.items() if not isinstance(value, dict | list)}
+        found = {key: value for key, value in found.items() if key not in ("eti95", "cox_ci95")}
+        for name in ("eti95", "cox_ci95"):
+            found[f"{name}_low"], found[f"{name}_high"] = row[name] or (None, None)
+        flat.append(found | dict(row.get("calibration") or {}))
+    return pd.DataFrame(flat)
+
+
+def draw_rows(context: "Context", rows: Sequence[Mapping[str, Any]]) -> "Figure":
+    """Forest plot of the rows that could be fitted."""
+    from bayes_crlm.sensitivity.figures import plot_forest_rows
+
+    fitted = [row for row in rows if row["failure"] is None]
+    return plot_forest_rows(context, fitted, [row["label"] for row in fitted])

@@ -1,0 +1,446 @@
+"""The multiverse of defensible analyses: every combination of choices, refitted.
+
+References
+----------
+Steegen, Tuerlinckx, Gelman & Vanpaemel (2016), Perspect Psychol Sci 11:702-712; Simonsohn, Simmons
+& Nelson (2020), Nat Hum Behav 4:1208-1214 (the specification curve).
+"""
+
+import itertools
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from pydantic import Field, PlainValidator
+
+from bayes_crlm.errors import SensitivityError
+from bayes_crlm.formula import check_formula
+from bayes_crlm.sensitivity.grids import check_list, ratios, some_of
+from bayes_crlm.sensitivity.parts import CREDIBLE, PartResult, conclusion
+from bayes_crlm.sensitivity.variance_decomposition import Decomposition, decompose
+from bayes_crlm.spec import ConditionSpec, Table
+from bayes_crlm.spec_values import MOST_INTERVALS
+from bayes_crlm.tasks import Task
+from bayes_crlm.wording import shown
+
+if TYPE_CHECKING:
+    from bayes_crlm.analysis import Plan
+    from bayes_crlm.model import ModelInputs
+    from bayes_crlm.sensitivity.parts import Context
+
+__all__ = ["Settings", "analyse", "check", "specifications"]
+
+FAMILIES = ("normal", "student_t", "laplace")
+BASELINES = ("random_walk", "independent", "gamma")
+COVARIATE_SETS = ("all", "none", "leave_one_out")
+MOST_SPECIFICATIONS = 20_000
+# a patient is unusual when so few of a multivariate normal lie as far from the mean
+UNUSUAL = 0.025
+AS_IT_STANDS = "as in the spec"
+# choices that change cohort or design, and changes that do not
+DATA_CHOICES = ("intervals", "covariates", "exclusions")
+PRIOR_CHANGES = ("treatment_prior", "baseline")
+NAMES = {
+    "prior_family": "family of the treatment's prior",
+    "prior_scale": "scale of the treatment's prior",
+    "baseline": "prior of the baseline hazard",
+    "intervals": "number of intervals",
+    "covariates": "covariates",
+    "exclusions": "exclusions",
+}
+
+
+def check_intervals(value: object) -> str | tuple[int, ...]:
+    """Take "auto" or a list of numbers of intervals."""
+    if value == "auto":
+        return "auto"
+    numbers = check_list(value, "numbers of intervals")
+    for number in numbers:
+        is_whole = isinstance(number, int) and not isinstance(number, bool)
+        if not is_whole or not 1 <= number <= MOST_INTERVALS:
+            raise ValueError(
+                f"{shown(number)} is no number of intervals; give from 1 to {MOST_INTERVALS}"
+            )
+    return numbers
+
+
+def check_covariates(value: object) -> tuple[str, ...]:
+    """Take a list of covariate sets: names of ours, or formulas."""
+    sets = check_list(value, "covariate sets")
+    for each in sets:
+        if each not in COVARIATE_SETS:
+            check_formula(each)
+    return sets
+
+
+Conditions = Annotated[
+    tuple[ConditionSpec, ...], Field(strict=False, description="a list of {column, op, value}")
+]
+
+
+class Settings(Table):
+    """The table `[sensitivity.multiverse]`: the options of every choice."""
+
+    families: Annotated[Any, some_of("families of priors", FAMILIES)] = ("normal", "student_t")
+    scales: Annotated[Any, ratios("scales")] = (0.5, 1.0, 2.5)
+    degrees_of_freedom: Annotated[
+        float, Field(gt=0, description="degrees of freedom of Student t priors, above 0")
+    ] = 3.0
+    baselines: Annotated[Any, some_of("baseline priors", BASELINES)] = BASELINES
+    intervals: Annotated[
+        Any,
+        PlainValidator(check_intervals),
+        Field(description="'auto' or a list of numbers of intervals"),
+    ] = "auto"
+    covariates: Annotated[
+        Any,
+        PlainValidator(check_covariates),
+        Field(description="a list of 'all', 'none', 'leave_one_out' and formulas"),
+    ] = COVARIATE_SETS
+    unusual: Annotated[
+        bool, Field(description="true to leave out patients of unusual covariates, or false")
+    ] = True
+    exclusions: Annotated[
+        dict[str, Conditions], Field(description="a table of lists of conditions to be met")
+    ] = {}  # noqa: RUF012  (pydantic copies it)
+    draws: Annotated[
+        int, Field(ge=500, le=100_000, description="a whole number from 500 to 100000")
+    ] = 1000
+
+
+def check(plan: "Plan", settings: Settings) -> None:
+    """Refuse choices that this cohort cannot be put to, before anything is run."""
+    count = len(specifications(plan, settings))
+    if count > MOST_SPECIFICATIONS:
+        raise SensitivityError(
+            f"sensitivity.multiverse: {count} specifications; give at most {MOST_SPECIFICATIONS}"
+        )
+
+
+def specifications(plan: "Plan", settings: Settings) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Combine the options of all choices.
+
+    Parameters
+    ----------
+    plan : Plan
+    settings : Settings
+
+    Returns
+    -------
+    list of (choices, changes)
+        What a reader is told, and what `bayes_crlm.sensitivity.refit.refit` is.
+    """
+    inputs = plan.inputs
+    options: dict[str, dict[Any, dict[str, Any]]] = {
+        "baseline": {name: {"baseline": baseline(plan, name)} for name in settings.baselines},
+        "intervals": interval_options(plan, settings),
+        "covariates": covariate_options(plan.model.covariates, settings),
+        "exclusions": exclusion_options(inputs, settings),
+    }
+    found = []
+    for family, scale in itertools.product(settings.families, settings.scales):
+        prior = prior_text(family, scale, settings.degrees_of_freedom)
+        for combination in itertools.product(*(each.items() for each in options.values())):
+            choices = {"prior_family": family, "prior_scale": scale}
+            changes: dict[str, Any] = {"treatment_prior": prior}
+            for name, (label, change) in zip(options, combination, strict=True):
+                choices[name] = label
+                changes |= change
+            found.append((choices, changes))
+    return found
+
+
+def prior_text(family: str, scale: float, degrees_of_freedom: float) -> str:
+    """Write a prior centred at no effect as a spec does."""
+    first = f"{degrees_of_freedom!r}, " if family == "student_t" else ""
+    return f"{family}({first}0, {float(scale)!r})"
+
+
+def baseline(plan: "Plan", name: str) -> list[Any]:
+    """A baseline prior's name and weight: the spec's where the spec has that prior."""
+    spec = plan.spec.model.baseline
+    return [name, spec.weight if spec.prior == name else 1.0]
+
+
+def interval_options(plan: "Plan", settings: Settings) -> dict[Any, dict[str, Any]]:
+    """Numbers of intervals: by default half of the spec's, the spec's and twice as many."""
+    asked, now = settings.intervals, plan.inputs.intervals.n_intervals
+    if asked != "auto":
+        return {number: {"cutpoints": number} for number in asked}
+    most = plan.inputs.cohort.n_events // 2
+    numbers = dict.fromkeys([max(1, now // 2), now, max(1, min(2 * now, most))])
+    found: dict[Any, dict[str, Any]] = {number: {"cutpoints": number} for number in numbers}
+    if isinstance(plan.model.cutpoints, tuple):
+        # cut at times of the user's own, which no number stands for
+        del found[now]
+        found = {AS_IT_STANDS: {}} | found
+    return found
+
+
+def covariate_options(formula: str, settings: Settings) -> dict[Any, dict[str, Any]]:
+    """Covariate sets by what a reader calls them; equal ones only once."""
+    terms = formula_terms(formula)
+    found: dict[str, str] = {}
+    for asked in settings.covariates:
+        if asked == "all":
+            named = {"all": formula}
+        elif asked == "none":
+            named = {"none": ""}
+        elif asked == "leave_one_out":
+            named = {
+                f"without {term}": " + ".join(each for each in terms if each != term)
+                for term in terms
+            }
+        else:
+            named = {asked: asked}
+        for label, text in named.items():
+            if text not in found.values():
+                found[label] = text
+    return {label: {"covariates": text} for label, text in found.items()}
+
+
+def formula_terms(formula: str) -> list[str]:
+    """Terms of a formula as it would be written with one of them."""
+    if not formula.strip():
+        return []
+    from formulaic import Formula
+
+    parse: Any = Formula
+
+    def written(factor: Any) -> str:
+        is_column = factor.eval_method.value == "lookup"
+        return f"`{factor.expr}`" if is_column and not factor.expr.isidentifier() else factor.expr
+
+    found = []
+    for term in parse(formula):
+        text = ":".join(written(factor) for factor in term.factors)
+        if text != "1":
+            found.append(text)
+    return found
+
+
+def exclusion_options(inputs: "ModelInputs", settings: Settings) -> dict[Any, dict[str, Any]]:
+    """Exclusions by name: no one, patients of unusual covariates, and those of the spec."""
+    found: dict[Any, dict[str, Any]] = {"none": {}}
+    cohort = inputs.cohort
+    if settings.unusual and inputs.n_covariate_terms:
+        places = unusual_patients(inputs)
+        if places:
+            found["unusual covariates"] = {"leave_out": places}
+    for name, conditions in settings.exclusions.items():
+        if name in found:
+            raise SensitivityError(
+                f"sensitivity.multiverse.exclusions: the name {name!r} is taken; give another"
+            )
+        kept = set(cohort.where(conditions).patients.tolist())
+        found[name] = {
+            "leave_out": [
+                place for place, label in enumerate(cohort.patients.tolist()) if label not in kept
+            ]
+        }
+    return found
+
+
+def unusual_patients(inputs: "ModelInputs") -> list[int]:
+    """Places of patients whose covariates lie far from the others' by Mahalanobis distance.
+
+    Far is beyond the point that `UNUSUAL` of a multivariate normal exceed; the covariates are those
+    with which follow-up begins, the treatment is not among them.
+    """
+    from scipy.stats import chi2
+
+    columns = inputs.data.design[inputs.design.first_row][:, inputs.n_treatment_terms :]
+    centred = columns - columns.mean(axis=0)
+    covariance = centred.T @ centred / (len(centred) - 1)
+    distance = np.einsum("ij,ij->i", centred @ np.linalg.pinv(covariance), centred)
+    far = distance > chi2.ppf(1 - UNUSUAL, columns.shape[1])
+    return np.flatnonzero(far).tolist()
+
+
+def analyse(context: "Context", settings: Settings) -> PartResult:
+    """Refit every specification and say how much the choices matter."""
+    found = specifications(context.plan, settings)
+    rows = refit_all(context, found, settings.draws)
+    rows.sort(key=lambda row: math.inf if row["median"] is None else row["median"])
+    done = [row for row in rows if row["median"] is not None]
+    if not done:
+        raise SensitivityError("no specification of the multiverse could be fitted")
+    decomposition = decompose(
+        [row["choices"] for row in rows],
+        [None if row["median"] is None else math.log(row["median"]) for row in rows],
+    )
+    share = sum(row["prob_below_1"] > CREDIBLE for row in done) / len(done)
+    return PartResult(
+        result=result_of(rows, done, share, decomposition),
+        sentence=sentence_of(context.base, done, share, decomposition),
+        moves=any(conclusion(row) != conclusion(context.base) for row in done),
+        tables=tables_of(rows, decomposition),
+        figures=figures_of(context, done, decomposition),
+        notes=notes_of(rows, done, decomposition),
+    )
+
+
+def refit_all(
+    context: "Context", found: list[tuple[dict[str, Any], dict[str, Any]]], draws: int
+) -> list[dict[str, Any]]:
+    """Refit specifications, those that differ in their priors alone by one task."""
+    from bayes_crlm.sensitivity.refit import refit_priors
+
+    groups: dict[str, list[int]] = {}
+    for number, (choices, _) in enumerate(found):
+        key = ", ".join(f"{name} {choices[name]}" for name in DATA_CHOICES)
+        groups.setdefault(key, []).append(number)
+    tasks = []
+    for key, members in groups.items():
+        changes = dict(found[members[0]][1])
+        priors = [{name: found[k][1][name] for name in PRIOR_CHANGES} for k in members]
+        for name in PRIOR_CHANGES:
+            del changes[name]
+        arguments = {"changes": changes, "priors": priors, "seed": context.seed, "draws": draws}
+        tasks.append(Task(f"multiverse: {key}", refit_priors, arguments))
+    rows = []
+    for result, members in zip(context.run("multiverse", tasks), groups.values(), strict=True):
+        values = [None] * len(members) if result.value is None else result.value["rows"]
+        for number, value in zip(members, values, strict=True):
+            rows.append(row_of(found[number][0], value, result.failure))
+    return rows
+
+
+def row_of(
+    choices: Mapping[str, Any], value: Mapping[str, Any] | None, failure: str | None
+) -> dict[str, Any]:
+    """One specification's row; without numbers where it could not be fitted."""
+    fields = (
+        "median", "eti95", "prob_below_1", "mean_log", "sd_log", "mcse", "elpd_loo",
+        "loo_pareto_k", "engine", "pareto_k", "r_hat", "is_reliable", "cox_hr", "cox_ci95",
+        "n_patients", "n_events", "n_intervals", "note",
+    )  # fmt: skip
+    row = {name: None if value is None else value.get(name) for name in fields}
+    return {"choices": dict(choices)} | row | {"failure": failure}
+
+
+def result_of(
+    rows: list[dict[str, Any]],
+    done: list[dict[str, Any]],
+    share: float,
+    decomposition: Decomposition,
+) -> dict[str, Any]:
+    """What stands in `sensitivity.json`."""
+    return {
+        "n_specifications": len(rows),
+        "n_failed": len(rows) - len(done),
+        "n_unreliable": sum(not row["is_reliable"] for row in done),
+        "share_prob_below_1_above_0.95": share,
+        "share_prob_below_1_below_0.05": sum(row["prob_below_1"] < 1 - CREDIBLE for row in done)
+        / len(done),
+        "share_eti95_excludes_1": sum(not row["eti95"][0] <= 1 <= row["eti95"][1] for row in done)
+        / len(done),
+        "median_range": [done[0]["median"], done[-1]["median"]],
+        "decomposition": {
+            "of": "variance of the median log hazard ratio",
+            "sd": math.sqrt(decomposition.variance),
+            "n": decomposition.n,
+            "choices": [
+                {
+                    "choice": each.choice,
+                    "share_alone": each.alone,
+                    "share_with_interactions": each.in_all,
+                    "hazard_ratios": {
+                        str(option): math.exp(mean) for option, mean in each.means.items()
+                    },
+                }
+                for each in decomposition.shares
+            ],
+            "interactions": decomposition.interactions,
+            "left_out": [list(each) for each in decomposition.left_out],
+        },
+        "rows": rows,
+    }
+
+
+def sentence_of(
+    base: Mapping[str, Any],
+    done: list[dict[str, Any]],
+    share: float,
+    decomposition: Decomposition,
+) -> str:
+    """Say what the multiverse comes to."""
+    low, high = done[0]["median"], done[-1]["median"]
+    text = (
+        f"Of {len(done)} specifications {100 * share:.0f}% put more than {100 * CREDIBLE:.0f}% "
+        f"probability on a hazard ratio below 1; medians reach from {low:.2f} to {high:.2f} "
+        f"(spec as it stands: {base['median']:.2f})"
+    )
+    if decomposition.shares and decomposition.variance > 0:
+        first = decomposition.shares[0]
+        text += (
+            f"; most of the spread comes from the {NAMES[first.choice]} "
+            f"({100 * first.in_all:.0f}% of the variance)"
+        )
+    return f"{text}."
+
+
+def notes_of(
+    rows: list[dict[str, Any]], done: list[dict[str, Any]], decomposition: Decomposition
+) -> tuple[str, ...]:
+    """What a reader should know of rows that were not fitted as the others."""
+    notes = []
+    by_nuts = sum(row["engine"] == "nuts" for row in done)
+    if by_nuts:
+        notes.append(f"{by_nuts} specifications were fitted by NUTS")
+    unreliable = sum(not row["is_reliable"] for row in done)
+    if unreliable:
+        notes.append(f"{unreliable} specifications fail their diagnostic and are marked")
+    if len(done) < len(rows):
+        why = sorted({row["failure"] for row in rows if row["failure"]})
+        notes.append(f"{len(rows) - len(done)} specifications could not be fitted: {why[0]}")
+    for name, option in decomposition.left_out:
+        notes.append(f"{NAMES[name]} {option} is left out of the decomposition of variance")
+    loo = sum((row["loo_pareto_k"] or 0) > 0.7 for row in done)
+    if loo:
+        notes.append(
+            f"elpd_loo is uncertain in {loo} specifications, where some patient's Pareto k is "
+            "above 0.7"
+        )
+    return tuple(notes)
+
+
+def tables_of(rows: list[dict[str, Any]], decomposition: Decomposition) -> dict[str, Any]:
+    """All rows, and the shares of the variance."""
+    import pandas as pd
+
+    flat = []
+    for row in rows:
+        low, high = row["eti95"] or (None, None)
+        cox_low, cox_high = row["cox_ci95"] or (None, None)
+        others = {
+            name: value
+            for name, value in row.items()
+            if name not in ("choices", "eti95", "cox_ci95")
+        }
+        limits = {"eti95_low": low, "eti95_high": high, "cox_low": cox_low, "cox_high": cox_high}
+        flat.append(row["choices"] | others | limits)
+    shares = [
+        {"choice": each.choice, "share_alone": each.alone, "share_with_interactions": each.in_all}
+        for each in decomposition.shares
+    ]
+    shares.append({"choice": "interactions", "share_alone": decomposition.interactions})
+    return {"multiverse": pd.DataFrame(flat), "multiverse_variance": pd.DataFrame(shares)}
+
+
+def figures_of(context: "Context", done: list[dict[str, Any]], decomposition: Decomposition) -> Any:
+    """The specification curve with the choices beneath."""
+    from bayes_crlm.sensitivity.figures import plot_specification_curve
+
+    caption = (
+        "Specification curve: hazard ratio (posterior median and 95% interval) of every "
+        "specification, sorted; the line is the spec as it stands. Beneath, the options of "
+        "each specification; choices that explain most of the spread come first."
+    )
+    order = [each.choice for each in decomposition.shares]
+
+    def draw() -> Any:
+        return plot_specification_curve(context, done, order, NAMES)
+
+    return {"multiverse": (caption, draw)}

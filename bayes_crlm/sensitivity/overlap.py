@@ -1,0 +1,361 @@
+"""Overlap: whether arms are comparable, and what depends on patients who have no match.
+
+The propensity score says how likely treatment was for every patient. Where arms hardly overlap,
+regression compares by extrapolation. Weighting compares without an outcome model: overlap weights
+those patients who might have been given either treatment, stabilised inverse-probability weights
+all of them. The intervals carry the uncertainty of the weights.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from bayes_crlm.sensitivity.balance import (
+    overlap_weights,
+    stabilised_weights,
+    standardised_differences,
+)
+from bayes_crlm.sensitivity.comparison_rows import (
+    draw_rows,
+    fit_row,
+    rows_table,
+    try_row,
+    weighted_row,
+)
+from bayes_crlm.sensitivity.parts import (
+    Context,
+    NotRunError,
+    PartResult,
+    conclusion,
+    moves_conclusion,
+)
+from bayes_crlm.sensitivity.propensity import (
+    PropensityDraws,
+    propensity,
+    propensity_draws,
+    propensity_mode,
+)
+from bayes_crlm.sensitivity.two_arms import TwoArms, two_arms
+from bayes_crlm.sensitivity.weighted_posterior import effective_sample_size
+from bayes_crlm.spec import Table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from bayes_crlm.analysis import Plan
+
+__all__ = ["Settings", "analyse", "check", "compare_weights"]
+
+METHODS = {
+    "crude": "crude, neither weighted nor adjusted",
+    "outcome_regression": "outcome regression",
+    "overlap_weights": "overlap weights",
+    "stabilised_weights": "stabilised inverse-probability weights",
+}
+PROPENSITY_DRAWS = 4000
+# what Austin (2009, Stat Med 28:3083-3107) calls balanced
+LARGE_DIFFERENCE = 0.1
+BINS = 20
+
+
+class Settings(Table):
+    """The table `[sensitivity.overlap]`."""
+
+    groups: Annotated[
+        int, Field(ge=50, le=10_000, description="a whole number from 50 to 10000")
+    ] = 200
+
+
+def check(plan: "Plan", settings: Settings) -> None:
+    """Refuse a model without covariates, and patients with several rows.
+
+    Parameters
+    ----------
+    plan : Plan
+    settings : Settings
+
+    Raises
+    ------
+    NotRunError
+    """
+    arms_of(plan, 1)
+
+
+def arms_of(plan: "Plan", level: int) -> TwoArms:
+    """Take the patients on one level and on the reference."""
+    if not plan.inputs.n_covariate_terms:
+        raise NotRunError(
+            "model.covariates is empty, so there is nothing that treatment could depend on; "
+            "list the covariates that decided on treatment"
+        )
+    return two_arms(plan.model, plan.inputs, level)
+
+
+def analyse(context: Context, settings: Settings) -> PartResult:
+    """Weigh the arms by their propensity score.
+
+    Parameters
+    ----------
+    context : Context
+    settings : Settings
+
+    Returns
+    -------
+    PartResult
+
+    Raises
+    ------
+    NotRunError
+        As `check`.
+    """
+    arms = arms_of(context.plan, context.level)
+    found = compare_weights(arms, settings, context.seed)
+    rows = found["rows"]
+    regression = next(row for row in rows if row["method"] == "outcome_regression")
+    weighted = [row for row in rows if row["method"].endswith("weights")]
+    fitted = [row for row in weighted if row["failure"] is None]
+    levels = context.plan.inputs.design.levels
+    notes = [
+        "Weighted hazard ratios are marginal, that of outcome regression is conditional on the "
+        "covariates: a hazard ratio that is not 1 differs between the two without any bias."
+    ]
+    if len(levels) > 2:
+        notes.append(f"Only patients on {levels[context.level]} and {levels[0]} are compared here.")
+    score = found["propensity"]
+    if not score["is_reliable"]:
+        notes.append("The propensity score's own draws failed their diagnostic.")
+    notes += [f"{row['label']}: {row['failure']}" for row in rows if row["failure"]]
+    import pandas as pd
+
+    patients = found.pop("patients")
+    return PartResult(
+        result=found,
+        sentence=sentence(found, regression, fitted),
+        moves=moves_conclusion(regression, fitted) if fitted else None,
+        tables={
+            "overlap": rows_table(rows),
+            "balance": pd.DataFrame(found["balance"]),
+            "propensity": pd.DataFrame(patients),
+        },
+        figures={
+            "overlap": (
+                "The treatment's hazard ratio by outcome regression and by weighting.",
+                lambda: draw_rows(context, [regression, rows[0], *weighted]),
+            ),
+            "propensity": (
+                "Propensity scores of both arms.",
+                lambda: draw_overlap(context, patients),
+            ),
+            "balance": (
+                "Standardised differences between the arms before and after weighting.",
+                lambda: draw_balance(context, found["balance"]),
+            ),
+        },
+        notes=tuple(notes),
+    )
+
+
+def sentence(
+    found: dict[str, Any], regression: dict[str, Any], weighted: Sequence[dict[str, Any]]
+) -> str:
+    """Say how well the arms overlap, and whether weighting turns the conclusion."""
+    before = max(abs(row["unweighted"]) for row in found["balance"])
+    after = max(abs(row["overlap_weights"]) for row in found["balance"])
+    sizes = found["effective_sample_size"]["overlap_weights"]
+    start = (
+        f"The arms' largest standardised difference is {before:.2f} before weighting and "
+        f"{after:.2f} under overlap weights, which leave the information of "
+        f"{sizes['treated']:.0f} treated and {sizes['reference']:.0f} other patients"
+    )
+    if regression["failure"] is not None or not weighted:
+        return f"{start}; no weighted hazard ratio could be had."
+    ratios = " and ".join(f"{row['median']:.2f} with {row['label']}" for row in weighted)
+    moved = any(conclusion(row) != conclusion(regression) for row in weighted)
+    verdict = "the conclusion changes" if moved else "the conclusion stays"
+    return f"{start}; the hazard ratio is {ratios}: {verdict}."
+
+
+def compare_weights(arms: TwoArms, settings: Settings, seed: int) -> dict[str, Any]:
+    """Fit the propensity score, and the outcome in four ways.
+
+    Parameters
+    ----------
+    arms : TwoArms
+    settings : Settings
+    seed : int
+
+    Returns
+    -------
+    dict
+        `propensity` (engine, pareto_k, r_hat, is_reliable, terms), `rows` (label, method, the
+        columns of `bayes_crlm.sensitivity.refit.summarise_draws`, calibration of weighted ones),
+        `balance` (per covariate), `effective_sample_size` (per weights and arm), `weights` (their
+        distribution) and `patients` (per patient: arm, propensity with its 95% interval,
+        weights).
+    """
+    drawn = propensity_draws(
+        arms.design, arms.terms, arms.is_treated, draws=PROPENSITY_DRAWS, seed=seed
+    )
+    score = mean_propensity(arms, drawn)
+    ones = np.ones(arms.n_patients)
+    weights = {
+        "overlap_weights": overlap_weights(score[0], arms.is_treated),
+        "stabilised_weights": stabilised_weights(score[0], arms.is_treated, ones),
+    }
+    return {
+        "propensity": {
+            "engine": drawn.engine,
+            "pareto_k": drawn.pareto_k,
+            "r_hat": drawn.r_hat,
+            "is_reliable": drawn.is_reliable,
+            "terms": coefficient_rows(arms, drawn),
+        },
+        "rows": outcome_rows(arms, settings.groups, seed),
+        "balance": balance_rows(arms, weights),
+        "effective_sample_size": {
+            name: {
+                "treated": effective_sample_size(weight[arms.is_treated]),
+                "reference": effective_sample_size(weight[~arms.is_treated]),
+            }
+            for name, weight in (("unweighted", ones), *weights.items())
+        },
+        "weights": {
+            name: {"min": float(weight.min()), "max": float(weight.max())}
+            for name, weight in weights.items()
+        },
+        "patients": {
+            "row": arms.row_number.tolist(),
+            "is_treated": arms.is_treated.tolist(),
+            "propensity": score[0].tolist(),
+            "propensity_low": score[1].tolist(),
+            "propensity_high": score[2].tolist(),
+        }
+        | {name: weight.tolist() for name, weight in weights.items()},
+    }
+
+
+def mean_propensity(arms: TwoArms, drawn: PropensityDraws) -> NDArray[np.float64]:
+    """Posterior mean and 95% limits of every patient's propensity, shape (3, patients)."""
+    from bayes_crlm.sensitivity.refit import weighted_quantiles
+
+    each = propensity(arms.design, drawn.coefficients)
+    limits = [weighted_quantiles(column, drawn.weight, (0.025, 0.975)) for column in each.T]
+    return np.vstack([drawn.weight @ each, np.array(limits).T])
+
+
+def coefficient_rows(arms: TwoArms, drawn: PropensityDraws) -> list[dict[str, Any]]:
+    """Posterior mean and standard deviation of every coefficient, per standard deviation."""
+    mean = drawn.weight @ drawn.coefficients
+    sd = np.sqrt(drawn.weight @ (drawn.coefficients - mean) ** 2)
+    return [
+        {"term": term, "mean": float(mean[k]), "sd": float(sd[k])}
+        for k, term in enumerate(("intercept", *arms.terms))
+    ]
+
+
+def balance_rows(arms: TwoArms, weights: dict[str, NDArray]) -> list[dict[str, Any]]:
+    """Standardised differences of every covariate column, before and after weighting."""
+    every = {"unweighted": np.ones(arms.n_patients)} | weights
+    found = {
+        name: standardised_differences(arms.design, arms.is_treated, weight)
+        for name, weight in every.items()
+    }
+    return [
+        {"term": term} | {name: float(values[k]) for name, values in found.items()}
+        for k, term in enumerate(arms.terms)
+    ]
+
+
+def outcome_rows(arms: TwoArms, groups: int, seed: int) -> list[dict[str, Any]]:
+    """Hazard ratios: crude, by outcome regression, and by both kinds of weights."""
+    entry = arms.entry if np.any(arms.entry > 0) else None
+    every = np.arange(arms.n_patients)
+    cohort = arms.cohort(every, arms.time, arms.event, arms.is_treated, entry=entry)
+    marginal = dataclasses.replace(arms.model, covariates="")
+
+    def weighted(make: Callable[[NDArray, NDArray], NDArray]) -> dict[str, Any]:
+        def weigh(patient_weight: NDArray) -> NDArray:
+            mode, _ = propensity_mode(arms.design, arms.is_treated, patient_weight)
+            return patient_weight * make(propensity(arms.design, mode), patient_weight)
+
+        inputs = marginal.prepare(cohort)
+        return weighted_row(marginal, inputs, weigh, arms.n_patients, groups, seed)
+
+    def by_overlap(score: NDArray, patient_weight: NDArray) -> NDArray:
+        return overlap_weights(score, arms.is_treated)
+
+    def by_inverse(score: NDArray, patient_weight: NDArray) -> NDArray:
+        return stabilised_weights(score, arms.is_treated, patient_weight)
+
+    fits = {
+        "crude": lambda: fit_row(marginal, cohort, seed),
+        "outcome_regression": lambda: fit_row(arms.model, cohort, seed),
+        "overlap_weights": lambda: weighted(by_overlap),
+        "stabilised_weights": lambda: weighted(by_inverse),
+    }
+    counts = {
+        "n_patients": arms.n_patients,
+        "n_events": int(arms.event.sum()),
+        "n_treated": int(arms.is_treated.sum()),
+    }
+    return [
+        try_row(fit) | counts | {"label": METHODS[method], "method": method}
+        for method, fit in fits.items()
+    ]
+
+
+def draw_overlap(context: Context, patients: dict[str, Any]) -> "Figure":
+    """Draw the propensity scores of the treated upwards and those of the others downwards."""
+    from bayes_crlm.figures.drawing import COLOURS, INK, plain_text
+    from bayes_crlm.sensitivity.figures import figure_of
+
+    score = np.array(patients["propensity"])
+    is_treated = np.array(patients["is_treated"])
+    design = context.plan.inputs.design
+    names = design.levels[context.level], design.levels[0]
+
+    def draw(ax: "Axes") -> None:
+        edges = np.linspace(0, 1, BINS + 1)
+        for arm, sign, name, colour in zip((True, False), (1, -1), names, COLOURS, strict=False):
+            count, _ = np.histogram(score[is_treated == arm], edges)
+            label = f"{plain_text(design.treatment)} = {plain_text(name)}"
+            width = edges[1]
+            ax.bar(edges[:-1], sign * count, width, align="edge", color=colour, label=label)
+        ax.axhline(0, color=INK, linewidth=0.8)
+        ax.set_xlim(0, 1)
+        # patients are counted on both sides of the line
+        ticks = [each for each in ax.get_yticks() if float(each).is_integer()]
+        ax.set_yticks(ticks, [f"{abs(each):g}" for each in ticks])
+        ax.set_xlabel("propensity score (posterior mean)")
+        ax.set_ylabel("patients")
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1.02), ncols=2, borderaxespad=0)
+
+    return figure_of(context, draw, height=3.6)
+
+
+def draw_balance(context: Context, balance: Sequence[dict[str, Any]]) -> "Figure":
+    """Draw every covariate's standardised difference before and after weighting."""
+    from bayes_crlm.figures.drawing import COLOURS, INK, MUTED, plain_text
+    from bayes_crlm.sensitivity.figures import figure_of
+
+    def draw(ax: "Axes") -> None:
+        place = np.arange(len(balance))[::-1]
+        for name, marker, colour in (
+            ("unweighted", "x", MUTED),
+            ("stabilised_weights", "s", COLOURS[1]),
+            ("overlap_weights", "o", COLOURS[0]),
+        ):
+            values = [row[name] for row in balance]
+            ax.plot(values, place, marker, color=colour, label=METHODS.get(name, name))
+        ax.axvline(0, color=INK, linewidth=0.8)
+        ax.axvspan(-LARGE_DIFFERENCE, LARGE_DIFFERENCE, color=INK, alpha=0.06, linewidth=0)
+        ax.set_yticks(place, [plain_text(row["term"], 40) for row in balance])
+        ax.set_xlabel("standardised difference, treated minus reference")
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1.02), ncols=3, borderaxespad=0, fontsize=8)
+
+    return figure_of(context, draw, height=1.4 + 0.3 * max(len(balance), 3))

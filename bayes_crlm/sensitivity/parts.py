@@ -1,0 +1,160 @@
+"""What every part of a sensitivity analysis is given, and what it gives back.
+
+A part is a module with `Settings`, the table `[sensitivity.<part>]` of a spec, and
+`analyse(context, settings)`. It may have `check(plan, settings)`, which refuses, before anything
+is run, what the cohort or the settings do not allow. Modules are imported when they are needed.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from bayes_crlm.errors import SensitivityError
+from bayes_crlm.tasks import Task, TaskResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from bayes_crlm.analysis import Plan
+    from bayes_crlm.fit import Fit
+
+__all__ = [
+    "CREDIBLE",
+    "PARTS",
+    "Context",
+    "NotRunError",
+    "PartResult",
+    "conclusion",
+    "moves_conclusion",
+    "part_module",
+]
+
+PARTS = (
+    "multiverse",
+    "power_scaling",
+    "priors",
+    "reverse_bayes",
+    "unmeasured_confounding",
+    "immortal_time",
+    "missing_data",
+    "influence",
+    "informative_censoring",
+    "overlap",
+    "proportional_hazards",
+    "cutpoints",
+)
+"""Names of the parts, in the order of the report; each is a module of this package."""
+
+CREDIBLE = 0.95
+"""Probability from which on the hazard ratio is said to lie on one side of 1."""
+
+
+class NotRunError(SensitivityError):
+    """A part cannot be run on this cohort: one sentence that says why."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a part knows of the analysis.
+
+    Attributes
+    ----------
+    plan : Plan
+        Spec, model and cohort as they stand.
+    base : dict
+        Result of `bayes_crlm.sensitivity.refit.refit` without a change.
+    make_fit : callable
+        Fits the base model; `fit` calls it once, when it is first asked for.
+    level : int
+        Place of the treatment level in `design.levels` whose hazard ratio is the question,
+        from 1.
+    seed : int
+        Of all randomness.
+    run : callable
+        From the name of a progress bar and tasks to their results, in order. The
+        functions of the tasks take a `bayes_crlm.sensitivity.refit.Shared` first.
+    """
+
+    plan: "Plan"
+    base: dict[str, Any]
+    make_fit: Callable[[], "Fit"]
+    level: int
+    seed: int
+    run: Callable[[str, Sequence[Task]], list[TaskResult]]
+
+    @cached_property
+    def fit(self) -> "Fit":
+        """The base model's posterior with all its draws."""
+        return self.make_fit()
+
+
+@dataclass(frozen=True)
+class PartResult:
+    """What a part found.
+
+    Attributes
+    ----------
+    result : dict
+        What stands under the part's name in `sensitivity.json`: plain values, arrays, tuples.
+    sentence : str
+        What the part says, for a reader in a hurry.
+    moves : bool or None
+        Whether it turns the conclusion; None where that is not the part's question.
+    tables : mapping of str to pandas.DataFrame
+        By file name.
+    figures : mapping of str to (caption, callable)
+        By file name; the callable draws the figure.
+    notes : tuple of str
+        What a reader should know of how the numbers came about.
+    """
+
+    result: dict[str, Any]
+    sentence: str
+    moves: bool | None
+    tables: Mapping[str, "pd.DataFrame"] = field(default_factory=dict)
+    figures: Mapping[str, tuple[str, Callable[[], "Figure"]]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def part_module(name: str) -> ModuleType:
+    """Import a part's module.
+
+    Raises
+    ------
+    NotRunError
+        When this version of the package does not have it.
+    """
+    where = f"bayes_crlm.sensitivity.{name}"
+    try:
+        return import_module(where)
+    except ModuleNotFoundError as problem:
+        if problem.name != where:
+            raise
+        raise NotRunError(f"{name} is not part of this version of bayes_crlm") from None
+
+
+def conclusion(row: Mapping[str, Any]) -> str:
+    """Say on which side of 1 the hazard ratio lies.
+
+    Parameters
+    ----------
+    row : mapping
+        With `prob_below_1`.
+
+    Returns
+    -------
+    {"below", "above", "undecided"}
+        By a probability above `CREDIBLE`.
+    """
+    if row["prob_below_1"] > CREDIBLE:
+        return "below"
+    return "above" if row["prob_below_1"] < 1 - CREDIBLE else "undecided"
+
+
+def moves_conclusion(base: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether any of some refits concludes otherwise than the base."""
+    return any(conclusion(row) != conclusion(base) for row in rows)

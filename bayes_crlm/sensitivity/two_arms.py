@@ -1,0 +1,214 @@
+"""A cohort as two arms, from which cohorts with other rows are made.
+
+Landmarks, split follow-up and clones all keep the patients' covariates and change the rows:
+who is at risk from when to when, and counted in which arm.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.design import columns_needed
+from bayes_crlm.sensitivity.parts import NotRunError
+from bayes_crlm.wording import did_you_mean, shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayes_crlm.cohort import Cohort
+    from bayes_crlm.model import ModelInputs, PiecewiseExponential
+
+__all__ = ["TwoArms", "start_of_treatment", "two_arms"]
+
+
+@dataclass(frozen=True, eq=False)
+class TwoArms:
+    """Patients of two arms, one row each.
+
+    Attributes
+    ----------
+    model : PiecewiseExponential
+        The base model with the arm, 1 or 0, as its treatment.
+    source : Cohort
+        Where the patients come from.
+    covariates : pandas.DataFrame
+        The columns that the model's formula uses, a row per patient.
+    design : (patients, columns) ndarray
+        Covariate columns on the sampling scale.
+    terms : tuple of str
+        Their names.
+    entry, time : (patients,) ndarray
+        Follow-up, in the cohort's unit.
+    event : (patients,) ndarray of int
+    is_treated : (patients,) ndarray of bool
+    row_number : (patients,) ndarray of int
+        1-based rows in the file.
+    """
+
+    model: "PiecewiseExponential"
+    source: "Cohort"
+    covariates: "pd.DataFrame"
+    design: NDArray[np.float64]
+    terms: tuple[str, ...]
+    entry: NDArray[np.float64]
+    time: NDArray[np.float64]
+    event: NDArray[np.int8]
+    is_treated: NDArray[np.bool]
+    row_number: NDArray[np.int64]
+
+    @property
+    def n_patients(self) -> int:
+        """Number of patients."""
+        return len(self.time)
+
+    def cohort(
+        self,
+        patient: NDArray[np.intp],
+        time: NDArray,
+        event: NDArray,
+        is_treated: NDArray,
+        *,
+        entry: NDArray | None = None,
+        stretch_of: NDArray | None = None,
+    ) -> "Cohort":
+        """Make a cohort of other rows.
+
+        Parameters
+        ----------
+        patient : (rows,) ndarray of int
+            Whose covariates a row has.
+        time, event, is_treated : (rows,) ndarray
+            The end of a row, whether it is a death, and the arm it counts in.
+        entry : (rows,) ndarray, optional
+            When a row begins; 0 without it.
+        stretch_of : (rows,) ndarray, optional
+            Rows with the same value follow one another in one follow-up.
+
+        Raises
+        ------
+        CohortError
+            When the rows are no cohort, for example without an event.
+        """
+        from bayes_crlm.cohort import read_cohort
+
+        frame = self.covariates.iloc[patient].reset_index(drop=True)
+        source = self.source
+        frame[self.model.treatment] = np.asarray(is_treated).astype(int)
+        frame[source.time_column] = time
+        frame[source.event_column] = np.asarray(event).astype(int)
+        names: dict[str, str] = {}
+        for role, values in (("entry", entry), ("id", stretch_of)):
+            if values is not None:
+                names[role] = unused_name(f"{role} of the row", frame.columns)
+                frame[names[role]] = values
+        return read_cohort(
+            frame,
+            time=source.time_column,
+            event=source.event_column,
+            unit=source.unit,
+            name=source.source,
+            entry=names.get("entry"),
+            id=names.get("id"),
+        )
+
+
+def unused_name(name: str, taken: Sequence[Any]) -> str:
+    """Give a column a name that no other has."""
+    while name in taken:
+        name += "_"
+    return name
+
+
+def two_arms(
+    model: "PiecewiseExponential", inputs: "ModelInputs", level: int | None = None
+) -> TwoArms:
+    """See a prepared cohort as two arms.
+
+    Parameters
+    ----------
+    model, inputs
+        The base model and its cohort.
+    level : int, optional
+        Place in `design.levels` of the level to compare with the reference; patients of other
+        levels are left out. Without it, all levels but the reference are one arm.
+
+    Raises
+    ------
+    NotRunError
+        When patients have several rows.
+    """
+    if not inputs.has_row_per_patient:
+        raise NotRunError(
+            f"{inputs.cohort.source}: patients have several rows here; give one row per patient"
+        )
+    cohort, design = inputs.cohort, inputs.design
+    kept = np.arange(cohort.n_rows)
+    if level is not None:
+        kept = np.flatnonzero((design.treatment_level == 0) | (design.treatment_level == level))
+    split = design.n_treatment_terms
+    columns = list(columns_needed(model.treatment, model.covariates)[1:])
+    return TwoArms(
+        model=dataclasses.replace(model, reference=0),
+        source=cohort,
+        covariates=cohort.table[columns].iloc[kept].reset_index(drop=True),
+        design=design.scaled[kept][:, split:],
+        terms=design.terms[split:],
+        entry=cohort.entry[kept],
+        time=cohort.time[kept],
+        event=cohort.event[kept],
+        is_treated=design.treatment_level[kept] > 0,
+        row_number=cohort.row_number[kept],
+    )
+
+
+def start_of_treatment(arms: TwoArms, column: str) -> NDArray[np.float64]:
+    """Read when the treated patients started their treatment.
+
+    Parameters
+    ----------
+    arms : TwoArms
+    column : str
+        Times on the scale of follow-up, from the same time zero.
+
+    Returns
+    -------
+    (patients,) ndarray
+        Infinity for patients who never started.
+
+    Raises
+    ------
+    NotRunError
+        When the column is not there, a treated patient has no time in it, or one that lies
+        before time zero or not before the end of the patient's follow-up; and under delayed
+        entry.
+    """
+    from bayes_crlm.follow_up import numbers_of
+
+    cohort = arms.source
+    if column not in cohort.table.columns:
+        raise NotRunError(
+            f"{cohort.source} has no column {shown(column)} with the time at which treatment "
+            f"starts; {did_you_mean(column, list(cohort.table.columns))}"
+        )
+    if np.any(arms.entry > 0):
+        raise NotRunError(
+            f"{cohort.source}: patients enter after time zero, where strategies can no longer be "
+            "compared from the decision on; give follow-up from time zero"
+        )
+    numbers, _ = numbers_of(cohort.table[column])
+    start = np.where(arms.is_treated, numbers, np.inf)
+    with np.errstate(invalid="ignore"):
+        is_wrong = arms.is_treated & ~((start >= 0) & (start < arms.time))
+    if is_wrong.any():
+        first = int(np.flatnonzero(is_wrong)[0])
+        given = "is missing or no number" if np.isnan(start[first]) else f"is {start[first]:g}"
+        raise NotRunError(
+            f"{cohort.source}: {shown(column)} {given} in row {arms.row_number[first]}, a treated "
+            f"patient followed to {arms.time[first]:g} ({int(is_wrong.sum())} such rows); "
+            "treatment must start at 0 or later, and before follow-up ends"
+        )
+    return start

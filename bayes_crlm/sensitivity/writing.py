@@ -1,0 +1,215 @@
+"""Result files of a sensitivity analysis: what moves the conclusion comes first."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bayes_crlm.sensitivity.parts import CREDIBLE, PARTS, conclusion
+from bayes_crlm.summary import data_section, to_json_value
+
+if TYPE_CHECKING:
+    from bayes_crlm.sensitivity.analysis import Sensitivity
+
+__all__ = ["IN_WORDS", "conclusion_sentence", "summarise_sensitivity", "write_sensitivity"]
+
+SCHEMA_VERSION = 1
+IN_WORDS = {
+    "multiverse": "combinations of analysis choices",
+    "power_scaling": "the weight of prior and likelihood",
+    "priors": "other readers' priors",
+    "reverse_bayes": "the scepticism that would overturn the finding",
+    "unmeasured_confounding": "unmeasured confounding",
+    "immortal_time": "immortal time",
+    "missing_data": "missing data",
+    "influence": "single patients",
+    "informative_censoring": "informative censoring",
+    "overlap": "overlap and weighting",
+    "proportional_hazards": "proportional hazards",
+    "cutpoints": "number and placement of intervals",
+}
+BASE_FIELDS = (
+    "median", "eti95", "prob_below_1", "mean_log", "sd_log", "elpd_loo", "loo_pareto_k",
+    "engine", "pareto_k", "r_hat", "is_reliable", "cox_hr", "cox_ci95", "n_patients", "n_events",
+)  # fmt: skip
+
+
+def conclusion_sentence(found: "Sensitivity") -> str:
+    """Say what moves the conclusion and what does not.
+
+    Parameters
+    ----------
+    found : Sensitivity
+    """
+    base = found.base
+    levels = found.plan.inputs.design.levels
+    low, high = base["eti95"]
+    held = {
+        "below": f"a hazard ratio below 1 with more than {CREDIBLE:.0%} probability",
+        "above": f"a hazard ratio above 1 with more than {CREDIBLE:.0%} probability",
+        "undecided": "no side of 1 that the hazard ratio is on with more than "
+        f"{CREDIBLE:.0%} probability",
+    }[conclusion(base)]
+    moved = [IN_WORDS[name] for name, part in found.parts.items() if part.moves is True]
+    kept = [IN_WORDS[name] for name, part in found.parts.items() if part.moves is False]
+    text = (
+        f"The spec as it stands concludes {held} ({levels[found.level]} against {levels[0]}: "
+        f"{base['median']:.2f}, 95% interval {low:.2f} to {high:.2f}). "
+    )
+    text += f"What moves this conclusion: {listed(moved)}. " if moved else ""
+    if kept:
+        text += f"What does not: {listed(kept)}."
+    if not moved and kept:
+        text = text.replace("What does not:", "Nothing that was tried moves it, of:")
+    return text.strip()
+
+
+def listed(names: list[str]) -> str:
+    """Join names as a sentence does."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def summarise_sensitivity(found: "Sensitivity") -> dict[str, Any]:
+    """Gather everything in the shape of `sensitivity.json`.
+
+    Parameters
+    ----------
+    found : Sensitivity
+
+    Returns
+    -------
+    dict
+        schema_version, title, status, warnings, conclusion, data, model, base, one key for each
+        part that was asked for, provenance; JSON values only.
+    """
+    base, design = found.base, found.plan.inputs.design
+    failures = [] if base["is_reliable"] else [f"the base model: {base['note']}"]
+    summary: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "title": found.plan.spec.title,
+        "status": "untrustworthy" if failures else "ok",
+        "warnings": [*failures, *found.plan.warnings],
+        "conclusion": {
+            "sentence": conclusion_sentence(found),
+            "moved_by": [name for name, part in found.parts.items() if part.moves is True],
+            "not_moved_by": [name for name, part in found.parts.items() if part.moves is False],
+        },
+        "data": data_section(found.plan.inputs.cohort),
+        "model": {
+            "formula": design.formula,
+            "treatment": design.treatment,
+            "level": design.levels[found.level],
+            "reference": design.reference,
+        },
+        "base": {name: base.get(name) for name in BASE_FIELDS},
+    }
+    for name in PARTS:
+        if name in found.parts:
+            part = found.parts[name]
+            told = {"sentence": part.sentence, "moves": part.moves, "notes": list(part.notes)}
+            summary[name] = {"status": "done"} | told | part.result
+        elif name in found.not_run:
+            summary[name] = {"status": "not run", "reason": found.not_run[name]}
+    return to_json_value(summary | {"provenance": found.provenance})
+
+
+def write_sensitivity(found: "Sensitivity", summary: dict[str, Any], folder: Path) -> Path:
+    """Write all files of a sensitivity analysis at once, beside those of a `run` in the folder.
+
+    Parameters
+    ----------
+    found : Sensitivity
+    summary : dict
+        From `summarise_sensitivity`.
+    folder : Path
+        From `bayes_crlm.results.check_output`.
+
+    Returns
+    -------
+    Path
+        Of the report.
+
+    Raises
+    ------
+    OutputError
+        When writing fails; earlier results are then untouched.
+    """
+    from bayes_crlm.results import is_of_sensitivity, replace_folder
+
+    replace_folder(folder, lambda partial: fill(partial, found, summary), is_of_sensitivity)
+    return folder / "sensitivity.html"
+
+
+def fill(folder: Path, found: "Sensitivity", summary: dict[str, Any]) -> None:
+    """Write every file into an empty folder."""
+    from bayes_crlm.results import write_text
+
+    is_synthetic = summary["data"]["synthetic"]
+    for kind in ("tables", "figures"):
+        (folder / kind).mkdir()
+    pictures = draw(found)
+    for name, svg in pictures.items():
+        write_text(folder / "figures" / f"{name}.svg", svg)
+    for part in found.parts.values():
+        for name, table in part.tables.items():
+            if is_synthetic:
+                table = table.assign(data="synthetic, not patient data")
+            table.to_csv(folder / "tables" / f"{name}.csv", index=False)
+    spec = found.plan.spec.model_copy(update={"sensitivity": found.settings.to_mapping()})
+    write_text(folder / "sensitivity.toml", spec.to_toml())
+    write_text(folder / "sensitivity.html", render(found, summary, pictures))
+    write_text(
+        folder / "sensitivity.json",
+        json.dumps(summary, indent=2, allow_nan=False, ensure_ascii=False) + "\n",
+    )
+
+
+def draw(found: "Sensitivity") -> dict[str, str]:
+    """Draw every part's figures: SVG text by name."""
+    import matplotlib.pyplot as plt
+
+    from bayes_crlm.figures.drawing import to_svg
+
+    pictures = {}
+    for part in found.parts.values():
+        for name, (_, make) in part.figures.items():
+            figure = make()
+            pictures[name] = to_svg(figure)
+            plt.close(figure)
+    return pictures
+
+
+def render(found: "Sensitivity", summary: dict[str, Any], pictures: dict[str, str]) -> str:
+    """Fill the report's template."""
+    from markupsafe import Markup
+
+    from bayes_crlm.report import figure, probability_in_words, read_template
+
+    parts = []
+    for name in PARTS:
+        if name not in summary:
+            continue
+        part = found.parts.get(name)
+        figures = [] if part is None else list(part.figures.items())
+        parts.append(
+            {
+                "name": name,
+                "heading": IN_WORDS[name][0].upper() + IN_WORDS[name][1:],
+                "summary": summary[name],
+                "tables": [] if part is None else list(part.tables),
+                # made by matplotlib, which escapes the names it draws
+                "figures": [
+                    (key, caption, Markup(figure(pictures[key], key)))
+                    for key, (caption, _) in figures
+                ],
+            }
+        )
+    return read_template("sensitivity/sensitivity_template.html").render(
+        summary=summary,
+        parts=parts,
+        in_words=IN_WORDS,
+        question=found.plan.spec.question,
+        probability=probability_in_words,
+        spec_text=found.plan.spec.model_copy(
+            update={"sensitivity": found.settings.to_mapping()}
+        ).to_toml(),
+    )

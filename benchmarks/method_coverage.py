@@ -1,0 +1,115 @@
+"""Fit simulated cohorts by several methods, store them one by one, and count what covers.
+
+What `benchmarks/immortal_time.py` and `benchmarks/overlap.py` share: a stopped run goes on where it
+was, and the table at the end is put between two markers of a page of the documentation.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from interval_coverage import LEVEL, Coverage, coverage, write_whole
+
+FIELDS = ("mean_log", "median", "low", "high", "sd_log")
+
+
+def fit_cohorts(
+    fit: Callable[[int], list[dict[str, Any]]],
+    n_cohorts: int,
+    results: Path,
+    settings: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """Fit the cohorts that are not stored yet.
+
+    Parameters
+    ----------
+    fit : callable
+        From a cohort's number to rows with `method`, `median`, `eti95`, `mean_log`, `sd_log`.
+    n_cohorts : int
+    results : Path
+        JSON file of what is fitted; replaced where its settings are others.
+    settings : dict
+
+    Returns
+    -------
+    list of dict
+        Per cohort: its number, CPU seconds, and per method mean_log, median, low, high, sd_log of
+        the hazard ratio, or `failure`.
+    """
+    stored: list[dict[str, Any]] = []
+    if results.exists():
+        found = json.loads(results.read_text(encoding="utf-8"))
+        stored = found["cohorts"] if found["settings"] == settings else []
+    for number in range(len(stored), n_cohorts):
+        began = time.process_time()
+        rows = {row["method"]: summary(row) for row in fit(number)}
+        seconds = round(time.process_time() - began, 2)
+        stored.append({"cohort": number, "cpu_seconds": seconds, "methods": rows})
+        shown = ",\n".join(json.dumps(each) for each in stored)
+        write_whole(results, f'{{"settings": {json.dumps(settings)},\n"cohorts": [\n{shown}\n]}}\n')
+        if number % 20 == 19:
+            print(f"{number + 1} cohorts", flush=True)
+    return stored[:n_cohorts]
+
+
+def summary(row: dict[str, Any]) -> dict[str, Any]:
+    """Keep what the table needs."""
+    if row["failure"] is not None:
+        return {"failure": row["failure"]}
+    low, high = row["eti95"]
+    values = (row["mean_log"], row["median"], low, high, row["sd_log"])
+    return {name: round(value, 5) for name, value in zip(FIELDS, values, strict=True)}
+
+
+def method_coverage(
+    cohorts: list[dict[str, Any]], method: str, truth: float
+) -> tuple[Coverage, int]:
+    """Coverage of a method's intervals of the log hazard ratio, and how many fits failed."""
+    rows = [each["methods"][method] for each in cohorts]
+    fitted = [row for row in rows if "failure" not in row]
+    arrays = {name: np.array([row[name] for row in fitted]) for name in FIELDS}
+    found = coverage(arrays["mean_log"], np.log(arrays["low"]), np.log(arrays["high"]), truth)
+    return found, len(rows) - len(fitted)
+
+
+def binomial_band(n_cohorts: int) -> tuple[int, int]:
+    """Counts between which intervals of 95% coverage lie in 95% of such simulations."""
+    from scipy.stats import binom
+
+    low, high = binom.interval(0.95, n_cohorts, LEVEL)
+    return int(low), int(high)
+
+
+def table_lines(
+    cohorts: list[dict[str, Any]], names: dict[str, str], truths: dict[str, float]
+) -> list[str]:
+    """Write a coverage table in Markdown, a line per method."""
+    lines = [
+        "| method | true HR | mean HR | bias of log HR ± error | interval covers | 95% limits |"
+        " mean width |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for method, name in names.items():
+        truth = truths[method]
+        found, n_failed = method_coverage(cohorts, method, truth)
+        low, high = found.limits
+        failed = f" ({n_failed} fits failed)" if n_failed else ""
+        lines.append(
+            f"| {name} | {math.exp(truth):.3f} | {math.exp(truth + found.bias):.3f} | "
+            f"{found.bias:+.3f} ± {found.bias_error:.3f} | {found.n_covered}/{found.n_cohorts} = "
+            f"{100 * found.share:.1f}%{failed} | {100 * low:.1f}–{100 * high:.1f}% | "
+            f"{found.width:.3f} |"
+        )
+    return lines
+
+
+def write_between(page: Path, name: str, text: str) -> None:
+    """Put a text between the markers of a page."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, rest = page.read_text(encoding="utf-8").split(begin)
+    _, after = rest.split(end)
+    write_whole(page, f"{before}{begin}\n{text}\n{end}{after}")
