@@ -1,0 +1,1 @@
+"""Many cohorts at once: stacked, prepared, fitted and summarised as arrays."""

@@ -1,0 +1,309 @@
+"""Fits of one model to many cohorts, summarised."""
+
+import math
+import secrets
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
+
+from bayes_crlm.batch.blocks import CohortBlock, prepare_slab
+from bayes_crlm.batch.cox import fit_block_cox
+from bayes_crlm.batch.draws import draw_block
+from bayes_crlm.batch.results import (
+    CohortRow,
+    ManyFits,
+    escalated_row,
+    failed_row,
+    rows_of_block,
+    tables_of,
+)
+from bayes_crlm.batch.stack import SLAB, CohortStack, Slab, slabs_of
+from bayes_crlm.batch.summary import BlockSummary, summarise
+from bayes_crlm.errors import PriorError
+from bayes_crlm.priors import Horseshoe, RandomWalk, parse_prior
+from bayes_crlm.tasks import progress_bar
+from bayes_crlm.workers import available_cpus
+
+if TYPE_CHECKING:
+    from bayes_crlm.cohort import Cohort
+    from bayes_crlm.model import PiecewiseExponential
+
+__all__ = ["fit_many"]
+
+Engine = Literal["auto", "numpy", "jax"]
+# cohorts whose arrays are worked on together by NumPy
+CHUNK, CHUNK_ENTRIES = 32, 2**20
+FEWEST_DRAWS = 100
+GPU_PLUGINS = ("jax_cuda13_plugin", "jax_cuda12_plugin", "jax_rocm7_plugin", "jax_rocm60_plugin")
+
+
+def fit_many(
+    model: "PiecewiseExponential",
+    cohorts: "Iterable[Cohort] | CohortStack",
+    seeds: int | Sequence[int] | None = None,
+    *,
+    draws: int = 1000,
+    thresholds: Sequence[float] = (1.0, 0.8),
+    engine: Engine = "auto",
+    cox: bool = True,
+    escalate: bool = False,
+    jobs: int | None = None,
+    progress: bool | str = False,
+) -> ManyFits:
+    """Fit one model to many cohorts by importance sampling, and summarise every posterior.
+
+    A cohort's row depends on the model, the cohort, its seed, `draws` and the engine, and on
+    nothing else: not on the other cohorts, their order or the number of jobs (to the last digit
+    with engine "numpy", to rounding with "jax").
+
+    Parameters
+    ----------
+    model : PiecewiseExponential
+        With any priors but a horseshoe.
+    cohorts : iterable of Cohort, or CohortStack
+        An iterable is read as it is needed. `bayes_crlm.stack_cohorts` takes thousands of cohorts
+        from one table far quicker than they can be read one by one.
+    seeds : int or sequence of int, optional
+        One seed from which every cohort's is made, by its place, or one for each cohort; random
+        without it. The seeds used are in the result.
+    draws : int
+        Draws of each cohort, 100 or more; an odd number is raised by one.
+    thresholds : sequence of float
+        Hazard ratios r whose probability P(HR < r) is given.
+    engine : {"auto", "numpy", "jax"}
+        "jax" needs the extra ``bayes_crlm[jax]``. "auto" is "jax" where JAX with support of a GPU
+        is installed and finds one, and the model has no random walk; else "numpy".
+    cox : bool
+        Fit Cox regressions too.
+    escalate : bool
+        Fit cohorts whose Pareto k is above 0.7, or that could not be fitted for want of a mode,
+        again by NUTS, one by one: seconds each.
+    jobs : int, optional
+        Threads; one for each CPU that this process may use without it.
+    progress : bool or str
+        Show a bar on the terminal's standard error, under this name.
+
+    Returns
+    -------
+    ManyFits
+        A cohort that could not be fitted has a row that says why, and no numbers.
+
+    Raises
+    ------
+    BayesCRLMError
+        When the model is wrong for every cohort: a formula that is refused, a horseshoe prior.
+    ImportError
+        For engine "jax" without JAX.
+    ValueError
+        For an argument that is out of range.
+
+    References
+    ----------
+    Vehtari, Simpson, Gelman, Yao & Gabry (2024), JMLR 25(72).
+    """
+    check_arguments(model, draws, thresholds, engine, jobs)
+    chosen = choose_engine(engine, model, draws + draws % 2, tuple(float(r) for r in thresholds))
+    labels: list[Any] = []
+    used: list[int] = []
+    rows: dict[int, CohortRow] = {}
+    seed_of = seeds_of(seeds)
+    total = len(cohorts) if isinstance(cohorts, (CohortStack, Sequence)) else None
+
+    def collect(slab: Slab, futures: "list[Future[dict[int, CohortRow]]]") -> None:
+        for future in futures:
+            rows.update(future.result())
+        if escalate:
+            escalate_rows(model, slab, rows, used, chosen.thresholds)
+
+    with (
+        ThreadpoolController().limit(limits=1, user_api="blas"),
+        progress_bar(
+            progress and total is not None and progress, total or 0, total or 0
+        ) as advance,
+        ThreadPoolExecutor(jobs or available_cpus()) as pool,
+    ):
+        waiting: deque[tuple[Slab, list[Future[dict[int, CohortRow]]]]] = deque()
+        for slab in slabs_of(cohorts, chosen.slab):
+            labels += slab.labels
+            used += [seed_of(slab.first + k) for k in range(len(slab.labels))]
+            prepared = prepare_slab(model, slab)
+            rows.update({k: failed_row(reason) for k, reason in prepared.failures.items()})
+            parts = [part for block in prepared.blocks for part in chosen.parts(block)]
+            seed_array = np.array(used, dtype=np.int64)
+            waiting.append(
+                (slab, [pool.submit(fit_part, part, seed_array, chosen, cox) for part in parts])
+            )
+            # the next slab is prepared while this one is fitted
+            if len(waiting) > 1:
+                collect(*waiting[0])
+                advance(len(waiting.popleft()[0].labels))
+        for slab, futures in waiting:
+            collect(slab, futures)
+            advance(len(slab.labels))
+    if isinstance(seeds, Sequence) and len(seeds) != len(labels):
+        raise ValueError(f"there are {len(seeds)} seeds for {len(labels)} cohorts")
+    in_order = [rows[k] for k in range(len(labels))]
+    return tables_of(in_order, labels, used, chosen.thresholds)
+
+
+class BatchEngine(Protocol):
+    """Something that draws from the posteriors of a block and summarises them."""
+
+    @property
+    def name(self) -> str:
+        """What results call it."""
+        ...
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """Hazard ratios whose probabilities are wanted."""
+        ...
+
+    @property
+    def slab(self) -> int:
+        """Cohorts to prepare together."""
+        ...
+
+    def parts(self, block: CohortBlock) -> list[CohortBlock]:
+        """Cut a block into parts of a size that suits the engine."""
+        ...
+
+    def summary(self, block: CohortBlock, seeds: NDArray[np.int64]) -> BlockSummary:
+        """Summarise the posteriors of a part, given one seed for each cohort."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class NumpyEngine:
+    """Draws by NumPy; see `bayes_crlm.batch.draws`."""
+
+    model: "PiecewiseExponential"
+    draws: int
+    thresholds: tuple[float, ...]
+    name: str = "numpy"
+    slab: int = SLAB
+
+    def parts(self, block: CohortBlock) -> list[CohortBlock]:
+        """Cut a block into chunks whose arrays are of a moderate size."""
+        size = max(1, min(CHUNK, CHUNK_ENTRIES // (block.n_rows * block.n_intervals)))
+        return [block.part(slice(first, first + size)) for first in range(0, len(block), size)]
+
+    def summary(self, block: CohortBlock, seeds: NDArray[np.int64]) -> BlockSummary:
+        """Draw and summarise."""
+        drawn = draw_block(block, self.model, self.draws, seeds)
+        quality = (drawn.pareto_k, drawn.ess, drawn.converged)
+        return summarise(drawn.effect, drawn.weight, block.scale, self.thresholds, quality)
+
+
+def choose_engine(
+    engine: Engine, model: "PiecewiseExponential", draws: int, thresholds: tuple[float, ...]
+) -> BatchEngine:
+    """Make the engine that was asked for."""
+    if engine == "numpy" or (engine == "auto" and not is_gpu_likely(model)):
+        return NumpyEngine(model, draws, thresholds)
+    if find_spec("jax") is None:
+        raise ImportError("engine 'jax' needs JAX: install bayes_crlm[jax]")
+    from bayes_crlm.batch.jax_engine import JaxEngine, has_gpu
+
+    if engine == "auto" and not has_gpu():
+        return NumpyEngine(model, draws, thresholds)
+    return JaxEngine(model, draws, thresholds)
+
+
+def is_gpu_likely(model: "PiecewiseExponential") -> bool:
+    """Whether importing JAX to look for a GPU may be worth its time."""
+    if isinstance(model.baseline, RandomWalk):
+        return False
+    return find_spec("jax") is not None and any(find_spec(name) for name in GPU_PLUGINS)
+
+
+def fit_part(
+    block: CohortBlock, seeds: NDArray[np.int64], engine: BatchEngine, cox: bool
+) -> dict[int, CohortRow]:
+    """Fit a part of a block; `seeds` are those of all cohorts so far."""
+    summary = engine.summary(block, seeds[block.position])
+    return rows_of_block(block, summary, fit_block_cox(block) if cox else None, engine.name)
+
+
+def escalate_rows(
+    model: "PiecewiseExponential",
+    slab: Slab,
+    rows: dict[int, CohortRow],
+    seeds: list[int],
+    thresholds: tuple[float, ...],
+) -> None:
+    """Replace rows of a slab that are not to be trusted by NUTS fits."""
+    from bayes_crlm.engines import fit_model
+
+    for k in range(len(slab.labels)):
+        row = rows[slab.first + k]
+        # a cohort without a design cannot be fitted by any engine
+        if row.about["is_trustworthy"] or not row.terms:
+            continue
+        fit = fit_model(
+            model,
+            model.prepare(slab.cohorts[k]),
+            seed=seeds[slab.first + k] % 2**32,
+            engine="nuts",
+            draws=1000,
+            tune=1000,
+            chains=4,
+            target_accept=0.8,
+            progress=False,
+        )
+        rows[slab.first + k] = escalated_row(row, fit, thresholds)
+
+
+def seeds_of(seeds: int | Sequence[int] | None) -> Callable[[int], int]:
+    """Say which seed the k-th cohort has."""
+    if isinstance(seeds, (int, np.integer)) or seeds is None:
+        if seeds is not None and seeds < 0:
+            raise ValueError(f"seed {seeds} is negative; give 0 or more")
+        root = secrets.randbits(64) if seeds is None else int(seeds)
+
+        def made(k: int) -> int:
+            state = np.random.SeedSequence([root, k]).generate_state(1, np.uint64)
+            return int(state[0] >> np.uint64(1))
+
+        return made
+    given = [int(seed) for seed in seeds]
+    if any(not 0 <= seed < 2**63 for seed in given):
+        raise ValueError("seeds must be from 0 to 2**63 - 1")
+
+    def taken(k: int) -> int:
+        if k >= len(given):
+            raise ValueError(f"there are {len(given)} seeds and more cohorts; give each a seed")
+        return given[k]
+
+    return taken
+
+
+def check_arguments(
+    model: "PiecewiseExponential",
+    draws: int,
+    thresholds: Sequence[float],
+    engine: str,
+    jobs: int | None,
+) -> None:
+    """Refuse what cannot be done for any cohort."""
+    if isinstance(parse_prior(model.covariate_prior), Horseshoe) and model.covariates.strip():
+        raise PriorError(
+            "fit_many: a horseshoe's posterior has no useful mode to draw around and needs NUTS; "
+            "give another prior of the covariates, or fit the cohorts with engine 'nuts'"
+        )
+    if draws < FEWEST_DRAWS:
+        raise ValueError(f"{draws} draws are too few; give {FEWEST_DRAWS} or more")
+    if engine not in ("auto", "numpy", "jax"):
+        raise ValueError(f"engine {engine!r} is unknown; give 'auto', 'numpy' or 'jax'")
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"{jobs} jobs are impossible; give 1 or more")
+    for threshold in thresholds:
+        if not (math.isfinite(threshold) and threshold > 0):
+            raise ValueError(f"threshold {threshold} must be a hazard ratio above 0")

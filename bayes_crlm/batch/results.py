@@ -1,0 +1,214 @@
+"""What many fits come to: two tables, one of cohorts and one of cohorts and terms."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.batch.cox import BlockCox
+from bayes_crlm.batch.summary import BlockSummary
+from bayes_crlm.psis import PARETO_K_MOST
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayes_crlm.batch.blocks import CohortBlock
+    from bayes_crlm.fit import Fit
+
+__all__ = ["CohortRow", "ManyFits", "rows_of_block", "tables_of"]
+
+NO_MODE = "no mode of the posterior was found, or hardly a draw was possible"
+NOT_FINITE = "the posterior's summaries are not finite numbers"
+
+
+@dataclass(frozen=True, eq=False)
+class ManyFits:
+    """Posterior summaries of many cohorts.
+
+    Attributes
+    ----------
+    cohorts : pandas.DataFrame
+        One row a cohort: cohort, seed, n_patients, n_events, n_intervals, is_fitted,
+        is_trustworthy, engine, pareto_k, importance_ess, reason (why it was not fitted or is not
+        to be trusted, empty otherwise), cox_method, cox_note.
+    terms : pandas.DataFrame
+        One row a cohort and column of its design: cohort, number (the cohort's place among all,
+        from 0), term, then mean_log, sd_log, median,
+        eti95_low, eti95_high and prob_below_<r> of its log hazard ratio, and Cox's cox_log_hr,
+        cox_se, cox_low, cox_high, all on the log scale. Numbers of a cohort that was not fitted
+        are nan; cohorts whose design could not be made have no rows.
+    """
+
+    cohorts: "pd.DataFrame"
+    terms: "pd.DataFrame"
+
+    def __len__(self) -> int:
+        return len(self.cohorts)
+
+    def __repr__(self) -> str:
+        fitted = int(self.cohorts["is_fitted"].sum())
+        doubtful = fitted - int(self.cohorts["is_trustworthy"].sum())
+        return (
+            f"<ManyFits: {len(self)} cohorts, {fitted} fitted, {doubtful} of them not to be "
+            f"trusted (Pareto k above {PARETO_K_MOST}), {len(self) - fitted} not fitted>"
+        )
+
+    def of_term(self, term: str | None = None) -> "pd.DataFrame":
+        """Both tables side by side for one term: one row for every cohort, fitted or not.
+
+        Parameters
+        ----------
+        term : str, optional
+            A column's name such as ``treated[T.1]``; the first treatment contrast without it.
+
+        Returns
+        -------
+        pandas.DataFrame
+            In the order of `cohorts`; numbers are nan where a cohort does not have the term.
+
+        Raises
+        ------
+        ValueError
+            When no cohort has the term.
+        """
+        known = self.terms["term"].drop_duplicates().tolist()
+        chosen = term if term is not None else (known[0] if known else None)
+        if chosen not in known:
+            raise ValueError(
+                f"no cohort has a term {term!r}; there are {', '.join(known) or 'none'}"
+            )
+        rows = self.terms[self.terms["term"] == chosen].drop(columns=["cohort", "term"])
+        rows = rows.set_index("number")
+        found = self.cohorts.join(rows)
+        found.insert(1, "term", chosen)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class CohortRow:
+    """One cohort's part of the tables.
+
+    Attributes
+    ----------
+    about : dict
+        Its row of `ManyFits.cohorts`, but for label and seed.
+    terms : tuple of str
+        Its columns.
+    numbers : (terms, columns) ndarray
+        As in `ManyFits.terms`: the posterior's, then Cox's.
+    """
+
+    about: dict[str, Any]
+    terms: tuple[str, ...]
+    numbers: NDArray[np.float64]
+
+
+def posterior_columns(thresholds: Sequence[float]) -> list[str]:
+    """Names of a term's numbers."""
+    below = [f"prob_below_{threshold}" for threshold in thresholds]
+    return ["mean_log", "sd_log", "median", "eti95_low", "eti95_high", *below]
+
+
+COX_COLUMNS = ["cox_log_hr", "cox_se", "cox_low", "cox_high"]
+
+
+def rows_of_block(
+    block: "CohortBlock", summary: BlockSummary, cox: BlockCox | None, engine: str
+) -> dict[int, CohortRow]:
+    """Put the results of a block into rows, by the cohorts' numbers."""
+    low, median, high = np.moveaxis(summary.quantiles, 2, 0)
+    below = np.moveaxis(summary.below, 2, 0)
+    numbers = np.stack([summary.mean, summary.sd, median, low, high, *below], axis=2)
+    is_finite = np.isfinite(numbers).all(axis=(1, 2)) & (summary.sd > 0).all(axis=1)
+    is_fitted = summary.converged & is_finite
+    numbers = np.where(is_fitted[:, None, None], numbers, np.nan)
+    of_cox = np.full((*summary.mean.shape, 4), np.nan)
+    if cox is not None:
+        of_cox = np.stack([cox.coef, cox.se, cox.low, cox.high], axis=2)
+    numbers = np.concatenate([numbers, of_cox], axis=2)
+    n_patients, n_events = block.patient_index.max(axis=1) + 1, block.event.sum(axis=1)
+    rows = {}
+    for k, position in enumerate(block.position.tolist()):
+        pareto_k = float(summary.pareto_k[k]) if is_fitted[k] else math.nan
+        reason = ""
+        if not is_fitted[k]:
+            reason = NOT_FINITE if summary.converged[k] else NO_MODE
+        elif not pareto_k <= PARETO_K_MOST:
+            reason = f"Pareto k of its weights is {pareto_k:.2f}, above {PARETO_K_MOST}"
+        about = {
+            "n_patients": int(n_patients[k]),
+            "n_events": int(n_events[k]),
+            "n_intervals": block.n_intervals,
+            "is_fitted": bool(is_fitted[k]),
+            "is_trustworthy": not reason,
+            "engine": engine,
+            "pareto_k": pareto_k,
+            "importance_ess": float(summary.ess[k]) if is_fitted[k] else math.nan,
+            "reason": reason,
+            "cox_method": "" if cox is None else cox.method[k],
+            "cox_note": "" if cox is None else cox.note[k],
+        }
+        rows[position] = CohortRow(about, block.terms, numbers[k])
+    return rows
+
+
+def failed_row(reason: str) -> CohortRow:
+    """Row of a cohort that could not be prepared."""
+    about = {
+        "n_patients": None,
+        "n_events": None,
+        "n_intervals": None,
+        "is_fitted": False,
+        "is_trustworthy": False,
+        "engine": "",
+        "pareto_k": math.nan,
+        "importance_ess": math.nan,
+        "reason": reason,
+        "cox_method": "",
+        "cox_note": "",
+    }
+    return CohortRow(about, (), np.empty((0, 0)))
+
+
+def escalated_row(row: CohortRow, fit: "Fit", thresholds: Sequence[float]) -> CohortRow:
+    """Replace the posterior's numbers of a row by those of a NUTS fit."""
+    table = fit.coefficients(thresholds)
+    log_columns = posterior_columns(thresholds)
+    numbers = row.numbers.copy()
+    numbers[:, : len(log_columns)] = table[log_columns].to_numpy(float)
+    problems = "; ".join(fit.diagnose().failures)
+    told = f"{row.about['reason']}: NUTS was used instead"
+    about = row.about | {
+        "engine": "nuts",
+        "is_fitted": True,
+        "is_trustworthy": not problems,
+        "importance_ess": math.nan,
+        "reason": f"{told}; {problems}" if problems else told,
+    }
+    return CohortRow(about, row.terms, numbers)
+
+
+def tables_of(
+    rows: list[CohortRow], labels: list[Any], seeds: list[int], thresholds: Sequence[float]
+) -> ManyFits:
+    """Make the two tables."""
+    import pandas as pd
+
+    cohorts = pd.DataFrame([row.about for row in rows])
+    cohorts.insert(0, "cohort", labels)
+    cohorts.insert(1, "seed", np.array(seeds, dtype=np.int64))
+    counts = ["n_patients", "n_events", "n_intervals"]
+    cohorts[counts] = cohorts[counts].astype("Int64")
+    sizes = [len(row.terms) for row in rows]
+    names = [*posterior_columns(thresholds), *COX_COLUMNS]
+    some = [row.numbers for row in rows if len(row.terms)]
+    numbers = np.concatenate(some) if some else np.empty((0, len(names)))
+    number = np.repeat(np.arange(len(rows)), sizes)
+    terms = pd.DataFrame(numbers, columns=names)
+    terms.insert(0, "cohort", cohorts["cohort"].to_numpy()[number])
+    terms.insert(1, "number", number)
+    terms.insert(2, "term", [term for row in rows for term in row.terms])
+    return ManyFits(cohorts, terms)

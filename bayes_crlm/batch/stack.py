@@ -1,0 +1,267 @@
+"""Many cohorts as one table, or as one sequence, and their rows one after the other.
+
+Checks that can be made for all rows at once are made here. They only tell cohorts in which there
+is nothing to say from the others: those are read one by one, and get the usual sentences.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.cohort import Cohort, read_cohort
+from bayes_crlm.errors import CohortError
+from bayes_crlm.follow_up import NUMBER, events_of, numbers_of
+from bayes_crlm.wording import did_you_mean, shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["CohortStack", "StackedRows", "slabs_of", "stack_cohorts"]
+
+# cohorts that are prepared and fitted together, which bounds memory
+SLAB = 512
+
+
+@dataclass(frozen=True, eq=False)
+class CohortStack:
+    """Many cohorts of the same columns in one table; item k is a `Cohort`.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        Rows of one cohort follow one another.
+    labels : (cohorts,) ndarray
+        The cohorts' names, in order of appearance.
+    starts : (cohorts + 1,) ndarray of int
+        Where each cohort's rows begin and the last one's end.
+    time, event, entry, id : str or None
+        Columns, as in `bayes_crlm.read_cohort`.
+    unit : str or None
+        Of the times.
+    missing : {"error", "drop"}
+        What to do with missing values of covariates.
+    """
+
+    table: "pd.DataFrame"
+    labels: NDArray[Any]
+    starts: NDArray[np.intp]
+    time: str
+    event: str
+    entry: str | None
+    id: str | None
+    unit: str | None
+    missing: Literal["error", "drop"]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, k: int) -> Cohort:
+        """Read one cohort, with all its checks."""
+        if not -len(self) <= k < len(self):
+            raise IndexError(f"there are {len(self)} cohorts, and none is number {k}")
+        k %= len(self)
+        return read_cohort(
+            self.table.iloc[self.starts[k] : self.starts[k + 1]].reset_index(drop=True),
+            time=self.time,
+            event=self.event,
+            entry=self.entry,
+            id=self.id,
+            unit=self.unit,
+            missing=self.missing,
+            name=f"cohort {self.labels[k]}",
+        )
+
+    def __iter__(self) -> Iterator[Cohort]:
+        return (self[k] for k in range(len(self)))
+
+
+def stack_cohorts(
+    table: "pd.DataFrame",
+    *,
+    cohort: str,
+    time: str,
+    event: str,
+    entry: str | None = None,
+    id: str | None = None,
+    unit: str | None = None,
+    missing: Literal["error", "drop"] = "error",
+) -> CohortStack:
+    """Take many cohorts from one table.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The rows of all cohorts, in any order.
+    cohort : str
+        The column that says which cohort a row belongs to.
+    time, event, entry, id, unit, missing
+        As in `bayes_crlm.read_cohort`, for every cohort. Rows are checked when cohorts are
+        fitted: what is wrong with one cohort does not stop the others.
+
+    Returns
+    -------
+    CohortStack
+
+    Raises
+    ------
+    CohortError
+        When a column is not there, or a row does not say its cohort.
+    """
+    import pandas as pd
+
+    if not isinstance(table, pd.DataFrame):
+        raise CohortError(f"cohorts are taken from a DataFrame, not from {shown(table)}")
+    for column in (cohort, time, event, entry, id):
+        if column is not None and column not in table.columns:
+            raise CohortError(
+                f"DataFrame: there is no column {shown(column)}; "
+                f"{did_you_mean(column, list(table.columns))}"
+            )
+    codes, labels = pd.factorize(table[cohort])
+    if not len(table):
+        raise CohortError("DataFrame: it has no rows; give at least one cohort")
+    if (codes < 0).any():
+        row = int(np.flatnonzero(codes < 0)[0]) + 1
+        raise CohortError(f"DataFrame: column {shown(cohort)} (cohort) is missing in row {row}")
+    if np.any(np.diff(codes) < 0):
+        order = np.argsort(codes, kind="stable")
+        table, codes = table.iloc[order], codes[order]
+    starts = np.searchsorted(codes, np.arange(len(labels) + 1))
+    return CohortStack(
+        table=table.drop(columns=cohort).reset_index(drop=True),
+        labels=np.asarray(labels),
+        starts=starts,
+        time=time,
+        event=event,
+        entry=entry,
+        id=id,
+        unit=unit,
+        missing=missing,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class StackedRows:
+    """Rows of some cohorts, one cohort after the other.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        All columns.
+    starts : (cohorts + 1,) ndarray of int
+        Where each cohort's rows begin.
+    entry, time : (rows,) ndarray
+        Follow-up.
+    event : (rows,) ndarray of 0 and 1
+        Whether it ends with the event.
+    is_plain : (cohorts,) ndarray of bool
+        Nothing is wrong with the follow-up and every row is a patient.
+    """
+
+    table: "pd.DataFrame"
+    starts: NDArray[np.intp]
+    entry: NDArray[np.float64]
+    time: NDArray[np.float64]
+    event: NDArray[np.int8]
+    is_plain: NDArray[np.bool]
+
+
+@dataclass(frozen=True, eq=False)
+class Slab:
+    """Some cohorts in a row.
+
+    Attributes
+    ----------
+    first : int
+        Number of the first one among all.
+    labels : sequence
+        Their names.
+    cohorts : sequence of Cohort
+        Reading an item may raise a `BayesCRLMError`.
+    rows : StackedRows or None
+        Of all of them, where their columns have the same names.
+    """
+
+    first: int
+    labels: Sequence[Any]
+    cohorts: "Sequence[Cohort] | StackPart"
+    rows: StackedRows | None
+
+
+@dataclass(frozen=True, eq=False)
+class StackPart:
+    """Consecutive cohorts of a stack."""
+
+    stack: CohortStack
+    first: int
+    last: int
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+    def __getitem__(self, k: int) -> Cohort:
+        return self.stack[self.first + k]
+
+
+def slabs_of(cohorts: Iterable[Cohort] | CohortStack, size: int = SLAB) -> Iterator[Slab]:
+    """Go through cohorts in slabs of bounded size; an iterable is read as it is needed."""
+    if isinstance(cohorts, CohortStack):
+        for first in range(0, len(cohorts), size):
+            last = min(first + size, len(cohorts))
+            yield Slab(
+                first=first,
+                labels=cohorts.labels[first:last].tolist(),
+                cohorts=StackPart(cohorts, first, last),
+                rows=rows_of_stack(cohorts, first, last),
+            )
+        return
+    remaining, first = iter(cohorts), 0
+    while some := list(islice(remaining, size)):
+        for cohort in some:
+            if not isinstance(cohort, Cohort):
+                raise TypeError(f"fit_many takes cohorts, not {shown(cohort)}")
+        yield Slab(first, list(range(first, first + len(some))), some, rows_of_cohorts(some))
+        first += len(some)
+
+
+def rows_of_stack(stack: CohortStack, first: int, last: int) -> StackedRows:
+    """Turn follow-up columns of consecutive cohorts into numbers."""
+    rows = slice(stack.starts[first], stack.starts[last])
+    starts = stack.starts[first : last + 1] - stack.starts[first]
+    table = stack.table.iloc[rows].reset_index(drop=True)
+    time, kinds = numbers_of(table[stack.time])
+    is_good = (kinds == NUMBER) & np.isfinite(time) & (time > 0)
+    entry = np.zeros(len(table))
+    if stack.entry is not None:
+        entry, kinds = numbers_of(table[stack.entry])
+        is_good &= (kinds == NUMBER) & (entry >= 0) & (entry < time)
+    event, missing, wrong = events_of(table[stack.event])
+    is_good &= ~missing & ~wrong
+    is_plain = np.logical_and.reduceat(is_good, starts[:-1])
+    with np.errstate(over="ignore", invalid="ignore"):
+        is_plain &= np.isfinite(np.add.reduceat(time - entry, starts[:-1]))
+    is_plain &= (np.diff(starts) >= 2) & (np.add.reduceat(event, starts[:-1], dtype=int) > 0)
+    if stack.id is not None:
+        is_plain[:] = False
+    return StackedRows(table, starts, entry, time, event, is_plain)
+
+
+def rows_of_cohorts(cohorts: Sequence[Cohort]) -> StackedRows | None:
+    """Put the rows of cohorts one after the other, where all have the same columns."""
+    import pandas as pd
+
+    names = list(cohorts[0].table.columns)
+    if any(list(cohort.table.columns) != names for cohort in cohorts):
+        return None
+    return StackedRows(
+        table=pd.concat([cohort.table for cohort in cohorts], ignore_index=True),
+        starts=np.concatenate([[0], np.cumsum([cohort.n_rows for cohort in cohorts])]),
+        entry=np.concatenate([cohort.entry for cohort in cohorts]),
+        time=np.concatenate([cohort.time for cohort in cohorts]),
+        event=np.concatenate([cohort.event for cohort in cohorts]),
+        is_plain=np.array([cohort.n_rows == cohort.n_patients for cohort in cohorts]),
+    )

@@ -1,0 +1,106 @@
+"""Posterior summaries of weighted draws, many cohorts at once."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["PROBABILITIES", "BlockSummary", "summarise"]
+
+PROBABILITIES = (0.025, 0.5, 0.975)
+
+
+@dataclass(frozen=True, eq=False)
+class BlockSummary:
+    """Posterior of the log hazard ratios of many cohorts, in the columns' own units.
+
+    Attributes
+    ----------
+    mean, sd : (cohorts, terms) ndarray
+    quantiles : (cohorts, terms, 3) ndarray
+        At 2.5%, 50% and 97.5%.
+    below : (cohorts, terms, thresholds) ndarray
+        Probabilities that a hazard ratio lies below each threshold.
+    pareto_k, ess : (cohorts,) ndarray
+    converged : (cohorts,) ndarray of bool
+        Where it is false, all numbers are nan.
+    """
+
+    mean: NDArray[np.float64]
+    sd: NDArray[np.float64]
+    quantiles: NDArray[np.float64]
+    below: NDArray[np.float64]
+    pareto_k: NDArray[np.float64]
+    ess: NDArray[np.float64]
+    converged: NDArray[np.bool]
+
+
+def summarise(
+    effect: NDArray,
+    weight: NDArray,
+    scale: NDArray,
+    thresholds: tuple[float, ...],
+    quality: tuple[NDArray, NDArray, NDArray],
+) -> BlockSummary:
+    """Summarise weighted draws.
+
+    Parameters
+    ----------
+    effect : (cohorts, draws, terms) ndarray
+        Log hazard ratios on the sampling scale.
+    weight : (cohorts, draws) ndarray
+        Adding up to 1.
+    scale : (cohorts, terms) ndarray
+        What each column was divided by.
+    thresholds : tuple of float
+        Hazard ratios above 0.
+    quality : (cohorts,) ndarrays
+        Pareto k, effective draws, and whether it converged.
+    """
+    value = np.ascontiguousarray(effect.transpose(0, 2, 1)) / scale[:, :, None]
+    mean = (value @ weight[:, :, None])[:, :, 0]
+    deviation = value - mean[:, :, None]
+    variance = (deviation**2 @ weight[:, :, None])[:, :, 0]
+    below = (
+        np.stack(
+            [
+                ((value < np.log(threshold)) @ weight[:, :, None])[:, :, 0]
+                for threshold in thresholds
+            ],
+            axis=2,
+        )
+        if thresholds
+        else np.empty((*mean.shape, 0))
+    )
+    pareto_k, ess, converged = quality
+    result = [mean, np.sqrt(variance), weighted_quantiles(value, weight), below, pareto_k, ess]
+    with_gaps = [
+        np.where(converged.reshape(-1, *[1] * (each.ndim - 1)), each, np.nan) for each in result
+    ]
+    return BlockSummary(*with_gaps, converged=converged)
+
+
+def weighted_quantiles(value: NDArray, weight: NDArray) -> NDArray[np.float64]:
+    """Quantiles at `PROBABILITIES`; a draw stands at the middle of its share of probability.
+
+    Parameters
+    ----------
+    value : (cohorts, terms, draws) ndarray
+    weight : (cohorts, draws) ndarray
+
+    Returns
+    -------
+    (cohorts, terms, 3) ndarray
+    """
+    order = np.argsort(value, axis=2)
+    ordered = np.take_along_axis(value, order, axis=2)
+    share = np.take_along_axis(np.broadcast_to(weight[:, None, :], value.shape), order, axis=2)
+    reached = np.cumsum(share, axis=2) - share / 2
+    found = []
+    for probability in PROBABILITIES:
+        after = np.clip((reached < probability).sum(axis=2), 1, value.shape[2] - 1)[:, :, None]
+        low, high = (np.take_along_axis(reached, k, axis=2) for k in (after - 1, after))
+        start, end = (np.take_along_axis(ordered, k, axis=2) for k in (after - 1, after))
+        between = np.clip((probability - low) / np.where(high > low, high - low, 1.0), 0.0, 1.0)
+        found.append((start + between * (end - start))[:, :, 0])
+    return np.stack(found, axis=2)
