@@ -4,7 +4,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --locked
 SPEC := os_repeat_local_vs_systemic
 
-.PHONY: analysis test lint format types setup
+.PHONY: analysis test lint format types setup bench bench-main-job bench-accuracy bench-batches bench-large
 
 analysis: setup  ## set up, then run the main job on the embedded synthetic cohort
 	$(RUN) bayes-crlm run $(SPEC)
@@ -23,8 +23,24 @@ format: setup  ## put the code into its format
 types: setup  ## check the package's types
 	$(RUN) ty check bayes_crlm
 
+bench: setup  ## time this package, PyMC, nutpie, NumPyro and Cox on one cohort; BENCH="--resume" goes on
+	$(RUN) python benchmarks/bench.py $(BENCH)
+
+bench-main-job: setup  ## time and memory of the main job
+	$(RUN) python benchmarks/main_job.py
+
+bench-accuracy: setup  ## hold engine laplace against long NUTS runs on simulated cohorts
+	$(RUN) python benchmarks/laplace_accuracy.py
+
+bench-batches: setup  ## cohorts a second
+	$(RUN) python benchmarks/batches.py
+
+bench-large: setup  ## a million rows
+	$(RUN) python benchmarks/large_cohort.py
+
+# bytecode once, here: where Python writes none itself, every import would compile everything
 setup: $(UV)
-	@$(UV) sync --locked --quiet
+	@$(UV) sync --locked --quiet --compile-bytecode
 
 .uv/bin/uv:
 	@echo "uv is not installed: fetching it into .uv/"

@@ -4,6 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bayes_crlm.batch.fit_many import fit_many
+    from bayes_crlm.batch.stack import stack_cohorts
     from bayes_crlm.cohort import Cohort, read_cohort
     from bayes_crlm.errors import BayesCRLMError
     from bayes_crlm.fit import Fit
@@ -15,8 +17,10 @@ __all__ = [
     "Cohort",
     "Fit",
     "PiecewiseExponential",
+    "fit_many",
     "read_cohort",
     "read_spec",
+    "stack_cohorts",
 ]
 
 __version__ = "0.1.0"
@@ -27,8 +31,10 @@ ROOMS = {
     "Cohort": "cohort",
     "Fit": "fit",
     "PiecewiseExponential": "model",
+    "fit_many": "batch.fit_many",
     "read_cohort": "cohort",
     "read_spec": "spec",
+    "stack_cohorts": "batch.stack",
 }
 
 

@@ -4,18 +4,23 @@ import math
 import platform
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from bayes_crlm.errors import EstimandError
+from bayes_crlm.errors import CutpointError, DesignError, EstimandError, join_problems
+from bayes_crlm.wording import shown_name
 
 if TYPE_CHECKING:
     from bayes_crlm.diagnostics import Diagnostics
+    from bayes_crlm.engines import Approximation, HazardRatio
     from bayes_crlm.fit import Fit
     from bayes_crlm.model import ModelInputs, PiecewiseExponential
     from bayes_crlm.spec import Spec
 
-__all__ = ["Analysis", "Plan", "plan_analysis", "run_analysis"]
+__all__ = ["Analysis", "Plan", "approximate_plan", "plan_analysis", "run_analysis"]
+
+# of the first approximation that is shown before NUTS
+PREVIEW_DRAWS, PREVIEW_MOST_ROWS = 1000, 20_000
 
 PACKAGES = (
     "arviz",
@@ -57,7 +62,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Analysis:
-    """A finished analysis: plan, fit, diagnostics, agreement and where it came from."""
+    """A finished analysis: plan, fit, diagnostics, agreement and where it came from.
+
+    `began` is `time.perf_counter()` when the job began: writing the results is part of it.
+    """
 
     spec: "Spec"
     inputs: "ModelInputs"
@@ -66,6 +74,7 @@ class Analysis:
     agreement: list[dict[str, Any]]
     warnings: tuple[str, ...]
     provenance: dict[str, Any]
+    began: float
 
 
 def plan_analysis(spec: "Spec") -> Plan:
@@ -86,9 +95,14 @@ def plan_analysis(spec: "Spec") -> Plan:
         One sentence: what is wrong, where, and what would be right.
     """
     from bayes_crlm.cohort import read_cohort
+    from bayes_crlm.design import columns_needed
     from bayes_crlm.model import PiecewiseExponential
     from bayes_crlm.priors import Normal, baseline_prior
 
+    try:
+        columns_needed(spec.model.treatment, spec.model.covariates)
+    except DesignError as problem:
+        raise DesignError(f"{spec_name(spec)}: model.{problem}") from problem
     cohort = read_cohort(
         spec.data_path(),
         time=spec.data.time,
@@ -108,7 +122,10 @@ def plan_analysis(spec: "Spec") -> Plan:
         treatment_prior=spec.model.priors.treatment,
         covariate_prior=spec.model.priors.covariates,
     )
-    inputs = model.prepare(cohort)
+    try:
+        inputs = model.prepare(cohort)
+    except CutpointError as problem:
+        raise CutpointError(f"{spec_name(spec)}: model.baseline.{problem}") from problem
     warnings = []
     if inputs.cohort.is_synthetic:
         warnings.append("synthetic, not patient data")
@@ -116,11 +133,16 @@ def plan_analysis(spec: "Spec") -> Plan:
         f"{each.n_patients} patients ({each.n_rows} rows) left out: {each.reason}"
         for each in inputs.cohort.dropped
     ]
-    warnings += inputs.intervals.notes
+    warnings += [*inputs.intervals.notes, *inputs.cautions]
     for prior in (inputs.treatment_prior, inputs.covariate_prior):
         if isinstance(prior, Normal) and prior.note:
             warnings.append(prior.note)
     return Plan(resolve(spec, inputs), model, inputs, tuple(warnings))
+
+
+def spec_name(spec: "Spec") -> str:
+    """Name the spec's file in messages."""
+    return "spec" if spec.path is None else shown_name(spec.path)
 
 
 def resolve(spec: "Spec", inputs: "ModelInputs") -> "Spec":
@@ -130,17 +152,17 @@ def resolve(spec: "Spec", inputs: "ModelInputs") -> "Spec":
     levels' longest follow-ups (so that every curve is observed up to there), rounded down
     to two digits, and survival is given at a third, two thirds and all of it.
     """
-    from bayes_crlm.nuts import default_target_accept
-
     last = float(inputs.intervals.cutpoints[-1])
     horizons, rmst = spec.estimands.horizons, spec.estimands.rmst
-    for key, values in (("horizons", horizons or []), ("rmst", [] if rmst is None else [rmst])):
-        for value in values:
-            if value > last:
-                raise EstimandError(
-                    f"estimands.{key}: {value:g} lies beyond the last follow-up time {last:g}; "
-                    f"give times up to {last:g}"
-                )
+    problems = [
+        f"estimands.{key}: {value!r} lies beyond the last follow-up time {last!r}; "
+        f"give times up to {last!r}"
+        for key, values in (("horizons", horizons or []), ("rmst", [] if rmst is None else [rmst]))
+        for value in values
+        if value > last
+    ]
+    if problems:
+        raise EstimandError(join_problems(spec_name(spec), problems))
     if rmst is None:
         level, when = inputs.design.treatment_level, inputs.cohort.time
         shortest = min(when[level == k].max() for k in range(len(inputs.design.levels)))
@@ -151,21 +173,21 @@ def resolve(spec: "Spec", inputs: "ModelInputs") -> "Spec":
         horizons = [min(each, last) for each in horizons]
     estimands = spec.estimands.model_copy(update={"horizons": horizons, "rmst": rmst})
     model = spec.model.model_copy(update={"reference": inputs.design.reference})
-    accept = spec.sampling.target_accept
-    if accept is None:
-        accept = default_target_accept(inputs)
-    sampling = spec.sampling.model_copy(update={"target_accept": accept})
     # the resolved spec lies in the result folder, from where a relative path would lead elsewhere
     data = spec.data.model_copy(
         update={"source": str(spec.data_path()), "unit": inputs.cohort.unit}
     )
-    return spec.model_copy(
-        update={"data": data, "estimands": estimands, "model": model, "sampling": sampling}
-    )
+    return spec.model_copy(update={"data": data, "estimands": estimands, "model": model})
 
 
 def run_analysis(
-    plan: Plan, *, progress: bool = False, engine: Literal["nuts", "laplace"] = "nuts"
+    plan: Plan,
+    *,
+    progress: bool = False,
+    engine: Literal["nuts", "laplace"] = "nuts",
+    approximation: "Approximation | None" = None,
+    seconds: dict[str, float | None] | None = None,
+    began: float | None = None,
 ) -> Analysis:
     """Fit, diagnose and compare with Cox.
 
@@ -177,20 +199,29 @@ def run_analysis(
         Show a progress bar.
     engine : {"nuts", "laplace"}
         How to draw.
+    approximation : Approximation, optional
+        From `approximate_plan`, when engine laplace has drawn already.
+    seconds : dict, optional
+        Wall time of what went before: `plan`, `first_answer`.
+    began : float, optional
+        `time.perf_counter()` when the whole job began; now without it.
 
     Returns
     -------
     Analysis
     """
-    started = time.perf_counter()
-    began = datetime.now(UTC).isoformat(timespec="seconds")
+    imported_from = time.perf_counter()
+    began = imported_from if began is None else began
+    started = datetime.now(UTC) - timedelta(seconds=imported_from - began)
     import arviz_stats  # noqa: F401
-    import nutpie  # noqa: F401
-    import pymc  # noqa: F401
+
+    if engine == "nuts":
+        import nutpie  # noqa: F401
+        import pymc  # noqa: F401
 
     imported = time.perf_counter()
     from bayes_crlm.agreement import compare
-    from bayes_crlm.fit import fit_model
+    from bayes_crlm.engines import fit_model
 
     sampling = plan.spec.sampling
     fit = fit_model(
@@ -203,9 +234,12 @@ def run_analysis(
         engine=engine,
         target_accept=sampling.target_accept,
         progress=progress,
+        approximation=approximation,
     )
+    fitted = time.perf_counter()
     diagnostics = fit.diagnose()
     agreement = compare(fit, explain=diagnostics.is_trustworthy)
+    finished = time.perf_counter()
     return Analysis(
         spec=plan.spec,
         inputs=plan.inputs,
@@ -219,12 +253,48 @@ def run_analysis(
             "packages": {name: package_version(name) for name in PACKAGES},
             "seed": sampling.seed,
             "engine": fit.engine,
-            "started": began,
-            "seconds": {"import": imported - started}
+            "started": started.isoformat(timespec="seconds"),
+            "seconds": {"plan": None, "first_answer": None}
+            | (seconds or {})
+            | {"import": imported - imported_from}
             | fit.seconds
-            | {"total": time.perf_counter() - started},
+            | {"diagnostics": finished - fitted, "report": None, "total": finished - began},
         },
+        began=began,
     )
+
+
+def approximate_plan(
+    plan: Plan, engine: Literal["nuts", "laplace"]
+) -> "tuple[Approximation, list[HazardRatio]]":
+    """Give the quick answer that needs NumPy alone, while the heavy packages are not there yet.
+
+    Parameters
+    ----------
+    plan : Plan
+        From `plan_analysis`.
+    engine : {"nuts", "laplace"}
+        For laplace these are the draws of the result; for NUTS fewer, as a first approximation.
+
+    Returns
+    -------
+    Approximation
+        Without draws before NUTS where the cohort is too large for an answer that does not
+        delay it.
+    list of HazardRatio
+        Empty where the approximation has no draws.
+    """
+    from bayes_crlm.engines import Approximation, approximate, hazard_ratios_of
+
+    sampling, inputs = plan.spec.sampling, plan.inputs
+    draws = sampling.chains * sampling.draws
+    if engine == "nuts":
+        if inputs.density_data.follow_up.n_rows > PREVIEW_MOST_ROWS:
+            return Approximation(None, "the cohort is too large for a first approximation", 0.0), []
+        draws = PREVIEW_DRAWS
+    approximation = approximate(inputs, draws, sampling.seed)
+    drawn = approximation.drawn
+    return approximation, [] if drawn is None else hazard_ratios_of(drawn, inputs)
 
 
 def package_version(name: str) -> str | None:

@@ -1,18 +1,21 @@
-"""The command line: `bayes-crlm run`, `check` and `list`."""
+"""The command line: `bayes-crlm run`, `check`, `sensitivity` and `list`."""
 
 import argparse
 import os
 import sys
 import textwrap
+import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from bayes_crlm.errors import BayesCRLMError, SpecError
+from bayes_crlm.sensitivity.command import add_command, run_command
 
 if TYPE_CHECKING:
     from bayes_crlm.analysis import Plan
+    from bayes_crlm.engines import Approximation, HazardRatio
     from bayes_crlm.spec import Spec
 
 __all__ = ["main"]
@@ -104,6 +107,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     check.add_argument("spec", metavar="SPEC", help="a TOML file, or the name of one in models/")
     check.add_argument("--data", metavar="FILE", help="a file or data set instead of the spec's")
+    add_command(commands, whole_number)
     commands.add_parser("list", help="the specs in models/ with their titles")
     return parser
 
@@ -133,9 +137,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return run(options)
         if options.command == "check":
             return check(options)
+        if options.command == "sensitivity":
+            return run_command(options)
         if options.command == "list":
             return list_specs()
-        parser.error("give a command: run, check or list")
+        parser.error("give a command: run, check, sensitivity or list")
     except BayesCRLMError as problem:
         say(f"bayes-crlm: error: {on_one_line(problem)}", stream=sys.stderr)
         return BAD_INPUT
@@ -161,39 +167,110 @@ def read_checked_spec(options: argparse.Namespace) -> "Spec":
 
 def run(options: argparse.Namespace) -> int:
     """Do the main job."""
-    import time
-
+    began = time.perf_counter()
     from bayes_crlm.analysis import plan_analysis, run_analysis
     from bayes_crlm.results import check_output, write_results
     from bayes_crlm.summary import summarise
 
-    started = time.perf_counter()
     spec = read_checked_spec(options)
     where = Path("results") / spec.name if options.out is None else options.out
     folder = check_output(where)
     plan = plan_analysis(spec)
+    seconds: dict[str, float | None] = {"plan": time.perf_counter() - began}
     if not options.quiet:
         say(describe(plan))
-        sampling = plan.spec.sampling
-        say(f"\nSampling {sampling.chains} chains of {sampling.draws} draws ...")
+    approximation = None
+    if options.engine == "laplace" or not options.quiet:
+        approximation, seconds["first_answer"] = first_answer(plan, options, began)
     show_progress = sys.stderr.isatty() and not options.quiet
     # figures are files here, also where a screen is there to open windows on
     os.environ.setdefault("MPLBACKEND", "svg")
     with warnings.catch_warnings():
         # what a reader has to know is in the summary's warnings, in this package's words
         warnings.simplefilter("ignore")
-        analysis = run_analysis(plan, progress=show_progress, engine=options.engine)
+        analysis = run_analysis(
+            plan,
+            progress=show_progress,
+            engine=options.engine,
+            approximation=approximation,
+            seconds=seconds,
+            began=began,
+        )
         summary = summarise(analysis)
         report = write_results(analysis, summary, folder)
     if not options.quiet:
         say("\n" + conclude(summary))
-        say(f"\nReport: {shortest(report)}  ({time.perf_counter() - started:.0f} s)")
+        say(f"\nReport: {shortest(report)}  ({time.perf_counter() - began:.0f} s)")
     elif summary["status"] != "ok":
         say(
             f"bayes-crlm: do not trust these results: {on_one_line('; '.join(failures(summary)))}",
             stream=sys.stderr,
         )
     return DONE if summary["status"] == "ok" else UNTRUSTWORTHY
+
+
+def first_answer(
+    plan: "Plan", options: argparse.Namespace, began: float
+) -> "tuple[Approximation | None, float | None]":
+    """Print what can be said before the heavy packages are loaded.
+
+    Returns
+    -------
+    Approximation or None
+        The draws of engine laplace, which the results are made of; None for NUTS.
+    float or None
+        Seconds from the command's beginning to the printed hazard ratio; None without one.
+    """
+    from bayes_crlm.analysis import approximate_plan
+
+    is_laplace, is_loud = options.engine == "laplace", not options.quiet
+    sampling = plan.spec.sampling
+    total = sampling.chains * sampling.draws
+    if is_laplace and is_loud:
+        say(f"\nDrawing {total:,} draws by importance sampling around the mode ...")
+    approximation, ratios = approximate_plan(plan, options.engine)
+    seconds = None
+    if ratios and is_loud:
+        say(ratios_in_words(plan, approximation, ratios, is_first=not is_laplace))
+        seconds = time.perf_counter() - began
+    if is_loud and is_laplace and ratios:
+        say("\nDiagnosing these draws, comparing them with Cox, writing the results ...")
+    elif is_loud:
+        if is_laplace:
+            say(f"{approximation.problem}: NUTS is used instead")
+        say(f"\nSampling {sampling.chains} chains of {sampling.draws} draws ...")
+    return (approximation if is_laplace else None), seconds
+
+
+def ratios_in_words(
+    plan: "Plan",
+    approximation: "Approximation",
+    ratios: "Sequence[HazardRatio]",
+    *,
+    is_first: bool,
+) -> str:
+    """Say hazard ratios of an approximation, and what it is worth.
+
+    Parameters
+    ----------
+    plan : Plan
+        What was approximated.
+    approximation, ratios
+        From `bayes_crlm.analysis.approximate_plan`, with draws.
+    is_first : bool
+        Whether NUTS follows, and has the last word.
+    """
+    design, drawn = plan.inputs.design, approximation.drawn
+    lines = ["\nFirst approximation (laplace); NUTS follows"] if is_first else []
+    about = "about " if is_first else ""
+    for ratio in ratios:
+        lines.append(f"{design.treatment} {ratio.treatment} against {design.reference}")
+        interval = ratio_in_words(ratio.median, (ratio.low, ratio.high))
+        lines += in_columns([("Bayes", f"hazard ratio {about}{interval}")])
+    if drawn is not None:
+        weights = f"Pareto k {drawn.pareto_k:.2f}, importance ESS {drawn.ess:,.0f}"
+        lines += in_columns([("weights", f"{weights} of {len(drawn.vectors):,} draws")])
+    return "\n".join(lines)
 
 
 def failures(summary: dict[str, Any]) -> list[str]:

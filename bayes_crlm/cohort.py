@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Cohort", "Dropped", "read_cohort"]
 
+# rows of a table that are turned into text at a time, for its hash
+ROWS_HASHED = 2**16
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Cohort:
@@ -208,6 +211,24 @@ class Cohort:
         _check_enough(smaller, "after where")
         return smaller
 
+    def without(self, patients: Sequence[int] | NDArray[np.intp]) -> "Cohort":
+        """Leave out some patients with all their rows.
+
+        Parameters
+        ----------
+        patients : sequence of int
+            Their places in `patients`, from 0.
+
+        Raises
+        ------
+        CohortError
+            When too few patients or no events are left.
+        """
+        left_out = np.isin(self.patient_index, np.asarray(patients, dtype=np.intp))
+        smaller = self._subset(~left_out)
+        _check_enough(smaller, f"after leaving out {self.n_patients - smaller.n_patients} patients")
+        return smaller
+
     def _subset(self, keep: NDArray[np.bool]) -> "Cohort":
         """Keep some rows, and the patients that have one of them."""
         kept_patients, patient_index = np.unique(self.patient_index[keep], return_inverse=True)
@@ -365,8 +386,7 @@ def _load(
 
     if isinstance(source, pd.DataFrame):
         table = _plain(source)
-        content = table.to_csv(index=False).encode("utf-8", errors="surrogatepass")
-        return table, hashlib.sha256(content).hexdigest(), False, None
+        return table, _sha256_of_csv(table), False, None
     if not isinstance(source, str | Path):
         raise CohortError(
             f"the source must be a path, a data set's name or a DataFrame, not {shown(source)}"
@@ -378,6 +398,16 @@ def _load(
     # A copy of a synthetic data set is as synthetic under any other name.
     synthetic = [each for each, dataset in datasets.items() if dataset.is_synthetic]
     return table, sha256, any(load(each)[1] == sha256 for each in synthetic), None
+
+
+def _sha256_of_csv(table: "pd.DataFrame") -> str:
+    """Hash a table's text as CSV, without holding all of it."""
+    digest = hashlib.sha256()
+    for start in range(0, max(1, len(table)), ROWS_HASHED):
+        rows = table.iloc[start : start + ROWS_HASHED]
+        text = rows.to_csv(index=False, header=start == 0, lineterminator="\n")
+        digest.update(text.encode("utf-8", errors="surrogatepass"))
+    return digest.hexdigest()
 
 
 def _plain(frame: "pd.DataFrame") -> "pd.DataFrame":

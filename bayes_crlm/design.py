@@ -20,6 +20,8 @@ MOST_LEVELS = 20
 # a column is called collinear when its part outside the span of the columns before it
 # is below this share of its own length: R's lm uses 1e-7
 RANK_TOLERANCE = 1e-7
+# rows whose columns are made orthogonal at a time
+BLOCK_ROWS = 2**15
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,6 @@ class Design:
     def scaled(self) -> NDArray[np.float64]:
         """The columns on the sampling scale, shape (rows, terms)."""
         return (self.matrix - self.center) / self.scale
-
-    def scaled_baseline(self) -> NDArray[np.float64]:
-        """Each patient's baseline columns on the sampling scale, shape (patients, terms)."""
-        return (self.matrix[self.first_row] - self.center) / self.scale
 
     def treatment_contrast(self, level: int) -> NDArray[np.float64]:
         """Treatment columns of a patient on one level, on the sampling scale.
@@ -187,6 +185,8 @@ def treatment_levels(
     cohort: "Cohort", treatment: str, reference: Level | None
 ) -> tuple[tuple[Level, ...], NDArray[np.intp]]:
     """Find the treatment's levels, reference first, and every row's level."""
+    import pandas as pd
+
     where = f"{cohort.source}: treatment {treatment!r}"
     column = cohort.table[treatment]
     values = list(dict.fromkeys(plain_level(value) for value in column.dropna().unique()))
@@ -214,9 +214,8 @@ def treatment_levels(
         )
     levels = (match[0], *(value for value in values if value != match[0]))
     code_of = {level: code for code, level in enumerate(levels)}
-    unique, inverse = np.unique(column.to_numpy(dtype=object).astype(str), return_inverse=True)
-    by_text = {str(value): plain_level(value) for value in column.unique()}
-    codes = np.array([code_of[by_text[str(text)]] for text in unique])[inverse]
+    position, found = pd.factorize(column)
+    codes = np.array([code_of[plain_level(value)] for value in found])[position]
     for code, level in enumerate(levels):
         patients = len(np.unique(cohort.patient_index[codes == code]))
         if patients < 2:
@@ -273,9 +272,9 @@ def check_estimable(source: str, matrix: NDArray, terms: tuple[str, ...]) -> Non
             f"{source}: {matrix.shape[1]} columns for {len(matrix)} rows cannot be told apart; "
             "list fewer covariates"
         )
-    centred = matrix - matrix.mean(axis=0)
+    centred = triangular_factor(matrix)
     centred /= np.linalg.norm(centred, axis=0)
-    basis = np.empty((len(matrix), 0))
+    basis = np.empty((len(centred), 0))
     for position, term in enumerate(terms):
         column = centred[:, position]
         remainder = column - basis @ (basis.T @ column)
@@ -289,3 +288,28 @@ def check_estimable(source: str, matrix: NDArray, terms: tuple[str, ...]) -> Non
                 f"{', '.join(repr(partner) for partner in partners)}; leave one of them out"
             )
         basis = np.column_stack([basis, remainder / length])
+
+
+def triangular_factor(matrix: NDArray) -> NDArray[np.float64]:
+    """Triangular factor of the centred columns, found in blocks of rows.
+
+    Its columns have the lengths of the centred columns and the same angles between them.
+
+    Parameters
+    ----------
+    matrix : (rows, columns) ndarray
+
+    Returns
+    -------
+    (at most columns, columns) ndarray
+
+    References
+    ----------
+    Demmel, Grigori, Hoemmen & Langou (2012), SIAM J Sci Comput 34:A206-A239 (tall, skinny QR).
+    """
+    center = matrix.mean(axis=0)
+    factor = np.empty((0, matrix.shape[1]))
+    for start in range(0, len(matrix), BLOCK_ROWS):
+        block = matrix[start : start + BLOCK_ROWS] - center
+        factor = np.linalg.qr(np.concatenate([factor, block]), mode="r")
+    return factor

@@ -20,50 +20,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_crlm.likelihood import patient_log_likelihood
-from bayes_crlm.parameters import (
-    constrain,
-    effects,
-    log_hazards,
-    log_jacobian,
-    log_prior,
-    model_parameters,
-)
+from bayes_crlm.leave_one_out import PARETO_K_MOST, Loo, leave_one_out
+from bayes_crlm.parameters import model_parameters
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from bayes_crlm.fit import Fit, Importance
 
-__all__ = ["Diagnostics", "Loo", "diagnose", "leave_one_out"]
+__all__ = ["PARETO_K_MOST", "Diagnostics", "Loo", "diagnose", "leave_one_out"]
 
 R_HAT_MOST = 1.01
 ESS_LEAST_PER_CHAIN = 100
 BFMI_LEAST = 0.3
-PARETO_K_MOST = 0.7
-# the generalised Pareto distribution is fitted to the largest fifth of the draws, at least 5
-PSIS_LEAST_DRAWS = 25
-
-
-@dataclass(frozen=True)
-class Loo:
-    """Leave-one-patient-out predictive density.
-
-    Attributes
-    ----------
-    elpd, se, p : float
-        Expected log predictive density, its standard error, effective number of parameters.
-    pareto_k : (patients,) ndarray
-        Shape of the importance weights' tail, after moment matching.
-    n_moment_matched : int
-        Patients whose k was high before moment matching.
-    """
-
-    elpd: float
-    se: float
-    p: float
-    pareto_k: Any
-    n_moment_matched: int
 
 
 @dataclass(frozen=True)
@@ -74,8 +43,8 @@ class Diagnostics:
     ----------
     max_r_hat, min_ess_bulk, min_ess_tail, min_bfmi : float
         Worst values over all parameters, or over chains.
-    divergences, n_max_depth : int
-        Counts over all kept draws.
+    divergences, n_max_depth : int or None
+        Counts over all kept draws; None for draws that come from no chains.
     elpd_loo, elpd_loo_se, p_loo, max_pareto_k : float
         Leave-one-patient-out cross-validation.
     n_high_pareto_k, n_moment_matched : int
@@ -91,9 +60,9 @@ class Diagnostics:
     max_r_hat: float
     min_ess_bulk: float
     min_ess_tail: float
-    divergences: int
+    divergences: int | None
     min_bfmi: float
-    n_max_depth: int
+    n_max_depth: int | None
     elpd_loo: float
     elpd_loo_se: float
     p_loo: float
@@ -182,7 +151,7 @@ def diagnose(fit: "Fit") -> Diagnostics:
         failures.append(f"too few draws for leave-one-out cross-validation; {advice}")
     elif n_high:
         failures.append(high_pareto_k(n_high, len(loo.pareto_k)))
-    remarks = []
+    remarks = sampling_remarks(fit, loo)
     if chains == 1:
         remarks.append("one chain only: R-hat cannot be computed; run at least 4 chains")
     if loo.n_moment_matched:
@@ -228,16 +197,17 @@ def diagnose_importance(fit: "Fit", importance: "Importance") -> Diagnostics:
         failures.append(high_pareto_k(n_high, len(loo.pareto_k)))
     remarks = [
         f"importance-sampled draws (engine laplace): Pareto k {importance.pareto_k:.2f}, "
-        f"effective sample size {importance.ess:.0f}; R-hat, divergences and E-BFMI do not apply"
+        f"effective sample size {importance.ess:.0f}; R-hat, divergences and E-BFMI do not apply",
+        *sampling_remarks(fit, loo),
     ]
     nothing = float("nan")
     return Diagnostics(
         max_r_hat=nothing,
         min_ess_bulk=importance.ess,
         min_ess_tail=importance.ess,
-        divergences=0,
+        divergences=None,
         min_bfmi=nothing,
-        n_max_depth=0,
+        n_max_depth=None,
         elpd_loo=loo.elpd,
         elpd_loo_se=loo.se,
         p_loo=loo.p,
@@ -249,6 +219,26 @@ def diagnose_importance(fit: "Fit", importance: "Importance") -> Diagnostics:
         importance_pareto_k=importance.pareto_k,
         importance_ess=importance.ess,
     )
+
+
+def sampling_remarks(fit: "Fit", loo: Loo) -> list[str]:
+    """Say what was computed from a sample of a large cohort's patients, and how closely."""
+    remarks = []
+    n_patients = fit.inputs.data.n_patients
+    if loo.n_sampled < n_patients:
+        remarks.append(
+            f"elpd_loo is estimated from a random sample of {loo.n_sampled:,} of the "
+            f"{n_patients:,} patients, with a standard error of {loo.subsampling_se:.2g} from that "
+            "alone; log-likelihoods and predictions are kept for these patients"
+        )
+    people = fit.population
+    if people.is_sampled:
+        remarks.append(
+            f"standardised survival averages over {len(people.share):,} patients, evenly spaced "
+            f"by linear predictor, of the {people.n_patterns:,} different ones; at the posterior "
+            f"mean no curve differs from that of all patients by more than {people.error:.1g}"
+        )
+    return remarks
 
 
 def high_pareto_k(n_high: int, n_patients: int) -> str:
@@ -263,76 +253,3 @@ def worst(dataset: "xr.Dataset", which: str) -> float:
     """Largest or smallest value over all variables; nan when any is nan."""
     values = np.concatenate([np.ravel(dataset[name].values) for name in dataset.data_vars])
     return float(values.max() if which == "max" else values.min())
-
-
-def leave_one_out(fit: "Fit") -> Loo:
-    """PSIS-LOO per patient, with moment matching where Pareto k is high.
-
-    Parameters
-    ----------
-    fit : Fit
-        A fitted model.
-
-    Returns
-    -------
-    Loo
-    """
-    import arviz_stats as azs
-    import xarray as xr
-
-    sizes = fit.posterior["posterior"].sizes
-    if sizes["chain"] * sizes["draw"] < PSIS_LEAST_DRAWS:
-        nothing = np.full(fit.inputs.data.n_patients, np.nan)
-        return Loo(np.nan, np.nan, np.nan, nothing, 0)
-    with warnings.catch_warnings():
-        # a high k is reported by this package in its own words
-        warnings.simplefilter("ignore")
-        loo = azs.loo(fit.posterior, var_name="event", pointwise=True)
-    pareto_k = np.asarray(loo.pareto_k, dtype=float)
-    n_high = int(np.sum(~(pareto_k <= PARETO_K_MOST)))
-    if n_high:
-        inputs, parameters = fit.inputs, model_parameters(fit.inputs)
-        vectors = fit.posterior["unconstrained_posterior"]["vector"]
-        dims = ("chain", "draw")
-
-        def log_density(upars: "xr.DataArray") -> "xr.DataArray":
-            ordered = upars.transpose(*dims, ...)
-            vector = ordered.values.reshape(-1, ordered.shape[-1])
-            values = constrain(vector, parameters)
-            total = sum(each.sum(axis=-1) for each in log_prior(values, inputs).values())
-            total = total + log_jacobian(vector, parameters)
-            total = total + patient_log_likelihood(
-                log_hazards(values, inputs), effects(values, inputs), inputs.data
-            ).sum(axis=-1)
-            return xr.DataArray(
-                total.reshape(ordered.shape[:2]),
-                dims=dims,
-                coords={dim: ordered[dim] for dim in dims},
-            )
-
-        def log_likelihood_of(upars: "xr.DataArray", i: int) -> "xr.DataArray":
-            ordered = upars.transpose(*dims, ...)
-            vector = ordered.values.reshape(-1, ordered.shape[-1])
-            values = constrain(vector, parameters)
-            each = patient_log_likelihood(
-                log_hazards(values, inputs), effects(values, inputs), inputs.data
-            )[:, i]
-            return xr.DataArray(
-                each.reshape(ordered.shape[:2]),
-                dims=dims,
-                coords={dim: ordered[dim] for dim in dims},
-            )
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            loo = azs.loo_moment_match(
-                fit.posterior,
-                loo,
-                log_prob_upars_fn=log_density,
-                log_lik_i_upars_fn=log_likelihood_of,
-                upars=vectors,
-                var_name="event",
-                k_threshold=PARETO_K_MOST,
-            )
-        pareto_k = np.asarray(loo.pareto_k, dtype=float)
-    return Loo(float(loo.elpd), float(loo.se), float(loo.p), pareto_k, n_high)

@@ -9,9 +9,11 @@ __all__ = [
     "DataFileError",
     "DesignError",
     "EstimandError",
+    "ExecutorError",
     "FormulaError",
     "OutputError",
     "PriorError",
+    "SensitivityError",
     "SpecError",
     "join_problems",
 ]
@@ -51,6 +53,14 @@ class DesignError(BayesCRLMError):
 
 class EstimandError(BayesCRLMError):
     """An estimand was asked for where the cohort has no follow-up."""
+
+
+class ExecutorError(BayesCRLMError):
+    """The workers that tasks should go to cannot be reached or used."""
+
+
+class SensitivityError(BayesCRLMError):
+    """A sensitivity analysis was asked a question that its numbers cannot answer."""
 
 
 class OutputError(BayesCRLMError):

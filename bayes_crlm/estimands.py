@@ -2,7 +2,8 @@
 
 Every estimand is marginal: the survival curve that the whole cohort would have if all its
 patients were on one treatment level, averaged over the covariates as observed (each
-patient's baseline row). Hazards are piecewise constant, so nothing is integrated numerically.
+patient's baseline row; a sample of the patients when there are many thousands). Hazards are
+piecewise constant, so nothing is integrated numerically.
 
 References
 ----------
@@ -11,13 +12,14 @@ Royston & Parmar (2013), BMC Med Res Methodol 13:152 (restricted mean survival t
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.errors import EstimandError
+from bayes_crlm.likelihood import blocks_of_draws, equal_rows
 
 if TYPE_CHECKING:
     from bayes_crlm.model import ModelInputs
@@ -33,8 +35,12 @@ __all__ = [
     "time_of_cumulative_hazard",
 ]
 
-# numbers in one block of draws x patterns, 64 MiB of float64
-BLOCK = 8_000_000
+# distinct covariate patterns that are averaged over one by one; of more, as many patients are
+PATTERNS_MOST = 4_000
+# of a sample, as many are enough for a line's width
+PICTURED_PATTERNS = 400
+# times at which a sample of patients is held against all of them
+COMPARED_TIMES = 25
 
 
 @dataclass(frozen=True)
@@ -47,19 +53,99 @@ class Population:
         Distinct baseline patterns on the sampling scale.
     share : (patterns,) ndarray
         Share of patients with each.
+    n_patterns : int
+        Distinct patterns in the cohort; more than there are here when patients were sampled.
+    error : float
+        Of a sample: the largest difference of its standardised survival curves to those of all
+        patients, at the posterior mean; 0 when nothing was sampled.
     """
 
     covariates: NDArray[np.float64]
     share: NDArray[np.float64]
+    n_patterns: int
+    error: float = 0.0
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether a sample of the patients stands for all."""
+        return self.n_patterns > len(self.share)
+
+    def thinned(self) -> "Population":
+        """A smaller sample for pictures, evenly spaced in the sample; all where none was taken."""
+        if not self.is_sampled:
+            return self
+        kept = self.covariates[:: max(1, len(self.share) // PICTURED_PATTERNS)]
+        return Population(kept, np.full(len(kept), 1 / len(kept)), self.n_patterns, self.error)
 
 
-def population(inputs: "ModelInputs") -> Population:
-    """Pool the patients' baseline covariates into distinct patterns."""
-    covariates = inputs.design.scaled_baseline()[:, inputs.n_treatment_terms :]
+def population(inputs: "ModelInputs", log_hazard: NDArray, effect: NDArray) -> Population:
+    """Pool the patients' baseline covariates into distinct patterns.
+
+    Of more than `PATTERNS_MOST` patterns a systematic sample of so many patients is taken: those
+    at equally spaced ranks of the linear predictor at the posterior mean. A standardised curve is
+    the mean of a smooth function of the linear predictor, which such a sample follows closely.
+
+    Parameters
+    ----------
+    inputs : ModelInputs
+        A cohort as the model sees it.
+    log_hazard : (intervals,) ndarray
+        Posterior mean of the log-hazards.
+    effect : (terms,) ndarray
+        Posterior mean of the log hazard ratios, on the sampling scale.
+
+    Returns
+    -------
+    Population
+
+    References
+    ----------
+    Madow & Madow (1944), Ann Math Stat 15:1-24 (systematic sampling).
+    """
+    split = inputs.n_treatment_terms
+    covariates = inputs.data.design[inputs.design.first_row, split:]
     if covariates.shape[1] == 0:
-        return Population(np.zeros((1, 0)), np.ones(1))
-    patterns, count = np.unique(covariates, axis=0, return_counts=True)
-    return Population(patterns, count / count.sum())
+        return Population(np.zeros((1, 0)), np.ones(1), 1)
+    order, first = equal_rows(list(covariates.T))
+    share = np.diff(np.append(first, len(order))) / len(order)
+    patterns = covariates[order[first]]
+    everyone = Population(patterns, share, len(share))
+    if len(share) <= PATTERNS_MOST:
+        return everyone
+    by_predictor = np.argsort(patterns @ effect[split:], kind="stable")
+    middle = (np.arange(PATTERNS_MOST) + 0.5) / PATTERNS_MOST
+    chosen = by_predictor[np.searchsorted(np.cumsum(share[by_predictor]), middle)]
+    sample = Population(patterns[chosen], np.full(PATTERNS_MOST, 1 / PATTERNS_MOST), len(share))
+    return replace(
+        sample,
+        error=float(
+            np.abs(
+                mean_curves(inputs, log_hazard, effect, sample)
+                - mean_curves(inputs, log_hazard, effect, everyone)
+            ).max()
+        ),
+    )
+
+
+def mean_curves(
+    inputs: "ModelInputs", log_hazard: NDArray, effect: NDArray, people: Population
+) -> NDArray[np.float64]:
+    """Standardised survival of every treatment level at one value of the unknowns.
+
+    Returns
+    -------
+    (levels, times) ndarray
+        At equally spaced times up to the end of follow-up.
+    """
+    cutpoints = inputs.intervals.cutpoints
+    times = np.linspace(0, cutpoints[-1], COMPARED_TIMES)
+    cumulative = cumulative_hazard_at(log_hazard[None], cutpoints, times)
+    curves = []
+    for level in range(len(inputs.design.levels)):
+        contrast = inputs.design.treatment_contrast(level)
+        relative = relative_hazard(effect[None], contrast, people.covariates)
+        curves.append(standardised_survival(cumulative, relative, people.share)[0])
+    return np.stack(curves)
 
 
 def relative_hazard(effect: NDArray, contrast: NDArray, patterns: NDArray) -> NDArray:
@@ -144,12 +230,6 @@ def time_of_cumulative_hazard(log_hazard: NDArray, cutpoints: NDArray, target: N
     return np.where(reached, cutpoints[interval] + within, np.inf).reshape(shape)
 
 
-def blocks(draws: int, patterns: int) -> list[slice]:
-    """Slices of draws whose tables of draws x patterns stay small."""
-    step = max(1, BLOCK // max(1, patterns))
-    return [slice(start, start + step) for start in range(0, draws, step)]
-
-
 def standardised_survival(cumulative: NDArray, relative: NDArray, share: NDArray) -> NDArray:
     """Mean over patterns of exp(-cumulative hazard x relative hazard).
 
@@ -167,7 +247,7 @@ def standardised_survival(cumulative: NDArray, relative: NDArray, share: NDArray
     (draws, times) ndarray
     """
     result = np.empty(cumulative.shape)
-    for rows in blocks(*relative.shape):
+    for rows in blocks_of_draws(*relative.shape):
         for time in range(cumulative.shape[1]):
             result[rows, time] = np.exp(-cumulative[rows, time, None] * relative[rows]) @ share
     return result
@@ -212,7 +292,7 @@ def restricted_mean_survival(
     hazard = np.exp(log_hazard)
     start = np.cumsum(hazard * width, axis=1) - hazard * width
     area = np.zeros(len(log_hazard))
-    for rows in blocks(*relative.shape):
+    for rows in blocks_of_draws(*relative.shape):
         ratio = relative[rows]
         for interval in np.flatnonzero(width > 0):
             rate = hazard[rows, interval, None] * ratio
@@ -241,7 +321,7 @@ def median_survival(
         Infinite where the median is not reached within follow-up.
     """
     needed = np.empty(len(log_hazard))
-    for rows in blocks(*relative.shape):
+    for rows in blocks_of_draws(*relative.shape):
         ratio = relative[rows]
         c = math.log(2) / (ratio @ share)
         for _ in range(60):

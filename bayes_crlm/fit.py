@@ -1,16 +1,15 @@
 """A fitted model: draws that never change, and the tables and figures made of them."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm import estimands
-from bayes_crlm.priors import Horseshoe
+from bayes_crlm.errors import EstimandError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from bayes_crlm.diagnostics import Diagnostics
     from bayes_crlm.model import ModelInputs, PiecewiseExponential
 
-__all__ = ["Fit", "fit_model"]
+__all__ = ["Fit", "Importance"]
 
 HR_THRESHOLDS = (1.0, 0.8)
 ETI95 = (0.025, 0.975)
@@ -90,7 +89,9 @@ class Fit:
     @cached_property
     def population(self) -> estimands.Population:
         """Covariate patterns that estimands average over."""
-        return estimands.population(self.inputs)
+        return estimands.population(
+            self.inputs, self.log_hazard_draws.mean(axis=0), self.effect_draws.mean(axis=0)
+        )
 
     def relative_hazard(self, level: int) -> NDArray[np.float64]:
         """Relative hazards on one treatment level, shape (draws, patterns)."""
@@ -205,22 +206,33 @@ class Fit:
         times : sequence of float
             In the cohort's time unit, within follow-up.
         most_draws : int, optional
-            Use no more draws than about this many, evenly spaced; all without it.
+            For pictures: use no more draws than about this many, evenly spaced, and of a sampled
+            population no more patients than `estimands.PICTURED_PATTERNS`; all without it.
         """
         when = np.atleast_1d(np.asarray(times, dtype=float))
+        if not when.size:
+            raise EstimandError("survival: no times are given; give at least one")
         n_draws = len(self.log_hazard_draws)
         thinned = slice(None, None, max(1, n_draws // (most_draws or n_draws)))
-        key = ("survival", thinned.step, *when.tolist())
+        key = ("survival", thinned.step, most_draws is None, *when.tolist())
         if key not in self.estimand_draws:
             cumulative = estimands.cumulative_hazard_at(
                 self.log_hazard_draws[thinned], self.inputs.intervals.cutpoints, when
             )
+            people = self.population if most_draws is None else self.population.thinned()
+            contrasts = map(
+                self.inputs.design.treatment_contrast, range(len(self.inputs.design.levels))
+            )
             self.estimand_draws[key] = self.by_level(
                 [
                     estimands.standardised_survival(
-                        cumulative, self.relative_hazard(level)[thinned], self.population.share
+                        cumulative,
+                        estimands.relative_hazard(
+                            self.effect_draws[thinned], contrast, people.covariates
+                        ),
+                        people.share,
                     )
-                    for level in range(len(self.inputs.design.levels))
+                    for contrast in contrasts
                 ],
                 time=when,
             )
@@ -282,7 +294,7 @@ class Fit:
         Raises
         ------
         EstimandError
-            For a time beyond the last cutpoint.
+            Without a time, and for one beyond the last cutpoint.
         """
         import pandas as pd
 
@@ -436,115 +448,3 @@ def mean_and_limits(draws: NDArray) -> dict[str, float]:
 def quantiles_with_infinity(draws: NDArray, probabilities: Sequence[float]) -> list[float]:
     """Quantiles of draws of which some are infinite (order statistics, no interpolation)."""
     return [float(np.quantile(draws, each, method="higher")) for each in probabilities]
-
-
-def fit_model(
-    model: "PiecewiseExponential",
-    inputs: "ModelInputs",
-    *,
-    draws: int,
-    tune: int,
-    chains: int,
-    seed: int | None,
-    engine: Literal["nuts", "laplace"],
-    target_accept: float | None,
-    progress: bool,
-) -> Fit:
-    """Sample a prepared model; see `PiecewiseExponential.fit`."""
-    if engine not in ("nuts", "laplace"):
-        raise ValueError(f"engine {engine!r} is unknown; give 'nuts' or 'laplace'")
-    if seed is None:
-        seed = int(np.random.default_rng().integers(2**32))
-    settings = {"chains": chains, "draws": draws, "tune": tune}
-    notes: list[str] = []
-    if engine == "laplace":
-        fitted = fit_laplace(model, inputs, settings, seed)
-        if isinstance(fitted, Fit):
-            return fitted
-        notes.append(fitted)
-    return fit_nuts(model, inputs, settings, seed, target_accept, progress, notes)
-
-
-def fit_laplace(
-    model: "PiecewiseExponential", inputs: "ModelInputs", settings: dict[str, Any], seed: int
-) -> Fit | str:
-    """Fit by importance sampling around the mode, or say in one sentence why it cannot serve."""
-    import xarray as xr
-
-    from bayes_crlm.importance import PARETO_K_MOST, sample_importance
-    from bayes_crlm.posterior import posterior_tree
-
-    if inputs.n_covariate_terms and isinstance(inputs.covariate_prior, Horseshoe):
-        return "engine laplace cannot follow a horseshoe prior: NUTS was used instead"
-    started = time.perf_counter()
-    chains, draws = settings["chains"], settings["draws"]
-    drawn = sample_importance(inputs, chains * draws, seed)
-    if not drawn.converged:
-        return "engine laplace found no mode of the posterior: NUTS was used instead"
-    if not drawn.pareto_k <= PARETO_K_MOST:
-        return (
-            f"engine laplace: Pareto k of its weights is {drawn.pareto_k:.2f}, above "
-            f"{PARETO_K_MOST}: NUTS was used instead"
-        )
-    sampled = time.perf_counter()
-    statistics = xr.Dataset({"importance_pareto_k": drawn.pareto_k, "importance_ess": drawn.ess})
-    tree = posterior_tree(inputs, drawn.vectors.reshape(chains, draws, -1), statistics, seed)
-    return Fit(
-        model=model,
-        inputs=inputs,
-        posterior=tree,
-        engine="laplace",
-        seed=seed,
-        settings=settings,
-        seconds={
-            "compile": 0.0,
-            "sample": sampled - started,
-            "posterior": time.perf_counter() - sampled,
-        },
-        importance=Importance(drawn.pareto_k, drawn.ess),
-    )
-
-
-def fit_nuts(
-    model: "PiecewiseExponential",
-    inputs: "ModelInputs",
-    settings: dict[str, Any],
-    seed: int,
-    target_accept: float | None,
-    progress: bool,
-    notes: list[str],
-) -> Fit:
-    """Fit by NUTS, once more with smaller steps when transitions diverged."""
-    from bayes_crlm.nuts import TARGET_ACCEPT_CAREFUL, default_target_accept, sample_nuts
-    from bayes_crlm.posterior import posterior_tree
-
-    accept = default_target_accept(inputs) if target_accept is None else target_accept
-    sampled = sample_nuts(inputs, **settings, seed=seed, target_accept=accept, progress=progress)
-    seconds_compile, seconds_sample = sampled.seconds_compile, sampled.seconds_sample
-    diverged = int(sampled.sample_stats["diverging"].sum())
-    if diverged and accept < TARGET_ACCEPT_CAREFUL:
-        notes = [
-            *notes,
-            f"{diverged} transitions diverged at target_accept {accept:g}: sampled again at "
-            f"{TARGET_ACCEPT_CAREFUL:g}, and only those draws are used",
-        ]
-        sampled = sample_nuts(
-            inputs, **settings, seed=seed, target_accept=TARGET_ACCEPT_CAREFUL, progress=progress
-        )
-        seconds_sample += sampled.seconds_sample
-    started = time.perf_counter()
-    tree = posterior_tree(inputs, sampled.vectors, sampled.sample_stats, seed)
-    return Fit(
-        model=model,
-        inputs=inputs,
-        posterior=tree,
-        engine="nuts",
-        seed=seed,
-        settings=settings,
-        seconds={
-            "compile": seconds_compile,
-            "sample": seconds_sample,
-            "posterior": time.perf_counter() - started,
-        },
-        notes=tuple(notes),
-    )

@@ -1,27 +1,37 @@
 """Draws around the posterior mode, weighted to the exact posterior: `engine = "laplace"`.
 
-Hazards enter the proposal as cube roots, whose posterior is nearly normal (Wilson &
-Hilferty); the proposal is a multivariate t around the mode in those coordinates. A random
-walk's step scale is proposed first, from narrow cells of its log with weights by Laplace's
-approximation, and then the rest around the mode that belongs to the cell. Pareto-smoothed
-weights correct what is left; their shape k says whether that worked.
+Effects are proposed from a multivariate t around the mode of their posterior, in
+mirrored pairs whose second moments are exact; log-hazards from their nearly exact conditional
+distribution given the effects (`bayes_crlm.hazards_given_effects`); a random walk's step scale
+before them, from narrow cells with weights by Laplace's approximation. Pareto-smoothed weights
+correct what is left; their shape k says whether that worked. A poor proposal is moved to the
+weighted mean and covariance of its own draws and tried again.
 
 References
 ----------
-Wilson & Hilferty (1931), PNAS 17:684-688; Tierney & Kadane (1986), J Am Stat Assoc
-81:82-86; Rue, Martino & Chopin (2009), J R Stat Soc B 71:319-392; Vehtari, Simpson, Gelman,
-Yao & Gabry (2024), JMLR 25(72).
+Tierney & Kadane (1986), J Am Stat Assoc 81:82-86; Hammersley & Morton (1956), Math Proc Camb
+Philos Soc 52:449-475 (mirrored pairs); Cappe, Guillin, Marin & Robert (2004), J Comput Graph
+Stat 13:907-929 (proposals moved by their own weights); Vehtari, Simpson, Gelman, Yao & Gabry
+(2024), JMLR 25(72).
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.intervals import row_cumulative_hazard
-from bayes_crlm.laplace import PosteriorMode, newton_step, posterior_mode, posterior_slope
+from bayes_crlm.exposure import CohortSums
+from bayes_crlm.hazards_given_effects import (
+    StepScales,
+    draw_hazards,
+    draw_walks,
+    has_walk,
+    step_scales,
+)
+from bayes_crlm.laplace import PosteriorMode, posterior_mode
+from bayes_crlm.likelihood import cohort_log_likelihood
 from bayes_crlm.parameters import (
     constrain,
     effects,
@@ -30,20 +40,82 @@ from bayes_crlm.parameters import (
     log_prior,
     model_parameters,
 )
-from bayes_crlm.priors import Horseshoe, RandomWalk
+from bayes_crlm.priors import Horseshoe, simple_prior
+from bayes_crlm.psis import PARETO_K_MOST, pareto_smooth
 
 if TYPE_CHECKING:
-    from bayes_crlm.likelihood import SurvivalData
     from bayes_crlm.model import ModelInputs
 
-__all__ = ["PARETO_K_MOST", "ImportanceDraws", "sample_importance"]
+__all__ = [
+    "PARETO_K_MOST",
+    "ImportanceDraws",
+    "WeightedDraws",
+    "log_target",
+    "sample_importance",
+    "weighted_draws",
+]
 
-DEGREES_OF_FREEDOM = 20.0
-# above it importance weights cannot be trusted: Vehtari et al. (2024)
-PARETO_K_MOST = 0.7
-# cells of log step scale: from 0.003, below which steps cannot be told from none, to 5
-LOG_SCALE_EDGES = np.linspace(math.log(0.003), math.log(5.0), 51)
-BLOCK = 4_000_000
+# of the multivariate t that proposes effects, at first and after a poor proposal
+DEGREES_OF_FREEDOM, MOVED_DEGREES_OF_FREEDOM = 50.0, (10.0, 5.0, 5.0)
+# a proposal is moved by its own weights when its draws are worth less than this, or k is larger
+ENOUGH_ESS, ENOUGH_K = 0.5, 0.5
+# this many standard deviations away the log density has to have fallen by so much
+FAR, LEAST_FALL = 6.0, 5.0
+# effects depend a little on a random walk's step scale: the ranges below and above this
+# probability have modes of their own
+RANGE_ENDS = (0.2,)
+# k needs a tail to be estimated from, however few draws are asked for
+LEAST_PROPOSALS = 1000
+# second moments of pairs are made exact from this many pairs per effect on
+PAIRS_PER_EFFECT = 10
+# to start with, where a step scale is not known yet
+FIRST_STEP_SCALE = 0.5
+# a proposal's centre need not be the mode to more digits than its draws can tell
+RISE_TOLERANCE, FIRST_RISE_TOLERANCE = 1e-6, 1e-3
+
+
+@dataclass(frozen=True)
+class WeightedDraws:
+    """Draws from a proposal, weighted to the posterior.
+
+    Attributes
+    ----------
+    effect : (draws, terms) ndarray
+        Log hazard ratios on the sampling scale.
+    log_hazard : (draws, intervals) ndarray
+        At the covariates' means.
+    log_step_scale : (draws,) ndarray or None
+        Of a random walk over more than one interval.
+    log_ratio : (draws,) ndarray
+        Log of (prior x likelihood / density of the proposal); minus infinity where a draw is
+        impossible.
+    weight : (draws,) ndarray
+        Pareto-smoothed, adding up to 1.
+    pareto_k : float
+        Shape of the ratios' tail; above 0.7 the draws are not to be used, nan when it could not
+        be estimated.
+    ess : float
+        Importance effective sample size, 1 / sum of squared weights.
+    """
+
+    effect: NDArray[np.float64]
+    log_hazard: NDArray[np.float64]
+    log_step_scale: NDArray[np.float64] | None
+    log_ratio: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    pareto_k: float
+    ess: float
+
+    def vectors(self, inputs: "ModelInputs", chosen: NDArray | slice) -> NDArray[np.float64]:
+        """Unconstrained vectors of chosen draws, in the order of `model_parameters`."""
+        effect, log_hazard = self.effect[chosen], self.log_hazard[chosen]
+        if self.log_step_scale is None:
+            return np.concatenate([effect, log_hazard], axis=1)
+        log_scale = self.log_step_scale[chosen, None]
+        share = inputs.intervals.events / inputs.intervals.events.sum()
+        steps = np.diff(log_hazard, axis=1) / np.exp(log_scale)
+        level = (log_hazard @ share)[:, None]
+        return np.concatenate([effect, log_scale, steps, level], axis=1)
 
 
 @dataclass(frozen=True)
@@ -57,15 +129,35 @@ class ImportanceDraws:
     pareto_k : float
         Shape of the weights' tail; above 0.7 the draws are not to be used.
     ess : float
-        Importance effective sample size, 1 / sum of squared normalised weights.
+        Importance effective sample size, at most the number of draws.
     converged : bool
-        Whether the mode was found.
+        Whether the mode was found and weights could be made; without it there are no draws.
+    weighted : WeightedDraws
+        What was resampled.
     """
 
     vectors: NDArray[np.float64]
     pareto_k: float
     ess: float
     converged: bool
+    weighted: WeightedDraws
+
+
+NO_DRAWS = ImportanceDraws(
+    vectors=np.empty((0, 0)),
+    pareto_k=math.inf,
+    ess=0.0,
+    converged=False,
+    weighted=WeightedDraws(
+        effect=np.empty((0, 0)),
+        log_hazard=np.empty((0, 0)),
+        log_step_scale=None,
+        log_ratio=np.empty(0),
+        weight=np.empty(0),
+        pareto_k=math.inf,
+        ess=0.0,
+    ),
+)
 
 
 def sample_importance(inputs: "ModelInputs", draws: int, seed: int) -> ImportanceDraws:
@@ -76,7 +168,7 @@ def sample_importance(inputs: "ModelInputs", draws: int, seed: int) -> Importanc
     inputs : ModelInputs
         A cohort as the model sees it.
     draws : int
-        Number of proposals, and of draws.
+        Number of draws, and of proposals (of which there are 1,000 at least).
     seed : int
         Fixes them.
 
@@ -89,34 +181,297 @@ def sample_importance(inputs: "ModelInputs", draws: int, seed: int) -> Importanc
     ValueError
         For a horseshoe prior, which has no useful mode.
     """
+    rng = np.random.default_rng([seed, 2])
+    weighted = weighted_draws(inputs, max(draws, LEAST_PROPOSALS), rng)
+    if weighted is None:
+        return NO_DRAWS
+    # neighbours in the first treatment effect stand in for each other: less noise in its posterior
+    order = np.argsort(weighted.effect[:, 0])
+    chosen = order[systematic(weighted.weight[order], draws, rng)]
+    return ImportanceDraws(
+        vectors=weighted.vectors(inputs, chosen),
+        pareto_k=weighted.pareto_k,
+        ess=min(weighted.ess, float(draws)),
+        converged=True,
+        weighted=weighted,
+    )
+
+
+@dataclass(frozen=True)
+class EffectProposal:
+    """A multivariate t distribution of effects.
+
+    Attributes
+    ----------
+    centre : (terms,) ndarray
+        Mean.
+    factor : (terms, terms) ndarray
+        Lower triangular square root of the scale matrix.
+    degrees_of_freedom : float
+        The larger, the nearer to a normal.
+    """
+
+    centre: NDArray[np.float64]
+    factor: NDArray[np.float64]
+    degrees_of_freedom: float
+
+    def deviations(self, pairs: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+        """Draw what is added to and subtracted from the centre, with its log density.
+
+        Many pairs are moved a little so that their second moments are those of the normal
+        that the t is made of:
+        posterior means and standard deviations then have next to no error from the effects' draws.
+
+        Returns
+        -------
+        (pairs, terms) ndarray, (pairs,) ndarray
+        """
+        size, nu = len(self.centre), self.degrees_of_freedom
+        normal = rng.standard_normal((pairs, size))
+        if pairs >= PAIRS_PER_EFFECT * size:
+            root = np.linalg.cholesky(normal.T @ normal / pairs)
+            normal = normal @ np.linalg.inv(root).T
+        standard = normal / np.sqrt(rng.chisquare(nu, pairs) / nu)[:, None]
+        constant = math.lgamma((nu + size) / 2) - math.lgamma(nu / 2)
+        constant -= 0.5 * size * math.log(nu * math.pi) + float(np.log(np.diag(self.factor)).sum())
+        log_density = constant - 0.5 * (nu + size) * np.log1p((standard**2).sum(axis=1) / nu)
+        return standard @ self.factor.T, log_density
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the proposal: all of it, or that of a range of step scales.
+
+    Attributes
+    ----------
+    mode : PosteriorMode
+        Of the posterior, given the range's typical step scale.
+    proposal : EffectProposal
+        Of the effects.
+    pairs : int
+        Mirrored pairs to draw.
+    scales : StepScales or None
+        The range, where log-hazards are a random walk.
+    """
+
+    mode: PosteriorMode
+    proposal: EffectProposal
+    pairs: int
+    scales: StepScales | None
+
+
+def weighted_draws(
+    inputs: "ModelInputs", draws: int, rng: np.random.Generator
+) -> WeightedDraws | None:
+    """Propose draws around the posterior mode and weigh them.
+
+    Parameters
+    ----------
+    inputs : ModelInputs
+        A cohort as the model sees it.
+    draws : int
+        Number of proposals, at least 25.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    WeightedDraws or None
+        None where no mode is found or hardly a draw is possible: there is no approximation.
+
+    Raises
+    ------
+    ValueError
+        For a horseshoe prior, which has no useful mode.
+    """
     if inputs.n_covariate_terms and isinstance(inputs.covariate_prior, Horseshoe):
         raise ValueError("a horseshoe's posterior has no useful mode; use engine 'nuts'")
-    from arviz_stats.base import array_stats
-
-    rng = np.random.default_rng([seed, 2])
-    has_walk = isinstance(inputs.baseline, RandomWalk) and inputs.intervals.n_intervals > 1
-    proposed = propose_walk(inputs, draws, rng) if has_walk else propose(inputs, draws, rng)
-    if proposed is None:
-        return ImportanceDraws(np.empty((0, 0)), math.inf, 0.0, converged=False)
-    vectors, log_proposal = proposed
+    sums = CohortSums(inputs.density_data)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        ratio = log_target(vectors, inputs) - log_proposal
-    ratio = np.where(np.isfinite(ratio), ratio, -np.inf)
-    possible = np.isfinite(ratio)
-    if possible.sum() < max(10, draws // 10):
-        return ImportanceDraws(np.empty((0, 0)), math.inf, 0.0, converged=False)
-    vectors, ratio = vectors[possible], ratio[possible]
-    # psislw takes minus the log weights, as log-likelihoods come to it in LOO
-    smoothed, pareto_k = array_stats.psislw(-(ratio - ratio.max()), r_eff=1.0)
-    weight = np.exp(smoothed - smoothed.max())
-    weight /= weight.sum()
-    chosen = systematic(weight, draws, rng)
-    return ImportanceDraws(
-        vectors=vectors[chosen],
-        pareto_k=float(pareto_k),
-        ess=float(1 / np.sum(weight**2)),
-        converged=True,
+        parts = make_parts(inputs, sums, (draws + 1) // 2)
+        best, best_parts = None, []
+        for degrees_of_freedom in (*MOVED_DEGREES_OF_FREEDOM, None):
+            drawn = propose_and_weigh(parts, inputs, sums, draws, rng) if parts else None
+            if drawn is None:
+                break
+            is_good = drawn.pareto_k <= ENOUGH_K and drawn.ess >= ENOUGH_ESS * draws
+            # else by what the draws are worth: the smallest of several k would be a flattering one
+            if is_good or best is None or worth(drawn) > worth(best):
+                best, best_parts = drawn, parts
+            if is_good or degrees_of_freedom is None:
+                break
+            parts = moved_parts(parts, drawn, degrees_of_freedom)
+        if best is None or not reaches_tails(best_parts, inputs, sums, rng):
+            return None
+    return best
+
+
+def worth(drawn: WeightedDraws) -> tuple[bool, float]:
+    """Order weighted draws: those that can be used before others, then by effective size."""
+    return drawn.pareto_k <= PARETO_K_MOST, drawn.ess
+
+
+def reaches_tails(
+    parts: list[Part], inputs: "ModelInputs", sums: CohortSums, rng: np.random.Generator
+) -> bool:
+    """Whether the posterior has fallen off where no draws of the proposal go.
+
+    Weights say nothing of a tail without draws: under separation and a vague prior the density
+    hardly falls on one side, however far one goes.
+    """
+    for part in parts:
+        # along each column of the scale's square root, far away on both sides; the centre last
+        far = FAR * part.proposal.factor.T
+        deviation = np.concatenate([far, np.zeros((1, len(far)))])
+        effect, _, _, log_density = draw_part(part, deviation, inputs, sums, rng)
+        log_density += log_effect_prior(effect, inputs)
+        fall = log_density[-1] - log_density[np.any(effect != effect[-1], axis=1)]
+        # not a number: relative hazards too large for one, where the density is next to nothing
+        if np.any(fall < LEAST_FALL):
+            return False
+    return True
+
+
+def make_parts(inputs: "ModelInputs", sums: CohortSums, pairs: int) -> list[Part]:
+    """Find the mode, or for a random walk that of several ranges of its step scale.
+
+    Returns
+    -------
+    list of Part
+        Empty where a mode was not found.
+    """
+    if not has_walk(inputs):
+        mode = posterior_mode(inputs, sums=sums, rise_tolerance=RISE_TOLERANCE)
+        proposal = proposal_around(mode)
+        return [] if proposal is None else [Part(mode, proposal, pairs, None)]
+    mode = posterior_mode(
+        inputs, step_scale=FIRST_STEP_SCALE, sums=sums, rise_tolerance=FIRST_RISE_TOLERANCE
     )
+    all_scales = step_scales(sums.weighted_exposure(mode.effect), inputs, sums)
+    parts, left = [], pairs
+    for probability, scales in [] if all_scales is None else all_scales.ranges(RANGE_ENDS):
+        start = (mode.log_hazard, mode.effect)
+        mode = posterior_mode(
+            inputs,
+            step_scale=scales.typical,
+            start=start,
+            sums=sums,
+            rise_tolerance=RISE_TOLERANCE,
+        )
+        proposal = proposal_around(mode)
+        if proposal is None:
+            return []
+        here = min(left, max(1, round(pairs * probability)))
+        left -= here
+        parts.append(Part(mode, proposal, here, scales))
+    if parts:
+        parts[-1] = replace(parts[-1], pairs=parts[-1].pairs + left)
+    return [part for part in parts if part.pairs]
+
+
+def proposal_around(mode: PosteriorMode) -> EffectProposal | None:
+    """Propose effects around a mode, with the covariance that the information implies."""
+    if not mode.converged:
+        return None
+    n_intervals = len(mode.log_hazard)
+    try:
+        covariance = np.linalg.inv(mode.information)[n_intervals:, n_intervals:]
+        factor = np.linalg.cholesky((covariance + covariance.T) / 2)
+    except np.linalg.LinAlgError:
+        return None
+    return EffectProposal(mode.effect, factor, DEGREES_OF_FREEDOM)
+
+
+def moved_parts(parts: list[Part], drawn: WeightedDraws, degrees_of_freedom: float) -> list[Part]:
+    """Move every part to the weighted mean and covariance of its draws, with heavier tails."""
+    moved, first = [], 0
+    for part in parts:
+        rows = slice(first, first + 2 * part.pairs)
+        first = rows.stop
+        effect, weight = drawn.effect[rows], drawn.weight[rows]
+        weight = weight / weight.sum()
+        centre = weight @ effect
+        deviation = effect - centre
+        try:
+            factor = np.linalg.cholesky((deviation * weight[:, None]).T @ deviation)
+        except np.linalg.LinAlgError:
+            return []
+        proposal = EffectProposal(centre, factor, degrees_of_freedom)
+        moved.append(replace(part, proposal=proposal))
+    return moved
+
+
+def draw_part(
+    part: Part,
+    deviation: NDArray,
+    inputs: "ModelInputs",
+    sums: CohortSums,
+    rng: np.random.Generator,
+) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    """Draw hazards for effects at the centre plus, and then minus, each deviation.
+
+    Returns
+    -------
+    effect : (2 x pairs, terms) ndarray
+    log_hazard : (2 x pairs, intervals) ndarray
+    log_step_scale : (2 x pairs,) ndarray
+        Empty without a random walk.
+    log_density : (2 x pairs,) ndarray
+        Log posterior density but for the prior of the effects, over that of the drawn hazards.
+    """
+    centre = part.proposal.centre
+    effect = np.concatenate([centre + deviation, centre - deviation])
+    weighted = sums.paired_exposures(centre, deviation)
+    if part.scales is None:
+        log_scale = np.empty(0)
+        log_hazard, log_density = draw_hazards(weighted, part.mode, inputs, sums, rng)
+    else:
+        log_hazard, log_scale, log_density = draw_walks(weighted, part.scales, inputs, sums, rng)
+    return effect, log_hazard, log_scale, log_density + effect @ sums.event_design
+
+
+def propose_and_weigh(
+    parts: list[Part],
+    inputs: "ModelInputs",
+    sums: CohortSums,
+    draws: int,
+    rng: np.random.Generator,
+) -> WeightedDraws | None:
+    """Draw effects and then hazards, and weigh them; None where hardly a draw is possible."""
+    total = sum(part.pairs for part in parts)
+    pieces = []
+    for part in parts:
+        deviation, log_proposal = part.proposal.deviations(part.pairs, rng)
+        *drawn, log_ratio = draw_part(part, deviation, inputs, sums, rng)
+        log_ratio -= np.tile(log_proposal, 2) + math.log(part.pairs / total)
+        pieces.append((*drawn, log_ratio))
+    effect, log_hazard, log_scale, log_ratio = (
+        np.concatenate(piece)[:draws] for piece in zip(*pieces, strict=True)
+    )
+    log_ratio += log_effect_prior(effect, inputs)
+    log_ratio = np.where(np.isfinite(log_ratio), log_ratio, -np.inf)
+    if np.isfinite(log_ratio).sum() < max(10, draws // 10):
+        return None
+    log_weight, pareto_k = pareto_smooth(log_ratio)
+    weight = np.exp(log_weight)
+    return WeightedDraws(
+        effect=effect,
+        log_hazard=log_hazard,
+        log_step_scale=log_scale if has_walk(inputs) else None,
+        log_ratio=log_ratio,
+        weight=weight,
+        pareto_k=float(pareto_k),
+        ess=float(1 / (weight @ weight)),
+    )
+
+
+def log_effect_prior(effect: NDArray, inputs: "ModelInputs") -> NDArray[np.float64]:
+    """Log prior density of effects, shape (draws,)."""
+    split = inputs.n_treatment_terms
+    total = simple_prior(inputs.treatment_prior).log_density(effect[:, :split]).sum(axis=1)
+    if inputs.n_covariate_terms:
+        total += simple_prior(inputs.covariate_prior).log_density(effect[:, split:]).sum(axis=1)
+    return total
 
 
 def systematic(weight: NDArray, draws: int, rng: np.random.Generator) -> NDArray[np.intp]:
@@ -134,185 +489,5 @@ def log_target(vectors: NDArray, inputs: "ModelInputs") -> NDArray:
     for each in log_prior(values, inputs).values():
         total = total + each.sum(axis=-1)
     return total + cohort_log_likelihood(
-        log_hazards(values, inputs), effects(values, inputs), inputs.data
+        log_hazards(values, inputs), effects(values, inputs), inputs.density_data
     )
-
-
-def cohort_log_likelihood(log_hazard: NDArray, effect: NDArray, data: "SurvivalData") -> NDArray:
-    """Log-likelihood of the cohort for every draw, shape (draws,), in blocks of draws."""
-    total = log_hazard @ data.events_per_interval + effect @ data.event_design
-    step = max(1, BLOCK // len(data.event))
-    for start in range(0, len(total), step):
-        rows = slice(start, start + step)
-        cumulative = row_cumulative_hazard(log_hazard[rows], data.follow_up)
-        cumulative *= np.exp(effect[rows] @ data.design.T)
-        total[rows] -= cumulative.sum(axis=1)
-    return total
-
-
-@dataclass(frozen=True)
-class CubeRootMode:
-    """Mode and scale of the posterior in (cube-root hazards, effects).
-
-    Attributes
-    ----------
-    centre : (intervals + terms,) ndarray
-        Mode.
-    factor : (intervals + terms, intervals + terms) ndarray
-        Cholesky factor of the information there.
-    log_density : float
-        Log posterior there, the coordinates' Jacobian included.
-    """
-
-    centre: NDArray[np.float64]
-    factor: NDArray[np.float64]
-    log_density: float
-
-    @property
-    def log_determinant(self) -> float:
-        """Log determinant of the information."""
-        return 2 * float(np.log(np.diag(self.factor)).sum())
-
-
-def cube_root_mode(
-    mode: PosteriorMode, inputs: "ModelInputs", step_scale: float | None
-) -> CubeRootMode | None:
-    """Move a mode from log-hazards to cube-root hazards by a few Newton steps."""
-    n_intervals = len(mode.log_hazard)
-    root, effect = np.exp(mode.log_hazard / 3), mode.effect
-
-    def slope(root: NDArray, effect: NDArray) -> tuple[float, NDArray, NDArray]:
-        value, gradient, information = posterior_slope(3 * np.log(root), effect, inputs, step_scale)
-        change = np.concatenate([3 / root, np.ones(len(effect))])
-        bend = np.concatenate([(3 * gradient[:n_intervals] - 1) / root**2, np.zeros(len(effect))])
-        gradient = gradient * change
-        gradient[:n_intervals] -= 1 / root
-        information = information * np.outer(change, change) + np.diag(bend)
-        return value + float(np.log(3 / root).sum()), gradient, information
-
-    value, gradient, information = slope(root, effect)
-    for _ in range(20):
-        step = newton_step(information, gradient)
-        if not np.all(np.isfinite(step)):
-            return None
-        # a root may not cross zero: at most halve it in one step
-        share = min(
-            1.0,
-            float(
-                np.min(
-                    np.where(
-                        step[:n_intervals] < 0,
-                        -0.5 * root / np.minimum(step[:n_intervals], -1e-300),
-                        1.0,
-                    )
-                )
-            ),
-        )
-        root = root + share * step[:n_intervals]
-        effect = effect + share * step[n_intervals:]
-        value, gradient, information = slope(root, effect)
-        if np.max(np.abs(step / np.concatenate([root, np.ones(len(effect))]))) < 1e-6:
-            break
-    try:
-        factor = np.linalg.cholesky(information)
-    except np.linalg.LinAlgError:
-        return None
-    if not math.isfinite(value):
-        return None
-    return CubeRootMode(np.concatenate([root, effect]), factor, value)
-
-
-def draw_t(mode: CubeRootMode, draws: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
-    """Draw from a multivariate t around a mode, with its log density."""
-    size, nu = len(mode.centre), DEGREES_OF_FREEDOM
-    normal = rng.standard_normal((draws, size))
-    mixing = rng.chisquare(nu, draws) / nu
-    standard = normal / np.sqrt(mixing)[:, None]
-    points = mode.centre + np.linalg.solve(mode.factor.T, standard.T).T
-    log_density = (
-        math.lgamma((nu + size) / 2)
-        - math.lgamma(nu / 2)
-        - 0.5 * size * math.log(nu * math.pi)
-        + 0.5 * mode.log_determinant
-        - 0.5 * (nu + size) * np.log1p((standard**2).sum(axis=1) / nu)
-    )
-    return points, log_density
-
-
-def propose(
-    inputs: "ModelInputs", draws: int, rng: np.random.Generator
-) -> tuple[NDArray, NDArray] | None:
-    """Propose unconstrained vectors of a model without a sampled scale."""
-    mode = posterior_mode(inputs)
-    moved = cube_root_mode(mode, inputs, None) if mode.converged else None
-    if moved is None:
-        return None
-    points, log_density = draw_t(moved, draws, rng)
-    return from_cube_roots(points, log_density, inputs, None)
-
-
-def propose_walk(
-    inputs: "ModelInputs", draws: int, rng: np.random.Generator
-) -> tuple[NDArray, NDArray] | None:
-    """Propose unconstrained vectors of a random walk, its step scale first."""
-    sd = inputs.baseline.parameters["step_scale_sd"]
-    width = LOG_SCALE_EDGES[1] - LOG_SCALE_EDGES[0]
-    centres = LOG_SCALE_EDGES[:-1] + width / 2
-    modes: list[CubeRootMode | None] = []
-    log_weight = np.full(len(centres), -np.inf)
-    start = None
-    for cell in range(len(centres))[::-1]:
-        scale = math.exp(centres[cell])
-        mode = posterior_mode(inputs, step_scale=scale, start=start)
-        moved = cube_root_mode(mode, inputs, scale) if mode.converged else None
-        modes.insert(0, moved)
-        if moved is None:
-            continue
-        start = (mode.log_hazard, mode.effect)
-        # Laplace's approximation of the cell's posterior mass, HalfNormal prior and the
-        # Jacobian of the logarithm included
-        log_weight[cell] = (
-            moved.log_density - 0.5 * moved.log_determinant - 0.5 * (scale / sd) ** 2
-        ) + centres[cell]
-    if not np.any(np.isfinite(log_weight)):
-        return None
-    weight = np.exp(log_weight - log_weight.max())
-    weight /= weight.sum()
-    # a little of the prior's own spread keeps every cell within reach
-    weight = np.where(np.isfinite(log_weight), 0.98 * weight + 0.02 / len(weight), 0.0)
-    weight /= weight.sum()
-    count = np.bincount(systematic(weight, draws, rng), minlength=len(weight))
-    vectors, densities = [], []
-    for cell, number in enumerate(count):
-        mode_here = modes[cell]
-        if number == 0 or mode_here is None:
-            continue
-        points, log_density = draw_t(mode_here, int(number), rng)
-        log_scale = rng.uniform(LOG_SCALE_EDGES[cell], LOG_SCALE_EDGES[cell + 1], number)
-        log_density = log_density + math.log(weight[cell] / width)
-        part, density = from_cube_roots(points, log_density, inputs, log_scale)
-        vectors.append(part)
-        densities.append(density)
-    return np.concatenate(vectors), np.concatenate(densities)
-
-
-def from_cube_roots(
-    points: NDArray, log_density: NDArray, inputs: "ModelInputs", log_scale: NDArray | None
-) -> tuple[NDArray, NDArray]:
-    """Turn (cube-root hazards, effects) into unconstrained vectors and their log density."""
-    n_intervals = inputs.intervals.n_intervals
-    with np.errstate(invalid="ignore", divide="ignore"):
-        root = points[:, :n_intervals]
-        log_hazard = np.where(root > 0, 3 * np.log(root), np.nan)
-        # density of log-hazards: that of the roots times |d root / d log-hazard| = root / 3
-        log_density = log_density + np.log(root / 3).sum(axis=1)
-    effect = points[:, n_intervals:]
-    if log_scale is None:
-        return np.concatenate([effect, log_hazard], axis=1), log_density
-    share = inputs.intervals.events / inputs.intervals.events.sum()
-    steps = np.diff(log_hazard, axis=1) / np.exp(log_scale)[:, None]
-    level = (log_hazard * share).sum(axis=1, keepdims=True)
-    # steps in units of the scale: each has a factor of the scale in its density; the map from
-    # log-hazards to (steps, level) has determinant one, since the shares add up to one
-    log_density = log_density + (n_intervals - 1) * log_scale
-    return np.concatenate([effect, log_scale[:, None], steps, level], axis=1), log_density

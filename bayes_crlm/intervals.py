@@ -92,6 +92,9 @@ class FollowUp:
         The same for where the row's follow-up begins.
     is_delayed : bool
         Whether any row enters after time 0.
+    count : (rows,) ndarray
+        How many rows of the cohort stand behind each row, or with what weight: 1 unless rows
+        were pooled or weighted. The `within` times of such a row are sums over those rows.
     """
 
     width: NDArray[np.float64]
@@ -100,6 +103,7 @@ class FollowUp:
     entry_interval: NDArray[np.intp]
     entry_within: NDArray[np.float64]
     is_delayed: bool
+    count: NDArray[np.float64]
 
     @property
     def n_rows(self) -> int:
@@ -153,6 +157,7 @@ def cut_follow_up(entry: NDArray, time: NDArray, cutpoints: NDArray) -> FollowUp
         entry_interval=entry_interval,
         entry_within=entry_within,
         is_delayed=bool(np.any(np.asarray(entry) > 0)),
+        count=np.ones(len(stop_interval)),
     )
 
 
@@ -172,9 +177,10 @@ def exposure_per_interval(follow_up: FollowUp, weights: NDArray | None = None) -
         Sum over rows of weight times time spent in the interval.
     """
     n_intervals = len(follow_up.width)
+    row_weight = follow_up.count if weights is None else weights * follow_up.count
 
     def time_up_to(interval: NDArray, within: NDArray) -> NDArray:
-        count = np.bincount(interval, weights=weights, minlength=n_intervals)
+        count = np.bincount(interval, weights=row_weight, minlength=n_intervals)
         partial = within if weights is None else weights * within
         inside = np.bincount(interval, weights=partial, minlength=n_intervals)
         went_past = np.cumsum(count[::-1])[::-1] - count
@@ -218,18 +224,20 @@ def row_cumulative_hazard(log_hazard: NDArray, follow_up: FollowUp) -> NDArray:
     Returns
     -------
     (..., rows) ndarray
+        Summed over the rows of the cohort that stand behind a row.
     """
     hazard = np.exp(log_hazard)
     start = cumulative_hazard(hazard, follow_up.width)
-    total = (
-        start[..., follow_up.stop_interval]
-        + hazard[..., follow_up.stop_interval] * follow_up.stop_within
-    )
+
+    def hazard_up_to(interval: NDArray, within: NDArray) -> NDArray:
+        total = start[..., interval]
+        total *= follow_up.count
+        total += hazard[..., interval] * within
+        return total
+
+    total = hazard_up_to(follow_up.stop_interval, follow_up.stop_within)
     if follow_up.is_delayed:
-        total = total - (
-            start[..., follow_up.entry_interval]
-            + hazard[..., follow_up.entry_interval] * follow_up.entry_within
-        )
+        total -= hazard_up_to(follow_up.entry_interval, follow_up.entry_within)
     return total
 
 

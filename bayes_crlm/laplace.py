@@ -1,15 +1,13 @@
-"""Posterior mode by Newton's method, and importance-sampled draws around it.
+"""Posterior mode by Newton's method.
 
-Everything is NumPy: no PyMC, no compilation. Unknowns are the log-hazards (or, for the
-proposal, their cube roots, whose posterior is nearly normal) and the effects. A random
-walk's step scale is a third kind of unknown: the proposal is a mixture over a grid of
-scales, each with its own conditional mode.
+Everything is NumPy: no PyMC, no compilation. Unknowns are the log-hazards and the effects, given
+a random walk's step scale. In these coordinates the mode of the effects is, but for the prior of
+the log-hazards, that of their posterior with the hazards integrated out, as Cox's profile is.
 
 References
 ----------
-Tierney & Kadane (1986), J Am Stat Assoc 81:82-86; Vehtari, Simpson, Gelman, Yao & Gabry
-(2024), JMLR 25(72); Wilson & Hilferty (1931), PNAS 17:684-688; Rue, Martino & Chopin (2009),
-J R Stat Soc B 71:319-392 (the grid over a hyperparameter).
+Tierney & Kadane (1986), J Am Stat Assoc 81:82-86; Opper & Archambeau (2009), Neural Comput
+21:786-792 (the normal nearest to a posterior).
 """
 
 import math
@@ -19,12 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.likelihood import (
-    log_likelihood,
-    log_likelihood_gradient,
-    log_likelihood_hessian,
-)
-from bayes_crlm.priors import GammaProcess, Independent, Normal, simple_prior
+from bayes_crlm.exposure import CohortSums
+from bayes_crlm.priors import GammaProcess, Independent, Laplace, Normal, simple_prior
 
 if TYPE_CHECKING:
     from bayes_crlm.model import ModelInputs
@@ -32,7 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["PosteriorMode", "newton_step", "posterior_mode", "posterior_slope"]
 
 MOST_STEPS = 100
-GRADIENT_TOLERANCE = 1e-9
+SMALLEST_SHARE = 1e-10
+RISE_TOLERANCE = 1e-14
+MOST_ROUNDS = 20
+SPREAD_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -109,8 +106,21 @@ def baseline_log_prior(
     return float(value), -precision @ centred, -precision
 
 
-def effect_log_prior(effect: NDArray, inputs: "ModelInputs") -> tuple[float, NDArray, NDArray]:
-    """Log prior density of effects with gradient and second derivatives (all elementwise)."""
+def effect_log_prior(
+    effect: NDArray, inputs: "ModelInputs", spread: NDArray | None = None
+) -> tuple[float, NDArray, NDArray]:
+    """Log prior density of effects with gradient and second derivatives (all elementwise).
+
+    Parameters
+    ----------
+    effect : (terms,) ndarray
+        Log hazard ratios on the sampling scale.
+    inputs : ModelInputs
+        Which priors.
+    spread : (terms,) ndarray, optional
+        Average a double-exponential log density, which has a kink, over normals of these
+        standard deviations around `effect`.
+    """
     split = inputs.n_treatment_terms
     value, gradient, curvature = 0.0, np.empty_like(effect), np.empty_like(effect)
     for prior, part in (
@@ -120,10 +130,27 @@ def effect_log_prior(effect: NDArray, inputs: "ModelInputs") -> tuple[float, NDA
         if len(effect[part]) == 0:
             continue
         simple = simple_prior(prior)
-        value += float(simple.log_density(effect[part]).sum())
-        gradient[part] = simple.gradient(effect[part])
-        curvature[part] = simple.curvature(effect[part])
+        if isinstance(simple, Laplace) and spread is not None:
+            averaged = averaged_laplace(simple, effect[part], spread[part])
+            value += averaged[0]
+            gradient[part], curvature[part] = averaged[1], averaged[2]
+        else:
+            value += float(simple.log_density(effect[part]).sum())
+            gradient[part] = simple.gradient(effect[part])
+            curvature[part] = simple.curvature(effect[part])
     return value, gradient, curvature
+
+
+def averaged_laplace(
+    prior: Laplace, effect: NDArray, spread: NDArray
+) -> tuple[float, NDArray, NDArray]:
+    """Mean of a double-exponential log density over normals, with its two derivatives."""
+    ratio = (effect - prior.location) / spread
+    density = np.exp(-0.5 * ratio**2) / math.sqrt(2 * math.pi)
+    centred = np.array([math.erf(each / math.sqrt(2)) for each in ratio])
+    distance = spread * (2 * density + ratio * centred)
+    value = -distance / prior.scale - math.log(2 * prior.scale)
+    return float(value.sum()), -centred / prior.scale, -2 * density / (spread * prior.scale)
 
 
 def posterior_mode(
@@ -131,12 +158,19 @@ def posterior_mode(
     *,
     step_scale: float | None = None,
     start: tuple[NDArray, NDArray] | None = None,
+    sums: CohortSums | None = None,
+    rise_tolerance: float = RISE_TOLERANCE,
 ) -> PosteriorMode:
     """Find the mode of the posterior density of log-hazards and effects.
 
     Newton steps with the full second-derivative matrix, halved until the density rises.
     Under vague priors this is the maximum-likelihood estimate, the one a Poisson
     regression with the exposure as offset gives.
+
+    The double-exponential prior has a kink, at which Newton steps go back and forth and the
+    curvature says nothing. Its log density is therefore averaged over a normal with the
+    posterior's own standard deviation, found by repetition: centre and information are then
+    those of the normal nearest to the posterior (Opper & Archambeau).
 
     Parameters
     ----------
@@ -145,7 +179,11 @@ def posterior_mode(
     step_scale : float, optional
         Of a random walk: the mode is conditional on it.
     start : (intervals,) ndarray and (terms,) ndarray, optional
-        Where to start; at the overall rate and no effects without it.
+        Where to start; at every interval's own rate and no effects without it.
+    sums : CohortSums, optional
+        Of `inputs`, when there already.
+    rise_tolerance : float
+        A mode is found when a whole Newton step would raise the log density by less.
 
     Returns
     -------
@@ -158,52 +196,101 @@ def posterior_mode(
     ValueError
         For a random walk without its step scale.
     """
+    sums = CohortSums(inputs.density_data) if sums is None else sums
     n_intervals, n_terms = inputs.intervals.n_intervals, len(inputs.design.terms)
     if start is None:
-        log_hazard = np.full(n_intervals, inputs.log_rate)
-        effect = np.zeros(n_terms)
-    else:
-        log_hazard, effect = start[0].copy(), start[1].copy()
-
-    def density(log_hazard: NDArray, effect: NDArray) -> float:
-        with np.errstate(over="ignore", invalid="ignore"):
-            value = (
-                log_likelihood(log_hazard, effect, inputs.data)
-                + baseline_log_prior(log_hazard, inputs, step_scale)[0]
-                + effect_log_prior(effect, inputs)[0]
-            )
-        return value if math.isfinite(value) else -math.inf
-
-    value = density(log_hazard, effect)
-    converged = False
-    information = np.eye(n_intervals + n_terms)
-    for _ in range(MOST_STEPS):
-        _, gradient, information = posterior_slope(log_hazard, effect, inputs, step_scale)
-        step = newton_step(information, gradient)
-        if not np.all(np.isfinite(step)):
+        # as if each interval had one event more, at the overall rate
+        pooled = sums.weighted_exposure(np.zeros(n_terms)) + math.exp(-inputs.log_rate)
+        start = (np.log((sums.events + 1) / pooled), np.zeros(n_terms))
+    spread = kink_spread(inputs)
+    if spread is None:
+        return climb(inputs, step_scale, start, sums, None, rise_tolerance)
+    for _ in range(MOST_ROUNDS):
+        mode = climb(inputs, step_scale, start, sums, spread, rise_tolerance)
+        if not mode.converged:
             break
-        if np.max(np.abs(step)) < GRADIENT_TOLERANCE:
+        before, spread = spread, np.sqrt(np.diag(np.linalg.inv(mode.information))[n_intervals:])
+        if np.max(np.abs(spread / before - 1)) < SPREAD_TOLERANCE:
+            break
+        start = (mode.log_hazard, mode.effect)
+    return mode
+
+
+def kink_spread(inputs: "ModelInputs") -> NDArray[np.float64] | None:
+    """First guess of the posterior's standard deviations where a prior has a kink."""
+    split, n_terms = inputs.n_treatment_terms, len(inputs.design.terms)
+    spread = np.ones(n_terms)
+    has_kink = False
+    for prior, part in (
+        (inputs.treatment_prior, slice(0, split)),
+        (inputs.covariate_prior, slice(split, n_terms)),
+    ):
+        if isinstance(prior, Laplace) and len(spread[part]):
+            spread[part] = prior.scale
+            has_kink = True
+    return spread if has_kink else None
+
+
+def climb(
+    inputs: "ModelInputs",
+    step_scale: float | None,
+    start: tuple[NDArray, NDArray],
+    sums: CohortSums,
+    spread: NDArray | None,
+    rise_tolerance: float,
+) -> PosteriorMode:
+    """Take Newton steps until the next one would change nothing."""
+    n_intervals = len(start[0])
+
+    def slope(vector: NDArray) -> tuple[float, NDArray, NDArray]:
+        with np.errstate(over="ignore", invalid="ignore"):
+            value, gradient, information = posterior_slope(
+                vector[:n_intervals],
+                vector[n_intervals:],
+                inputs,
+                step_scale,
+                sums=sums,
+                spread=spread,
+            )
+        is_finite = math.isfinite(value) and np.isfinite(information).all()
+        return (value if is_finite else -math.inf), gradient, information
+
+    at = np.concatenate(start)
+    value, gradient, information = slope(at)
+    converged = False
+    for _ in range(MOST_STEPS):
+        if not math.isfinite(value):
+            break
+        step = newton_step(information, gradient)
+        rise = float(gradient @ step)
+        if not (math.isfinite(rise) and np.isfinite(step).all()):
+            break
+        # twice what a whole step would gain
+        if abs(rise) < rise_tolerance:
             converged = True
             break
         share = 1.0
-        while share > 1e-10:
-            candidate = density(
-                log_hazard + share * step[:n_intervals], effect + share * step[n_intervals:]
-            )
+        while share > SMALLEST_SHARE:
+            candidate = slope(at + share * step)
             # at the mode rounding decides the last digits, so equal counts as risen
-            if candidate >= value - 1e-10 * (1 + abs(value)):
+            if candidate[0] >= value - 1e-10 * (1 + abs(value)):
                 break
             share /= 2
         else:
             break
-        log_hazard = log_hazard + share * step[:n_intervals]
-        effect = effect + share * step[n_intervals:]
-        value = candidate
-    return PosteriorMode(log_hazard, effect, value, information, converged)
+        at = at + share * step
+        value, gradient, information = candidate
+    return PosteriorMode(at[:n_intervals], at[n_intervals:], value, information, converged)
 
 
 def posterior_slope(
-    log_hazard: NDArray, effect: NDArray, inputs: "ModelInputs", step_scale: float | None
+    log_hazard: NDArray,
+    effect: NDArray,
+    inputs: "ModelInputs",
+    step_scale: float | None,
+    *,
+    sums: CohortSums | None = None,
+    spread: NDArray | None = None,
 ) -> tuple[float, NDArray, NDArray]:
     """Log posterior density of log-hazards and effects, its gradient, and its information.
 
@@ -217,24 +304,43 @@ def posterior_slope(
         A cohort as the model sees it.
     step_scale : float or None
         Of a random walk, on which all is conditional.
+    sums : CohortSums, optional
+        Of `inputs`, when there already.
+    spread : (terms,) ndarray, optional
+        See `effect_log_prior`.
 
     Returns
     -------
     float, (intervals + terms,) ndarray, (intervals + terms, intervals + terms) ndarray
         The information is minus the matrix of second derivatives.
     """
-    gradient_hazard, gradient_effect = log_likelihood_gradient(log_hazard, effect, inputs.data)
-    diagonal, crossed, block = log_likelihood_hessian(log_hazard, effect, inputs.data)
+    sums = CohortSums(inputs.density_data) if sums is None else sums
+    n_intervals, n_terms = len(log_hazard), len(effect)
+    hazard = np.exp(log_hazard)
+    weighted, at_risk = np.zeros(n_intervals), np.zeros(n_terms)
+    crossed, block_of_effects = np.zeros((n_intervals, n_terms)), np.zeros((n_terms, n_terms))
+    for block in sums.blocks():
+        relative = np.exp(block.design @ effect)
+        weighted += relative @ block.exposure
+        scaled = block.design * relative[:, None]
+        crossed += block.exposure.T @ scaled
+        scaled *= (block.exposure @ hazard)[:, None]
+        at_risk += scaled.sum(axis=0)
+        block_of_effects += block.design.T @ scaled
     value, prior_gradient, prior_hessian = baseline_log_prior(log_hazard, inputs, step_scale)
-    effect_value, effect_gradient, effect_curvature = effect_log_prior(effect, inputs)
-    value += effect_value + log_likelihood(log_hazard, effect, inputs.data)
-    gradient = np.concatenate([gradient_hazard + prior_gradient, gradient_effect + effect_gradient])
-    information = -np.block(
-        [
-            [np.diag(diagonal) + prior_hessian, crossed],
-            [crossed.T, block + np.diag(effect_curvature)],
-        ]
+    effect_value, effect_gradient, effect_curvature = effect_log_prior(effect, inputs, spread)
+    expected = hazard * weighted
+    value += effect_value + float(
+        sums.events @ log_hazard + sums.event_design @ effect - expected.sum()
     )
+    gradient = np.empty(n_intervals + n_terms)
+    gradient[:n_intervals] = sums.events - expected + prior_gradient
+    gradient[n_intervals:] = sums.event_design - at_risk + effect_gradient
+    information = np.empty((n_intervals + n_terms, n_intervals + n_terms))
+    information[:n_intervals, :n_intervals] = np.diag(expected) - prior_hessian
+    information[:n_intervals, n_intervals:] = hazard[:, None] * crossed
+    information[n_intervals:, :n_intervals] = information[:n_intervals, n_intervals:].T
+    information[n_intervals:, n_intervals:] = block_of_effects - np.diag(effect_curvature)
     return value, gradient, information
 
 
@@ -242,13 +348,13 @@ def newton_step(information: NDArray, gradient: NDArray) -> NDArray:
     """Solve for the Newton step, with a ridge where the density is not concave."""
     scale = np.sqrt(np.maximum(np.abs(np.diag(information)), 1e-300))
     scaled = information / np.outer(scale, scale)
-    ridge = 0.0
+    ridge, identity = 0.0, np.eye(len(scaled))
     for _ in range(30):
+        damped = scaled + ridge * identity
         try:
-            factor = np.linalg.cholesky(scaled + ridge * np.eye(len(scaled)))
+            # a factor exists only where the step climbs
+            np.linalg.cholesky(damped)
+            return np.linalg.solve(damped, gradient / scale) / scale
         except np.linalg.LinAlgError:
             ridge = max(1e-8, 10 * ridge)
-            continue
-        half = np.linalg.solve(factor, gradient / scale)
-        return np.linalg.solve(factor.T, half) / scale
     return np.full_like(gradient, np.nan)

@@ -6,13 +6,14 @@ against; `fit` samples it and returns a `Fit`.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.cautions import cautions
 from bayes_crlm.cohort import Cohort
 from bayes_crlm.design import Design, Level, build_design, columns_needed
 from bayes_crlm.intervals import Cutpoints, Intervals, choose_intervals, cut_follow_up
@@ -21,14 +22,15 @@ from bayes_crlm.priors import (
     BaselinePrior,
     EffectPrior,
     GammaProcess,
-    Horseshoe,
-    Independent,
-    Laplace,
-    Normal,
-    RandomWalk,
-    StudentT,
     baseline_prior,
     parse_prior,
+)
+from bayes_crlm.pymc_model import (
+    DATA_DIMS,
+    build_density_model,
+    build_pymc_model,
+    density_model_data,
+    model_data,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +38,18 @@ if TYPE_CHECKING:
 
     from bayes_crlm.fit import Fit
 
-__all__ = ["ModelInputs", "PiecewiseExponential"]
+__all__ = [
+    "DATA_DIMS",
+    "ModelInputs",
+    "PiecewiseExponential",
+    "build_density_model",
+    "build_pymc_model",
+    "density_model_data",
+    "model_data",
+]
+
+# pooling that saves less than this share of the rows is not worth a second copy of the data
+POOLED_MOST = 0.5
 
 
 @dataclass(frozen=True)
@@ -68,6 +81,18 @@ class ModelInputs:
     treatment_prior: EffectPrior
     covariate_prior: EffectPrior
 
+    @cached_property
+    def density_data(self) -> SurvivalData:
+        """Data for what depends on the cohort's total alone: pooled, where that saves rows."""
+        pooled = self.data.pooled()
+        is_smaller = pooled.follow_up.n_rows <= POOLED_MOST * self.data.follow_up.n_rows
+        return pooled if is_smaller else self.data
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What follow-up in several rows may mean for the results."""
+        return cautions(self.cohort, self.design)
+
     @property
     def n_treatment_terms(self) -> int:
         """Number of treatment contrasts."""
@@ -83,7 +108,7 @@ class ModelInputs:
         """Whether every patient has one row, in the order of the patients."""
         return self.data.n_patients == self.data.follow_up.n_rows
 
-    @property
+    @cached_property
     def final_row(self) -> NDArray[np.intp]:
         """The last row of every patient, shape (patients,)."""
         order = np.lexsort((self.cohort.time, self.cohort.patient_index))
@@ -101,7 +126,6 @@ class ModelInputs:
             self.covariate_prior.family if self.n_covariate_terms else None,
             self.intervals.n_intervals > 1,
             self.data.follow_up.is_delayed,
-            self.has_row_per_patient,
             self.is_baseline_integrated,
         )
 
@@ -223,7 +247,7 @@ class PiecewiseExponential:
         chains: int = 4,
         seed: int | None = None,
         engine: Literal["nuts", "laplace"] = "nuts",
-        target_accept: float | None = None,
+        target_accept: float = 0.8,
         progress: bool = False,
     ) -> "Fit":
         """Draw from the posterior.
@@ -238,8 +262,8 @@ class PiecewiseExponential:
             The same seed gives the same draws on the same machine.
         engine : {"nuts", "laplace"}
             Hamiltonian Monte Carlo, or importance-sampled draws around the mode.
-        target_accept : float, optional
-            NUTS' mean acceptance; chosen by the model's priors without it.
+        target_accept : float
+            NUTS' mean acceptance, to which the step size is tuned.
         progress : bool
             Show a progress bar.
 
@@ -247,7 +271,7 @@ class PiecewiseExponential:
         -------
         Fit
         """
-        from bayes_crlm.fit import fit_model
+        from bayes_crlm.engines import fit_model
 
         return fit_model(
             self,
@@ -260,238 +284,3 @@ class PiecewiseExponential:
             target_accept=target_accept,
             progress=progress,
         )
-
-
-def model_data(inputs: ModelInputs) -> dict[str, Any]:
-    """Every array and number that enters the density, by its `pm.Data` name.
-
-    Parameters
-    ----------
-    inputs : ModelInputs
-        A cohort as the model sees it.
-
-    Returns
-    -------
-    dict of str to ndarray or float
-    """
-    data, follow_up = inputs.data, inputs.data.follow_up
-    split = inputs.n_treatment_terms
-    values: dict[str, Any] = {
-        "interval_width": follow_up.width,
-        "stop_interval": follow_up.stop_interval.astype(np.int64),
-        "stop_within": follow_up.stop_within,
-        "treatment_design": data.design[:, :split],
-        "log_rate": np.float64(inputs.log_rate),
-        "follow_up_event": data.event[inputs.final_row].astype(np.float64),
-    }
-    if inputs.n_covariate_terms:
-        values["covariate_design"] = data.design[:, split:]
-    if follow_up.is_delayed:
-        values["entry_interval"] = follow_up.entry_interval.astype(np.int64)
-        values["entry_within"] = follow_up.entry_within
-    if not inputs.has_row_per_patient:
-        values["patient_index"] = data.patient_index.astype(np.int64)
-        values["final_row"] = inputs.final_row.astype(np.int64)
-    if inputs.is_baseline_integrated:
-        values["interval_events"] = data.events_per_interval
-    if isinstance(inputs.baseline, RandomWalk) and inputs.intervals.n_intervals > 1:
-        values["interval_share"] = inputs.intervals.events / inputs.intervals.events.sum()
-    for name, value in inputs.baseline.parameters.items():
-        values[f"baseline_{name}"] = np.float64(value)
-    for name, value in inputs.treatment_prior.parameters.items():
-        values[f"treatment_prior_{name}"] = np.float64(value)
-    if inputs.n_covariate_terms:
-        for name, value in inputs.covariate_prior.parameters.items():
-            values[f"covariate_prior_{name}"] = np.float64(value)
-    return {name: np.asarray(value, order="C") for name, value in values.items()}
-
-
-DATA_DIMS: dict[str, tuple[str, ...]] = {
-    "interval_width": ("interval",),
-    "interval_share": ("interval",),
-    "stop_interval": ("row",),
-    "stop_within": ("row",),
-    "treatment_design": ("row", "treatment_term"),
-    "covariate_design": ("row", "covariate_term"),
-    "entry_interval": ("row",),
-    "entry_within": ("row",),
-    "patient_index": ("row",),
-    "final_row": ("patient",),
-    "follow_up_event": ("patient",),
-    "interval_events": ("interval",),
-}
-
-
-def build_pymc_model(inputs: ModelInputs) -> "pm.Model":
-    """Write down the model of `inputs` as a `pm.Model`.
-
-    The likelihood is one observed variable, `event`: whether each patient's follow-up
-    ended with the event, with the log density of a counting process, d log h - H. `row`
-    indexes (entry, time] rows, `patient` the patients they belong to.
-    """
-    import pymc as pm
-    import pytensor.tensor as pt
-
-    coords: dict[str, Sequence[Any]] = {
-        name: labels for name, labels in inputs.coords().items() if labels
-    }
-    coords["row"] = range(inputs.data.follow_up.n_rows)
-    with pm.Model(coords=coords) as model:
-        data = {
-            name: pm.Data(name, value, dims=DATA_DIMS.get(name))
-            for name, value in model_data(inputs).items()
-        }
-        treatment_effect = effect_variable(
-            "treatment_effect", inputs.treatment_prior, data, "treatment"
-        )
-        linear_predictor = pt.dot(data["treatment_design"], treatment_effect)
-        effects = [treatment_effect]
-        if inputs.n_covariate_terms:
-            if isinstance(inputs.covariate_prior, Horseshoe):
-                overall = pm.HalfCauchy("shrinkage_global", data["covariate_prior_scale"])
-                local = pm.HalfCauchy("shrinkage_local", 1.0, dims="covariate_term")
-                unit = pm.Normal("covariate_unit_effect", 0.0, 1.0, dims="covariate_term")
-                covariate_effect = pm.Deterministic(
-                    "covariate_effect", overall * local * unit, dims="covariate_term"
-                )
-            else:
-                covariate_effect = effect_variable(
-                    "covariate_effect", inputs.covariate_prior, data, "covariate"
-                )
-            linear_predictor = linear_predictor + pt.dot(data["covariate_design"], covariate_effect)
-            effects.append(covariate_effect)
-        pm.Deterministic(
-            "log_hazard_ratio", pt.concatenate(effects) / inputs.design.scale, dims="term"
-        )
-        if inputs.is_baseline_integrated:
-            pm.Potential(
-                "integrated_log_likelihood",
-                integrated_log_likelihood(linear_predictor, data),
-            )
-            return model
-        log_hazard = baseline_variable(inputs.baseline, inputs.intervals.n_intervals, data)
-
-        hazard = pt.exp(log_hazard)
-        reached = pt.cumsum(hazard * data["interval_width"])
-        start = pt.concatenate([pt.zeros(1), reached[:-1]])
-
-        def baseline_up_to(position: str) -> Any:
-            interval = data[f"{position}_interval"]
-            return start[interval] + hazard[interval] * data[f"{position}_within"]
-
-        cumulative = baseline_up_to("stop")
-        if inputs.data.follow_up.is_delayed:
-            cumulative = cumulative - baseline_up_to("entry")
-        cumulative = cumulative * pt.exp(linear_predictor)
-        at_end = log_hazard[data["stop_interval"]] + linear_predictor
-        if not inputs.has_row_per_patient:
-            zeros = pt.zeros_like(data["final_row"], dtype="float64")
-            cumulative = pt.inc_subtensor(zeros[data["patient_index"]], cumulative)
-            at_end = at_end[data["final_row"]]
-        pm.CustomDist(
-            "event",
-            at_end,
-            cumulative,
-            logp=counting_process_log_density,
-            random=draw_event,
-            # as `pm.Data`, so that a compiled density takes the next cohort's events too
-            observed=data["follow_up_event"],
-            dims="patient",
-        )
-    return model
-
-
-def integrated_log_likelihood(linear_predictor: Any, data: dict[str, Any]) -> Any:
-    """Log-likelihood of the effects with gamma hazards integrated out in closed form.
-
-    With prior Gamma(a_j, b_j), D_j events and exposure S_j weighted by relative hazards,
-    interval j contributes a log b - lgamma(a) + lgamma(a + D) - (a + D) log(b + S).
-
-    References
-    ----------
-    Kalbfleisch (1978), J R Stat Soc B 40:214-221.
-    """
-    import pytensor.tensor as pt
-
-    width, relative = data["interval_width"], pt.exp(linear_predictor)
-    zeros = pt.zeros(width.shape)
-
-    def weighted_time_up_to(position: str) -> Any:
-        interval = data[f"{position}_interval"]
-        count = pt.inc_subtensor(zeros[interval], relative)
-        inside = pt.inc_subtensor(zeros[interval], relative * data[f"{position}_within"])
-        return (pt.cumsum(count[::-1])[::-1] - count) * width + inside
-
-    exposure = weighted_time_up_to("stop")
-    if "entry_interval" in data:
-        exposure = exposure - weighted_time_up_to("entry")
-    rate = data["baseline_weight"] * width
-    shape = rate * pt.exp(data["log_rate"])
-    events = data["interval_events"]
-    hazards = (
-        shape * pt.log(rate)
-        - pt.gammaln(shape)
-        + pt.gammaln(shape + events)
-        - (shape + events) * pt.log(rate + exposure)
-    )
-    at_end = linear_predictor[data["final_row"]] if "final_row" in data else linear_predictor
-    return pt.sum(data["follow_up_event"] * at_end) + pt.sum(hazards)
-
-
-def counting_process_log_density(event: Any, log_hazard_at_end: Any, cumulative: Any) -> Any:
-    """Log density of what each patient's follow-up showed: d log h - H, elementwise."""
-    return event * log_hazard_at_end - cumulative
-
-
-def draw_event(log_hazard_at_end: Any, cumulative: Any, rng: Any = None, size: Any = None) -> Any:
-    """Draw whether the event happens within each patient's observed follow-up."""
-    return (rng.uniform(size=np.shape(cumulative)) < -np.expm1(-np.asarray(cumulative))).astype(
-        float
-    )
-
-
-def effect_variable(name: str, prior: EffectPrior, data: dict[str, Any], role: str) -> Any:
-    """Make the random variable of one group of log hazard ratios."""
-    import pymc as pm
-
-    dims = f"{role}_term"
-    mean, scale = data.get(f"{role}_prior_mean"), data[f"{role}_prior_scale"]
-    if isinstance(prior, Normal):
-        return pm.Normal(name, mu=mean, sigma=scale, dims=dims)
-    if isinstance(prior, StudentT):
-        return pm.StudentT(name, nu=data[f"{role}_prior_nu"], mu=mean, sigma=scale, dims=dims)
-    if isinstance(prior, Laplace):
-        return pm.Laplace(name, mu=mean, b=scale, dims=dims)
-    raise TypeError(f"no variable for prior {prior!r}")
-
-
-def baseline_variable(prior: BaselinePrior, n_intervals: int, data: dict[str, Any]) -> Any:
-    """Make the log-hazards of the intervals under a baseline prior."""
-    import pymc as pm
-    import pytensor.tensor as pt
-
-    if isinstance(prior, Independent):
-        return pm.Normal("log_hazard", data["log_rate"], data["baseline_sd"], dims="interval")
-    if isinstance(prior, GammaProcess):
-        prior_exposure = data["baseline_weight"] * data["interval_width"]
-        hazard = pm.Gamma(
-            "hazard",
-            alpha=prior_exposure * pt.exp(data["log_rate"]),
-            beta=prior_exposure,
-            dims="interval",
-        )
-        return pm.Deterministic("log_hazard", pt.log(hazard), dims="interval")
-    if isinstance(prior, RandomWalk):
-        if n_intervals == 1:
-            level = pm.Normal("log_hazard_level", data["log_rate"], data["baseline_sd"])
-            return pm.Deterministic("log_hazard", level[None], dims="interval")
-        scale = pm.HalfNormal("step_scale", data["baseline_step_scale_sd"])
-        step = pm.Normal("unit_step", 0.0, 1.0, dims="step")
-        walk = pt.concatenate([pt.zeros(1), pt.cumsum(scale * step)])
-        # The first log-hazard is level - centre. Giving it its prior through the level, which
-        # the data know well and which hardly depends on the walk, is the same model with a
-        # posterior that is easier to sample.
-        centre = pt.sum(walk * data["interval_share"])
-        level = pm.Normal("log_hazard_level", data["log_rate"] + centre, data["baseline_sd"])
-        return pm.Deterministic("log_hazard", level - centre + walk, dims="interval")
-    raise TypeError(f"no variables for baseline prior {prior!r}")

@@ -1,35 +1,23 @@
-"""The no-U-turn sampler on the `pm.Model`'s own density, compiled once per structure.
+"""The no-U-turn sampler on the `pm.Model`'s own density, in coordinates that suit it."""
 
-The log density and its gradient are taken from the `pm.Model` and compiled with every
-array, prior parameter and dimension's length as an input. A model of the same
-structure on another cohort, with other cutpoints or other prior parameters, reuses the
-compiled function; Numba keeps it on disk for the next process.
-"""
-
-import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.model import ModelInputs, build_pymc_model, model_data
-from bayes_crlm.parameters import draw_integrated, sampled_parameters
-from bayes_crlm.priors import Horseshoe, RandomWalk
+from bayes_crlm.callbacks import callback_table, expand_callback, log_density_callback
+from bayes_crlm.coordinates import Coordinates, sampler_coordinates
+from bayes_crlm.density import CompiledDensity, DensityData, compile_density, density_data
+from bayes_crlm.model import ModelInputs
+from bayes_crlm.parameters import draw_integrated
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["CompiledDensity", "NutsDraws", "compile_density", "sample_nuts"]
+__all__ = ["NutsDraws", "sample_density", "sample_nuts"]
 
-TARGET_ACCEPT = 0.9
-# small random-walk scales make a funnel: at 0.95 a few transitions in 4,000 still diverge
-TARGET_ACCEPT_RANDOM_WALK = 0.98
-TARGET_ACCEPT_HORSESHOE = 0.99
-# for a second try when transitions diverged
-TARGET_ACCEPT_CAREFUL = 0.995
 ARVIZ_NAMES = {
     "diverging": "diverging",
     "energy": "energy",
@@ -41,38 +29,6 @@ ARVIZ_NAMES = {
     "mean_tree_accept": "acceptance_rate",
     "logp": "lp",
 }
-# starts are spread by this much around the centre of the prior of every unconstrained value
-START_SPREAD = 0.5
-
-
-@dataclass(frozen=True)
-class CompiledDensity:
-    """A compiled log density with gradient, and which data it wants in which order.
-
-    Attributes
-    ----------
-    function : callable
-        (vector, *data) to (log density, gradient).
-    data_names : tuple of str
-        `pm.Data` and dimension names in the order of `function`'s arguments.
-    data_dtypes : tuple of str
-        Their types.
-    """
-
-    function: Callable[..., tuple[NDArray, NDArray]]
-    data_names: tuple[str, ...]
-    data_dtypes: tuple[str, ...]
-
-    def arguments(self, inputs: ModelInputs) -> tuple[NDArray, ...]:
-        """Arrays of `inputs` in the order that `function` takes them."""
-        available = model_data(inputs)
-        for dim, labels in inputs.coords().items():
-            available[dim] = np.asarray(len(labels))
-        available["row"] = np.asarray(inputs.data.follow_up.n_rows)
-        return tuple(
-            np.asarray(available[name], dtype=dtype, order="C")
-            for name, dtype in zip(self.data_names, self.data_dtypes, strict=True)
-        )
 
 
 @dataclass(frozen=True)
@@ -95,59 +51,6 @@ class NutsDraws:
     seconds_sample: float
 
 
-compiled_densities: dict[tuple[Any, ...], CompiledDensity] = {}
-compiling = threading.Lock()
-
-
-def compile_density(inputs: ModelInputs) -> CompiledDensity:
-    """Compile the `pm.Model`'s log density and gradient, or take it from this process's store.
-
-    Parameters
-    ----------
-    inputs : ModelInputs
-        Only its structure matters; its data are arguments of the result.
-    """
-    with compiling:
-        if inputs.structure not in compiled_densities:
-            compiled_densities[inputs.structure] = compile_model(inputs)
-        return compiled_densities[inputs.structure]
-
-
-def compile_model(inputs: ModelInputs) -> CompiledDensity:
-    """Compile the log density of `inputs`' `pm.Model` with respect to one flat vector."""
-    import pytensor
-    import pytensor.tensor as pt
-    from pytensor.graph.replace import clone_replace
-
-    model = build_pymc_model(inputs)
-    vector = pt.dvector("unconstrained")
-    position: Any = 0
-    parts = {}
-    for value in model.value_vars:
-        variable = model.values_to_rvs[value]
-        if variable.ndim == 0:
-            parts[value] = vector[position]
-            position = position + 1
-        else:
-            (dim,) = model.named_vars_to_dims[variable.name]
-            length = model.dim_lengths[dim]
-            parts[value] = vector[position : position + length]
-            position = position + length
-    expected = [parameter.name for parameter in sampled_parameters(inputs)]
-    found = [model.values_to_rvs[value].name for value in model.value_vars]
-    if expected != found:
-        raise AssertionError(f"the model's variables are {found}, not {expected}")
-    log_density: Any = clone_replace(model.logp(), parts, rebuild_strict=False)
-    gradient: Any = pt.grad(log_density, vector)
-    compiled = pytensor.function([vector], [log_density, gradient], mode="NUMBA")
-    shared = compiled.maker.fgraph.inputs[1:]
-    return CompiledDensity(
-        function=compiled.vm.jit_fn,
-        data_names=tuple(variable.name for variable in shared),
-        data_dtypes=tuple(variable.type.dtype for variable in shared),
-    )
-
-
 def sample_nuts(
     inputs: ModelInputs,
     *,
@@ -155,7 +58,7 @@ def sample_nuts(
     tune: int,
     chains: int,
     seed: int,
-    target_accept: float | None = None,
+    target_accept: float = 0.8,
     progress: bool = False,
 ) -> NutsDraws:
     """Sample the posterior with nutpie's NUTS.
@@ -168,8 +71,8 @@ def sample_nuts(
         Kept and warm-up draws of each chain; number of chains.
     seed : int
         Fixes starts and draws.
-    target_accept : float, optional
-        Mean acceptance; see `default_target_accept`.
+    target_accept : float
+        Mean acceptance that the step size is tuned to.
     progress : bool
         Show nutpie's progress bar.
 
@@ -178,69 +81,98 @@ def sample_nuts(
     Hoffman & Gelman (2014), J Mach Learn Res 15:1593-1623; Seyboldt, Carlson & Carpenter
     (2026), Preconditioning Hamiltonian Monte Carlo by minimizing Fisher divergence.
     """
-    import nutpie
-    from nutpie.compiled_pyfunc import from_pyfunc
-
-    if target_accept is None:
-        target_accept = default_target_accept(inputs)
     started = time.perf_counter()
     density = compile_density(inputs)
-    arguments = density.arguments(inputs)
-    centre = prior_centre(inputs)
-    # the first call makes Numba compile for these argument types
-    density.function(centre, *arguments)
     compiled_at = time.perf_counter()
-    size = len(centre)
-
-    def make_log_density() -> Callable[[NDArray], tuple[float, NDArray]]:
-        function = density.function
-
-        def log_density(vector: NDArray) -> tuple[float, NDArray]:
-            value, gradient = function(vector, *arguments)
-            return float(value), gradient
-
-        return log_density
-
-    def make_expand(*_: object) -> Callable[[NDArray], dict[str, NDArray]]:
-        def expand(vector: NDArray) -> dict[str, NDArray]:
-            return {"unconstrained": np.array(vector, dtype=np.float64)}
-
-        return expand
-
-    def start(start_seed: int) -> NDArray:
-        rng = np.random.default_rng(start_seed)
-        return centre + rng.uniform(-START_SPREAD, START_SPREAD, size)
-
-    sampler = from_pyfunc(
-        ndim=size,
-        make_logp_fn=make_log_density,
-        make_expand_fn=make_expand,
-        expanded_dtypes=[np.dtype(np.float64)],
-        expanded_shapes=[(size,)],
-        expanded_names=["unconstrained"],
-        make_initial_point_fn=start,
-    )
-    trace: Any = nutpie.sample(
-        sampler,
+    vectors, statistics = sample_density(
+        density,
+        density_data(inputs),
+        sampler_coordinates(inputs),
         draws=draws,
         tune=tune,
         chains=chains,
-        # the density is called through Python, one chain at a time: more threads only wait for
-        # each other, up to twice as long; draws are the same
-        cores=1,
+        seed=seed,
+        target_accept=target_accept,
+        progress=progress,
+    )
+    if inputs.is_baseline_integrated:
+        vectors = draw_integrated(vectors, inputs, np.random.default_rng([seed, 3]))
+    return NutsDraws(
+        vectors=vectors,
+        sample_stats=statistics,
+        seconds_compile=compiled_at - started,
+        seconds_sample=time.perf_counter() - compiled_at,
+    )
+
+
+def sample_density(
+    density: CompiledDensity,
+    data: DensityData,
+    coordinates: Coordinates,
+    *,
+    draws: int,
+    tune: int,
+    chains: int,
+    seed: int,
+    target_accept: float = 0.8,
+    progress: bool = False,
+) -> "tuple[NDArray[np.float64], xr.Dataset]":
+    """Sample any compiled density with nutpie's NUTS; settings as for `sample_nuts`.
+
+    Returns
+    -------
+    vectors : (chains, draws, unknowns) ndarray
+        Unconstrained draws in the density's own order.
+    statistics : xarray.Dataset
+        What the sampler records, under ArviZ's names, dims (chain, draw).
+    """
+    import nutpie
+
+    trace: Any = nutpie.sample(
+        native_sampler(density, data, coordinates),
+        draws=draws,
+        tune=tune,
+        chains=chains,
         seed=seed,
         target_accept=target_accept,
         progress_bar=progress,
         save_warmup=False,
     )
-    vectors = np.asarray(trace["posterior"]["unconstrained"].values, dtype=float)
-    if inputs.is_baseline_integrated:
-        vectors = draw_integrated(vectors, inputs, np.random.default_rng([seed, 3]))
-    return NutsDraws(
-        vectors=vectors,
-        sample_stats=arviz_names(trace["sample_stats"].to_dataset()),
-        seconds_compile=compiled_at - started,
-        seconds_sample=time.perf_counter() - compiled_at,
+    expanded = np.asarray(trace["posterior"]["expanded"].values, dtype=float)
+    vectors, log_jacobian = expanded[..., :-1], expanded[..., -1]
+    statistics = arviz_names(trace["sample_stats"].to_dataset())
+    # density of the model's own unconstrained vector, whatever coordinates the sampler used
+    statistics["lp"] = statistics["lp"] - log_jacobian
+    return vectors, statistics
+
+
+def native_sampler(density: CompiledDensity, data: DensityData, coordinates: Coordinates) -> Any:
+    """Make what nutpie samples: two C callbacks, and the addresses they work on."""
+    from nutpie.compile_pymc import CompiledPyMCModel
+
+    size = coordinates.size
+    arrays = (*data, coordinates.floats, coordinates.integers)
+
+    def start(seed: int | None) -> NDArray[np.float64]:
+        spread = coordinates.start_spread
+        return np.random.default_rng(seed).uniform(-spread, spread, size)
+
+    return CompiledPyMCModel(
+        dims={"expanded": ("entry",)},
+        _n_dim=size,
+        _coords={"entry": np.arange(size + 1)},
+        _shapes={"expanded": (size + 1,)},
+        compiled_logp_func=log_density_callback,
+        compiled_expand_func=expand_callback,
+        initial_point_func=start,
+        # nutpie holds on to these, so that the addresses in the table stay valid
+        shared_data={str(k): array for k, array in enumerate(arrays)},
+        shared_var_keys={},
+        user_data=callback_table(density.address, arrays),
+        n_expanded=size + 1,
+        shape_info=(["expanded"], [slice(0, size + 1)], [(size + 1,)]),
+        logp_func=density,
+        expand_func=None,
     )
 
 
@@ -252,21 +184,3 @@ def arviz_names(sample_stats: "xr.Dataset") -> "xr.Dataset":
         if nutpie_name in sample_stats
     }
     return sample_stats[list(kept)].rename(kept)
-
-
-def default_target_accept(inputs: ModelInputs) -> float:
-    """Mean acceptance that a model's posterior needs: more where scales are sampled."""
-    if inputs.n_covariate_terms and isinstance(inputs.covariate_prior, Horseshoe):
-        return TARGET_ACCEPT_HORSESHOE
-    if isinstance(inputs.baseline, RandomWalk) and inputs.intervals.n_intervals > 1:
-        return TARGET_ACCEPT_RANDOM_WALK
-    return TARGET_ACCEPT
-
-
-def prior_centre(inputs: ModelInputs) -> NDArray[np.float64]:
-    """Unconstrained point where every effect is 0 and every hazard the overall rate."""
-    parts = []
-    for parameter in sampled_parameters(inputs):
-        at_rate = parameter.name in ("log_hazard", "log_hazard_level", "hazard")
-        parts.append(np.full(parameter.size, inputs.log_rate if at_rate else 0.0))
-    return np.concatenate(parts)

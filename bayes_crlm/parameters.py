@@ -117,12 +117,12 @@ def draw_integrated(
     """
     flat = vectors.reshape(-1, vectors.shape[-1])
     effect = effects(constrain(flat, sampled_parameters(inputs)), inputs)
-    relative = np.exp(effect @ inputs.data.design.T)
+    data = inputs.density_data
     exposure = np.stack(
-        [exposure_per_interval(inputs.data.follow_up, weights) for weights in relative]
+        [exposure_per_interval(data.follow_up, np.exp(data.design @ each)) for each in effect]
     )
     shape, rate = gamma_parameters(inputs)
-    hazard = rng.gamma(shape + inputs.data.events_per_interval, 1 / (rate + exposure))
+    hazard = rng.gamma(shape + data.events_per_interval, 1 / (rate + exposure))
     full = np.concatenate([flat, np.log(hazard)], axis=1)
     return full.reshape(*vectors.shape[:-1], -1)
 

@@ -1,4 +1,9 @@
-"""The posterior as an ArviZ DataTree: draws with labels, and all that ArviZ needs of it."""
+"""The posterior as an ArviZ DataTree: draws with labels, and all that ArviZ needs of it.
+
+What it holds of every patient and draw - log-likelihoods, predicted times - grows with both. Of
+cohorts with more than `PATIENTS_MOST` patients it keeps a random sample of them, and says so in
+its attributes.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.estimands import (
+    Population,
     cumulative_hazard_at,
     population,
     relative_hazard,
@@ -28,11 +34,13 @@ if TYPE_CHECKING:
 
     from bayes_crlm.model import ModelInputs
 
-__all__ = ["posterior_tree", "survival_times"]
+__all__ = ["kept_patients", "posterior_tree", "survival_times"]
 
 PRIOR_DRAWS = 1000
 PREDICTIVE_DRAWS = 200
 CURVE_TIMES = 61
+# up to so many patients all are in the tree; of more, so many are
+PATIENTS_MOST, PATIENTS_SAMPLED = 5_000, 1_000
 
 
 def posterior_tree(
@@ -64,10 +72,10 @@ def posterior_tree(
     rng = np.random.default_rng([seed, 1])
     prior = draw_prior(inputs, rng, PRIOR_DRAWS)
     sample_coords = {"chain": np.arange(chains), "draw": np.arange(draws)}
-    data, design = inputs.data, inputs.design
-    log_likelihood = patient_log_likelihood(log_hazards(flat, inputs), effects(flat, inputs), data)
-    patients = {"patient": inputs.cohort.patients}
-    entered = first_entry(inputs)
+    kept = kept_patients(inputs, seed)
+    log_hazard, effect = log_hazards(flat, inputs), effects(flat, inputs)
+    log_likelihood = patient_log_likelihood(log_hazard, effect, inputs.data.of_patients(kept))
+    people = population(inputs, log_hazard.mean(axis=0), effect.mean(axis=0))
     tree = {
         "posterior": named_values(flat, inputs, chains, draws),
         "unconstrained_posterior": xr.Dataset(
@@ -81,52 +89,84 @@ def posterior_tree(
                     log_likelihood.reshape(chains, draws, -1),
                 )
             },
-            coords=sample_coords | patients,
+            coords=sample_coords | {"patient": inputs.cohort.patients[kept]},
         ),
         "log_prior": named_arrays(log_prior(flat, inputs), inputs, chains, draws),
         "prior": named_values(prior, inputs, 1, PRIOR_DRAWS).merge(
-            curves(prior, inputs, PRIOR_DRAWS)
+            curves(prior, inputs, PRIOR_DRAWS, people.thinned())
         ),
-        "posterior_predictive": predicted_times(flat, inputs, chains, draws, rng),
-        "observed_data": xr.Dataset(
-            {
-                "time": ("patient", inputs.cohort.time[inputs.final_row]),
-                "event": ("patient", data.event[inputs.final_row]),
-                "entry": ("patient", entered),
-            },
-            coords=patients,
-        ),
-        "constant_data": xr.Dataset(
-            {
-                "design": (("row", "term"), design.matrix),
-                "design_center": ("term", design.center),
-                "design_scale": ("term", design.scale),
-                "row_entry": ("row", inputs.cohort.entry),
-                "row_time": ("row", inputs.cohort.time),
-                "row_event": ("row", data.event),
-                "row_patient": ("row", data.patient_index),
-                "row_treatment": ("row", design.treatment_level),
-                "cutpoints": ("cutpoint", inputs.intervals.cutpoints),
-                # ArviZ looks for the censoring status of observed `time` under the same name
-                "time": ("patient", data.event[inputs.final_row]),
-                "interval_events": ("interval", inputs.intervals.events),
-                "interval_exposure": ("interval", inputs.intervals.exposure),
-                "log_rate": ((), inputs.log_rate),
-            },
-            coords={
-                "term": list(design.terms),
-                "interval": inputs.intervals.labels,
-                "row": inputs.cohort.row_number,
-                "patient": inputs.cohort.patients,
-            },
-        ),
+        "posterior_predictive": predicted_times(flat, inputs, chains, draws, kept, rng),
+        "observed_data": observed_data(inputs, kept),
+        "constant_data": constant_data(inputs, kept),
     }
+    if len(kept) < inputs.data.n_patients:
+        told = {"n_patients": inputs.data.n_patients, "n_patients_sampled": len(kept)}
+        for dataset in tree.values():
+            if "patient" in dataset.dims:
+                dataset.attrs.update(told)
     return xr.DataTree.from_dict(tree)
 
 
-def first_entry(inputs: "ModelInputs") -> NDArray[np.float64]:
-    """Time at which each patient comes under observation, shape (patients,)."""
-    return inputs.cohort.entry[inputs.design.first_row]
+def kept_patients(inputs: "ModelInputs", seed: int) -> NDArray[np.intp]:
+    """Patients whose log-likelihoods and predictions the tree holds: all, or a random sample.
+
+    Returns
+    -------
+    (patients,) ndarray of int
+        Places in the cohort's patients, increasing.
+    """
+    n_patients = inputs.data.n_patients
+    if n_patients <= PATIENTS_MOST:
+        return np.arange(n_patients)
+    rng = np.random.default_rng([seed, 5])
+    return np.sort(rng.choice(n_patients, PATIENTS_SAMPLED, replace=False))
+
+
+def observed_data(inputs: "ModelInputs", kept: NDArray[np.intp]) -> "xr.Dataset":
+    """Begin and end of the kept patients' follow-up, and whether it ended with the event."""
+    import xarray as xr
+
+    final_row = inputs.final_row[kept]
+    return xr.Dataset(
+        {
+            "time": ("patient", inputs.cohort.time[final_row]),
+            "event": ("patient", inputs.data.event[final_row]),
+            "entry": ("patient", inputs.cohort.entry[inputs.design.first_row[kept]]),
+        },
+        coords={"patient": inputs.cohort.patients[kept]},
+    )
+
+
+def constant_data(inputs: "ModelInputs", kept: NDArray[np.intp]) -> "xr.Dataset":
+    """Design, rows of the kept patients, and intervals."""
+    import xarray as xr
+
+    cohort, design, intervals = inputs.cohort, inputs.design, inputs.intervals
+    rows = np.flatnonzero(np.isin(cohort.patient_index, kept))
+    return xr.Dataset(
+        {
+            "design": (("row", "term"), design.matrix[rows]),
+            "design_center": ("term", design.center),
+            "design_scale": ("term", design.scale),
+            "row_entry": ("row", cohort.entry[rows]),
+            "row_time": ("row", cohort.time[rows]),
+            "row_event": ("row", inputs.data.event[rows]),
+            "row_patient": ("row", np.searchsorted(kept, cohort.patient_index[rows])),
+            "row_treatment": ("row", design.treatment_level[rows]),
+            "cutpoints": ("cutpoint", intervals.cutpoints),
+            # ArviZ looks for the censoring status of observed `time` under the same name
+            "time": ("patient", inputs.data.event[inputs.final_row[kept]]),
+            "interval_events": ("interval", intervals.events),
+            "interval_exposure": ("interval", intervals.exposure),
+            "log_rate": ((), inputs.log_rate),
+        },
+        coords={
+            "term": list(design.terms),
+            "interval": intervals.labels,
+            "row": cohort.row_number[rows],
+            "patient": cohort.patients[kept],
+        },
+    )
 
 
 def named_arrays(values: Values, inputs: "ModelInputs", chains: int, draws: int) -> "xr.Dataset":
@@ -164,7 +204,7 @@ def named_values(values: Values, inputs: "ModelInputs", chains: int, draws: int)
     return dataset
 
 
-def curves(values: Values, inputs: "ModelInputs", draws: int) -> "xr.Dataset":
+def curves(values: Values, inputs: "ModelInputs", draws: int, people: Population) -> "xr.Dataset":
     """Standardised survival curves of every treatment level, dims (chain, draw, ...)."""
     import xarray as xr
 
@@ -172,7 +212,6 @@ def curves(values: Values, inputs: "ModelInputs", draws: int) -> "xr.Dataset":
     cumulative = cumulative_hazard_at(
         log_hazards(values, inputs), inputs.intervals.cutpoints, times
     )
-    people = population(inputs)
     effect = effects(values, inputs)
     by_level = []
     # a prior may draw hazards too large for a float: survival is then 0, as it should be
@@ -227,9 +266,14 @@ def survival_times(
 
 
 def predicted_times(
-    values: Values, inputs: "ModelInputs", chains: int, draws: int, rng: np.random.Generator
+    values: Values,
+    inputs: "ModelInputs",
+    chains: int,
+    draws: int,
+    kept: NDArray[np.intp],
+    rng: np.random.Generator,
 ) -> "xr.Dataset":
-    """Posterior predictive event times of the cohort's patients, thinned to a few hundred draws.
+    """Posterior predictive event times of the kept patients, thinned to a few hundred draws.
 
     Times beyond follow-up are set to its end, as a study that stops then would see them.
     """
@@ -239,11 +283,12 @@ def predicted_times(
     chosen = np.linspace(0, draws - 1, per_chain).astype(int)
     flat = (np.arange(chains)[:, None] * draws + chosen).ravel()
     effect = effects(values, inputs)[flat]
-    relative = np.exp(effect @ inputs.design.scaled_baseline().T)
+    first_row = inputs.design.first_row[kept]
+    relative = np.exp(effect @ inputs.data.design[first_row].T)
     times = survival_times(
         log_hazards(values, inputs)[flat],
         relative,
-        first_entry(inputs),
+        inputs.cohort.entry[first_row],
         inputs.intervals.cutpoints,
         rng,
     )
@@ -258,6 +303,6 @@ def predicted_times(
         coords={
             "chain": np.arange(chains),
             "draw": chosen,
-            "patient": inputs.cohort.patients,
+            "patient": inputs.cohort.patients[kept],
         },
     )

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jinja2 import Template
+
     from bayes_crlm.analysis import Analysis
 
 __all__ = ["probability_in_words", "render_report"]
 
-TEMPLATE = Path(__file__).parent / "report_template.html"
+TEMPLATES = Path(__file__).parent
 
 
 def probability_in_words(probability: float | None, effective_draws: float | None = None) -> str:
@@ -116,6 +118,22 @@ def by_treatment(analysis: "Analysis") -> list[dict[str, Any]]:
     return rows
 
 
+def read_template(name: str) -> "Template":
+    """Read a page's template from this package; it escapes what is put into it."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    environment.filters["duration"] = duration
+    return environment.get_template(name)
+
+
 def render_report(analysis: "Analysis", summary: dict[str, Any], figures: dict[str, str]) -> str:
     """Fill the report's template.
 
@@ -133,15 +151,9 @@ def render_report(analysis: "Analysis", summary: dict[str, Any], figures: dict[s
     str
         HTML that asks nothing from outside; names from the data are escaped.
     """
-    import jinja2
     from markupsafe import Markup
 
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["number"] = number
-    environment.filters["duration"] = duration
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    template = read_template("report_template.html")
     return template.render(
         summary=summary,
         source=Path(summary["data"]["source"]).name or summary["data"]["source"],

@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,13 @@ from bayes_crlm.wording import shown_name
 if TYPE_CHECKING:
     from bayes_crlm.analysis import Analysis
 
-__all__ = ["check_output", "write_results"]
+__all__ = ["check_output", "is_of_sensitivity", "replace_folder", "write_results"]
 
 OURS = frozenset({"summary.json", "posterior.nc", "report.html", "tables", "figures", "spec.toml"})
+# of a sensitivity analysis; its tables and figures begin with the name of a part
+OURS_OF_SENSITIVITY = frozenset({"sensitivity.json", "sensitivity.html", "sensitivity.toml"})
+SHARED = frozenset({"tables", "figures"})
+PROOFS = frozenset({"summary.json", "sensitivity.json"})
 PARTIAL = ".bayes-crlm-partial-"
 # Linux's renameat2: swap two paths, and paths are taken from the working folder
 RENAME_EXCHANGE, AT_FDCWD = 2, -100
@@ -71,7 +76,7 @@ def check_place(path: Path, where: str) -> None:
         if not path.is_dir():
             raise OutputError(f"{where}: is a file; give a folder")
         held = sorted(entry.name for entry in path.iterdir())
-    if held and "summary.json" not in held:
+    if held and PROOFS.isdisjoint(held):
         raise OutputError(
             f"{where}: holds other files ({shown_name(held[0])}) and no earlier results; "
             "give a new or empty folder"
@@ -122,15 +127,57 @@ def write_results(analysis: "Analysis", summary: dict[str, Any], folder: Path) -
     OutputError
         When writing fails, a full disk included; earlier results are then untouched.
     """
+    replace_folder(folder, lambda partial: fill(partial, analysis, summary), is_of_run)
+    return folder / "report.html"
+
+
+def is_of_run(path: str) -> bool:
+    """Whether a path in a result folder is one of those that `run` writes."""
+    first, _, inner = path.partition("/")
+    return first in OURS and not is_of_part(inner)
+
+
+def is_of_sensitivity(path: str) -> bool:
+    """Whether a path in a result folder is one of those that `sensitivity` writes."""
+    first, _, inner = path.partition("/")
+    return first in OURS_OF_SENSITIVITY or (first in SHARED and is_of_part(inner))
+
+
+def is_of_part(name: str) -> bool:
+    """Whether a table or a figure is called after a part of a sensitivity analysis."""
+    from bayes_crlm.sensitivity.parts import PARTS
+
+    return name.startswith(tuple(f"{part}{mark}" for part in PARTS for mark in "._"))
+
+
+def replace_folder(
+    folder: Path, write: Callable[[Path], None], is_ours: Callable[[str], bool]
+) -> None:
+    """Let files be written beside a folder, then put them in its place at once.
+
+    Parameters
+    ----------
+    folder : Path
+        From `check_output`; earlier results there are replaced, other files kept.
+    write : callable
+        Writes everything into the empty folder that it is given.
+    is_ours : callable
+        Whether a path within the folder, such as ``tables/cox.csv``, is an earlier result.
+
+    Raises
+    ------
+    OutputError
+        When writing fails, a full disk included; earlier results are then untouched.
+    """
     made = []
     try:
         for parent in reversed([each for each in folder.parents if not each.exists()]):
             parent.mkdir(exist_ok=True)
             made.append(parent)
         with partial_folder(folder) as partial:
-            fill(partial, analysis, summary)
+            write(partial)
             with locked(folder.parent, wait=True):
-                put_in_place(partial, folder)
+                put_in_place(partial, folder, is_ours)
     except OSError as problem:
         for parent in reversed(made):
             if not any(parent.iterdir()):
@@ -139,7 +186,6 @@ def write_results(analysis: "Analysis", summary: dict[str, Any], folder: Path) -
             f"--out {shown_name(folder)}: writing failed ({reason_of(problem)}); earlier results, "
             "if any, are untouched: make room, or give another folder"
         ) from problem
-    return folder / "report.html"
 
 
 @contextmanager
@@ -196,10 +242,11 @@ def remove_abandoned(parent: Path) -> None:
 
 
 def fill(folder: Path, analysis: "Analysis", summary: dict[str, Any]) -> None:
-    """Write every result file into an empty folder."""
+    """Write every result file into an empty folder, and its time into the summary."""
     from bayes_crlm.figures import draw_figures
     from bayes_crlm.report import render_report
 
+    started = time.perf_counter()
     figures = draw_figures(analysis, summary)
     (folder / "figures").mkdir()
     for name, svg in figures.items():
@@ -210,6 +257,9 @@ def fill(folder: Path, analysis: "Analysis", summary: dict[str, Any]) -> None:
     write_posterior(analysis.fit.posterior, folder / "posterior.nc")
     write_text(folder / "spec.toml", analysis.spec.to_toml())
     write_text(folder / "report.html", render_report(analysis, summary, figures))
+    # last, so that it can say how long all the others took
+    now = time.perf_counter()
+    summary["provenance"]["seconds"] |= {"report": now - started, "total": now - analysis.began}
     write_text(
         folder / "summary.json",
         json.dumps(summary, indent=2, allow_nan=False, ensure_ascii=False) + "\n",
@@ -255,14 +305,21 @@ def tables(analysis: "Analysis") -> dict[str, Any]:
     return made
 
 
-def put_in_place(partial: Path, folder: Path) -> None:
+def put_in_place(partial: Path, folder: Path, is_ours: Callable[[str], bool]) -> None:
     """Swap a filled folder with the old one, so that there is never none nor half of one."""
     if not folder.exists():
         partial.rename(folder)
         return
     for entry in folder.iterdir():
-        if entry.name not in OURS:
-            keep(entry, partial / entry.name)
+        if entry.name not in SHARED or entry.is_symlink() or not entry.is_dir():
+            if not is_ours(entry.name):
+                keep(entry, partial / entry.name)
+            continue
+        for inner in entry.iterdir():
+            path = f"{entry.name}/{inner.name}"
+            if not is_ours(path):
+                (partial / entry.name).mkdir(exist_ok=True)
+                keep(inner, partial / path)
     if exchange(partial, folder):
         return
     old = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=folder.parent))

@@ -232,8 +232,8 @@ class SamplingSpec(Table):
         int, Field(ge=0, le=2**32 - 1, description="a whole number from 0 to 4294967295")
     ] = 20211201
     target_accept: Annotated[
-        float | None, Field(ge=0.5, le=0.999, description="a number from 0.5 to 0.999")
-    ] = None
+        float, Field(ge=0.5, le=0.999, description="a number from 0.5 to 0.999")
+    ] = 0.8
 
 
 class EstimandSpec(Table):
@@ -269,7 +269,7 @@ class Spec(Table):
     estimands : EstimandSpec
         Horizons and thresholds of what is reported.
     sensitivity : dict or None
-        Kept as it is written; reserved for sensitivity analyses.
+        Checked, and kept as it is written: `bayes_crlm.sensitivity.settings` reads it.
     """
 
     title: Annotated[str, Field(min_length=1, max_length=300, description="the report's heading")]
@@ -342,11 +342,17 @@ class Spec(Table):
         SpecError
             One line with every problem: the dotted key, the wrong value, what would be right.
         """
+        spec, problems = None, []
         try:
             spec = cls.model_validate(dict(tables))
         except ValidationError as error:
             problems = spec_problems(error, cls)
-            raise SpecError(join_problems(where, problems)) from None
+        if tables.get("sensitivity"):
+            from bayes_crlm.sensitivity.settings import sensitivity_problems
+
+            problems += sensitivity_problems(tables["sensitivity"])
+        if spec is None or problems:
+            raise SpecError(join_problems(where, problems))
         spec._path = path
         return spec
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.optimize import brentq
 
-from bayes_crlm import estimands
+from bayes_crlm import likelihood
 from bayes_crlm.cohort import read_cohort
 from bayes_crlm.errors import EstimandError
 from bayes_crlm.estimands import (
@@ -156,20 +156,28 @@ def test_blocks_of_draws_change_nothing(monkeypatch):
         )
 
     whole = everything()
-    monkeypatch.setattr(estimands, "BLOCK", 15)
+    monkeypatch.setattr(likelihood, "BLOCK", 15)
     for found, expected in zip(everything(), whole, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
+def at_rate(inputs):
+    """A constant hazard and no effects."""
+    return np.full(inputs.intervals.n_intervals, inputs.log_rate), np.zeros(
+        len(inputs.design.terms)
+    )
+
+
 def test_population_pools_the_patients_baseline_rows(simulated_cohorts):
     inputs = PiecewiseExponential("arm", 0, "group").prepare(simulated_cohorts[3])
-    people = population(inputs)
+    people = population(inputs, *at_rate(inputs))
     table = inputs.cohort.table.drop_duplicates("patient")
     assert people.share.sum() == pytest.approx(1)
     np.testing.assert_allclose(
         np.sort(people.share), np.sort(table["group"].value_counts(normalize=True))
     )
-    nobody = population(PiecewiseExponential("arm", 0).prepare(simulated_cohorts[3]))
+    inputs = PiecewiseExponential("arm", 0).prepare(simulated_cohorts[3])
+    nobody = population(inputs, *at_rate(inputs))
     assert nobody.covariates.shape == (1, 0)
     assert nobody.share.tolist() == [1.0]
 
@@ -181,7 +189,7 @@ def test_standardisation_is_the_mean_over_patients(simulated_cohorts):
     log_hazard, effect = rng.normal(-2, 0.3, (3, 4)), rng.normal(0, 0.5, (3, 4))
     times = np.array([2.0, 9.0])
     cumulative = cumulative_hazard_at(log_hazard, inputs.intervals.cutpoints, times)
-    people = population(inputs)
+    people = population(inputs, *at_rate(inputs))
     table = inputs.cohort.table.drop_duplicates("patient")
     for level in (0, 1):
         raw = np.column_stack(

@@ -16,6 +16,9 @@ import matplotlib.pyplot as plt
 
 import bayes_crlm as bc
 from bayes_crlm import figures
+from bayes_crlm.figures.checks import spread_ends
+from bayes_crlm.figures.drawing import plain_text, ratio_ticks
+from bayes_crlm.figures.hazard_ratios import draw_intervals
 
 nasty_run, rows_run = runs.nasty_run, runs.rows_run
 
@@ -92,19 +95,17 @@ def test_every_level_has_its_line_of_numbers_at_risk(fit):
 
 
 def test_names_are_no_mathematics_and_stay_in_the_legend():
-    assert figures.plain_text("$x$ and $y$") == r"\$x\$ and \$y\$"
-    assert not figures.plain_text("_hidden").startswith("_")
-    assert figures.plain_text("a\nb\tc") == "a b c"
-    assert figures.plain_text("word " * 40, 20).count("\n") == 1
+    assert plain_text("$x$ and $y$") == r"\$x\$ and \$y\$"
+    assert not plain_text("_hidden").startswith("_")
+    assert plain_text("a\nb\tc") == "a b c"
+    assert plain_text("word " * 40, 20).count("\n") == 1
 
 
 def test_intervals_beyond_the_axis_end_in_arrows():
     _, ax = plt.subplots()
     ax.set_xlim(-1, 1)
     limits = np.array([[-5.0, 0.5], [-0.5, np.inf], [np.nan, np.nan]])
-    figures.draw_intervals(
-        ax, np.arange(3.0), np.array([0.0, 0.2, np.nan]), limits, "o", "k", "label"
-    )
+    draw_intervals(ax, np.arange(3.0), np.array([0.0, 0.2, np.nan]), limits, "o", "k", "label")
     arrows = {
         line.get_marker(): line.get_xdata().tolist()
         for line in ax.lines
@@ -117,7 +118,7 @@ def test_intervals_beyond_the_axis_end_in_arrows():
 def test_ratio_axes_have_ticks_that_can_be_read(span):
     _, ax = plt.subplots()
     ax.set_xlim(-span, span)
-    figures.ratio_ticks(ax)
+    ratio_ticks(ax)
     assert 1 <= len(ax.get_xticks()) <= 9
     for place, label in zip(ax.get_xticks(), ax.get_xticklabels(), strict=True):
         assert float(label.get_text()) == pytest.approx(np.exp(place), rel=1e-6)
@@ -126,7 +127,7 @@ def test_ratio_axes_have_ticks_that_can_be_read(span):
 def test_predicted_times_at_the_end_are_set_apart_beyond_it(fit):
     times = fit.posterior["posterior_predictive"]["time"]
     end = fit.inputs.intervals.cutpoints[-1]
-    spread = figures.spread_ends(fit, times)
+    spread = spread_ends(fit, times)
     assert np.array_equal(spread.values[times.values < end], times.values[times.values < end])
     one = spread.isel(chain=0, draw=0).values
     assert len(np.unique(one)) == len(one)

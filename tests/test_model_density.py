@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from bayes_crlm.cohort import read_cohort
+from bayes_crlm.density import compile_density, density_data
 from bayes_crlm.importance import log_target
 from bayes_crlm.model import PiecewiseExponential, build_pymc_model
-from bayes_crlm.nuts import compile_density
 from bayes_crlm.parameters import constrain, log_prior, model_parameters, sampled_parameters
 from bayes_crlm.priors import GammaProcess
 
@@ -75,7 +75,7 @@ def test_one_compiled_density_serves_other_cohorts_intervals_and_columns(baselin
     pymc_model = build_pymc_model(inputs)
     size = sum(parameter.size for parameter in sampled_parameters(inputs))
     vector = np.random.default_rng(3).normal(0, 0.3, size)
-    value, gradient = compiled.function(vector, *compiled.arguments(inputs))
+    value, gradient = compiled.function(vector, *density_data(inputs))
     point, position = {}, 0
     for variable in pymc_model.value_vars:
         shape = pymc_model.initial_point()[variable.name].shape
@@ -89,7 +89,7 @@ def test_one_compiled_density_serves_other_cohorts_intervals_and_columns(baselin
         shifted = [vector.copy(), vector.copy()]
         shifted[0][k] += step
         shifted[1][k] -= step
-        up, down = (compiled.function(each, *compiled.arguments(inputs))[0] for each in shifted)
+        up, down = (compiled.function(each, *density_data(inputs))[0] for each in shifted)
         assert gradient[k] == pytest.approx(float(up - down) / (2 * step), rel=1e-4, abs=1e-4)
 
 

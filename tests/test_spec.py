@@ -65,7 +65,9 @@ horizons = [12, 36, 60]
 rmst = 60
 hr_thresholds = [1.0, 0.8, 1.25]
 [sensitivity]
-priors = ["normal(0, 0.5)"]
+parts = ["multiverse"]
+[sensitivity.multiverse]
+scales = [0.5, 1.0]
 """
 
 
@@ -108,7 +110,7 @@ def test_a_minimal_spec_has_the_documented_defaults(write):
         "tune": 1000,
         "draws": 1000,
         "seed": 20211201,
-        "target_accept": None,
+        "target_accept": 0.8,
     }
     assert spec.estimands.horizons is None
     assert spec.estimands.rmst is None
@@ -123,7 +125,7 @@ def test_every_key_is_read_as_its_type(write):
     assert spec.model.baseline.weight == 2.0
     assert spec.estimands.horizons == (12.0, 36.0, 60.0)
     assert spec.estimands.hr_thresholds == (1.0, 0.8, 1.25)
-    assert spec.sensitivity == {"priors": ["normal(0, 0.5)"]}
+    assert spec.sensitivity == {"parts": ["multiverse"], "multiverse": {"scales": [0.5, 1.0]}}
 
 
 @pytest.mark.parametrize("reference", ["0", "1.5", "true", '"systemic"'])
@@ -260,6 +262,18 @@ WRONG = {
         ("0.8", "0.8 is not a list of hazard ratios"),
     ],
     "sensitivity": [("3", "sensitivity is 3; give a table [sensitivity]")],
+    "sensitivity.multivers": [("{}", "key sensitivity.multivers; did you mean 'multiverse'?")],
+    "sensitivity.parts": [
+        ('["prior"]', "unknown part 'prior'; did you mean 'priors'?"),
+        ("[]", "[] is an empty list"),
+    ],
+    "sensitivity.multiverse": [
+        ("{scale = [1]}", "key sensitivity.multiverse.scale; did you mean 'scales'?"),
+        ("{scales = [0]}", "sensitivity.multiverse.scales: 0 is impossible; give scales above 0"),
+        ('{families = ["norml"]}', "'norml' is unknown; did you mean 'normal'?"),
+        ('{covariates = ["exec(x)"]}', "sensitivity.multiverse.covariates:"),
+        ('{exclusions = {old = [{column = "age", op = "?", value = 1}]}}', "op is '?'"),
+    ],
 }
 
 

@@ -1,0 +1,251 @@
+"""How a fit is made: NUTS, or importance sampling around the mode that escalates to NUTS."""
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from bayes_crlm.fit import ETI95, Fit, Importance
+from bayes_crlm.importance import (
+    PARETO_K_MOST,
+    ImportanceDraws,
+    WeightedDraws,
+    sample_importance,
+)
+from bayes_crlm.priors import Horseshoe
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bayes_crlm.model import ModelInputs, PiecewiseExponential
+
+__all__ = [
+    "Approximation",
+    "HazardRatio",
+    "approximate",
+    "fit_laplace",
+    "fit_model",
+    "fit_nuts",
+    "hazard_ratios_of",
+]
+
+# of NUTS, for a second try when transitions diverged
+TARGET_ACCEPT_CAREFUL = 0.99
+
+
+@dataclass(frozen=True)
+class Approximation:
+    """What importance sampling around the mode gives, before any file or label is made of it.
+
+    Attributes
+    ----------
+    drawn : ImportanceDraws or None
+        Draws to be used; None where there are none to be trusted.
+    problem : str or None
+        Why there are none, in words that a sentence can go on after.
+    seconds : float
+        Wall time.
+    """
+
+    drawn: ImportanceDraws | None
+    problem: str | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class HazardRatio:
+    """Posterior median of one treatment level's hazard ratio, with its 95% limits."""
+
+    treatment: Any
+    median: float
+    low: float
+    high: float
+
+
+def approximate(inputs: "ModelInputs", draws: int, seed: int) -> Approximation:
+    """Draw by importance sampling around the mode; needs NumPy alone.
+
+    Parameters
+    ----------
+    inputs : ModelInputs
+        A cohort as the model sees it.
+    draws : int
+        Number of draws.
+    seed : int
+        Fixes them.
+
+    Returns
+    -------
+    Approximation
+        Without draws for a horseshoe, where no mode is found, and where Pareto k is above 0.7.
+    """
+    started = time.perf_counter()
+    drawn, problem = None, None
+    if inputs.n_covariate_terms and isinstance(inputs.covariate_prior, Horseshoe):
+        problem = "engine laplace cannot follow a horseshoe prior"
+    else:
+        drawn = sample_importance(inputs, draws, seed)
+        if not drawn.converged:
+            drawn, problem = None, "engine laplace found no approximation of the posterior"
+        elif not drawn.pareto_k <= PARETO_K_MOST:
+            drawn, problem = (
+                None,
+                f"engine laplace: Pareto k of its weights is {drawn.pareto_k:.2f}, above "
+                f"{PARETO_K_MOST}",
+            )
+    return Approximation(drawn, problem, time.perf_counter() - started)
+
+
+def hazard_ratios_of(drawn: ImportanceDraws, inputs: "ModelInputs") -> list[HazardRatio]:
+    """Hazard ratios of every treatment level, the numbers that `Fit.hazard_ratios` gives."""
+    split = inputs.n_treatment_terms
+    effect = drawn.vectors[:, :split] / inputs.design.scale[:split]
+    low, median, high = np.exp(np.quantile(effect, [ETI95[0], 0.5, ETI95[1]], axis=0))
+    return [
+        HazardRatio(level, float(median[k]), float(low[k]), float(high[k]))
+        for k, level in enumerate(inputs.design.levels[1:])
+    ]
+
+
+def fit_model(
+    model: "PiecewiseExponential",
+    inputs: "ModelInputs",
+    *,
+    draws: int,
+    tune: int,
+    chains: int,
+    seed: int | None,
+    engine: Literal["nuts", "laplace"],
+    target_accept: float,
+    progress: bool,
+    approximation: Approximation | None = None,
+) -> Fit:
+    """Sample a prepared model; see `PiecewiseExponential.fit`.
+
+    `approximation` is that of engine laplace, of the same inputs, draws and seed, when there
+    already.
+    """
+    if engine not in ("nuts", "laplace"):
+        raise ValueError(f"engine {engine!r} is unknown; give 'nuts' or 'laplace'")
+    if seed is None:
+        seed = int(np.random.default_rng().integers(2**32))
+    settings = {"chains": chains, "draws": draws, "tune": tune}
+    notes: list[str] = []
+    if engine == "laplace":
+        if approximation is None:
+            approximation = approximate(inputs, chains * draws, seed)
+        if approximation.drawn is not None:
+            return fit_laplace(model, inputs, settings, seed, approximation)
+        notes.append(f"{approximation.problem}: NUTS was used instead")
+    return fit_nuts(model, inputs, settings, seed, target_accept, progress, notes)
+
+
+def fit_laplace(
+    model: "PiecewiseExponential",
+    inputs: "ModelInputs",
+    settings: dict[str, Any],
+    seed: int,
+    approximation: Approximation,
+) -> Fit:
+    """Label the draws of importance sampling, and keep what they were resampled from.
+
+    Raises
+    ------
+    ValueError
+        When the approximation has no draws.
+    """
+    import xarray as xr
+
+    from bayes_crlm.posterior import posterior_tree
+
+    drawn = approximation.drawn
+    if drawn is None:
+        raise ValueError(f"{approximation.problem}: there are no draws")
+    started = time.perf_counter()
+    vectors = drawn.vectors.reshape(settings["chains"], settings["draws"], -1)
+    statistics = xr.Dataset({"importance_pareto_k": drawn.pareto_k, "importance_ess": drawn.ess})
+    tree = posterior_tree(inputs, vectors, statistics, seed)
+    tree["proposals"] = xr.DataTree(proposals(drawn.weighted, inputs))
+    return Fit(
+        model=model,
+        inputs=inputs,
+        posterior=tree,
+        engine="laplace",
+        seed=seed,
+        settings=settings,
+        seconds={
+            "compile": 0.0,
+            "sample": approximation.seconds,
+            "posterior": time.perf_counter() - started,
+        },
+        importance=Importance(drawn.pareto_k, drawn.ess),
+    )
+
+
+def proposals(weighted: WeightedDraws, inputs: "ModelInputs") -> "xr.Dataset":
+    """Draws of the proposal that are possible, as one chain: for leave-one-out.
+
+    Returns
+    -------
+    xarray.Dataset
+        `vector`, unconstrained, and `log_ratio`, the log of posterior over proposal density up
+        to one constant.
+    """
+    import xarray as xr
+
+    possible = np.flatnonzero(np.isfinite(weighted.log_ratio))
+    dims = ("chain", "draw")
+    return xr.Dataset(
+        {
+            "vector": ((*dims, "unconstrained"), weighted.vectors(inputs, possible)[None]),
+            "log_ratio": (dims, weighted.log_ratio[None, possible]),
+        },
+        coords={"chain": [0], "draw": np.arange(len(possible))},
+    )
+
+
+def fit_nuts(
+    model: "PiecewiseExponential",
+    inputs: "ModelInputs",
+    settings: dict[str, Any],
+    seed: int,
+    target_accept: float,
+    progress: bool,
+    notes: list[str],
+) -> Fit:
+    """Fit by NUTS, once more with smaller steps when transitions diverged."""
+    from bayes_crlm.nuts import sample_nuts
+    from bayes_crlm.posterior import posterior_tree
+
+    sampled = sample_nuts(
+        inputs, **settings, seed=seed, target_accept=target_accept, progress=progress
+    )
+    seconds_compile, seconds_sample = sampled.seconds_compile, sampled.seconds_sample
+    diverged = int(sampled.sample_stats["diverging"].sum())
+    if diverged and target_accept < TARGET_ACCEPT_CAREFUL:
+        notes = [
+            *notes,
+            f"{diverged} transitions diverged at target_accept {target_accept:g}: sampled again at "
+            f"{TARGET_ACCEPT_CAREFUL:g}, and only those draws are used",
+        ]
+        sampled = sample_nuts(
+            inputs, **settings, seed=seed, target_accept=TARGET_ACCEPT_CAREFUL, progress=progress
+        )
+        seconds_sample += sampled.seconds_sample
+    started = time.perf_counter()
+    tree = posterior_tree(inputs, sampled.vectors, sampled.sample_stats, seed)
+    return Fit(
+        model=model,
+        inputs=inputs,
+        posterior=tree,
+        engine="nuts",
+        seed=seed,
+        settings=settings,
+        seconds={
+            "compile": seconds_compile,
+            "sample": seconds_sample,
+            "posterior": time.perf_counter() - started,
+        },
+        notes=tuple(notes),
+    )

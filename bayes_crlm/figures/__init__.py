@@ -1,0 +1,61 @@
+"""Figures of a fit: hazard ratios, survival, priors, diagnostics. Each is drawn once as SVG."""
+
+from typing import TYPE_CHECKING, Any
+
+from bayes_crlm.figures.checks import plot_predictive, plot_ranks
+from bayes_crlm.figures.drawing import STYLE, to_svg
+from bayes_crlm.figures.hazard_ratios import plot_forest, plot_prior_posterior
+from bayes_crlm.figures.survival import plot_hazard, plot_prior_survival, plot_survival
+
+if TYPE_CHECKING:
+    from bayes_crlm.analysis import Analysis
+
+__all__ = [
+    "draw_figures",
+    "plot_forest",
+    "plot_hazard",
+    "plot_predictive",
+    "plot_prior_posterior",
+    "plot_prior_survival",
+    "plot_ranks",
+    "plot_survival",
+]
+
+
+def draw_figures(analysis: "Analysis", summary: dict[str, Any]) -> dict[str, str]:
+    """Draw every figure of the report.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        A finished analysis.
+    summary : dict
+        Its `summary.json`.
+
+    Returns
+    -------
+    dict of str to str
+        SVG text by figure name.
+    """
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+
+    fit = analysis.fit
+    plots = {
+        "forest": plot_forest,
+        "survival": plot_survival,
+        "hazard": plot_hazard,
+        "prior_posterior": plot_prior_posterior,
+        "prior_survival": plot_prior_survival,
+        "ranks": plot_ranks,
+        "predictive": plot_predictive,
+    }
+    made = {}
+    for name, plot in plots.items():
+        with mpl.rc_context(STYLE):
+            ax = plot(fit)
+        if ax is not None:
+            figure: Any = ax.get_figure()
+            made[name] = to_svg(figure)
+            plt.close(figure)
+    return made

@@ -1,0 +1,139 @@
+"""What all figures share: colours, style, labels, SVG."""
+
+import io
+import math
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from bayes_crlm.analysis import Plan
+    from bayes_crlm.fit import Fit
+
+# Okabe & Ito's colours, told apart by colour-blind readers
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+INK, MUTED, ALARM = "#1a1a1a", "#6b6b6b", "#b00020"
+# enough for the width of a line; tables use every draw
+PICTURED_DRAWS = 1000
+LINE_STYLES = ("-", "--", "-.", ":")
+RATIO_STEPS = ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), (1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1,))
+SYNTHETIC = "synthetic, not patient data"
+STYLE: dict[Any, Any] = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "font.size": 10,
+    "font.family": ["DejaVu Sans"],
+    "svg.fonttype": "none",
+    "svg.hashsalt": "bayes_crlm",
+    "figure.constrained_layout.use": True,
+    "legend.frameon": False,
+    "figure.max_open_warning": 0,
+}
+
+
+def new_axes(ax: "Axes | None", width: float, height: float) -> "Axes":
+    """Use the caller's axes, or make a figure of a width and a height in inches."""
+    if ax is not None:
+        return ax
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+
+    with mpl.rc_context(STYLE):
+        return plt.subplots(figsize=(width, height))[1]
+
+
+def label_synthetic(fit: "Fit | Plan", ax: "Axes") -> None:
+    """Say on the figure that its data are synthetic, when they are."""
+    if fit.inputs.cohort.is_synthetic:
+        ax.annotate(
+            SYNTHETIC,
+            # along the right edge, where neither data nor a legend can cover it
+            (1, 0.5),
+            xycoords="axes fraction",
+            xytext=(5, 0),
+            textcoords="offset points",
+            ha="left",
+            va="center",
+            rotation=270,
+            fontsize=9,
+            fontweight="bold",
+            color=ALARM,
+        )
+
+
+def plain_text(text: object, width: int = 0) -> str:
+    """Make a name from the data fit to be drawn: no mathematics, no endless lines.
+
+    Parameters
+    ----------
+    text : object
+        A level or a column name.
+    width : int
+        Break after so many characters, at most into two lines; 0 for one line of any length.
+    """
+    plain = " ".join(str(text).split())
+    if width:
+        lines = textwrap.wrap(plain, width, max_lines=2, placeholder=" …")
+        plain = "\n".join(lines)
+    # a leading underscore would keep a label out of the legend
+    plain = f" {plain}" if plain.startswith("_") else plain
+    return plain.replace("$", r"\$")
+
+
+def time_label(fit: "Fit") -> str:
+    """Name the axis of time with its unit."""
+    unit = fit.inputs.cohort.unit
+    return f"time ({plain_text(unit)})" if unit else "time"
+
+
+def ratio_ticks(ax: "Axes") -> None:
+    """Label an axis of log ratios with the ratios, as many as can be read."""
+    low, high = ax.get_xlim()
+    for step in RATIO_STEPS:
+        ratios = [
+            digit * 10.0**power
+            for power in range(-9, 10)
+            for digit in step
+            if low <= math.log(digit * 10.0**power) <= high
+        ]
+        if len(ratios) <= 9:
+            break
+    ax.set_xticks([math.log(ratio) for ratio in ratios], [f"{ratio:g}" for ratio in ratios])
+    ax.minorticks_off()
+
+
+def legend_above(ax: "Axes", columns: int = 1) -> None:
+    """Put the legend over the axes, where it covers nothing."""
+    ax.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1.02),
+        ncols=columns,
+        fontsize=9,
+        borderaxespad=0,
+        handlelength=1.8,
+        columnspacing=1.5,
+    )
+
+
+def restyle(ax: "Axes") -> None:
+    """Give an ArviZ figure the letter sizes of the others."""
+    ax.tick_params(labelsize=10)
+    for text in (ax.xaxis.label, ax.yaxis.label):
+        text.set_fontsize(10)
+    for text in ax.texts:
+        text.set_fontsize(9)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def to_svg(figure: "Figure") -> str:
+    """Write a figure as an SVG element without a date, so that it repeats exactly."""
+    import matplotlib as mpl
+
+    buffer = io.StringIO()
+    with mpl.rc_context(STYLE | {"figure.constrained_layout.use": False}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()

@@ -1,0 +1,221 @@
+"""Figures of survival and hazard over time."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayes_crlm.figures.drawing import (
+    COLOURS,
+    INK,
+    LINE_STYLES,
+    MUTED,
+    PICTURED_DRAWS,
+    label_synthetic,
+    legend_above,
+    new_axes,
+    plain_text,
+    time_label,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from bayes_crlm.fit import Fit
+
+__all__ = ["plot_hazard", "plot_prior_survival", "plot_survival"]
+
+
+def plot_survival(fit: "Fit", ax: "Axes | None" = None, *, at_risk: bool = True) -> "Axes":
+    """Standardised survival with 95% bands over Kaplan-Meier, numbers at risk below.
+
+    Parameters
+    ----------
+    fit : Fit
+        A fitted model.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure without it.
+    at_risk : bool
+        Write the numbers at risk under the axis.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    from matplotlib.lines import Line2D
+
+    from bayes_crlm.kaplan_meier import kaplan_meier
+
+    cohort, design = fit.inputs.cohort, fit.inputs.design
+    n_levels = len(design.levels)
+    ax = new_axes(ax, 7, 4.3 + 0.36 * n_levels)
+    end = float(fit.inputs.intervals.cutpoints[-1])
+    times = np.linspace(0, end, 121)
+    draws = fit.survival_draws(times, most_draws=PICTURED_DRAWS).values
+    low, middle, high = np.quantile(draws, [0.025, 0.5, 0.975], axis=0)
+    ax.set_xlim(0, end)
+    ax.set_ylim(0, 1.01)
+    ticks = [tick for tick in ax.get_xticks() if 0 <= tick <= end]
+    entries = []
+    for k, level in enumerate(design.levels):
+        colour = COLOURS[k % len(COLOURS)]
+        # beyond six levels colours repeat, with another kind of line
+        style = LINE_STYLES[k // len(COLOURS) % len(LINE_STYLES)]
+        ax.fill_between(times, low[k], high[k], color=colour, alpha=0.18, lw=0)
+        (line,) = ax.plot(times, middle[k], style, color=colour, lw=2)
+        entries.append((line, plain_text(level, 40)))
+        rows = design.treatment_level == k
+        curve = kaplan_meier(cohort.entry[rows], cohort.time[rows], cohort.event[rows])
+        ax.step(
+            np.concatenate([[0.0], curve.times]),
+            np.concatenate([[1.0], curve.survival]),
+            where="post",
+            color=colour,
+            lw=1,
+        )
+        if at_risk:
+            write_numbers_at_risk(ax, k, level, colour, ticks, curve.number_at_risk(ticks))
+    entries += [
+        (Line2D([], [], color=MUTED, lw=2), "smooth: model, 95% band"),
+        (Line2D([], [], color=MUTED, lw=1, drawstyle="steps-post"), "steps: Kaplan-Meier"),
+    ]
+    ax.set_xticks(ticks)
+    ax.set_xlabel(time_label(fit))
+    ax.set_ylabel("survival")
+    ax.set_yticks(np.linspace(0, 1, 6), [f"{each:.0%}" for each in np.linspace(0, 1, 6)])
+    ax.grid(axis="y", color=INK, alpha=0.08, lw=0.8)
+    handles, labels = zip(*entries, strict=True)
+    ax.legend(
+        handles,
+        labels,
+        loc="lower left",
+        bbox_to_anchor=(0, 1.02),
+        ncols=2 if max(len(label) for label in labels) < 36 else 1,
+        fontsize=9,
+        borderaxespad=0,
+        title=plain_text(design.treatment, 60),
+        title_fontsize=9,
+        alignment="left",
+    )
+    label_synthetic(fit, ax)
+    return ax
+
+
+def write_numbers_at_risk(
+    ax: "Axes", k: int, level: object, colour: str, ticks: list[float], numbers: "NDArray"
+) -> None:
+    """Write one line of numbers at risk under the axis and its label: the level, then numbers."""
+    if k == 0:
+        ax.annotate(
+            "at risk",
+            (0, 0),
+            xycoords="axes fraction",
+            xytext=(-8, -44),
+            textcoords="offset points",
+            ha="right",
+            va="center",
+            fontsize=9,
+            color=MUTED,
+        )
+    below = -60 - 24 * k
+    ax.annotate(
+        plain_text(level, 16),
+        (0, 0),
+        xycoords="axes fraction",
+        xytext=(-12, below),
+        textcoords="offset points",
+        ha="right",
+        va="center",
+        fontsize=9,
+        linespacing=1,
+        color=colour,
+    )
+    for tick, number in zip(ticks, numbers, strict=True):
+        ax.annotate(
+            f"{int(number)}",
+            (tick, 0),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, below),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            fontsize=9,
+            color=colour,
+        )
+
+
+def plot_hazard(fit: "Fit", ax: "Axes | None" = None) -> "Axes":
+    """Posterior hazard of every interval at the covariates' means, with 95% bands.
+
+    Parameters
+    ----------
+    fit : Fit
+        A fitted model.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure without it.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = new_axes(ax, 7, 3.2)
+    table = fit.log_hazard()
+    edges = np.append(table["from"].to_numpy(), table["to"].iloc[-1])
+    for start, stop, low, high in table[["from", "to", "eti95_low", "eti95_high"]].to_numpy():
+        ax.fill_between(
+            [start, stop], np.exp(low), np.exp(high), color=COLOURS[0], alpha=0.18, lw=0
+        )
+    ax.stairs(np.exp(table["mean"]), edges, color=COLOURS[0], lw=2, baseline=None)
+    ax.set_yscale("log")
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:.4g}")
+    ax.yaxis.set_minor_formatter(lambda value, _: f"{value:.4g}")
+    low, high = ax.get_ylim()
+    if high / low > 10:
+        ax.yaxis.set_minor_formatter(lambda value, _: "")
+    ax.set_xlim(0, edges[-1])
+    ax.set_xlabel(time_label(fit))
+    ax.set_ylabel(
+        f"events per {'unit of time' if not fit.inputs.cohort.unit else 'patient and '}"
+        f"{unit_singular(fit)}"
+    )
+    label_synthetic(fit, ax)
+    return ax
+
+
+def unit_singular(fit: "Fit") -> str:
+    """The time unit for a rate: "month" of "months"; nothing without a unit."""
+    unit = fit.inputs.cohort.unit or ""
+    return plain_text(unit[:-1] if unit.endswith("s") and len(unit) > 2 else unit)
+
+
+def plot_prior_survival(fit: "Fit", ax: "Axes | None" = None) -> "Axes":
+    """Survival curves of the reference level that the prior alone implies.
+
+    Parameters
+    ----------
+    fit : Fit
+        A fitted model.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure without it.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = new_axes(ax, 7, 3.5)
+    curves = fit.variable("survival", "prior").isel(treatment=0)
+    times, values = curves["time"].values, curves.values.reshape(-1, curves.shape[-1])
+    ax.plot(times, values[:40].T, color=MUTED, lw=0.5, alpha=0.4)
+    low, middle, high = np.quantile(values, [0.025, 0.5, 0.975], axis=0)
+    ax.fill_between(times, low, high, color=MUTED, alpha=0.15, lw=0, label="prior: 95% of curves")
+    ax.plot(times, middle, "--", color=INK, lw=1.5, label="prior: median")
+    draws = fit.survival_draws(times, most_draws=PICTURED_DRAWS).values[:, 0]
+    ax.plot(times, np.median(draws, axis=0), color=COLOURS[0], lw=2, label="posterior: median")
+    ax.set_ylim(0, 1.01)
+    ax.set_yticks(np.linspace(0, 1, 6), [f"{each:.0%}" for each in np.linspace(0, 1, 6)])
+    ax.set_xlim(0, times[-1])
+    ax.set_xlabel(time_label(fit))
+    ax.set_ylabel(f"survival with\n{plain_text(fit.inputs.design.reference, 26)}")
+    legend_above(ax, columns=3)
+    label_synthetic(fit, ax)
+    return ax
