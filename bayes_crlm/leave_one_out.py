@@ -118,10 +118,8 @@ def loo_of_proposals(fit: "Fit") -> Any:
     import arviz_stats as azs
     import xarray as xr
 
-    from bayes_crlm.posterior import kept_patients
-
     inputs, proposals = fit.inputs, fit.posterior["proposals"].to_dataset()
-    data = inputs.data.of_patients(kept_patients(inputs, fit.seed))
+    data = inputs.data.of_patients(stored_patients(fit))
     values = constrain(proposals["vector"].values[0], model_parameters(inputs))
     each = patient_log_likelihood(log_hazards(values, inputs), effects(values, inputs), data)
     stored = fit.posterior["log_likelihood"]["event"]
@@ -139,12 +137,18 @@ def loo_of_proposals(fit: "Fit") -> Any:
     )
 
 
+def stored_patients(fit: "Fit") -> NDArray[np.intp]:
+    """Places in the cohort of the patients whose log-likelihoods the tree holds."""
+    import pandas as pd
+
+    stored = fit.posterior["log_likelihood"]["patient"].values
+    return pd.Index(fit.inputs.cohort.patients).get_indexer(pd.Index(stored))
+
+
 def scaled_up(fit: "Fit", loo: Any, pareto_k: NDArray, n_high: int) -> Loo:
     """Estimate the cohort's cross-validation from that of a sample of its patients."""
     import arviz_stats  # noqa: F401  registers the `azstats` accessor
     from scipy.special import logsumexp
-
-    from bayes_crlm.posterior import kept_patients
 
     n_patients = fit.inputs.data.n_patients
     at_mean = patient_log_likelihood(
@@ -153,7 +157,7 @@ def scaled_up(fit: "Fit", loo: Any, pareto_k: NDArray, n_high: int) -> Loo:
         fit.inputs.data,
     )[0]
     elpd, subsampling_se, se = loo.elpd_i.azstats.diff_srs_estimator(
-        lpd_approx_sample=at_mean[kept_patients(fit.inputs, fit.seed)],
+        lpd_approx_sample=at_mean[stored_patients(fit)],
         lpd_approx_all=at_mean,
         n_data_points=n_patients,
     )
@@ -171,10 +175,8 @@ def moment_matched(fit: "Fit", loo: Any) -> Any:
     import arviz_stats as azs
     import xarray as xr
 
-    from bayes_crlm.posterior import kept_patients
-
     inputs, parameters = fit.inputs, model_parameters(fit.inputs)
-    data = inputs.data.of_patients(kept_patients(inputs, fit.seed))
+    data = inputs.data.of_patients(stored_patients(fit))
     dims = ("chain", "draw")
 
     def unpack(upars: "xr.DataArray") -> tuple["xr.DataArray", NDArray, dict[str, NDArray]]:

@@ -204,7 +204,7 @@ def test_cox_of_a_separated_cohort_is_firths():
         MODEL.prepare(cohort).design.matrix, MODEL.prepare(cohort).design.terms,
     )  # fmt: skip
     row = many.of_term().iloc[1]
-    assert row["cox_log_hr"] == one.coef[0]
+    assert row["cox_log_hr"] == pytest.approx(one.coef[0], rel=1e-12)
     assert "arm[T.1]" in row["cox_note"]
 
 
@@ -213,7 +213,6 @@ def test_cohorts_that_cannot_be_fitted_say_why_and_leave_the_others_alone(stack)
     broken = {
         "no event": good.assign(death=0),
         "negative time": good.assign(time=-1.0),
-        "text": good.assign(x="low"),
         "constant": good.assign(x=1.0),
         "one arm": good.assign(arm=0),
         "missing": good.assign(x=np.nan),
@@ -237,7 +236,7 @@ def test_cohorts_that_cannot_be_fitted_say_why_and_leave_the_others_alone(stack)
     assert of_term["mean_log"].notna().tolist() == many.cohorts["is_fitted"].tolist()
     alone = fit_many(MODEL, [read_cohort(good, time="time", event="death")], seeds=[5])
     assert of_term["mean_log"][0] == alone.of_term()["mean_log"][0]
-    assert "2 fitted" in repr(many) and "7 not fitted" in repr(many)
+    assert "2 fitted" in repr(many) and "6 not fitted" in repr(many)
 
 
 def draw_cohort(draw):

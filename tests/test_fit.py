@@ -143,10 +143,11 @@ def test_moment_matching_lowers_high_pareto_k():
     cohort = read_cohort(table, time="time", event="event")
     # a row per event time and loose priors: single patients move the posterior
     model = PiecewiseExponential(
-        "rx", 0, "age + resid", cutpoints=6, covariate_prior="normal(0, 5)", baseline="independent"
+        "rx", 0, "age + resid", cutpoints=10, covariate_prior="normal(0, 10)", baseline="independent"
     )
-    outcome = model.fit(cohort, seed=3).diagnose()
-    assert outcome.n_moment_matched > outcome.n_high_pareto_k
+    outcomes = [model.fit(cohort, draws=500, seed=seed).diagnose() for seed in range(3)]
+    matched = sum(outcome.n_moment_matched for outcome in outcomes)
+    assert matched > sum(outcome.n_high_pareto_k for outcome in outcomes)
 
 
 def test_survival_of_the_treated_is_that_of_the_truth(fit):

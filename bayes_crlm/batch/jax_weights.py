@@ -34,6 +34,7 @@ def pareto_smooth(log_ratio: Any) -> tuple[Any, Any, Any]:
         Of the draws in that order, adding up to 1.
     pareto_k : float
     """
+    log_ratio = jnp.asarray(log_ratio)
     draws = len(log_ratio)
     tail = int(3 * draws**0.5) if draws > 225 else draws // 5
     order = jnp.argsort(log_ratio)
