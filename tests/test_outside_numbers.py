@@ -143,15 +143,16 @@ def test_importance_draws_agree_with_nuts(prior):
     from bayes_crlm.importance import sample_importance
 
     inputs = model_of("veteran", baseline=prior).prepare(cohort_of("veteran"))
-    drawn = sample_importance(inputs, 8000, seed=3)
-    sampled = sample_nuts(inputs, draws=2000, tune=1000, chains=4, seed=3)
+    drawn = sample_importance(inputs, 32_000, seed=3)
+    sampled = sample_nuts(inputs, draws=8000, tune=1000, chains=4, seed=3)
     assert drawn.pareto_k < 0.5
-    assert drawn.ess > 0.6 * 8000
+    assert drawn.ess > 0.6 * 32_000
     fast = constrain(drawn.vectors, model_parameters(inputs))
-    slow = constrain(sampled.vectors.reshape(8000, -1), model_parameters(inputs))
+    slow = constrain(sampled.vectors.reshape(32_000, -1), model_parameters(inputs))
     for of in (effects, log_hazards):
         quick, long = of(fast, inputs), of(slow, inputs)
         sd = long.std(axis=0)
-        # both errors of about sd / sqrt(4000): 4 combined are 0.09 sd
+        # both errors are at most sd / sqrt(4000): 4 combined are 0.09 sd
         assert np.max(np.abs(quick.mean(axis=0) - long.mean(axis=0)) / sd) < 0.09
+        # the first interval's sd varies by 2.3% between runs of 8,000 draws: 1.2% of these, both 1.6%
         np.testing.assert_allclose(quick.std(axis=0), sd, rtol=0.06)
