@@ -217,7 +217,6 @@ def run_analysis(
 
     if engine == "nuts":
         import nutpie  # noqa: F401
-        import pymc  # noqa: F401
 
     imported = time.perf_counter()
     from bayes_crlm.agreement import compare

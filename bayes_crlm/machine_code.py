@@ -12,7 +12,7 @@ import os
 import pickle
 import platform
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.metadata import version
@@ -21,6 +21,7 @@ from typing import Any
 
 __all__ = ["find_machine_code", "folder_of_machine_code", "keep_machine_code"]
 
+DIGEST_SIZE = hashlib.sha256().digest_size
 COMPILERS = ("pymc", "pytensor", "numba", "llvmlite", "numpy")
 
 
@@ -50,9 +51,14 @@ def find_machine_code(structure: tuple[Any, ...]) -> int | None:
     from numba.core.runtime import nrt
 
     try:
-        state, name, environments = pickle.loads(file_of(structure).read_bytes())
-    except (OSError, ValueError, EOFError, pickle.UnpicklingError):
+        stored = file_of(structure).read_bytes()
+    except OSError:
         return None
+    digest, content = stored[:DIGEST_SIZE], stored[DIGEST_SIZE:]
+    if hashlib.sha256(content).digest() != digest:
+        # cut off or damaged: it is written anew
+        return None
+    state, name, environments = pickle.loads(content)
     # allocation of arrays is called by name from the loaded code
     nrt.rtsys.initialize(cpu_target.target_context)
     library = cpu_target.target_context.codegen().unserialize_library(state)
@@ -92,12 +98,13 @@ def keep_machine_code(function: Any, structure: tuple[Any, ...]) -> None:
     environments = [(each.env_name, list(each.consts)) for each in referenced]
     path = file_of(structure)
     # a folder that cannot be written to costs the next process its seconds, nothing else
+    content = pickle.dumps((state, descriptor.llvm_func_name, environments))
     with suppress(OSError), new_file(path) as file:
-        file.write(pickle.dumps((state, descriptor.llvm_func_name, environments)))
+        file.write(hashlib.sha256(content).digest() + content)
 
 
 @contextmanager
-def new_file(path: Path) -> Iterator[Any]:
+def new_file(path: Path) -> Generator[Any]:
     """Write a file beside its place and move it there when it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:

@@ -143,7 +143,12 @@ def test_moment_matching_lowers_high_pareto_k():
     cohort = read_cohort(table, time="time", event="event")
     # a row per event time and loose priors: single patients move the posterior
     model = PiecewiseExponential(
-        "rx", 0, "age + resid", cutpoints=10, covariate_prior="normal(0, 10)", baseline="independent"
+        "rx",
+        0,
+        "age + resid",
+        cutpoints=10,
+        covariate_prior="normal(0, 10)",
+        baseline="independent",
     )
     outcomes = [model.fit(cohort, draws=500, seed=seed).diagnose() for seed in range(3)]
     matched = sum(outcome.n_moment_matched for outcome in outcomes)

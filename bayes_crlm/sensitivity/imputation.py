@@ -458,7 +458,8 @@ def covariate_variables(
 
     intercept = pm.Normal("imputation_intercept", 0.0, INTERCEPT_SD, dims="incomplete")
     effect = pm.Normal("imputation_effect", 0.0, EFFECT_SD, dims="imputation_term")
-    value, missing, scale = data["covariate_value"], None, None
+    value, missing = data["covariate_value"], None
+    scale: Any = None
     if has_cells(design):
         scale = pm.HalfNormal("imputation_scale", SCALE_SD, dims="continuous")
         # its density is the regression's
@@ -497,7 +498,7 @@ def covariate_log_density(
         elif errors == "normal":
             total = total + pm.logp(pm.Normal.dist(linear, scale), value[:, k])
         else:
-            spread = pm.StudentT.dist(DEGREES_OF_FREEDOM, linear, scale)
+            spread = pm.StudentT.dist(DEGREES_OF_FREEDOM, linear, sigma=scale)
             total = total + pm.logp(spread, value[:, k])
     return total
 

@@ -174,7 +174,8 @@ def factor_of(name: str, formula: str, missing: list[str]) -> str:
     """
     from formulaic import Formula
 
-    terms: Any = Formula(formula)
+    parse: Any = Formula
+    terms = parse(formula)
     columns = {factor: factor_columns(factor) for term in terms for factor in term.factors}
     mine = sorted({factor.expr for factor, used in columns.items() if name in used})
     if len(mine) > 1:
