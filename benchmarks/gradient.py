@@ -65,6 +65,7 @@ def gradient_calls(cohort: Cohort, times: int) -> Callable[[], Any]:
     import pandas as pd
 
     import bayes_crlm
+    from bayes_crlm.callbacks import model_density
     from bayes_crlm.coordinates import prior_centre
     from bayes_crlm.density import compile_density, density_data
 
@@ -79,21 +80,21 @@ def gradient_calls(cohort: Cohort, times: int) -> Callable[[], Any]:
         baseline="independent",
     )
     inputs = model.prepare(bayes_crlm.read_cohort(table, time="time", event="event"))
-    function = compile_density(inputs).function
+    address = compile_density(inputs).address
     centre, data = prior_centre(inputs), density_data(inputs)
     # at effects of 0 exponentials would be those of 0, which are quicker
     point = centre + np.random.default_rng(1).normal(scale=0.3, size=len(centre))
 
     @numba.njit
-    def call(function: Any, point: Any, floats: Any, integers: Any) -> float:
+    def call(address: Any, point: Any, floats: Any, integers: Any) -> float:
         total = 0.0
         for _ in range(times):
             point[0] += 1e-9
-            _, gradient = function(point, floats, integers)
+            _, gradient = model_density(address, point, floats, integers)
             total += gradient[0]
         return total
 
-    return lambda: call(function, point, *data)
+    return lambda: call(address, point, *data)
 
 
 def floor_seconds(rows: int, columns: int, measured: dict[str, float]) -> dict[str, float]:
