@@ -130,11 +130,14 @@ def part_module(name: str) -> ModuleType:
     """
     where = f"bayes_crlm.sensitivity.{name}"
     try:
-        return import_module(where)
+        module = import_module(where)
     except ModuleNotFoundError as problem:
         if problem.name != where:
             raise
-        raise NotRunError(f"{name} is not part of this version of bayes_crlm") from None
+        module = None
+    if module is None or not hasattr(module, "analyse"):
+        raise NotRunError(f"{name} is not part of this version of bayes_crlm")
+    return module
 
 
 def conclusion(row: Mapping[str, Any]) -> str:
