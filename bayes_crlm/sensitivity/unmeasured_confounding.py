@@ -1,0 +1,288 @@
+"""How strong an unmeasured confounder would have to be, and what one of a stated strength does.
+
+Three answers that rest on less and less: E-values ask for nothing; the tipping surface asks for
+the confounder's hazard ratio and prevalences; the bias analysis asks for beliefs about them, and
+refits the model with the confounder in it.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from bayes_crlm.errors import SensitivityError
+from bayes_crlm.sensitivity.e_values import hazard_ratio_e_value
+from bayes_crlm.sensitivity.grids import number_list, ratios
+from bayes_crlm.sensitivity.latent_confounder import ConfounderPrior, fit_latent_confounder
+from bayes_crlm.sensitivity.parts import CREDIBLE, Context, PartResult, moves_conclusion
+from bayes_crlm.sensitivity.refit import Shared, changed_inputs
+from bayes_crlm.sensitivity.tipping_points import TippingSurface, tipping_bias, tipping_surface
+from bayes_crlm.spec import Table
+from bayes_crlm.tasks import Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from bayes_crlm.analysis import Plan
+
+__all__ = ["Settings", "analyse", "check", "latent_refit"]
+
+Limits = Annotated[
+    tuple[float, float], Field(strict=False, description="two limits [low, high], the lower first")
+]
+# events from which on a hazard ratio is no risk ratio any more (VanderWeele & Ding 2017)
+COMMON = 0.15
+
+
+class Settings(Table):
+    """The table `[sensitivity.unmeasured_confounding]`.
+
+    The default beliefs are of a confounder as strong as the strongest measured ones of this
+    disease, twice as frequent on the strategy that looks worse.
+    """
+
+    strengths: Annotated[Any, ratios("hazard ratios of the confounder")] = (
+        1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0,
+    )  # fmt: skip
+    differences: Annotated[Any, number_list("differences", 0.0, 1.0, is_open=False)] = (
+        0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5,
+    )  # fmt: skip
+    prevalence: Annotated[
+        float, Field(gt=0, lt=1, description="the confounder's prevalence with the reference")
+    ] = 0.5
+    latent_hazard_ratio: Limits = (1.0, 4.0)
+    latent_prevalence_worse: Limits = (0.3, 0.5)
+    latent_prevalence_better: Limits = (0.1, 0.3)
+
+
+def check(plan: "Plan", settings: Settings) -> None:
+    """Refuse impossible beliefs and a grid that leaves no prevalence.
+
+    Raises
+    ------
+    SensitivityError
+    """
+    where = "sensitivity.unmeasured_confounding"
+    try:
+        confounder_prior(settings, "below", len(plan.inputs.design.levels), 1)
+    except SensitivityError as problem:
+        raise SensitivityError(f"{where}: {problem}") from None
+    room = min(settings.prevalence, 1 - settings.prevalence)
+    if max(settings.differences) > room + 1e-12:
+        raise SensitivityError(
+            f"{where}.differences holds {max(settings.differences):g}, which no prevalence allows "
+            f"beside {settings.prevalence:g} with the reference; give at most {room:g}"
+        )
+
+
+def confounder_prior(settings: Settings, side: str, n_levels: int, level: int) -> ConfounderPrior:
+    """Beliefs that speak against the conclusion: carriers are rarer where patients do better."""
+    worse, better = settings.latent_prevalence_worse, settings.latent_prevalence_better
+    reference, treated = (worse, better) if side == "below" else (better, worse)
+    prevalence = [reference] * n_levels
+    prevalence[level] = treated
+    return ConfounderPrior(settings.latent_hazard_ratio, tuple(prevalence))
+
+
+def latent_refit(
+    shared: Shared,
+    *,
+    hazard_ratio: list[float],
+    prevalence: list[list[float]],
+    seed: int,
+) -> dict[str, Any]:
+    """Refit the base model with a latent binary confounder, as a task.
+
+    Parameters
+    ----------
+    shared : Shared
+    hazard_ratio : [low, high]
+    prevalence : list of [low, high]
+        One of every treatment level; see `ConfounderPrior`.
+    seed : int
+
+    Raises
+    ------
+    SensitivityError
+        For a treatment that changes within patients.
+    """
+    _, inputs = changed_inputs(shared, {})
+    low, high = hazard_ratio
+    prior = ConfounderPrior((low, high), tuple((a, b) for a, b in prevalence))
+    return fit_latent_confounder(inputs, prior, seed=seed).to_dict()
+
+
+def analyse(context: Context, settings: Settings) -> PartResult:
+    """Compute E-values and the tipping surface, and refit with a latent confounder."""
+    base, inputs = context.base, context.plan.inputs
+    low, high = base["eti95"]
+    is_common = inputs.cohort.n_events > COMMON * inputs.cohort.n_patients
+    values = hazard_ratio_e_value(base["median"], low, high, is_common=is_common)
+    column = context.level - 1
+    log_ratio = context.fit.effect_draws[:, column] / inputs.design.scale[column]
+    side = "below" if base["median"] < 1 else "above"
+    sign = -1.0 if side == "below" else 1.0
+    surface = tipping_surface(
+        log_ratio,
+        settings.strengths,
+        [sign * each for each in settings.differences],
+        settings.prevalence,
+        level=CREDIBLE,
+    )
+    bias = tipping_bias(log_ratio, level=CREDIBLE)
+    latent, failure = refit_latent(context, settings, side)
+    rows = [] if latent is None else [latent]
+    tipped = int(surface.tips_probability.sum())
+    result = {
+        "e_value": values.e_value,
+        "e_value_limit": values.e_value_limit,
+        "is_common_outcome": is_common,
+        "surface": {
+            "confounder_hazard_ratio": surface.confounder_hazard_ratio,
+            "prevalence_difference": surface.prevalence_difference,
+            "prevalence_reference": surface.prevalence_reference,
+            "median": surface.median,
+            "low": surface.low,
+            "high": surface.high,
+            "prob_below_1": surface.prob_below,
+            "turns_conclusion": surface.tips_probability,
+        },
+        "tipping_bias_factor": {
+            "side": bias.side,
+            "probability": bias.probability,
+            "limit": bias.limit,
+            "median": bias.median,
+        },
+        "latent": latent if latent is not None else {"failure": failure},
+    }
+    return PartResult(
+        result=result,
+        sentence=sentence(base, result, tipped, surface, latent),
+        moves=moves_conclusion(base, rows) if rows else None,
+        tables={"confounding_surface": surface_table(surface)},
+        figures=figures_of(context, surface, latent),
+        notes=notes_of(latent, failure, is_common),
+    )
+
+
+def refit_latent(
+    context: Context, settings: Settings, side: str
+) -> tuple[dict[str, Any] | None, str | None]:
+    """Refit with the confounder; the row of the level in question, or why there is none."""
+    levels = context.plan.inputs.design.levels
+    prior = confounder_prior(settings, side, len(levels), context.level)
+    arguments = {
+        "hazard_ratio": list(prior.hazard_ratio),
+        "prevalence": [list(limits) for limits in prior.prevalence],
+        "seed": context.seed,
+    }
+    task = Task("unmeasured_confounding: latent confounder", latent_refit, arguments)
+    (done,) = context.run("unmeasured_confounding", [task])
+    if done.value is None:
+        return None, done.failure
+    found = dict(done.value)
+    row = found.pop("hazard_ratios")[context.level - 1]
+    return row | found | {"is_reliable": found["is_trustworthy"]}, None
+
+
+def sentence(
+    base: Mapping[str, Any],
+    result: Mapping[str, Any],
+    tipped: int,
+    surface: TippingSurface,
+    latent: Mapping[str, Any] | None,
+) -> str:
+    """Say what confounding would have to be."""
+    text = (
+        f"A confounder would have to be associated with treatment and death by risk ratios of "
+        f"{result['e_value']:.2f} each to explain the median away ({base['median']:.2f}), of "
+        f"{result['e_value_limit']:.2f} to take the interval to 1; {tipped} of "
+        f"{surface.tips_probability.size} confounders of the grid turn the conclusion"
+    )
+    if latent is not None:
+        low, high = latent["eti95"]
+        text += (
+            "; with the stated beliefs about a confounder in the model the hazard ratio is "
+            f"{latent['median']:.2f} ({low:.2f} to {high:.2f}), P(HR < 1) = "
+            f"{latent['prob_below_1']:.3f}"
+        )
+    return f"{text}."
+
+
+def notes_of(
+    latent: Mapping[str, Any] | None, failure: str | None, is_common: bool
+) -> tuple[str, ...]:
+    """What the numbers rest on."""
+    notes = [
+        "The data hardly speak of a confounder that nobody measured: the bias analysis rests on "
+        "its stated beliefs.",
+    ]
+    if is_common:
+        notes.append(
+            f"More than {COMMON:.0%} had the event, so hazard ratios were turned into approximate "
+            "risk ratios for the E-values."
+        )
+    if latent is None:
+        notes.append(f"No bias analysis with a latent confounder: {failure}")
+    elif not latent["is_reliable"]:
+        notes.append("The refit with a latent confounder fails its diagnostics: do not trust it.")
+    return tuple(notes)
+
+
+def surface_table(surface: TippingSurface) -> Any:
+    """One row for every confounder of the grid."""
+    import pandas as pd
+
+    differences, strengths = np.meshgrid(
+        surface.prevalence_difference, surface.confounder_hazard_ratio, indexing="ij"
+    )
+    return pd.DataFrame(
+        {
+            "confounder_hazard_ratio": strengths.ravel(),
+            "prevalence_difference": differences.ravel(),
+            "median": surface.median.ravel(),
+            "eti95_low": surface.low.ravel(),
+            "eti95_high": surface.high.ravel(),
+            "prob_below_1": surface.prob_below.ravel(),
+            "turns_conclusion": surface.tips_probability.ravel(),
+        }
+    )
+
+
+def figures_of(
+    context: Context, surface: TippingSurface, latent: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """The tipping surface, and the refit beside the base."""
+    from bayes_crlm.sensitivity.figures import plot_forest_rows, plot_surface
+
+    def draw_surface() -> "Figure":
+        below = surface.side == "below"
+        held = surface.prob_below if below else 1 - surface.prob_below
+        return plot_surface(
+            context,
+            surface.confounder_hazard_ratio,
+            np.abs(surface.prevalence_difference),
+            held,
+            xlabel="hazard ratio of the confounder with the event",
+            ylabel="difference of its prevalence between strategies",
+            levels=[0.5, 0.8, 0.9, CREDIBLE, 0.99],
+            thick=CREDIBLE,
+            label=lambda each: f"{each:.2f}",
+            log_x=True,
+        )
+
+    figures: dict[str, Any] = {
+        "unmeasured_confounding": (
+            "Probability that the hazard ratio lies on the side of 1 that it lies on without a "
+            "confounder, for confounders of a grid; beyond the thick line the conclusion turns.",
+            draw_surface,
+        )
+    }
+    if latent is not None:
+        labels = ["the spec as it stands", "with a latent confounder"]
+        figures["latent_confounder"] = (
+            "The hazard ratio without and with an unmeasured confounder in the model.",
+            lambda: plot_forest_rows(context, [context.base, latent], labels),
+        )
+    return figures
