@@ -15,7 +15,7 @@ from bayes_crlm.sensitivity.credibility import (
     intrinsic_credibility,
     judge_evidence,
 )
-from bayes_crlm.sensitivity.reverse_bayes import reverse_bayes, reverse_bayes_by_reweighting
+from bayes_crlm.sensitivity.critical_scale import reverse_bayes, reverse_bayes_by_reweighting
 
 Z95 = 1.959963984540054
 

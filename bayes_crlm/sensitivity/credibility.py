@@ -11,7 +11,7 @@ With limits L, U of the log hazard ratio:
     scepticism limit   SL = exp(+-(U - L)^2 / (4 sqrt(U L)))         L, U of one sign       (1)
     advocacy limit     AL = exp(-(U + L) (U - L)^2 / (2 U L))        L < 0 < U              (2)
 
-Both suppose a normal likelihood; `bayes_crlm.sensitivity.reverse_bayes` does not.
+Both suppose a normal likelihood; `bayes_crlm.sensitivity.critical_scale` does not.
 
 References
 ----------

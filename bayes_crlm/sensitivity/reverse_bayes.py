@@ -1,217 +1,217 @@
-"""The critical prior of a posterior that need not be normal, by solving for its scale.
+"""The analysis of credibility: the prior that would just make the finding not credible.
 
-The closed forms of `bayes_crlm.sensitivity.credibility` take the likelihood of the log hazard ratio
-to be normal and its limits as given. Here the posterior itself, refitted or reweighted, is
-computed under sceptical (or advocates') priors of different scales until its limit is at no
-effect.
-
-References
-----------
-Matthews (2018), R Soc Open Sci 5:171047; Held, Matthews, Ott & Pawel (2022), Res Synth Methods
-13:295-314.
+The critical prior is found twice: in closed form from the base's interval, and by refitting the
+model under priors of different scales until the interval's limit is at no effect.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
-from numpy.typing import ArrayLike
+from pydantic import Field
 
-from bayes_crlm.errors import SensitivityError
-from bayes_crlm.priors import Normal, SimplePrior
+from bayes_crlm.errors import BayesCRLMError, SensitivityError
+from bayes_crlm.priors import Normal, parse_prior
 from bayes_crlm.sensitivity.credibility import (
     CriticalPrior,
     critical_prior,
-    critical_prior_of_scale,
-    prior_of_scale,
+    intrinsic_credibility,
+    judge_evidence,
 )
-from bayes_crlm.sensitivity.reweighting import reweight
+from bayes_crlm.sensitivity.critical_scale import reverse_bayes
+from bayes_crlm.sensitivity.parts import Context, PartResult
+from bayes_crlm.sensitivity.refit import Shared, refit_priors
+from bayes_crlm.spec import Table
+from bayes_crlm.tasks import Task
 
-__all__ = ["ReverseBayes", "reverse_bayes", "reverse_bayes_by_reweighting"]
+if TYPE_CHECKING:
+    from bayes_crlm.analysis import Plan
 
-Limits = Callable[[Normal], tuple[float, float]]
-# from the closed form's scale the root is looked for in steps of this factor, so many at most
-STEP, MOST_STEPS = 1.5, 30
-# Monte Carlo error of the tail beyond no effect, as a share of that tail: a fifth moves a 95% limit
-# by less than a tenth of the posterior's standard deviation
-MOST_ERROR = 0.2
+__all__ = ["Settings", "analyse", "check", "critical_refits"]
 
 
-@dataclass(frozen=True)
-class ReverseBayes:
-    """The critical prior of a posterior, and what it took to find it.
+class Settings(Table):
+    """The table `[sensitivity.reverse_bayes]`."""
 
-    Attributes
-    ----------
-    critical : CriticalPrior
-    posterior_low, posterior_high : float
-        Interval of the hazard ratio under the critical prior, one end of it at 1; under the widest
-        prior where there is no critical one.
-    evaluations : int
-        Posteriors computed on the way.
-    pareto_k : float or None
-        Of the draws' weights under the critical prior; None for refits.
-    mcse_tail : float or None
-        Monte Carlo standard error of the posterior's probability beyond no effect, under the
-        critical prior; None for refits.
-    is_reliable : bool
-        False where either is too large, or is so under the widest prior: refit instead.
+    evidence: Annotated[
+        dict[str, str],
+        Field(description="a table of earlier findings, such as 'hr(0.6, 0.4, 0.9)'"),
+    ] = {}  # noqa: RUF012  (pydantic copies it)
+    widest: Annotated[
+        float, Field(gt=1, description="the scale of the prior that stands for none, above 1")
+    ] = 10.0
+
+
+def check(plan: "Plan", settings: Settings) -> None:
+    """Refuse evidence that cannot be read.
+
+    Raises
+    ------
+    SensitivityError
     """
-
-    critical: CriticalPrior
-    posterior_low: float
-    posterior_high: float
-    evaluations: int
-    pareto_k: float | None = None
-    mcse_tail: float | None = None
-    is_reliable: bool = True
+    for name, text in settings.evidence.items():
+        evidence_of(name, text)
 
 
-def reverse_bayes(
-    posterior_limits: Limits,
-    *,
-    widest: float = 10.0,
-    level: float = 0.95,
-    tolerance: float = 1e-3,
-) -> ReverseBayes:
-    """Find the critical prior of any posterior.
+def evidence_of(name: str, text: str) -> Normal:
+    """Read an earlier finding as a normal distribution of the log hazard ratio."""
+    where = f"sensitivity.reverse_bayes.evidence.{name}"
+    try:
+        prior = parse_prior(text, "treatment")
+    except BayesCRLMError as problem:
+        raise SensitivityError(f"{where}: {problem}") from None
+    if not isinstance(prior, Normal):
+        raise SensitivityError(f"{where}: {text} is no normal; give hr(median, low, high)")
+    return prior
+
+
+def critical_refits(shared: Shared, *, widest: float, seed: int) -> dict[str, Any]:
+    """Find the critical prior by refitting, as a task.
 
     Parameters
     ----------
-    posterior_limits : callable
-        From a Normal prior of the log hazard ratio to the lower and upper limit of its posterior;
-        a refit, as a rule, always with the same seed.
+    shared : Shared
     widest : float
-        Standard deviation of the prior that stands for none. What the posterior under it says
-        decides between scepticism and advocacy, and no critical prior is wider.
-    level : float
-        Probability between the limits that `posterior_limits` returns.
-    tolerance : float
-        Of the logarithm of the prior's scale: 0.001 knows the scale to 0.1%.
+        Standard deviation of the prior that stands for none.
+    seed : int
+        Of every refit, so that limits change smoothly with the prior.
 
     Returns
     -------
-    ReverseBayes
-        Its critical limit is 0 or infinity where an advocate's prior as wide as `widest` still
-        makes the finding credible.
-
-    Raises
-    ------
-    SensitivityError
-        When even a prior 190,000 times narrower than the closed form's leaves the limit on the
-        finding's side, as draws do that all lie there.
+    dict
+        The critical prior (`kind`, `side`, `limit`, `low`, `high`, `prior_sd`, `prior_mean`),
+        the posterior's limits under it and under no prior, refits, and whether all were reliable.
     """
-    seen: dict[float, tuple[float, float]] = {}
-    base = posterior_limits(Normal(0.0, widest))
-    expected = critical_prior(math.exp(base[0]), math.exp(base[1]), level)
-    kind, side = expected.kind, expected.side
-
-    def limits(log_scale: float) -> tuple[float, float]:
-        if log_scale not in seen:
-            prior = prior_of_scale(kind, side, math.exp(log_scale), level)
-            seen[log_scale] = posterior_limits(prior)
-        return seen[log_scale]
-
-    def nearest_limit(log_scale: float) -> float:
-        low, high = limits(log_scale)
-        return -high if side == "below" else low
-
-    critical, interval = expected, base
-    if expected.prior is not None:
-        ends = bracket(nearest_limit, math.log(expected.prior.sd), math.log(widest), expected)
-        if ends is None:
-            critical = critical_prior_of_scale(kind, side, math.inf, level)
-        else:
-            from scipy.optimize import brentq
-
-            root = float(brentq(nearest_limit, *ends, xtol=tolerance))
-            critical = critical_prior_of_scale(kind, side, math.exp(root), level)
-            interval = limits(root)
-    low, high = interval
-    return ReverseBayes(critical, math.exp(low), math.exp(high), evaluations=len(seen) + 1)
-
-
-def bracket(
-    nearest_limit: Callable[[float], float], start: float, end: float, expected: CriticalPrior
-) -> tuple[float, float] | None:
-    """Two log scales between which the posterior's limit passes no effect.
-
-    Parameters
-    ----------
-    nearest_limit : callable
-        From a log scale to the limit, positive where it is on the finding's side.
-    start, end : float
-        Expected and largest log scale.
-    expected : CriticalPrior
-        By the closed form: a sceptical prior overturns when it is narrow, an advocate's fails
-        when it is wide.
-
-    Returns
-    -------
-    (float, float) or None
-        None when an advocate's prior still makes the finding credible at the largest scale.
-    """
-    step = math.log(STEP)
-    at = min(start, end)
-    is_wide = (nearest_limit(at) > 0) == (expected.kind == "sceptical")
-    for _ in range(MOST_STEPS):
-        following = at - step if is_wide else min(at + step, end)
-        is_next_wide = (nearest_limit(following) > 0) == (expected.kind == "sceptical")
-        if is_next_wide != is_wide:
-            return min(at, following), max(at, following)
-        if following == end:
-            return None
-        at = following
-    raise SensitivityError(
-        f"no {expected.kind} prior takes the posterior's limit to 1; refit under narrower priors "
-        "instead of weighting draws that all lie on one side"
-    )
-
-
-def reverse_bayes_by_reweighting(
-    log_hazard_ratio: ArrayLike,
-    fitted: SimplePrior,
-    *,
-    widest: float = 10.0,
-    level: float = 0.95,
-) -> ReverseBayes:
-    """Find the critical prior from the draws of one fit, weighted to other priors.
-
-    Parameters
-    ----------
-    log_hazard_ratio : (draws,) array_like
-        Equally weighted draws under the prior `fitted`.
-    fitted : Normal, StudentT or Laplace
-        Prior of the log hazard ratio in that fit.
-    widest, level : float
-        As of `reverse_bayes`.
-
-    Returns
-    -------
-    ReverseBayes
-        Where `is_reliable` is False, hand `reverse_bayes` a function that refits, or start from
-        a fit under a prior nearer to the critical one.
-
-    Raises
-    ------
-    SensitivityError
-        For too few or missing draws, or where weighting them never takes the limit to 1.
-    """
-    tail = (1 - level) / 2
+    rows: list[dict[str, Any]] = []
 
     def limits(prior: Normal) -> tuple[float, float]:
-        weighted = reweight(log_hazard_ratio, fitted, prior)
-        return weighted.quantile(tail), weighted.quantile(1 - tail)
+        priors = [{"treatment_prior": f"normal({prior.mean!r}, {prior.sd!r})"}]
+        rows.extend(refit_priors(shared, priors=priors, seed=seed, parts=[])["rows"])
+        low, high = rows[-1]["eti95"]
+        return math.log(low), math.log(high)
 
-    found = reverse_bayes(limits, widest=widest, level=level, tolerance=1e-6)
-    base = Normal(0.0, widest)
-    without = reweight(log_hazard_ratio, fitted, base)
-    final = reweight(log_hazard_ratio, fitted, found.critical.prior or base)
-    return replace(
-        found,
-        pareto_k=final.pareto_k,
-        mcse_tail=final.mcse_prob_below(),
-        is_reliable=all(
-            weighted.is_reliable(most_mcse=MOST_ERROR * tail) for weighted in (final, without)
-        ),
+    found = reverse_bayes(limits, widest=widest)
+    critical = asdict(found.critical)
+    prior = critical.pop("prior")
+    return critical | {
+        "prior_mean": None if prior is None else prior["mean"],
+        "prior_sd": None if prior is None else prior["sd"],
+        "posterior_eti95": [found.posterior_low, found.posterior_high],
+        "without_prior": {key: rows[0][key] for key in ("median", "eti95", "prob_below_1")},
+        "refits": len(rows),
+        "engines": sorted({row["engine"] for row in rows}),
+        "largest_pareto_k": max((row["pareto_k"] or 0.0 for row in rows), default=None),
+        "is_reliable": all(row["is_reliable"] for row in rows),
+    }
+
+
+def analyse(context: Context, settings: Settings) -> PartResult:
+    """Find the critical prior, and hold earlier evidence against it."""
+    task = Task("reverse_bayes", critical_refits, {"widest": settings.widest, "seed": context.seed})
+    (done,) = context.run("reverse_bayes", [task])
+    if done.value is None:
+        raise SensitivityError(f"sensitivity.reverse_bayes: {done.failure}")
+    found = dict(done.value)
+    # without a prior's pull, as the closed form wants it
+    closed = critical_prior(*found["without_prior"]["eti95"])
+    intrinsic = intrinsic_credibility(*found["without_prior"]["eti95"])
+    verdicts = {
+        name: {"evidence": text}
+        | asdict(judge_evidence(critical_of(found), evidence_of(name, text)))
+        for name, text in settings.evidence.items()
+    }
+    notes = [
+        f"The finding is the posterior under a normal(0, {settings.widest:g}) prior of the log "
+        "hazard ratio, so that no prior is counted twice.",
+    ]
+    if not settings.evidence:
+        notes.append(
+            "Earlier evidence can be given as [sensitivity.reverse_bayes.evidence], such as "
+            "trial = 'hr(0.6, 0.4, 0.9)'."
+        )
+    if not found["is_reliable"]:
+        notes.append("A refit fails its diagnostic: do not trust the critical prior.")
+    return PartResult(
+        result={
+            "critical": found,
+            "closed_form": {
+                "kind": closed.kind,
+                "limit": closed.limit,
+                "low": closed.low,
+                "high": closed.high,
+            },
+            "intrinsic": asdict(intrinsic),
+            "evidence": verdicts,
+        },
+        sentence=sentence(found, verdicts, intrinsic.is_credible),
+        moves=None,
+        tables={},
+        figures=figures_of(context, found),
+        notes=tuple(notes),
     )
+
+
+def critical_of(found: Mapping[str, Any]) -> CriticalPrior:
+    """The critical prior of the refits."""
+    is_there = found["prior_sd"] is not None
+    return CriticalPrior(
+        kind=found["kind"],
+        side=found["side"],
+        limit=found["limit"],
+        low=found["low"],
+        high=found["high"],
+        prior=Normal(found["prior_mean"], found["prior_sd"]) if is_there else None,
+        level=found["level"],
+    )
+
+
+def sentence(
+    found: Mapping[str, Any], verdicts: Mapping[str, Mapping[str, Any]], is_credible: bool
+) -> str:
+    """Say what prior the finding withstands."""
+    interval = f"{found['low']:.2f} to {found['high']:.2f}"
+    if found["kind"] == "sceptical":
+        text = (
+            f"A sceptic who holds hazard ratios of {interval} for 95% probable, or a narrower "
+            "interval about 1, is not convinced by these data; one who allows more is"
+        )
+    else:
+        text = (
+            "The data alone do not exclude a hazard ratio of 1; they do for an advocate who holds "
+            f"{interval}, or a narrower interval from 1, for 95% probable"
+        )
+    text += (
+        ". The finding is credible without earlier evidence (intrinsic credibility)"
+        if is_credible
+        else ". Without earlier evidence the finding is not credible (intrinsic credibility)"
+    )
+    text += "".join(f"; with {name}: {each['verdict']}" for name, each in verdicts.items())
+    return f"{text}."
+
+
+def figures_of(context: Context, found: Mapping[str, Any]) -> dict[str, Any]:
+    """The finding, the critical prior and the posterior under it."""
+    from bayes_crlm.sensitivity.figures import plot_forest_rows
+
+    if found["prior_sd"] is None:
+        return {}
+    low, high = found["posterior_eti95"]
+    rows = [
+        context.base,
+        found["without_prior"],
+        {"median": math.exp(found["prior_mean"]), "eti95": [found["low"], found["high"]]},
+        {"median": math.sqrt(low * high), "eti95": [low, high]},
+    ]
+    labels = [
+        "the spec as it stands",
+        "without a prior",
+        f"critical {found['kind']} prior",
+        "posterior under it",
+    ]
+    return {
+        "reverse_bayes": (
+            "The prior under which the interval just reaches a hazard ratio of 1.",
+            lambda: plot_forest_rows(context, rows, labels),
+        )
+    }

@@ -1,0 +1,214 @@
+"""What readers with other priors conclude: sceptics, enthusiasts, readers of the literature.
+
+Every prior is refitted, none is only weighted.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from bayes_crlm.errors import BayesCRLMError, SensitivityError
+from bayes_crlm.priors import Normal
+from bayes_crlm.sensitivity.grids import ratios
+from bayes_crlm.sensitivity.parts import (
+    CREDIBLE,
+    Context,
+    PartResult,
+    conclusion,
+    moves_conclusion,
+)
+from bayes_crlm.sensitivity.prior_choices import prior_choices
+from bayes_crlm.sensitivity.refit import refit_priors
+from bayes_crlm.spec import Table
+from bayes_crlm.tasks import Task
+
+if TYPE_CHECKING:
+    from bayes_crlm.analysis import Plan
+
+__all__ = ["Settings", "analyse", "check"]
+
+FIELDS = (
+    "median", "eti95", "prob_below_1", "mean_log", "sd_log", "mcse", "engine", "pareto_k", "r_hat",
+    "is_reliable", "note",
+)  # fmt: skip
+
+
+class Settings(Table):
+    """The table `[sensitivity.priors]`.
+
+    The default benefit, a hazard ratio of 0.7, is about what trials in oncology are
+    planned to detect.
+    """
+
+    benefit: Annotated[
+        float, Field(gt=0, description="a hazard ratio above 0 other than 1, such as 0.7")
+    ] = 0.7
+    tail: Annotated[
+        float, Field(gt=0, lt=0.5, description="the sceptic's probability beyond the benefit")
+    ] = 0.05
+    vague_scale: Annotated[float, Field(gt=0, description="a scale above 0")] = 10.0
+    literature: Annotated[
+        dict[str, str], Field(description="a table of priors, such as 'hr(0.6, 0.4, 0.9)'")
+    ] = {}  # noqa: RUF012  (pydantic copies it)
+    means: Annotated[Any, ratios("prior medians of the hazard ratio")] = (
+        0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5,
+    )  # fmt: skip
+    scales: Annotated[Any, ratios("prior scales")] = (0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0)
+
+
+def check(plan: "Plan", settings: Settings) -> None:
+    """Refuse priors that cannot be read.
+
+    Raises
+    ------
+    SensitivityError
+    """
+    try:
+        choices(settings)
+    except BayesCRLMError as problem:
+        raise SensitivityError(f"sensitivity.priors: {problem}") from None
+
+
+def choices(settings: Settings) -> dict[str, str]:
+    """Priors of the treatment by name, as a spec writes them."""
+    named = prior_choices(
+        settings.benefit,
+        settings.literature,
+        tail=settings.tail,
+        vague_scale=settings.vague_scale,
+    )
+    written = {
+        name: f"normal({prior.mean!r}, {prior.sd!r})"
+        for name, prior in named.items()
+        if isinstance(prior, Normal)
+    }
+    return written | settings.literature
+
+
+def analyse(context: Context, settings: Settings) -> PartResult:
+    """Refit under every prior, named ones first, then a grid of means and scales."""
+    named = choices(settings)
+    grid = [
+        f"normal({math.log(mean)!r}, {float(scale)!r})"
+        for mean in settings.means
+        for scale in settings.scales
+    ]
+    width = len(settings.scales)
+    groups = [list(named.values()), *(grid[k : k + width] for k in range(0, len(grid), width))]
+    tasks = [
+        Task(
+            f"priors: {'named' if k == 0 else f'median {settings.means[k - 1]:g}'}",
+            refit_priors,
+            {
+                "priors": [{"treatment_prior": text} for text in group],
+                "seed": context.seed,
+                "parts": [],
+            },
+        )
+        for k, group in enumerate(groups)
+    ]
+    found: list[Mapping[str, Any]] = []
+    for result in context.run("priors", tasks):
+        if result.value is None:
+            raise SensitivityError(f"sensitivity.priors: {result.failure}")
+        found += result.value["rows"]
+    rows = [
+        {"name": name, "prior": text} | {field: row[field] for field in FIELDS}
+        for (name, text), row in zip(named.items(), found, strict=False)
+    ]
+    cells = found[len(rows) :]
+    table = [cells[k : k + width] for k in range(0, len(cells), width)]
+    curve = {
+        "prior_median": list(settings.means),
+        "prior_scale": list(settings.scales),
+        "prob_below_1": [[row["prob_below_1"] for row in line] for line in table],
+        "median": [[row["median"] for row in line] for line in table],
+        "is_reliable": [[row["is_reliable"] for row in line] for line in table],
+    }
+    unreliable = sum(not row["is_reliable"] for row in found)
+    by_nuts = sum(row["engine"] == "nuts" for row in found)
+    notes = [f"The sceptic gives {settings.tail:.0%} to hazard ratios beyond {settings.benefit:g}."]
+    if by_nuts:
+        notes.append(f"{by_nuts} of {len(found)} refits were made by NUTS.")
+    if unreliable:
+        notes.append(f"{unreliable} of {len(found)} refits fail their diagnostic and are marked.")
+    return PartResult(
+        result={"benefit": settings.benefit, "rows": rows, "curve": curve},
+        sentence=sentence(context, rows, cells),
+        moves=moves_conclusion(context.base, rows),
+        tables=tables_of(rows, settings, table),
+        figures=figures_of(context, settings, rows, curve),
+        notes=tuple(notes),
+    )
+
+
+def sentence(
+    context: Context, rows: Sequence[Mapping[str, Any]], cells: Sequence[Mapping[str, Any]]
+) -> str:
+    """Say what each reader concludes."""
+    told = "; ".join(
+        f"{row['name']}: {row['median']:.2f} ({row['eti95'][0]:.2f} to {row['eti95'][1]:.2f}), "
+        f"P(HR < 1) = {row['prob_below_1']:.3f}"
+        for row in rows
+    )
+    turned = sum(conclusion(row) != conclusion(context.base) for row in cells)
+    return f"{told}. Of {len(cells)} priors of the grid {turned} turn the conclusion."
+
+
+def tables_of(
+    rows: Sequence[Mapping[str, Any]],
+    settings: Settings,
+    table: Sequence[Sequence[Mapping[str, Any]]],
+) -> dict[str, Any]:
+    """Named priors, and the grid with a row for each cell."""
+    import pandas as pd
+
+    named = [
+        {key: value for key, value in row.items() if key != "eti95"}
+        | {"eti95_low": row["eti95"][0], "eti95_high": row["eti95"][1]}
+        for row in rows
+    ]
+    grid = [
+        {"prior_median": mean, "prior_scale": scale}
+        | {key: row[key] for key in ("median", "prob_below_1", "engine", "pareto_k", "is_reliable")}
+        for mean, line in zip(settings.means, table, strict=True)
+        for scale, row in zip(settings.scales, line, strict=True)
+    ]
+    return {"priors": pd.DataFrame(named), "priors_grid": pd.DataFrame(grid)}
+
+
+def figures_of(
+    context: Context,
+    settings: Settings,
+    rows: Sequence[Mapping[str, Any]],
+    curve: Mapping[str, Any],
+) -> dict[str, Any]:
+    """A forest of the named priors, and P(HR < 1) over the grid."""
+    from bayes_crlm.sensitivity.figures import plot_forest_rows, plot_surface
+
+    labels = ["the spec as it stands", *(f"{row['name']}: {row['prior']}" for row in rows)]
+    return {
+        "priors": (
+            "The hazard ratio under other readers' priors.",
+            lambda: plot_forest_rows(context, [context.base, *rows], labels),
+        ),
+        "priors_grid": (
+            "P(HR < 1) over normal priors of the log hazard ratio; the conclusion turns at the "
+            "thick line.",
+            lambda: plot_surface(
+                context,
+                settings.scales,
+                settings.means,
+                curve["prob_below_1"],
+                xlabel="prior standard deviation of the log hazard ratio",
+                ylabel="prior median of the hazard ratio",
+                levels=[1 - CREDIBLE, 0.5, 0.8, CREDIBLE, 0.99],
+                thick=CREDIBLE if context.base["median"] < 1 else 1 - CREDIBLE,
+                label=lambda each: f"{each:.2f}",
+                log_x=True,
+                log_y=True,
+            ),
+        ),
+    }

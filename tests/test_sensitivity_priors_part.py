@@ -1,0 +1,139 @@
+"""The parts `priors` and `reverse_bayes` on a small cohort, against normal theory."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from runs import call
+
+from bayes_crlm.priors import parse_prior
+from bayes_crlm.sensitivity.credibility import critical_prior, judge_evidence
+
+SPEC = """
+title = "A small simulated cohort"
+[data]
+source = "cohort.csv"
+time = "months"
+event = "dead"
+[model]
+treatment = "arm"
+reference = 0
+covariates = "age"
+[model.baseline]
+cutpoints = 3
+prior = "independent"
+[sensitivity]
+parts = ["priors", "reverse_bayes"]
+[sensitivity.priors]
+benefit = 0.6
+means = [0.5, 1.0]
+scales = [0.05, 0.5, 5.0]
+literature = {trial = "hr(0.6, 0.4, 0.9)"}
+[sensitivity.reverse_bayes.evidence]
+trial = "hr(0.6, 0.4, 0.9)"
+"""
+
+
+def write(folder, effect, spec=SPEC):
+    rng = np.random.default_rng(8)
+    arm, age = np.arange(160) % 2, rng.normal(60, 9, 160).round(1)
+    death = rng.exponential(20 * np.exp(-effect * arm))
+    rows = [
+        f"{a},{g},{min(t, 40) + 0.01:.2f},{int(t < 40)}"
+        for a, g, t in zip(arm, age, death, strict=True)
+    ]
+    (folder / "cohort.csv").write_text("\n".join(["arm,age,months,dead", *rows]))
+    (folder / "small.toml").write_text(spec)
+    return folder / "small.toml"
+
+
+def run(folder, effect):
+    done = call("sensitivity", write(folder, effect), "--out", folder / "out")
+    assert done.returncode == 0, done.stderr
+    return json.loads((folder / "out" / "sensitivity.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("priors"), -0.7)
+
+
+def test_named_priors_are_those_of_their_definitions(found):
+    rows = {row["name"]: row for row in found["priors"]["rows"]}
+    assert list(rows) == ["sceptical", "enthusiastic", "vague", "trial"]
+    benefit = math.log(0.6)
+    sceptic = parse_prior(rows["sceptical"]["prior"])
+    # 5% of the sceptic's probability lies beyond the benefit
+    assert sceptic.mean == 0 and sceptic.sd == pytest.approx(-benefit / 1.6448536)
+    assert parse_prior(rows["enthusiastic"]["prior"]).mean == pytest.approx(benefit)
+
+
+def test_refits_follow_normal_theory(found):
+    """Posterior = prior x likelihood, both about normal on the log scale."""
+    rows = {row["name"]: row for row in found["priors"]["rows"]}
+    vague = rows["vague"]
+    precision = 1 / vague["sd_log"] ** 2 - 1 / 100
+    estimate = vague["mean_log"] / vague["sd_log"] ** 2 / precision
+    for name in ("sceptical", "enthusiastic", "trial"):
+        prior = parse_prior(rows[name]["prior"])
+        total = precision + 1 / prior.sd**2
+        mean = (precision * estimate + prior.mean / prior.sd**2) / total
+        # a tenth of a standard deviation: the likelihood is not quite normal
+        assert rows[name]["mean_log"] == pytest.approx(mean, abs=0.1 / math.sqrt(total))
+        assert rows[name]["sd_log"] == pytest.approx(1 / math.sqrt(total), rel=0.05)
+
+
+def test_the_grid_goes_from_the_prior_to_the_data(found):
+    curve = found["priors"]["curve"]
+    below = np.array(curve["prob_below_1"])
+    assert below.shape == (2, 3)
+    median = np.array(curve["median"])
+    vague = next(row for row in found["priors"]["rows"] if row["name"] == "vague")
+    scale = np.array(curve["prior_scale"])
+    share = scale**2 / (scale**2 + vague["sd_log"] ** 2)
+    centre = np.log(curve["prior_median"])[:, None]
+    expected = share * vague["mean_log"] + (1 - share) * centre
+    spread = np.sqrt(share) * vague["sd_log"]
+    assert np.max(np.abs(np.log(median) - expected) / spread) < 0.15
+    assert median[0, 2] == pytest.approx(median[1, 2], rel=0.05)
+    assert below[1, 0] < below[1, 1] < below[1, 2]
+
+
+def test_under_the_critical_prior_the_interval_reaches_1(found):
+    part = found["reverse_bayes"]
+    critical = part["critical"]
+    assert (critical["kind"], critical["side"]) == ("sceptical", "below")
+    assert max(critical["posterior_eti95"]) == pytest.approx(1, abs=2e-3)
+    closed = critical_prior(*critical["without_prior"]["eti95"])
+    assert critical["low"] == pytest.approx(1 / critical["high"])
+    assert math.log(critical["low"]) == pytest.approx(math.log(closed.low), rel=0.15)
+    assert part["closed_form"]["low"] == pytest.approx(closed.low)
+    verdict = judge_evidence(closed, parse_prior("hr(0.6, 0.4, 0.9)", "treatment")).verdict
+    assert part["evidence"]["trial"]["verdict"] == verdict
+
+
+def test_an_undecided_finding_has_an_advocate(tmp_path):
+    critical = run(tmp_path, 0.0)["reverse_bayes"]["critical"]
+    low, high = critical["without_prior"]["eti95"]
+    assert low < 1 < high
+    assert critical["kind"] == "advocacy"
+    assert (
+        max(critical["low"], critical["high"]) <= 1 or min(critical["low"], critical["high"]) >= 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("benefit = 0.6", "benefit = 1", "sensitivity.priors"),
+        ('literature = {trial = "hr(0.6, 0.4, 0.9)"}', 'literature = {a = "hr(1)"}', "hr"),
+        ('trial = "hr(0.6, 0.4, 0.9)"\n', 'trial = "laplace(0, 1)"\n', "evidence.trial"),
+        ("scales = [0.05, 0.5, 5.0]", "scales = [0]", "sensitivity.priors.scales"),
+    ],
+)
+def test_priors_that_cannot_be_read_are_refused(old, new, words, tmp_path):
+    spec = write(tmp_path, -0.7, SPEC.replace(old, new))
+    done = call("sensitivity", spec, "--out", tmp_path / "out")
+    assert done.returncode == 2, done.stdout
+    assert words in done.stderr and len(done.stderr.strip().splitlines()) == 1
