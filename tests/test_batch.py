@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bayes_crlm import fit_many, read_cohort, stack_cohorts
@@ -252,6 +252,15 @@ def draw_cohort(draw):
 
 
 small_cohorts = st.composite(draw_cohort)()
+# Newton's first step in Cox's likelihood leaves nobody at risk with any weight
+LONG_STEP = pd.DataFrame(
+    {
+        "time": [1e-6, 1e-6, 1e-6, 0.5, 1e-6, 1e-6],
+        "death": [0, 0, 0, 1, 1, 0],
+        "arm": [0, 0, 1, 0, 0, 1],
+        "x": [-1e3, -1e3, -1e3, 0.0, 1.0, -1e3],
+    }
+)
 
 
 @given(
@@ -259,6 +268,7 @@ small_cohorts = st.composite(draw_cohort)()
     baseline=st.sampled_from(["independent", "gamma", "random_walk"]),
     prior=st.sampled_from(["normal(0, 1)", "normal(0, 100)", "laplace(0, 1)"]),
 )
+@example(table=LONG_STEP, baseline="independent", prior="normal(0, 1)")
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_number_comes_without_its_flag(table, baseline, prior):
     model = PiecewiseExponential(

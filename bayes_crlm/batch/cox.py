@@ -129,8 +129,11 @@ def newton(
         if not len(active):
             break
         candidate = at[active] + share[active, None] * step
-        new = risk.part(active).at(candidate)
-        risen = new[0] >= value[active] - 1e-10 * (1 + np.abs(value[active]))
+        # a step so far that nobody at risk has any weight is no step up, and is halved
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            new = risk.part(active).at(candidate)
+        is_finite = np.isfinite(new[0]) & np.isfinite(new[2]).all(axis=(1, 2))
+        risen = is_finite & (new[0] >= value[active] - 1e-10 * (1 + np.abs(value[active])))
         share[active] = np.where(risen, 1.0, share[active] / 2)
         moved = active[risen]
         at[moved], value[moved] = candidate[risen], new[0][risen]
