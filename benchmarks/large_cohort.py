@@ -190,6 +190,9 @@ def exponent(by_size: dict[str, Any], what: str) -> float | None:
     first, last = (seconds_of(by_size[size], what) for size in (sizes[0], sizes[-1]))
     if len(sizes) < 2 or first is None or last is None:
         return None
+    if min(first, last) <= 0:
+        # "prepare" is a difference of two times, and can drown in their noise
+        return None
     return math.log(last / first) / math.log(int(sizes[-1]) / int(sizes[0]))
 
 
