@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "figure_of",
+    "log_ratio_axis",
     "plot_forest_rows",
     "plot_hazard_ratio_curve",
     "plot_specification_curve",

@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import PlainValidator
 
-from bayes_crlm.spec_values import check_number
+from bayes_crlm.spec_values import MOST_INTERVALS, check_number
 from bayes_crlm.wording import did_you_mean, shown
 
-__all__ = ["number_list", "ratios", "some_of", "whole_numbers"]
+__all__ = ["check_list", "interval_numbers", "number_list", "ratios", "some_of"]
 
 MOST_VALUES = 100
 
@@ -72,20 +72,6 @@ def ratios(what: str) -> PlainValidator:
     return number_list(what, 0.0)
 
 
-def whole_numbers(what: str, low: int, high: int) -> PlainValidator:
-    """Make the validator of a list of different whole numbers within limits."""
-
-    def check(value: object) -> tuple[int, ...]:
-        numbers = check_list(value, what)
-        for number in numbers:
-            is_whole = isinstance(number, int) and not isinstance(number, bool)
-            if not is_whole or not low <= number <= high:
-                raise ValueError(f"{shown(number)} is no such number; give from {low} to {high}")
-        return numbers
-
-    return PlainValidator(check)
-
-
 def some_of(what: str, choices: Sequence[str]) -> PlainValidator:
     """Make the validator of a list of names out of some."""
 
@@ -95,5 +81,23 @@ def some_of(what: str, choices: Sequence[str]) -> PlainValidator:
             if name not in choices:
                 raise ValueError(f"{shown(name)} is unknown; {did_you_mean(name, choices)}")
         return names
+
+    return PlainValidator(check)
+
+
+def interval_numbers() -> PlainValidator:
+    """Make the validator of "auto" or a list of different numbers of intervals."""
+
+    def check(value: object) -> str | tuple[int, ...]:
+        if value == "auto":
+            return "auto"
+        numbers = check_list(value, "numbers of intervals")
+        for number in numbers:
+            is_whole = isinstance(number, int) and not isinstance(number, bool)
+            if not is_whole or not 1 <= number <= MOST_INTERVALS:
+                raise ValueError(
+                    f"{shown(number)} is no number of intervals; give from 1 to {MOST_INTERVALS}"
+                )
+        return numbers
 
     return PlainValidator(check)

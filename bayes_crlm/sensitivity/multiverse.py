@@ -16,13 +16,11 @@ from pydantic import Field, PlainValidator
 
 from bayes_crlm.errors import SensitivityError
 from bayes_crlm.formula import check_formula
-from bayes_crlm.sensitivity.grids import check_list, ratios, some_of
+from bayes_crlm.sensitivity.grids import check_list, interval_numbers, ratios, some_of
 from bayes_crlm.sensitivity.parts import CREDIBLE, PartResult, conclusion
 from bayes_crlm.sensitivity.variance_decomposition import Decomposition, decompose
 from bayes_crlm.spec import ConditionSpec, Table
-from bayes_crlm.spec_values import MOST_INTERVALS
 from bayes_crlm.tasks import Task
-from bayes_crlm.wording import shown
 
 if TYPE_CHECKING:
     from bayes_crlm.analysis import Plan
@@ -51,20 +49,6 @@ NAMES = {
 }
 
 
-def check_intervals(value: object) -> str | tuple[int, ...]:
-    """Take "auto" or a list of numbers of intervals."""
-    if value == "auto":
-        return "auto"
-    numbers = check_list(value, "numbers of intervals")
-    for number in numbers:
-        is_whole = isinstance(number, int) and not isinstance(number, bool)
-        if not is_whole or not 1 <= number <= MOST_INTERVALS:
-            raise ValueError(
-                f"{shown(number)} is no number of intervals; give from 1 to {MOST_INTERVALS}"
-            )
-    return numbers
-
-
 def check_covariates(value: object) -> tuple[str, ...]:
     """Take a list of covariate sets: names of ours, or formulas."""
     sets = check_list(value, "covariate sets")
@@ -90,7 +74,7 @@ class Settings(Table):
     baselines: Annotated[Any, some_of("baseline priors", BASELINES)] = BASELINES
     intervals: Annotated[
         Any,
-        PlainValidator(check_intervals),
+        interval_numbers(),
         Field(description="'auto' or a list of numbers of intervals"),
     ] = "auto"
     covariates: Annotated[
