@@ -1,0 +1,291 @@
+"""How much the posterior depends on the prior and on the likelihood: both raised to a power.
+
+A posterior that changes when its prior is raised to a power near 1 leans on that prior; one that
+changes with the prior and with the likelihood alike may be torn between them. Draws of one fit are
+reweighted for it, with Pareto smoothing.
+
+References
+----------
+Kallioinen, Paananen, Buerkner & Vehtari (2024), Stat Comput 34:57; Vehtari, Simpson, Gelman, Yao
+& Gabry (2024), JMLR 25(72).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from bayes_crlm.sensitivity.grids import ratios
+from bayes_crlm.sensitivity.parts import Context, PartResult, moves_conclusion
+from bayes_crlm.sensitivity.refit import weighted_quantiles
+from bayes_crlm.spec import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+    from bayes_crlm.fit import Fit
+
+__all__ = ["Settings", "analyse", "say_sensitivity"]
+
+# priors that are raised to a power together
+EFFECT_PRIORS = {"treatment": ("treatment_effect",), "covariates": ("covariate_effect",)}
+PROBABILITIES = (0.025, 0.5, 0.975)
+PARETO_K_MOST = 0.7
+WORDS = {
+    (False, True): "the data decide it",
+    (True, True): "prior and data may be in conflict",
+    (True, False): "the prior is strong, or the data say little",
+    (False, False): "neither prior nor data say much",
+}
+
+
+class Settings(Table):
+    """The table `[sensitivity.power_scaling]`."""
+
+    threshold: Annotated[float, Field(gt=0, lt=1, description="a sensitivity between 0 and 1")] = (
+        0.05
+    )
+    powers: Annotated[Any, ratios("powers")] = (0.5, 0.8, 1.25, 2.0)
+
+
+def analyse(context: Context, settings: Settings) -> PartResult:
+    """Measure sensitivities of effects and estimands, and scale the treatment's posterior."""
+    import arviz_stats as azs
+
+    fit = context.fit
+    tree = quantities(context, fit)
+    groups = prior_groups(tree)
+    names = list(tree["posterior"].data_vars)
+    tables = {
+        group: azs.psense_summary(
+            tree,
+            var_names=names,
+            threshold=settings.threshold,
+            prior_var_names=list(variables),
+            round_to=6,
+        )
+        for group, variables in ({"all": sum(groups.values(), ())} | groups).items()
+    }
+    rows = [
+        {
+            "quantity": quantity,
+            "prior": finite(tables["all"].loc[quantity, "prior"]),
+            "likelihood": finite(tables["all"].loc[quantity, "likelihood"]),
+        }
+        | {f"{group}_prior": finite(tables[group].loc[quantity, "prior"]) for group in groups}
+        for quantity in tables["all"].index
+    ]
+    for row in rows:
+        row["verdict"] = say_sensitivity(row["prior"], row["likelihood"], settings.threshold)
+    scaled = scaled_effects(context, fit, settings.powers)
+    effect = rows[context.level - 1]
+    unreliable = sum(not row["is_reliable"] for row in scaled)
+    notes = [
+        "A sensitivity is the change of a quantity's posterior, in units of its own spread, for "
+        f"each doubling of prior or likelihood; above {settings.threshold:g} it is worth a look.",
+        "The prior is the joint prior of all parameters; the columns of single priors say which of "
+        "them a quantity leans on.",
+    ]
+    if unreliable:
+        notes.append(
+            f"{unreliable} powers lie too far from 1 for these draws (Pareto k above "
+            f"{PARETO_K_MOST:g}); they are marked, and not part of the conclusion."
+        )
+    return PartResult(
+        result={"rows": rows, "scaled": scaled, "threshold": settings.threshold},
+        sentence=sentence(effect, rows, settings.threshold),
+        moves=moves_conclusion(context.base, [row for row in scaled if row["is_reliable"]]),
+        tables=tables_of(rows, scaled),
+        figures={
+            "power_scaling": (
+                "The treatment's log hazard ratio when prior and likelihood are raised to powers "
+                "near 1.",
+                lambda: draw(context, fit),
+            )
+        },
+        notes=tuple(notes),
+    )
+
+
+def say_sensitivity(prior: float | None, likelihood: float | None, threshold: float) -> str:
+    """Put two sensitivities in words.
+
+    Parameters
+    ----------
+    prior, likelihood : float or None
+        None where one could not be computed.
+    threshold : float
+        Above which a sensitivity counts.
+    """
+    if prior is None or likelihood is None:
+        return "not computable"
+    return WORDS[prior > threshold, likelihood > threshold]
+
+
+def finite(value: Any) -> float | None:
+    """A number, None where it is not finite."""
+    number = float(value)
+    return number if np.isfinite(number) else None
+
+
+def prior_groups(tree: "xr.DataTree") -> dict[str, tuple[str, ...]]:
+    """Priors by what they are of: treatment, covariates, baseline.
+
+    Standardised steps of a random walk are not raised to a power: their scale is, which is where
+    the hierarchy begins (Kallioinen et al. 2024, section 3).
+    """
+    there = [str(name) for name in tree["log_prior"].data_vars if name != "unit_step"]
+    found = {
+        group: tuple(name for name in names if name in there)
+        for group, names in EFFECT_PRIORS.items()
+    }
+    effects = {name for names in EFFECT_PRIORS.values() for name in names}
+    spread = tuple(name for name in there if "spread" in name or "shrinkage" in name)
+    found["covariates"] += spread
+    found["baseline"] = tuple(name for name in there if name not in {*effects, *spread})
+    return {group: names for group, names in found.items() if names}
+
+
+def quantities(context: Context, fit: "Fit") -> "xr.DataTree":
+    """A tree of the draws of effects and estimands, with log priors and likelihoods."""
+    import xarray as xr
+
+    plan, tree = context.plan, fit.posterior
+    effects = tree["posterior"]["log_hazard_ratio"]
+    shape = (effects.sizes["chain"], effects.sizes["draw"])
+    estimands = plan.spec.estimands
+    found: dict[str, Any] = {"log_hazard_ratio": effects}
+
+    def add(name: str, draws: "xr.DataArray", **dims: Any) -> None:
+        values = draws.values.reshape(*shape, *draws.shape[1:])
+        if np.all(np.isfinite(values)) and np.all(values.std(axis=(0, 1)) > 0):
+            labels = ("treatment_level", *dims)
+            found[name] = xr.DataArray(
+                values,
+                dims=("chain", "draw", *labels),
+                coords={"treatment_level": [str(each) for each in plan.inputs.design.levels]}
+                | dims,
+            )
+
+    if estimands.horizons:
+        add("survival", fit.survival_draws(estimands.horizons), time=list(estimands.horizons))
+    if estimands.rmst is not None:
+        add("rmst", fit.rmst_draws(estimands.rmst))
+    add("median_survival", fit.median_survival_draws())
+    for name in ("survival", "rmst"):
+        if name in found:
+            values = found[name]
+            difference = values.isel(treatment_level=slice(1, None)) - values.isel(
+                treatment_level=0, drop=True
+            )
+            found[f"{name}_difference"] = difference.rename(treatment_level="contrast")
+    return xr.DataTree.from_dict(
+        {
+            "posterior": xr.Dataset(found),
+            "log_prior": tree["log_prior"].to_dataset(),
+            "log_likelihood": tree["log_likelihood"].to_dataset(),
+        }
+    )
+
+
+def scaled_effects(context: Context, fit: "Fit", powers: Sequence[float]) -> list[dict[str, Any]]:
+    """The treatment's hazard ratio under powers of its own prior and of the likelihood."""
+    column = context.level - 1
+    log_ratio = fit.effect_draws[:, column] / context.plan.inputs.design.scale[column]
+    tree, n_draws = fit.posterior, len(log_ratio)
+
+    def total(group: str, names: Sequence[str]) -> NDArray:
+        return np.sum(
+            [tree[group][name].values.reshape(n_draws, -1).sum(axis=1) for name in names], axis=0
+        )
+
+    likelihood = [str(name) for name in tree["log_likelihood"].data_vars]
+    logs = {
+        "treatment prior": total("log_prior", ["treatment_effect"]),
+        "likelihood": total("log_likelihood", likelihood),
+    }
+    return [
+        {"scaled": name, "power": power} | scaled_row(log_ratio, (power - 1) * log_value)
+        for name, log_value in logs.items()
+        for power in powers
+    ]
+
+
+def scaled_row(log_ratio: NDArray, log_weight: NDArray) -> dict[str, Any]:
+    """Summarise reweighted draws."""
+    from bayes_crlm.psis import pareto_smooth
+
+    smoothed, pareto_k = pareto_smooth(log_weight)
+    weight = np.exp(smoothed - smoothed.max())
+    weight /= weight.sum()
+    low, median, high = np.exp(weighted_quantiles(log_ratio, weight, PROBABILITIES))
+    return {
+        "median": float(median),
+        "eti95": [float(low), float(high)],
+        "prob_below_1": float(min(weight[log_ratio < 0].sum(), 1.0)),
+        "pareto_k": finite(pareto_k),
+        "ess": float(1 / np.sum(weight**2)),
+        # without a tail the ratios are bounded, and nothing is wrong
+        "is_reliable": not pareto_k > PARETO_K_MOST,
+    }
+
+
+def sentence(effect: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], threshold: float) -> str:
+    """Say what the treatment's effect, and other quantities, lean on."""
+    leaning = [
+        row["quantity"]
+        for row in rows
+        if row is not effect and row["prior"] is not None and row["prior"] > threshold
+    ]
+    prior, likelihood = effect["prior"], effect["likelihood"]
+    if prior is None or likelihood is None:
+        return "Whether the treatment's effect leans on the priors could not be computed."
+    text = (
+        f"The treatment's effect has a sensitivity of {prior:.3f} to the priors and of "
+        f"{likelihood:.3f} to the likelihood: {effect['verdict']}"
+    )
+    if not leaning:
+        return f"{text}; no other quantity leans on a prior."
+    shown = ", ".join(leaning[:3]) + (f" and {len(leaning) - 3} more" if len(leaning) > 3 else "")
+    return f"{text}; {len(leaning)} other quantities lean on a prior: {shown}."
+
+
+def tables_of(
+    rows: Sequence[Mapping[str, Any]], scaled: Sequence[Mapping[str, Any]]
+) -> "dict[str, pd.DataFrame]":
+    """Sensitivities, and the scaled posteriors of the treatment's effect."""
+    import pandas as pd
+
+    flat = [
+        {key: value for key, value in row.items() if key != "eti95"}
+        | {"eti95_low": row["eti95"][0], "eti95_high": row["eti95"][1]}
+        for row in scaled
+    ]
+    return {"power_scaling": pd.DataFrame(rows), "power_scaled_effect": pd.DataFrame(flat)}
+
+
+def draw(context: Context, fit: "Fit") -> "Figure":
+    """Draw `arviz_plots.plot_psense_dist` of the treatment's log hazard ratio."""
+    import arviz_plots as azp
+    import matplotlib as mpl
+
+    from bayes_crlm.figures.drawing import STYLE, label_synthetic
+
+    term = fit.inputs.design.terms[context.level - 1]
+    with mpl.rc_context(STYLE):
+        plotted = azp.plot_psense_dist(
+            fit.posterior,
+            var_names=["log_hazard_ratio"],
+            coords={"term": [term]},
+            prior_var_names=["treatment_effect"],
+            backend="matplotlib",
+            figure_kwargs={"figsize": (8.0, 3.6)},
+        )
+        for ax in plotted.viz["plot"]["log_hazard_ratio"].values.ravel():
+            ax.set_xlabel("log hazard ratio")
+        label_synthetic(context.plan, ax)
+    return plotted.viz["figure"].item()
