@@ -116,7 +116,7 @@ def variants(cohort: "Cohort", settings: Settings) -> list[tuple[str, NDArray[np
     for placement in settings.placements:
         for number in numbers_of(settings, cohort.n_events):
             inner = inner_cutpoints(cohort, number, placement)
-            chosen = choose_intervals(cohort.entry, cohort.time, cohort.event, inner)
+            chosen = choose_intervals(cohort.entry, cohort.time, cohort.event, inner.tolist())
             key = tuple(chosen.cutpoints.tolist())
             found.setdefault(key, (placement, chosen.cutpoints))
     return list(found.values())

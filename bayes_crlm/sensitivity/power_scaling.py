@@ -31,8 +31,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Settings", "analyse", "say_sensitivity"]
 
-# priors that are raised to a power together
-EFFECT_PRIORS = {"treatment": ("treatment_effect",), "covariates": ("covariate_effect",)}
+# priors that are raised to a power together; all others are of the baseline hazard
+EFFECT_PRIORS = {
+    "treatment": ("treatment_effect",),
+    "covariates": ("covariate_effect", "shrinkage_global"),
+}
+# beneath a scale that has a prior of its own, which is where a hierarchy begins
+LOWER_LEVELS = ("unit_step", "covariate_unit_effect", "shrinkage_local")
 PROBABILITIES = (0.025, 0.5, 0.975)
 PARETO_K_MOST = 0.7
 WORDS = {
@@ -57,7 +62,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     import arviz_stats as azs
 
     fit = context.fit
-    tree = quantities(context, fit)
+    tree, left_out = quantities(context, fit)
     groups = prior_groups(tree)
     names = list(tree["posterior"].data_vars)
     tables = {
@@ -94,6 +99,11 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         notes.append(
             f"{unreliable} powers lie too far from 1 for these draws (Pareto k above "
             f"{PARETO_K_MOST:g}); they are marked, and not part of the conclusion."
+        )
+    if left_out:
+        notes.append(
+            f"Not examined, because it is not reached, or always the same, in some draws: "
+            f"{', '.join(left_out)}."
         )
     return PartResult(
         result={"rows": rows, "scaled": scaled, "threshold": settings.threshold},
@@ -135,23 +145,24 @@ def finite(value: Any) -> float | None:
 def prior_groups(tree: "xr.DataTree") -> dict[str, tuple[str, ...]]:
     """Priors by what they are of: treatment, covariates, baseline.
 
-    Standardised steps of a random walk are not raised to a power: their scale is, which is where
-    the hierarchy begins (Kallioinen et al. 2024, section 3).
+    Of a hierarchy only the top is raised to a power (Kallioinen et al. 2024): the scale of a
+    random walk, not its standardised steps.
     """
-    there = [str(name) for name in tree["log_prior"].data_vars if name != "unit_step"]
+    there = [str(name) for name in tree["log_prior"].data_vars if name not in LOWER_LEVELS]
     found = {
         group: tuple(name for name in names if name in there)
         for group, names in EFFECT_PRIORS.items()
     }
     effects = {name for names in EFFECT_PRIORS.values() for name in names}
-    spread = tuple(name for name in there if "spread" in name or "shrinkage" in name)
-    found["covariates"] += spread
-    found["baseline"] = tuple(name for name in there if name not in {*effects, *spread})
+    found["baseline"] = tuple(name for name in there if name not in effects)
     return {group: names for group, names in found.items() if names}
 
 
-def quantities(context: Context, fit: "Fit") -> "xr.DataTree":
-    """A tree of the draws of effects and estimands, with log priors and likelihoods."""
+def quantities(context: Context, fit: "Fit") -> "tuple[xr.DataTree, list[str]]":
+    """A tree of the draws of effects and estimands, with log priors and likelihoods.
+
+    Also names estimands that are infinite, or the same, in some draws.
+    """
     import xarray as xr
 
     plan, tree = context.plan, fit.posterior
@@ -159,6 +170,7 @@ def quantities(context: Context, fit: "Fit") -> "xr.DataTree":
     shape = (effects.sizes["chain"], effects.sizes["draw"])
     estimands = plan.spec.estimands
     found: dict[str, Any] = {"log_hazard_ratio": effects}
+    left_out: list[str] = []
 
     def add(name: str, draws: "xr.DataArray", **dims: Any) -> None:
         values = draws.values.reshape(*shape, *draws.shape[1:])
@@ -170,6 +182,8 @@ def quantities(context: Context, fit: "Fit") -> "xr.DataTree":
                 coords={"treatment_level": [str(each) for each in plan.inputs.design.levels]}
                 | dims,
             )
+        else:
+            left_out.append(name.replace("_", " "))
 
     if estimands.horizons:
         add("survival", fit.survival_draws(estimands.horizons), time=list(estimands.horizons))
@@ -183,13 +197,12 @@ def quantities(context: Context, fit: "Fit") -> "xr.DataTree":
                 treatment_level=0, drop=True
             )
             found[f"{name}_difference"] = difference.rename(treatment_level="contrast")
-    return xr.DataTree.from_dict(
-        {
-            "posterior": xr.Dataset(found),
-            "log_prior": tree["log_prior"].to_dataset(),
-            "log_likelihood": tree["log_likelihood"].to_dataset(),
-        }
-    )
+    groups = {
+        "posterior": xr.Dataset(found),
+        "log_prior": tree["log_prior"].to_dataset(),
+        "log_likelihood": tree["log_likelihood"].to_dataset(),
+    }
+    return xr.DataTree.from_dict(groups), left_out
 
 
 def scaled_effects(context: Context, fit: "Fit", powers: Sequence[float]) -> list[dict[str, Any]]:
@@ -199,8 +212,9 @@ def scaled_effects(context: Context, fit: "Fit", powers: Sequence[float]) -> lis
     tree, n_draws = fit.posterior, len(log_ratio)
 
     def total(group: str, names: Sequence[str]) -> NDArray:
+        values = tree[group].to_dataset()
         return np.sum(
-            [tree[group][name].values.reshape(n_draws, -1).sum(axis=1) for name in names], axis=0
+            [values[name].values.reshape(n_draws, -1).sum(axis=1) for name in names], axis=0
         )
 
     likelihood = [str(name) for name in tree["log_likelihood"].data_vars]

@@ -1,0 +1,121 @@
+"""The part `power_scaling`: scaled posteriors agree with refits, and conflicts are called so."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from runs import call
+
+from bayes_crlm import PiecewiseExponential, read_cohort
+
+SPEC = """
+title = "A small simulated cohort"
+[data]
+source = "cohort.csv"
+time = "months"
+event = "dead"
+[model]
+treatment = "arm"
+reference = 0
+covariates = "age"
+[model.baseline]
+cutpoints = 3
+prior = "independent"
+[model.priors]
+treatment = "PRIOR"
+[sampling]
+draws = 2000
+[estimands]
+horizons = [6, 12]
+rmst = 12
+"""
+
+
+def table_of():
+    rng = np.random.default_rng(5)
+    arm = np.arange(120) % 2
+    age = rng.normal(60, 10, 120).round()
+    death = rng.exponential(15 * np.exp(0.8 * arm - 0.02 * (age - 60)))
+    return pd.DataFrame(
+        {"arm": arm, "age": age, "months": np.minimum(death, 30), "dead": (death < 30).astype(int)}
+    )
+
+
+def run(folder, prior, extra=""):
+    table_of().to_csv(folder / "cohort.csv", index=False)
+    (folder / "small.toml").write_text(SPEC.replace("PRIOR", prior) + extra)
+    done = call(
+        "sensitivity", folder / "small.toml", "--only", "power_scaling", "--out", folder / "out"
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads((folder / "out" / "sensitivity.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("power"), "normal(0, 1)")
+
+
+@pytest.mark.parametrize("power", [0.5, 2.0])
+def test_a_prior_to_a_power_is_the_refit_under_the_narrower_prior(found, power):
+    (row,) = [
+        row
+        for row in found["power_scaling"]["scaled"]
+        if row["scaled"] == "treatment prior" and row["power"] == power
+    ]
+    model = PiecewiseExponential(
+        "arm",
+        0,
+        "age",
+        cutpoints=3,
+        baseline="independent",
+        # a normal density to a power is normal with so much less variance
+        treatment_prior=f"normal(0, {power**-0.5})",
+    )
+    cohort = read_cohort(table_of(), time="months", event="dead")
+    fit = model.fit(cohort, engine="laplace", draws=5000, chains=4, seed=1)
+    expected = fit.hazard_ratios().iloc[0]
+    error = 4 * 1.25 * expected["sd_log"] * math.sqrt(1 / row["ess"] + 1 / 20_000)
+    assert row["is_reliable"]
+    assert abs(math.log(row["median"] / expected["median"])) < error
+
+
+def test_every_effect_and_estimand_has_both_sensitivities(found):
+    rows = found["power_scaling"]["rows"]
+    names = [row["quantity"] for row in rows]
+    assert names[0].startswith("log_hazard_ratio[arm")
+    for name in ("log_hazard_ratio[age]", "rmst[0]", "rmst_difference[1]"):
+        assert name in names
+    assert sum(name.startswith("survival_difference") for name in names) == 2
+    assert all(row["prior"] >= 0 and row["likelihood"] > 0 for row in rows)
+    # with 100 deaths and a wide prior the data decide
+    assert rows[0]["verdict"] == "the data decide it"
+    # the effect of age does not lean on the prior of the treatment's effect
+    age = rows[names.index("log_hazard_ratio[age]")]
+    assert age["treatment_prior"] < age["covariates_prior"]
+    # median survival is beyond follow-up in some draws, which is said
+    assert not any(name.startswith("median_survival") for name in names)
+    assert any("median survival" in note for note in found["power_scaling"]["notes"])
+
+
+def test_a_prior_against_the_data_is_called_a_conflict(tmp_path):
+    found = run(tmp_path, "normal(1, 0.25)")
+    row = found["power_scaling"]["rows"][0]
+    assert row["prior"] > 0.05
+    assert row["likelihood"] > 0.05
+    assert row["verdict"] == "prior and data may be in conflict"
+    assert "conflict" in found["power_scaling"]["sentence"]
+    # nearly all of the sensitivity is to the treatment's own prior
+    assert row["treatment_prior"] > 5 * max(row["covariates_prior"], row["baseline_prior"])
+
+
+@pytest.mark.parametrize("line", ["threshold = 0", "powers = [-1]", "powers = []"])
+def test_impossible_settings_are_refused(line, tmp_path):
+    table_of().to_csv(tmp_path / "cohort.csv", index=False)
+    text = SPEC.replace("PRIOR", "normal(0, 1)") + f"[sensitivity.power_scaling]\n{line}\n"
+    (tmp_path / "small.toml").write_text(text)
+    done = call("sensitivity", tmp_path / "small.toml", "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "sensitivity.power_scaling" in done.stderr
