@@ -1,0 +1,170 @@
+"""The part `informative_censoring`: nothing changes at delta 1, and completions are drawn right."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from runs import call
+
+from bayes_crlm import PiecewiseExponential, read_cohort
+from bayes_crlm.sensitivity.informative_censoring import (
+    complete_follow_up,
+    leaving_rows,
+    tipping_delta,
+)
+
+SPEC = """
+title = "A simulated cohort"
+[data]
+source = "cohort.csv"
+time = "months"
+event = "dead"
+[model]
+treatment = "arm"
+reference = 0
+[model.baseline]
+cutpoints = 3
+prior = "independent"
+"""
+
+
+def table_of(n=160):
+    """Treatment halves the hazard; a third of the treated leave early."""
+    rng = np.random.default_rng(4)
+    arm = np.arange(n) % 2
+    death = rng.exponential(15 * np.where(arm == 1, 1.8, 1.0))
+    leaves = np.where((arm == 1) & (rng.random(n) < 0.5), rng.uniform(1, 12, n), 40.0)
+    return pd.DataFrame(
+        {
+            "arm": arm,
+            "months": np.minimum(death, leaves).round(2) + 0.01,
+            "dead": (death <= leaves).astype(int),
+            "lost": ((death > leaves) & (leaves < 40)).astype(int),
+        }
+    )
+
+
+def run(folder, lines):
+    table_of().to_csv(folder / "cohort.csv", index=False)
+    text = f"{SPEC}[sensitivity.informative_censoring]\n{lines}\n"
+    (folder / "small.toml").write_text(text)
+    names = ("--only", "informative_censoring", "--out", folder / "out", "--jobs", 1)
+    return call("sensitivity", folder / "small.toml", *names)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("censoring")
+    done = run(folder, 'deltas = [0.5, 1, 8]\nlost = "lost"\ncompletions = 60')
+    assert done.returncode == 0, done.stderr
+    return json.loads((folder / "out" / "sensitivity.json").read_text())
+
+
+def cell(found, reference, treated):
+    (row,) = [
+        row
+        for row in found["informative_censoring"]["rows"]
+        if (row["delta_reference"], row["delta_treated"]) == (reference, treated)
+    ]
+    return row
+
+
+def test_nothing_changes_where_delta_is_1(found):
+    row, base = cell(found, 1.0, 1.0), found["base"]
+    assert abs(row["mean_log"] - base["mean_log"]) < 4 * math.hypot(row["mcse"], base["mcse"])
+    # what completion adds to each posterior, the mixture over completions gives back
+    assert row["sd_log"] == pytest.approx(base["sd_log"], rel=0.15)
+
+
+def test_the_treated_who_leave_and_die_turn_the_conclusion(found):
+    assert found["base"]["prob_below_1"] > 0.95
+    medians = [cell(found, 1.0, delta)["median"] for delta in (0.5, 1.0, 8.0)]
+    assert medians == sorted(medians)
+    assert cell(found, 1.0, 8.0)["prob_below_1"] < 0.95
+    assert 1 < found["informative_censoring"]["tipping_delta"]["treated"] < 8
+    assert found["informative_censoring"]["moves"]
+    # nobody of the reference was lost, so that its delta changes nothing
+    assert cell(found, 8.0, 1.0) == cell(found, 1.0, 1.0) | {"delta_reference": 8.0}
+    lost = table_of()["lost"].sum()
+    assert {row["n_completed"] for row in found["informative_censoring"]["rows"]} == {lost}
+
+
+@pytest.mark.parametrize("delta", [0.5, 1.0, 3.0])
+def test_the_rest_of_follow_up_has_the_hazard_times_delta(delta):
+    n, rate, horizon = 20_000, 0.05, 30.0
+    left = np.full(n, 6.0)
+    table = pd.DataFrame({"arm": np.arange(n) % 2, "months": left, "dead": 0})
+    table.loc[[0, 1], ["months", "dead"]] = [[40.0, 1], [39.0, 1]]
+    cohort = read_cohort(table, time="months", event="dead")
+    model = PiecewiseExponential("arm", 0, "", cutpoints=[5, 10, 20], baseline="independent")
+    inputs = model.prepare(cohort)
+    rows = leaving_rows(inputs, None, horizon)
+    assert len(rows) == n - 2
+    rng = np.random.default_rng(1)
+    completed = complete_follow_up(
+        inputs,
+        np.full(inputs.intervals.n_intervals, math.log(rate)),
+        np.zeros(1),
+        rows,
+        np.full(len(rows), delta),
+        horizon,
+        1 - rng.random(len(rows)),
+    )
+    event = completed.data.event[rows]
+    follow_up = completed.data.follow_up
+    start = inputs.intervals.cutpoints[follow_up.stop_interval]
+    time = (start + follow_up.stop_within)[rows]
+    assert np.all((time > 6) & (time <= horizon))
+    assert np.all(time[event == 0] == horizon)
+    expected = 1 - math.exp(-rate * delta * (horizon - 6))
+    error = math.sqrt(expected * (1 - expected) / len(rows))
+    assert event.mean() == pytest.approx(expected, abs=4 * error)
+    # deaths per time at risk are the multiplied hazard
+    assert event.sum() / (time - 6).sum() == pytest.approx(
+        rate * delta, rel=4 / math.sqrt(event.sum())
+    )
+
+
+def test_the_tipping_point_lies_where_the_probit_crosses():
+    rows = [
+        {"delta_treated": 1.0, "prob_below_1": 0.98},
+        {"delta_treated": 4.0, "prob_below_1": 0.90},
+        {"delta_treated": 0.25, "prob_below_1": 0.99},
+    ]
+    found = tipping_delta(rows, "delta_treated")
+    # probits of 0.98, 0.95 and 0.90
+    share = (2.0537 - 1.6449) / (2.0537 - 1.2816)
+    assert found == pytest.approx(4**share, rel=1e-3)
+    rows[1]["prob_below_1"] = 0.96
+    assert tipping_delta(rows, "delta_treated") is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("deltas = [0]", "0 is impossible"),
+        ("horizon = 500", "beyond the last follow-up time"),
+        ('lost = "gone"', "no column 'gone'"),
+        ('lost = "months"', "neither 0 nor 1 in row 1"),
+        ("completions = 2", "completions"),
+    ],
+)
+def test_impossible_settings_are_refused(lines, told, tmp_path):
+    done = run(tmp_path, lines)
+    assert done.returncode == 2, done.stdout
+    assert told in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_cohort_without_censoring_says_so(tmp_path):
+    table_of().assign(dead=1).to_csv(tmp_path / "cohort.csv", index=False)
+    (tmp_path / "small.toml").write_text(SPEC)
+    done = call(
+        "sensitivity",
+        tmp_path / "small.toml",
+        *("--only", "informative_censoring", "--out", tmp_path / "out"),
+    )
+    assert done.returncode == 2
+    assert "nobody is censored before" in done.stderr
