@@ -296,9 +296,7 @@ def in_types(data: dict[str, Any]) -> dict[str, NDArray]:
     """Positions as int64, everything else as float64."""
     arrays = {name: np.asarray(values) for name, values in data.items()}
     return {
-        name: np.ascontiguousarray(
-            values, dtype=np.float64 if values.dtype.kind == "f" else np.int64
-        )
+        name: values.astype(np.float64 if values.dtype.kind == "f" else np.int64, order="C")
         for name, values in arrays.items()
     }
 
