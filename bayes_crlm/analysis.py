@@ -11,6 +11,7 @@ from bayes_crlm.errors import CutpointError, DesignError, EstimandError, join_pr
 from bayes_crlm.wording import shown_name
 
 if TYPE_CHECKING:
+    from bayes_crlm.cohort import Cohort
     from bayes_crlm.diagnostics import Diagnostics
     from bayes_crlm.engines import Approximation, HazardRatio
     from bayes_crlm.fit import Fit
@@ -52,12 +53,15 @@ class Plan:
         The cohort as the model sees it.
     warnings : tuple of str
         Dropped rows, merged intervals and other changes of what was asked for.
+    everyone : Cohort
+        The cohort before patients with missing values were left out.
     """
 
     spec: "Spec"
     model: "PiecewiseExponential"
     inputs: "ModelInputs"
     warnings: tuple[str, ...]
+    everyone: "Cohort"
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,7 @@ def plan_analysis(spec: "Spec") -> Plan:
     for prior in (inputs.treatment_prior, inputs.covariate_prior):
         if isinstance(prior, Normal) and prior.note:
             warnings.append(prior.note)
-    return Plan(resolve(spec, inputs), model, inputs, tuple(warnings))
+    return Plan(resolve(spec, inputs), model, inputs, tuple(warnings), cohort)
 
 
 def spec_name(spec: "Spec") -> str:

@@ -186,7 +186,7 @@ def run_sensitivity(
     began, started = time.perf_counter(), datetime.now(UTC)
     level = treatment_level(plan, settings.level)
     not_run = check_parts(plan, settings)
-    shared = Shared.of(plan.spec, plan.inputs.cohort, level)
+    shared = Shared.of(plan.spec, plan.inputs.cohort, level, plan.everyone)
     run = Runner(shared, jobs, executor, store, progress)
     seed = plan.spec.sampling.seed
     (result,) = run("base", [Task("base", refit, {"seed": seed, "draws": BASE_DRAWS})])

@@ -56,15 +56,20 @@ class Shared:
         Place of the treatment level in question, from 1.
     spec : str
         The whole spec as TOML.
+    everyone : Cohort
+        With the patients who were left out because they miss a value.
     """
 
     cohort: "Cohort"
     model: dict[str, Any]
     level: int
     spec: str
+    everyone: "Cohort"
 
     @classmethod
-    def of(cls, spec: "Spec", cohort: "Cohort", level: int = 1) -> "Shared":
+    def of(
+        cls, spec: "Spec", cohort: "Cohort", level: int = 1, everyone: "Cohort | None" = None
+    ) -> "Shared":
         """Take what tasks need from a spec whose defaults are resolved, and its cohort."""
         tables = spec.to_mapping()
         baseline, priors = spec.model.baseline, spec.model.priors
@@ -81,7 +86,7 @@ class Shared:
         from bayes_crlm.toml_writing import write_toml
 
         tables.pop("sensitivity", None)
-        return cls(cohort, model, level, write_toml(tables))
+        return cls(cohort, model, level, write_toml(tables), everyone or cohort)
 
 
 @dataclass(frozen=True, eq=False)
