@@ -4,7 +4,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --locked
 SPEC := os_repeat_local_vs_systemic
 
-.PHONY: analysis test lint format types setup bench bench-main-job bench-accuracy bench-batches bench-large
+.PHONY: analysis test lint format types setup bench bench-main-job bench-accuracy bench-batches bench-large bench-sensitivity
 
 analysis: setup  ## set up, then run the main job on the embedded synthetic cohort
 	$(RUN) bayes-crlm run $(SPEC)
@@ -37,6 +37,12 @@ bench-batches: setup  ## cohorts a second
 
 bench-large: setup  ## a million rows
 	$(RUN) python benchmarks/large_cohort.py
+
+bench-sensitivity: setup  ## coverage of the sensitivity analyses on simulated cohorts
+	$(RUN) python benchmarks/immortal_time.py
+	$(RUN) python benchmarks/overlap.py
+	$(RUN) python benchmarks/imputation.py
+	$(RUN) python benchmarks/confounding_bias.py
 
 # bytecode once, here: where Python writes none itself, every import would compile everything
 setup: $(UV)

@@ -265,7 +265,7 @@ def check_follow_up(
         )
     with np.errstate(over="ignore"):
         exposure = (times - entries).sum()
-    if not problems and not np.isfinite(exposure):
+    if not problems and np.isinf(exposure):
         problems.append(
             f"column {shown(time)} (time) has values so large that the total follow-up is "
             "infinite; use a larger time unit"

@@ -99,7 +99,7 @@ def measure_parts(spec: Path) -> dict[str, Any]:
     read = read_spec(str(spec))
     timed("read", lambda: read_cohort(read.data_path(), time="time", event="event"))
     plan = timed("prepare", lambda: plan_analysis(read))
-    taken["prepare"] -= taken["read"]
+    taken["prepare"] = max(taken["prepare"] - taken["read"], 0.0)
     inputs = plan.inputs
     timed("pool", lambda: inputs.density_data)
     density, data = compile_density(inputs), density_data(inputs)

@@ -757,3 +757,11 @@ def test_time_grows_linearly_with_the_rows():
     seconds(1000)
     # Per-patient Python work on 200,000 patients takes many seconds; this takes a tenth.
     assert seconds(400_000) < 3
+
+
+def test_a_missing_time_column_is_the_only_problem():
+    table = pd.DataFrame({"t": [1.0, 2.0], "e": [1, 0]})
+    with pytest.raises(CohortError) as caught:
+        read_cohort(table, time="months", event="e")
+    assert "no column 'months'" in str(caught.value)
+    assert "infinite" not in str(caught.value)
