@@ -107,3 +107,15 @@ def test_impossible_numbers_are_refused(line, tmp_path):
     done = call("sensitivity", tmp_path / "small.toml", "--out", tmp_path / "out")
     assert done.returncode == 2, done.stdout
     assert "sensitivity.influence" in done.stderr
+
+
+def test_the_first_sentence_says_how_many_patients_would_turn_it(found):
+    """One patient may move it; if none does, that several would is said apart."""
+    part, index = found["influence"], found["influence"]["fragility_index"]
+    told = found["conclusion"]
+    if part["moves"]:
+        assert index == 1
+        assert "influence" in told["moved_by"]
+    else:
+        assert told["would_be_moved_by"] == [f"leaving out {index} patients"]
+        assert f"leaving out {index} patients" in told["sentence"]

@@ -149,7 +149,13 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         tables=tables_of(rows, path),
         figures=figures_of(context, path),
         notes=tuple(notes),
+        would_move=None if turned is None else f"leaving out {count_patients(turned)}",
     )
+
+
+def count_patients(number: int) -> str:
+    """Write a number of patients."""
+    return "one patient" if number == 1 else f"{number} patients"
 
 
 def loo_shifts(context: Context) -> list[tuple[float, float]]:
@@ -252,7 +258,7 @@ def sentence(
     if turned is None:
         return f"{text}leaving out the {len(path)} worst patients does not turn the conclusion."
     row = path[turned - 1]
-    who = "one patient" if turned == 1 else f"{turned} patients"
+    who = count_patients(turned)
     deaths = row["n_events_left_out"]
     return (
         f"{text}leaving out {who}, {deaths} of them with the event, turns the conclusion "

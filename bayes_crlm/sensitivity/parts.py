@@ -104,6 +104,8 @@ class PartResult:
         What the part says, for a reader in a hurry.
     moves : bool or None
         Whether it turns the conclusion; None where that is not the part's question.
+    would_move : str or None
+        What of a wider grid, or of combinations, would turn a conclusion that holds otherwise.
     tables : mapping of str to pandas.DataFrame
         By file name.
     figures : mapping of str to (caption, callable)
@@ -118,6 +120,7 @@ class PartResult:
     tables: Mapping[str, "pd.DataFrame"] = field(default_factory=dict)
     figures: Mapping[str, tuple[str, Callable[[], "Figure"]]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    would_move: str | None = None
 
 
 def part_module(name: str) -> ModuleType:

@@ -127,6 +127,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         "median": [[row["median"] for row in line] for line in table],
         "is_reliable": [[row["is_reliable"] for row in line] for line in table],
     }
+    turned = sum(conclusion(row) != conclusion(context.base) for row in cells)
     unreliable = sum(not row["is_reliable"] for row in found)
     by_nuts = sum(row["engine"] == "nuts" for row in found)
     notes = [f"The sceptic gives {settings.tail:.0%} to hazard ratios beyond {settings.benefit:g}."]
@@ -136,25 +137,23 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         notes.append(f"{unreliable} of {len(found)} refits fail their diagnostic and are marked.")
     return PartResult(
         result={"benefit": settings.benefit, "rows": rows, "curve": curve},
-        sentence=sentence(context, rows, cells),
+        sentence=sentence(rows, turned, len(cells)),
         moves=moves_conclusion(context.base, rows),
         tables=tables_of(rows, settings, table),
         figures=figures_of(context, settings, rows, curve),
         notes=tuple(notes),
+        would_move=f"{turned} of {len(cells)} priors of the grid" if turned else None,
     )
 
 
-def sentence(
-    context: Context, rows: Sequence[Mapping[str, Any]], cells: Sequence[Mapping[str, Any]]
-) -> str:
+def sentence(rows: Sequence[Mapping[str, Any]], turned: int, n_cells: int) -> str:
     """Say what each reader concludes."""
     told = "; ".join(
         f"{row['name']}: {row['median']:.2f} ({row['eti95'][0]:.2f} to {row['eti95'][1]:.2f}), "
         f"P(HR < 1) = {row['prob_below_1']:.3f}"
         for row in rows
     )
-    turned = sum(conclusion(row) != conclusion(context.base) for row in cells)
-    return f"{told}. Of {len(cells)} priors of the grid {turned} turn the conclusion."
+    return f"{told}. Of {n_cells} priors of the grid {turned} turn the conclusion."
 
 
 def tables_of(

@@ -163,6 +163,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         tables={"confounding_surface": surface_table(surface)},
         figures=figures_of(context, surface, latent),
         notes=notes_of(latent, failure, is_common),
+        would_move=f"{tipped} of {surface.tips_probability.size} confounders" if tipped else None,
     )
 
 

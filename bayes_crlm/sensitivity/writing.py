@@ -60,7 +60,16 @@ def conclusion_sentence(found: "Sensitivity") -> str:
         text += f"What does not: {listed(kept)}."
     if not moved and kept:
         text = text.replace("What does not:", "Nothing that was tried moves it, of:")
+    would = would_move(found)
+    if would:
+        text += f" At the edges of what was examined it would be moved by {listed(would)}."
     return text.strip()
+
+
+def would_move(found: "Sensitivity") -> list[str]:
+    """What would turn a conclusion that a part's plausible alternatives do not turn."""
+    parts = found.parts.values()
+    return [part.would_move for part in parts if part.would_move and not part.moves]
 
 
 def listed(names: list[str]) -> str:
@@ -91,6 +100,7 @@ def summarise_sensitivity(found: "Sensitivity") -> dict[str, Any]:
         "conclusion": {
             "sentence": conclusion_sentence(found),
             "moved_by": [name for name, part in found.parts.items() if part.moves is True],
+            "would_be_moved_by": would_move(found),
             "not_moved_by": [name for name, part in found.parts.items() if part.moves is False],
         },
         "data": data_section(found.plan.inputs.cohort),
