@@ -304,7 +304,14 @@ def draw(
         ax.axhline(0, color=INK, linewidth=0.8)
         ax.set_xlabel("number of intervals")
         ax.set_ylabel("hazard ratio (95% interval)")
-        ax.legend(title="cutpoints", frameon=False, fontsize=8)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.legend(
+            loc="lower right",
+            bbox_to_anchor=(1, 1),
+            ncols=len(placements),
+            frameon=False,
+            fontsize=8,
+        )
         log_ratio_axis(ax, vertical=True)
 
     return figure_of(context, on_axes)

@@ -401,6 +401,7 @@ def figures_of(
     failures: Sequence[str],
 ) -> dict[str, Any]:
     """Median hazard ratio over both deltas; none where the grid has holes."""
+    from bayes_crlm.figures.drawing import plain_text
     from bayes_crlm.sensitivity.figures import plot_surface
 
     if failures or len(deltas) < 2:
@@ -408,6 +409,7 @@ def figures_of(
     below = np.array([row["prob_below_1"] for row in rows]).reshape(len(deltas), len(deltas))
     thick = CREDIBLE if conclusion(context.base) != "above" else 1 - CREDIBLE
     levels = context.plan.inputs.design.levels
+    treatment = plain_text(context.plan.model.treatment)
 
     def draw() -> "Figure":
         return plot_surface(
@@ -415,8 +417,8 @@ def figures_of(
             deltas,
             deltas,
             below,
-            xlabel=f"delta of {levels[context.level]}",
-            ylabel=f"delta of {levels[0]}",
+            xlabel=f"delta with {treatment} = {plain_text(levels[context.level])}",
+            ylabel=f"delta with {treatment} = {plain_text(levels[0])}",
             levels=sorted({0.05, 0.2, 0.5, 0.8, 0.9, 0.99, thick}),
             thick=thick,
             label=lambda each: f"{each:.2f}",
