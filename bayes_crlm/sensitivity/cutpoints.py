@@ -281,6 +281,8 @@ def draw(
     context: Context, rows: Sequence[Mapping[str, Any]], stacked: Mapping[str, Any]
 ) -> "Figure":
     """Hazard ratio against the number of intervals, a line for each placement."""
+    from matplotlib.ticker import MaxNLocator
+
     from bayes_crlm.figures.drawing import COLOURS, INK, MUTED
     from bayes_crlm.sensitivity.figures import figure_of, log_ratio_axis
 
@@ -304,7 +306,7 @@ def draw(
         ax.axhline(0, color=INK, linewidth=0.8)
         ax.set_xlabel("number of intervals")
         ax.set_ylabel("hazard ratio (95% interval)")
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.legend(
             loc="lower right",
             bbox_to_anchor=(1, 1),
