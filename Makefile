@@ -43,6 +43,7 @@ bench-sensitivity: setup  ## coverage of the sensitivity analyses on simulated c
 	$(RUN) python benchmarks/overlap.py
 	$(RUN) python benchmarks/imputation.py
 	$(RUN) python benchmarks/confounding_bias.py
+	$(RUN) python benchmarks/sensitivity.py
 
 # bytecode once, here: where Python writes none itself, every import would compile everything
 setup: $(UV)
