@@ -62,7 +62,7 @@ def test_commands_and_options_exist():
     commands = re.findall(
         r"^bayes-crlm (.+)$", "".join(code_blocks(README, "sh")), flags=re.MULTILINE
     )
-    assert len(commands) == 3
+    assert len(commands) == 4
     for command in commands:
         options = parser.parse_args(command.split())
         assert getattr(options, "spec", "os_repeat_local_vs_systemic") in names
