@@ -4,6 +4,7 @@ import json
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from runs import call
 
@@ -110,3 +111,25 @@ def test_impossible_grids_and_beliefs_are_refused(table, words, tmp_path):
     assert done.returncode == 2, done.stdout
     assert words in done.stderr and len(done.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_an_undecided_result_is_not_turned_by_confounders_that_leave_it_undecided(tmp_path):
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame(
+        {"arm": np.arange(12) % 2, "months": rng.exponential(20, 12).round(2) + 0.1}
+    ).assign(dead=(np.arange(12) < 5).astype(int))
+    table.to_csv(tmp_path / "tiny.csv", index=False)
+    (tmp_path / "tiny.toml").write_text(
+        'title = "tiny"\n[data]\nsource = "tiny.csv"\ntime = "months"\nevent = "dead"\n'
+        '[model]\ntreatment = "arm"\nreference = 0\n'
+    )
+    names = ("--only", "unmeasured_confounding", "--out", tmp_path / "out", "--jobs", 1)
+    done = call("sensitivity", tmp_path / "tiny.toml", *names)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out" / "sensitivity.json").read_text())
+    assert 0.05 < found["base"]["prob_below_1"] < 0.95
+    surface = found["unmeasured_confounding"]["surface"]
+    below = np.array(surface["prob_below_1"])
+    turns = np.array(surface["turns_conclusion"])
+    np.testing.assert_array_equal(turns, (below > 0.95) | (below < 0.05))
+    assert not turns.all()

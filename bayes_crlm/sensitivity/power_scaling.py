@@ -10,6 +10,7 @@ Kallioinen, Paananen, Buerkner & Vehtari (2024), Stat Comput 34:57; Vehtari, Sim
 & Gabry (2024), JMLR 25(72).
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -65,6 +66,8 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     tree, left_out = quantities(context, fit)
     groups = prior_groups(tree)
     names = list(tree["posterior"].data_vars)
+    # its advice on conflicts is in our words, in the result
+    logging.getLogger(azs.psense_summary.__module__).setLevel(logging.ERROR)
     tables = {
         group: azs.psense_summary(
             tree,

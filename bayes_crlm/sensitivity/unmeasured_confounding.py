@@ -9,13 +9,20 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from bayes_crlm.errors import SensitivityError
 from bayes_crlm.sensitivity.e_values import hazard_ratio_e_value
 from bayes_crlm.sensitivity.grids import number_list, ratios
 from bayes_crlm.sensitivity.latent_confounder import ConfounderPrior, fit_latent_confounder
-from bayes_crlm.sensitivity.parts import CREDIBLE, Context, PartResult, moves_conclusion
+from bayes_crlm.sensitivity.parts import (
+    CREDIBLE,
+    Context,
+    PartResult,
+    conclusion,
+    moves_conclusion,
+)
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.tipping_points import TippingSurface, tipping_bias, tipping_surface
 from bayes_crlm.spec import Table
@@ -133,7 +140,13 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     bias = tipping_bias(log_ratio, level=CREDIBLE)
     latent, failure = refit_latent(context, settings, side)
     rows = [] if latent is None else [latent]
-    tipped = int(surface.tips_probability.sum())
+    turns = np.array(
+        [
+            [conclusion({"prob_below_1": each}) != conclusion(base) for each in line]
+            for line in surface.prob_below
+        ]
+    )
+    tipped = int(turns.sum())
     result = {
         "e_value": values.e_value,
         "e_value_limit": values.e_value_limit,
@@ -146,7 +159,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
             "low": surface.low,
             "high": surface.high,
             "prob_below_1": surface.prob_below,
-            "turns_conclusion": surface.tips_probability,
+            "turns_conclusion": turns,
         },
         "tipping_bias_factor": {
             "side": bias.side,
@@ -160,10 +173,10 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         result=result,
         sentence=sentence(base, result, tipped, surface, latent),
         moves=moves_conclusion(base, rows) if rows else None,
-        tables={"confounding_surface": surface_table(surface)},
+        tables={"confounding_surface": surface_table(surface, turns)},
         figures=figures_of(context, surface, latent),
         notes=notes_of(latent, failure, is_common),
-        would_move=f"{tipped} of {surface.tips_probability.size} confounders" if tipped else None,
+        would_move=f"{tipped} of {turns.size} confounders of the grid" if tipped else None,
     )
 
 
@@ -199,7 +212,7 @@ def sentence(
         f"A confounder would have to be associated with treatment and death by risk ratios of "
         f"{result['e_value']:.2f} each to explain the median away ({base['median']:.2f}), of "
         f"{result['e_value_limit']:.2f} to take the interval to 1; {tipped} of "
-        f"{surface.tips_probability.size} confounders of the grid turn the conclusion"
+        f"{surface.prob_below.size} confounders of the grid turn the conclusion"
     )
     if latent is not None:
         low, high = latent["eti95"]
@@ -231,7 +244,7 @@ def notes_of(
     return tuple(notes)
 
 
-def surface_table(surface: TippingSurface) -> Any:
+def surface_table(surface: TippingSurface, turns: NDArray) -> Any:
     """One row for every confounder of the grid."""
     import pandas as pd
 
@@ -246,7 +259,7 @@ def surface_table(surface: TippingSurface) -> Any:
             "eti95_low": surface.low.ravel(),
             "eti95_high": surface.high.ravel(),
             "prob_below_1": surface.prob_below.ravel(),
-            "turns_conclusion": surface.tips_probability.ravel(),
+            "turns_conclusion": turns.ravel(),
         }
     )
 
