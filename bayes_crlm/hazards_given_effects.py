@@ -27,7 +27,19 @@ if TYPE_CHECKING:
     from bayes_crlm.laplace import PosteriorMode
     from bayes_crlm.model import ModelInputs
 
-__all__ = ["StepScales", "draw_hazards", "draw_walks", "has_walk", "step_scales"]
+__all__ = [
+    "DRAW_STEPS",
+    "StepScales",
+    "WalkCases",
+    "draw_hazards",
+    "draw_walks",
+    "fit_walk",
+    "has_walk",
+    "step_scale_edges",
+    "step_scale_shares",
+    "step_scales",
+    "walk_log_target",
+]
 
 LOG_2PI = math.log(2 * math.pi)
 # below the smallest share of its prior's scale, steps cannot be told from none
@@ -107,6 +119,36 @@ def log_gamma(values: NDArray) -> float:
 
 
 @dataclass(frozen=True)
+class WalkCases:
+    """What the density of a walk is made of in many cases, but for exposures and step scales.
+
+    A case is a draw, a cell of step scales, or one of those of one of many cohorts: cases may
+    have several axes, over which the arrays here are broadcast.
+
+    Attributes
+    ----------
+    prior : RandomWalk
+        The same for all.
+    events : (intervals, ...) ndarray
+        Events in every interval.
+    log_rate : float or (...) ndarray
+        Where the walk's prior is centred.
+    """
+
+    prior: RandomWalk
+    events: NDArray[np.float64]
+    log_rate: float | NDArray[np.float64]
+
+    @classmethod
+    def of(cls, inputs: "ModelInputs", sums: "CohortSums") -> "WalkCases":
+        """Cases of one cohort that has a random walk."""
+        prior = inputs.baseline
+        if not isinstance(prior, RandomWalk):
+            raise TypeError(f"hazards are no random walk: {prior.describe()}")
+        return cls(prior, sums.events[:, None], inputs.log_rate)
+
+
+@dataclass(frozen=True)
 class Walk:
     """Nearly normal conditional distribution of a walk's cube-root hazards, in many cases at once.
 
@@ -115,11 +157,11 @@ class Walk:
 
     Attributes
     ----------
-    centre : (intervals, cases) ndarray
+    centre : (intervals, ...) ndarray
         Modes, as log-hazards.
-    pivot : (intervals, cases) ndarray
+    pivot : (intervals, ...) ndarray
         Diagonal of D.
-    below : (intervals, cases) ndarray
+    below : (intervals, ...) ndarray
         Entries of L below its diagonal; entry j belongs to intervals j - 1 and j.
     """
 
@@ -129,7 +171,7 @@ class Walk:
 
     @property
     def log_density_at_centre(self) -> NDArray[np.float64]:
-        """Log density of the log-hazards at their centre, shape (cases,)."""
+        """Log density of the log-hazards at their centre, shape (...)."""
         constant = len(self.pivot) * (0.5 * LOG_2PI + math.log(3))
         return 0.5 * np.log(self.pivot).sum(axis=0) - constant
 
@@ -138,11 +180,11 @@ class Walk:
 
         Parameters
         ----------
-        normal : (intervals, cases) ndarray
+        normal : (intervals, ...) ndarray
 
         Returns
         -------
-        (intervals, cases) ndarray, (cases,) ndarray
+        (intervals, ...) ndarray, (...) ndarray
             Not a number where a cube root would be negative.
         """
         relative = normal / np.sqrt(self.pivot)
@@ -159,22 +201,21 @@ def fit_walk(
     start: NDArray,
     weighted: NDArray,
     log_scale: NDArray,
-    inputs: "ModelInputs",
-    sums: "CohortSums",
+    cases: WalkCases,
     steps: int,
 ) -> Walk:
     """Find the conditional distribution of a walk given effects and step scale, in many cases.
 
     Parameters
     ----------
-    start : (intervals, cases) ndarray
+    start : (intervals, ...) ndarray
         Log-hazards to start from.
-    weighted : (intervals, cases) ndarray
+    weighted : (intervals, ...) ndarray
         Exposures weighted by relative hazards.
-    log_scale : (cases,) ndarray
+    log_scale : (...) ndarray
         Logs of the step scale.
-    inputs, sums
-        The cohort.
+    cases : WalkCases
+        Prior, events and level.
     steps : int
         Newton steps; any number makes a proper distribution.
 
@@ -183,9 +224,9 @@ def fit_walk(
     Walk
     """
     precision = np.exp(-2 * log_scale)
-    start_precision = inputs.baseline.parameters["sd"] ** -2
+    start_precision = cases.prior.start_sd**-2
     # the mode of cube roots: their density has one third of an event less in every interval
-    events = sums.events[:, None] - 1 / 3
+    events = cases.events - 1 / 3
     below = np.empty_like(weighted)
     pivot = np.empty_like(weighted)
     off = -9 * precision
@@ -204,7 +245,7 @@ def fit_walk(
             break
         change = np.diff(at, axis=0) * precision
         gradient = events - expected
-        gradient[0] -= start_precision * (at[0] - inputs.log_rate)
+        gradient[0] -= start_precision * (at[0] - cases.log_rate)
         gradient[:-1] += change
         gradient[1:] -= change
         move = 3 * gradient
@@ -218,22 +259,18 @@ def fit_walk(
 
 
 def walk_log_target(
-    log_hazard: NDArray,
-    weighted: NDArray,
-    log_scale: NDArray,
-    inputs: "ModelInputs",
-    sums: "CohortSums",
+    log_hazard: NDArray, weighted: NDArray, log_scale: NDArray, cases: WalkCases
 ) -> NDArray[np.float64]:
-    """Log of prior x likelihood of walks and their log step scale, shape (cases,)."""
-    prior, steps = inputs.baseline.parameters, len(log_hazard) - 1
+    """Log of prior x likelihood of walks and their log step scale, shape (...)."""
+    prior, steps = cases.prior, len(log_hazard) - 1
     scale = np.exp(log_scale)
-    total = sums.events @ log_hazard - (weighted * np.exp(log_hazard)).sum(axis=0)
-    total -= 0.5 * ((log_hazard[0] - inputs.log_rate) / prior["sd"]) ** 2
+    total = (cases.events * log_hazard - weighted * np.exp(log_hazard)).sum(axis=0)
+    total -= 0.5 * ((log_hazard[0] - cases.log_rate) / prior.start_sd) ** 2
     total -= 0.5 * (np.diff(log_hazard, axis=0) ** 2).sum(axis=0) / scale**2
-    total -= steps * log_scale + math.log(prior["sd"]) + 0.5 * (steps + 1) * LOG_2PI
+    total -= steps * log_scale + math.log(prior.start_sd) + 0.5 * (steps + 1) * LOG_2PI
     # half-normal, and the Jacobian of the logarithm
-    total += math.log(2 / prior["step_scale_sd"]) - 0.5 * LOG_2PI
-    return total - 0.5 * (scale / prior["step_scale_sd"]) ** 2 + log_scale
+    total += math.log(2 / prior.step_scale_sd) - 0.5 * LOG_2PI
+    return total - 0.5 * (scale / prior.step_scale_sd) ** 2 + log_scale
 
 
 @dataclass(frozen=True)
@@ -294,6 +331,54 @@ class StepScales:
         return (self.edges[cell] + width * within)[order], cell[order], log_density[cell[order]]
 
 
+def step_scale_edges(prior: RandomWalk) -> NDArray[np.float64]:
+    """Ends of the cells of a walk's log step scale, shape (cells + 1,)."""
+    sd = prior.step_scale_sd
+    return np.linspace(
+        math.log(SMALLEST_STEP_SCALE * min(1.0, sd)),
+        math.log(LARGEST_STEP_SCALE * sd),
+        SCALE_CELLS + 1,
+    )
+
+
+def step_scale_shares(
+    weighted: NDArray, cases: WalkCases
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Approximate probabilities of the cells of the log step scale, effects held at one value.
+
+    Parameters
+    ----------
+    weighted : (intervals, ...) ndarray
+        Exposures weighted by relative hazards.
+    cases : WalkCases
+        With a last axis of length 1, for the cells.
+
+    Returns
+    -------
+    share : (..., cells) ndarray
+        Adding up to 1; not a number where no cell has a finite density.
+    log_hazard : (intervals, ..., cells) ndarray
+        Modes that belong to the cells' middles.
+    """
+    edges = step_scale_edges(cases.prior)
+    log_scale = (edges[:-1] + edges[1:]) / 2
+    weighted = weighted[..., None]
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        start = np.log((cases.events + 1) / (weighted + np.exp(-cases.log_rate)))
+        start, weighted = (np.repeat(each, SCALE_CELLS, axis=-1) for each in (start, weighted))
+        walk = fit_walk(start, weighted, log_scale, cases, SEARCH_STEPS)
+        # Laplace's approximation of the density of the step scale
+        evidence = walk_log_target(walk.centre, weighted, log_scale, cases)
+        evidence -= walk.log_density_at_centre
+        evidence = np.where(np.isfinite(evidence), evidence, -np.inf)
+        share = np.exp(evidence - evidence.max(axis=-1, keepdims=True))
+        is_possible = share > 0
+        share = (1 - DEFENSIVE_SHARE) * share / share.sum(axis=-1, keepdims=True)
+        share += DEFENSIVE_SHARE / is_possible.sum(axis=-1, keepdims=True)
+        share = np.where(is_possible, share, 0.0)
+        return share / share.sum(axis=-1, keepdims=True), walk.centre
+
+
 def step_scales(weighted: NDArray, inputs: "ModelInputs", sums: "CohortSums") -> StepScales | None:
     """Approximate the posterior of a random walk's step scale, effects held at one value.
 
@@ -311,29 +396,11 @@ def step_scales(weighted: NDArray, inputs: "ModelInputs", sums: "CohortSums") ->
     StepScales or None
         None where no cell has a finite density.
     """
-    sd = inputs.baseline.parameters["step_scale_sd"]
-    edges = np.linspace(
-        math.log(SMALLEST_STEP_SCALE * min(1.0, sd)),
-        math.log(LARGEST_STEP_SCALE * sd),
-        SCALE_CELLS + 1,
-    )
-    log_scale = (edges[:-1] + edges[1:]) / 2
-    start = np.log((sums.events + 1) / (weighted + math.exp(-inputs.log_rate)))
-    cases = np.repeat(weighted[:, None], SCALE_CELLS, axis=1)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        start = np.repeat(start[:, None], SCALE_CELLS, axis=1)
-        walk = fit_walk(start, cases, log_scale, inputs, sums, SEARCH_STEPS)
-        # Laplace's approximation of the density of the step scale
-        evidence = walk_log_target(walk.centre, cases, log_scale, inputs, sums)
-        evidence -= walk.log_density_at_centre
-    evidence = np.where(np.isfinite(evidence), evidence, -np.inf)
-    if not np.isfinite(evidence).any():
+    cases = WalkCases.of(inputs, sums)
+    share, log_hazard = step_scale_shares(weighted, cases)
+    if not np.isfinite(share).all():
         return None
-    share = np.exp(evidence - evidence.max())
-    is_possible = share > 0
-    share = (1 - DEFENSIVE_SHARE) * share / share.sum() + DEFENSIVE_SHARE / is_possible.sum()
-    share = np.where(is_possible, share, 0.0)
-    return StepScales(edges, share / share.sum(), walk.centre)
+    return StepScales(step_scale_edges(cases.prior), share, log_hazard)
 
 
 def draw_walks(
@@ -371,8 +438,9 @@ def draw_walks(
     # the cell's mode, moved to the level at which as many events are expected as there were
     expected = (transposed * np.exp(scales.log_hazard)[:, cell]).sum(axis=0)
     start = scales.log_hazard[:, cell] + np.log(sums.events.sum() / expected)
-    walk = fit_walk(start, transposed, log_scale, inputs, sums, DRAW_STEPS)
+    cases = WalkCases.of(inputs, sums)
+    walk = fit_walk(start, transposed, log_scale, cases, DRAW_STEPS)
     normal = rng.standard_normal((weighted.shape[1], pairs))
     log_hazard, log_walk = walk.draw(np.concatenate([normal, -normal], axis=1))
-    log_ratio = walk_log_target(log_hazard, transposed, log_scale, inputs, sums)
+    log_ratio = walk_log_target(log_hazard, transposed, log_scale, cases)
     return log_hazard.T, log_scale, log_ratio - log_walk - log_density

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.batch.matrices import inverses, solutions
 from bayes_crlm.cox import NORMAL_975, fit_cox
 from bayes_crlm.errors import CohortError
 
@@ -121,7 +122,7 @@ def newton(
     share, active = np.ones(count), np.arange(count)
     converged = np.zeros(count, dtype=bool)
     for _ in range(MOST_STEPS):
-        step = solved(information[active], score[active])
+        step = solutions(information[active], score[active])
         rise = np.abs((score[active] * step).sum(axis=1))
         converged[active[rise < CONVERGENCE]] = True
         goes_on = (rise >= CONVERGENCE) & np.isfinite(rise) & (share[active] > 1e-6)
@@ -160,28 +161,6 @@ def are_maxima_certain(score: NDArray, covariance: NDArray, ranges: NDArray) -> 
     return (largest > 0) & (largest * bound < 1)
 
 
-def solved(matrices: NDArray, vectors: NDArray) -> NDArray[np.float64]:
-    """Solve many systems; not a number where one is singular."""
-    try:
-        return np.linalg.solve(matrices, vectors[:, :, None])[:, :, 0]
-    except np.linalg.LinAlgError:
-        return (inverses(matrices) @ vectors[:, :, None])[:, :, 0]
-
-
-def inverses(matrices: NDArray) -> NDArray[np.float64]:
-    """Invert many matrices; not a number where one is singular."""
-    try:
-        return np.linalg.inv(matrices)
-    except np.linalg.LinAlgError:
-        found = np.full_like(matrices, np.nan)
-        for k, matrix in enumerate(matrices):
-            try:
-                found[k] = np.linalg.inv(matrix)
-            except np.linalg.LinAlgError:
-                continue
-        return found
-
-
 @dataclass(frozen=True, eq=False)
 class RiskSets:
     """Rows of many cohorts in the order of their times, and the groups of tied ones.
@@ -198,6 +177,8 @@ class RiskSets:
         Efron's: l/d for the l-th (from 0) of d tied events.
     has_ties : bool
         Whether any event is tied with another.
+    has_equal_times : bool
+        Whether any row has the time of another.
     """
 
     matrix: NDArray[np.float64]
@@ -206,6 +187,7 @@ class RiskSets:
     last: NDArray[np.intp]
     fraction: NDArray[np.float64]
     has_ties: bool
+    has_equal_times: bool
 
     @classmethod
     def of(cls, matrix: NDArray, time: NDArray, event: NDArray) -> "RiskSets":
@@ -227,7 +209,9 @@ class RiskSets:
         tied = np.take_along_axis(so_far, last, axis=1) - before
         rank = so_far - event - before
         fraction = np.where(event > 0, rank / np.maximum(tied, 1), 0.0)
-        return cls(matrix, event, first, last, fraction, bool(fraction.any()))
+        return cls(
+            matrix, event, first, last, fraction, bool(fraction.any()), not bool(is_new.all())
+        )
 
     def part(self, which: NDArray[np.intp]) -> "RiskSets":
         """Those of some cohorts."""
@@ -240,6 +224,7 @@ class RiskSets:
             self.last[which],
             self.fraction[which],
             self.has_ties,
+            self.has_equal_times,
         )
 
     def at(self, coef: NDArray) -> tuple[NDArray, NDArray, NDArray]:
@@ -261,7 +246,9 @@ class RiskSets:
         mean = moment / total[:, :, None]
         value = (self.event * (predictor - shift - np.log(total))).sum(axis=1)
         score = (self.event[:, None, :] @ (self.matrix - mean))[:, 0]
-        reached = np.take_along_axis(np.cumsum(share, axis=1), self.last, axis=1)
+        reached = np.cumsum(share, axis=1)
+        if self.has_equal_times:
+            reached = np.take_along_axis(reached, self.last, axis=1)
         if self.has_ties:
             own = self.dead((share * self.fraction)[:, :, None], of_events=False)[:, :, 0]
             reached = reached - self.event * own
@@ -272,6 +259,8 @@ class RiskSets:
     def at_risk(self, values: NDArray) -> NDArray[np.float64]:
         """Sum values over the rows at risk at every row's time."""
         beyond = np.cumsum(values[:, ::-1], axis=1)[:, ::-1]
+        if not self.has_equal_times:
+            return beyond
         return np.take_along_axis(beyond, self.first[:, :, None], axis=1)
 
     def dead(self, values: NDArray, *, of_events: bool = True) -> NDArray[np.float64]:

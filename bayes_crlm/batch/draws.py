@@ -1,10 +1,9 @@
 """Importance-sampled draws of many cohorts, with NumPy.
 
-The method is that of `bayes_crlm.importance`: effects from a multivariate t around the mode, in
-mirrored pairs; hazards given them from gamma distributions; Pareto-smoothed weights. Every cohort
-has its own random numbers, so that nothing depends on which cohorts are in a block. Cohorts with
-poor weights, and random walks, whose step scale needs ranges of its own, are left to
-`bayes_crlm.importance` one by one.
+The method is that of `bayes_crlm.importance`: effects from multivariate t distributions around
+their modes, in mirrored pairs; hazards given them; Pareto-smoothed weights. Every cohort has its
+own random numbers, so that nothing depends on which cohorts are in a block. Cohorts with poor
+weights are left to `bayes_crlm.importance` one by one.
 """
 
 from dataclasses import dataclass
@@ -13,23 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.batch.modes import (
-    BlockSums,
-    Modes,
-    baseline_prior_sd,
-    effect_priors,
-    find_modes,
-)
-from bayes_crlm.importance import (
-    DEGREES_OF_FREEDOM,
-    ENOUGH_ESS,
-    ENOUGH_K,
-    FAR,
-    LEAST_FALL,
-    PAIRS_PER_EFFECT,
-    weighted_draws,
-)
-from bayes_crlm.priors import GammaProcess, RandomWalk, SimplePrior
+from bayes_crlm.batch.hazards import HazardsGivenEffects, IndependentHazards
+from bayes_crlm.batch.modes import BlockSums, Targets, effect_priors, find_modes
+from bayes_crlm.batch.proposals import Proposals, of_pairs, proposals_around
+from bayes_crlm.batch.walks import BlockWalks, find_step_scales, modes_of_ranges
+from bayes_crlm.importance import ENOUGH_ESS, ENOUGH_K, FAR, LEAST_FALL, weighted_draws
+from bayes_crlm.priors import RandomWalk, SimplePrior
 from bayes_crlm.psis import pareto_smooth
 
 if TYPE_CHECKING:
@@ -37,6 +25,9 @@ if TYPE_CHECKING:
     from bayes_crlm.model import PiecewiseExponential
 
 __all__ = ["BlockDraws", "draw_block"]
+
+# draws x intervals that are worked on together, so that arrays stay in a processor's cache
+ENTRIES_IN_CACHE = 2**16
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,10 +63,44 @@ class BlockDraws:
             np.zeros(cohorts, dtype=bool),
         )
 
-    def put(self, which: NDArray[np.intp], drawn: "BlockDraws", chosen: NDArray) -> None:
-        """Replace the draws of cohorts `which` by chosen ones of other draws."""
-        for name in self.__dataclass_fields__:
-            getattr(self, name)[which] = getattr(drawn, name)[chosen]
+
+@dataclass(frozen=True, eq=False)
+class Surroundings:
+    """Where draws of some cohorts are made.
+
+    Attributes
+    ----------
+    proposal : Proposals
+        Of the effects.
+    hazards : HazardsGivenEffects
+        Of the hazards.
+    pairs : (cohorts, ranges) ndarray of int
+        Mirrored pairs to draw in each range; their sum is the same for all cohorts.
+    sums : BlockSums
+        Of the cohorts.
+    priors : list of (SimplePrior, slice)
+        Of the effects.
+    rngs : list of numpy.random.Generator
+        One for each cohort.
+    """
+
+    proposal: Proposals
+    hazards: HazardsGivenEffects
+    pairs: NDArray[np.intp]
+    sums: BlockSums
+    priors: list[tuple[SimplePrior, slice]]
+    rngs: list[np.random.Generator]
+
+    def part(self, which: NDArray[np.intp]) -> "Surroundings":
+        """Those of some cohorts."""
+        return Surroundings(
+            self.proposal.part(which),
+            self.hazards.part(which),
+            self.pairs[which],
+            self.sums.part(which),
+            self.priors,
+            [self.rngs[k] for k in which.tolist()],
+        )
 
 
 def draw_block(
@@ -95,27 +120,13 @@ def draw_block(
         One for each cohort.
     """
     rngs = [np.random.default_rng([seed, 3]) for seed in seeds.tolist()]
-    priors = effect_priors(model, block.n_treatment_terms, len(block.terms))
     best = BlockDraws.none(len(block), draws, len(block.terms))
-    if not (isinstance(model.baseline, RandomWalk) and block.n_intervals > 1):
-        sums = BlockSums.of(block)
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            modes = find_modes(sums, model, priors)
-            proposal = proposals_around(modes)
-            left = np.flatnonzero(modes.converged & np.isfinite(proposal.factor).all(axis=(1, 2)))
-            if len(left):
-                around = Surroundings(
-                    proposal.part(left),
-                    part_of(modes, left),
-                    sums.part(left),
-                    model,
-                    priors,
-                    [rngs[k] for k in left.tolist()],
-                )
-                drawn = propose(around, draws)
-                is_good = drawn.converged & reaches_tails(around)
-                is_good &= (drawn.pareto_k <= ENOUGH_K) & (drawn.ess >= ENOUGH_ESS * draws)
-                best.put(left[is_good], drawn, is_good)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        around = surroundings(block, model, draws // 2, rngs)
+        left = np.flatnonzero(np.isfinite(around.proposal.factor).all(axis=(1, 2, 3)))
+        size = max(1, ENTRIES_IN_CACHE // (draws * block.n_intervals))
+        for first in range(0, len(left), size):
+            propose(around, left[first : first + size], best)
     for k in np.flatnonzero(~best.converged).tolist():
         one = weighted_draws(block.inputs(k, model), draws, rngs[k])
         if one is not None:
@@ -124,103 +135,51 @@ def draw_block(
     return best
 
 
-def part_of(modes: Modes, which: NDArray[np.intp]) -> Modes:
-    """Modes of some cohorts."""
-    return Modes(*(getattr(modes, name)[which] for name in modes.__dataclass_fields__))
+def surroundings(
+    block: "CohortBlock",
+    model: "PiecewiseExponential",
+    pairs: int,
+    rngs: list[np.random.Generator],
+) -> Surroundings:
+    """Find the modes of every cohort, and what is proposed around them."""
+    sums = BlockSums.of(block)
+    priors = effect_priors(model, block.n_treatment_terms, len(block.terms))
+    targets = Targets(sums, model, priors)
+    if isinstance(model.baseline, RandomWalk) and block.n_intervals > 1:
+        scales, near = find_step_scales(targets)
+        modes = modes_of_ranges(targets, scales, near)
+        proposal = proposals_around(modes, scales.bounds.shape[1] - 1)
+        hazards = BlockWalks(scales, sums, model)
+        return Surroundings(proposal, hazards, scales.pairs(pairs), sums, priors, rngs)
+    modes = find_modes(targets)
+    hazards = IndependentHazards(sums, modes, model)
+    all_pairs = np.full((len(block), 1), pairs)
+    return Surroundings(proposals_around(modes), hazards, all_pairs, sums, priors, rngs)
 
 
-@dataclass(frozen=True, eq=False)
-class Proposals:
-    """Multivariate t distributions of effects.
-
-    Attributes
-    ----------
-    centre : (cohorts, terms) ndarray
-    factor : (cohorts, terms, terms) ndarray
-        Lower triangular square roots of the scale matrices; not a number where there is none.
-    degrees_of_freedom : (cohorts,) ndarray
-    """
-
-    centre: NDArray[np.float64]
-    factor: NDArray[np.float64]
-    degrees_of_freedom: NDArray[np.float64]
-
-    def part(self, which: NDArray[np.intp]) -> "Proposals":
-        """Those of some cohorts."""
-        return Proposals(self.centre[which], self.factor[which], self.degrees_of_freedom[which])
-
-
-@dataclass(frozen=True, eq=False)
-class Surroundings:
-    """Where draws of some cohorts are made.
-
-    Attributes
-    ----------
-    proposal : Proposals
-        Of the effects.
-    modes : Modes
-        Of the posteriors.
-    sums : BlockSums
-        Of the cohorts.
-    model : PiecewiseExponential
-        With the baseline prior.
-    priors : list of (SimplePrior, slice)
-        Of the effects.
-    rngs : list of numpy.random.Generator
-        One for each cohort.
-    """
-
-    proposal: Proposals
-    modes: Modes
-    sums: BlockSums
-    model: "PiecewiseExponential"
-    priors: list[tuple[SimplePrior, slice]]
-    rngs: list[np.random.Generator]
-
-
-def proposals_around(modes: Modes) -> Proposals:
-    """Propose effects around modes, with the covariance that the information implies."""
-    n_intervals, count = modes.log_hazard.shape[1], len(modes.effect)
-    covariance = np.full_like(modes.information, np.nan)
-    found = np.flatnonzero(modes.converged)
-    try:
-        covariance[found] = np.linalg.inv(modes.information[found])
-    except np.linalg.LinAlgError:
-        for k in found.tolist():
-            try:
-                covariance[k] = np.linalg.inv(modes.information[k])
-            except np.linalg.LinAlgError:
-                continue
-    of_effects = covariance[:, n_intervals:, n_intervals:]
-    factor = triangular_roots((of_effects + of_effects.transpose(0, 2, 1)) / 2)
-    return Proposals(modes.effect.copy(), factor, np.full(count, DEGREES_OF_FREEDOM))
-
-
-def triangular_roots(matrices: NDArray) -> NDArray[np.float64]:
-    """Cholesky factors; not a number where a matrix has none."""
-    try:
-        return np.linalg.cholesky(matrices)
-    except np.linalg.LinAlgError:
-        roots = np.full_like(matrices, np.nan)
-        for k, matrix in enumerate(matrices):
-            try:
-                roots[k] = np.linalg.cholesky(matrix)
-            except np.linalg.LinAlgError:
-                continue
-        return roots
-
-
-def propose(around: Surroundings, draws: int) -> BlockDraws:
-    """Draw effects and then hazards, and weigh them."""
-    deviation, log_proposal = mirrored_deviations(around.proposal, around.rngs, draws // 2)
-    effect, log_ratio = log_densities(around, deviation)
-    log_ratio -= np.concatenate([log_proposal, log_proposal], axis=1)
+def propose(around: Surroundings, which: NDArray[np.intp], best: BlockDraws) -> None:
+    """Draw effects and then hazards of some cohorts, weigh them, and keep them where good."""
+    around = around.part(which)
+    deviation, log_proposal = around.proposal.deviations(around.pairs, around.rngs)
+    effect, log_ratio = log_densities(around, deviation, around.pairs)
+    count, *_, size = effect.shape
+    log_ratio -= log_proposal[:, None]
+    # each range stands for its share of the pairs
+    log_ratio -= np.log(of_pairs(around.pairs, around.pairs))[:, None]
+    log_ratio = log_ratio.reshape(count, -1)
     log_ratio = np.where(np.isfinite(log_ratio), log_ratio, -np.inf)
-    converged = np.isfinite(log_ratio).sum(axis=1) >= max(10, draws // 10)
-    log_ratio[~converged] = 0.0
+    draws = log_ratio.shape[1]
+    is_good = np.isfinite(log_ratio).sum(axis=1) >= max(10, draws // 10)
+    log_ratio[~is_good] = 0.0
     log_weight, pareto_k = pareto_smooth(log_ratio)
     weight = np.exp(log_weight)
-    return BlockDraws(effect, weight, pareto_k, 1 / (weight**2).sum(axis=1), converged)
+    ess = 1 / (weight**2).sum(axis=1)
+    is_good &= (pareto_k <= ENOUGH_K) & (ess >= ENOUGH_ESS * draws) & reaches_tails(around)
+    good = which[is_good]
+    best.effect[good] = effect.reshape(count, -1, size)[is_good]
+    best.weight[good] = weight[is_good]
+    best.pareto_k[good], best.ess[good] = pareto_k[is_good], ess[is_good]
+    best.converged[good] = True
 
 
 def reaches_tails(around: Surroundings) -> NDArray[np.bool]:
@@ -228,128 +187,42 @@ def reaches_tails(around: Surroundings) -> NDArray[np.bool]:
 
     As `bayes_crlm.importance.reaches_tails`.
     """
-    far = FAR * around.proposal.factor.transpose(0, 2, 1)
-    count, size = far.shape[:2]
-    deviation = np.concatenate([far, np.zeros((count, 1, size))], axis=1)
-    _, log_density = log_densities(around, deviation)
-    fall = log_density[:, -1:] - log_density
-    fall[:, [size, 2 * size + 1]] = np.inf
+    factor = around.proposal.factor
+    count, ranges, size, _ = factor.shape
+    far = np.zeros((count, ranges, size + 1, size))
+    # along each column of the scale's square root, far away on both sides; the centre last
+    far[:, :, :size] = FAR * factor.transpose(0, 1, 3, 2)
+    pairs = np.full((count, ranges), size + 1)
+    _, log_density = log_densities(around, far.reshape(count, -1, size), pairs)
+    log_density = log_density.reshape(count, 2, ranges, size + 1)
+    fall = log_density[:, 1:, :, -1:] - log_density[:, :, :, :size]
     # not a number: relative hazards too large for one, where the density is next to nothing
-    return ~(fall < LEAST_FALL).any(axis=1)
+    return ~(fall < LEAST_FALL).any(axis=(1, 2, 3))
 
 
 def log_densities(
-    around: Surroundings, deviation: NDArray
+    around: Surroundings, deviation: NDArray, pairs: NDArray[np.intp]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Draw hazards for effects at the centre plus, and then minus, each deviation.
+    """Draw hazards for effects at the centres plus, and then minus, each deviation.
 
     Parameters
     ----------
     around : Surroundings
         The cohorts.
-    deviation : (cohorts, pairs, terms) ndarray
+    deviation : (cohorts, all pairs, terms) ndarray
+    pairs : (cohorts, ranges) ndarray of int
+        How many in each range, in their order.
 
     Returns
     -------
-    effect : (cohorts, 2 x pairs, terms) ndarray
-    log_density : (cohorts, 2 x pairs) ndarray
+    effect : (cohorts, 2, all pairs, terms) ndarray
+    log_density : (cohorts, 2, all pairs) ndarray
         Log posterior density over that of the drawn hazards, but for a constant of each cohort.
     """
-    centre, sums = around.proposal.centre, around.sums
-    effect = np.concatenate([centre[:, None] + deviation, centre[:, None] - deviation], axis=1)
-    weighted = np.stack(
-        [
-            paired_exposures(sums.design[k], sums.exposure[k], centre[k], deviation[k])
-            for k in range(len(centre))
-        ]
-    )
-    log_density = hazard_log_ratio(weighted, around)
-    log_density += (effect @ sums.event_design[:, :, None])[:, :, 0]
+    effect = around.proposal.effects(deviation, pairs)
+    weighted = around.proposal.weighted_exposures(around.sums, deviation, pairs)
+    log_density = around.hazards.log_ratio(weighted, pairs, around.rngs)
+    log_density += (effect @ around.sums.event_design[:, None, :, None])[:, :, :, 0]
     for prior, part in around.priors:
-        log_density += prior.log_density(effect[:, :, part]).sum(axis=2)
+        log_density += prior.log_density(effect[:, :, :, part]).sum(axis=3)
     return effect, log_density
-
-
-def mirrored_deviations(
-    proposal: Proposals, rngs: list[np.random.Generator], pairs: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Draw what is added to and subtracted from the centres, with its log density.
-
-    As `bayes_crlm.importance.EffectProposal.deviations`, but for the density's constants.
-
-    Returns
-    -------
-    (cohorts, pairs, terms) ndarray, (cohorts, pairs) ndarray
-    """
-    size = proposal.centre.shape[1]
-    nu = proposal.degrees_of_freedom[:, None]
-    normal = np.stack([rng.standard_normal((pairs, size)) for rng in rngs])
-    of_scale = np.stack(
-        [rng.chisquare(each, pairs) for rng, each in zip(rngs, nu[:, 0].tolist(), strict=True)]
-    )
-    if pairs >= PAIRS_PER_EFFECT * size:
-        root = np.linalg.cholesky(normal.transpose(0, 2, 1) @ normal / pairs)
-        normal = normal @ np.linalg.inv(root).transpose(0, 2, 1)
-    standard = normal / np.sqrt(of_scale / nu)[:, :, None]
-    log_density = -0.5 * (nu + size) * np.log1p((standard**2).sum(axis=2) / nu)
-    return standard @ proposal.factor.transpose(0, 2, 1), log_density
-
-
-def paired_exposures(
-    design: NDArray, exposure: NDArray, centre: NDArray, deviation: NDArray
-) -> NDArray[np.float64]:
-    """Exposures weighted by relative hazards at a centre plus, and minus, each deviation.
-
-    One exponential serves both, since exp(-x) = 1 / exp(x). Cohort by cohort, so that
-    the table of draws x rows stays in a processor's cache.
-
-    Returns
-    -------
-    (2 x pairs, intervals) ndarray
-    """
-    pairs = len(deviation)
-    at_centre = exposure * np.exp(design @ centre)[:, None]
-    total = np.empty((2 * pairs, exposure.shape[1]))
-    relative = deviation @ design.T
-    np.exp(relative, out=relative)
-    np.matmul(relative, at_centre, out=total[:pairs])
-    np.reciprocal(relative, out=relative)
-    np.matmul(relative, at_centre, out=total[pairs:])
-    return total
-
-
-def hazard_log_ratio(weighted: NDArray, around: Surroundings) -> NDArray[np.float64]:
-    """Draw log-hazards given the effects, and give the log ratio of their part of the density.
-
-    As `bayes_crlm.hazards_given_effects.draw_hazards`, but for constants. Under the gamma
-    process the hazards' part is exact whatever the draw, so none is needed.
-
-    Returns
-    -------
-    (cohorts, draws) ndarray
-    """
-    modes, sums, model = around.modes, around.sums, around.model
-    if isinstance(model.baseline, GammaProcess):
-        rate = model.baseline.weight * sums.width
-        total = rate * np.exp(sums.log_rate) + sums.events
-        return -(np.log(rate[:, None, :] + weighted) @ total[:, :, None])[:, :, 0]
-    sd = baseline_prior_sd(model)
-    expected = np.exp(modes.log_hazard) * sums.weighted_exposure(modes.effect)
-    shape = expected + sd**-2
-    share = expected / shape
-    gamma = np.stack(
-        [
-            rng.standard_gamma(each, weighted.shape[1:])
-            for rng, each in zip(around.rngs, shape, strict=True)
-        ]
-    )
-    log_gamma_draw = np.log(gamma)
-    constant = modes.log_hazard - share * (modes.log_hazard - np.log(expected)) - np.log(shape)
-    log_hazard = log_gamma_draw - share[:, None, :] * np.log(weighted) + constant[:, None, :]
-    log_ratio = (log_hazard @ sums.events[:, :, None])[:, :, 0]
-    log_ratio -= (log_gamma_draw @ shape[:, :, None])[:, :, 0]
-    distance = (log_hazard - sums.log_rate[:, None, :]) / sd
-    np.exp(log_hazard, out=log_hazard)
-    log_hazard *= weighted
-    log_ratio -= (log_hazard + 0.5 * distance**2 - gamma).sum(axis=2)
-    return log_ratio

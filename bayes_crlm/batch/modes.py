@@ -1,16 +1,16 @@
 """Posterior modes of many cohorts by Newton's method, all steps of all cohorts at once.
 
-`bayes_crlm.laplace` does it for one cohort, and for a random walk. Here log-hazards are independent
-under their prior: normal, or a gamma process.
+`bayes_crlm.laplace` does it for one cohort. Modes under a random walk are those given a step scale.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.batch.matrices import inverses
 from bayes_crlm.laplace import newton_step
 from bayes_crlm.priors import (
     GammaProcess,
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from bayes_crlm.batch.blocks import CohortBlock
     from bayes_crlm.model import PiecewiseExponential
 
-__all__ = ["BlockSums", "Modes", "baseline_prior_sd", "effect_priors", "find_modes"]
+__all__ = ["BlockSums", "Modes", "Targets", "baseline_prior_sd", "effect_priors", "find_modes"]
 
 MOST_STEPS = 100
 SMALLEST_SHARE = 1e-10
+# a whole Newton step from a mode raises twice the log density by less than this
 RISE_TOLERANCE = 1e-6
 MOST_ROUNDS = 20
 SPREAD_TOLERANCE = 0.01
@@ -99,6 +100,44 @@ class Modes:
     information: NDArray[np.float64]
     converged: NDArray[np.bool]
 
+    def part(self, which: NDArray[np.intp]) -> "Modes":
+        """Those of some cohorts."""
+        return Modes(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """The posteriors whose modes are looked for.
+
+    Attributes
+    ----------
+    sums : BlockSums
+        The cohorts.
+    model : PiecewiseExponential
+        With its baseline prior.
+    priors : list of (SimplePrior, slice)
+        Of the effects, from `effect_priors`.
+    step_scale : (cohorts,) ndarray or None
+        Of random walks over more than one interval, on which the modes are conditional.
+    spread : (cohorts, terms) ndarray or None
+        Standard deviations of the normals over which a double-exponential prior is averaged.
+    """
+
+    sums: BlockSums
+    model: "PiecewiseExponential"
+    priors: list[tuple[SimplePrior, slice]]
+    step_scale: NDArray[np.float64] | None = None
+    spread: NDArray[np.float64] | None = None
+
+    def part(self, which: NDArray[np.intp]) -> "Targets":
+        """Those of some cohorts, which may be repeated."""
+        return replace(
+            self,
+            sums=self.sums.part(which),
+            step_scale=None if self.step_scale is None else self.step_scale[which],
+            spread=None if self.spread is None else self.spread[which],
+        )
+
 
 def effect_priors(
     model: "PiecewiseExponential", n_treatment: int, n_terms: int
@@ -125,7 +164,9 @@ def baseline_prior_sd(model: "PiecewiseExponential") -> float:
 
 
 def find_modes(
-    sums: BlockSums, model: "PiecewiseExponential", priors: list[tuple[SimplePrior, slice]]
+    targets: Targets,
+    start: tuple[NDArray, NDArray] | None = None,
+    rise_tolerance: float = RISE_TOLERANCE,
 ) -> Modes:
     """Find the mode of every cohort's posterior of log-hazards and effects.
 
@@ -134,72 +175,74 @@ def find_modes(
 
     Parameters
     ----------
-    sums : BlockSums
-        The cohorts.
-    model : PiecewiseExponential
-        With its baseline prior: independent, gamma, or a random walk over one interval.
-    priors : list of (SimplePrior, slice)
-        From `effect_priors`.
+    targets : Targets
+        The posteriors; their `spread` is found here.
+    start : (cohorts, intervals) ndarray and (cohorts, terms) ndarray, optional
+        Where to start; at every interval's own rate and no effects without it.
+    rise_tolerance : float
+        A mode is found when a whole Newton step would raise the log density by less.
     """
+    sums = targets.sums
     count, n_terms = sums.event_design.shape
     n_intervals = sums.events.shape[1]
-    none = np.zeros((count, n_terms))
-    pooled = sums.weighted_exposure(none) + np.exp(-sums.log_rate)
-    start = np.concatenate([np.log((sums.events + 1) / pooled), none], axis=1)
+    if start is None:
+        none = np.zeros((count, n_terms))
+        # as if each interval had one event more, at the overall rate
+        pooled = sums.weighted_exposure(none) + np.exp(-sums.log_rate)
+        start = np.log((sums.events + 1) / pooled), none
     spread = np.ones((count, n_terms))
-    kinks = [(prior, part) for prior, part in priors if isinstance(prior, Laplace)]
+    kinks = [(prior, part) for prior, part in targets.priors if isinstance(prior, Laplace)]
     for prior, part in kinks:
         spread[:, part] = prior.scale
-    at, information, converged = climb(start, sums, model, priors, spread)
+    targets = replace(targets, spread=spread)
+    at, information, converged = climb(np.concatenate(start, axis=1), targets, rise_tolerance)
     searching = np.flatnonzero(converged) if kinks else np.empty(0, dtype=np.intp)
     for _ in range(MOST_ROUNDS):
         if not len(searching):
             break
-        found = np.sqrt(
-            np.diagonal(np.linalg.inv(information[searching]), axis1=1, axis2=2)[:, n_intervals:]
-        )
+        variance = np.diagonal(inverses(information[searching]), axis1=1, axis2=2)[:, n_intervals:]
+        # no standard deviation, from information that has no inverse, is no mode
+        with np.errstate(invalid="ignore"):
+            found = np.sqrt(variance)
+        converged[searching] = np.isfinite(found).all(axis=1)
         change = np.abs(found / spread[searching] - 1).max(axis=1)
-        searching, found = searching[change >= SPREAD_TOLERANCE], found[change >= SPREAD_TOLERANCE]
+        goes_on = change >= SPREAD_TOLERANCE
+        searching, found = searching[goes_on], found[goes_on]
         if not len(searching):
             break
         spread[searching] = found
         at[searching], information[searching], converged[searching] = climb(
-            at[searching], sums.part(searching), model, priors, found
+            at[searching], replace(targets, spread=spread).part(searching), rise_tolerance
         )
         searching = searching[converged[searching]]
     return Modes(at[:, :n_intervals], at[:, n_intervals:], information, converged)
 
 
 def climb(
-    start: NDArray,
-    sums: BlockSums,
-    model: "PiecewiseExponential",
-    priors: list[tuple[SimplePrior, slice]],
-    spread: NDArray,
+    start: NDArray, targets: Targets, rise_tolerance: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool]]:
     """Take Newton steps, halved where the density falls, until the next would change nothing."""
     at = start.copy()
-    value, gradient, information = slopes(at, sums, model, priors, spread)
+    value, gradient, information = slopes(at, targets)
     share = np.ones(len(at))
     converged = np.zeros(len(at), dtype=bool)
-    active, part, part_spread = np.flatnonzero(np.isfinite(value)), sums, spread
-    if len(active) < len(at):
-        part, part_spread = sums.part(active), spread[active]
+    active = np.flatnonzero(np.isfinite(value))
+    part = targets if len(active) == len(at) else targets.part(active)
     for _ in range(MOST_STEPS):
         if not len(active):
             break
         step = newton_steps(information[active], gradient[active])
         rise = np.abs((gradient[active] * step).sum(axis=1))
         is_stuck = ~np.isfinite(rise) | (share[active] < SMALLEST_SHARE)
-        converged[active[(rise < RISE_TOLERANCE) & ~is_stuck]] = True
+        converged[active[(rise < rise_tolerance) & ~is_stuck]] = True
         goes_on = ~(converged[active] | is_stuck)
         if not goes_on.all():
             active, step = active[goes_on], step[goes_on]
-            part, part_spread = part.part(np.flatnonzero(goes_on)), part_spread[goes_on]
             if not len(active):
                 break
+            part = part.part(np.flatnonzero(goes_on))
         candidate = at[active] + share[active, None] * step
-        new = slopes(candidate, part, model, priors, part_spread)
+        new = slopes(candidate, part)
         # at the mode rounding decides the last digits, so equal counts as risen
         risen = new[0] >= value[active] - 1e-10 * (1 + np.abs(value[active]))
         share[active] = np.where(risen, 1.0, share[active] / 2)
@@ -210,22 +253,28 @@ def climb(
 
 
 def newton_steps(information: NDArray, gradient: NDArray) -> NDArray[np.float64]:
-    """Solve for the Newton steps; one by one, with a ridge, where a density is not concave."""
+    """Solve for the Newton steps; with a ridge where a density is not concave."""
     try:
-        # a factor exists only where steps climb
-        np.linalg.cholesky(information)
-        return np.linalg.solve(information, gradient[:, :, None])[:, :, 0]
+        return climbing_step(information, gradient[:, :, None])[:, :, 0]
     except np.linalg.LinAlgError:
-        pairs = zip(information, gradient, strict=True)
-        return np.stack([newton_step(each, slope) for each, slope in pairs])
+        steps = np.empty_like(gradient)
+        for k, (matrix, slope) in enumerate(zip(information, gradient, strict=True)):
+            try:
+                # the digits that it has among cohorts that are all concave
+                steps[k] = climbing_step(matrix, slope[:, None])[:, 0]
+            except np.linalg.LinAlgError:
+                steps[k] = newton_step(matrix, slope)
+        return steps
+
+
+def climbing_step(information: NDArray, gradient: NDArray) -> NDArray[np.float64]:
+    """Solve for steps that climb, which is where a triangular root exists."""
+    np.linalg.cholesky(information)
+    return np.linalg.solve(information, gradient)
 
 
 def slopes(
-    at: NDArray,
-    sums: BlockSums,
-    model: "PiecewiseExponential",
-    priors: list[tuple[SimplePrior, slice]],
-    spread: NDArray,
+    at: NDArray, targets: Targets
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Log posterior densities but for constants, gradients and information.
 
@@ -233,12 +282,15 @@ def slopes(
     ----------
     at : (cohorts, intervals + terms) ndarray
         Log-hazards, then effects.
+    targets : Targets
+        With their `spread`.
 
     Returns
     -------
     (cohorts,), (cohorts, intervals + terms), (cohorts, intervals + terms, intervals + terms)
         A density that is not finite is minus infinity.
     """
+    sums, spread = targets.sums, targets.spread
     n_intervals = sums.events.shape[1]
     log_hazard, effect = at[:, :n_intervals], at[:, n_intervals:]
     with np.errstate(over="ignore", invalid="ignore"):
@@ -249,7 +301,7 @@ def slopes(
         expected = hazard * (by_interval @ relative)[:, :, 0]
         crossed = hazard[:, :, None] * (by_interval @ (sums.design * relative))
         scaled = sums.design * (relative * (sums.exposure @ hazard[:, :, None]))
-        value, slope, curvature = baseline_slopes(log_hazard, hazard, sums, model)
+        value, slope, curvature = baseline_slopes(log_hazard, hazard, targets)
         value += (sums.events * log_hazard - expected).sum(axis=1)
         value += (sums.event_design * effect).sum(axis=1)
         gradient = np.concatenate(
@@ -259,11 +311,12 @@ def slopes(
         information[:, n_intervals:, n_intervals:] = by_term @ scaled
         information[:, :n_intervals, n_intervals:] = crossed
         information[:, n_intervals:, :n_intervals] = crossed.transpose(0, 2, 1)
-        information[:, :n_intervals, :n_intervals] = 0.0
-        diagonal = np.concatenate([expected - curvature, np.zeros_like(effect)], axis=1)
-        for prior, part in priors:
+        information[:, :n_intervals, :n_intervals] = -curvature
+        diagonal = np.concatenate([expected, np.zeros_like(effect)], axis=1)
+        for prior, part in targets.priors:
             here = slice(n_intervals + part.start, n_intervals + part.stop)
-            density, prior_slope, bend = prior_slopes(prior, effect[:, part], spread[:, part])
+            width = np.ones_like(effect[:, part]) if spread is None else spread[:, part]
+            density, prior_slope, bend = prior_slopes(prior, effect[:, part], width)
             value += density.sum(axis=1)
             gradient[:, here] += prior_slope
             diagonal[:, here] -= bend
@@ -274,19 +327,38 @@ def slopes(
 
 
 def baseline_slopes(
-    log_hazard: NDArray, hazard: NDArray, sums: BlockSums, model: "PiecewiseExponential"
+    log_hazard: NDArray, hazard: NDArray, targets: Targets
 ) -> tuple[NDArray, NDArray, NDArray]:
-    """Baseline prior's log density (but for constants), gradient and curvature (elementwise)."""
-    prior = model.baseline
+    """Baseline prior's log density (but for constants), gradient and second derivatives.
+
+    Returns
+    -------
+    (cohorts,), (cohorts, intervals), (cohorts, intervals, intervals) ndarray
+    """
+    prior, sums = targets.model.baseline, targets.sums
+    identity = np.eye(log_hazard.shape[1])
     if isinstance(prior, GammaProcess):
         rate = prior.weight * sums.width
         shape = rate * np.exp(sums.log_rate)
         value = (shape * log_hazard - rate * hazard).sum(axis=1)
-        return value, shape - rate * hazard, -rate * hazard
-    precision = baseline_prior_sd(model) ** -2
+        return value, shape - rate * hazard, -identity * (rate * hazard)[:, None, :]
+    precision = baseline_prior_sd(targets.model) ** -2
     distance = log_hazard - sums.log_rate
-    value = -0.5 * precision * (distance**2).sum(axis=1)
-    return value, -precision * distance, np.full_like(distance, -precision)
+    if targets.step_scale is None:
+        value = -0.5 * precision * (distance**2).sum(axis=1)
+        slope, curvature = -precision * distance, -precision * identity
+        return value, slope, np.broadcast_to(curvature, (len(value), *identity.shape))
+    per_step = targets.step_scale[:, None] ** -2
+    step = np.diff(log_hazard, axis=1)
+    value = -0.5 * (precision * distance[:, 0] ** 2 + (per_step * step**2).sum(axis=1))
+    slope = np.zeros_like(log_hazard)
+    slope[:, 0] = -precision * distance[:, 0]
+    slope[:, :-1] += per_step * step
+    slope[:, 1:] -= per_step * step
+    difference = np.diff(identity, axis=0)
+    curvature = -per_step[:, :, None] * (difference.T @ difference)
+    curvature[:, 0, 0] -= precision
+    return value, slope, curvature
 
 
 def prior_slopes(

@@ -92,15 +92,19 @@ def weighted_quantiles(value: NDArray, weight: NDArray) -> NDArray[np.float64]:
     -------
     (cohorts, terms, 3) ndarray
     """
+    count, _, draws = value.shape
     order = np.argsort(value, axis=2)
-    ordered = np.take_along_axis(value, order, axis=2)
-    share = np.take_along_axis(np.broadcast_to(weight[:, None, :], value.shape), order, axis=2)
-    reached = np.cumsum(share, axis=2) - share / 2
-    found = []
-    for probability in PROBABILITIES:
-        after = np.clip((reached < probability).sum(axis=2), 1, value.shape[2] - 1)[:, :, None]
-        low, high = (np.take_along_axis(reached, k, axis=2) for k in (after - 1, after))
-        start, end = (np.take_along_axis(ordered, k, axis=2) for k in (after - 1, after))
-        between = np.clip((probability - low) / np.where(high > low, high - low, 1.0), 0.0, 1.0)
-        found.append((start + between * (end - start))[:, :, 0])
-    return np.stack(found, axis=2)
+    # places in flat arrays: several times quicker than places along an axis
+    share = weight.ravel().take(order + draws * np.arange(count)[:, None, None])
+    reached = np.cumsum(share, axis=2)
+    share *= 0.5
+    reached -= share
+    after = np.stack([(reached < each).sum(axis=2) for each in PROBABILITIES], axis=2)
+    after = np.clip(after, 1, draws - 1)
+    low, high = (np.take_along_axis(reached, k, axis=2) for k in (after - 1, after))
+    start, end = (
+        np.take_along_axis(value, np.take_along_axis(order, k, axis=2), axis=2)
+        for k in (after - 1, after)
+    )
+    between = (np.array(PROBABILITIES) - low) / np.where(high > low, high - low, 1.0)
+    return start + np.clip(between, 0.0, 1.0) * (end - start)

@@ -1,0 +1,108 @@
+"""Hazards of many cohorts given the effects, where they are independent under their prior."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.batch.modes import BlockSums, Modes, baseline_prior_sd
+from bayes_crlm.priors import GammaProcess
+
+if TYPE_CHECKING:
+    from bayes_crlm.model import PiecewiseExponential
+
+__all__ = ["HazardsGivenEffects", "IndependentHazards"]
+
+
+class HazardsGivenEffects(Protocol):
+    """Something that draws hazards of many cohorts given their effects."""
+
+    def part(self, which: NDArray[np.intp]) -> "HazardsGivenEffects":
+        """Those of some cohorts."""
+        ...
+
+    def log_ratio(
+        self, weighted: NDArray, pairs: NDArray[np.intp], rngs: list[np.random.Generator]
+    ) -> NDArray[np.float64]:
+        """Draw hazards, and give the log of (prior x likelihood / density of the draw).
+
+        Parameters
+        ----------
+        weighted : (intervals, cohorts, 2, all pairs) ndarray
+            Exposures weighted by relative hazards.
+        pairs : (cohorts, ranges) ndarray of int
+            How many of the pairs are in each range, in their order.
+        rngs : list of numpy.random.Generator
+            One for each cohort.
+
+        Returns
+        -------
+        (cohorts, 2, all pairs) ndarray
+            But for a constant of each cohort.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class IndependentHazards:
+    """Hazards from gamma distributions; see `bayes_crlm.hazards_given_effects.draw_hazards`.
+
+    Under the gamma process the hazards' part is exact whatever the draw, so none is needed.
+
+    Attributes
+    ----------
+    sums : BlockSums
+        The cohorts.
+    modes : Modes
+        Of their posteriors.
+    model : PiecewiseExponential
+        With an independent or gamma baseline, or a random walk over one interval.
+    """
+
+    sums: BlockSums
+    modes: Modes
+    model: "PiecewiseExponential"
+
+    def part(self, which: NDArray[np.intp]) -> "IndependentHazards":
+        """Those of some cohorts."""
+        return IndependentHazards(self.sums.part(which), self.modes.part(which), self.model)
+
+    def log_ratio(
+        self, weighted: NDArray, pairs: NDArray[np.intp], rngs: list[np.random.Generator]
+    ) -> NDArray[np.float64]:
+        """Draw hazards, and give the log of (prior x likelihood / density of the draw)."""
+        sums, modes = self.sums, self.modes
+
+        def of_intervals(values: NDArray) -> NDArray[np.float64]:
+            return np.ascontiguousarray(values.T)[:, :, None, None]
+
+        if isinstance(self.model.baseline, GammaProcess):
+            rate = self.model.baseline.weight * sums.width
+            total = rate * np.exp(sums.log_rate) + sums.events
+            return -(of_intervals(total) * np.log(of_intervals(rate) + weighted)).sum(axis=0)
+        sd = baseline_prior_sd(self.model)
+        expected = np.exp(modes.log_hazard) * sums.weighted_exposure(modes.effect)
+        shape = expected + sd**-2
+        # to first order the conditional mode follows the logarithm of the weighted exposure
+        share = expected / shape
+        constant = modes.log_hazard - share * (modes.log_hazard - np.log(expected)) - np.log(shape)
+        gamma = np.empty_like(weighted)
+        for k, (rng, each) in enumerate(zip(rngs, shape, strict=True)):
+            gamma[:, k] = rng.standard_gamma(each[:, None, None], gamma[:, k].shape)
+        log_gamma_draw = np.log(gamma)
+        log_hazard = np.log(weighted)
+        log_hazard *= -of_intervals(share)
+        log_hazard += log_gamma_draw
+        log_hazard += of_intervals(constant)
+        terms = of_intervals(sums.events) * log_hazard
+        terms -= of_intervals(shape) * log_gamma_draw
+        terms += gamma
+        distance = log_hazard - sums.log_rate[:, :, None]
+        distance *= distance
+        distance *= 0.5 / sd**2
+        terms -= distance
+        np.exp(log_hazard, out=log_hazard)
+        log_hazard *= weighted
+        terms -= log_hazard
+        return terms.sum(axis=0)

@@ -1,0 +1,68 @@
+"""Many small matrices at once; where one has no inverse or root, only its own result is missing.
+
+LAPACK works matrix by matrix, so that a result has the same digits alone and among others.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["inverses", "solutions", "triangular_roots"]
+
+
+def inverses(matrices: NDArray) -> NDArray[np.float64]:
+    """Invert many matrices; not a number where one is singular.
+
+    Parameters
+    ----------
+    matrices : (cases, n, n) ndarray
+
+    Returns
+    -------
+    (cases, n, n) ndarray
+    """
+    return one_by_one(np.linalg.inv, matrices)
+
+
+def triangular_roots(matrices: NDArray) -> NDArray[np.float64]:
+    """Cholesky factors, lower triangular; not a number where a matrix has none.
+
+    Parameters
+    ----------
+    matrices : (cases, n, n) ndarray
+
+    Returns
+    -------
+    (cases, n, n) ndarray
+    """
+    return one_by_one(np.linalg.cholesky, matrices)
+
+
+def solutions(matrices: NDArray, vectors: NDArray) -> NDArray[np.float64]:
+    """Solve many systems; not a number where a matrix is singular.
+
+    Parameters
+    ----------
+    matrices : (cases, n, n) ndarray
+    vectors : (cases, n) ndarray
+
+    Returns
+    -------
+    (cases, n) ndarray
+    """
+    return one_by_one(np.linalg.solve, matrices, vectors[:, :, None])[:, :, 0]
+
+
+def one_by_one(function: Callable[..., NDArray], *arrays: NDArray) -> NDArray[np.float64]:
+    """Apply a function to all cases, and one by one where it fails for any of them."""
+    try:
+        return function(*arrays)
+    except np.linalg.LinAlgError:
+        found = np.full_like(arrays[-1], np.nan)
+        for k, each in enumerate(zip(*arrays, strict=True)):
+            try:
+                found[k] = function(*each)
+            except np.linalg.LinAlgError:
+                continue
+        return found
