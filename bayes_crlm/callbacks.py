@@ -1,10 +1,11 @@
 """C callbacks for nutpie that run without Python: point in, log density and gradient out.
 
-nutpie's sampler wants the addresses of two C functions. One pair, compiled once and
-kept on disk by Numba, serves every model: a table of addresses says which compiled density to
-call, on which data, in which coordinates (`bayes_crlm.coordinates`).
+nutpie's sampler wants the addresses of two C functions. One pair, compiled once and kept on disk
+by Numba, serves every model of the package: a table of addresses says on which data to work, in
+which coordinates (`bayes_crlm.coordinates`). Importing this module compiles them, or loads them.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numba
@@ -15,60 +16,46 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from bayes_crlm.coordinates import to_model, to_sampler_gradient
+from bayes_crlm.log_posterior import log_posterior
 
 __all__ = [
-    "address_of",
+    "POSTERIOR",
+    "SamplerDensity",
     "callback_table",
     "expand_callback",
-    "log_density_callback",
-    "model_density",
+    "gradient_in_coordinates",
+    "posterior_callback",
 ]
 
-VECTOR = types.Array(types.float64, 1, "C")
-POSITIONS = types.Array(types.int64, 1, "C")
-DENSITY_ARGUMENTS = types.Tuple((VECTOR, VECTOR, POSITIONS))
-DENSITY_RESULT = types.Tuple((types.Array(types.float64, 0, "C"), VECTOR))
 # nutpie: 0 goes on, positive ends the trajectory as divergent, negative ends sampling
 GOES_ON, FAILED, NOT_FINITE, WRONG_SIZE = 0, 1, 3, -1
 TABLE_SIZE = 9
+LOG_DENSITY_TYPE = types.int64(
+    types.uint64,
+    types.CPointer(types.float64),
+    types.CPointer(types.float64),
+    types.CPointer(types.float64),
+    types.voidptr,
+)
 
 
-def address_of(function: Any) -> int:
-    """Address of the machine code of a compiled density.
+@dataclass(frozen=True)
+class SamplerDensity:
+    """A log density with gradient that the sampler can call.
 
-    Parameters
+    Attributes
     ----------
-    function : numba dispatcher
-        Called before with (vector, floats, integers), three contiguous arrays.
-
-    Raises
-    ------
-    RuntimeError
-        When it was compiled for other types: calling it through its address would be wrong.
+    callback : numba.cfunc
+        What nutpie calls.
+    address : int
+        Of a function that the callback calls in turn; 0 where it knows what to call.
+    owner : object
+        What must live as long as the address is used.
     """
-    for compiled in function.overloads.values():
-        takes, gives = compiled.signature.args, compiled.signature.return_type
-        # PyTensor's functions take their arguments as one tuple
-        if takes == (DENSITY_ARGUMENTS,) and gives == DENSITY_RESULT:
-            return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
-    raise RuntimeError(f"the density was compiled for {function.signatures}, not three vectors")
 
-
-def density_call(typing_context: Any, address: Any, vector: Any, floats: Any, integers: Any) -> Any:
-    """Call a compiled density through its address."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        arguments = context.make_tuple(builder, DENSITY_ARGUMENTS, values[1:])
-        kind = context.call_conv.get_function_type(DENSITY_RESULT, (DENSITY_ARGUMENTS,))
-        function = builder.inttoptr(values[0], kind.as_pointer())
-        status, result = context.call_conv.call_function(
-            builder, function, DENSITY_RESULT, (DENSITY_ARGUMENTS,), (arguments,)
-        )
-        with builder.if_then(status.is_error, likely=False):
-            context.call_conv.return_status_propagate(builder, status)
-        return result
-
-    return DENSITY_RESULT(types.int64, VECTOR, VECTOR, POSITIONS), generate
+    callback: Any
+    address: int = 0
+    owner: object = None
 
 
 def address_to_pointer(typing_context: Any, address: Any) -> Any:
@@ -80,79 +67,67 @@ def address_to_pointer(typing_context: Any, address: Any) -> Any:
     return types.voidptr(types.int64), generate
 
 
-call_density: Any = intrinsic(density_call)
 pointer_at: Any = intrinsic(address_to_pointer)
+carray: Any = numba.carray
 
 
-def callback_table(address: int, arrays: tuple[NDArray, ...]) -> NDArray[np.int64]:
-    """Write down where the callbacks find density, data and coordinates.
+def callback_table(arrays: tuple[NDArray, ...], address: int = 0) -> NDArray[np.int64]:
+    """Write down where the callbacks find data, coordinates and, of another model, its density.
 
     Parameters
     ----------
-    address : int
-        Of the compiled density.
     arrays : tuple of ndarray
         Floats and integers of the density, floats and integers of the coordinates: contiguous,
         and kept alive by the caller as long as the table is used.
+    address : int
+        Of a compiled density other than `log_posterior`.
 
     Returns
     -------
     (9,) ndarray of int
     """
-    table = [address]
+    table = []
     for array in arrays:
         table += [array.ctypes.data, array.size]
-    return np.array(table, dtype=np.int64)
-
-
-carray: Any = numba.carray
+    return np.array([*table, address], dtype=np.int64)
 
 
 @numba.njit(cache=True)
-def model_density(address: Any, vector: Any, floats: Any, integers: Any) -> Any:
-    """Log density and gradient of the compiled density at an address, in the model's own vector."""
-    return call_density(address, vector, floats, integers)
-
-
-@numba.njit(cache=True)
-def density_at(point: Any, gradient: Any, table: Any) -> tuple[float, int]:
-    """Log density and gradient in the sampler's coordinates, and nutpie's code."""
-    floats = carray(pointer_at(table[1]), (table[2],), np.float64)
-    integers = carray(pointer_at(table[3]), (table[4],), np.int64)
-    map_floats = carray(pointer_at(table[5]), (table[6],), np.float64)
-    map_integers = carray(pointer_at(table[7]), (table[8],), np.int64)
-    vector = np.empty(point.size)
-    log_jacobian = to_model(point, map_floats, map_integers, vector)
-    value, slope = call_density(table[0], vector, floats, integers)
-    total = value.item() + log_jacobian
-    to_sampler_gradient(point, vector, slope, map_floats, map_integers, gradient)
+def gradient_in_coordinates(
+    total: float, point: Any, vector: Any, slope: Any, floats: Any, integers: Any, gradient: Any
+) -> int:
+    """Turn the model's gradient into the sampler's; returns nutpie's code."""
+    to_sampler_gradient(point, vector, slope, floats, integers, gradient)
     if not np.isfinite(total):
-        return total, NOT_FINITE
+        return NOT_FINITE
     for k in range(gradient.size):
         if not np.isfinite(gradient[k]):
-            return total, NOT_FINITE
-    return total, GOES_ON
+            return NOT_FINITE
+    return GOES_ON
 
 
-@numba.cfunc(
-    types.int64(
-        types.uint64,
-        types.CPointer(types.float64),
-        types.CPointer(types.float64),
-        types.CPointer(types.float64),
-        types.voidptr,
-    ),
-    cache=True,
-)
-def log_density_callback(size: Any, point: Any, gradient: Any, value: Any, table: Any) -> int:
-    """Log density and gradient at a point."""
+@numba.njit(cache=True)
+def posterior_at(point: Any, gradient: Any, table: Any) -> tuple[float, int]:
+    """Log posterior density and gradient in the sampler's coordinates, and nutpie's code."""
+    floats = carray(pointer_at(table[0]), (table[1],), np.float64)
+    integers = carray(pointer_at(table[2]), (table[3],), np.int64)
+    map_floats = carray(pointer_at(table[4]), (table[5],), np.float64)
+    map_integers = carray(pointer_at(table[6]), (table[7],), np.int64)
+    vector, slope = np.empty(point.size), np.empty(point.size)
+    log_jacobian = to_model(point, map_floats, map_integers, vector)
+    total = log_posterior(vector, floats, integers, slope) + log_jacobian
+    code = gradient_in_coordinates(total, point, vector, slope, map_floats, map_integers, gradient)
+    return total, code
+
+
+@numba.cfunc(LOG_DENSITY_TYPE, cache=True)
+def posterior_callback(size: Any, point: Any, gradient: Any, value: Any, table: Any) -> int:
+    """Log posterior density and gradient at a point."""
     n = np.int64(size)
-    addresses = carray(table, (TABLE_SIZE,), np.int64)
-    try:
-        total, code = density_at(carray(point, (n,)), carray(gradient, (n,)), addresses)
-        value[0] = total
-    except Exception:
-        return FAILED
+    total, code = posterior_at(
+        carray(point, (n,)), carray(gradient, (n,)), carray(table, (TABLE_SIZE,), np.int64)
+    )
+    value[0] = total
     return code
 
 
@@ -172,8 +147,11 @@ def expand_callback(size: Any, expanded: Any, point: Any, kept: Any, table: Any)
     if np.int64(expanded) != n + 1:
         return WRONG_SIZE
     addresses = carray(table, (TABLE_SIZE,), np.int64)
-    floats = carray(pointer_at(addresses[5]), (addresses[6],), np.float64)
-    integers = carray(pointer_at(addresses[7]), (addresses[8],), np.int64)
+    floats = carray(pointer_at(addresses[4]), (addresses[5],), np.float64)
+    integers = carray(pointer_at(addresses[6]), (addresses[7],), np.int64)
     out = carray(kept, (n + 1,))
     out[n] = to_model(carray(point, (n,)), floats, integers, out[:n])
     return GOES_ON
+
+
+POSTERIOR = SamplerDensity(posterior_callback)

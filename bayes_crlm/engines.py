@@ -10,14 +10,11 @@ from bayes_crlm.fit import ETI95, Fit, Importance
 from bayes_crlm.importance import (
     PARETO_K_MOST,
     ImportanceDraws,
-    WeightedDraws,
     sample_importance,
 )
 from bayes_crlm.priors import Horseshoe
 
 if TYPE_CHECKING:
-    import xarray as xr
-
     from bayes_crlm.model import ModelInputs, PiecewiseExponential
 
 __all__ = [
@@ -148,7 +145,7 @@ def fit_laplace(
     seed: int,
     approximation: Approximation,
 ) -> Fit:
-    """Label the draws of importance sampling, and keep what they were resampled from.
+    """Keep the draws of importance sampling, and what they were resampled from.
 
     Raises
     ------
@@ -157,51 +154,21 @@ def fit_laplace(
     """
     import xarray as xr
 
-    from bayes_crlm.posterior import posterior_tree
-
     drawn = approximation.drawn
     if drawn is None:
         raise ValueError(f"{approximation.problem}: there are no draws")
-    started = time.perf_counter()
-    vectors = drawn.vectors.reshape(settings["chains"], settings["draws"], -1)
     statistics = xr.Dataset({"importance_pareto_k": drawn.pareto_k, "importance_ess": drawn.ess})
-    tree = posterior_tree(inputs, vectors, statistics, seed)
-    tree["proposals"] = xr.DataTree(proposals(drawn.weighted, inputs))
     return Fit(
         model=model,
         inputs=inputs,
-        posterior=tree,
+        vectors=drawn.vectors.reshape(settings["chains"], settings["draws"], -1),
+        sample_stats=statistics,
         engine="laplace",
         seed=seed,
         settings=settings,
-        seconds={
-            "compile": 0.0,
-            "sample": approximation.seconds,
-            "posterior": time.perf_counter() - started,
-        },
+        seconds={"compile": 0.0, "sample": approximation.seconds},
         importance=Importance(drawn.pareto_k, drawn.ess),
-    )
-
-
-def proposals(weighted: WeightedDraws, inputs: "ModelInputs") -> "xr.Dataset":
-    """Draws of the proposal that are possible, as one chain: for leave-one-out.
-
-    Returns
-    -------
-    xarray.Dataset
-        `vector`, unconstrained, and `log_ratio`, the log of posterior over proposal density up
-        to one constant.
-    """
-    import xarray as xr
-
-    possible = np.flatnonzero(np.isfinite(weighted.log_ratio))
-    dims = ("chain", "draw")
-    return xr.Dataset(
-        {
-            "vector": ((*dims, "unconstrained"), weighted.vectors(inputs, possible)[None]),
-            "log_ratio": (dims, weighted.log_ratio[None, possible]),
-        },
-        coords={"chain": [0], "draw": np.arange(len(possible))},
+        weighted=drawn.weighted,
     )
 
 
@@ -216,7 +183,6 @@ def fit_nuts(
 ) -> Fit:
     """Fit by NUTS, once more with smaller steps when transitions diverged."""
     from bayes_crlm.nuts import sample_nuts
-    from bayes_crlm.posterior import posterior_tree
 
     sampled = sample_nuts(
         inputs, **settings, seed=seed, target_accept=target_accept, progress=progress
@@ -233,19 +199,14 @@ def fit_nuts(
             inputs, **settings, seed=seed, target_accept=TARGET_ACCEPT_CAREFUL, progress=progress
         )
         seconds_sample += sampled.seconds_sample
-    started = time.perf_counter()
-    tree = posterior_tree(inputs, sampled.vectors, sampled.sample_stats, seed)
     return Fit(
         model=model,
         inputs=inputs,
-        posterior=tree,
+        vectors=sampled.vectors,
+        sample_stats=sampled.sample_stats,
         engine="nuts",
         seed=seed,
         settings=settings,
-        seconds={
-            "compile": seconds_compile,
-            "sample": seconds_sample,
-            "posterior": time.perf_counter() - started,
-        },
+        seconds={"compile": seconds_compile, "sample": seconds_sample},
         notes=tuple(notes),
     )

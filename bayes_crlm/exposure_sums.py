@@ -88,9 +88,7 @@ def sort_rows(data: "SurvivalData") -> SortedRows:
     )
 
 
-# said for itself: a function inherits `fastmath` from whoever makes Numba compile it, and with
-# reordered sums no lowest bits would be left
-@numba.njit(cache=True, error_model="numpy", fastmath=False)
+@numba.njit(cache=True, error_model="numpy")
 def exponentiate(values: Any) -> None:
     """Replace values by their exponentials; beyond the range of floats, by its ends."""
     for k in range(values.size):
@@ -116,47 +114,56 @@ def exponentiate(values: Any) -> None:
         values[k] = p * np.int64(bits).view(np.float64)
 
 
-# sums may be taken in any order, so that they can be taken four at a time
-@numba.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
-def add_block(
+@numba.njit(cache=True, error_model="numpy")
+def relative_hazards(effect: Any, columns: Any, first: int, n_rows: int, work: Any) -> None:
+    """Relative hazards of a block of rows."""
+    n, at = work.size, first
+    for k in range(n):
+        work[k] = 0.0
+    for term in range(0, effect.size - effect.size % 2, 2):
+        x, y = effect[term], effect[term + 1]
+        left, right = columns[at : at + n], columns[at + n_rows : at + n_rows + n]
+        for k in range(n):
+            work[k] += x * left[k] + y * right[k]
+        at += 2 * n_rows
+    if effect.size % 2:
+        x, left = effect[effect.size - 1], columns[at : at + n]
+        for k in range(n):
+            work[k] += x * left[k]
+    exponentiate(work)
+
+
+@numba.njit(cache=True, error_model="numpy")
+def dot(left: Any, right: Any) -> float:
+    """Sum of products, taken in eight parts side by side."""
+    a = b = c = d = e = f = g = h = 0.0
+    whole = left.size - left.size % 8
+    for k in range(0, whole, 8):
+        a += left[k] * right[k]
+        b += left[k + 1] * right[k + 1]
+        c += left[k + 2] * right[k + 2]
+        d += left[k + 3] * right[k + 3]
+        e += left[k + 4] * right[k + 4]
+        f += left[k + 5] * right[k + 5]
+        g += left[k + 6] * right[k + 6]
+        h += left[k + 7] * right[k + 7]
+    for k in range(whole, left.size):
+        a += left[k] * right[k]
+    return ((a + e) + (c + g)) + ((b + f) + (d + h))
+
+
+@numba.njit(cache=True, error_model="numpy")
+def exposure_sums(
     effect: Any,
+    hazard: Any,
     columns: Any,
-    first: int,
+    bounds: Any,
     within: Any,
     count: Any,
-    reached: float,
-    hazard: float,
-    work: Any,
+    width: Any,
+    exposure: Any,
     by_effect: Any,
-) -> tuple[float, float]:
-    """Add one block of one interval's rows to the sums; returns its counts and times."""
-    n = work.size
-    for term in range(effect.size):
-        column, slope = columns[term, first : first + n], effect[term]
-        if term == 0:
-            for k in range(n):
-                work[k] = slope * column[k]
-        else:
-            for k in range(n):
-                work[k] += slope * column[k]
-    exponentiate(work)
-    counted = time = 0.0
-    for k in range(n):
-        counted += work[k] * count[k]
-        time += work[k] * within[k]
-        work[k] *= reached * count[k] + hazard * within[k]
-    for term in range(effect.size):
-        column, total = columns[term, first : first + n], 0.0
-        for k in range(n):
-            total += work[k] * column[k]
-        by_effect[term] += total
-    return counted, time
-
-
-@numba.njit(cache=True, error_model="numpy", fastmath=False)
-def exposure_sums(
-    effect: Any, hazard: Any, columns: Any, bounds: Any, within: Any, count: Any, width: Any
-) -> tuple[Any, Any, Any]:
+) -> float:
     """Cumulative hazard of the cohort, its exposure by interval, its slope in the effects.
 
     Parameters
@@ -165,49 +172,59 @@ def exposure_sums(
         Log hazard ratios on the sampling scale.
     hazard : (intervals,) ndarray
         Hazard (or any weight) of every interval.
-    columns, bounds, within, count : ndarray
+    columns : (terms x rows,) ndarray
+        Those of `SortedRows`, one after the other.
+    bounds, within, count : ndarray
         Of `SortedRows`.
     width : (intervals,) ndarray
         Interval widths.
+    exposure : (intervals,) ndarray
+        Filled with the time at risk weighted by relative hazards: the result's derivative in the
+        hazards.
+    by_effect : (terms,) ndarray
+        Filled with its derivative in the effects.
 
     Returns
     -------
-    () ndarray
+    float
         Sum over intervals of hazard times weighted exposure: the cohort's cumulative hazard.
-    (intervals,) ndarray
-        Time at risk weighted by relative hazards: its derivative in the hazards.
-    (terms,) ndarray
-        Its derivative in the effects.
     """
-    n_intervals = hazard.size
-    by_effect, exposure = np.zeros(effect.size), np.empty(n_intervals)
-    counted, work = np.zeros(n_intervals), np.empty(BLOCK_ROWS)
-    reached, total = 0.0, 0.0
+    n_intervals, n_rows = hazard.size, within.size
+    counted, work = np.empty(n_intervals), np.empty(BLOCK_ROWS)
     for j in range(n_intervals):
-        time = 0.0
-        for first in range(bounds[j], bounds[j + 1], BLOCK_ROWS):
-            last = min(first + BLOCK_ROWS, bounds[j + 1])
-            more_counted, more_time = add_block(
-                effect,
-                columns,
-                first,
-                within[first:last],
-                count[first:last],
-                reached,
-                hazard[j],
-                work[: last - first],
-                by_effect,
+        counted[j] = exposure[j] = 0.0
+    for term in range(effect.size):
+        by_effect[term] = 0.0
+    reached, total, j = 0.0, 0.0, 0
+    for first in range(0, n_rows, BLOCK_ROWS):
+        last = min(first + BLOCK_ROWS, n_rows)
+        block = work[: last - first]
+        relative_hazards(effect, columns, first, n_rows, block)
+        at = first
+        while at < last:
+            while bounds[j + 1] <= at:
+                reached += hazard[j] * width[j]
+                j += 1
+            end = min(bounds[j + 1], last)
+            part, count_part, within_part = (
+                block[at - first : end - first],
+                count[at:end],
+                within[at:end],
             )
-            counted[j] += more_counted
-            time += more_time
-        exposure[j] = time
-        total += reached * counted[j] + hazard[j] * time
-        reached += hazard[j] * width[j]
+            of_count, of_time = dot(part, count_part), dot(part, within_part)
+            here = hazard[j]
+            for k in range(part.size):
+                part[k] *= reached * count_part[k] + here * within_part[k]
+            counted[j] += of_count
+            exposure[j] += of_time
+            total += reached * of_count + hazard[j] * of_time
+            at = end
+        for term in range(effect.size):
+            start = term * n_rows + first
+            by_effect[term] += dot(columns[start : start + last - first], block)
     past = 0.0
     for j in range(n_intervals - 1, -1, -1):
         # who stops in a later interval has spent all of this one at risk
         exposure[j] += past * width[j]
         past += counted[j]
-    result = np.empty(())
-    result[()] = total
-    return result, exposure, by_effect
+    return total

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm import estimands
 from bayes_crlm.errors import EstimandError
+from bayes_crlm.parameters import constrain, effects, log_hazards, model_parameters
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from bayes_crlm.cox import Cox
     from bayes_crlm.diagnostics import Diagnostics
+    from bayes_crlm.importance import WeightedDraws
     from bayes_crlm.model import ModelInputs, PiecewiseExponential
 
 __all__ = ["Fit", "Importance"]
@@ -44,8 +46,10 @@ class Fit:
         What was fitted.
     inputs : ModelInputs
         The cohort as the model saw it.
-    posterior : xarray.DataTree
-        ArviZ DataTree; see `bayes_crlm.posterior.posterior_tree`.
+    vectors : (chains, draws, unknowns) ndarray
+        Unconstrained draws, in the order of `bayes_crlm.parameters.model_parameters`.
+    sample_stats : xarray.Dataset
+        Statistics of the sampler, dims (chain, draw).
     engine : str
         How the draws were made.
     seed : int
@@ -58,17 +62,33 @@ class Fit:
         What a reader should know about how the draws came about.
     importance : Importance or None
         How good the weights were, when the draws are importance-sampled.
+    weighted : WeightedDraws or None
+        What the draws were resampled from, when they are importance-sampled.
     """
 
     model: "PiecewiseExponential"
     inputs: "ModelInputs"
-    posterior: "xr.DataTree"
+    vectors: NDArray[np.float64]
+    sample_stats: "xr.Dataset"
     engine: str
     seed: int
     settings: dict[str, Any]
     seconds: dict[str, float]
     notes: tuple[str, ...] = field(default=())
     importance: Importance | None = None
+    weighted: "WeightedDraws | None" = None
+
+    @cached_property
+    def posterior(self) -> "xr.DataTree":
+        """ArviZ DataTree of the draws, made when it is first asked for.
+
+        See `bayes_crlm.posterior.posterior_tree`.
+        """
+        from bayes_crlm.posterior import posterior_tree
+
+        return posterior_tree(
+            self.inputs, self.vectors, self.sample_stats, self.seed, self.weighted
+        )
 
     def variable(self, name: str, group: str = "posterior") -> "xr.DataArray":
         """Draws of one variable, dims (chain, draw, ...)."""
@@ -77,14 +97,36 @@ class Fit:
     @cached_property
     def log_hazard_draws(self) -> NDArray[np.float64]:
         """Log-hazards at the covariates' means, shape (chains x draws, intervals)."""
-        values = self.variable("log_hazard").values
-        return values.reshape(-1, values.shape[-1])
+        return log_hazards(self.values, self.inputs)
 
     @cached_property
     def effect_draws(self) -> NDArray[np.float64]:
         """Log hazard ratios on the sampling scale, shape (chains x draws, terms)."""
-        values = self.variable("log_hazard_ratio").values
-        return values.reshape(-1, values.shape[-1]) * self.inputs.design.scale
+        return effects(self.values, self.inputs)
+
+    @cached_property
+    def values(self) -> dict[str, NDArray[np.float64]]:
+        """Every random variable on its own scale, shapes (chains x draws, size)."""
+        flat = self.vectors.reshape(-1, self.vectors.shape[-1])
+        return constrain(flat, model_parameters(self.inputs))
+
+    @cached_property
+    def log_hazard_ratio_draws(self) -> "xr.DataArray":
+        """Log hazard ratios in original units, dims (chain, draw, term)."""
+        import xarray as xr
+
+        chains, draws, _ = self.vectors.shape
+        values = self.effect_draws / self.inputs.design.scale
+        return xr.DataArray(
+            values.reshape(chains, draws, -1),
+            dims=("chain", "draw", "term"),
+            coords={
+                "chain": np.arange(chains),
+                "draw": np.arange(draws),
+                "term": list(self.inputs.design.terms),
+            },
+            name="log_hazard_ratio",
+        )
 
     @cached_property
     def population(self) -> estimands.Population:
@@ -119,7 +161,7 @@ class Fit:
         import arviz_stats as azs
         import pandas as pd
 
-        ratios = self.variable("log_hazard_ratio")
+        ratios = self.log_hazard_ratio_draws
         values = ratios.values.reshape(-1, ratios.shape[-1])
         low, median, high = np.quantile(values, [ETI95[0], 0.5, ETI95[1]], axis=0)
         levels = list(self.inputs.design.levels[1:])

@@ -1,4 +1,4 @@
-"""The no-U-turn sampler on the `pm.Model`'s own density, in coordinates that suit it."""
+"""The no-U-turn sampler on a native density, in coordinates that suit it."""
 
 import time
 from dataclasses import dataclass
@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.callbacks import callback_table, expand_callback, log_density_callback
 from bayes_crlm.coordinates import Coordinates, sampler_coordinates
-from bayes_crlm.density import CompiledDensity, DensityData, compile_density, density_data
+from bayes_crlm.log_posterior import DensityData, density_data
 from bayes_crlm.model import ModelInputs
 from bayes_crlm.parameters import draw_integrated
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from bayes_crlm.callbacks import SamplerDensity
 
 __all__ = ["NutsDraws", "sample_density", "sample_nuts"]
 
@@ -82,10 +83,12 @@ def sample_nuts(
     (2026), Preconditioning Hamiltonian Monte Carlo by minimizing Fisher divergence.
     """
     started = time.perf_counter()
-    density = compile_density(inputs)
+    # Numba compiles the callbacks where they are defined, or loads what it keeps on disk
+    from bayes_crlm.callbacks import POSTERIOR
+
     compiled_at = time.perf_counter()
     vectors, statistics = sample_density(
-        density,
+        POSTERIOR,
         density_data(inputs),
         sampler_coordinates(inputs),
         draws=draws,
@@ -106,7 +109,7 @@ def sample_nuts(
 
 
 def sample_density(
-    density: CompiledDensity,
+    density: "SamplerDensity",
     data: DensityData,
     coordinates: Coordinates,
     *,
@@ -128,7 +131,7 @@ def sample_density(
     """
     import nutpie
 
-    trace: Any = nutpie.sample(
+    results: Any = nutpie.sample(
         native_sampler(density, data, coordinates),
         draws=draws,
         tune=tune,
@@ -137,18 +140,37 @@ def sample_density(
         target_accept=target_accept,
         progress_bar=progress,
         save_warmup=False,
+        # labels cost more than the draws of a small cohort, and are given later
+        return_raw_trace=True,
     )
-    expanded = np.asarray(trace["posterior"]["expanded"].values, dtype=float)
+    draw_batches, statistic_batches = results.get_arrow_trace()
+    is_kept = [~column(batch, "tuning") for batch in statistic_batches]
+    expanded = np.stack(
+        [
+            column(batch, "expanded").reshape(batch.num_rows, -1)[kept]
+            for batch, kept in zip(draw_batches, is_kept, strict=True)
+        ]
+    )
     vectors, log_jacobian = expanded[..., :-1], expanded[..., -1]
-    statistics = arviz_names(trace["sample_stats"].to_dataset())
+    statistics = {
+        arviz_name: np.stack(
+            [
+                column(batch, name)[kept]
+                for batch, kept in zip(statistic_batches, is_kept, strict=True)
+            ]
+        )
+        for name, arviz_name in ARVIZ_NAMES.items()
+    }
     # density of the model's own unconstrained vector, whatever coordinates the sampler used
     statistics["lp"] = statistics["lp"] - log_jacobian
-    return vectors, statistics
+    return vectors, labelled(statistics)
 
 
-def native_sampler(density: CompiledDensity, data: DensityData, coordinates: Coordinates) -> Any:
+def native_sampler(density: "SamplerDensity", data: DensityData, coordinates: Coordinates) -> Any:
     """Make what nutpie samples: two C callbacks, and the addresses they work on."""
     from nutpie.compile_pymc import CompiledPyMCModel
+
+    from bayes_crlm.callbacks import callback_table, expand_callback
 
     size = coordinates.size
     arrays = (*data, coordinates.floats, coordinates.integers)
@@ -162,13 +184,13 @@ def native_sampler(density: CompiledDensity, data: DensityData, coordinates: Coo
         _n_dim=size,
         _coords={"entry": np.arange(size + 1)},
         _shapes={"expanded": (size + 1,)},
-        compiled_logp_func=log_density_callback,
+        compiled_logp_func=density.callback,
         compiled_expand_func=expand_callback,
         initial_point_func=start,
         # nutpie holds on to these, so that the addresses in the table stay valid
         shared_data={str(k): array for k, array in enumerate(arrays)},
         shared_var_keys={},
-        user_data=callback_table(density.address, arrays),
+        user_data=callback_table(arrays, density.address),
         n_expanded=size + 1,
         shape_info=(["expanded"], [slice(0, size + 1)], [(size + 1,)]),
         logp_func=density,
@@ -176,11 +198,22 @@ def native_sampler(density: CompiledDensity, data: DensityData, coordinates: Coo
     )
 
 
-def arviz_names(sample_stats: "xr.Dataset") -> "xr.Dataset":
-    """Keep the numeric sampler statistics, under the names that ArviZ gives them."""
-    kept = {
-        nutpie_name: arviz_name
-        for nutpie_name, arviz_name in ARVIZ_NAMES.items()
-        if nutpie_name in sample_stats
-    }
-    return sample_stats[list(kept)].rename(kept)
+def column(batch: Any, name: str) -> NDArray:
+    """One column of an Arrow record batch, lists of numbers one after the other."""
+    import pyarrow
+
+    values = pyarrow.array(batch.column(name))
+    if hasattr(values, "flatten"):
+        values = values.flatten()
+    return values.to_numpy(zero_copy_only=False)
+
+
+def labelled(statistics: dict[str, NDArray]) -> "xr.Dataset":
+    """Give sampler statistics their dims."""
+    import xarray as xr
+
+    chains, draws = statistics["lp"].shape
+    return xr.Dataset(
+        {name: (("chain", "draw"), values) for name, values in statistics.items()},
+        coords={"chain": np.arange(chains), "draw": np.arange(draws)},
+    )

@@ -32,6 +32,7 @@ from bayes_crlm.parameters import (
 if TYPE_CHECKING:
     import xarray as xr
 
+    from bayes_crlm.importance import WeightedDraws
     from bayes_crlm.model import ModelInputs
 
 __all__ = ["kept_patients", "posterior_tree", "survival_times"]
@@ -44,7 +45,11 @@ PATIENTS_MOST, PATIENTS_SAMPLED = 5_000, 1_000
 
 
 def posterior_tree(
-    inputs: "ModelInputs", vectors: NDArray, sample_stats: "xr.Dataset", seed: int
+    inputs: "ModelInputs",
+    vectors: NDArray,
+    sample_stats: "xr.Dataset",
+    seed: int,
+    weighted: "WeightedDraws | None" = None,
 ) -> "xr.DataTree":
     """Name the draws and add likelihood, priors, predictions and data.
 
@@ -58,12 +63,15 @@ def posterior_tree(
         Sampler statistics with dims (chain, draw).
     seed : int
         For prior and predictive draws.
+    weighted : WeightedDraws, optional
+        What importance-sampled draws were resampled from.
 
     Returns
     -------
     xarray.DataTree
         Groups posterior, unconstrained_posterior, sample_stats, log_likelihood, log_prior, prior,
-        posterior_predictive, observed_data and constant_data.
+        posterior_predictive, observed_data and constant_data; of importance-sampled draws also
+        proposals.
     """
     import xarray as xr
 
@@ -99,12 +107,36 @@ def posterior_tree(
         "observed_data": observed_data(inputs, kept),
         "constant_data": constant_data(inputs, kept),
     }
+    if weighted is not None:
+        tree["proposals"] = proposals(weighted, inputs)
     if len(kept) < inputs.data.n_patients:
         told = {"n_patients": inputs.data.n_patients, "n_patients_sampled": len(kept)}
         for dataset in tree.values():
             if "patient" in dataset.dims:
                 dataset.attrs.update(told)
     return xr.DataTree.from_dict(tree)
+
+
+def proposals(weighted: "WeightedDraws", inputs: "ModelInputs") -> "xr.Dataset":
+    """Draws of the proposal that are possible, as one chain: for leave-one-out.
+
+    Returns
+    -------
+    xarray.Dataset
+        `vector`, unconstrained, and `log_ratio`, the log of posterior over proposal density up
+        to one constant.
+    """
+    import xarray as xr
+
+    possible = np.flatnonzero(np.isfinite(weighted.log_ratio))
+    dims = ("chain", "draw")
+    return xr.Dataset(
+        {
+            "vector": ((*dims, "unconstrained"), weighted.vectors(inputs, possible)[None]),
+            "log_ratio": (dims, weighted.log_ratio[None, possible]),
+        },
+        coords={"chain": [0], "draw": np.arange(len(possible))},
+    )
 
 
 def kept_patients(inputs: "ModelInputs", seed: int) -> NDArray[np.intp]:

@@ -74,41 +74,24 @@ def model_data(inputs: "ModelInputs") -> dict[str, Any]:
     return in_standard_types(values)
 
 
-def density_model_data(inputs: "ModelInputs", *, is_native: bool = False) -> dict[str, Any]:
+def density_model_data(inputs: "ModelInputs") -> dict[str, Any]:
     """Every array and number that enters the density of `build_density_model`, by its name.
 
     Parameters
     ----------
     inputs : ModelInputs
         A cohort as the model sees it.
-    is_native : bool
-        As in `build_density_model`.
 
     Returns
     -------
     dict of str to ndarray
-        Large arrays are those of `inputs.density_data` themselves, where they need no sorting.
+        Large arrays are those of `inputs.density_data` themselves.
     """
     data, follow_up = inputs.density_data, inputs.density_data.follow_up
     values = prior_data(inputs) | {
         "interval_width": follow_up.width,
         "interval_events": data.events_per_interval,
         "event_design": data.event_design,
-    }
-    if is_native:
-        from bayes_crlm.exposure_sums import sort_rows
-
-        rows = sort_rows(data)
-        return in_standard_types(
-            values
-            | {
-                "columns": rows.columns,
-                "interval_bounds": rows.bounds,
-                "row_within": rows.within,
-                "row_count": rows.count,
-            }
-        )
-    values |= {
         "stop_interval": follow_up.stop_interval,
         "stop_within": follow_up.stop_within,
         "row_count": follow_up.count,
@@ -144,9 +127,7 @@ def in_standard_types(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-INTEGER_DATA = frozenset(
-    {"stop_interval", "entry_interval", "patient_index", "final_row", "interval_bounds"}
-)
+INTEGER_DATA = frozenset({"stop_interval", "entry_interval", "patient_index", "final_row"})
 DATA_DIMS: dict[str, tuple[str, ...]] = {
     "interval_width": ("interval",),
     "interval_share": ("interval",),
@@ -156,9 +137,6 @@ DATA_DIMS: dict[str, tuple[str, ...]] = {
     "entry_interval": ("row",),
     "entry_within": ("row",),
     "row_count": ("row",),
-    "row_within": ("row",),
-    "columns": ("term", "row"),
-    "interval_bounds": ("bound",),
     "design": ("row", "term"),
     "treatment_design": ("row", "treatment_term"),
     "covariate_design": ("row", "covariate_term"),
@@ -259,7 +237,7 @@ def patient_hazards(
     return at_end, cumulative
 
 
-def build_density_model(inputs: "ModelInputs", *, is_native: bool = False) -> "pm.Model":
+def build_density_model(inputs: "ModelInputs") -> "pm.Model":
     """Write down the same posterior density on pooled rows, for samplers.
 
     With D_j events and S_j time at risk in interval j, weighted by relative hazards, the
@@ -270,9 +248,6 @@ def build_density_model(inputs: "ModelInputs", *, is_native: bool = False) -> "p
     ----------
     inputs : ModelInputs
         A cohort as the model sees it.
-    is_native : bool
-        Take the sums over rows in one pass (`bayes_crlm.exposure_op`), for Numba; without it the
-        graph is all PyTensor's own, for any backend.
     """
     import pymc as pm
     import pytensor.tensor as pt
@@ -282,41 +257,19 @@ def build_density_model(inputs: "ModelInputs", *, is_native: bool = False) -> "p
     with pm.Model(coords={name: labels[name] for name in names if labels[name]}) as model:
         data = {
             name: pm.Data(name, value, dims=DATA_DIMS.get(name), borrow=True)
-            for name, value in density_model_data(inputs, is_native=is_native).items()
+            for name, value in density_model_data(inputs).items()
         }
         effect = pt.concatenate(effect_variables(inputs, data))
         at_events = pt.dot(data["event_design"], effect)
+        exposure = weighted_exposure(pt.exp(pt.dot(data["design"], effect)), data)
         if inputs.is_baseline_integrated:
-            hazard = pt.ones_like(data["interval_width"])
-            exposure = (
-                native_sums(effect, hazard, data)[1] if is_native else plain_exposure(effect, data)
-            )
             baseline = integrated_log_likelihood(exposure, data)
         else:
             log_hazard = baseline_variable(inputs.baseline, inputs.intervals.n_intervals, data)
-            hazard = pt.exp(log_hazard)
-            if is_native:
-                cumulative = native_sums(effect, hazard, data)[0]
-            else:
-                cumulative = pt.sum(plain_exposure(effect, data) * hazard)
+            cumulative = pt.sum(exposure * pt.exp(log_hazard))
             baseline = pt.sum(data["interval_events"] * log_hazard) - cumulative
         pm.Potential("log_likelihood", at_events + baseline)
     return model
-
-
-def plain_exposure(effect: Any, data: dict[str, Any]) -> Any:
-    """Weighted exposure of every interval by operations that every backend has."""
-    import pytensor.tensor as pt
-
-    return weighted_exposure(pt.exp(pt.dot(data["design"], effect)), data)
-
-
-def native_sums(effect: Any, hazard: Any, data: dict[str, Any]) -> Any:
-    """Cumulative hazard, exposures and slope in one pass over the sorted rows."""
-    from bayes_crlm.exposure_op import ExposureSums
-
-    names = ("columns", "interval_bounds", "row_within", "row_count", "interval_width")
-    return ExposureSums()(effect, hazard, *(data[name] for name in names))
 
 
 def weighted_exposure(relative: Any, data: dict[str, Any]) -> Any:

@@ -1,8 +1,9 @@
-"""Any `pm.Model` sampled as quickly as the package's own: one native density, one C callback.
+"""Any `pm.Model` sampled like the package's own: a density in machine code, called from C.
 
 What a model's density needs beside its unknowns - `pm.Data`, lengths of dimensions - becomes
-inputs of the compiled function, in two flat vectors (see `bayes_crlm.density`). A model of the
-same structure on other data, of other lengths, reuses the function when both name that structure.
+inputs of the compiled function, in two flat vectors (see `bayes_crlm.compiled_graph`). A model of
+the same structure on other data, of other lengths, reuses the function when both name that
+structure.
 """
 
 import threading
@@ -14,19 +15,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.compiled_graph import compile_graph, take
 from bayes_crlm.coordinates import Coordinates, plain_coordinates
-from bayes_crlm.density import CompiledDensity, DensityData, compile_graph, take
 from bayes_crlm.diagnostics import (
     ESS_LEAST_PER_CHAIN,
     PARETO_K_MOST,
     R_HAT_MOST,
     worst,
 )
+from bayes_crlm.log_posterior import DensityData
 from bayes_crlm.nuts import sample_density
 
 if TYPE_CHECKING:
     import pymc as pm
     import xarray as xr
+
+    from bayes_crlm.callbacks import SamplerDensity
 
 __all__ = [
     "SamplingDiagnostics",
@@ -50,7 +54,7 @@ class CompiledModel:
 
     Attributes
     ----------
-    density : CompiledDensity
+    density : SamplerDensity
         Log density and gradient.
     expand : callable
         (draws x unknowns, floats, integers) to the arrays of `outputs`, draws first.
@@ -60,7 +64,7 @@ class CompiledModel:
         Names of the data and lengths that the functions take.
     """
 
-    density: CompiledDensity
+    density: "SamplerDensity"
     expand: Any
     outputs: tuple[tuple[str, str], ...]
     inputs: tuple[str, ...]

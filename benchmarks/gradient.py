@@ -65,9 +65,8 @@ def gradient_calls(cohort: Cohort, times: int) -> Callable[[], Any]:
     import pandas as pd
 
     import bayes_crlm
-    from bayes_crlm.callbacks import model_density
     from bayes_crlm.coordinates import prior_centre
-    from bayes_crlm.density import compile_density, density_data
+    from bayes_crlm.log_posterior import density_data, log_posterior
 
     table = pd.DataFrame(cohort.x, columns=cohort.columns)
     table["treatment"] = table["treatment"].astype("int8")
@@ -80,21 +79,21 @@ def gradient_calls(cohort: Cohort, times: int) -> Callable[[], Any]:
         baseline="independent",
     )
     inputs = model.prepare(bayes_crlm.read_cohort(table, time="time", event="event"))
-    address = compile_density(inputs).address
     centre, data = prior_centre(inputs), density_data(inputs)
     # at effects of 0 exponentials would be those of 0, which are quicker
     point = centre + np.random.default_rng(1).normal(scale=0.3, size=len(centre))
 
     @numba.njit
-    def call(address: Any, point: Any, floats: Any, integers: Any) -> float:
+    def call(point: Any, floats: Any, integers: Any, slope: Any) -> float:
         total = 0.0
         for _ in range(times):
             point[0] += 1e-9
-            _, gradient = model_density(address, point, floats, integers)
-            total += gradient[0]
+            log_posterior(point, floats, integers, slope)
+            total += slope[0]
         return total
 
-    return lambda: call(address, point, *data)
+    slope = np.empty_like(point)
+    return lambda: call(point, *data, slope)
 
 
 def floor_seconds(rows: int, columns: int, measured: dict[str, float]) -> dict[str, float]:

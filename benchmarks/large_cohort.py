@@ -83,8 +83,8 @@ def measure_parts(spec: Path) -> dict[str, Any]:
     from bayes_crlm.analysis import plan_analysis
     from bayes_crlm.cohort import read_cohort
     from bayes_crlm.cox import fit_cox
-    from bayes_crlm.density import compile_density, density_data
     from bayes_crlm.kaplan_meier import kaplan_meier
+    from bayes_crlm.log_posterior import density_data, log_posterior
     from bayes_crlm.parameters import sampled_parameters
     from bayes_crlm.spec import read_spec
 
@@ -102,12 +102,15 @@ def measure_parts(spec: Path) -> dict[str, Any]:
     taken["prepare"] = max(taken["prepare"] - taken["read"], 0.0)
     inputs = plan.inputs
     timed("pool", lambda: inputs.density_data)
-    density, data = compile_density(inputs), density_data(inputs)
+    data = density_data(inputs)
     vector = np.zeros(sum(parameter.size for parameter in sampled_parameters(inputs)))
     vector[-1] = inputs.log_rate
+    slope = np.empty_like(vector)
+    # the first call compiles, or loads what Numba keeps on disk
+    log_posterior(vector, *data, slope)
     gradients = []
     for _ in range(GRADIENTS):
-        timed("gradient", lambda: density.function(vector, *data))
+        timed("gradient", lambda: log_posterior(vector, *data, slope))
         gradients.append(taken["gradient"])
     taken["gradient"] = statistics.median(gradients)
     cohort, design = inputs.cohort, inputs.design

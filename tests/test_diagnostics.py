@@ -25,7 +25,9 @@ def spoilt(fit, group, name, change):
     dataset = tree[group].to_dataset()
     tree[group] = tree[group].copy()
     tree[group].dataset = dataset.assign({name: change(dataset[name].copy(deep=True))})
-    return replace(fit, posterior=tree)
+    copy = replace(fit)
+    copy.__dict__["posterior"] = tree
+    return copy
 
 
 def test_a_good_run_passes(good_fit):

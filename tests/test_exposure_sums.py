@@ -7,13 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayes_crlm.cohort import read_cohort
-from bayes_crlm.density import compile_density, density_data
 from bayes_crlm.exposure_sums import BLOCK_ROWS, exponentiate, exposure_sums, sort_rows
 from bayes_crlm.likelihood import log_likelihood, log_likelihood_gradient
 from bayes_crlm.model import PiecewiseExponential
-from bayes_crlm.parameters import sampled_parameters
-from bayes_crlm.priors import GammaProcess
-from bayes_crlm.pymc_model import build_density_model
 
 
 def test_the_exponential_is_right_to_the_last_bit():
@@ -66,8 +62,17 @@ def test_sums_are_those_of_the_likelihood(
     log_hazard = rng.normal(-3, 1, len(width))
     effect = rng.normal(size=data.design.shape[1])
     rows = sort_rows(data)
-    total, exposure, slope = exposure_sums(
-        effect, np.exp(log_hazard), rows.columns, rows.bounds, rows.within, rows.count, width
+    exposure, slope = np.empty_like(width), np.empty_like(effect)
+    total = exposure_sums(
+        effect,
+        np.exp(log_hazard),
+        rows.columns.ravel(),
+        rows.bounds,
+        rows.within,
+        rows.count,
+        width,
+        exposure,
+        slope,
     )
     at_events = data.events_per_interval @ log_hazard + data.event_design @ effect
     scale = abs(at_events) + total
@@ -78,26 +83,3 @@ def test_sums_are_those_of_the_likelihood(
     found = data.events_per_interval - np.exp(log_hazard) * exposure
     np.testing.assert_allclose(found, on_hazard, atol=1e-11 * scale)
     np.testing.assert_allclose(data.event_design - slope, on_effect, atol=1e-11 * scale)
-
-
-@pytest.mark.parametrize("baseline", ["independent", GammaProcess(2.0, is_integrated=True)])
-@pytest.mark.parametrize("cohort", [1, 3])
-def test_the_native_density_is_the_plain_one(simulated_cohorts, baseline, cohort):
-    model = PiecewiseExponential("arm", 0, "x", cutpoints=4, baseline=baseline)
-    inputs = model.prepare(simulated_cohorts[cohort])
-    plain = build_density_model(inputs)
-    density, data = compile_density(inputs), density_data(inputs)
-    size = sum(parameter.size for parameter in sampled_parameters(inputs))
-    vector = np.random.default_rng(5).normal(0, 0.5, size)
-    point, position = {}, 0
-    for value in plain.value_vars:
-        length = int(np.prod(plain.initial_point()[value.name].shape))
-        point[value.name] = vector[position : position + length]
-        position += length
-    assert position == size
-    value, gradient = density.function(vector, *data)
-    assert float(value) == pytest.approx(
-        float(plain.compile_logp(mode="FAST_COMPILE")(point)), rel=1e-11
-    )
-    expected = plain.compile_dlogp(mode="FAST_COMPILE")(point)
-    np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-9)

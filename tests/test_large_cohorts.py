@@ -19,7 +19,7 @@ from bayes_crlm.estimands import (
 )
 from bayes_crlm.leave_one_out import leave_one_out
 from bayes_crlm.model import PiecewiseExponential
-from bayes_crlm.posterior import kept_patients, posterior_tree
+from bayes_crlm.posterior import kept_patients
 
 N_PATIENTS = 1500
 
@@ -55,11 +55,11 @@ def fit():
 @pytest.fixture
 def sampled(fit, monkeypatch):
     """The same draws in a tree of a cohort that counts as large."""
+    # the first tree is made before the limit falls
+    assert fit.posterior["log_likelihood"].sizes["patient"] == N_PATIENTS
     monkeypatch.setattr(posterior, "PATIENTS_MOST", 1000)
     monkeypatch.setattr(posterior, "PATIENTS_SAMPLED", 400)
-    vectors = fit.posterior["unconstrained_posterior"]["vector"].values
-    statistics = fit.posterior["sample_stats"].to_dataset()
-    return replace(fit, posterior=posterior_tree(fit.inputs, vectors, statistics, fit.seed))
+    return replace(fit)
 
 
 def test_a_large_cohorts_tree_holds_a_sample_of_its_patients_and_says_so(fit, sampled):

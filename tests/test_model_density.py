@@ -1,4 +1,4 @@
-"""The pm.Model is the definition: NumPy's density and the compiled one are held against it."""
+"""The pm.Model is the definition: NumPy's density and the native one are held against it."""
 
 import itertools
 
@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 
 from bayes_crlm.cohort import read_cohort
-from bayes_crlm.density import compile_density, density_data
 from bayes_crlm.importance import log_target
-from bayes_crlm.model import PiecewiseExponential, build_pymc_model
+from bayes_crlm.log_posterior import density_data, log_posterior
+from bayes_crlm.model import PiecewiseExponential, build_density_model, build_pymc_model
 from bayes_crlm.parameters import constrain, log_prior, model_parameters, sampled_parameters
 from bayes_crlm.priors import GammaProcess
 
+INTEGRATED = GammaProcess(2.0, is_integrated=True)
 BASELINES = ("independent", "random_walk", "gamma")
 PRIORS = ("normal(0.1, 0.7)", "student_t(4, 0, 1)", "laplace(0, 0.5)", "horseshoe(0.5)")
 
@@ -36,61 +37,88 @@ def simulated(rows_per_patient, n_patients=40, seed=1):
 COHORTS = {rows: simulated(rows) for rows in (1, 3)}
 
 
-@pytest.mark.parametrize(("baseline", "prior"), list(itertools.product(BASELINES, PRIORS)))
-@pytest.mark.parametrize("rows", COHORTS)
-def test_numpy_density_is_the_models(rows, baseline, prior):
+def prepared(rows, baseline, prior, cutpoints=4):
     treatment_prior = "normal(0, 1)" if prior.startswith("horseshoe") else prior
     model = PiecewiseExponential(
-        "arm", 0, "x + c", cutpoints=4, baseline=baseline,
+        "arm", 0, "x + c", cutpoints=cutpoints, baseline=baseline,
         treatment_prior=treatment_prior, covariate_prior=prior,
     )  # fmt: skip
-    inputs = model.prepare(COHORTS[rows])
+    return model.prepare(COHORTS[rows])
+
+
+def points(pymc_model, vectors):
+    """Unconstrained vectors as the points that the pm.Model takes."""
+    start = pymc_model.initial_point()
+    shapes = {value.name: start[value.name].shape for value in pymc_model.value_vars}
+    assert sum(int(np.prod(shape)) for shape in shapes.values()) == vectors.shape[1]
+    for vector in vectors:
+        point, position = {}, 0
+        for name, shape in shapes.items():
+            length = int(np.prod(shape))
+            point[name] = vector[position : position + length].reshape(shape)
+            position += length
+        yield point
+
+
+def native(vector, inputs):
+    slope = np.empty_like(vector)
+    return log_posterior(vector, *density_data(inputs), slope), slope
+
+
+@pytest.mark.parametrize(
+    ("baseline", "prior"),
+    list(itertools.product((*BASELINES, INTEGRATED), PRIORS)),
+    ids=lambda case: case if isinstance(case, str) else "integrated",
+)
+@pytest.mark.parametrize("rows", COHORTS)
+def test_numpy_density_and_native_density_are_the_models(rows, baseline, prior):
+    inputs = prepared(rows, baseline, prior)
     pymc_model = build_pymc_model(inputs)
     log_density = pymc_model.compile_logp(mode="FAST_COMPILE")
-    size = sum(parameter.size for parameter in model_parameters(inputs))
-    rng = np.random.default_rng(7)
-    for _ in range(3):
-        vector = rng.normal(0, 0.5, size)
-        point, position = {}, 0
-        for value in pymc_model.value_vars:
-            shape = pymc_model.initial_point()[value.name].shape
-            length = int(np.prod(shape))
-            point[value.name] = vector[position : position + length].reshape(shape)
-            position += length
-        assert position == size
-        assert log_target(vector[None], inputs)[0] == pytest.approx(
-            float(log_density(point)), rel=1e-10
-        )
-
-
-@pytest.mark.parametrize("baseline", [*BASELINES, GammaProcess(2.0, is_integrated=True)])
-def test_one_compiled_density_serves_other_cohorts_intervals_and_columns(baseline):
-    first = PiecewiseExponential("arm", 0, "x", cutpoints=3, baseline=baseline)
-    second = PiecewiseExponential(
-        "arm", 0, "x + c", cutpoints=5, baseline=baseline, covariate_prior="normal(0, 3)"
-    )
-    compiled = compile_density(first.prepare(COHORTS[3]))
-    inputs = second.prepare(simulated(3, n_patients=55, seed=4))
-    assert compile_density(inputs) is compiled
-    pymc_model = build_pymc_model(inputs)
     size = sum(parameter.size for parameter in sampled_parameters(inputs))
-    vector = np.random.default_rng(3).normal(0, 0.3, size)
-    value, gradient = compiled.function(vector, *density_data(inputs))
-    point, position = {}, 0
-    for variable in pymc_model.value_vars:
-        shape = pymc_model.initial_point()[variable.name].shape
-        length = int(np.prod(shape))
-        point[variable.name] = vector[position : position + length].reshape(shape)
-        position += length
-    expected = float(pymc_model.compile_logp(mode="FAST_COMPILE")(point))
-    assert float(value) == pytest.approx(expected, rel=1e-10)
-    step = 1e-6
+    vectors = np.random.default_rng(7).normal(0, 0.5, (3, size))
+    for vector, point in zip(vectors, points(pymc_model, vectors), strict=True):
+        expected = float(log_density(point))
+        assert native(vector, inputs)[0] == pytest.approx(expected, rel=1e-10)
+        if not inputs.is_baseline_integrated:
+            assert log_target(vector[None], inputs)[0] == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("cutpoints", [1, 2, 7])
+@pytest.mark.parametrize(
+    ("baseline", "prior"),
+    list(itertools.product((*BASELINES, INTEGRATED), PRIORS)),
+    ids=lambda case: case if isinstance(case, str) else "integrated",
+)
+def test_the_native_gradient_is_that_of_the_native_density(baseline, prior, cutpoints):
+    inputs = prepared(3, baseline, prior, cutpoints)
+    size = sum(parameter.size for parameter in sampled_parameters(inputs))
+    vector, step = np.random.default_rng(8).normal(0, 0.5, size), 1e-6
+    _, slope = native(vector, inputs)
     for k in range(size):
-        shifted = [vector.copy(), vector.copy()]
-        shifted[0][k] += step
-        shifted[1][k] -= step
-        up, down = (compiled.function(each, *density_data(inputs))[0] for each in shifted)
-        assert gradient[k] == pytest.approx(float(up - down) / (2 * step), rel=1e-4, abs=1e-4)
+        shift = np.zeros(size)
+        shift[k] = step
+        up, down = (native(vector + side * shift, inputs)[0] for side in (1, -1))
+        assert slope[k] == pytest.approx((up - down) / (2 * step), rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.parametrize("baseline", [BASELINES[1], INTEGRATED], ids=["random_walk", "integrated"])
+def test_the_native_gradient_is_the_models(baseline):
+    inputs = prepared(1, baseline, PRIORS[0])
+    pymc_model = build_density_model(inputs)
+    size = sum(parameter.size for parameter in sampled_parameters(inputs))
+    vector = np.random.default_rng(9).normal(0, 0.5, size)
+    (point,) = points(pymc_model, vector[None])
+    expected = pymc_model.compile_dlogp(mode="FAST_COMPILE")(point)
+    np.testing.assert_allclose(native(vector, inputs)[1], expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("size", [700.0, 1e5])
+def test_a_density_out_of_range_is_no_number_that_a_sampler_could_take(size):
+    inputs = prepared(1, "independent", "normal(0, 1)")
+    vector = np.full(sum(p.size for p in sampled_parameters(inputs)), size)
+    value, _ = native(vector, inputs)
+    assert not value > -1e200
 
 
 def test_log_prior_names_every_random_variable():

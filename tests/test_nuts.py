@@ -1,12 +1,14 @@
 """Draws for a seed, starts, and what is kept of the sampler's statistics."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bayes_crlm.cohort import read_cohort
-from bayes_crlm.density import compile_density, density_data
+from bayes_crlm.log_posterior import density_data, log_posterior
 from bayes_crlm.model import PiecewiseExponential
 from bayes_crlm.nuts import sample_nuts
 from bayes_crlm.priors import GammaProcess
@@ -41,11 +43,11 @@ def test_statistics_have_the_names_of_arviz(simulated_cohorts):
     names = {"diverging", "energy", "tree_depth", "reached_max_treedepth", "step_size", "lp"}
     assert names <= set(drawn.sample_stats.data_vars)
     assert drawn.sample_stats["diverging"].dtype == bool
-    density = compile_density(inputs)
     for chain, draw in ((0, 0), (1, 39)):
-        value, _ = density.function(drawn.vectors[chain, draw], *density_data(inputs))
+        vector = drawn.vectors[chain, draw]
+        value = log_posterior(vector, *density_data(inputs), np.empty_like(vector))
         stored = drawn.sample_stats["lp"].values[chain, draw]
-        assert stored == pytest.approx(float(value), rel=1e-10)
+        assert stored == pytest.approx(value, rel=1e-10)
 
 
 def test_a_scale_that_is_sampled_makes_no_funnel():
@@ -58,3 +60,36 @@ def test_a_scale_that_is_sampled_makes_no_funnel():
     assert int(drawn.sample_stats["diverging"].sum()) == 0
     # plainly non-centred coordinates took more than 30
     assert float(drawn.sample_stats["n_steps"].mean()) < 12
+
+
+# what a process that samples has imported, and its draws
+SAMPLE = """
+import sys
+import numpy as np, pandas as pd
+from bayes_crlm.cohort import read_cohort
+from bayes_crlm.model import PiecewiseExponential
+from bayes_crlm.nuts import sample_nuts
+rng = np.random.default_rng(1)
+table = pd.DataFrame({"arm": rng.integers(2, size=60), "x": rng.normal(size=60),
+                      "time": rng.exponential(size=60), "event": rng.integers(2, size=60)})
+model = PiecewiseExponential("arm", 0, "x", cutpoints=4, baseline="independent")
+inputs = model.prepare(read_cohort(table, time="time", event="event"))
+drawn = sample_nuts(inputs, draws=20, tune=50, chains=2, seed=3)
+print("pymc" in sys.modules, repr(float(drawn.vectors.sum())))
+"""
+
+
+def test_processes_sample_the_same_without_pymc(tmp_path, monkeypatch):
+    # the first compiles, the second loads what the first kept
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    first, second = (
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", SAMPLE],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.split()
+        for _ in range(2)
+    )
+    assert first == second
+    assert first[0] == "False"

@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 from bayes_crlm import pymc_sampling
+from bayes_crlm.compiled_graph import call_compiled
 from bayes_crlm.coordinates import (
     extended_coordinates,
     plain_coordinates,
@@ -88,7 +89,9 @@ def test_density_is_the_models_own():
     compiled = compile_model(model, "conjugate")
     point = {"mean": np.array([0.3, -0.2]), "share_logodds__": np.array(0.4)}
     vector = np.concatenate([np.ravel(point[value.name]) for value in model.value_vars])
-    value, gradient = compiled.density.function(vector, *flat_data(model, compiled.inputs))
+    value, gradient = call_compiled(
+        compiled.density.address, vector, *flat_data(model, compiled.inputs)
+    )
     assert float(value) == pytest.approx(float(model.compile_logp()(point)), rel=1e-12)
     np.testing.assert_allclose(gradient, model.compile_dlogp()(point), rtol=1e-10)
 
