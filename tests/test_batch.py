@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bayes_crlm import fit_many, read_cohort, stack_cohorts
-from bayes_crlm.batch.blocks import prepare_slab
 from bayes_crlm.batch.cox import fit_block_cox, newton
+from bayes_crlm.batch.preparation import prepare_slab
 from bayes_crlm.batch.stack import slabs_of
 from bayes_crlm.batch.summary import weighted_quantiles
 from bayes_crlm.cox import fit_cox

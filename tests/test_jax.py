@@ -15,7 +15,7 @@ from bayes_crlm.pymc_model import build_density_model, density_model_data
 jax = pytest.importorskip("jax", reason="JAX is not installed; pip install 'bayes_crlm[jax]'")
 
 from bayes_crlm.batch import jax_engine, jax_weights  # noqa: E402
-from bayes_crlm.batch.blocks import prepare_slab  # noqa: E402
+from bayes_crlm.batch.preparation import prepare_slab  # noqa: E402
 from bayes_crlm.batch.stack import slabs_of, stack_cohorts  # noqa: E402
 from bayes_crlm.jax_density import jax_log_density  # noqa: E402
 

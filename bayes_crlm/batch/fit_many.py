@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from bayes_crlm.batch.blocks import CohortBlock, prepare_slab
+from bayes_crlm.batch.blocks import CohortBlock
 from bayes_crlm.batch.cox import fit_block_cox
 from bayes_crlm.batch.draws import draw_block
+from bayes_crlm.batch.preparation import prepare_slab
 from bayes_crlm.batch.results import (
     CohortRow,
     ManyFits,

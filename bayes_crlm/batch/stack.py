@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.cohort import Cohort, read_cohort
 from bayes_crlm.errors import CohortError
-from bayes_crlm.follow_up import NUMBER, events_of, numbers_of
+from bayes_crlm.follow_up import NUMBER, events_of, numbers_of, patients_of
 from bayes_crlm.wording import did_you_mean, shown
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["CohortStack", "StackedRows", "slabs_of", "stack_cohorts"]
 
 # cohorts that are prepared and fitted together, which bounds memory
-SLAB = 512
+SLAB = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,8 +246,19 @@ def rows_of_stack(stack: CohortStack, first: int, last: int) -> StackedRows:
         is_plain &= np.isfinite(np.add.reduceat(time - entry, starts[:-1]))
     is_plain &= (np.diff(starts) >= 2) & (np.add.reduceat(event, starts[:-1], dtype=int) > 0)
     if stack.id is not None:
-        is_plain[:] = False
+        is_plain &= have_row_per_patient(table[stack.id], starts)
     return StackedRows(table, starts, entry, time, event, is_plain)
+
+
+def have_row_per_patient(ids: "pd.Series", starts: NDArray[np.intp]) -> NDArray[np.bool]:
+    """Whether every row of a cohort names a patient, and another one, shape (cohorts,)."""
+    patient = patients_of(ids)[1]
+    of_row = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    order = np.lexsort((patient, of_row))
+    is_repeated = np.zeros(len(patient), dtype=bool)
+    is_repeated[1:] = (np.diff(patient[order]) == 0) & (np.diff(of_row[order]) == 0)
+    # sorting keeps the rows of a cohort where they were
+    return ~np.logical_or.reduceat(is_repeated | (patient[order] < 0), starts[:-1])
 
 
 def rows_of_cohorts(cohorts: Sequence[Cohort]) -> StackedRows | None:
