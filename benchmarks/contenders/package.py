@@ -14,8 +14,8 @@ def load(engine: str) -> None:
     import bayes_crlm  # noqa: F401
 
     if engine == "nuts":
+        import numba  # noqa: F401
         import nutpie  # noqa: F401
-        import pymc  # noqa: F401
 
 
 def fit(cohort: Cohort, settings: Settings, previous: Any, *, engine: str) -> Outcome:
@@ -49,9 +49,8 @@ def fit(cohort: Cohort, settings: Settings, previous: Any, *, engine: str) -> Ou
     draws = fitted.effect_draws.reshape(settings.chains, settings.draws, -1)
     others: dict[str, Any] = {}
     if fitted.engine == "nuts":
-        statistics = fitted.posterior["sample_stats"].to_dataset()
-        others["gradients"] = int(statistics["n_steps"].sum())
-        others["divergences"] = int(statistics["diverging"].sum())
+        others["gradients"] = int(fitted.sample_stats["n_steps"].sum())
+        others["divergences"] = int(fitted.sample_stats["diverging"].sum())
     if fitted.importance is not None:
         others["effective_draws"] = float(fitted.importance.ess)
     return outcome_of_draws(
