@@ -1,6 +1,9 @@
 """Many cohorts at once: the same numbers as one by one, and failures that say so."""
 
+import doctest
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,14 +13,22 @@ from hypothesis import strategies as st
 
 from bayes_crlm import fit_many, read_cohort, stack_cohorts
 from bayes_crlm.batch.cox import fit_block_cox, newton
-from bayes_crlm.batch.preparation import prepare_slab
+from bayes_crlm.batch.draws import draw_block
+from bayes_crlm.batch.matrices import inverses, solutions, triangular_roots
+from bayes_crlm.batch.modes import BlockSums, Targets, effect_priors, newton_steps
+from bayes_crlm.batch.preparation import blocks_of_rows, prepare_slab
 from bayes_crlm.batch.stack import slabs_of
 from bayes_crlm.batch.summary import weighted_quantiles
+from bayes_crlm.batch.walks import find_step_scales, modes_of_ranges
 from bayes_crlm.cox import fit_cox
 from bayes_crlm.errors import BayesCRLMError, CohortError, PriorError
-from bayes_crlm.importance import weighted_draws
+from bayes_crlm.exposure import CohortSums
+from bayes_crlm.hazards_given_effects import step_scales
+from bayes_crlm.importance import RANGE_ENDS, weighted_draws
+from bayes_crlm.laplace import posterior_mode
 from bayes_crlm.model import PiecewiseExponential
 from bayes_crlm.partial_likelihood import PartialLikelihood
+from bayes_crlm.priors import RandomWalk
 
 ARRAYS = ("stop_interval", "stop_within", "entry_interval", "entry_within", "count", "width")
 
@@ -91,11 +102,13 @@ def test_cohorts_of_one_shape_are_one_block(stack):
     assert [len(block) for block in prepared(MODEL, stack).blocks] == [40]
 
 
-def test_a_row_depends_on_cohort_and_seed_alone(stack):
-    everything = fit_many(MODEL, stack, seeds=3, jobs=1)
+@pytest.mark.parametrize("baseline", ["independent", "gamma", "random_walk"])
+def test_a_row_depends_on_cohort_and_seed_alone(stack, baseline):
+    model = replace(MODEL, baseline=baseline)
+    everything = fit_many(model, stack, seeds=3, jobs=1)
     seeds = everything.cohorts["seed"].tolist()
     chosen = [17, 4, 30]
-    some = fit_many(MODEL, [stack[k] for k in chosen], [seeds[k] for k in chosen], jobs=2)
+    some = fit_many(model, [stack[k] for k in chosen], [seeds[k] for k in chosen], jobs=2)
     numbers = [name for name in everything.terms if name not in ("cohort", "number", "term")]
     for place, k in enumerate(chosen):
         one = some.terms[some.terms["number"] == place][numbers]
@@ -103,6 +116,21 @@ def test_a_row_depends_on_cohort_and_seed_alone(stack):
         np.testing.assert_array_equal(one.to_numpy(), other.to_numpy())
         for name in ("pareto_k", "importance_ess"):
             assert some.cohorts[name][place] == everything.cohorts[name][k]
+
+
+def test_a_matrix_without_a_root_leaves_the_digits_of_others_alone():
+    drawn = np.random.default_rng(1).normal(size=(5, 6, 4))
+    matrices, vectors = drawn.transpose(0, 2, 1) @ drawn, drawn[:, 0]
+    broken = matrices.copy()
+    broken[2] = np.diag([1.0, 0.0, -1.0, 0.0])
+    others = [0, 1, 3, 4]
+    np.testing.assert_array_equal(
+        newton_steps(broken, vectors)[others], newton_steps(matrices, vectors)[others]
+    )
+    for function, *more in ((inverses,), (triangular_roots,), (solutions, vectors)):
+        found, expected = function(broken, *more), function(matrices, *more)
+        np.testing.assert_array_equal(found[others], expected[others])
+        assert np.isnan(found[2]).all()
 
 
 def test_the_same_seed_gives_the_same_result_and_another_one_does_not(stack):
@@ -141,6 +169,174 @@ def test_summaries_are_those_of_single_fits(baseline, prior):
             reached = [single.weight @ (value[:, j] < limit) for j, limit in enumerate(rows[name])]
             spread = math.sqrt(probability * (1 - probability)) * error
             assert np.all(np.abs(np.array(reached) - probability) < 5 * spread)
+
+
+def assert_same_posterior(inputs, many, number, seed):
+    """A row agrees with many draws of the engine for one cohort, within Monte Carlo error."""
+    single = weighted_draws(inputs, 20_000, np.random.default_rng(seed))
+    value = single.effect / inputs.design.scale
+    mean = single.weight @ value
+    sd = np.sqrt(single.weight @ (value - mean) ** 2)
+    rows = many.terms[many.terms["number"] == number]
+    error = np.sqrt(1 / many.cohorts["importance_ess"][number] + 1 / single.ess)
+    assert np.all(np.abs(rows["mean_log"] - mean) < 5 * sd * error)
+    assert np.all(np.abs(rows["sd_log"] / sd - 1) < 5 * error)
+
+
+def late_and_lone(table):
+    """One event alone, at the end of somebody's follow-up."""
+    return table.assign(death=(np.arange(len(table)) == 7).astype(int))
+
+
+WALKS = PiecewiseExponential("arm", 0, "x", cutpoints=4)
+ODD_WALKS = {
+    "one interval is no walk": (replace(WALKS, cutpoints=1), lambda table: table),
+    "two intervals": (replace(WALKS, cutpoints=2), lambda table: table),
+    "many intervals": (replace(WALKS, cutpoints=16), lambda table: table),
+    "ties": (replace(WALKS, cutpoints=[4.0, 8.0]), lambda t: t.assign(time=np.ceil(t["time"]))),
+    "one event": (replace(WALKS, cutpoints=1), late_and_lone),
+    "an arm without events": (WALKS, lambda t: t.assign(death=t["death"] * (1 - t["arm"]))),
+    "huge times": (WALKS, lambda t: t.assign(time=1e6 * t["time"], start=1e6 * t["start"])),
+    "tiny times": (WALKS, lambda t: t.assign(time=1e-6 * t["time"], start=1e-6 * t["start"])),
+    "heavy tails": (replace(WALKS, treatment_prior="student_t(2, 0, 1)"), lambda table: table),
+    "a kink": (replace(WALKS, treatment_prior="laplace(0, 0.3)"), lambda table: table),
+    "steps nearly none": (replace(WALKS, baseline=RandomWalk(2.0, 0.01)), lambda table: table),
+    "steps without bound": (replace(WALKS, baseline=RandomWalk(5.0, 20.0)), lambda table: table),
+}
+
+
+@pytest.mark.parametrize("case", ODD_WALKS)
+@pytest.mark.parametrize("entry", [None, "start"])
+def test_random_walks_of_odd_cohorts_are_those_of_single_fits(case, entry):
+    model, change = ODD_WALKS[case]
+    tables = [change(simulate(seed)) for seed in range(3)]
+    cohorts = stack_cohorts(
+        pd.concat(tables), cohort="cohort", time="time", event="death", entry=entry
+    )
+    many = fit_many(model, cohorts, seeds=8)
+    assert many.cohorts["is_trustworthy"].all()
+    for k in range(3):
+        assert_same_posterior(model.prepare(cohorts[k]), many, k, seed=40 + k)
+
+
+def test_random_walks_with_several_rows_a_patient_are_those_of_single_fits(simulated_cohorts):
+    many = fit_many(WALKS, [simulated_cohorts[3], simulated_cohorts[1]], seeds=8)
+    for number, rows in enumerate((3, 1)):
+        assert_same_posterior(WALKS.prepare(simulated_cohorts[rows]), many, number, seed=rows)
+
+
+def test_random_walks_agree_with_nuts(colon_fit):
+    many = fit_many(colon_fit.model, [colon_fit.inputs.cohort] * 3, seeds=[1, 2, 3], draws=4000)
+    nuts = colon_fit.coefficients()
+    for number in range(3):
+        rows = many.terms[many.terms["number"] == number].set_index("term")
+        ess = many.cohorts["importance_ess"][number]
+        mean, sd = rows.loc[nuts["term"], ["mean_log", "sd_log"]].to_numpy().T
+        error = np.hypot(nuts["mcse_mean_log"], nuts["sd_log"] / math.sqrt(ess))
+        assert np.all(np.abs(mean - nuts["mean_log"]) < 5 * error)
+        np.testing.assert_allclose(sd, nuts["sd_log"], rtol=0.1)
+
+
+def test_random_walks_are_drawn_together_and_as_well_as_one_by_one(stack, monkeypatch):
+    (block,) = prepared(WALKS, stack).blocks
+    single = [
+        weighted_draws(block.inputs(k, WALKS), 1000, np.random.default_rng(k))
+        for k in range(len(block))
+    ]
+    monkeypatch.setattr("bayes_crlm.batch.draws.weighted_draws", lambda *_: None)
+    monkeypatch.setattr("bayes_crlm.batch.draws.ENOUGH_K", 0.7)
+    drawn = draw_block(block, WALKS, 1000, np.arange(len(block)))
+    assert drawn.converged.all()
+    # the same proposal: only noise tells them apart, of which k has 0.02 in a mean of 40
+    assert np.median(drawn.ess) > 0.98 * np.median([each.ess for each in single])
+    assert drawn.pareto_k.mean() < np.mean([each.pareto_k for each in single]) + 0.1
+
+
+def test_modes_and_step_scales_of_many_walks_are_those_of_one(stack):
+    (block,) = prepared(WALKS, stack).blocks
+    sums = BlockSums.of(block)
+    targets = Targets(sums, WALKS, effect_priors(WALKS, block.n_treatment_terms, 2))
+    scales, near = find_step_scales(targets)
+    modes, typical = modes_of_ranges(targets, scales, near), scales.typical
+    pairs = scales.pairs(500)
+    assert (pairs.sum(axis=1) == 500).all() and (pairs > 0).any(axis=0).all()
+    assert modes.converged.all()
+    for k in range(0, len(block), 8):
+        inputs = block.inputs(k, WALKS)
+        one = CohortSums(inputs.density_data)
+        expected = step_scales(one.weighted_exposure(near.effect[k]), inputs, one)
+        np.testing.assert_allclose(scales.share[k], expected.share, rtol=1e-9)
+        ranges = expected.ranges(RANGE_ENDS)
+        assert len(ranges) == np.count_nonzero(pairs[k])
+        for r, (probability, part) in zip(np.flatnonzero(pairs[k]), ranges, strict=True):
+            assert scales.probability[k, r] == pytest.approx(probability, rel=1e-9)
+            assert typical[k, r] == pytest.approx(part.typical, rel=1e-9)
+            mode = posterior_mode(inputs, step_scale=part.typical)
+            spread = np.sqrt(np.diag(np.linalg.inv(mode.information)))
+            found = np.concatenate([modes.log_hazard[2 * k + r], modes.effect[2 * k + r]])
+            away = (found - np.concatenate([mode.log_hazard, mode.effect])) / spread
+            # a whole Newton step raises twice the log density by at most 1e-6
+            assert np.abs(away).max() < 1e-3
+
+
+def test_step_scales_are_drawn_evenly_over_each_range(stack):
+    (block,) = prepared(WALKS, stack).blocks
+    targets = Targets(BlockSums.of(block), WALKS, effect_priors(WALKS, 1, 2))
+    scales, _ = find_step_scales(targets)
+    pairs = scales.pairs(20_000)
+    rngs = [np.random.default_rng(k) for k in range(len(block))]
+    log_scale, cell, log_density = scales.draw(pairs, rngs)
+    assert np.all((scales.edges[cell] <= log_scale) & (log_scale <= scales.edges[cell + 1]))
+    for k in range(len(block)):
+        within = cell[k] < scales.bounds[k, 1]
+        assert np.count_nonzero(within) == pairs[k, 0]
+        weight = np.where(within, *scales.probability[k])
+        # one of the stratified draws may fall on either side of a cell's end
+        count = np.bincount(cell[k], minlength=scales.share.shape[1])
+        at_most = 1 + 0.5 * (scales.share[k] / scales.probability[k].min())
+        assert np.all(np.abs(count - 20_000 * scales.share[k]) <= 1 + at_most)
+        width = scales.edges[1] - scales.edges[0]
+        np.testing.assert_allclose(
+            np.exp(log_density[k]) * weight * width, scales.share[k][cell[k]], rtol=1e-9
+        )
+
+
+@pytest.mark.parametrize("baseline", ["independent", "gamma", "random_walk"])
+def test_a_list_of_cohorts_gives_the_numbers_of_their_stack(stack, baseline):
+    model = replace(MODEL, baseline=baseline)
+    from_list = fit_many(model, list(stack)[:5], seeds=1).terms
+    from_stack = fit_many(model, stack, seeds=1).terms[: len(from_list)]
+    np.testing.assert_array_equal(from_list["mean_log"], from_stack["mean_log"])
+    np.testing.assert_array_equal(from_list["cox_log_hr"], from_stack["cox_log_hr"])
+
+
+@pytest.mark.parametrize("covariates", ["x + group", "x + C(digit)", "C(group) + x:z + I(z**2)"])
+def test_cohorts_with_levels_and_ids_are_prepared_together(covariates):
+    tables = [simulate(seed, digits=0).assign(id=np.arange(80) + seed) for seed in range(12)]
+    for table in tables:
+        table["digit"] = (3 * table["x"]).round().clip(-1, 1).astype(int)
+    # of these cohorts there is something to say, or they lack a level
+    tables[3]["group"] = tables[3]["group"].replace("b", "a")
+    tables[3]["digit"] = tables[3]["digit"].replace(0, 1)
+    tables[5].loc[1, "id"] = tables[5].loc[0, "id"]
+    cohorts = stack_cohorts(pd.concat(tables), cohort="cohort", time="time", event="death", id="id")
+    model = PiecewiseExponential("arm", 0, covariates, cutpoints=2)
+    (slab,) = slabs_of(cohorts)
+    blocks = blocks_of_rows(model, slab.rows, slab.first)
+    together = sorted(np.concatenate([block.position for block in blocks]).tolist())
+    assert together == [k for k in range(12) if k not in (3, 5)]
+    for block in blocks:
+        for k in range(len(block)):
+            one, other = model.prepare(cohorts[int(block.position[k])]), block.inputs(k, model)
+            assert one.design.terms == other.design.terms
+            np.testing.assert_array_equal(one.design.scaled, other.design.scaled)
+            np.testing.assert_array_equal(one.data.patient_index, other.data.patient_index)
+
+
+def test_the_page_on_batches_is_true():
+    page = Path(__file__).parent.parent / "docs" / "batches.md"
+    found = doctest.testfile(str(page), module_relative=False)
+    assert found.attempted and not found.failed
 
 
 @pytest.mark.parametrize("baseline", ["independent", "random_walk"])

@@ -145,7 +145,7 @@ def have_usual_levels(
     Returns
     -------
     (cohorts,) ndarray of bool
-        Nowhere, where columns are neither numbers nor text.
+        Nowhere, where levels are neither text nor whole numbers.
     """
     import pandas as pd
 
@@ -154,13 +154,11 @@ def have_usual_levels(
     has_level = [np.ones((len(is_usable), 1), dtype=bool)]
     for name in sorted(parsed.columns):
         column = rows.table[name]
-        is_number = pd.api.types.is_numeric_dtype(column)
-        if is_number and name not in parsed.categorical:
+        if pd.api.types.is_numeric_dtype(column) and name not in parsed.categorical:
             continue
-        of_use = column[is_usable[of_row]]
-        if isinstance(column.dtype, pd.CategoricalDtype) or not (
-            is_number or pd.api.types.infer_dtype(of_use) == "string"
-        ):
+        # a fraction names its level by how it is written in each cohort: 0.0 or -0.0, 1 or 1.0
+        kind = pd.api.types.infer_dtype(column[is_usable[of_row]])
+        if kind not in ("string", "integer", "boolean"):
             return np.zeros(len(is_usable), dtype=bool)
         codes, levels = pd.factorize(column)
         found = np.zeros((len(is_usable), len(levels) + 1), dtype=bool)
