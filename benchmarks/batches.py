@@ -1,9 +1,10 @@
-"""Cohorts a second of `fit_many`, by baseline prior and engine.
+"""Cohorts a second of `fit_many`, by baseline prior, engine and how the cohorts are given.
 
 Usage: ``python benchmarks/batches.py [--cohorts 1000]``. Every cohort has 135 patients, a treatment
 and eight covariates; eight intervals, 1,000 draws. All variants are timed in turn in one process,
 `ROUNDS` times; medians go to ``benchmarks/results/batches.json`` and the table of
-``docs/batches.md``. Engine jax is timed where the extra ``bayes_crlm[jax]`` is installed: with
+``docs/batches.md``. Cohorts come as one stacked table, whose reading is timed, or as a list of
+cohorts read before. Engine jax is timed where the extra ``bayes_crlm[jax]`` is installed: with
 compiling (the first call) and without (the others).
 """
 
@@ -19,7 +20,7 @@ from typing import Any
 import pandas as pd
 from simulated_cohort import simulate
 
-from bayes_crlm import PiecewiseExponential, fit_many, stack_cohorts
+from bayes_crlm import Cohort, PiecewiseExponential, fit_many, stack_cohorts
 from bayes_crlm.workers import available_cpus
 
 HERE = Path(__file__).parent
@@ -30,13 +31,18 @@ BEGIN, END = "<!-- batches: begin -->", "<!-- batches: end -->"
 N_PATIENTS, N_COVARIATES, N_INTERVALS, DRAWS = 135, 8, 8, 1000
 ROUNDS = 3
 TARGET = 400
-# baseline, engine, with Cox
+COLUMNS = {"cohort": "cohort", "time": "time", "event": "event"}
+# baseline, engine, with Cox, cohorts
 VARIANTS = (
-    ("independent", "numpy", True),
-    ("independent", "numpy", False),
-    ("gamma", "numpy", True),
-    ("random_walk", "numpy", True),
-    ("independent", "jax", True),
+    ("random_walk", "numpy", True, "stack"),
+    ("random_walk", "numpy", False, "stack"),
+    ("random_walk", "numpy", True, "list"),
+    ("independent", "numpy", True, "stack"),
+    ("independent", "numpy", False, "stack"),
+    ("independent", "numpy", True, "list"),
+    ("gamma", "numpy", True, "stack"),
+    ("gamma", "numpy", True, "list"),
+    ("independent", "jax", True, "stack"),
 )
 
 
@@ -51,17 +57,20 @@ def table_of_cohorts(count: int) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def measure(table: pd.DataFrame, baseline: str, engine: Any, cox: bool) -> dict[str, Any]:
-    """Fit all cohorts once."""
+def measure(
+    table: pd.DataFrame, cohorts: list[Cohort], baseline: Any, engine: Any, cox: bool, given: str
+) -> dict[str, Any]:
+    """Fit all cohorts once, from their table or as a list."""
     formula = " + ".join(f"x{k}" for k in range(N_COVARIATES))
     model = PiecewiseExponential("arm", 0, formula, cutpoints=N_INTERVALS, baseline=baseline)
-    began = time.perf_counter()
-    stack = stack_cohorts(table, cohort="cohort", time="time", event="event")
-    many = fit_many(model, stack, seeds=1, draws=DRAWS, engine=engine, cox=cox)
+    began, processor_began = time.perf_counter(), time.process_time()
+    some = cohorts if given == "list" else stack_cohorts(table, **COLUMNS)
+    many = fit_many(model, some, seeds=1, draws=DRAWS, engine=engine, cox=cox)
     seconds = time.perf_counter() - began
     ess = many.cohorts["importance_ess"] / DRAWS
     return {
         "seconds": seconds,
+        "processor_seconds": time.process_time() - processor_began,
         "fitted": int(many.cohorts["is_fitted"].sum()),
         "median_ess": float(ess.median()),
         "share_k_to_0.5": float((many.cohorts["pareto_k"] <= 0.5).mean()),
@@ -71,16 +80,18 @@ def measure(table: pd.DataFrame, baseline: str, engine: Any, cox: bool) -> dict[
 def table_of(stored: dict[str, Any]) -> str:
     """Write the page's table."""
     lines = [
-        "| baseline | engine | Cox too | cohorts/s, of this the target | importance ESS, median "
-        "| k ≤ 0.5 | first call, s |",
-        "|---|---|---|---|---|---|---|",
+        "| baseline | engine | Cox too | cohorts as | cohorts/s, of this the target "
+        "| processor, ms a cohort | importance ESS, median | k ≤ 0.5 | first call, s |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in stored["variants"]:
         rate = stored["cohorts"] / statistics.median(each["seconds"] for each in row["runs"])
+        processor = statistics.median(each["processor_seconds"] for each in row["runs"])
         first = row["runs"][0]
         lines.append(
             f"| {row['baseline']} | {row['engine']} | {'yes' if row['cox'] else 'no'} "
-            f"| {rate:,.0f} ({rate / TARGET:.2f} × {TARGET}) | {first['median_ess']:.0%} "
+            f"| {row['given']} | {rate:,.0f} ({rate / TARGET:.2f} × {TARGET}) "
+            f"| {1000 * processor / stored['cohorts']:.1f} | {first['median_ess']:.0%} "
             f"| {first['share_k_to_0.5']:.1%} | {first['seconds']:.1f} |"
         )
     lines.append(
@@ -97,16 +108,18 @@ def main() -> None:
     parser.add_argument("--cohorts", type=int, default=1000)
     options = parser.parse_args()
     table = table_of_cohorts(options.cohorts)
+    cohorts = list(stack_cohorts(table, **COLUMNS))
     variants: list[dict[str, Any]] = [
-        {"baseline": baseline, "engine": engine, "cox": cox, "runs": []}
-        for baseline, engine, cox in VARIANTS
+        {"baseline": baseline, "engine": engine, "cox": cox, "given": given, "runs": []}
+        for baseline, engine, cox, given in VARIANTS
         if engine != "jax" or find_spec("jax") is not None
     ]
     for _ in range(ROUNDS):
         for row in variants:
-            run = measure(table, row["baseline"], row["engine"], row["cox"])
+            told = {key: row[key] for key in ("baseline", "engine", "cox", "given")}
+            run = measure(table, cohorts, **told)
             row["runs"].append(run)
-            print(row["baseline"], row["engine"], row["cox"], run, flush=True)
+            print(told, run, flush=True)
     stored = {
         "cohorts": options.cohorts,
         "machine": platform.machine(),
