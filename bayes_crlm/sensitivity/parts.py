@@ -31,6 +31,8 @@ __all__ = [
     "conclusion",
     "moves_conclusion",
     "part_module",
+    "say_probability",
+    "side_of",
 ]
 
 PARTS = (
@@ -164,3 +166,22 @@ def conclusion(row: Mapping[str, Any]) -> str:
 def moves_conclusion(base: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool:
     """Whether any of some refits concludes otherwise than the base."""
     return any(conclusion(row) != conclusion(base) for row in rows)
+
+
+def side_of(row: Mapping[str, Any]) -> str:
+    """On which side of 1 the hazard ratio lies more probably than not: "below" or "above"."""
+    return "below" if row["prob_below_1"] >= 0.5 else "above"
+
+
+def say_probability(row: Mapping[str, Any], side: str) -> str:
+    """Write the probability of one side of 1.
+
+    Parameters
+    ----------
+    row : mapping
+        With `prob_below_1`.
+    side : {"below", "above"}
+        Of the base, as a rule, so that a large number always speaks for the finding.
+    """
+    below = row["prob_below_1"]
+    return f"P(HR < 1) = {below:.3f}" if side == "below" else f"P(HR > 1) = {1 - below:.3f}"

@@ -1,9 +1,22 @@
 """Whether the hazard ratio changes over time: one for each period of follow-up.
 
-Proportional hazards is an assumption. Follow-up is split at a few times and the treatment has a
-log hazard ratio of its own in each period, with the spec's prior each; their average, weighted by
-the deaths of the periods, is what a single hazard ratio stands for. Beside it stand Grambsch and
-Therneau's test for Cox's model and the leave-one-out predictive density of both models.
+Proportional hazards is an assumption. Follow-up is split at a few times, and in period k the log
+hazard ratio is
+
+    beta_k = beta + delta_k,    sum over k of w_k delta_k = 0,    w_k: period k's share of events
+
+so that beta, the average over the events, is what a single hazard ratio stands for. It has the
+spec's prior: priors of the periods themselves would make that of their average narrower, and the
+part would find a changed prior where it looks for a changing effect. The deviations are those of
+independent normals, recentred:
+
+    delta_k = a_k - sum over l of w_l a_l,    a_k ~ Normal(0, tau)
+
+Two periods' log hazard ratios then differ by Normal(0, tau sqrt(2)), whichever periods and however
+many events they hold; with tau = 0.5 one is up to 4 times the other with 95% probability.
+
+The limits of the periods are cutpoints of the baseline too, in the model with one hazard ratio as
+well: where a period's baseline is flat across its limit, the period's effect would stand in for it.
 
 References
 ----------
@@ -12,6 +25,7 @@ Grambsch & Therneau (1994), Biometrika 81:515-526; Xu & O'Quigley (2000), Biosta
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,15 +36,25 @@ from pydantic import Field, PlainValidator
 
 from bayes_crlm.errors import BayesCRLMError, SensitivityError
 from bayes_crlm.intervals import cut_follow_up
+from bayes_crlm.priors import Horseshoe, Normal, simple_prior
+from bayes_crlm.psis import PARETO_K_MOST, pareto_smooth
 from bayes_crlm.sensitivity.grids import number_list
-from bayes_crlm.sensitivity.parts import Context, PartResult, moves_conclusion
+from bayes_crlm.sensitivity.parts import (
+    Context,
+    PartResult,
+    conclusion,
+    say_probability,
+    side_of,
+)
 from bayes_crlm.sensitivity.refit import (
     DRAWS,
+    Draws,
     Shared,
     changed_inputs,
     draw_posterior,
     leave_one_out,
     summarise_draws,
+    treatment_effect,
 )
 from bayes_crlm.spec import Table
 from bayes_crlm.tasks import Task
@@ -41,7 +65,16 @@ if TYPE_CHECKING:
     from bayes_crlm.analysis import Plan
     from bayes_crlm.model import ModelInputs
 
-__all__ = ["Settings", "analyse", "check", "fit_periods", "split_periods"]
+__all__ = [
+    "Settings",
+    "analyse",
+    "check",
+    "common_cutpoints",
+    "draw_periods",
+    "fit_periods",
+    "period_contrasts",
+    "split_periods",
+]
 
 # without times of the user's: so many events in each period, but two to three periods
 EVENTS_PER_PERIOD, PERIODS_MOST = 25, 3
@@ -59,6 +92,9 @@ class Settings(Table):
     times: Annotated[
         Any, PlainValidator(check_times), Field(description="'auto' or a list of times above 0")
     ] = "auto"
+    deviation_scale: Annotated[
+        float, Field(gt=0, le=10, description="a scale above 0 and at most 10")
+    ] = 0.5
 
 
 def check(plan: "Plan", settings: Settings) -> None:
@@ -86,15 +122,24 @@ def choose_times(inputs: "ModelInputs", settings: Settings) -> tuple[float, ...]
     if times == "auto":
         number = min(max(len(event_times) // EVENTS_PER_PERIOD, 2), PERIODS_MOST)
         times = tuple(np.unique(np.quantile(event_times, np.arange(1, number) / number)).tolist())
-    edges = np.array([0.0, *times, np.inf])
-    events = np.histogram(event_times, bins=np.nextafter(edges, np.inf))[0]
+    events = events_of_periods(event_times, times)
     if np.any(events == 0):
         place = int(np.flatnonzero(events == 0)[0])
         raise SensitivityError(
             "sensitivity.proportional_hazards.times: no event "
-            f"{period_label(edges, place)}; give times with events in between"
+            f"{period_label(edges_of(times), place)}; give times with events in between"
         )
     return times
+
+
+def edges_of(times: Sequence[float]) -> NDArray[np.float64]:
+    """Limits of the periods, the first 0 and the last infinite."""
+    return np.array([0.0, *times, np.inf])
+
+
+def events_of_periods(event_times: NDArray, times: Sequence[float]) -> NDArray[np.intp]:
+    """Events in every period; one at a limit belongs to the period that ends there."""
+    return np.histogram(event_times, bins=np.nextafter(edges_of(times), np.inf))[0]
 
 
 def period_label(edges: NDArray, place: int) -> str:
@@ -105,8 +150,59 @@ def period_label(edges: NDArray, place: int) -> str:
     return f"up to {high:.3g}" if low == 0 else f"{low:.3g} to {high:.3g}"
 
 
-def split_periods(inputs: "ModelInputs", level: int, times: Sequence[float]) -> "ModelInputs":
-    """Give one treatment level a column of its own in each period of follow-up.
+def common_cutpoints(
+    cutpoints: NDArray, times: Sequence[float], event_times: NDArray
+) -> list[float]:
+    """Join the periods' limits and the baseline's cutpoints, so that every interval has an event.
+
+    Parameters
+    ----------
+    cutpoints : (intervals + 1,) ndarray
+        Of the spec, from 0 to the end of follow-up.
+    times : sequence of float
+        Limits of the periods, each of which has an event.
+    event_times : (events,) ndarray
+
+    Returns
+    -------
+    list of float
+        Inner cutpoints: all of `times`, and those of the spec that leave no interval empty.
+    """
+    found = list(times)
+    for low, high in pairwise(edges_of(times)):
+        inner, start = [], low
+        for cut in cutpoints[(cutpoints > low) & (cutpoints < high)]:
+            if np.any((event_times > start) & (event_times <= cut)):
+                inner.append(float(cut))
+                start = cut
+        if inner and not np.any((event_times > inner[-1]) & (event_times <= high)):
+            del inner[-1]
+        found += inner
+    return sorted(found)
+
+
+def period_contrasts(events: NDArray) -> NDArray[np.float64]:
+    """Turn standard normals into deviations of the periods.
+
+    Parameters
+    ----------
+    events : (periods,) ndarray
+
+    Returns
+    -------
+    (periods, periods - 1) ndarray
+        B with B B' the covariance of recentred standard normals, and w' B = 0.
+    """
+    number = len(events)
+    recentre = np.eye(number) - events / events.sum()
+    value, vector = np.linalg.eigh(recentre @ recentre.T)
+    return vector[:, 1:] * np.sqrt(value[1:])
+
+
+def split_periods(
+    inputs: "ModelInputs", level: int, times: Sequence[float], contrasts: NDArray, scale: float
+) -> "ModelInputs":
+    """Give one treatment level's hazard ratio deviations in the periods of follow-up.
 
     Parameters
     ----------
@@ -115,36 +211,32 @@ def split_periods(inputs: "ModelInputs", level: int, times: Sequence[float]) -> 
         Place of the treatment level in `design.levels`.
     times : sequence of float
         Increasing; where follow-up is split.
+    contrasts : (periods, deviations) ndarray
+        From `period_contrasts`.
+    scale : float
+        What a deviation's column is multiplied by to be on the sampling scale.
 
     Returns
     -------
     ModelInputs
-        With rows split, the columns of the periods first, and everything else - intervals,
-        covariates' columns on their scale, priors - as it was.
+        With rows split, the deviations' columns after those of the treatment, and everything
+        else - intervals, the other columns on their scale, priors - as it was. The deviations have
+        the covariates' prior, or the treatment's where that is a horseshoe.
     """
     cohort, design = inputs.cohort, inputs.design
-    edges = np.array([0.0, *times, np.inf])
+    edges, n_deviations = edges_of(times), contrasts.shape[1]
     pieces = []
-    for period, (low, high) in enumerate(pairwise(edges)):
-        source = np.flatnonzero((cohort.entry < high) & (cohort.time > low))
-        pieces.append((np.full(len(source), period), source))
+    for place, (low, high) in enumerate(pairwise(edges)):
+        rows = np.flatnonzero((cohort.entry < high) & (cohort.time > low))
+        pieces.append((np.full(len(rows), place), rows))
     period, source = (np.concatenate(each) for each in zip(*pieces, strict=True))
     entry = np.maximum(cohort.entry[source], edges[period])
     time = np.minimum(cohort.time[source], edges[period + 1])
     event = np.where(cohort.time[source] <= edges[period + 1], cohort.event[source], 0)
-    split, column = design.n_treatment_terms, level - 1
-    others = [k for k in range(split) if k != column]
-    treated = design.matrix[source, column]
-    by_period = treated[:, None] * (period[:, None] == np.arange(len(edges) - 1))
-    matrix = np.hstack([by_period, design.matrix[source][:, others], design.matrix[source, split:]])
-    kept = [*others, *range(split, len(design.terms))]
-    labels = [period_label(edges, k) for k in range(len(edges) - 1)]
-    names = [f"{design.levels[level]}, {label}" for label in labels]
-    own_level = design.treatment_level[source]
-    # levels: reference, those of the periods, then the other ones
-    place = {0: 0} | {other + 1: len(labels) + 1 + k for k, other in enumerate(others)}
-    new_level = np.array([place.get(int(each), 0) for each in own_level])
-    new_level = np.where(own_level == level, period + 1, new_level)
+    split = design.n_treatment_terms
+    deviation = design.matrix[source, level - 1, None] * contrasts[period]
+    matrix = design.matrix[source]
+    names = [f"deviation {k + 1} of {design.levels[level]}" for k in range(n_deviations)]
     split_cohort = dataclasses.replace(
         cohort,
         table=cohort.table.iloc[source].reset_index(drop=True),
@@ -156,17 +248,16 @@ def split_periods(inputs: "ModelInputs", level: int, times: Sequence[float]) -> 
     )
     order = np.lexsort((time, split_cohort.patient_index))
     first = np.searchsorted(split_cohort.patient_index[order], np.arange(cohort.n_patients))
+    # as contrasts of the treatment where covariates have a prior that no deviation can have
+    is_contrast = isinstance(inputs.covariate_prior, Horseshoe)
     split_design = dataclasses.replace(
         design,
-        terms=(
-            *(f"{design.treatment}[T.{name}]" for name in names),
-            *(design.terms[k] for k in kept),
-        ),
-        matrix=matrix,
-        center=np.concatenate([by_period.mean(axis=0), design.center[kept]]),
-        scale=np.concatenate([np.ones(len(names)), design.scale[kept]]),
-        levels=(design.levels[0], *names, *(design.levels[k + 1] for k in others)),
-        treatment_level=new_level,
+        terms=(*design.terms[:split], *names, *design.terms[split:]),
+        matrix=np.hstack([matrix[:, :split], deviation, matrix[:, split:]]),
+        center=np.insert(design.center, split, np.zeros(n_deviations)),
+        scale=np.insert(design.scale, split, np.full(n_deviations, 1 / scale)),
+        levels=(*design.levels, *(names if is_contrast else ())),
+        treatment_level=design.treatment_level[source],
         first_row=order[first],
     )
     data = dataclasses.replace(
@@ -179,32 +270,102 @@ def split_periods(inputs: "ModelInputs", level: int, times: Sequence[float]) -> 
     return dataclasses.replace(inputs, cohort=split_cohort, design=split_design, data=data)
 
 
-def fit_periods(shared: Shared, *, times: Sequence[float], seed: int) -> dict[str, Any]:
-    """Fit a hazard ratio for each period, as a task.
+def draw_periods(
+    shared: Shared, times: Sequence[float], deviation_scale: float, seed: int
+) -> "tuple[Draws, ModelInputs, NDArray[np.float64]]":
+    """Draw the posterior of the periods' log hazard ratios.
 
     Parameters
     ----------
     shared : Shared
     times : sequence of float
-        Where follow-up is split; none for the base model.
+        Where follow-up is split.
+    deviation_scale : float
+        tau of the module's formula.
+    seed : int
+
+    Returns
+    -------
+    drawn : Draws
+        With its weights those of the deviations' prior.
+    inputs : ModelInputs
+        Of the split cohort.
+    log_ratio : (draws, periods) ndarray
+    """
+    model, inputs = cut_at(shared, times)
+    cohort, column = inputs.cohort, inputs.n_treatment_terms
+    contrasts = period_contrasts(events_of_periods(cohort.time[cohort.event == 1], times))
+    covariates = inputs.covariate_prior
+    prior = inputs.treatment_prior if isinstance(covariates, Horseshoe) else covariates
+    fitted = simple_prior(prior)
+    # on the sampling scale a deviation has this standard deviation: of its own, and of the fit
+    spread = fitted.parameters["scale"]
+    split = split_periods(inputs, shared.level, times, contrasts, deviation_scale / spread)
+    drawn = draw_posterior(model, split, seed, 2 * DRAWS)
+    deviation = drawn.effect[:, column : column + contrasts.shape[1]]
+    wanted = Normal(0.0, spread)
+    if fitted != wanted:
+        ratio = (wanted.log_density(deviation) - fitted.log_density(deviation)).sum(axis=1)
+        drawn = reweighted(drawn, ratio)
+    average = treatment_effect(drawn, split, shared.level)
+    by_period = deviation * deviation_scale / spread @ contrasts.T
+    return drawn, split, average[:, None] + by_period
+
+
+def cut_at(shared: Shared, times: Sequence[float]) -> Any:
+    """The base model with the periods' limits among its cutpoints, and its cohort."""
+    _, inputs = changed_inputs(shared, {})
+    cohort = inputs.cohort
+    event_times = cohort.time[cohort.event == 1]
+    cutpoints = common_cutpoints(inputs.intervals.cutpoints, times, event_times)
+    return changed_inputs(shared, {"cutpoints": cutpoints})
+
+
+def reweighted(drawn: Draws, log_ratio: NDArray) -> Draws:
+    """Weigh draws to another prior, whose log density ratio to theirs is given."""
+    log_total = drawn.log_ratio + log_ratio
+    log_weight, pareto_k = pareto_smooth(log_total)
+    weight = np.exp(log_weight)
+    is_reliable = drawn.is_reliable and not pareto_k > PARETO_K_MOST
+    return dataclasses.replace(
+        drawn,
+        log_ratio=log_total,
+        weight=weight / weight.sum(),
+        pareto_k=float(pareto_k),
+        ess=min(drawn.ess, float(1 / (weight @ weight))),
+        is_reliable=is_reliable,
+    )
+
+
+def fit_periods(
+    shared: Shared, *, times: Sequence[float], deviation_scale: float, seed: int
+) -> dict[str, Any]:
+    """Fit a hazard ratio for each period, and one for all of them, as a task.
+
+    Parameters
+    ----------
+    shared : Shared
+    times : sequence of float
+        Where follow-up is split.
+    deviation_scale : float
+        tau of the module's formula.
     seed : int
 
     Returns
     -------
     dict
         `rows` of the periods; `average`, the mean log hazard ratio weighted by events; `change`,
-        the last period's hazard ratio divided by the first's; `elpd_pointwise`,
-        `loo_pareto_k`.
+        the last period's hazard ratio divided by the first's; `one`, a single hazard ratio with
+        the same cutpoints; `elpd_difference`, `elpd_difference_se`, `loo_pareto_k`.
     """
-    model, inputs = changed_inputs(shared, {})
-    split = split_periods(inputs, shared.level, times)
-    drawn = draw_posterior(model, split, seed, 2 * DRAWS)
-    number = len(times) + 1
-    log_ratio = drawn.effect[:, :number] / split.design.scale[:number]
-    edges = np.array([0.0, *times, np.inf])
-    event_times = inputs.cohort.time[inputs.cohort.event == 1]
-    events = np.histogram(event_times, bins=np.nextafter(edges, np.inf))[0]
+    drawn, split, log_ratio = draw_periods(shared, times, deviation_scale, seed)
     pointwise, pareto_k = leave_one_out(drawn, split)
+    model, inputs = cut_at(shared, times)
+    single = draw_posterior(model, inputs, seed, 2 * DRAWS)
+    single_pointwise, single_k = leave_one_out(single, inputs)
+    difference = pointwise - single_pointwise
+    edges = edges_of(times)
+    events = events_of_periods(inputs.cohort.time[inputs.cohort.event == 1], times)
     rows = [
         {
             "period": period_label(edges, k),
@@ -213,53 +374,54 @@ def fit_periods(shared: Shared, *, times: Sequence[float], seed: int) -> dict[st
             "n_events": int(events[k]),
         }
         | summarise_draws(log_ratio[:, k], drawn)
-        for k in range(number)
+        for k in range(len(times) + 1)
     ]
     return {
         "rows": rows,
         "average": summarise_draws(log_ratio @ (events / events.sum()), drawn),
         "change": summarise_draws(log_ratio[:, -1] - log_ratio[:, 0], drawn),
-        "elpd_pointwise": pointwise.tolist(),
-        "loo_pareto_k": pareto_k,
+        "one": summarise_draws(treatment_effect(single, inputs, shared.level), single),
+        "elpd_difference": float(difference.sum()),
+        "elpd_difference_se": float(np.sqrt(len(difference)) * difference.std(ddof=1)),
+        "loo_pareto_k": max(pareto_k, single_k),
+        "n_intervals": inputs.intervals.n_intervals,
     }
 
 
 def analyse(context: Context, settings: Settings) -> PartResult:
     """Fit periods, compare them with one hazard ratio, and test Cox's model."""
-    times = choose_times(context.plan.inputs, settings)
-    tasks = [
-        Task(f"proportional_hazards: {name}", fit_periods, {"times": each, "seed": context.seed})
-        for name, each in (("periods", list(times)), ("one", []))
-    ]
-    periods, one = context.run("proportional_hazards", tasks)
-    for done in (periods, one):
-        if done.value is None:
-            raise SensitivityError(f"sensitivity.proportional_hazards: {done.failure}")
-    found, base = dict(periods.value or {}), dict(one.value or {})
-    difference = np.array(found.pop("elpd_pointwise")) - np.array(base["elpd_pointwise"])
-    comparison = {
-        "elpd_difference": float(difference.sum()),
-        "elpd_difference_se": float(np.sqrt(len(difference)) * difference.std(ddof=1)),
-        "loo_pareto_k": max(found.pop("loo_pareto_k"), base["loo_pareto_k"]),
-    }
+    times = list(choose_times(context.plan.inputs, settings))
+    scale = settings.deviation_scale
+    arguments = {"times": times, "deviation_scale": scale, "seed": context.seed}
+    task = Task("proportional_hazards", fit_periods, arguments)
+    (done,) = context.run("proportional_hazards", [task])
+    if done.value is None:
+        raise SensitivityError(f"sensitivity.proportional_hazards: {done.failure}")
+    found = dict(done.value)
     test = cox_test(context)
-    rows = found["rows"]
+    factor = math.exp(1.96 * math.sqrt(2) * scale)
     notes = [
-        "Each period's log hazard ratio has the prior of the treatment's effect, independent of "
-        "the other periods'.",
+        "The average log hazard ratio, weighted by the periods' events, has the prior of the "
+        f"treatment's effect; deviations from it have one of scale {scale:g}, under which one "
+        f"period's hazard ratio is up to {factor:.2g} times another's with 95% probability.",
+        "The periods' limits are cutpoints of the baseline, in the model with one hazard ratio "
+        "too.",
         "The difference of the expected log predictive density is that of the model with periods "
         "less that with one hazard ratio; below 0, one hazard ratio predicts better.",
     ]
-    if not rows[0]["is_reliable"]:
-        notes.append("The refit with periods fails its diagnostic: do not trust it.")
+    if not (found["average"]["is_reliable"] and found["one"]["is_reliable"]):
+        notes.append("A refit fails its diagnostic: do not trust it.")
     if isinstance(test, str):
         notes.append(f"No test of Cox's model: {test}")
-    result = found | comparison | {"times": list(times)}
+    result = found | {"times": times}
     result["grambsch_therneau"] = [] if isinstance(test, str) else test
+    averaged = conclusion(found["average"])
+    # cutpoints that turn the conclusion are another part's finding
+    moves = averaged not in (conclusion(context.base), conclusion(found["one"]))
     return PartResult(
         result=result,
         sentence=sentence(context, result),
-        moves=moves_conclusion(context.base, [found["average"]]),
+        moves=moves,
         tables={"proportional_hazards": table_of(found)},
         figures=figures_of(context, found),
         notes=tuple(notes),
@@ -311,8 +473,8 @@ def sentence(context: Context, result: Mapping[str, Any]) -> str:
         text += f", and Grambsch and Therneau's test has p = {p_value:.2g}"
     average = result["average"]
     return (
-        f"{text}. Averaged over the events it is {average['median']:.2f}, P(HR < 1) = "
-        f"{average['prob_below_1']:.3f}."
+        f"{text}. Averaged over the events it is {average['median']:.2f}, "
+        f"{say_probability(average, side_of(context.base))}."
     )
 
 
@@ -324,6 +486,7 @@ def table_of(found: Mapping[str, Any]) -> Any:
         *found["rows"],
         found["average"] | {"period": "average over events"},
         found["change"] | {"period": "last divided by first"},
+        found["one"] | {"period": "one hazard ratio, same cutpoints"},
     ]
     return pd.DataFrame(
         [
@@ -340,7 +503,7 @@ def figures_of(context: Context, found: Mapping[str, Any]) -> dict[str, Any]:
     from bayes_crlm.sensitivity.figures import plot_forest_rows
 
     def draw() -> "Figure":
-        rows = [context.base, *found["rows"], found["average"]]
+        rows = [found["one"], *found["rows"], found["average"]]
         labels = ["one hazard ratio", *(row["period"] for row in found["rows"]), "average"]
         return plot_forest_rows(context, rows, labels)
 
