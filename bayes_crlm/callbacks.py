@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.coordinates import to_model, to_sampler_gradient
 from bayes_crlm.log_posterior import log_posterior
+from bayes_crlm.machine_code import compiled, compiled_callback
 
 __all__ = [
     "POSTERIOR",
@@ -33,6 +34,13 @@ TABLE_SIZE = 9
 LOG_DENSITY_TYPE = types.int64(
     types.uint64,
     types.CPointer(types.float64),
+    types.CPointer(types.float64),
+    types.CPointer(types.float64),
+    types.voidptr,
+)
+EXPAND_TYPE = types.int64(
+    types.uint64,
+    types.uint64,
     types.CPointer(types.float64),
     types.CPointer(types.float64),
     types.voidptr,
@@ -92,7 +100,7 @@ def callback_table(arrays: tuple[NDArray, ...], address: int = 0) -> NDArray[np.
     return np.array([*table, address], dtype=np.int64)
 
 
-@numba.njit(cache=True)
+@compiled
 def gradient_in_coordinates(
     total: float, point: Any, vector: Any, slope: Any, floats: Any, integers: Any, gradient: Any
 ) -> int:
@@ -106,7 +114,7 @@ def gradient_in_coordinates(
     return GOES_ON
 
 
-@numba.njit(cache=True)
+@compiled
 def posterior_at(point: Any, gradient: Any, table: Any) -> tuple[float, int]:
     """Log posterior density and gradient in the sampler's coordinates, and nutpie's code."""
     floats = carray(pointer_at(table[0]), (table[1],), np.float64)
@@ -120,7 +128,7 @@ def posterior_at(point: Any, gradient: Any, table: Any) -> tuple[float, int]:
     return total, code
 
 
-@numba.cfunc(LOG_DENSITY_TYPE, cache=True)
+@compiled_callback(LOG_DENSITY_TYPE)
 def posterior_callback(size: Any, point: Any, gradient: Any, value: Any, table: Any) -> int:
     """Log posterior density and gradient at a point."""
     n = np.int64(size)
@@ -131,16 +139,7 @@ def posterior_callback(size: Any, point: Any, gradient: Any, value: Any, table: 
     return code
 
 
-@numba.cfunc(
-    types.int64(
-        types.uint64,
-        types.uint64,
-        types.CPointer(types.float64),
-        types.CPointer(types.float64),
-        types.voidptr,
-    ),
-    cache=True,
-)
+@compiled_callback(EXPAND_TYPE)
 def expand_callback(size: Any, expanded: Any, point: Any, kept: Any, table: Any) -> int:
     """The model's unconstrained vector that belongs to a point, then the log Jacobian."""
     n = np.int64(size)

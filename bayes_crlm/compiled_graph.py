@@ -7,7 +7,6 @@ a callback compiled once calls such a function by its address.
 
 from typing import Any
 
-import numba
 import numpy as np
 from numba import types
 from numba.extending import intrinsic
@@ -23,6 +22,7 @@ from bayes_crlm.callbacks import (
 )
 from bayes_crlm.coordinates import to_model
 from bayes_crlm.log_posterior import DensityData
+from bayes_crlm.machine_code import compiled, compiled_callback
 
 __all__ = ["address_of", "call_compiled", "compile_graph", "take"]
 
@@ -88,11 +88,11 @@ def address_of(function: Any) -> int:
     RuntimeError
         When it was compiled for other types: calling it through its address would be wrong.
     """
-    for compiled in function.overloads.values():
-        takes, gives = compiled.signature.args, compiled.signature.return_type
+    for overload in function.overloads.values():
+        takes, gives = overload.signature.args, overload.signature.return_type
         # PyTensor's functions take their arguments as one tuple
         if takes == (DENSITY_ARGUMENTS,) and gives == DENSITY_RESULT:
-            return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+            return overload.library.get_pointer_to_function(overload.fndesc.llvm_func_name)
     raise RuntimeError(f"the density was compiled for {function.signatures}, not three vectors")
 
 
@@ -116,13 +116,13 @@ def density_call(typing_context: Any, address: Any, vector: Any, floats: Any, in
 call_density: Any = intrinsic(density_call)
 
 
-@numba.njit(cache=True)
+@compiled
 def call_compiled(address: Any, vector: Any, floats: Any, integers: Any) -> Any:
     """Log density and gradient of the compiled density at an address, in the model's own vector."""
     return call_density(address, vector, floats, integers)
 
 
-@numba.njit(cache=True)
+@compiled
 def compiled_at(point: Any, gradient: Any, table: Any) -> tuple[float, int]:
     """Log density and gradient in the sampler's coordinates, and nutpie's code."""
     floats = carray(pointer_at(table[0]), (table[1],), np.float64)
@@ -137,7 +137,7 @@ def compiled_at(point: Any, gradient: Any, table: Any) -> tuple[float, int]:
     return total, code
 
 
-@numba.cfunc(LOG_DENSITY_TYPE, cache=True)
+@compiled_callback(LOG_DENSITY_TYPE)
 def compiled_callback(size: Any, point: Any, gradient: Any, value: Any, table: Any) -> int:
     """Log density and gradient of a compiled graph at a point."""
     n = np.int64(size)

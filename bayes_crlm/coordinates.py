@@ -18,11 +18,11 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.laplace import posterior_mode
+from bayes_crlm.machine_code import compiled
 from bayes_crlm.parameters import sampled_parameters
 from bayes_crlm.priors import Horseshoe, Laplace, Normal, RandomWalk, StudentT
 
@@ -343,7 +343,7 @@ def extended_coordinates(base: Coordinates, centre: NDArray) -> Coordinates:
     )
 
 
-@numba.njit(cache=True)
+@compiled
 def log_scale_of(k: int, scales: Any, scales_of: Any, vector: Any) -> float:
     """Log of the scale of scaled component k, from the model's vector."""
     total = 0.0
@@ -353,7 +353,7 @@ def log_scale_of(k: int, scales: Any, scales_of: Any, vector: Any) -> float:
     return total
 
 
-@numba.njit(cache=True)
+@compiled
 def to_model(point: Any, floats: Any, integers: Any, vector: Any) -> float:
     """Fill in the model's unconstrained vector for a point of the sampler's.
 
@@ -409,7 +409,7 @@ def to_model(point: Any, floats: Any, integers: Any, vector: Any) -> float:
     return log_jacobian
 
 
-@numba.njit(cache=True)
+@compiled
 def to_sampler_gradient(
     point: Any, vector: Any, slope: Any, floats: Any, integers: Any, gradient: Any
 ) -> None:

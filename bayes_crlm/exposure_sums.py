@@ -17,9 +17,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from bayes_crlm.machine_code import compiled
 
 if TYPE_CHECKING:
     from bayes_crlm.likelihood import SurvivalData
@@ -88,7 +89,7 @@ def sort_rows(data: "SurvivalData") -> SortedRows:
     )
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def exponentiate(values: Any) -> None:
     """Replace values by their exponentials; beyond the range of floats, by its ends."""
     for k in range(values.size):
@@ -114,7 +115,7 @@ def exponentiate(values: Any) -> None:
         values[k] = p * np.int64(bits).view(np.float64)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def relative_hazards(effect: Any, columns: Any, first: int, n_rows: int, work: Any) -> None:
     """Relative hazards of a block of rows."""
     n, at = work.size, first
@@ -133,7 +134,7 @@ def relative_hazards(effect: Any, columns: Any, first: int, n_rows: int, work: A
     exponentiate(work)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def dot(left: Any, right: Any) -> float:
     """Sum of products, taken in eight parts side by side."""
     a = b = c = d = e = f = g = h = 0.0
@@ -152,7 +153,7 @@ def dot(left: Any, right: Any) -> float:
     return ((a + e) + (c + g)) + ((b + f) + (d + h))
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def exposure_sums(
     effect: Any,
     hazard: Any,

@@ -9,11 +9,11 @@ function, compiled once on a machine, serves every model and cohort.
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.exposure_sums import exposure_sums, sort_rows
+from bayes_crlm.machine_code import compiled
 from bayes_crlm.parameters import HALF_LOG_2_OVER_PI, gamma_parameters
 from bayes_crlm.priors import GammaProcess, Horseshoe, Independent, SimplePrior, simple_prior
 
@@ -129,7 +129,7 @@ def peak(prior: SimplePrior) -> float:
     return float(prior.log_density(np.array(prior.parameters["mean"])))
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def effect_prior(
     family: int, nu: float, mean: float, scale: float, effect: float
 ) -> tuple[float, float]:
@@ -143,7 +143,7 @@ def effect_prior(
     return -abs(distance) / scale, -np.sign(distance) / scale
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def log_half_cauchy(log_value: float, scale: float) -> tuple[float, float]:
     """Log density of the log of a half-Cauchy variable but for its constant, and its slope."""
     ratio = np.exp(log_value) / scale
@@ -151,7 +151,7 @@ def log_half_cauchy(log_value: float, scale: float) -> tuple[float, float]:
     return log_value - np.log1p(ratio**2), 1.0 - 2.0 / (1.0 + ratio**-2)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def log_posterior(vector: Any, floats: Any, integers: Any, slope: Any) -> float:
     """Log posterior density of an unconstrained vector, log Jacobian included.
 

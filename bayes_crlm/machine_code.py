@@ -1,0 +1,81 @@
+"""Functions compiled by Numba, whose machine code is kept on disk from one process to the next.
+
+Numba looks at a function's own file to tell whether what it kept is still right, not at the
+files of the functions that it calls. So each state of the package's compiled modules has a folder
+of its own, in ``NUMBA_CACHE_DIR`` where that is set, else in the user's cache folder. Where neither
+can be written to, Numba tries the package's folder, and without any place every process
+compiles anew.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+
+__all__ = ["compiled", "compiled_callback", "folder_of_machine_code"]
+
+# the modules with compiled functions
+MODULES = (
+    "callbacks",
+    "compiled_graph",
+    "coordinates",
+    "exposure_sums",
+    "log_posterior",
+    "machine_code",
+)
+
+
+@cache
+def folder_of_machine_code() -> Path:
+    """Folder for the machine code of this state of the compiled modules."""
+    source = hashlib.sha256()
+    for name in MODULES:
+        source.update(Path(__file__).with_name(f"{name}.py").read_bytes())
+    if chosen := os.environ.get("NUMBA_CACHE_DIR"):
+        caches = Path(chosen)
+    else:
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return caches / "bayes_crlm" / source.hexdigest()[:16]
+
+
+@contextmanager
+def kept_in_folder() -> Generator[None]:
+    """Make Numba keep what is decorated meanwhile in the folder."""
+    settings: Any = numba.config
+    before = settings.CACHE_DIR
+    settings.CACHE_DIR = str(folder_of_machine_code())
+    try:
+        yield
+    finally:
+        settings.CACHE_DIR = before
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Compile a function when it is first called; it divides by zero as NumPy does."""
+    with kept_in_folder():
+        try:
+            return numba.njit(cache=True, error_model="numpy")(function)
+        except RuntimeError:
+            # there is no folder to write to
+            return numba.njit(error_model="numpy")(function)
+
+
+def compiled_callback(signature: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Compile a function at once, so that C can call it."""
+
+    def compile_now(function: Callable[..., Any]) -> Any:
+        with kept_in_folder():
+            try:
+                return numba.cfunc(signature, cache=True)(function)
+            except Exception:
+                # nowhere to keep it, or what is kept of it, or of what it calls, is damaged
+                shutil.rmtree(folder_of_machine_code(), ignore_errors=True)
+                return numba.cfunc(signature)(function)
+
+    return compile_now
