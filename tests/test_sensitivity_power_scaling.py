@@ -2,13 +2,16 @@
 
 import json
 import math
+from types import SimpleNamespace
 
+import arviz_stats as azs
 import numpy as np
 import pandas as pd
 import pytest
 from runs import call
 
 from bayes_crlm import PiecewiseExponential, read_cohort
+from bayes_crlm.sensitivity.power_scaling import quantities, scaled_effects
 
 SPEC = """
 title = "A small simulated cohort"
@@ -109,6 +112,48 @@ def test_a_prior_against_the_data_is_called_a_conflict(tmp_path):
     assert "conflict" in found["power_scaling"]["sentence"]
     # nearly all of the sensitivity is to the treatment's own prior
     assert row["treatment_prior"] > 5 * max(row["covariates_prior"], row["baseline_prior"])
+
+
+def test_the_likelihood_is_that_of_all_patients_where_the_tree_holds_a_sample(monkeypatch):
+    """A large cohort's tree keeps the likelihoods of some patients alone."""
+    rng = np.random.default_rng(1)
+    arm = np.arange(600) % 2
+    death = rng.exponential(20 * np.exp(0.35 * arm))
+    table = pd.DataFrame(
+        {"arm": arm, "months": np.minimum(death, 40), "dead": (death < 40).astype(int)}
+    )
+    cohort = read_cohort(table, time="months", event="dead")
+    model = PiecewiseExponential("arm", 0, "", cutpoints=4, baseline="independent")
+    found = []
+    for most in (10_000, 100):
+        monkeypatch.setattr("bayes_crlm.posterior.PATIENTS_MOST", most)
+        monkeypatch.setattr("bayes_crlm.posterior.PATIENTS_SAMPLED", 100)
+        fit = model.fit(cohort, seed=1, engine="laplace", draws=1000, chains=4)
+        context = SimpleNamespace(
+            level=1,
+            plan=SimpleNamespace(
+                inputs=fit.inputs,
+                spec=SimpleNamespace(estimands=SimpleNamespace(horizons=(12.0,), rmst=None)),
+            ),
+        )
+        tree, _ = quantities(context, fit)
+        summary = azs.psense_summary(tree, var_names=["log_hazard_ratio"], round_to=6)
+        found.append((scaled_effects(context, fit, tree, (0.8, 1.25, 2.0)), summary))
+    assert fit.posterior["log_likelihood"].sizes["patient"] == 100
+    assert found[0][0] == found[1][0]
+    pd.testing.assert_frame_equal(found[0][1], found[1][1])
+    # twice the likelihood is every patient twice
+    twice = read_cohort(pd.concat([table, table]), time="months", event="dead")
+    expected = model.fit(twice, seed=2, engine="laplace", draws=1000, chains=4)
+    expected = expected.hazard_ratios().iloc[0]
+    (row,) = [row for row in found[1][0] if row["scaled"] == "likelihood" and row["power"] == 2.0]
+    error = 4 * 1.25 * expected["sd_log"] * math.sqrt(1 / row["ess"] + 1 / 4000)
+    assert abs(math.log(row["median"] / expected["median"])) < error + 0.1 * expected["sd_log"]
+    width = [
+        math.log(high / low)
+        for low, high in (row["eti95"], (expected["eti95_low"], expected["eti95_high"]))
+    ]
+    assert width[0] == pytest.approx(width[1], rel=0.1)
 
 
 @pytest.mark.parametrize("line", ["threshold = 0", "powers = [-1]", "powers = []"])

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from bayes_crlm.likelihood import cohort_log_likelihood
 from bayes_crlm.sensitivity.grids import ratios
 from bayes_crlm.sensitivity.parts import Context, PartResult, moves_conclusion
 from bayes_crlm.sensitivity.refit import weighted_quantiles
@@ -89,12 +90,13 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     ]
     for row in rows:
         row["verdict"] = say_sensitivity(row["prior"], row["likelihood"], settings.threshold)
-    scaled = scaled_effects(context, fit, settings.powers)
+    scaled = scaled_effects(context, fit, tree, settings.powers)
     effect = rows[context.level - 1]
     unreliable = sum(not row["is_reliable"] for row in scaled)
     notes = [
-        "A sensitivity is the change of a quantity's posterior, in units of its own spread, for "
-        f"each doubling of prior or likelihood; above {settings.threshold:g} it is worth a look.",
+        "A sensitivity is the distance between a quantity's posteriors under powers just below and "
+        "above 1 (cumulative Jensen-Shannon, from 0 for equal distributions to 1), for each "
+        f"doubling of the power; above {settings.threshold:g} it is worth a look.",
         "The prior is the joint prior of all parameters; the columns of single priors say which of "
         "them a quantity leans on.",
     ]
@@ -117,7 +119,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
             "power_scaling": (
                 "The treatment's log hazard ratio when prior and likelihood are raised to powers "
                 "near 1.",
-                lambda: draw(context, fit),
+                lambda: draw(context, fit, tree),
             )
         },
         notes=tuple(notes),
@@ -162,7 +164,7 @@ def prior_groups(tree: "xr.DataTree") -> dict[str, tuple[str, ...]]:
 
 
 def quantities(context: Context, fit: "Fit") -> "tuple[xr.DataTree, list[str]]":
-    """A tree of the draws of effects and estimands, with log priors and likelihoods.
+    """A tree of the draws of effects and estimands, with log priors and the cohort's likelihood.
 
     Also names estimands that are infinite, or the same, in some draws.
     """
@@ -173,6 +175,10 @@ def quantities(context: Context, fit: "Fit") -> "tuple[xr.DataTree, list[str]]":
     shape = (effects.sizes["chain"], effects.sizes["draw"])
     estimands = plan.spec.estimands
     found: dict[str, Any] = {"log_hazard_ratio": effects}
+    # all patients', where the tree of a large cohort holds a sample's
+    log_likelihood = cohort_log_likelihood(
+        fit.log_hazard_draws, fit.effect_draws, fit.inputs.density_data
+    )
     left_out: list[str] = []
 
     def add(name: str, draws: "xr.DataArray", **dims: Any) -> None:
@@ -203,27 +209,33 @@ def quantities(context: Context, fit: "Fit") -> "tuple[xr.DataTree, list[str]]":
     groups = {
         "posterior": xr.Dataset(found),
         "log_prior": tree["log_prior"].to_dataset(),
-        "log_likelihood": tree["log_likelihood"].to_dataset(),
+        "log_likelihood": xr.Dataset(
+            {"cohort": (("chain", "draw"), log_likelihood.reshape(shape))},
+            coords=effects.coords.to_dataset()[["chain", "draw"]].coords,
+        ),
     }
     return xr.DataTree.from_dict(groups), left_out
 
 
-def scaled_effects(context: Context, fit: "Fit", powers: Sequence[float]) -> list[dict[str, Any]]:
-    """The treatment's hazard ratio under powers of its own prior and of the likelihood."""
+def scaled_effects(
+    context: Context, fit: "Fit", tree: "xr.DataTree", powers: Sequence[float]
+) -> list[dict[str, Any]]:
+    """The treatment's hazard ratio under powers of its own prior and of the likelihood.
+
+    Parameters
+    ----------
+    context : Context
+    fit : Fit
+    tree : xarray.DataTree
+        From `quantities`.
+    powers : sequence of float
+    """
     column = context.level - 1
     log_ratio = fit.effect_draws[:, column] / context.plan.inputs.design.scale[column]
-    tree, n_draws = fit.posterior, len(log_ratio)
-
-    def total(group: str, names: Sequence[str]) -> NDArray:
-        values = tree[group].to_dataset()
-        return np.sum(
-            [values[name].values.reshape(n_draws, -1).sum(axis=1) for name in names], axis=0
-        )
-
-    likelihood = [str(name) for name in tree["log_likelihood"].data_vars]
+    prior = np.asarray(tree["log_prior"]["treatment_effect"]).reshape(len(log_ratio), -1)
     logs = {
-        "treatment prior": total("log_prior", ["treatment_effect"]),
-        "likelihood": total("log_likelihood", likelihood),
+        "treatment prior": prior.sum(axis=1),
+        "likelihood": np.asarray(tree["log_likelihood"]["cohort"]).ravel(),
     }
     return [
         {"scaled": name, "power": power} | scaled_row(log_ratio, (power - 1) * log_value)
@@ -285,7 +297,7 @@ def tables_of(
     return {"power_scaling": pd.DataFrame(rows), "power_scaled_effect": pd.DataFrame(flat)}
 
 
-def draw(context: Context, fit: "Fit") -> "Figure":
+def draw(context: Context, fit: "Fit", tree: "xr.DataTree") -> "Figure":
     """Draw `arviz_plots.plot_psense_dist` of the treatment's log hazard ratio."""
     import arviz_plots as azp
     import matplotlib as mpl
@@ -295,7 +307,7 @@ def draw(context: Context, fit: "Fit") -> "Figure":
     term = fit.inputs.design.terms[context.level - 1]
     with mpl.rc_context(STYLE):
         plotted = azp.plot_psense_dist(
-            fit.posterior,
+            tree,
             var_names=["log_hazard_ratio"],
             coords={"term": [term]},
             prior_var_names=["treatment_effect"],
