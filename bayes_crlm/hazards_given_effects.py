@@ -243,18 +243,23 @@ def fit_walk(
             pivot[j] = diagonal[j] - off * below[j]
         if step == steps:
             break
-        change = np.diff(at, axis=0) * precision
-        gradient = events - expected
-        gradient[0] -= start_precision * (at[0] - cases.log_rate)
-        gradient[:-1] += change
-        gradient[1:] -= change
-        move = 3 * gradient
+        change = np.diff(at, axis=0)
+        change *= precision
+        # in place from here on: the arrays of many draws are large
+        move = np.subtract(events, expected, out=expected)
+        move[0] -= start_precision * (at[0] - cases.log_rate)
+        move[:-1] += change
+        move[1:] -= change
+        move *= 3
         for j in range(1, len(move)):
             move[j] -= below[j] * move[j - 1]
         move /= pivot
         for j in range(len(move) - 2, -1, -1):
             move[j] -= below[j + 1] * move[j + 1]
-        at = at + 3 * np.log1p(np.maximum(move, -MOST_SHRINKAGE))
+        np.maximum(move, -MOST_SHRINKAGE, out=move)
+        np.log1p(move, out=move)
+        move *= 3
+        at = at + move
     return Walk(at, pivot, below)
 
 

@@ -124,6 +124,8 @@ def draw_block(
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         around = surroundings(block, model, draws // 2, rngs)
         left = np.flatnonzero(np.isfinite(around.proposal.factor).all(axis=(1, 2, 3)))
+        if len(left):
+            left = left[reaches_tails(around.part(left))]
         size = max(1, ENTRIES_IN_CACHE // (draws * block.n_intervals))
         for first in range(0, len(left), size):
             propose(around, left[first : first + size], best)
@@ -174,7 +176,7 @@ def propose(around: Surroundings, which: NDArray[np.intp], best: BlockDraws) -> 
     log_weight, pareto_k = pareto_smooth(log_ratio)
     weight = np.exp(log_weight)
     ess = 1 / (weight**2).sum(axis=1)
-    is_good &= (pareto_k <= ENOUGH_K) & (ess >= ENOUGH_ESS * draws) & reaches_tails(around)
+    is_good &= (pareto_k <= ENOUGH_K) & (ess >= ENOUGH_ESS * draws)
     good = which[is_good]
     best.effect[good] = effect.reshape(count, -1, size)[is_good]
     best.weight[good] = weight[is_good]
