@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from scipy.stats import multivariate_t
 
 from bayes_crlm import fit_many, read_cohort, stack_cohorts
 from bayes_crlm.batch.cox import fit_block_cox, newton
@@ -17,6 +18,7 @@ from bayes_crlm.batch.draws import draw_block
 from bayes_crlm.batch.matrices import inverses, solutions, triangular_roots
 from bayes_crlm.batch.modes import BlockSums, Targets, effect_priors, newton_steps
 from bayes_crlm.batch.preparation import blocks_of_rows, prepare_slab
+from bayes_crlm.batch.proposals import Proposals
 from bayes_crlm.batch.stack import slabs_of
 from bayes_crlm.batch.summary import weighted_quantiles
 from bayes_crlm.batch.walks import find_step_scales, modes_of_ranges
@@ -24,7 +26,7 @@ from bayes_crlm.cox import fit_cox
 from bayes_crlm.errors import BayesCRLMError, CohortError, PriorError
 from bayes_crlm.exposure import CohortSums
 from bayes_crlm.hazards_given_effects import step_scales
-from bayes_crlm.importance import RANGE_ENDS, weighted_draws
+from bayes_crlm.importance import DEGREES_OF_FREEDOM, RANGE_ENDS, weighted_draws
 from bayes_crlm.laplace import posterior_mode
 from bayes_crlm.model import PiecewiseExponential
 from bayes_crlm.partial_likelihood import PartialLikelihood
@@ -250,6 +252,24 @@ def test_random_walks_are_drawn_together_and_as_well_as_one_by_one(stack, monkey
     # the same proposal: only noise tells them apart, of which k has 0.02 in a mean of 40
     assert np.median(drawn.ess) > 0.98 * np.median([each.ess for each in single])
     assert drawn.pareto_k.mean() < np.mean([each.pareto_k for each in single]) + 0.1
+
+
+@pytest.mark.parametrize("pairs", [[[7, 30], [20, 17]], [[0, 400], [150, 250]]])
+def test_deviations_have_the_density_of_a_multivariate_t(pairs):
+    rng = np.random.default_rng(2)
+    factor = np.tril(rng.uniform(0.2, 2.0, size=(2, 2, 3, 3)))
+    proposal = Proposals(rng.normal(size=(2, 2, 3)), factor)
+    rngs = [np.random.default_rng(k) for k in range(2)]
+    deviation, log_density = proposal.deviations(np.array(pairs), rngs)
+    for k in range(2):
+        first = pairs[k][0]
+        for r, here in enumerate((slice(0, first), slice(first, None))):
+            if not pairs[k][r]:
+                continue
+            scale = factor[k, r] @ factor[k, r].T
+            expected = multivariate_t(shape=scale, df=DEGREES_OF_FREEDOM).logpdf(deviation[k, here])
+            constant = multivariate_t(shape=np.eye(3), df=DEGREES_OF_FREEDOM).logpdf(np.zeros(3))
+            np.testing.assert_allclose(log_density[k, here], expected - constant, atol=1e-10)
 
 
 def test_modes_and_step_scales_of_many_walks_are_those_of_one(stack):
