@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from bayes_crlm.errors import SamplingError
 from bayes_crlm.fit import ETI95, Fit, Importance
 from bayes_crlm.importance import (
     PARETO_K_MOST,
@@ -29,6 +30,8 @@ __all__ = [
 
 # of NUTS, for a second try when transitions diverged
 TARGET_ACCEPT_CAREFUL = 0.99
+FEWEST = {"chains": 1, "draws": 1, "tune": 1}
+MOST = {"chains": 64, "draws": 1_000_000, "tune": 1_000_000}
 
 
 @dataclass(frozen=True)
@@ -123,11 +126,10 @@ def fit_model(
     `approximation` is that of engine laplace, of the same inputs, draws and seed, when there
     already.
     """
-    if engine not in ("nuts", "laplace"):
-        raise ValueError(f"engine {engine!r} is unknown; give 'nuts' or 'laplace'")
+    settings = {"chains": chains, "draws": draws, "tune": tune}
+    check_sampling(settings, seed, engine, target_accept)
     if seed is None:
         seed = int(np.random.default_rng().integers(2**32))
-    settings = {"chains": chains, "draws": draws, "tune": tune}
     notes: list[str] = []
     if engine == "laplace":
         if approximation is None:
@@ -136,6 +138,29 @@ def fit_model(
             return fit_laplace(model, inputs, settings, seed, approximation)
         notes.append(f"{approximation.problem}: NUTS was used instead")
     return fit_nuts(model, inputs, settings, seed, target_accept, progress, notes)
+
+
+def check_sampling(
+    settings: dict[str, Any], seed: int | None, engine: str, target_accept: float
+) -> None:
+    """Refuse settings that no sampler can work with.
+
+    Raises
+    ------
+    SamplingError
+        One sentence.
+    """
+    if engine not in ("nuts", "laplace"):
+        raise SamplingError(f"engine {engine!r} is unknown; give 'nuts' or 'laplace'")
+    limits = {name: (FEWEST[name], MOST[name]) for name in settings}
+    given = settings | ({} if seed is None else {"seed": seed})
+    for name, value in given.items():
+        low, high = limits.get(name, (0, 2**32 - 1))
+        is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if not (is_whole and low <= value <= high):
+            raise SamplingError(f"{name} {value!r}: must be a whole number from {low} to {high}")
+    if not (isinstance(target_accept, int | float) and 0 < target_accept < 1):
+        raise SamplingError(f"target_accept {target_accept!r}: must be a number between 0 and 1")
 
 
 def fit_laplace(

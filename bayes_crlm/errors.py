@@ -13,6 +13,7 @@ __all__ = [
     "FormulaError",
     "OutputError",
     "PriorError",
+    "SamplingError",
     "SensitivityError",
     "SpecError",
     "join_problems",
@@ -61,6 +62,10 @@ class ExecutorError(BayesCRLMError):
 
 class SensitivityError(BayesCRLMError):
     """A sensitivity analysis was asked a question that its numbers cannot answer."""
+
+
+class SamplingError(BayesCRLMError):
+    """A posterior was asked for with impossible settings of the sampler."""
 
 
 class OutputError(BayesCRLMError):

@@ -37,11 +37,12 @@ def folder_of_machine_code() -> Path:
     source = hashlib.sha256()
     for name in MODULES:
         source.update(Path(__file__).with_name(f"{name}.py").read_bytes())
-    if chosen := os.environ.get("NUMBA_CACHE_DIR"):
-        caches = Path(chosen)
-    else:
-        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return caches / "bayes_crlm" / source.hexdigest()[:16]
+    caches = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
+    home = os.path.expanduser("~")
+    if not caches:
+        # without a home "~" stays as it is: then below a file, where no folder can be made
+        caches = os.devnull if home == "~" else os.path.join(home, ".cache")
+    return Path(caches) / "bayes_crlm" / source.hexdigest()[:16]
 
 
 @contextmanager

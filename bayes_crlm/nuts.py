@@ -131,7 +131,7 @@ def sample_density(
     """
     import nutpie
 
-    results: Any = nutpie.sample(
+    sampler: Any = nutpie.sample(
         native_sampler(density, data, coordinates),
         draws=draws,
         tune=tune,
@@ -142,7 +142,14 @@ def sample_density(
         save_warmup=False,
         # labels cost more than the draws of a small cohort, and are given later
         return_raw_trace=True,
+        # waiting itself, nutpie would take an interrupt for the end of sampling
+        blocking=False,
     )
+    try:
+        results = sampler.wait()
+    except BaseException:
+        sampler.cancel()
+        raise
     draw_batches, statistic_batches = results.get_arrow_trace()
     is_kept = [~column(batch, "tuning") for batch in statistic_batches]
     expanded = np.stack(
@@ -151,6 +158,8 @@ def sample_density(
             for batch, kept in zip(draw_batches, is_kept, strict=True)
         ]
     )
+    if expanded.shape[:2] != (chains, draws) or not np.isfinite(expanded).all():
+        raise RuntimeError(f"the sampler gave draws of shape {expanded.shape}, or no numbers")
     vectors, log_jacobian = expanded[..., :-1], expanded[..., -1]
     statistics = {
         arviz_name: np.stack(

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.compiled_graph import compile_graph, take
 from bayes_crlm.coordinates import Coordinates, plain_coordinates
 from bayes_crlm.diagnostics import (
     ESS_LEAST_PER_CHAIN,
@@ -173,6 +172,8 @@ def compile_functions(model: "pm.Model") -> CompiledModel:
     import pytensor.tensor as pt
     from pytensor.graph.replace import clone_replace, vectorize_graph
 
+    from bayes_crlm.compiled_graph import compile_graph
+
     check_variables(model)
     read = [*model.free_RVs, *model.deterministics]
     likelihoods: Any = model.logp(vars=model.observed_RVs, sum=False) if model.observed_RVs else []
@@ -243,6 +244,9 @@ def flat_parts(
     model: "pm.Model", shared: list[Any], vector: Any, floats: Any, integers: Any
 ) -> dict[Any, Any]:
     """Say for every input of the model's graphs which part of the flat vectors stands for it."""
+    # compiles, or loads, the callbacks
+    from bayes_crlm.compiled_graph import take
+
     parts: dict[Any, Any] = {}
     after = {"v": 0, "f": 0, "i": 0}
     # every length comes first among the integers, in the order of `flat_data`

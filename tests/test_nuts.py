@@ -1,13 +1,16 @@
 """Draws for a seed, starts, and what is kept of the sampler's statistics."""
 
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bayes_crlm.cohort import read_cohort
+from bayes_crlm.errors import BayesCRLMError
 from bayes_crlm.log_posterior import density_data, log_posterior
 from bayes_crlm.model import PiecewiseExponential
 from bayes_crlm.nuts import sample_nuts
@@ -67,6 +70,7 @@ SAMPLE = """
 import sys
 import numpy as np, pandas as pd
 from bayes_crlm.cohort import read_cohort
+from bayes_crlm.errors import BayesCRLMError
 from bayes_crlm.model import PiecewiseExponential
 from bayes_crlm.nuts import sample_nuts
 rng = np.random.default_rng(1)
@@ -93,3 +97,52 @@ def test_processes_sample_the_same_without_pymc(tmp_path, monkeypatch):
     )
     assert first == second
     assert first[0] == "False"
+
+
+INTERRUPTED = """
+import sys
+import numpy as np, pandas as pd
+import bayes_crlm as bc
+from bayes_crlm import callbacks
+import nutpie
+rng = np.random.default_rng(1)
+table = pd.DataFrame({"arm": rng.integers(2, size=60), "time": rng.exponential(size=60),
+                      "event": rng.integers(2, size=60)})
+model = bc.PiecewiseExponential("arm", 0, cutpoints=4)
+cohort = bc.read_cohort(table, time="time", event="event")
+print("sampling", flush=True)
+try:
+    model.fit(cohort, draws=500_000, tune=100, seed=1)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.parametrize("delay", [0.5, 2.0])
+def test_an_interrupt_ends_sampling_without_a_posterior(delay):
+    """nutpie itself would give what was drawn so far, as if that were all."""
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", INTERRUPTED], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "sampling\n"
+    time.sleep(delay)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert (said, process.returncode) == ("interrupted\n", 0)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"draws": 0}, {"draws": "10"}, {"draws": 2.5}, {"chains": 0}, {"chains": True},
+        {"tune": 0}, {"seed": -1}, {"seed": 2**64}, {"target_accept": 1.0}, {"engine": "mcmc"},
+    ],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("engine", ["nuts", "laplace"])
+def test_impossible_settings_are_refused_in_one_sentence(simulated_cohorts, engine, settings):
+    model = PiecewiseExponential("arm", 0, "x", cutpoints=4)
+    (name,) = settings
+    with pytest.raises(BayesCRLMError, match=name):
+        model.fit(simulated_cohorts[1], **{"engine": engine, **settings})
