@@ -1,14 +1,16 @@
-"""Which patients carry the conclusion, and how few of them would have to be missing to turn it.
+"""Which patients carry the conclusion, and how few events it hangs on.
 
 Every patient is left out in turn, and the model refitted. Then patients are left out one after
 the other, always the one whose absence moves the result farthest towards the other conclusion
-among those that moved it farthest alone, until the conclusion turns: the fragility index counts
-them. A greedy search finds some set that turns the conclusion, and there may be a smaller one.
+among those that moved it farthest alone, until the conclusion turns: the deletion index counts
+them. Another question is how many events would have to move, with all patients in the data: the
+fragility index (`bayes_crlm.sensitivity.fragility`). Both searches are greedy and find some set
+that turns the conclusion; there may be a smaller one. Cutpoints stay as they are with all patients.
 
 References
 ----------
-Walsh et al. (2014), J Clin Epidemiol 67:622-628 (fragility index); Broderick, Giordano & Meager
-(2020), arXiv:2011.14999 (dropping few observations); Vehtari, Gelman & Gabry (2017), Stat
+Broderick, Giordano & Meager (2020), arXiv:2011.14999 (dropping few observations); Walsh et al.
+(2014), J Clin Epidemiol 67:622-628 (fragility index); Vehtari, Gelman & Gabry (2017), Stat
 Comput 27:1413-1432 (leave-one-out by importance sampling).
 """
 
@@ -18,7 +20,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from bayes_crlm.errors import SensitivityError
-from bayes_crlm.sensitivity.parts import Context, PartResult, conclusion, moves_conclusion
+from bayes_crlm.sensitivity.fragility import find_fragility
+from bayes_crlm.sensitivity.parts import (
+    Context,
+    PartResult,
+    conclusion,
+    moves_conclusion,
+    say_probability,
+    side_of,
+)
 from bayes_crlm.sensitivity.refit import Shared, refit
 from bayes_crlm.spec import Table
 from bayes_crlm.tasks import Task
@@ -47,7 +57,7 @@ class Settings(Table):
     ] = 20
     candidates: Annotated[
         int, Field(ge=1, le=200, description="a whole number of candidates from 1 to 200")
-    ] = 12
+    ] = 6
 
 
 def check(plan: "Plan", settings: Settings) -> None:
@@ -65,7 +75,9 @@ def check(plan: "Plan", settings: Settings) -> None:
         )
 
 
-def refit_without(shared: Shared, *, sets: Sequence[Sequence[int]], seed: int) -> dict[str, Any]:
+def refit_without(
+    shared: Shared, *, sets: Sequence[Sequence[int]], held_cutpoints: Sequence[float], seed: int
+) -> dict[str, Any]:
     """Refit without each of some sets of patients, as a task.
 
     Parameters
@@ -73,6 +85,8 @@ def refit_without(shared: Shared, *, sets: Sequence[Sequence[int]], seed: int) -
     shared : Shared
     sets : sequence of sequence of int
         Patients' places in the cohort.
+    held_cutpoints : sequence of float
+        Inner cutpoints with all patients.
     seed : int
 
     Returns
@@ -85,7 +99,8 @@ def refit_without(shared: Shared, *, sets: Sequence[Sequence[int]], seed: int) -
     rows = []
     for places in sets:
         try:
-            row = refit(shared, changes={"leave_out": list(places)}, seed=seed, parts=[])
+            changes = {"leave_out": list(places), "held_cutpoints": list(held_cutpoints)}
+            row = refit(shared, changes=changes, seed=seed, parts=[])
             rows.append({field: row[field] for field in FIELDS} | {"failure": None})
         except BayesCRLMError as problem:
             rows.append({"failure": str(problem)})
@@ -95,8 +110,10 @@ def refit_without(shared: Shared, *, sets: Sequence[Sequence[int]], seed: int) -
 def leave_out(context: Context, name: str, sets: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
     """Refit without each set, some sets by one task."""
     groups = [list(sets[k : k + TOGETHER]) for k in range(0, len(sets), TOGETHER)]
+    held = context.plan.inputs.intervals.cutpoints[1:-1].tolist()
+    shared = {"held_cutpoints": held, "seed": context.seed}
     tasks = [
-        Task(f"influence: {name} {k}", refit_without, {"sets": group, "seed": context.seed})
+        Task(f"influence: {name} {k}", refit_without, {"sets": group} | shared)
         for k, group in enumerate(groups)
     ]
     rows = []
@@ -107,8 +124,8 @@ def leave_out(context: Context, name: str, sets: Sequence[Sequence[int]]) -> lis
 
 
 def analyse(context: Context, settings: Settings) -> PartResult:
-    """Leave out every patient, then the worst ones together."""
-    cohort = context.plan.inputs.cohort
+    """Leave out every patient, then the worst ones together, and move events."""
+    cohort, base = context.plan.inputs.cohort, context.base
     patients = cohort.patients.tolist()
     every = [[place] for place in range(len(patients))]
     rows = [
@@ -119,38 +136,71 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     if not done:
         raise SensitivityError(f"sensitivity.influence: {rows[0]['failure']}")
     path = worst_patients(context, settings, rows)
-    turned = next((k for k, row in enumerate(path, start=1) if row["turns_conclusion"]), None)
-    shifts = loo_shifts(context)
+    deleted = next((k for k, row in enumerate(path, start=1) if row["turns_conclusion"]), None)
+    influences = loo_influences(context)
     for place, row in enumerate(rows):
-        row["loo_shift"], row["loo_shift_pareto_k"] = shifts[place]
+        shift = None if row["failure"] else (row["mean_log"] - base["mean_log"]) / base["sd_log"]
+        row["shift"] = shift
+        row["loo_influence"], row["loo_influence_pareto_k"] = influences[place]
+    fragile = find_fragility(context, towards_other(context), settings.worst)
     medians = [row["median"] for row in done]
-    unreliable = sum(not row["is_reliable"] for row in [*done, *path])
-    failed = len(rows) - len(done)
+    deletion = {
+        "worst": path,
+        "deletion_index": deleted,
+        "deletion_patients": [row["patient"] for row in path[: deleted or 0]],
+        "deletion_events": None if deleted is None else path[deleted - 1]["n_events_left_out"],
+    }
+    return PartResult(
+        result={"rows": rows, "median_range": [min(medians), max(medians)]} | deletion | fragile,
+        sentence=sentence(context, medians, path, deleted, fragile),
+        moves=moves_conclusion(base, done),
+        tables=tables_of(rows, path, fragile),
+        figures=figures_of(context, path, fragile),
+        notes=notes_of(rows, path, fragile),
+        would_move=say_would_move(deleted, fragile["fragility_index"]),
+    )
+
+
+def notes_of(
+    rows: Sequence[Mapping[str, Any]],
+    path: Sequence[Mapping[str, Any]],
+    fragile: Mapping[str, Any],
+) -> tuple[str, ...]:
+    """What a reader should know of how the indices came about."""
     notes = [
-        "Patients are left out one after the other, the worst first; another set of patients may "
-        "turn the conclusion with fewer.",
+        "Patients are left out, or their status changed, one after the other, the worst first; "
+        "another set of patients may turn the conclusion with fewer. Cutpoints stay as they are.",
+        "Of the fragility index a censored patient's event is put at the time of censoring, and an "
+        "event that is taken away becomes a censoring at its time; events move in one arm and one "
+        "direction, whichever turns the conclusion with fewer.",
     ]
+    done = [row for row in rows if row["failure"] is None]
+    moved = [row for each in fragile["fragility_paths"].values() for row in each["rows"]]
+    unreliable = sum(not row["is_reliable"] for row in [*done, *path, *moved])
     if unreliable:
         notes.append(f"{unreliable} refits fail their diagnostic and are marked.")
-    if failed:
+    if len(done) < len(rows):
         why = next(row["failure"] for row in rows if row["failure"])
-        notes.append(f"{failed} refits without a patient were not possible: {why}")
-    return PartResult(
-        result={
-            "rows": rows,
-            "median_range": [min(medians), max(medians)],
-            "worst": path,
-            "fragility_index": turned,
-            "fragility_patients": [row["patient"] for row in path[: turned or 0]],
-            "fragility_events": None if turned is None else path[turned - 1]["n_events_left_out"],
-        },
-        sentence=sentence(context, medians, path, turned),
-        moves=moves_conclusion(context.base, done),
-        tables=tables_of(rows, path),
-        figures=figures_of(context, path),
-        notes=tuple(notes),
-        would_move=None if turned is None else f"leaving out {count_patients(turned)}",
-    )
+        notes.append(f"{len(rows) - len(done)} refits without a patient were not possible: {why}")
+    for each in fragile["fragility_paths"].values():
+        if each["failure"]:
+            notes.append(f"Events were moved until that was not possible: {each['failure']}")
+    return tuple(notes)
+
+
+def say_would_move(deleted: int | None, moved: int | None) -> str | None:
+    """Name what turns the conclusion when it is done on purpose."""
+    said = []
+    if deleted is not None:
+        said.append(f"leaving out {count_patients(deleted)}")
+    if moved is not None:
+        said.append(f"moving {count_events(moved)}")
+    return " or ".join(said) or None
+
+
+def count_events(number: int) -> str:
+    """Write a number of events."""
+    return "one event" if number == 1 else f"{number} events"
 
 
 def count_patients(number: int) -> str:
@@ -158,11 +208,11 @@ def count_patients(number: int) -> str:
     return "one patient" if number == 1 else f"{number} patients"
 
 
-def loo_shifts(context: Context) -> list[tuple[float, float]]:
-    """Shift of the mean log hazard ratio without each patient, in sd, with Pareto k.
+def loo_influences(context: Context) -> list[tuple[float, float]]:
+    """Size of each patient's influence on the log hazard ratio, with Pareto k.
 
-    By `arviz_stats.loo_influence` from the draws of one fit; not a number for patients whose
-    likelihoods the tree does not hold.
+    By `arviz_stats.loo_influence` from the draws of one fit: a distance, which has no sign; not a
+    number for patients whose likelihoods the tree does not hold.
     """
     import warnings
 
@@ -173,7 +223,7 @@ def loo_shifts(context: Context) -> list[tuple[float, float]]:
     with warnings.catch_warnings():
         # a high k is in the rows
         warnings.simplefilter("ignore")
-        shift, pareto_k = azs.loo_influence(
+        size, pareto_k = azs.loo_influence(
             tree, var_names="log_hazard_ratio", group="posterior", log_likelihood_var_name="event"
         )
     term = tree["posterior"]["log_hazard_ratio"].dims[-1]
@@ -181,7 +231,7 @@ def loo_shifts(context: Context) -> list[tuple[float, float]]:
     values = [
         np.asarray(each["log_hazard_ratio"] if hasattr(each, "data_vars") else each)
         for each in (
-            shift.isel({term: context.level - 1}),
+            size.isel({term: context.level - 1}),
             pareto_k.isel({term: context.level - 1}),
         )
     ]
@@ -248,28 +298,46 @@ def sentence(
     context: Context,
     medians: Sequence[float],
     path: Sequence[Mapping[str, Any]],
-    turned: int | None,
+    deleted: int | None,
+    fragile: Mapping[str, Any],
 ) -> str:
     """Say how far one patient moves the result, and how many turn the conclusion."""
+    side = side_of(context.base)
     text = (
         f"Without any one patient the hazard ratio lies between {min(medians):.2f} and "
         f"{max(medians):.2f} (with all: {context.base['median']:.2f}); "
     )
-    if turned is None:
-        return f"{text}leaving out the {len(path)} worst patients does not turn the conclusion."
-    row = path[turned - 1]
-    who = count_patients(turned)
-    deaths = row["n_events_left_out"]
+    if deleted is None:
+        text += f"leaving out the {len(path)} worst patients does not turn the conclusion"
+    else:
+        row = path[deleted - 1]
+        text += (
+            f"leaving out {count_patients(deleted)}, {row['n_events_left_out']} of them with the "
+            f"event, turns the conclusion ({say_probability(row, side)})"
+        )
+    moved = fragile["fragility_index"]
+    if moved is None:
+        most = max((len(each["rows"]) for each in fragile["fragility_paths"].values()), default=0)
+        return f"{text}. Moving up to {count_events(most)} does not turn it."
+    treatment = context.plan.inputs.design.treatment
+    who = f"among patients with {treatment} = {fragile['fragility_level']}"
+    what = "more" if fragile["fragility_adds_events"] else "fewer"
+    last = min(
+        (each["rows"][-1] for each in fragile["fragility_paths"].values() if each["rows"]),
+        key=lambda row: (not row["turns_conclusion"], row["moved"]),
+    )
     return (
-        f"{text}leaving out {who}, {deaths} of them with the event, turns the conclusion "
-        f"(P(HR < 1) = {row['prob_below_1']:.3f})."
+        f"{text}. It also turns with {moved} {what} event{'s' if moved > 1 else ''} {who} "
+        f"({say_probability(last, side)}): a fragility index of {moved}."
     )
 
 
 def tables_of(
-    rows: Sequence[Mapping[str, Any]], path: Sequence[Mapping[str, Any]]
+    rows: Sequence[Mapping[str, Any]],
+    path: Sequence[Mapping[str, Any]],
+    fragile: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """One row for each patient, and one for each step."""
+    """One row for each patient, and one for each step of both searches."""
     import pandas as pd
 
     def flat(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -280,18 +348,38 @@ def tables_of(
     return {
         "influence": pd.DataFrame([flat(row) for row in rows]),
         "influence_worst": pd.DataFrame([flat(row) for row in path]),
+        "influence_moved": pd.DataFrame(
+            [
+                {"arm": arm, "adds_events": each["adds_events"]} | flat(row)
+                for arm, each in fragile["fragility_paths"].items()
+                for row in each["rows"]
+            ]
+        ),
     }
 
 
-def figures_of(context: Context, path: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The hazard ratio as ever more patients are left out."""
+def figures_of(
+    context: Context, path: Sequence[Mapping[str, Any]], fragile: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The hazard ratio as ever more patients are left out, and as ever more events move."""
     from bayes_crlm.sensitivity.figures import plot_hazard_ratio_curve
 
-    def draw() -> "Figure":
-        rows = [context.base, *path]
-        return plot_hazard_ratio_curve(
-            context, list(range(len(rows))), rows, "patients left out, the worst first"
-        )
+    def curve(steps: Sequence[Mapping[str, Any]], label: str) -> "Figure":
+        rows = [context.base, *steps]
+        return plot_hazard_ratio_curve(context, list(range(len(rows))), rows, label)
 
-    caption = "The hazard ratio when the most influential patients are left out, one by one."
-    return {"influence": (caption, draw)}
+    figures: dict[str, Any] = {
+        "influence": (
+            "The hazard ratio when the most influential patients are left out, one by one.",
+            lambda: curve(path, "patients left out, the worst first"),
+        )
+    }
+    paths = [each["rows"] for each in fragile["fragility_paths"].values() if each["rows"]]
+    if paths:
+        # the arm whose events turn the conclusion first
+        shown = min(paths, key=lambda rows: (not rows[-1]["turns_conclusion"], len(rows)))
+        figures["fragility"] = (
+            "The hazard ratio when events move in one arm, one by one, all patients staying in.",
+            lambda: curve(shown, "events moved, the worst first"),
+        )
+    return figures

@@ -37,7 +37,7 @@ DRAWS = 2000
 NUTS_DRAWS, NUTS_TUNE, NUTS_CHAINS, NUTS_TARGET = 1000, 1000, 4, 0.9
 R_HAT_MOST = 1.01
 MODEL_CHANGES = ("treatment_prior", "covariate_prior", "covariates", "cutpoints", "baseline")
-CHANGES = (*MODEL_CHANGES, "leave_out", "weights")
+CHANGES = (*MODEL_CHANGES, "leave_out", "held_cutpoints", "weights")
 PROBABILITIES = (0.025, 0.5, 0.975)
 
 
@@ -139,7 +139,8 @@ def changed_inputs(
     changes : mapping
         Any of: `treatment_prior`, `covariate_prior` (as a spec writes them), `baseline`
         [name, weight], `cutpoints` ("auto", a number or a list), `covariates` (a formula),
-        `leave_out` (patients' places in the cohort), `weights` (of every row that is left).
+        `leave_out` (patients' places in the cohort), `held_cutpoints` (inner cutpoints, of which
+        those beyond the follow-up that is left are dropped), `weights` (of every row that is left).
 
     Raises
     ------
@@ -155,11 +156,14 @@ def changed_inputs(
     if unknown:
         raise ValueError(f"unknown changes {sorted(unknown)}; there are {', '.join(CHANGES)}")
     asked = shared.model | {name: changes[name] for name in MODEL_CHANGES if name in changes}
-    name, weight = asked.pop("baseline")
-    model = PiecewiseExponential(baseline=baseline_prior(name, weight), **asked)
     cohort = shared.cohort
     if changes.get("leave_out"):
         cohort = cohort.without(changes["leave_out"])
+    if "held_cutpoints" in changes:
+        last = cohort.time.max()
+        asked["cutpoints"] = [cut for cut in changes["held_cutpoints"] if cut < last] or 1
+    name, weight = asked.pop("baseline")
+    model = PiecewiseExponential(baseline=baseline_prior(name, weight), **asked)
     inputs = model.prepare(cohort)
     weights = changes.get("weights")
     if weights is not None:
