@@ -57,6 +57,8 @@ def check_output(folder: str | os.PathLike[str]) -> Path:
     try:
         path = Path(os.path.realpath(os.path.expanduser(text)))
         check_place(path, where)
+    except OutputError:
+        raise
     except OSError as problem:
         raise OutputError(
             f"{where}: cannot be written ({reason_of(problem)}); give a folder that you may write"
@@ -169,6 +171,8 @@ def replace_folder(
     OutputError
         When writing fails, a full disk included; earlier results are then untouched.
     """
+    from bayes_crlm.sensitivity.report_section import report_with_section
+
     made = []
     try:
         for parent in reversed([each for each in folder.parents if not each.exists()]):
@@ -176,6 +180,9 @@ def replace_folder(
             made.append(parent)
         with partial_folder(folder) as partial:
             write(partial)
+            report = report_with_section(partial, folder)
+            if report is not None:
+                write_text(partial / "report.html", report)
             with locked(folder.parent, wait=True):
                 put_in_place(partial, folder, is_ours)
     except OSError as problem:
@@ -312,7 +319,8 @@ def put_in_place(partial: Path, folder: Path, is_ours: Callable[[str], bool]) ->
         return
     for entry in folder.iterdir():
         if entry.name not in SHARED or entry.is_symlink() or not entry.is_dir():
-            if not is_ours(entry.name):
+            # what was written anew stands for what was there before
+            if not (is_ours(entry.name) or (partial / entry.name).exists()):
                 keep(entry, partial / entry.name)
             continue
         for inner in entry.iterdir():

@@ -30,6 +30,7 @@ from bayes_crlm.workers import (
     ThisProcess,
     WorkerDiedError,
     available_cpus,
+    check_executor,
 )
 
 __all__ = ["Task", "TaskError", "TaskResult", "run_tasks"]
@@ -181,8 +182,7 @@ def check_tasks(tasks: Sequence[Task], jobs: int | None, executor: str | None) -
         raise ValueError(f"two tasks have the key {twice!r}")
     if jobs is not None and jobs < 1:
         raise ExecutorError(f"jobs {jobs}: must be a whole number from 1")
-    if jobs is not None and executor is not None:
-        raise ExecutorError("jobs and executor cannot both be given: jobs are on this machine")
+    check_executor(executor, jobs)
     for name in {str(task.function) for task in tasks}:
         try:
             find_function(name)

@@ -216,6 +216,24 @@ def prepared_for_children() -> Generator[None]:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
+def check_executor(address: str | None, jobs: int | None) -> None:
+    """Refuse what is no scheduler's address, and jobs beside it; nothing is connected.
+
+    Raises
+    ------
+    ExecutorError
+        In one sentence.
+    """
+    if address is None:
+        return
+    if jobs is not None:
+        raise ExecutorError("jobs and executor cannot both be given: jobs are on this machine")
+    if not re.fullmatch(r"(tcp|tls)://(\[[0-9a-fA-F:.]+\]|[^\s/:\[\]]+):[0-9]{1,5}", address):
+        raise ExecutorError(
+            f"executor {address!r}: is no scheduler's address; write tcp://HOST:PORT"
+        )
+
+
 class DaskWorkers:
     """Sends calls to the workers of a running Dask scheduler.
 
@@ -233,10 +251,7 @@ class DaskWorkers:
             answers, there is no worker, or a worker has other code.
         """
         self.where = f"executor {address}"
-        if not re.fullmatch(r"(tcp|tls)://(\[[0-9a-fA-F:.]+\]|[^\s/:\[\]]+):[0-9]{1,5}", address):
-            raise ExecutorError(
-                f"executor {address!r}: is no scheduler's address; write tcp://HOST:PORT"
-            )
+        check_executor(address, None)
         try:
             import distributed
         except ImportError as problem:

@@ -42,6 +42,8 @@ class Sensitivity:
         What was run.
     not_run : dict of str to str
         Why other parts were not.
+    crashes : dict of str to Exception
+        Faults of this package that ended a part; the others are whole.
     provenance : dict
     """
 
@@ -51,6 +53,7 @@ class Sensitivity:
     level: int
     parts: dict[str, PartResult]
     not_run: dict[str, str]
+    crashes: dict[str, Exception]
     provenance: dict[str, Any]
 
 
@@ -186,6 +189,10 @@ def run_sensitivity(
     began, started = time.perf_counter(), datetime.now(UTC)
     level = treatment_level(plan, settings.level)
     not_run = check_parts(plan, settings)
+    say = announce or (lambda text: None)
+    for name in settings.parts:
+        if name in not_run:
+            say(f"{name}: not run: {not_run[name]}")
     shared = Shared.of(plan.spec, plan.inputs.cohort, level, plan.everyone)
     run = Runner(shared, jobs, executor, store, progress)
     seed = plan.spec.sampling.seed
@@ -195,6 +202,7 @@ def run_sensitivity(
     context = Context(plan, result.value, lambda: fit_base(plan), level, seed, run)
     seconds = {"base": time.perf_counter() - began}
     parts: dict[str, PartResult] = {}
+    crashes: dict[str, Exception] = {}
     for name in settings.parts:
         if name in not_run:
             continue
@@ -206,17 +214,25 @@ def run_sensitivity(
         except BayesCRLMError as problem:
             if name in settings.asked:
                 raise
-            not_run[name] = str(problem)
+            not_run[name] = f"not run: {problem}"
+        except Exception as crash:
+            # minutes of refits of the other parts must not be lost to a fault in this one
+            crashes[name] = crash
+            not_run[name] = f"failed by a fault of this package ({type(crash).__name__}: {crash})"
         seconds[name] = time.perf_counter() - part_began
-        if announce is not None:
-            announce(f"{name}: {parts[name].sentence if name in parts else not_run[name]}")
+        say(f"{name}: {parts[name].sentence if name in parts else not_run[name]}")
     return Sensitivity(
         plan=plan,
         settings=settings,
         base=context.base,
         level=level,
         parts=parts,
-        not_run={name: not_run[name] for name in settings.parts if name in not_run},
+        not_run={
+            name: not_run[name].removeprefix("not run: ")
+            for name in settings.parts
+            if name in not_run
+        },
+        crashes=crashes,
         provenance=provenance(seed, started, seconds, time.perf_counter() - began),
     )
 

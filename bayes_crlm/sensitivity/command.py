@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 import time
+import traceback
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_command", "run_command"]
 
-DONE, UNTRUSTWORTHY = 0, 3
+DONE, FAULT, UNTRUSTWORTHY = 0, 1, 3
 
 
 def add_command(commands: Any, whole_number: Any) -> None:
@@ -29,7 +30,8 @@ def add_command(commands: Any, whole_number: Any) -> None:
         "sensitivity",
         help="refit under other choices, priors and biases: what would change the answer?",
         description="Run a spec's sensitivity analyses. Exit status: 0 done; 2 the spec, data or "
-        "arguments are wrong; 3 results are written but a diagnostic says not to trust them. "
+        "arguments are wrong; 3 results are written but a diagnostic says not to trust them; "
+        "1 a fault of this program ended a part, the others are written. "
         "A run that was stopped goes on where it stopped when it is started again.",
     )
     parser.add_argument("spec", metavar="SPEC", help="a TOML file, or the name of one in models/")
@@ -65,45 +67,75 @@ def run_command(options: argparse.Namespace) -> int:
     """
     began = time.perf_counter()
     from bayes_crlm.analysis import plan_analysis
-    from bayes_crlm.cli import describe, read_checked_spec, say, shortest
+    from bayes_crlm.cli import describe, in_columns, read_checked_spec, say, shortest
+    from bayes_crlm.errors import BayesCRLMError, ExecutorError
     from bayes_crlm.results import check_output
     from bayes_crlm.sensitivity.settings import read_settings
+    from bayes_crlm.workers import check_executor
 
+    check_executor(options.executor, options.jobs)
     spec = read_checked_spec(options)
     settings = read_settings(spec.sensitivity, names_of(options.only))
     folder = check_output(Path("results") / spec.name if options.out is None else options.out)
     plan = plan_analysis(spec)
     if not options.quiet:
         say(describe(plan))
-        say(f"\nParts: {', '.join(settings.parts)}")
+        say("")
+        say("\n".join(in_columns([("parts", ", ".join(settings.parts))])))
     # figures are files here, also where a screen is there to open windows on
     os.environ.setdefault("MPLBACKEND", "svg")
     from bayes_crlm.sensitivity.analysis import run_sensitivity
     from bayes_crlm.sensitivity.writing import summarise_sensitivity, write_sensitivity
 
     store = store_of(folder)
+    is_going_on = store.exists()
     with warnings.catch_warnings():
         # what a reader has to know is in the notes, in this package's words
         warnings.simplefilter("ignore")
-        found = run_sensitivity(
-            plan,
-            settings,
-            jobs=options.jobs,
-            executor=options.executor,
-            store=store,
-            progress=sys.stderr.isatty() and not options.quiet,
-            announce=None if options.quiet else lambda text: say(f"\n{text}"),
-        )
+        try:
+            found = run_sensitivity(
+                plan,
+                settings,
+                jobs=options.jobs,
+                executor=options.executor,
+                store=store,
+                progress=sys.stderr.isatty() and not options.quiet,
+                announce=None if options.quiet else lambda text: say(f"\n{text}"),
+            )
+        except BayesCRLMError as problem:
+            # refits are kept for a run that can go on: not for one that cannot be done as asked
+            is_lost_worker = isinstance(problem, ExecutorError) and has_results(store)
+            if not (is_going_on or is_lost_worker):
+                store.unlink(missing_ok=True)
+            raise
+        except KeyboardInterrupt:
+            if has_results(store):
+                say("finished refits are kept: the same command goes on", stream=sys.stderr)
+            raise
         summary = summarise_sensitivity(found)
         report = write_sensitivity(found, summary, folder)
-    store.unlink(missing_ok=True)
+    if not found.crashes:
+        store.unlink(missing_ok=True)
     if not options.quiet:
         say(f"\n{conclude(summary, plan)}")
         say(f"\nReport: {shortest(report)}  ({time.perf_counter() - began:.0f} s)")
     elif summary["status"] != "ok":
         problem = summary["warnings"][0]
         say(f"bayes-crlm: do not trust these results: {problem}", stream=sys.stderr)
+    for crash in found.crashes.values():
+        traceback.print_exception(crash)
+    if found.crashes:
+        return FAULT
     return DONE if summary["status"] == "ok" else UNTRUSTWORTHY
+
+
+def has_results(store: Path) -> bool:
+    """Whether a file of finished refits holds any: a line after its first."""
+    try:
+        with store.open("rb") as file:
+            return sum(1 for _ in file) > 1
+    except OSError:
+        return False
 
 
 def names_of(only: str | None) -> list[str]:

@@ -43,27 +43,29 @@ def conclusion_sentence(found: "Sensitivity") -> str:
     base = found.base
     levels = found.plan.inputs.design.levels
     low, high = base["eti95"]
+    moved = [IN_WORDS[name] for name, part in found.parts.items() if part.moves is True]
+    kept = [IN_WORDS[name] for name, part in found.parts.items() if part.moves is False]
     held = {
         "below": f"a hazard ratio below 1 with more than {CREDIBLE:.0%} probability",
         "above": f"a hazard ratio above 1 with more than {CREDIBLE:.0%} probability",
         "undecided": "no side of 1 that the hazard ratio is on with more than "
         f"{CREDIBLE:.0%} probability",
     }[conclusion(base)]
-    moved = [IN_WORDS[name] for name, part in found.parts.items() if part.moves is True]
-    kept = [IN_WORDS[name] for name, part in found.parts.items() if part.moves is False]
-    text = (
-        f"The spec as it stands concludes {held} ({levels[found.level]} against {levels[0]}: "
-        f"{base['median']:.2f}, 95% interval {low:.2f} to {high:.2f}). "
-    )
-    text += f"What moves this conclusion: {listed(moved)}. " if moved else ""
-    if kept:
-        text += f"What does not: {listed(kept)}."
-    if not moved and kept:
-        text = text.replace("What does not:", "Nothing that was tried moves it, of:")
+    if moved and kept:
+        first = f"What moves the conclusion: {listed(moved)}. What does not: {listed(kept)}."
+    elif moved:
+        first = f"What moves the conclusion: {listed(moved)}."
+    elif kept:
+        first = f"What moves the conclusion: none of {listed(kept)}."
+    else:
+        first = "No part was run that could move the conclusion."
     would = would_move(found)
-    if would:
-        text += f" At the edges of what was examined it would be moved by {listed(would)}."
-    return text.strip()
+    more = f" Pushed further, it would be moved by {listed(would)}." if would else ""
+    return (
+        f"{first}{more} The conclusion of the spec as it stands: {held} "
+        f"({found.plan.inputs.design.treatment} {levels[found.level]} against {levels[0]}: "
+        f"{base['median']:.2f}, 95% interval {low:.2f} to {high:.2f})."
+    )
 
 
 def would_move(found: "Sensitivity") -> list[str]:
@@ -117,6 +119,8 @@ def summarise_sensitivity(found: "Sensitivity") -> dict[str, Any]:
             part = found.parts[name]
             told = {"sentence": part.sentence, "moves": part.moves, "notes": list(part.notes)}
             summary[name] = {"status": "done"} | told | part.result
+        elif name in found.crashes:
+            summary[name] = {"status": "failed", "reason": found.not_run[name]}
         elif name in found.not_run:
             summary[name] = {"status": "not run", "reason": found.not_run[name]}
     return to_json_value(summary | {"provenance": found.provenance})
@@ -145,11 +149,11 @@ def write_sensitivity(found: "Sensitivity", summary: dict[str, Any], folder: Pat
     """
     from bayes_crlm.results import is_of_sensitivity, replace_folder
 
-    replace_folder(folder, lambda partial: fill(partial, found, summary), is_of_sensitivity)
+    replace_folder(folder, lambda partial: fill(partial, folder, found, summary), is_of_sensitivity)
     return folder / "sensitivity.html"
 
 
-def fill(folder: Path, found: "Sensitivity", summary: dict[str, Any]) -> None:
+def fill(folder: Path, earlier: Path, found: "Sensitivity", summary: dict[str, Any]) -> None:
     """Write every file into an empty folder."""
     from bayes_crlm.results import write_text
 
@@ -166,7 +170,8 @@ def fill(folder: Path, found: "Sensitivity", summary: dict[str, Any]) -> None:
             table.to_csv(folder / "tables" / f"{name}.csv", index=False)
     spec = found.plan.spec.model_copy(update={"sensitivity": found.settings.to_mapping()})
     write_text(folder / "sensitivity.toml", spec.to_toml())
-    write_text(folder / "sensitivity.html", render(found, summary, pictures))
+    page = render(found, summary, pictures, has_report=(earlier / "report.html").exists())
+    write_text(folder / "sensitivity.html", page)
     write_text(
         folder / "sensitivity.json",
         json.dumps(summary, indent=2, allow_nan=False, ensure_ascii=False) + "\n",
@@ -188,7 +193,9 @@ def draw(found: "Sensitivity") -> dict[str, str]:
     return pictures
 
 
-def render(found: "Sensitivity", summary: dict[str, Any], pictures: dict[str, str]) -> str:
+def render(
+    found: "Sensitivity", summary: dict[str, Any], pictures: dict[str, str], *, has_report: bool
+) -> str:
     """Fill the report's template."""
     from markupsafe import Markup
 
@@ -217,6 +224,7 @@ def render(found: "Sensitivity", summary: dict[str, Any], pictures: dict[str, st
         summary=summary,
         parts=parts,
         in_words=IN_WORDS,
+        has_report=has_report,
         question=found.plan.spec.question,
         probability=probability_in_words,
         spec_text=found.plan.spec.model_copy(

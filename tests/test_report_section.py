@@ -1,0 +1,71 @@
+"""What would change the answer stands in the report, whichever command ran last."""
+
+import html
+import json
+import re
+import shutil
+
+import pytest
+from runs import call
+from test_sensitivity_command import SPEC, write
+
+SMALL = SPEC.split("[sensitivity.multiverse]")[0]
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """A folder with a run and a sensitivity analysis of the same spec."""
+    folder = tmp_path_factory.mktemp("both")
+    spec = write(folder, '"reverse_bayes", "priors"', SMALL)
+    for command, *options in (("sensitivity", "--jobs", 1), ("run", "--engine", "laplace")):
+        done = call(command, spec, "--out", folder / "out", "--quiet", *options)
+        assert done.returncode == 0, done.stderr
+    return folder / "out"
+
+
+def section(folder):
+    found = re.search(
+        r'<section id="sensitivity">.*?</section>', (folder / "report.html").read_text(), re.DOTALL
+    )
+    return None if found is None else found[0]
+
+
+def test_a_run_puts_an_earlier_sensitivity_analysis_into_its_report(both):
+    summary = json.loads((both / "sensitivity.json").read_text())
+    found = section(both)
+    assert summary["conclusion"]["sentence"] in html.unescape(found)
+    assert summary["priors"]["sentence"] in html.unescape(found)
+    assert 'href="sensitivity.html#priors"' in found
+    # the sentence that matters comes first
+    assert re.search(r'</h2>\s*<p class="answer">What moves the conclusion', found)
+
+
+def test_a_sensitivity_analysis_puts_itself_into_an_earlier_report(both, tmp_path):
+    spec = write(tmp_path, '"reverse_bayes"', SMALL)
+    shutil.copytree(both, tmp_path / "out")
+    done = call("sensitivity", spec, "--out", tmp_path / "out", "--quiet", "--jobs", 1)
+    assert done.returncode == 0, done.stderr
+    found, before = section(tmp_path / "out"), section(both)
+    # the same cohort in another place; the part that was not run again is gone
+    assert 'href="sensitivity.html#reverse_bayes"' in found
+    assert 'href="sensitivity.html#priors"' in before
+    assert 'href="sensitivity.html#priors"' not in found
+
+
+def test_results_of_another_model_are_not_mixed(both, tmp_path):
+    shutil.copytree(both, tmp_path / "out")
+    spec = write(tmp_path, '"reverse_bayes"', SMALL)
+    spec.write_text(spec.read_text().replace("age + node", "node"))
+    done = call("run", spec, "--engine", "laplace", "--out", tmp_path / "out", "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert "is of other data or another model" in section(tmp_path / "out")
+    assert (tmp_path / "out" / "sensitivity.json").exists()
+
+
+def test_every_file_of_one_command_survives_the_other(both, tmp_path):
+    shutil.copytree(both, tmp_path / "out")
+    spec = both.parent / "small.toml"
+    before = {path.relative_to(both) for path in both.rglob("*")}
+    done = call("run", spec, "--engine", "laplace", "--out", tmp_path / "out", "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert {path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*")} == before
