@@ -15,7 +15,11 @@ from bayes_crlm.sensitivity.credibility import (
     intrinsic_credibility,
     judge_evidence,
 )
-from bayes_crlm.sensitivity.critical_scale import reverse_bayes, reverse_bayes_by_reweighting
+from bayes_crlm.sensitivity.critical_scale import (
+    quantile_mcse,
+    reverse_bayes,
+    reverse_bayes_by_reweighting,
+)
 
 Z95 = 1.959963984540054
 
@@ -271,6 +275,44 @@ def test_solving_a_skewed_posterior_takes_its_limit_to_one():
     # and the closed form, which takes the likelihood for normal, is not the same
     closed = critical_prior(*np.exp(few_deaths_limits(Normal(0, 10.0))))
     assert abs(math.log(closed.prior.sd / found.critical.prior.sd)) > 0.03
+
+
+def test_the_error_of_a_quantile_is_its_spread_over_seeds():
+    found, errors = [], []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        value = rng.standard_normal(4000)
+        # weights of a normal of standard deviation 0.8
+        weight = np.exp(-0.5 * value**2 * (1 / 0.64 - 1))
+        weight /= weight.sum()
+        errors.append(quantile_mcse(value, weight, 0.975))
+        order = np.argsort(value)
+        found.append(value[order][np.searchsorted(np.cumsum(weight[order]), 0.975)])
+    assert np.mean(found) == pytest.approx(0.8 * Z95, abs=0.01)
+    # 200 seeds know a standard deviation to 5%
+    assert np.mean(errors) == pytest.approx(np.std(found, ddof=1), rel=0.2)
+
+
+def test_the_error_of_the_critical_limit_is_its_spread_over_seeds():
+    """Refits that draw 4,000 times each, with common random numbers."""
+    limits, errors = [], []
+    for seed in range(60):
+
+        def refit(prior, seed=seed):
+            return few_deaths_draws(prior, seed)
+
+        def refit_limits(prior, refit=refit):
+            return tuple(np.quantile(refit(prior), [0.025, 0.975]))
+
+        found = reverse_bayes(refit_limits)
+        limits.append(found.critical.limit)
+        draws = refit(found.critical.prior)
+        even = np.full(len(draws), 1 / len(draws))
+        errors.append(found.limit_mcse(quantile_mcse(draws, even, 0.975)))
+    exact = reverse_bayes(few_deaths_limits, tolerance=1e-6).critical.limit
+    assert np.mean(limits) == pytest.approx(exact, abs=4 * np.std(limits) / math.sqrt(60) + 0.01)
+    # 60 seeds know a standard deviation to 9%; each error has one of its own
+    assert np.median(errors) == pytest.approx(np.std(limits, ddof=1), rel=0.35)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -105,6 +105,12 @@ def test_under_the_critical_prior_the_interval_reaches_1(found):
     critical = part["critical"]
     assert (critical["kind"], critical["side"]) == ("sceptical", "below")
     assert max(critical["posterior_eti95"]) == pytest.approx(1, abs=2e-3)
+    # 20,000 draws know the limit to better than a fiftieth of itself
+    assert 0 < critical["limit_mcse"] < 0.02 * critical["limit"]
+    assert 0 < part["closed_form"]["limit_mcse"] < 0.03 * critical["limit"]
+    assert any("Monte Carlo standard error" in note for note in part["notes"])
+    # the conclusion's threshold is another than the interval's
+    assert any("97.5%" in note for note in part["notes"])
     closed = critical_prior(*critical["without_prior"]["eti95"])
     assert critical["low"] == pytest.approx(1 / critical["high"])
     assert math.log(critical["low"]) == pytest.approx(math.log(closed.low), rel=0.15)

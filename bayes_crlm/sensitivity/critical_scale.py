@@ -15,7 +15,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from bayes_crlm.errors import SensitivityError
 from bayes_crlm.priors import Normal, SimplePrior
@@ -25,9 +26,9 @@ from bayes_crlm.sensitivity.credibility import (
     critical_prior_of_scale,
     prior_of_scale,
 )
-from bayes_crlm.sensitivity.reweighting import reweight
+from bayes_crlm.sensitivity.reweighting import reweight, weighted_quantile
 
-__all__ = ["ReverseBayes", "reverse_bayes", "reverse_bayes_by_reweighting"]
+__all__ = ["ReverseBayes", "quantile_mcse", "reverse_bayes", "reverse_bayes_by_reweighting"]
 
 Limits = Callable[[Normal], tuple[float, float]]
 # from the closed form's scale the root is looked for in steps of this factor, so many at most
@@ -35,6 +36,9 @@ STEP, MOST_STEPS = 1.5, 30
 # Monte Carlo error of the tail beyond no effect, as a share of that tail: a fifth moves a 95% limit
 # by less than a tenth of the posterior's standard deviation
 MOST_ERROR = 0.2
+# a density at a quantile is taken from this much probability on both sides of it, as a share of the
+# tail; a slope in the prior's scale from this factor on both sides
+DENSITY_SHARE, SLOPE_FACTOR = 0.4, 1.1
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,9 @@ class ReverseBayes:
         prior where there is no critical one.
     evaluations : int
         Posteriors computed on the way.
+    slope : float or None
+        Of the posterior's nearer limit (log hazard ratio) in the logarithm of the prior's scale, at
+        the critical prior; None where there is none.
     pareto_k : float or None
         Of the draws' weights under the critical prior; None for refits.
     mcse_tail : float or None
@@ -62,9 +69,51 @@ class ReverseBayes:
     posterior_low: float
     posterior_high: float
     evaluations: int
+    slope: float | None = None
     pareto_k: float | None = None
     mcse_tail: float | None = None
     is_reliable: bool = True
+
+    def limit_mcse(self, error: float) -> float | None:
+        """Monte Carlo standard error of the critical limit, a hazard ratio.
+
+        Parameters
+        ----------
+        error : float
+            Of the posterior's log limit under the critical prior, by `quantile_mcse`.
+
+        Returns
+        -------
+        float or None
+            None where there is no critical prior. The limit moves with the prior's scale, and the
+            scale with the posterior's limit over its slope.
+        """
+        if self.slope is None:
+            return None
+        return self.critical.limit * abs(math.log(self.critical.limit) * error / self.slope)
+
+
+def quantile_mcse(
+    value: NDArray[np.float64], weight: NDArray[np.float64], probability: float
+) -> float:
+    """Monte Carlo standard error of a quantile of weighted, independent draws.
+
+    Parameters
+    ----------
+    value, weight : (draws,) ndarray
+        Weights add up to 1.
+    probability : float
+
+    Returns
+    -------
+    float
+        That of the share of draws below it, over the density there.
+    """
+    at = weighted_quantile(value, weight, probability)
+    share = math.sqrt(float(np.sum((weight * ((value <= at) - probability)) ** 2)))
+    apart = DENSITY_SHARE * min(probability, 1 - probability)
+    low, high = (weighted_quantile(value, weight, probability + d) for d in (-apart, apart))
+    return share * (high - low) / (2 * apart)
 
 
 def reverse_bayes(
@@ -116,7 +165,7 @@ def reverse_bayes(
         low, high = limits(log_scale)
         return -high if side == "below" else low
 
-    critical, interval = expected, base
+    critical, interval, slope = expected, base, None
     if expected.prior is not None:
         ends = bracket(nearest_limit, math.log(expected.prior.sd), math.log(widest), expected)
         if ends is None:
@@ -127,8 +176,11 @@ def reverse_bayes(
             root = float(brentq(nearest_limit, *ends, xtol=tolerance))
             critical = critical_prior_of_scale(kind, side, math.exp(root), level)
             interval = limits(root)
+            step = math.log(SLOPE_FACTOR)
+            slope = (nearest_limit(root + step) - nearest_limit(root - step)) / (2 * step)
     low, high = interval
-    return ReverseBayes(critical, math.exp(low), math.exp(high), evaluations=len(seen) + 1)
+    evaluations = len(seen) + 1
+    return ReverseBayes(critical, math.exp(low), math.exp(high), evaluations, slope)
 
 
 def bracket(

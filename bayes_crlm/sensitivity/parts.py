@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CREDIBLE",
     "PARTS",
+    "TWO_THRESHOLDS",
     "Context",
     "NotRunError",
     "PartResult",
@@ -53,6 +54,13 @@ PARTS = (
 
 CREDIBLE = 0.95
 """Probability from which on the hazard ratio is said to lie on one side of 1."""
+
+TWO_THRESHOLDS = (
+    "The conclusion asks for more than 95% probability on one side of 1, as a 90% interval beside "
+    "1 does; this part asks whether the 95% interval holds 1, which takes 97.5%. Between the two a "
+    "finding has its conclusion, but an interval that reaches 1."
+)
+"""What parts say that go by the limits of the 95% interval."""
 
 
 class NotRunError(SensitivityError):

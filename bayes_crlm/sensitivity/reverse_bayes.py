@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 from pydantic import Field
 
 from bayes_crlm.errors import BayesCRLMError, SensitivityError
@@ -19,8 +20,8 @@ from bayes_crlm.sensitivity.credibility import (
     intrinsic_credibility,
     judge_evidence,
 )
-from bayes_crlm.sensitivity.critical_scale import reverse_bayes
-from bayes_crlm.sensitivity.parts import Context, PartResult
+from bayes_crlm.sensitivity.critical_scale import quantile_mcse, reverse_bayes
+from bayes_crlm.sensitivity.parts import TWO_THRESHOLDS, Context, PartResult
 from bayes_crlm.sensitivity.refit import Shared, refit_priors
 from bayes_crlm.spec import Table
 from bayes_crlm.tasks import Task
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from bayes_crlm.analysis import Plan
 
 __all__ = ["Settings", "analyse", "check", "critical_refits"]
+
+# the critical prior hangs on a few draws beyond no effect
+DRAWS = 20_000
+TAIL = 0.025
 
 
 class Settings(Table):
@@ -66,7 +71,9 @@ def evidence_of(name: str, text: str) -> Normal:
     return prior
 
 
-def critical_refits(shared: Shared, *, widest: float, seed: int) -> dict[str, Any]:
+def critical_refits(
+    shared: Shared, *, widest: float, seed: int, draws: int = DRAWS
+) -> dict[str, Any]:
     """Find the critical prior by refitting, as a task.
 
     Parameters
@@ -76,29 +83,45 @@ def critical_refits(shared: Shared, *, widest: float, seed: int) -> dict[str, An
         Standard deviation of the prior that stands for none.
     seed : int
         Of every refit, so that limits change smoothly with the prior.
+    draws : int
+        Of every refit.
 
     Returns
     -------
     dict
-        The critical prior (`kind`, `side`, `limit`, `low`, `high`, `prior_sd`, `prior_mean`),
-        the posterior's limits under it and under no prior, refits, and whether all were reliable.
+        The critical prior (`kind`, `side`, `limit`, `limit_mcse`, `low`, `high`, `prior_sd`,
+        `prior_mean`), the posterior's limits under it and under no prior (`eti95_mcse_log`: Monte
+        Carlo errors of the latter's logarithms), refits, and whether all were reliable.
     """
     rows: list[dict[str, Any]] = []
+    errors: dict[float, tuple[float, float]] = {}
 
     def limits(prior: Normal) -> tuple[float, float]:
         priors = [{"treatment_prior": f"normal({prior.mean!r}, {prior.sd!r})"}]
-        rows.extend(refit_priors(shared, priors=priors, seed=seed, parts=[])["rows"])
-        low, high = rows[-1]["eti95"]
+        (row,) = refit_priors(shared, priors=priors, seed=seed, draws=draws, parts=["draws"])[
+            "rows"
+        ]
+        value, weight = np.array(row.pop("log_hazard_ratio")), np.array(row.pop("weight"))
+        errors[prior.sd] = (
+            quantile_mcse(value, weight, TAIL),
+            quantile_mcse(value, weight, 1 - TAIL),
+        )
+        rows.append(row)
+        low, high = row["eti95"]
         return math.log(low), math.log(high)
 
     found = reverse_bayes(limits, widest=widest)
     critical = asdict(found.critical)
     prior = critical.pop("prior")
+    sd, nearer = widest if prior is None else prior["sd"], critical["side"] == "below"
+    without = {key: rows[0][key] for key in ("median", "eti95", "prob_below_1")}
     return critical | {
+        "limit_mcse": found.limit_mcse(errors[sd][nearer]),
+        "draws": draws,
         "prior_mean": None if prior is None else prior["mean"],
         "prior_sd": None if prior is None else prior["sd"],
         "posterior_eti95": [found.posterior_low, found.posterior_high],
-        "without_prior": {key: rows[0][key] for key in ("median", "eti95", "prob_below_1")},
+        "without_prior": without | {"eti95_mcse_log": list(errors[widest])},
         "refits": len(rows),
         "engines": sorted({row["engine"] for row in rows}),
         "largest_pareto_k": max((row["pareto_k"] or 0.0 for row in rows), default=None),
@@ -124,7 +147,13 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     notes = [
         f"The finding is the posterior under a normal(0, {settings.widest:g}) prior of the log "
         "hazard ratio, so that no prior is counted twice.",
+        TWO_THRESHOLDS,
     ]
+    if found["limit_mcse"] is not None:
+        notes.append(
+            f"The critical limit, {found['limit']:.3f}, has a Monte Carlo standard error of "
+            f"{found['limit_mcse']:.2g}; each refit has {found['draws']:,} draws."
+        )
     if not settings.evidence:
         notes.append(
             "Earlier evidence can be given as [sensitivity.reverse_bayes.evidence], such as "
@@ -138,6 +167,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
             "closed_form": {
                 "kind": closed.kind,
                 "limit": closed.limit,
+                "limit_mcse": closed_form_mcse(found["without_prior"]),
                 "low": closed.low,
                 "high": closed.high,
             },
@@ -150,6 +180,34 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         figures=figures_of(context, found),
         notes=tuple(notes),
     )
+
+
+def closed_form_mcse(finding: Mapping[str, Any]) -> float | None:
+    """Monte Carlo standard error that the closed form takes over from the interval's limits.
+
+    Parameters
+    ----------
+    finding : mapping
+        `eti95` and `eti95_mcse_log`, whose ends have independent errors: they are far apart.
+
+    Returns
+    -------
+    float or None
+        None where a limit within a standard error of no effect makes it another kind of prior.
+    """
+    at, variance = critical_prior(*finding["eti95"]), 0.0
+    if at.prior is None:
+        return None
+    for end, error in enumerate(finding["eti95_mcse_log"]):
+        moved = []
+        for sign in (-1, 1):
+            limits = list(finding["eti95"])
+            limits[end] *= math.exp(sign * error)
+            moved.append(critical_prior(*limits))
+        if any(each.kind != at.kind or each.prior is None for each in moved):
+            return None
+        variance += ((moved[1].limit - moved[0].limit) / 2) ** 2
+    return math.sqrt(variance)
 
 
 def critical_of(found: Mapping[str, Any]) -> CriticalPrior:
