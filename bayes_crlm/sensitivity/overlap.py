@@ -122,7 +122,10 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     levels = context.plan.inputs.design.levels
     notes = [
         "Weighted hazard ratios are marginal, that of outcome regression is conditional on the "
-        "covariates: a hazard ratio that is not 1 differs between the two without any bias."
+        "covariates: a hazard ratio that is not 1 differs between the two without any bias.",
+        "Scores, weights, balance and weighted hazard ratios all come from the posterior's mode, "
+        "which is found anew for every weighting of the patients in the calibration; the scores' "
+        "intervals are from draws of the posterior.",
     ]
     if len(levels) > 2:
         notes.append(f"Only patients on {levels[context.level]} and {levels[0]} are compared here.")
@@ -201,11 +204,14 @@ def compare_weights(arms: TwoArms, settings: Settings, seed: int) -> dict[str, A
     drawn = propensity_draws(
         arms.design, arms.terms, arms.is_treated, draws=PROPENSITY_DRAWS, seed=seed
     )
-    score = mean_propensity(arms, drawn)
+    # the scores that the hazard ratios are weighted by: what is shown is what is used
+    mode, _ = propensity_mode(arms.design, arms.is_treated)
+    score = propensity(arms.design, mode)
+    low, high = propensity_limits(arms, drawn)
     ones = np.ones(arms.n_patients)
     weights = {
-        "overlap_weights": overlap_weights(score[0], arms.is_treated),
-        "stabilised_weights": stabilised_weights(score[0], arms.is_treated, ones),
+        "overlap_weights": overlap_weights(score, arms.is_treated),
+        "stabilised_weights": stabilised_weights(score, arms.is_treated, ones),
     }
     return {
         "propensity": {
@@ -231,21 +237,21 @@ def compare_weights(arms: TwoArms, settings: Settings, seed: int) -> dict[str, A
         "patients": {
             "row": arms.row_number.tolist(),
             "is_treated": arms.is_treated.tolist(),
-            "propensity": score[0].tolist(),
-            "propensity_low": score[1].tolist(),
-            "propensity_high": score[2].tolist(),
+            "propensity": score.tolist(),
+            "propensity_low": low.tolist(),
+            "propensity_high": high.tolist(),
         }
         | {name: weight.tolist() for name, weight in weights.items()},
     }
 
 
-def mean_propensity(arms: TwoArms, drawn: PropensityDraws) -> NDArray[np.float64]:
-    """Posterior mean and 95% limits of every patient's propensity, shape (3, patients)."""
+def propensity_limits(arms: TwoArms, drawn: PropensityDraws) -> NDArray[np.float64]:
+    """95% limits of every patient's propensity, shape (2, patients)."""
     from bayes_crlm.sensitivity.refit import weighted_quantiles
 
     each = propensity(arms.design, drawn.coefficients)
     limits = [weighted_quantiles(column, drawn.weight, (0.025, 0.975)) for column in each.T]
-    return np.vstack([drawn.weight @ each, np.array(limits).T])
+    return np.array(limits).T
 
 
 def coefficient_rows(arms: TwoArms, drawn: PropensityDraws) -> list[dict[str, Any]]:
@@ -331,7 +337,7 @@ def draw_overlap(context: Context, patients: dict[str, Any]) -> "Figure":
         # patients are counted on both sides of the line
         ticks = [each for each in ax.get_yticks() if float(each).is_integer()]
         ax.set_yticks(ticks, [f"{abs(each):g}" for each in ticks])
-        ax.set_xlabel("propensity score (posterior mean)")
+        ax.set_xlabel("propensity score (posterior mode)")
         ax.set_ylabel("patients")
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1.02), ncols=2, borderaxespad=0)
 
