@@ -88,11 +88,31 @@ def test_the_treated_who_leave_and_die_turn_the_conclusion(found):
     assert medians == sorted(medians)
     assert cell(found, 1.0, 8.0)["prob_below_1"] < 0.95
     assert 1 < found["informative_censoring"]["tipping_delta"]["treated"] < 8
-    assert found["informative_censoring"]["moves"]
+    # a delta of 8 is not plausible, and is said apart
+    part = found["informative_censoring"]
+    turning = [row for row in part["rows"] if row["turns_conclusion"]]
+    assert {row["delta_treated"] for row in turning} == {8.0}
+    assert not any(row["is_plausible"] for row in turning)
+    assert part["moves"] is False
+    assert found["conclusion"]["would_be_moved_by"] == [
+        f"{len(turning)} pairs of larger deltas of the hazard after censoring"
+    ]
     # nobody of the reference was lost, so that its delta changes nothing
-    assert cell(found, 8.0, 1.0) == cell(found, 1.0, 1.0) | {"delta_reference": 8.0}
+    told = {"delta_reference": 8.0, "is_plausible": False}
+    assert cell(found, 8.0, 1.0) == cell(found, 1.0, 1.0) | told
     lost = table_of()["lost"].sum()
     assert {row["n_completed"] for row in found["informative_censoring"]["rows"]} == {lost}
+
+
+def test_a_plausible_delta_that_turns_the_conclusion_moves_it(tmp_path):
+    lines = 'deltas = [1, 8]\nlost = "lost"\ncompletions = 20\nplausible = 8'
+    done = run(tmp_path, lines)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out" / "sensitivity.json").read_text())
+    assert found["informative_censoring"]["moves"] is True
+    assert found["conclusion"]["moved_by"] == ["informative_censoring"]
+    # where nothing is changed, nothing turns
+    assert cell(found, 1.0, 1.0)["turns_conclusion"] is False
 
 
 @pytest.mark.parametrize("delta", [0.5, 1.0, 3.0])
@@ -155,6 +175,7 @@ def test_the_tipping_point_lies_where_the_probit_crosses():
         ('lost = "gone"', "no column 'gone'"),
         ('lost = "months"', "neither 0 nor 1 in row 1"),
         ("completions = 2", "completions"),
+        ("plausible = 0.5", "plausible"),
     ],
 )
 def test_impossible_settings_are_refused(lines, told, tmp_path):

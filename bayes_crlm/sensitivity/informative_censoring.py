@@ -31,7 +31,6 @@ from bayes_crlm.sensitivity.parts import (
     NotRunError,
     PartResult,
     conclusion,
-    moves_conclusion,
 )
 from bayes_crlm.sensitivity.refit import (
     DRAWS,
@@ -63,6 +62,9 @@ class Settings(Table):
     """The table `[sensitivity.informative_censoring]`."""
 
     deltas: Annotated[Any, ratios("deltas")] = (0.25, 0.5, 1.0, 2.0, 4.0)
+    plausible: Annotated[
+        float, Field(ge=1, description="the largest plausible delta, of at least 1")
+    ] = 2.0
     completions: Annotated[
         int, Field(ge=10, le=1000, description="a whole number from 10 to 1000")
     ] = 40
@@ -297,6 +299,16 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         arm: tipping_delta([row for row in rows if row[f"delta_{other}"] == 1.0], f"delta_{arm}")
         for arm, other in (("treated", "reference"), ("reference", "treated"))
     }
+    unchanged = next(
+        (row for row in rows if row["delta_reference"] == row["delta_treated"] == 1.0), None
+    )
+    # nothing is changed there, and completion's Monte Carlo error alone turns nothing
+    held = {conclusion(context.base)} | ({conclusion(unchanged)} if unchanged else set())
+    for row in rows:
+        row["is_plausible"] = is_plausible(row, settings.plausible)
+        row["turns_conclusion"] = row is not unchanged and conclusion(row) not in held
+    turned = [row for row in rows if row["turns_conclusion"]]
+    unlikely = sum(not row["is_plausible"] for row in turned)
     unreliable = sum(not row["is_reliable"] for row in rows)
     levels, unit = inputs.design.levels, inputs.cohort.unit or "time units"
     notes = [
@@ -306,7 +318,15 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         f"Delta multiplies the hazard after censoring: delta_reference on {levels[0]}, "
         f"delta_treated on {levels[context.level]}.",
         "Tipping deltas are interpolated between those of the grid.",
+        f"The part moves the conclusion when a pair of deltas does that are both between "
+        f"{1 / settings.plausible:.3g} and {settings.plausible:.3g}; others are the edges of what "
+        "was examined.",
     ]
+    if len(held) > 1:
+        notes.append(
+            "With deltas of 1 the completed cohorts conclude otherwise than the spec as it stands, "
+            "by Monte Carlo error: ask for more completions."
+        )
     if settings.lost is None:
         notes.append(
             "All censored patients count as leaving for a reason, those at the end of the study "
@@ -318,11 +338,26 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     return PartResult(
         result={"rows": rows, "tipping_delta": tipping, "horizon": horizon},
         sentence=sentence(context, rows, tipping),
-        moves=moves_conclusion(context.base, rows),
+        moves=len(turned) > unlikely,
         tables={"informative_censoring": table_of(rows)},
         figures=figures_of(context, rows, deltas, failures),
         notes=tuple(notes),
+        would_move=say_would_move(unlikely),
     )
+
+
+def is_plausible(row: Mapping[str, Any], most: float) -> bool:
+    """Whether both deltas of a pair are within a factor that is thought possible."""
+    deltas = (row["delta_reference"], row["delta_treated"])
+    return all(1 / most - 1e-9 <= delta <= most + 1e-9 for delta in deltas)
+
+
+def say_would_move(unlikely: int) -> str | None:
+    """Name the pairs of deltas at the edges that turn the conclusion."""
+    if not unlikely:
+        return None
+    pairs = "one pair" if unlikely == 1 else f"{unlikely} pairs"
+    return f"{pairs} of larger deltas of the hazard after censoring"
 
 
 def tipping_delta(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
@@ -375,7 +410,7 @@ def sentence(
     )
     if said:
         return f"{text}; the conclusion turns {' and '.join(said)}."
-    turned = sum(conclusion(row) != conclusion(context.base) for row in rows)
+    turned = sum(row["turns_conclusion"] for row in rows)
     if turned:
         return f"{text}; the conclusion turns only with both arms changed, in {turned} pairs."
     return f"{text}; the conclusion never turns."
