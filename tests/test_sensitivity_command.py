@@ -86,6 +86,9 @@ def test_every_combination_of_choices_has_a_row(summary):
         assert math.isfinite(row["elpd_loo"])
     share = np.mean([row["prob_below_1"] > 0.95 for row in rows])
     assert summary["multiverse"]["share_prob_below_1_above_0.95"] == pytest.approx(share)
+    # predictions of other patients are not compared in silence
+    told = [note for note in summary["multiverse"]["notes"] if "elpd_loo" in note]
+    assert any("same exclusions" in note for note in told) == (len(exclusions) > 1)
 
 
 def test_the_specification_of_the_base_is_the_base(summary, tmp_path):

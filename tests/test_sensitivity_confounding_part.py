@@ -61,6 +61,8 @@ def test_e_values_are_those_of_the_base(found):
     assert part["e_value"] == pytest.approx(expected.e_value)
     assert part["e_value_limit"] == pytest.approx(expected.e_value_limit)
     assert 1 < part["e_value_limit"] < part["e_value"]
+    # the limit is that of the 95% interval, the conclusion's threshold another
+    assert any("97.5%" in note for note in part["notes"])
 
 
 def test_the_surface_is_the_base_divided_by_the_bias(found):

@@ -129,10 +129,71 @@ def test_an_undecided_finding_has_an_advocate(tmp_path):
     )
 
 
+HARM = """
+title = "A small simulated cohort"
+[data]
+source = "cohort.csv"
+time = "months"
+event = "dead"
+[model]
+treatment = "arm"
+reference = 0
+[model.baseline]
+cutpoints = 3
+prior = "independent"
+[sensitivity]
+parts = ["priors", "multiverse", "influence"]
+[sensitivity.priors]
+means = [1.0]
+scales = [1.0]
+LINES
+[sensitivity.multiverse]
+baselines = ["independent"]
+intervals = [3]
+"""
+
+
+def test_a_finding_of_harm_is_doubted_and_believed_on_its_own_side(tmp_path):
+    done = call(
+        "sensitivity", write(tmp_path, 0.8, HARM.replace("LINES", "")), "--out", tmp_path / "out"
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out" / "sensitivity.json").read_text())
+    assert found["base"]["prob_below_1"] < 0.05
+    part = found["priors"]
+    assert part["benefit"] == pytest.approx(1 / 0.7)
+    rows = {row["name"]: row for row in part["rows"]}
+    assert parse_prior(rows["enthusiastic"]["prior"]).mean == pytest.approx(-math.log(0.7))
+    # the enthusiast is surer of the finding than the sceptic
+    assert rows["enthusiastic"]["prob_below_1"] < rows["sceptical"]["prob_below_1"]
+    for name in ("priors", "influence"):
+        assert "P(HR > 1) = " in found[name]["sentence"]
+        assert "P(HR < 1)" not in found[name]["sentence"]
+    assert (
+        "100% put more than 95% probability on a hazard ratio above 1"
+        in (found["multiverse"]["sentence"])
+    )
+    # fewer events with the treatment, or more without, turn a finding of harm
+    paths = found["influence"]["fragility_paths"]
+    assert (paths["treated"]["adds_events"], paths["reference"]["adds_events"]) == (False, True)
+
+
+def test_a_stated_benefit_against_the_finding_is_said_to_be_that(tmp_path):
+    spec = HARM.replace("LINES", "benefit = 0.6").replace(', "multiverse", "influence"', "")
+    spec = spec[: spec.index("[sensitivity.multiverse]")]
+    done = call("sensitivity", write(tmp_path, 0.8, spec), "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    part = json.loads((tmp_path / "out" / "sensitivity.json").read_text())["priors"]
+    assert part["benefit"] == 0.6
+    assert any("other side of 1 than the finding" in note for note in part["notes"])
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
         ("benefit = 0.6", "benefit = 1", "sensitivity.priors"),
+        ("benefit = 0.6", "benefit = -1", "sensitivity.priors.benefit"),
+        ("benefit = 0.6", "benefit = 'much'", "sensitivity.priors.benefit"),
         ('literature = {trial = "hr(0.6, 0.4, 0.9)"}', 'literature = {a = "hr(1)"}', "hr"),
         ('trial = "hr(0.6, 0.4, 0.9)"\n', 'trial = "laplace(0, 1)"\n', "evidence.trial"),
         ("scales = [0.05, 0.5, 5.0]", "scales = [0]", "sensitivity.priors.scales"),

@@ -17,7 +17,7 @@ from pydantic import Field, PlainValidator
 from bayes_crlm.errors import SensitivityError
 from bayes_crlm.formula import check_formula
 from bayes_crlm.sensitivity.grids import check_list, interval_numbers, ratios, some_of
-from bayes_crlm.sensitivity.parts import CREDIBLE, PartResult, conclusion
+from bayes_crlm.sensitivity.parts import CREDIBLE, PartResult, conclusion, side_of
 from bayes_crlm.sensitivity.variance_decomposition import Decomposition, decompose
 from bayes_crlm.spec import ConditionSpec, Table
 from bayes_crlm.tasks import Task
@@ -257,7 +257,7 @@ def analyse(context: "Context", settings: Settings) -> PartResult:
     share = sum(row["prob_below_1"] > CREDIBLE for row in done) / len(done)
     return PartResult(
         result=result_of(rows, done, share, decomposition),
-        sentence=sentence_of(context.base, done, share, decomposition),
+        sentence=sentence_of(context.base, done, decomposition),
         moves=any(conclusion(row) != conclusion(context.base) for row in done),
         tables=tables_of(rows, decomposition),
         figures=figures_of(context, done, decomposition),
@@ -346,21 +346,23 @@ def result_of(
 def sentence_of(
     base: Mapping[str, Any],
     done: list[dict[str, Any]],
-    share: float,
     decomposition: Decomposition,
 ) -> str:
-    """Say what the multiverse comes to."""
+    """Say what the multiverse comes to, on the side of 1 that the base lies on."""
     low, high = done[0]["median"], done[-1]["median"]
+    side = side_of(base)
+    held = [conclusion(row) == side for row in done]
     text = (
-        f"Of {len(done)} specifications {100 * share:.0f}% put more than {100 * CREDIBLE:.0f}% "
-        f"probability on a hazard ratio below 1; medians reach from {low:.2f} to {high:.2f} "
+        f"Of {len(done)} specifications {100 * sum(held) / len(done):.0f}% put more than "
+        f"{100 * CREDIBLE:.0f}% probability on a hazard ratio {side} 1; medians reach "
+        f"from {low:.2f} to {high:.2f} "
         f"(spec as it stands: {base['median']:.2f})"
     )
     if decomposition.shares and decomposition.variance > 0:
         first = decomposition.shares[0]
         text += (
             f"; most of the spread comes from the {NAMES[first.choice]} "
-            f"({100 * first.in_all:.0f}% of the variance)"
+            f"({100 * first.in_all:.0f}% of the variance, every option counting alike)"
         )
     return f"{text}."
 
@@ -368,8 +370,16 @@ def sentence_of(
 def notes_of(
     rows: list[dict[str, Any]], done: list[dict[str, Any]], decomposition: Decomposition
 ) -> tuple[str, ...]:
-    """What a reader should know of rows that were not fitted as the others."""
-    notes = []
+    """What a reader should know of comparisons, and of rows that were not fitted as the others."""
+    notes = [
+        "The decomposition gives every option of a choice the same weight, so that a choice with "
+        "many options, such as covariates left out one at a time, is mostly about those.",
+    ]
+    if len({row["choices"]["exclusions"] for row in rows}) > 1:
+        notes.append(
+            "elpd_loo can be compared among specifications with the same exclusions alone: others "
+            "predict other patients."
+        )
     by_nuts = sum(row["engine"] == "nuts" for row in done)
     if by_nuts:
         notes.append(f"{by_nuts} specifications were fitted by NUTS")

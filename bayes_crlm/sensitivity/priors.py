@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, PlainValidator
 
 from bayes_crlm.errors import BayesCRLMError, SensitivityError
 from bayes_crlm.priors import Normal
@@ -18,10 +18,13 @@ from bayes_crlm.sensitivity.parts import (
     PartResult,
     conclusion,
     moves_conclusion,
+    say_probability,
+    side_of,
 )
 from bayes_crlm.sensitivity.prior_choices import prior_choices
 from bayes_crlm.sensitivity.refit import refit_priors
 from bayes_crlm.spec import Table
+from bayes_crlm.spec_values import check_number
 from bayes_crlm.tasks import Task
 
 if TYPE_CHECKING:
@@ -35,16 +38,32 @@ FIELDS = (
 )  # fmt: skip
 
 
+# about what trials in oncology are planned to detect; its inverse where the finding is harm
+BENEFIT = 0.7
+
+
+def check_benefit(value: object) -> str | float:
+    """Take "auto" or a hazard ratio."""
+    if value == "auto":
+        return "auto"
+    number = check_number(value)
+    if number <= 0:
+        raise ValueError(f"{number:g} is impossible; give a hazard ratio above 0, such as 0.7")
+    return number
+
+
 class Settings(Table):
     """The table `[sensitivity.priors]`.
 
-    The default benefit, a hazard ratio of 0.7, is about what trials in oncology are
-    planned to detect.
+    The default benefit is on the side of the finding, so that the sceptic doubts it and the
+    enthusiast believes in it: a hazard ratio of `BENEFIT`, or its inverse.
     """
 
     benefit: Annotated[
-        float, Field(gt=0, description="a hazard ratio above 0 other than 1, such as 0.7")
-    ] = 0.7
+        Any,
+        PlainValidator(check_benefit),
+        Field(description="'auto' or a hazard ratio above 0 other than 1, such as 0.7"),
+    ] = "auto"
     tail: Annotated[
         float, Field(gt=0, lt=0.5, description="the sceptic's probability beyond the benefit")
     ] = 0.05
@@ -53,7 +72,7 @@ class Settings(Table):
         dict[str, str], Field(description="a table of priors, such as 'hr(0.6, 0.4, 0.9)'")
     ] = {}  # noqa: RUF012  (pydantic copies it)
     means: Annotated[Any, ratios("prior medians of the hazard ratio")] = (
-        0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5,
+        0.5, 0.6, 0.7, 0.85, 1.0, 1.18, 1.43, 1.67, 2.0,
     )  # fmt: skip
     scales: Annotated[Any, ratios("prior scales")] = (0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0)
 
@@ -66,15 +85,22 @@ def check(plan: "Plan", settings: Settings) -> None:
     SensitivityError
     """
     try:
-        choices(settings)
+        choices(settings, BENEFIT if settings.benefit == "auto" else settings.benefit)
     except BayesCRLMError as problem:
         raise SensitivityError(f"sensitivity.priors: {problem}") from None
 
 
-def choices(settings: Settings) -> dict[str, str]:
+def benefit_of(settings: Settings, base: Mapping[str, Any]) -> float:
+    """The stated benefit, or the default one on the side of the finding."""
+    if settings.benefit != "auto":
+        return settings.benefit
+    return BENEFIT if side_of(base) == "below" else 1 / BENEFIT
+
+
+def choices(settings: Settings, benefit: float) -> dict[str, str]:
     """Priors of the treatment by name, as a spec writes them."""
     named = prior_choices(
-        settings.benefit,
+        benefit,
         settings.literature,
         tail=settings.tail,
         vague_scale=settings.vague_scale,
@@ -89,7 +115,8 @@ def choices(settings: Settings) -> dict[str, str]:
 
 def analyse(context: Context, settings: Settings) -> PartResult:
     """Refit under every prior, named ones first, then a grid of means and scales."""
-    named = choices(settings)
+    benefit, side = benefit_of(settings, context.base), side_of(context.base)
+    named = choices(settings, benefit)
     grid = [
         f"normal({math.log(mean)!r}, {float(scale)!r})"
         for mean in settings.means
@@ -130,14 +157,19 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     turned = sum(conclusion(row) != conclusion(context.base) for row in cells)
     unreliable = sum(not row["is_reliable"] for row in found)
     by_nuts = sum(row["engine"] == "nuts" for row in found)
-    notes = [f"The sceptic gives {settings.tail:.0%} to hazard ratios beyond {settings.benefit:g}."]
+    notes = [f"The sceptic gives {settings.tail:.0%} to hazard ratios beyond {benefit:.3g}."]
+    if (benefit < 1) != (side == "below"):
+        notes.append(
+            f"The stated benefit, {benefit:.3g}, lies on the other side of 1 than the finding: the "
+            "enthusiast argues against it."
+        )
     if by_nuts:
         notes.append(f"{by_nuts} of {len(found)} refits were made by NUTS.")
     if unreliable:
         notes.append(f"{unreliable} of {len(found)} refits fail their diagnostic and are marked.")
     return PartResult(
-        result={"benefit": settings.benefit, "rows": rows, "curve": curve},
-        sentence=sentence(rows, turned, len(cells)),
+        result={"benefit": benefit, "rows": rows, "curve": curve},
+        sentence=sentence(rows, side, turned, len(cells)),
         moves=moves_conclusion(context.base, rows),
         tables=tables_of(rows, settings, table),
         figures=figures_of(context, settings, rows, curve),
@@ -146,11 +178,11 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     )
 
 
-def sentence(rows: Sequence[Mapping[str, Any]], turned: int, n_cells: int) -> str:
+def sentence(rows: Sequence[Mapping[str, Any]], side: str, turned: int, n_cells: int) -> str:
     """Say what each reader concludes."""
     told = "; ".join(
         f"{row['name']}: {row['median']:.2f} ({row['eti95'][0]:.2f} to {row['eti95'][1]:.2f}), "
-        f"P(HR < 1) = {row['prob_below_1']:.3f}"
+        f"{say_probability(row, side)}"
         for row in rows
     )
     return f"{told}. Of {n_cells} priors of the grid {turned} turn the conclusion."

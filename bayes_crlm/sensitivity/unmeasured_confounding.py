@@ -18,10 +18,13 @@ from bayes_crlm.sensitivity.grids import number_list, ratios
 from bayes_crlm.sensitivity.latent_confounder import ConfounderPrior, fit_latent_confounder
 from bayes_crlm.sensitivity.parts import (
     CREDIBLE,
+    TWO_THRESHOLDS,
     Context,
     PartResult,
     conclusion,
     moves_conclusion,
+    say_probability,
+    side_of,
 )
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.tipping_points import TippingSurface, tipping_bias, tipping_surface
@@ -175,7 +178,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         moves=moves_conclusion(base, rows) if rows else None,
         tables={"confounding_surface": surface_table(surface, turns)},
         figures=figures_of(context, surface, latent),
-        notes=notes_of(latent, failure, is_common),
+        notes=notes_of(latent, failure, is_common, bool(np.any(inputs.cohort.entry > 0))),
         would_move=f"{tipped} of {turns.size} confounders of the grid" if tipped else None,
     )
 
@@ -218,20 +221,26 @@ def sentence(
         low, high = latent["eti95"]
         text += (
             "; with the stated beliefs about a confounder in the model the hazard ratio is "
-            f"{latent['median']:.2f} ({low:.2f} to {high:.2f}), P(HR < 1) = "
-            f"{latent['prob_below_1']:.3f}"
+            f"{latent['median']:.2f} ({low:.2f} to {high:.2f}), "
+            f"{say_probability(latent, side_of(base))}"
         )
     return f"{text}."
 
 
 def notes_of(
-    latent: Mapping[str, Any] | None, failure: str | None, is_common: bool
+    latent: Mapping[str, Any] | None, failure: str | None, is_common: bool, is_delayed: bool
 ) -> tuple[str, ...]:
     """What the numbers rest on."""
     notes = [
         "The data hardly speak of a confounder that nobody measured: the bias analysis rests on "
         "its stated beliefs.",
+        f"Of the E-value of the limit: {TWO_THRESHOLDS}",
     ]
+    if is_delayed:
+        notes.append(
+            "Patients enter after time zero: the confounder's prevalence is that of patients when "
+            "they enter, and taken to be the same whenever that is."
+        )
     if is_common:
         notes.append(
             f"More than {COMMON:.0%} had the event, so hazard ratios were turned into approximate "
