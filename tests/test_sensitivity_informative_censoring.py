@@ -9,11 +9,8 @@ import pytest
 from runs import call
 
 from bayes_crlm import PiecewiseExponential, read_cohort
-from bayes_crlm.sensitivity.informative_censoring import (
-    complete_follow_up,
-    leaving_rows,
-    tipping_delta,
-)
+from bayes_crlm.sensitivity.completed_follow_up import complete_follow_up, leaving_rows
+from bayes_crlm.sensitivity.informative_censoring import tipping_delta
 
 SPEC = """
 title = "A simulated cohort"
