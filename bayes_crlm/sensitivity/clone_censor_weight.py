@@ -1,20 +1,33 @@
 """Clone, censor, weight: two strategies compared from time zero, with a grace period.
 
-Every patient is cloned into both strategies: start treatment within the grace period, and never
-start. A clone is censored when its patient deviates from the clone's strategy. What
-that selects is undone by weights: the inverse of the probability of not having deviated, given
-covariates, from one pooled model of the hazard of starting.
+Every patient is cloned into both strategies: start treatment within the grace period g, and never
+start. A clone is censored when its patient deviates from the clone's strategy. What that selects is
+undone by weights: the probability of the clone's history of treatment under the strategy over its
+probability in the cohort, given covariates x, from one pooled model of the hazard of starting. With
+S(t | x) the probability of not having started by t, a clone at time t stands for
 
-A clone of "never start" that is under observation at time t stands for 1 / S(t | x) patients,
-S being the probability of not having started by t; a clone of "start within the grace period
-g" for one patient up to g, and for 1 / (1 - S(g | x)) after it. Weights are stabilised with the
-same probabilities without covariates.
+    never start:                      1 / S(t | x) patients
+    start within g, has started:      1 / (1 - S(g | x))
+    start within g, still waits:      (S(t | x) - S(g | x)) / (S(t | x) (1 - S(g | x)))
+
+Under the second strategy patients start when patients like them do who start within g: the density
+of starting at s is f(s | x) / (1 - S(g | x)), and the weights are those of this one strategy before
+and after the end of the grace period. Hence the last line, which falls from 1 at time zero to 0 at
+g: when clones without a start are censored, nobody under the strategy waits any more.
+
+The strategy's own probability in the numerator stabilises the weights: without it, a start at s
+would weigh 1 / f(s | x). All weights are 1 at time zero, and in expectation a strategy's weighted
+clones are at every time all the patients who would then be at risk under it. There is no other
+numerator. The cohort's probability of not having deviated by t, without covariates, is one that
+changes with time: it lets the arms shrink to those who comply, and moves a single hazard ratio
+towards the grace period, where the strategies hardly differ yet.
 
 References
 ----------
-Hernan (2018), BMJ 360:k182; Maringe, Benitez Majano, Exarchakou, Smith, Rachet, Belot &
-Leyrat (2020), Int J Epidemiol 49:1719-1729; Cain, Robins, Lanoy, Logan, Costagliola & Hernan
-(2010), Int J Biostat 6(2):18.
+Hernan & Robins (2016), Am J Epidemiol 183:758-764; Hernan (2018), BMJ 360:k182; Maringe, Benitez
+Majano, Exarchakou, Smith, Rachet, Belot & Leyrat (2020), Int J Epidemiol 49:1719-1729; Cain,
+Robins, Lanoy, Logan, Costagliola & Hernan (2010), Int J Biostat 6(2):18 (a grace period during
+which a strategy starts at random times).
 """
 
 import math
@@ -30,6 +43,7 @@ __all__ = [
     "clone_and_censor",
     "fit_start_hazard",
     "start_edges",
+    "strategy_weight",
     "weight_model",
 ]
 
@@ -51,8 +65,10 @@ class Clones:
     entry, time : (rows,) ndarray
     event : (rows,) ndarray
     weight_time : (rows,) ndarray
-        Time at which the probability of not having deviated is taken: 0 where no deviation
-        is possible yet.
+        Time for which a row's weight is taken: the middle of the interval in which its patient
+        is untreated; the last start after it, and the grace period's end once treated.
+    has_started : (rows,) ndarray of bool
+        Whether the row lies after the start of treatment.
     """
 
     patient: NDArray[np.intp]
@@ -61,6 +77,7 @@ class Clones:
     time: NDArray[np.float64]
     event: NDArray[np.int8]
     weight_time: NDArray[np.float64]
+    has_started: NDArray[np.bool]
 
 
 def start_edges(start: NDArray) -> NDArray[np.float64]:
@@ -96,35 +113,42 @@ def clone_and_censor(
     grace : float
         A clone that has to start may wait so long; without a start by then it is censored.
     edges : (intervals + 1,) ndarray
-        Where weights of "never start" change; they are constant after the last edge.
+        Where weights of clones without treatment change; after the last edge nobody starts.
 
     Returns
     -------
     Clones
+        Of "start within the grace period" first.
     """
-    keeps_waiting = (start > grace) & (time > grace)
-    end_of_start = np.where(keeps_waiting, grace, time)
-    end_of_never = np.minimum(start, time)
-    within_grace = np.array([0.0, grace, np.inf])
-    rows = []
-    for arm, end, cuts, at in (
-        (1, end_of_start, within_grace, np.array([0.0, grace])),
-        (0, end_of_never, np.append(edges, np.inf), np.append(midpoints(edges), edges[-1])),
+    # after the cohort's last start nobody waits under the strategy either
+    waiting = np.unique(np.append(edges[edges < grace], min(grace, edges[-1])))
+    middle = np.append(midpoints(edges), edges[-1])
+    untreated_until = np.minimum(start, time)
+    started = np.flatnonzero(start <= grace)
+    every, zero = np.arange(len(time)), np.zeros(len(time))
+    still = np.minimum(untreated_until, waiting[-1])
+    parts = []
+    for arm, has_started, (patient, entry, end, at) in (
+        (1, False, cut(every, zero, still, waiting, midpoints(waiting))),
+        (1, True, (started, start[started], time[started], np.full(len(started), grace))),
+        (0, False, cut(every, zero, untreated_until, np.append(edges, np.inf), middle)),
     ):
-        patient, interval = np.nonzero(end[:, None] > cuts[:-1])
-        is_last = end[patient] <= cuts[1:][interval]
-        is_event = (end == time) & (event == 1) & ~((start < time) & (arm == 0))
-        rows.append(
-            (
-                patient,
-                np.full(len(patient), arm),
-                cuts[:-1][interval],
-                np.minimum(end[patient], cuts[1:][interval]),
-                (is_last & is_event[patient]).astype(int),
-                at[interval],
-            )
-        )
-    return Clones(*(np.concatenate(column) for column in zip(*rows, strict=True)))
+        # a clone that is censored where its patient deviates ends before the patient does
+        is_event = (event[patient] == 1) & (end == time[patient])
+        size = len(patient)
+        labels = np.full(size, arm, np.int8), np.full(size, has_started)
+        parts.append((patient, labels[0], entry, end, is_event.astype(np.int8), at, labels[1]))
+    return Clones(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def cut(
+    patient: NDArray, begin: NDArray, end: NDArray, edges: NDArray, at: NDArray
+) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    """Cut patients' follow-up (begin, end] at edges: patient, entry, time and `at` of every row."""
+    low = np.maximum(begin[:, None], edges[:-1])
+    high = np.minimum(end[:, None], edges[1:])
+    row, interval = np.nonzero(high > low)
+    return patient[row], low[row, interval], high[row, interval], at[interval]
 
 
 def midpoints(edges: NDArray) -> NDArray[np.float64]:
@@ -248,39 +272,44 @@ class WeightModel:
     starts: NDArray[np.float64]
     design: NDArray[np.float64]
 
-    def weights(self, patient_weight: NDArray, *, stabilised: bool = True) -> NDArray[np.float64]:
+    def weights(self, patient_weight: NDArray) -> NDArray[np.float64]:
         """Weights of the clones' rows, the patients' own weight not included.
 
         Parameters
         ----------
         patient_weight : (patients,) ndarray
-            How often every patient counts in the models of starting.
-        stabilised : bool
-            With the probabilities without covariates in the numerator.
+            How often every patient counts in the model of starting.
 
         Returns
         -------
         (rows,) ndarray
+            1 at time zero; constant in time for clones that have started.
         """
-        clones, design = self.clones, self.design
-        full = fit_start_hazard(self.edges, self.exposure, self.starts, design, patient_weight)
-        relative = np.exp(design @ full.effect)[clones.patient]
-        hazard = full.cumulative(clones.weight_time) * relative
-        weight = 1 / not_deviated(hazard, clones)
-        if stabilised:
-            marginal = fit_start_hazard(
-                self.edges, self.exposure, self.starts, design[:, :0], patient_weight
-            )
-            weight *= not_deviated(marginal.cumulative(clones.weight_time), clones)
-        return weight
+        fitted = fit_start_hazard(
+            self.edges, self.exposure, self.starts, self.design, patient_weight
+        )
+        relative = np.exp(self.design @ fitted.effect)[self.clones.patient]
+        return strategy_weight(fitted, relative, self.clones, self.grace)
 
 
-def not_deviated(cumulative: NDArray, clones: Clones) -> NDArray[np.float64]:
-    """Probability of not having deviated yet, from the cumulative hazard of starting."""
-    may_deviate = clones.weight_time > 0
-    started = -np.expm1(-cumulative)
-    followed = np.where(clones.arm == 1, started, np.exp(-cumulative))
-    return np.where(may_deviate, followed, 1.0)
+def strategy_weight(
+    fitted: StartHazard, relative: NDArray, clones: Clones, grace: float
+) -> NDArray[np.float64]:
+    """Probability of every row's history under its strategy, over that in the cohort.
+
+    Parameters
+    ----------
+    fitted : StartHazard
+    relative : (rows,) ndarray
+        Hazard of starting relative to a linear predictor of 0.
+    clones : Clones
+    grace : float
+    """
+    so_far = fitted.cumulative(clones.weight_time) * relative
+    in_grace = fitted.cumulative(np.array(grace)) * relative
+    # of those who wait until now: the share that starts in what is left of the grace period
+    still_to_start = np.where(clones.has_started, 1.0, -np.expm1(so_far - in_grace))
+    return np.where(clones.arm == 1, still_to_start / -np.expm1(-in_grace), np.exp(so_far))
 
 
 def weight_model(

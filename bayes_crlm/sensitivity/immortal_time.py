@@ -5,9 +5,13 @@ treatment look good. The same cohort is analysed as treated (naive) and in three
 give nobody time in which they could not have died: landmarks, treatment as it changes over time,
 and clones that are censored and weighted. Time zero of all but the landmarks is that of the
 cohort's follow-up, on whose scale the start of treatment is measured.
+
+A landmark asks another question: whether those who have started by then live longer than those who
+have not, many of whom start later. Whatever the treatment does, such a hazard ratio lies nearer to
+1, so that landmarks are shown, with the number of later starters, and do not decide whether
+immortal time moves the conclusion.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,15 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
-from bayes_crlm.sensitivity.clone_censor_weight import Clones, WeightModel, weight_model
-from bayes_crlm.sensitivity.comparison_rows import (
-    draw_rows,
-    fit_row,
-    rows_table,
-    try_row,
-    weighted_row,
+from bayes_crlm.sensitivity.clone_censor_weight import weight_model
+from bayes_crlm.sensitivity.comparison_rows import draw_rows, fit_row, rows_table
+from bayes_crlm.sensitivity.delayed_treatment import (
+    STRATEGIES,
+    clone_rows,
+    landmark_row,
+    split_row,
+    weight_rows,
 )
-from bayes_crlm.sensitivity.landmark import landmark_times, take_landmark
+from bayes_crlm.sensitivity.landmark import landmark_times
 from bayes_crlm.sensitivity.parts import (
     Context,
     NotRunError,
@@ -32,21 +37,16 @@ from bayes_crlm.sensitivity.parts import (
     conclusion,
     moves_conclusion,
 )
-from bayes_crlm.sensitivity.treatment_switch import split_at_start
 from bayes_crlm.sensitivity.two_arms import TwoArms, start_of_treatment, two_arms
-from bayes_crlm.sensitivity.weighted_posterior import effective_sample_size
 from bayes_crlm.spec import Table
 
 if TYPE_CHECKING:
     from bayes_crlm.analysis import Plan
-    from bayes_crlm.cohort import Cohort
-    from bayes_crlm.model import PiecewiseExponential
 
 __all__ = ["Settings", "analyse", "check", "choose_times", "compare_methods"]
 
 # without times of the user's: by when these shares of the treated had started
 LANDMARK_SHARES, GRACE_SHARE = (0.5, 0.75, 0.9), 0.9
-WEIGHT_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 def increasing(times: tuple[float, ...] | None) -> tuple[float, ...] | None:
@@ -113,14 +113,31 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     plan = context.plan
     found = compare_methods(two_arms(plan.model, plan.inputs), settings, context.seed)
     rows, unit = found["rows"], plan.inputs.cohort.unit or "time units"
-    naive, others = rows[0], [row for row in rows[1:] if row["failure"] is None]
+    naive, fitted = rows[0], [row for row in rows[1:] if row["failure"] is None]
+    landmarks = [row for row in fitted if row["method"] == "landmark"]
+    others = [row for row in fitted if row["method"] != "landmark"]
     levels = plan.inputs.design.levels
     notes = [
         f"Time zero is that of {plan.spec.data.time}, and {settings.start} is measured from it. "
         f"Before it, a treated patient counts as {plan.model.treatment} = {levels[0]}.",
         f"Grace period: {found['grace']:g} {unit}; landmarks at "
         f"{', '.join(f'{each:g}' for each in found['landmarks'])} {unit}.",
+        "A landmark asks another question: whether those who have started by then live longer "
+        "than those who have not, some of whom start later. Its hazard ratio lies nearer to 1 "
+        "for that alone and does not count as a change of the conclusion.",
+        "Treatment that changes over time is fitted with cutpoints also where treatment starts "
+        "and independent hazards of the intervals: smoothed early hazards would make waiting "
+        "look safer than it is.",
+        f"Clone-censor-weight compares two strategies: {STRATEGIES['start']}, and "
+        f"{STRATEGIES['never']}. Both begin with the same wait, so that their hazard ratio is an "
+        "average over time, nearer to 1 than that of treatment itself.",
     ]
+    if plan.inputs.n_covariate_terms:
+        notes.append(
+            "Clone-censor-weight without covariates in the outcome model gives a marginal hazard "
+            "ratio; the other rows are conditional on the covariates. A hazard ratio that is not 1 "
+            "differs between the two without any bias."
+        )
     if len(levels) > 2:
         notes.append(
             f"All levels but {levels[0]} count as one treatment here, because a patient's level "
@@ -131,7 +148,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
 
     return PartResult(
         result=found | {"start": settings.start, "time_zero": plan.spec.data.time},
-        sentence=sentence(naive, others),
+        sentence=sentence(naive, others, landmarks),
         moves=moves_conclusion(naive, others) if others else None,
         tables={
             "immortal_time": rows_table(rows),
@@ -147,8 +164,20 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     )
 
 
-def sentence(naive: dict[str, Any], others: Sequence[dict[str, Any]]) -> str:
-    """Say how far the hazard ratio moves when nobody has immortal time."""
+def sentence(
+    naive: dict[str, Any],
+    others: Sequence[dict[str, Any]],
+    landmarks: Sequence[dict[str, Any]],
+) -> str:
+    """Say how far the hazard ratio moves when nobody has immortal time.
+
+    Parameters
+    ----------
+    naive : dict
+        The row as treated.
+    others, landmarks : sequence of dict
+        Rows that could be fitted: of the same question, and of landmarks.
+    """
     if not others:
         return "Immortal time could not be examined: no other method gave a hazard ratio."
     least = min(others, key=lambda row: row["median"])
@@ -157,13 +186,29 @@ def sentence(naive: dict[str, Any], others: Sequence[dict[str, Any]]) -> str:
     verdict = (
         f"the conclusion changes with {', '.join(moved)}"
         if moved
-        else "no method changes the conclusion"
+        else "the conclusion does not change"
     )
-    return (
+    said = (
         f"As treated, the hazard ratio is {naive['median']:.2f}; without immortal time it is "
         f"{least['median']:.2f} ({least['label']}) to {most['median']:.2f} ({most['label']}): "
         f"{verdict}."
     )
+    if landmarks:
+        ratios = [row["median"] for row in landmarks]
+        worst = max(landmarks, key=lambda row: row["n_started_later"])
+        said += (
+            f" Landmarks ask another question ({later_starters(worst)} untreated start later at "
+            f"{worst['at']:g}) and give {min(ratios):.2f} to {max(ratios):.2f}."
+            if len(ratios) > 1
+            else f" The landmark asks another question ({later_starters(worst)} untreated start "
+            f"later) and gives {ratios[0]:.2f}."
+        )
+    return said
+
+
+def later_starters(row: dict[str, Any]) -> str:
+    """Say how many of a landmark's untreated patients start later: '45 of 87'."""
+    return f"{row['n_started_later']} of {row['n_untreated']}"
 
 
 def choose_times(
@@ -219,8 +264,9 @@ def compare_methods(arms: TwoArms, settings: Settings, seed: int) -> dict[str, A
     dict
         `landmarks`, `grace`, `rows` (label, method, at, n_patients, n_events, n_treated, the
         columns of `bayes_crlm.sensitivity.refit.summarise_draws`, Cox's estimate where rows are
-        not weighted, calibration where they are, failure) and `weights` (their distribution in
-        each arm).
+        not weighted, calibration where they are, failure; of landmarks also `n_untreated` and
+        `n_started_later`), `strategies` (what the clones follow) and `weights` (their
+        distribution in each arm).
 
     Raises
     ------
@@ -239,134 +285,10 @@ def compare_methods(arms: TwoArms, settings: Settings, seed: int) -> dict[str, A
     rows.append(split_row(arms, start, seed))
     weighing = weight_model(start, arms.time, arms.event, arms.design, grace)
     rows += clone_rows(arms, start, weighing, settings.groups, seed)
-    weights = weighing.weights(np.ones(arms.n_patients))
     return {
         "landmarks": list(landmarks),
         "grace": grace,
+        "strategies": STRATEGIES,
         "rows": rows,
-        "weights": weight_rows(weighing.clones, weights, grace),
+        "weights": weight_rows(weighing, arms.n_patients),
     }
-
-
-def landmark_row(arms: TwoArms, start: NDArray, landmark: float, seed: int) -> dict[str, Any]:
-    """Fit the patients still at risk at a landmark, from there on."""
-    taken = take_landmark(start, arms.time, arms.event, landmark)
-    cutpoints = arms.model.cutpoints
-    if not isinstance(cutpoints, str | int):
-        cutpoints = tuple(each - landmark for each in cutpoints if each > landmark)
-    model = dataclasses.replace(arms.model, cutpoints=cutpoints)
-
-    def fit() -> dict[str, Any]:
-        cohort = arms.cohort(taken.patient, taken.time, taken.event, taken.is_treated)
-        return fit_row(model, cohort, seed)
-
-    return try_row(fit) | {
-        "label": f"landmark at {landmark:g}",
-        "method": "landmark",
-        "at": landmark,
-        "n_dead_before": taken.n_dead,
-        "n_censored_before": taken.n_censored,
-        "n_started_later": taken.n_later,
-    }
-
-
-def split_row(arms: TwoArms, start: NDArray, seed: int) -> dict[str, Any]:
-    """Fit follow-up that is untreated before treatment starts."""
-    split = split_at_start(start, arms.time, arms.event)
-
-    def fit() -> dict[str, Any]:
-        cohort = arms.cohort(
-            split.patient,
-            split.time,
-            split.event,
-            split.is_treated,
-            entry=split.entry,
-            stretch_of=split.patient,
-        )
-        return fit_row(arms.model, cohort, seed)
-
-    labels = {"label": "time-dependent treatment", "method": "time_dependent", "at": None}
-    return try_row(fit) | labels
-
-
-def clone_rows(
-    arms: TwoArms, start: NDArray, weighing: WeightModel, groups: int, seed: int
-) -> list[dict[str, Any]]:
-    """Fit weighted clones: the strategy alone, and the covariates beside it."""
-    clones, grace = weighing.clones, weighing.grace
-    rows = []
-
-    def weigh(patient_weight: NDArray) -> NDArray:
-        return patient_weight[clones.patient] * weighing.weights(patient_weight)
-
-    for suffix, covariates in (("", ""), (", adjusted too", arms.model.covariates)):
-        if suffix and not covariates:
-            continue
-
-        def fit(covariates: str = covariates) -> dict[str, Any]:
-            model = dataclasses.replace(arms.model, covariates=covariates)
-            model, cohort = clone_model(model, arms, clones)
-            inputs = model.prepare(cohort)
-            return weighted_row(model, inputs, weigh, arms.n_patients, groups, seed)
-
-        rows.append(
-            try_row(fit)
-            | {
-                "label": f"clone-censor-weight, grace {grace:g}{suffix}",
-                "method": "clone_censor_weight" + ("_adjusted" if suffix else ""),
-                "at": grace,
-                "n_patients": arms.n_patients,
-                "n_events": int(arms.event.sum()),
-                "n_treated": int(np.sum(start <= grace)),
-                "n_started_later": int(np.sum((start > grace) & np.isfinite(start))),
-            }
-        )
-    return rows
-
-
-def clone_model(
-    model: "PiecewiseExponential", arms: TwoArms, clones: Clones
-) -> "tuple[PiecewiseExponential, Cohort]":
-    """Make a cohort of the clones, and cut its follow-up as that of the patients.
-
-    Deaths count twice while both clones of a patient are followed, so that intervals chosen by
-    the clones' deaths would be too many.
-    """
-    from bayes_crlm.intervals import choose_intervals
-
-    cohort = arms.cohort(
-        clones.patient,
-        clones.time,
-        clones.event,
-        clones.arm,
-        entry=clones.entry,
-        stretch_of=2 * clones.patient + clones.arm,
-    )
-    entry, longest = np.zeros(arms.n_patients), float(cohort.time.max())
-    chosen = choose_intervals(entry, arms.time, arms.event, model.cutpoints).cutpoints
-    inner = tuple(float(each) for each in chosen[1:-1] if each < longest)
-    return dataclasses.replace(model, cutpoints=inner), cohort
-
-
-def weight_rows(clones: Clones, weights: NDArray, grace: float) -> list[dict[str, Any]]:
-    """Distribution of the weights of clones followed beyond the grace period, by arm."""
-    rows = []
-    for arm, name in ((1, "start within the grace period"), (0, "never start")):
-        is_followed = (clones.arm == arm) & (clones.entry <= grace) & (clones.time > grace)
-        weight = weights[is_followed]
-        if not len(weight):
-            continue
-        quantiles = np.quantile(weight, WEIGHT_QUANTILES)
-        rows.append(
-            {"strategy": name, "n_clones": len(weight), "min": float(weight.min())}
-            | {
-                f"q{100 * probability:g}": float(value)
-                for probability, value in zip(WEIGHT_QUANTILES, quantiles, strict=True)
-            }
-            | {
-                "max": float(weight.max()),
-                "mean": float(weight.mean()),
-                "effective_sample_size": effective_sample_size(weight),
-            }
-        )
-    return rows
