@@ -28,9 +28,11 @@ __all__ = [
     "hazard_ratios_of",
 ]
 
+# of importance weights, as a share of the draws: with fewer the proposal is no approximation
+LEAST_ESS = 0.1
 # of NUTS, for a second try when transitions diverged
 TARGET_ACCEPT_CAREFUL = 0.99
-FEWEST = {"chains": 1, "draws": 1, "tune": 1}
+FEWEST = {"chains": 1, "draws": 1, "tune": 0}
 MOST = {"chains": 64, "draws": 1_000_000, "tune": 1_000_000}
 
 
@@ -93,6 +95,12 @@ def approximate(inputs: "ModelInputs", draws: int, seed: int) -> Approximation:
                 None,
                 f"engine laplace: Pareto k of its weights is {drawn.pareto_k:.2f}, above "
                 f"{PARETO_K_MOST}",
+            )
+        elif drawn.weighted.ess < LEAST_ESS * len(drawn.weighted.weight):
+            drawn, problem = (
+                None,
+                f"engine laplace: {len(drawn.weighted.weight):,} draws are worth only "
+                f"{drawn.weighted.ess:,.0f}",
             )
     return Approximation(drawn, problem, time.perf_counter() - started)
 
@@ -159,6 +167,8 @@ def check_sampling(
         is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
         if not (is_whole and low <= value <= high):
             raise SamplingError(f"{name} {value!r}: must be a whole number from {low} to {high}")
+    if engine == "nuts" and settings["tune"] < 1:
+        raise SamplingError("tune 0: NUTS has to find its step size; give 50 or more")
     if not (isinstance(target_accept, int | float) and 0 < target_accept < 1):
         raise SamplingError(f"target_accept {target_accept!r}: must be a number between 0 and 1")
 

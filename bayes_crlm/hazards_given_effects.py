@@ -62,7 +62,7 @@ def draw_hazards(
     mode: "PosteriorMode",
     inputs: "ModelInputs",
     sums: "CohortSums",
-    rng: np.random.Generator,
+    rng: np.random.Generator | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Draw log-hazards that are independent given the effects.
 
@@ -76,8 +76,8 @@ def draw_hazards(
         With independent log-hazards, a gamma process, or a random walk over one interval.
     sums : CohortSums
         Of `inputs`.
-    rng : numpy.random.Generator
-        Source of randomness.
+    rng : numpy.random.Generator or None
+        Source of randomness; without it, every hazard is put where its distribution is centred.
 
     Returns
     -------
@@ -86,11 +86,17 @@ def draw_hazards(
         Log of (prior x likelihood of the hazards' part / density of the draw).
     """
     prior = inputs.baseline
+
+    def gamma_of(shape: NDArray) -> NDArray[np.float64]:
+        if rng is None:
+            return np.broadcast_to(shape, weighted.shape)
+        return rng.standard_gamma(shape, weighted.shape)
+
     if isinstance(prior, GammaProcess):
         rate = prior.weight * inputs.intervals.width
         shape = rate * math.exp(inputs.log_rate)
         total, rate_after = shape + sums.events, np.log(rate + weighted)
-        gamma = rng.standard_gamma(total, weighted.shape)
+        gamma = gamma_of(total)
         constant = shape @ np.log(rate) + log_gamma(total) - log_gamma(shape)
         return np.log(gamma) - rate_after, constant - rate_after @ total
     sd = prior.sd if isinstance(prior, Independent) else prior.start_sd
@@ -100,7 +106,7 @@ def draw_hazards(
     # to first order the conditional mode follows the logarithm of the weighted exposure
     share = expected / shape
     centre = mode.log_hazard - share * (np.log(weighted) - np.log(expected) + mode.log_hazard)
-    gamma = rng.standard_gamma(shape, weighted.shape)
+    gamma = gamma_of(shape)
     log_gamma_draw = np.log(gamma)
     log_hazard = centre + log_gamma_draw - np.log(shape)
     log_target = log_hazard @ sums.events - (weighted * np.exp(centre) * (gamma / shape)).sum(
@@ -413,7 +419,7 @@ def draw_walks(
     scales: StepScales,
     inputs: "ModelInputs",
     sums: "CohortSums",
-    rng: np.random.Generator,
+    rng: np.random.Generator | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Draw step scales and walks of log-hazards given the effects, in mirrored pairs.
 
@@ -425,8 +431,9 @@ def draw_walks(
         Approximate posterior of the step scale.
     inputs, sums
         The cohort.
-    rng : numpy.random.Generator
-        Source of randomness.
+    rng : numpy.random.Generator or None
+        Source of randomness; without it, the step scale is the typical one and every walk is put
+        where its distribution is centred.
 
     Returns
     -------
@@ -436,7 +443,15 @@ def draw_walks(
         Log of (prior x likelihood of the hazards' part / density of the draw).
     """
     pairs = len(weighted) // 2
-    log_scale, cell, log_density = scales.draw(pairs, rng)
+    if rng is None:
+        log_scale = np.full(pairs, math.log(scales.typical))
+        cell = np.searchsorted(scales.edges[1:-1], log_scale)
+        log_density, steps = np.zeros(pairs), SEARCH_STEPS
+        normal = np.zeros((weighted.shape[1], pairs))
+    else:
+        log_scale, cell, log_density = scales.draw(pairs, rng)
+        steps = DRAW_STEPS
+        normal = rng.standard_normal((weighted.shape[1], pairs))
     log_scale, log_density = np.tile(log_scale, 2), np.tile(log_density, 2)
     cell = np.tile(cell, 2)
     transposed = np.ascontiguousarray(weighted.T)
@@ -444,8 +459,7 @@ def draw_walks(
     expected = (transposed * np.exp(scales.log_hazard)[:, cell]).sum(axis=0)
     start = scales.log_hazard[:, cell] + np.log(sums.events.sum() / expected)
     cases = WalkCases.of(inputs, sums)
-    walk = fit_walk(start, transposed, log_scale, cases, DRAW_STEPS)
-    normal = rng.standard_normal((weighted.shape[1], pairs))
+    walk = fit_walk(start, transposed, log_scale, cases, steps)
     log_hazard, log_walk = walk.draw(np.concatenate([normal, -normal], axis=1))
     log_ratio = walk_log_target(log_hazard, transposed, log_scale, cases)
     return log_hazard.T, log_scale, log_ratio - log_walk - log_density

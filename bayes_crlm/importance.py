@@ -40,7 +40,7 @@ from bayes_crlm.parameters import (
     log_prior,
     model_parameters,
 )
-from bayes_crlm.priors import Horseshoe, simple_prior
+from bayes_crlm.priors import EffectPrior, Horseshoe, StudentT, simple_prior
 from bayes_crlm.psis import PARETO_K_MOST, pareto_smooth
 
 if TYPE_CHECKING:
@@ -57,10 +57,13 @@ __all__ = [
 
 # of the multivariate t that proposes effects, at first and after a poor proposal
 DEGREES_OF_FREEDOM, MOVED_DEGREES_OF_FREEDOM = 50.0, (10.0, 5.0, 5.0)
+# one pair in so many is proposed wider, from a t for each direction apart: a prior's heavy tail, or
+# a likelihood that hardly falls on one side, is one direction's alone
+WIDE_EVERY, WIDE_SCALE, WIDE_DEGREES_OF_FREEDOM = 10, 1.5, 4.0
 # a proposal is moved by its own weights when its draws are worth less than this, or k is larger
 ENOUGH_ESS, ENOUGH_K = 0.5, 0.5
 # this many standard deviations away the log density has to have fallen by so much
-FAR, LEAST_FALL = 6.0, 5.0
+FAR, LEAST_FALL, LEAST_SHARE_OF_WIDE = 6.0, 5.0, 0.7
 # effects depend a little on a random walk's step scale: the ranges below and above this
 # probability have modes of their own
 RANGE_ENDS = (0.2,)
@@ -209,11 +212,14 @@ class EffectProposal:
         Lower triangular square root of the scale matrix.
     degrees_of_freedom : float
         The larger, the nearer to a normal.
+    wide_degrees_of_freedom : float
+        Of the wider pairs.
     """
 
     centre: NDArray[np.float64]
     factor: NDArray[np.float64]
     degrees_of_freedom: float
+    wide_degrees_of_freedom: float
 
     def deviations(self, pairs: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
         """Draw what is added to and subtracted from the centre, with its log density.
@@ -227,15 +233,75 @@ class EffectProposal:
         (pairs, terms) ndarray, (pairs,) ndarray
         """
         size, nu = len(self.centre), self.degrees_of_freedom
-        normal = rng.standard_normal((pairs, size))
-        if pairs >= PAIRS_PER_EFFECT * size:
-            root = np.linalg.cholesky(normal.T @ normal / pairs)
+        is_wide = is_wide_pair(pairs)
+        standard = np.empty((pairs, size))
+        count = pairs - int(is_wide.sum())
+        normal = rng.standard_normal((count, size))
+        if count >= PAIRS_PER_EFFECT * size:
+            root = np.linalg.cholesky(normal.T @ normal / count)
             normal = normal @ np.linalg.inv(root).T
-        standard = normal / np.sqrt(rng.chisquare(nu, pairs) / nu)[:, None]
-        constant = math.lgamma((nu + size) / 2) - math.lgamma(nu / 2)
-        constant -= 0.5 * size * math.log(nu * math.pi) + float(np.log(np.diag(self.factor)).sum())
-        log_density = constant - 0.5 * (nu + size) * np.log1p((standard**2).sum(axis=1) / nu)
+        standard[~is_wide] = normal / np.sqrt(rng.chisquare(nu, count) / nu)[:, None]
+        wide = rng.standard_t(self.wide_degrees_of_freedom, (pairs - count, size))
+        standard[is_wide] = WIDE_SCALE * wide
+        log_density = proposal_log_density(
+            standard, nu, self.wide_degrees_of_freedom, (pairs - count) / pairs
+        )
+        log_density -= float(np.log(np.diag(self.factor)).sum())
         return standard @ self.factor.T, log_density
+
+
+def is_wide_pair(pairs: int) -> NDArray[np.bool]:
+    """Which pairs are proposed wider: evenly spread among the others, shape (pairs,)."""
+    return np.arange(pairs) % WIDE_EVERY == WIDE_EVERY - 1
+
+
+def proposal_log_density(
+    standard: NDArray, nu: float, wide_nu: float, wide_share: float | NDArray
+) -> NDArray[np.float64]:
+    """Log density of the mixture of a multivariate t and wider t for each direction.
+
+    Parameters
+    ----------
+    standard : (..., terms) ndarray
+        Deviations in units of the scale matrix' square root.
+    nu, wide_nu : float
+        Degrees of freedom.
+    wide_share : float or (...) ndarray
+        Of the wider distribution among all.
+
+    References
+    ----------
+    Hesterberg (1995), Technometrics 37:185-194 (defensive mixtures).
+    """
+    size = standard.shape[-1]
+    squared = standard**2
+    constant = math.lgamma((nu + size) / 2) - math.lgamma(nu / 2)
+    constant -= 0.5 * size * math.log(nu * math.pi)
+    log_core = constant - 0.5 * (nu + size) * np.log1p(squared.sum(axis=-1) / nu)
+    wide_constant = math.lgamma((wide_nu + 1) / 2) - math.lgamma(wide_nu / 2)
+    wide_constant -= 0.5 * math.log(wide_nu * math.pi) + math.log(WIDE_SCALE)
+    squared /= wide_nu * WIDE_SCALE**2
+    log_wide = size * wide_constant - 0.5 * (wide_nu + 1) * np.log1p(squared).sum(axis=-1)
+    with np.errstate(divide="ignore"):
+        return np.logaddexp(np.log1p(-wide_share) + log_core, np.log(wide_share) + log_wide)
+
+
+def wide_degrees_of_freedom(*priors: EffectPrior) -> float:
+    """Degrees of freedom of the wider pairs: as few as those of the priors' heaviest tails."""
+    heavy = [each.degrees_of_freedom for each in priors if isinstance(each, StudentT)]
+    return min([WIDE_DEGREES_OF_FREEDOM, *heavy])
+
+
+def least_fall(*priors: EffectPrior) -> float:
+    """How much the log density has to have fallen `FAR` away from the centre.
+
+    Under a Student t prior it may fall as slowly as the wider pairs' density, which has its tail.
+    """
+    if not any(isinstance(each, StudentT) for each in priors):
+        return LEAST_FALL
+    nu = wide_degrees_of_freedom(*priors)
+    of_wide = 0.5 * (nu + 1) * math.log1p((FAR / WIDE_SCALE) ** 2 / nu)
+    return min(LEAST_FALL, LEAST_SHARE_OF_WIDE * of_wide)
 
 
 @dataclass(frozen=True)
@@ -301,7 +367,7 @@ def weighted_draws(
             if is_good or degrees_of_freedom is None:
                 break
             parts = moved_parts(parts, drawn, degrees_of_freedom)
-        if best is None or not reaches_tails(best_parts, inputs, sums, rng):
+        if best is None or not reaches_tails(best_parts, inputs, sums):
             return None
     return best
 
@@ -311,9 +377,7 @@ def worth(drawn: WeightedDraws) -> tuple[bool, float]:
     return drawn.pareto_k <= PARETO_K_MOST, drawn.ess
 
 
-def reaches_tails(
-    parts: list[Part], inputs: "ModelInputs", sums: CohortSums, rng: np.random.Generator
-) -> bool:
+def reaches_tails(parts: list[Part], inputs: "ModelInputs", sums: CohortSums) -> bool:
     """Whether the posterior has fallen off where no draws of the proposal go.
 
     Weights say nothing of a tail without draws: under separation and a vague prior the density
@@ -323,11 +387,11 @@ def reaches_tails(
         # along each column of the scale's square root, far away on both sides; the centre last
         far = FAR * part.proposal.factor.T
         deviation = np.concatenate([far, np.zeros((1, len(far)))])
-        effect, _, _, log_density = draw_part(part, deviation, inputs, sums, rng)
+        effect, _, _, log_density = draw_part(part, deviation, inputs, sums, None)
         log_density += log_effect_prior(effect, inputs)
         fall = log_density[-1] - log_density[np.any(effect != effect[-1], axis=1)]
         # not a number: relative hazards too large for one, where the density is next to nothing
-        if np.any(fall < LEAST_FALL):
+        if np.any(fall < least_fall(*effect_priors_of(inputs))):
             return False
     return True
 
@@ -342,7 +406,7 @@ def make_parts(inputs: "ModelInputs", sums: CohortSums, pairs: int) -> list[Part
     """
     if not has_walk(inputs):
         mode = posterior_mode(inputs, sums=sums, rise_tolerance=RISE_TOLERANCE)
-        proposal = proposal_around(mode)
+        proposal = proposal_around(mode, inputs)
         return [] if proposal is None else [Part(mode, proposal, pairs, None)]
     mode = posterior_mode(
         inputs, step_scale=FIRST_STEP_SCALE, sums=sums, rise_tolerance=FIRST_RISE_TOLERANCE
@@ -358,7 +422,7 @@ def make_parts(inputs: "ModelInputs", sums: CohortSums, pairs: int) -> list[Part
             sums=sums,
             rise_tolerance=RISE_TOLERANCE,
         )
-        proposal = proposal_around(mode)
+        proposal = proposal_around(mode, inputs)
         if proposal is None:
             return []
         here = min(left, max(1, round(pairs * probability)))
@@ -369,7 +433,7 @@ def make_parts(inputs: "ModelInputs", sums: CohortSums, pairs: int) -> list[Part
     return [part for part in parts if part.pairs]
 
 
-def proposal_around(mode: PosteriorMode) -> EffectProposal | None:
+def proposal_around(mode: PosteriorMode, inputs: "ModelInputs") -> EffectProposal | None:
     """Propose effects around a mode, with the covariance that the information implies."""
     if not mode.converged:
         return None
@@ -379,7 +443,8 @@ def proposal_around(mode: PosteriorMode) -> EffectProposal | None:
         factor = np.linalg.cholesky((covariance + covariance.T) / 2)
     except np.linalg.LinAlgError:
         return None
-    return EffectProposal(mode.effect, factor, DEGREES_OF_FREEDOM)
+    wide = wide_degrees_of_freedom(*effect_priors_of(inputs))
+    return EffectProposal(mode.effect, factor, DEGREES_OF_FREEDOM, wide)
 
 
 def moved_parts(parts: list[Part], drawn: WeightedDraws, degrees_of_freedom: float) -> list[Part]:
@@ -396,7 +461,8 @@ def moved_parts(parts: list[Part], drawn: WeightedDraws, degrees_of_freedom: flo
             factor = np.linalg.cholesky((deviation * weight[:, None]).T @ deviation)
         except np.linalg.LinAlgError:
             return []
-        proposal = EffectProposal(centre, factor, degrees_of_freedom)
+        wide = part.proposal.wide_degrees_of_freedom
+        proposal = EffectProposal(centre, factor, degrees_of_freedom, wide)
         moved.append(replace(part, proposal=proposal))
     return moved
 
@@ -406,9 +472,12 @@ def draw_part(
     deviation: NDArray,
     inputs: "ModelInputs",
     sums: CohortSums,
-    rng: np.random.Generator,
+    rng: np.random.Generator | None,
 ) -> tuple[NDArray, NDArray, NDArray, NDArray]:
     """Draw hazards for effects at the centre plus, and then minus, each deviation.
+
+    Without a source of randomness hazards are put where their distributions are centred: what is
+    returned last is then Laplace's approximation of the effects' own density.
 
     Returns
     -------
@@ -463,6 +532,11 @@ def propose_and_weigh(
         pareto_k=float(pareto_k),
         ess=float(1 / (weight @ weight)),
     )
+
+
+def effect_priors_of(inputs: "ModelInputs") -> list[EffectPrior]:
+    """Priors that the model's effects have."""
+    return [inputs.treatment_prior, *[inputs.covariate_prior][: inputs.n_covariate_terms]]
 
 
 def log_effect_prior(effect: NDArray, inputs: "ModelInputs") -> NDArray[np.float64]:

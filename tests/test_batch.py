@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from scipy.stats import multivariate_t
+from scipy.stats import multivariate_t, t
 
 from bayes_crlm import fit_many, read_cohort, stack_cohorts
 from bayes_crlm.batch.cox import fit_block_cox, newton
@@ -26,7 +26,13 @@ from bayes_crlm.cox import fit_cox
 from bayes_crlm.errors import BayesCRLMError, CohortError, PriorError
 from bayes_crlm.exposure import CohortSums
 from bayes_crlm.hazards_given_effects import step_scales
-from bayes_crlm.importance import DEGREES_OF_FREEDOM, RANGE_ENDS, weighted_draws
+from bayes_crlm.importance import (
+    DEGREES_OF_FREEDOM,
+    RANGE_ENDS,
+    WIDE_EVERY,
+    WIDE_SCALE,
+    weighted_draws,
+)
 from bayes_crlm.laplace import posterior_mode
 from bayes_crlm.model import PiecewiseExponential
 from bayes_crlm.partial_likelihood import PartialLikelihood
@@ -255,10 +261,10 @@ def test_random_walks_are_drawn_together_and_as_well_as_one_by_one(stack, monkey
 
 
 @pytest.mark.parametrize("pairs", [[[7, 30], [20, 17]], [[0, 400], [150, 250]]])
-def test_deviations_have_the_density_of_a_multivariate_t(pairs):
+def test_deviations_have_the_density_of_their_mixture(pairs):
     rng = np.random.default_rng(2)
     factor = np.tril(rng.uniform(0.2, 2.0, size=(2, 2, 3, 3)))
-    proposal = Proposals(rng.normal(size=(2, 2, 3)), factor)
+    proposal = Proposals(rng.normal(size=(2, 2, 3)), factor, 3.0)
     rngs = [np.random.default_rng(k) for k in range(2)]
     deviation, log_density = proposal.deviations(np.array(pairs), rngs)
     for k in range(2):
@@ -267,9 +273,12 @@ def test_deviations_have_the_density_of_a_multivariate_t(pairs):
             if not pairs[k][r]:
                 continue
             scale = factor[k, r] @ factor[k, r].T
-            expected = multivariate_t(shape=scale, df=DEGREES_OF_FREEDOM).logpdf(deviation[k, here])
-            constant = multivariate_t(shape=np.eye(3), df=DEGREES_OF_FREEDOM).logpdf(np.zeros(3))
-            np.testing.assert_allclose(log_density[k, here], expected - constant, atol=1e-10)
+            core = multivariate_t(shape=scale, df=DEGREES_OF_FREEDOM).pdf(deviation[k, here])
+            standard = np.linalg.solve(factor[k, r], deviation[k, here].T)
+            wide = t(3.0, scale=WIDE_SCALE).pdf(standard).prod(axis=0) / np.linalg.det(factor[k, r])
+            share = (pairs[k][r] // WIDE_EVERY) / pairs[k][r]
+            expected = np.log((1 - share) * core + share * wide)
+            np.testing.assert_allclose(log_density[k, here], expected, atol=1e-10)
 
 
 def test_modes_and_step_scales_of_many_walks_are_those_of_one(stack):

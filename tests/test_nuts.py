@@ -136,7 +136,7 @@ def test_an_interrupt_ends_sampling_without_a_posterior(delay):
     "settings",
     [
         {"draws": 0}, {"draws": "10"}, {"draws": 2.5}, {"chains": 0}, {"chains": True},
-        {"tune": 0}, {"seed": -1}, {"seed": 2**64}, {"target_accept": 1.0}, {"engine": "mcmc"},
+        {"tune": -1}, {"seed": -1}, {"seed": 2**64}, {"target_accept": 1.0}, {"engine": "mcmc"},
     ],
     ids=str,
 )  # fmt: skip
@@ -144,5 +144,9 @@ def test_an_interrupt_ends_sampling_without_a_posterior(delay):
 def test_impossible_settings_are_refused_in_one_sentence(simulated_cohorts, engine, settings):
     model = PiecewiseExponential("arm", 0, "x", cutpoints=4)
     (name,) = settings
+    if engine == "nuts":
+        # importance draws need no warm-up
+        with pytest.raises(BayesCRLMError, match="tune 0"):
+            model.fit(simulated_cohorts[1], tune=0)
     with pytest.raises(BayesCRLMError, match=name):
         model.fit(simulated_cohorts[1], **{"engine": engine, **settings})

@@ -16,7 +16,14 @@ from bayes_crlm.batch.hazards import HazardsGivenEffects, IndependentHazards
 from bayes_crlm.batch.modes import BlockSums, Targets, effect_priors, find_modes
 from bayes_crlm.batch.proposals import Proposals, of_pairs, proposals_around
 from bayes_crlm.batch.walks import BlockWalks, find_step_scales, modes_of_ranges
-from bayes_crlm.importance import ENOUGH_ESS, ENOUGH_K, FAR, LEAST_FALL, weighted_draws
+from bayes_crlm.importance import (
+    ENOUGH_ESS,
+    ENOUGH_K,
+    FAR,
+    least_fall,
+    weighted_draws,
+    wide_degrees_of_freedom,
+)
 from bayes_crlm.priors import RandomWalk, SimplePrior
 from bayes_crlm.psis import pareto_smooth
 
@@ -147,23 +154,24 @@ def surroundings(
     sums = BlockSums.of(block)
     priors = effect_priors(model, block.n_treatment_terms, len(block.terms))
     targets = Targets(sums, model, priors)
+    wide = wide_degrees_of_freedom(*(prior for prior, _ in priors))
     if isinstance(model.baseline, RandomWalk) and block.n_intervals > 1:
         scales, near = find_step_scales(targets)
         modes = modes_of_ranges(targets, scales, near)
-        proposal = proposals_around(modes, scales.bounds.shape[1] - 1)
+        proposal = proposals_around(modes, wide, scales.bounds.shape[1] - 1)
         hazards = BlockWalks(scales, sums, model)
         return Surroundings(proposal, hazards, scales.pairs(pairs), sums, priors, rngs)
     modes = find_modes(targets)
     hazards = IndependentHazards(sums, modes, model)
     all_pairs = np.full((len(block), 1), pairs)
-    return Surroundings(proposals_around(modes), hazards, all_pairs, sums, priors, rngs)
+    return Surroundings(proposals_around(modes, wide), hazards, all_pairs, sums, priors, rngs)
 
 
 def propose(around: Surroundings, which: NDArray[np.intp], best: BlockDraws) -> None:
     """Draw effects and then hazards of some cohorts, weigh them, and keep them where good."""
     around = around.part(which)
     deviation, log_proposal = around.proposal.deviations(around.pairs, around.rngs)
-    effect, log_ratio = log_densities(around, deviation, around.pairs)
+    effect, log_ratio = log_densities(around, deviation, around.pairs, around.rngs)
     count, *_, size = effect.shape
     log_ratio -= log_proposal[:, None]
     # each range stands for its share of the pairs
@@ -195,15 +203,19 @@ def reaches_tails(around: Surroundings) -> NDArray[np.bool]:
     # along each column of the scale's square root, far away on both sides; the centre last
     far[:, :, :size] = FAR * factor.transpose(0, 1, 3, 2)
     pairs = np.full((count, ranges), size + 1)
-    _, log_density = log_densities(around, far.reshape(count, -1, size), pairs)
+    _, log_density = log_densities(around, far.reshape(count, -1, size), pairs, None)
     log_density = log_density.reshape(count, 2, ranges, size + 1)
     fall = log_density[:, 1:, :, -1:] - log_density[:, :, :, :size]
     # not a number: relative hazards too large for one, where the density is next to nothing
-    return ~(fall < LEAST_FALL).any(axis=(1, 2, 3))
+    least = least_fall(*(prior for prior, _ in around.priors))
+    return ~(fall < least).any(axis=(1, 2, 3))
 
 
 def log_densities(
-    around: Surroundings, deviation: NDArray, pairs: NDArray[np.intp]
+    around: Surroundings,
+    deviation: NDArray,
+    pairs: NDArray[np.intp],
+    rngs: list[np.random.Generator] | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Draw hazards for effects at the centres plus, and then minus, each deviation.
 
@@ -214,6 +226,8 @@ def log_densities(
     deviation : (cohorts, all pairs, terms) ndarray
     pairs : (cohorts, ranges) ndarray of int
         How many in each range, in their order.
+    rngs : list of numpy.random.Generator or None
+        One for each cohort; without them hazards are put where their distributions are centred.
 
     Returns
     -------
@@ -223,7 +237,7 @@ def log_densities(
     """
     effect = around.proposal.effects(deviation, pairs)
     weighted = around.proposal.weighted_exposures(around.sums, deviation, pairs)
-    log_density = around.hazards.log_ratio(weighted, pairs, around.rngs)
+    log_density = around.hazards.log_ratio(weighted, pairs, rngs)
     log_density += (effect @ around.sums.event_design[:, None, :, None])[:, :, :, 0]
     for prior, part in around.priors:
         log_density += prior.log_density(effect[:, :, :, part]).sum(axis=3)

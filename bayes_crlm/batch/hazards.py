@@ -23,7 +23,7 @@ class HazardsGivenEffects(Protocol):
         ...
 
     def log_ratio(
-        self, weighted: NDArray, pairs: NDArray[np.intp], rngs: list[np.random.Generator]
+        self, weighted: NDArray, pairs: NDArray[np.intp], rngs: list[np.random.Generator] | None
     ) -> NDArray[np.float64]:
         """Draw hazards, and give the log of (prior x likelihood / density of the draw).
 
@@ -33,8 +33,9 @@ class HazardsGivenEffects(Protocol):
             Exposures weighted by relative hazards.
         pairs : (cohorts, ranges) ndarray of int
             How many of the pairs are in each range, in their order.
-        rngs : list of numpy.random.Generator
-            One for each cohort.
+        rngs : list of numpy.random.Generator or None
+            One for each cohort; without them hazards are put where their distributions are
+            centred.
 
         Returns
         -------
@@ -69,7 +70,7 @@ class IndependentHazards:
         return IndependentHazards(self.sums.part(which), self.modes.part(which), self.model)
 
     def log_ratio(
-        self, weighted: NDArray, pairs: NDArray[np.intp], rngs: list[np.random.Generator]
+        self, weighted: NDArray, pairs: NDArray[np.intp], rngs: list[np.random.Generator] | None
     ) -> NDArray[np.float64]:
         """Draw hazards, and give the log of (prior x likelihood / density of the draw)."""
         sums, modes = self.sums, self.modes
@@ -88,8 +89,10 @@ class IndependentHazards:
         share = expected / shape
         constant = modes.log_hazard - share * (modes.log_hazard - np.log(expected)) - np.log(shape)
         gamma = np.empty_like(weighted)
-        for k, (rng, each) in enumerate(zip(rngs, shape, strict=True)):
-            gamma[:, k] = rng.standard_gamma(each[:, None, None], gamma[:, k].shape)
+        if rngs is None:
+            gamma[:] = of_intervals(shape)
+        for k, rng in enumerate(rngs or []):
+            gamma[:, k] = rng.standard_gamma(shape[k][:, None, None], gamma[:, k].shape)
         log_gamma_draw = np.log(gamma)
         log_hazard = np.log(weighted)
         log_hazard *= -of_intervals(share)

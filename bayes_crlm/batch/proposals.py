@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 
 from bayes_crlm.batch.matrices import inverses, triangular_roots
 from bayes_crlm.batch.modes import BlockSums, Modes
-from bayes_crlm.importance import DEGREES_OF_FREEDOM, PAIRS_PER_EFFECT
+from bayes_crlm.importance import (
+    DEGREES_OF_FREEDOM,
+    PAIRS_PER_EFFECT,
+    WIDE_EVERY,
+    WIDE_SCALE,
+    is_wide_pair,
+    proposal_log_density,
+)
 
 __all__ = ["Proposals", "of_pairs", "proposals_around"]
 
@@ -26,14 +33,17 @@ class Proposals:
     centre : (cohorts, ranges, terms) ndarray
     factor : (cohorts, ranges, terms, terms) ndarray
         Lower triangular square roots of the scale matrices; not a number where there is none.
+    wide_degrees_of_freedom : float
+        Of the wider pairs.
     """
 
     centre: NDArray[np.float64]
     factor: NDArray[np.float64]
+    wide_degrees_of_freedom: float
 
     def part(self, which: NDArray[np.intp]) -> "Proposals":
         """Those of some cohorts."""
-        return Proposals(self.centre[which], self.factor[which])
+        return Proposals(self.centre[which], self.factor[which], self.wide_degrees_of_freedom)
 
     def deviations(
         self, pairs: NDArray[np.intp], rngs: list[np.random.Generator]
@@ -50,35 +60,44 @@ class Proposals:
         Returns
         -------
         (cohorts, all pairs, terms) ndarray, (cohorts, all pairs) ndarray
-            The log density but for a constant that all ranges share.
+            The log density; pairs of two widths are one mixture.
         """
         nu, size, total = DEGREES_OF_FREEDOM, self.centre.shape[2], int(pairs[0].sum())
+        wide_nu = self.wide_degrees_of_freedom
         normal = np.empty((len(rngs), total, size))
-        chi_square = np.empty((len(rngs), total, 1))
+        scale = np.empty((len(rngs), total, 1))
+        slices = slices_of(pairs)
+        # pairs of ordinary width, and how many of them
+        is_core = np.empty((len(rngs), total), dtype=bool)
+        for k, _, here in slices:
+            is_core[k, here] = ~is_wide_pair(here.stop - here.start)
+        cores = pairs - pairs // WIDE_EVERY
         for k, rng in enumerate(rngs):
             rng.standard_normal(out=normal[k])
-            rng.standard_gamma(nu / 2, out=chi_square[k, :, 0])
-        slices = slices_of(pairs)
+            rng.standard_gamma(nu / 2, out=scale[k, :, 0])
+            wide = ~is_core[k]
+            normal[k, wide] = WIDE_SCALE * rng.standard_t(wide_nu, (int(wide.sum()), size))
+        scale = np.where(is_core[:, :, None], np.sqrt(2 / nu * scale), 1.0)
         whitening = np.broadcast_to(np.eye(size), self.factor.shape).copy()
         moments = np.empty_like(whitening)
+        core = np.where(is_core[:, :, None], normal, 0.0)
         for k, r, here in slices:
-            moments[k, r] = normal[k, here].T @ normal[k, here]
-        is_whitened = pairs >= PAIRS_PER_EFFECT * size
-        moments = moments[is_whitened] / pairs[is_whitened][:, None, None]
+            moments[k, r] = core[k, here].T @ core[k, here]
+        is_whitened = cores >= PAIRS_PER_EFFECT * size
+        moments = moments[is_whitened] / cores[is_whitened][:, None, None]
         # many pairs are moved a little so that their second moments are exact
         whitening[is_whitened] = inverses(triangular_roots(moments))
         factor_log = np.log(np.diagonal(self.factor, axis1=2, axis2=3)).sum(axis=2)
         standard, deviation = np.empty_like(normal), np.empty_like(normal)
-        log_density = np.empty((len(rngs), total))
-        scale = np.sqrt(2 / nu * chi_square)
         for k, r, here in slices:
-            standard[k, here] = normal[k, here] @ whitening[k, r].T
-            standard[k, here] /= scale[k, here]
+            standard[k, here] = core[k, here] @ whitening[k, r].T
+        standard = np.where(is_core[:, :, None], standard, normal)
+        standard /= scale
+        for k, r, here in slices:
             deviation[k, here] = standard[k, here] @ self.factor[k, r].T
-            log_density[k, here] = -factor_log[k, r]
-        standard *= standard
-        log_density -= 0.5 * (nu + size) * np.log1p(standard.sum(axis=2) / nu)
-        return deviation, log_density
+        wide_share = of_pairs((pairs - cores) / np.maximum(pairs, 1), pairs)
+        log_density = proposal_log_density(standard, nu, wide_nu, wide_share)
+        return deviation, log_density - of_pairs(factor_log, pairs)
 
     def effects(self, deviation: NDArray, pairs: NDArray[np.intp]) -> NDArray[np.float64]:
         """Centres plus, and then minus, deviations, shape (cohorts, 2, all pairs, terms)."""
@@ -136,13 +155,15 @@ def of_pairs(values: NDArray, pairs: NDArray[np.intp]) -> NDArray:
     return repeated.reshape(len(pairs), -1, *rest)
 
 
-def proposals_around(modes: Modes, ranges: int = 1) -> Proposals:
+def proposals_around(modes: Modes, wide_degrees_of_freedom: float, ranges: int = 1) -> Proposals:
     """Propose effects around modes, with the covariance that the information implies.
 
     Parameters
     ----------
     modes : Modes
         One for each range of each cohort: the ranges of the first cohort, then of the next.
+    wide_degrees_of_freedom : float
+        Of the wider pairs.
     ranges : int
         Of each cohort.
     """
@@ -151,5 +172,7 @@ def proposals_around(modes: Modes, ranges: int = 1) -> Proposals:
     covariance[~modes.converged] = np.nan
     factor = triangular_roots((covariance + covariance.transpose(0, 2, 1)) / 2)
     return Proposals(
-        modes.effect.reshape(-1, ranges, n_terms), factor.reshape(-1, ranges, n_terms, n_terms)
+        modes.effect.reshape(-1, ranges, n_terms),
+        factor.reshape(-1, ranges, n_terms, n_terms),
+        wide_degrees_of_freedom,
     )

@@ -15,6 +15,7 @@ from bayes_crlm.batch.modes import Modes, Targets, find_modes
 from bayes_crlm.batch.proposals import of_pairs
 from bayes_crlm.hazards_given_effects import (
     DRAW_STEPS,
+    SEARCH_STEPS,
     WalkCases,
     fit_walk,
     step_scale_edges,
@@ -236,17 +237,24 @@ class BlockWalks:
         return BlockWalks(self.scales.part(which), self.sums.part(which), self.model)
 
     def log_ratio(
-        self, weighted: NDArray, pairs: NDArray[np.intp], rngs: list[np.random.Generator]
+        self, weighted: NDArray, pairs: NDArray[np.intp], rngs: list[np.random.Generator] | None
     ) -> NDArray[np.float64]:
         """Draw walks in mirrored pairs, with the log of (prior x likelihood / their density).
 
         As `bayes_crlm.batch.hazards.HazardsGivenEffects` says.
         """
-        log_scale, cell, log_density = self.scales.draw(pairs, rngs)
         n_intervals, count, _, total = weighted.shape
-        normal = np.empty((count, n_intervals, total))
-        for k, rng in enumerate(rngs):
-            rng.standard_normal(out=normal[k])
+        if rngs is None:
+            log_scale = of_pairs(np.log(self.scales.typical), pairs)
+            cell = np.searchsorted(self.scales.edges[1:-1], log_scale)
+            log_density, steps = np.zeros((count, total)), SEARCH_STEPS
+            normal = np.zeros((count, n_intervals, total))
+        else:
+            log_scale, cell, log_density = self.scales.draw(pairs, rngs)
+            steps = DRAW_STEPS
+            normal = np.empty((count, n_intervals, total))
+            for k, rng in enumerate(rngs):
+                rng.standard_normal(out=normal[k])
         normal = normal.transpose(1, 0, 2)
         cases = walk_cases(self.sums, self.model, cell_axes=2)
         start = taken(self.scales.log_hazard, cell)[:, :, None, :]
@@ -254,7 +262,7 @@ class BlockWalks:
         expected = (weighted * np.exp(start)).sum(axis=0)
         start = start + np.log(cases.events.sum(axis=0) / expected)
         log_scale = log_scale[:, None, :]
-        walk = fit_walk(start, weighted, log_scale, cases, DRAW_STEPS)
+        walk = fit_walk(start, weighted, log_scale, cases, steps)
         log_hazard, log_walk = walk.draw(np.stack([normal, -normal], axis=2))
         log_ratio = walk_log_target(log_hazard, weighted, log_scale, cases)
         log_ratio -= log_walk
