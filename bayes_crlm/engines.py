@@ -9,6 +9,7 @@ import numpy as np
 from bayes_crlm.errors import SamplingError
 from bayes_crlm.fit import ETI95, Fit, Importance
 from bayes_crlm.importance import (
+    LEAST_ESS,
     PARETO_K_MOST,
     ImportanceDraws,
     sample_importance,
@@ -28,8 +29,6 @@ __all__ = [
     "hazard_ratios_of",
 ]
 
-# of importance weights, as a share of the draws: with fewer the proposal is no approximation
-LEAST_ESS = 0.1
 # of NUTS, for a second try when transitions diverged
 TARGET_ACCEPT_CAREFUL = 0.99
 FEWEST = {"chains": 1, "draws": 1, "tune": 0}

@@ -60,6 +60,8 @@ DEGREES_OF_FREEDOM, MOVED_DEGREES_OF_FREEDOM = 50.0, (10.0, 5.0, 5.0)
 # one pair in so many is proposed wider, from a t for each direction apart: a prior's heavy tail, or
 # a likelihood that hardly falls on one side, is one direction's alone
 WIDE_EVERY, WIDE_SCALE, WIDE_DEGREES_OF_FREEDOM = 10, 1.5, 4.0
+# as a share of the draws: with fewer the proposal is no approximation
+LEAST_ESS = 0.1
 # a proposal is moved by its own weights when its draws are worth less than this, or k is larger
 ENOUGH_ESS, ENOUGH_K = 0.5, 0.5
 # this many standard deviations away the log density has to have fallen by so much

@@ -82,6 +82,9 @@ def sample_nuts(
     Hoffman & Gelman (2014), J Mach Learn Res 15:1593-1623; Seyboldt, Carlson & Carpenter
     (2026), Preconditioning Hamiltonian Monte Carlo by minimizing Fisher divergence.
     """
+    # importing is neither compiling nor sampling
+    import nutpie  # noqa: F401
+
     started = time.perf_counter()
     # Numba compiles the callbacks where they are defined, or loads what it keeps on disk
     from bayes_crlm.callbacks import POSTERIOR

@@ -26,7 +26,8 @@ import pandas as pd
 from simulated_cohort import simulate
 
 from bayes_crlm.cohort import read_cohort
-from bayes_crlm.importance import PARETO_K_MOST, sample_importance
+from bayes_crlm.engines import approximate
+from bayes_crlm.importance import sample_importance
 from bayes_crlm.model import ModelInputs, PiecewiseExponential
 from bayes_crlm.parameters import constrain, effects, model_parameters
 
@@ -98,10 +99,10 @@ def compare(number: int, baseline: str, effect_prior: str, nuts_draws: int) -> d
     }
     if record["escalated"]:
         return record
-    drawn = sample_importance(inputs, DRAWS, number)
-    record |= {"pareto_k": drawn.pareto_k, "ess": drawn.ess}
-    if not (drawn.converged and drawn.pareto_k <= PARETO_K_MOST):
+    drawn = approximate(inputs, DRAWS, number).drawn
+    if drawn is None:
         return record | {"escalated": True}
+    record |= {"pareto_k": drawn.pareto_k, "ess": drawn.ess}
     import arviz_stats as azs
     import xarray as xr
 

@@ -537,13 +537,27 @@ def test_a_generator_of_cohorts_will_do(stack):
         ({"jobs": 0}, "impossible"),
         ({"thresholds": [0.0]}, "above 0"),
         ({"seeds": -1}, "negative"),
-        ({"seeds": [1, 2]}, "more cohorts"),
+        ({"seeds": [1, 2]}, "2 seeds for 40 cohorts"),
+        ({"seeds": 1.5}, "whole number"),
+        ({"seeds": [1.7] * 40}, "whole number"),
+        ({"seeds": "abc"}, "whole number"),
+        ({"seeds": True}, "whole number"),
         ({"seeds": list(range(41))}, "41 seeds for 40 cohorts"),
     ],
 )
 def test_arguments_that_cannot_be_are_refused(stack, change, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(BayesCRLMError, match=words):
         fit_many(MODEL, stack, **change)
+
+
+def test_cohorts_that_are_none_or_not_several_are_refused(simulated_cohorts):
+    with pytest.raises(BayesCRLMError, match="no cohorts"):
+        fit_many(MODEL, [])
+    with pytest.raises(BayesCRLMError, match="not several"):
+        fit_many(MODEL, simulated_cohorts[1])
+    # an iterator's length shows only when it is through
+    with pytest.raises(BayesCRLMError, match="more cohorts"):
+        fit_many(MODEL, iter([simulated_cohorts[1]] * 3), seeds=[1, 2])
 
 
 def test_models_wrong_for_every_cohort_are_refused_at_once(stack):

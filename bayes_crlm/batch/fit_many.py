@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from bayes_crlm.batch.results import (
 )
 from bayes_crlm.batch.stack import SLAB, CohortStack, Slab, slabs_of
 from bayes_crlm.batch.summary import BlockSummary, summarise
-from bayes_crlm.errors import PriorError
+from bayes_crlm.errors import PriorError, SamplingError
 from bayes_crlm.priors import Horseshoe, RandomWalk, parse_prior
 from bayes_crlm.tasks import progress_bar
 from bayes_crlm.workers import available_cpus
@@ -99,23 +99,23 @@ def fit_many(
     Raises
     ------
     BayesCRLMError
-        When the model is wrong for every cohort: a formula that is refused, a horseshoe prior.
+        When the model is wrong for any cohort: a formula that is refused, a horseshoe prior. For
+        an argument that is out of range, and without a cohort. What is wrong with one
+        cohort is the reason in its row.
     ImportError
         For engine "jax" without JAX.
-    ValueError
-        For an argument that is out of range.
 
     References
     ----------
     Vehtari, Simpson, Gelman, Yao & Gabry (2024), JMLR 25(72).
     """
-    check_arguments(model, draws, thresholds, engine, jobs)
+    check_arguments(model, cohorts, draws, thresholds, engine, jobs)
     chosen = choose_engine(engine, model, draws + draws % 2, tuple(float(r) for r in thresholds))
     labels: list[Any] = []
     used: list[int] = []
     rows: dict[int, CohortRow] = {}
-    seed_of = seeds_of(seeds)
     total = len(cohorts) if isinstance(cohorts, (CohortStack, Sequence)) else None
+    seed_of = seeds_of(seeds, total)
 
     def collect(slab: Slab, futures: "list[Future[dict[int, CohortRow]]]") -> None:
         for future in futures:
@@ -149,7 +149,9 @@ def fit_many(
             collect(slab, futures)
             advance(len(slab.labels))
     if isinstance(seeds, Sequence) and len(seeds) != len(labels):
-        raise ValueError(f"there are {len(seeds)} seeds for {len(labels)} cohorts")
+        raise SamplingError(f"there are {len(seeds)} seeds for {len(labels)} cohorts")
+    if not labels:
+        raise SamplingError("there are no cohorts; give one or more")
     in_order = [rows[k] for k in range(len(labels))]
     return tables_of(in_order, labels, used, chosen.thresholds)
 
@@ -160,6 +162,11 @@ class BatchEngine(Protocol):
     @property
     def name(self) -> str:
         """What results call it."""
+        ...
+
+    @property
+    def draws(self) -> int:
+        """Draws of each cohort."""
         ...
 
     @property
@@ -230,7 +237,9 @@ def fit_part(
 ) -> dict[int, CohortRow]:
     """Fit a part of a block; `seeds` are those of all cohorts so far."""
     summary = engine.summary(block, seeds[block.position])
-    return rows_of_block(block, summary, fit_block_cox(block) if cox else None, engine.name)
+    return rows_of_block(
+        block, summary, fit_block_cox(block) if cox else None, (engine.name, engine.draws)
+    )
 
 
 def escalate_rows(
@@ -262,11 +271,11 @@ def escalate_rows(
         rows[slab.first + k] = escalated_row(row, fit, thresholds)
 
 
-def seeds_of(seeds: int | Sequence[int] | None) -> Callable[[int], int]:
-    """Say which seed the k-th cohort has."""
-    if isinstance(seeds, (int, np.integer)) or seeds is None:
+def seeds_of(seeds: int | Sequence[int] | None, total: int | None) -> Callable[[int], int]:
+    """Say which seed the k-th cohort has; refuse what are no seeds, or not as many as cohorts."""
+    if seeds is None or is_whole(seeds):
         if seeds is not None and seeds < 0:
-            raise ValueError(f"seed {seeds} is negative; give 0 or more")
+            raise SamplingError(f"seed {seeds} is negative; give 0 or more")
         root = secrets.randbits(64) if seeds is None else int(seeds)
 
         def made(k: int) -> int:
@@ -274,37 +283,52 @@ def seeds_of(seeds: int | Sequence[int] | None) -> Callable[[int], int]:
             return int(state[0] >> np.uint64(1))
 
         return made
+    if not isinstance(seeds, Iterable) or not all(map(is_whole, seeds)):
+        raise SamplingError(f"seeds {seeds!r}: must be a whole number, or one for each cohort")
     given = [int(seed) for seed in seeds]
+    if total is not None and total != len(given):
+        raise SamplingError(f"there are {len(given)} seeds for {total} cohorts")
     if any(not 0 <= seed < 2**63 for seed in given):
-        raise ValueError("seeds must be from 0 to 2**63 - 1")
+        raise SamplingError("seeds must be from 0 to 2**63 - 1")
 
     def taken(k: int) -> int:
         if k >= len(given):
-            raise ValueError(f"there are {len(given)} seeds and more cohorts; give each a seed")
+            raise SamplingError(f"there are {len(given)} seeds and more cohorts; give each a seed")
         return given[k]
 
     return taken
 
 
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether a value is a whole number, and no truth value."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
 def check_arguments(
     model: "PiecewiseExponential",
+    cohorts: object,
     draws: int,
     thresholds: Sequence[float],
     engine: str,
     jobs: int | None,
 ) -> None:
     """Refuse what cannot be done for any cohort."""
+    if not isinstance(cohorts, (CohortStack, Iterable)):
+        raise SamplingError(
+            f"cohorts are {type(cohorts).__name__}, not several; give a list of cohorts, or "
+            "what stack_cohorts makes"
+        )
     if isinstance(parse_prior(model.covariate_prior), Horseshoe) and model.covariates.strip():
         raise PriorError(
             "fit_many: a horseshoe's posterior has no useful mode to draw around and needs NUTS; "
             "give another prior of the covariates, or fit the cohorts with engine 'nuts'"
         )
     if draws < FEWEST_DRAWS:
-        raise ValueError(f"{draws} draws are too few; give {FEWEST_DRAWS} or more")
+        raise SamplingError(f"{draws} draws are too few; give {FEWEST_DRAWS} or more")
     if engine not in ("auto", "numpy", "jax"):
-        raise ValueError(f"engine {engine!r} is unknown; give 'auto', 'numpy' or 'jax'")
+        raise SamplingError(f"engine {engine!r} is unknown; give 'auto', 'numpy' or 'jax'")
     if jobs is not None and jobs < 1:
-        raise ValueError(f"{jobs} jobs are impossible; give 1 or more")
+        raise SamplingError(f"{jobs} jobs are impossible; give 1 or more")
     for threshold in thresholds:
         if not (math.isfinite(threshold) and threshold > 0):
-            raise ValueError(f"threshold {threshold} must be a hazard ratio above 0")
+            raise SamplingError(f"threshold {threshold} must be a hazard ratio above 0")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.batch.cox import BlockCox
 from bayes_crlm.batch.summary import BlockSummary
+from bayes_crlm.importance import LEAST_ESS
 from bayes_crlm.psis import PARETO_K_MOST
 
 if TYPE_CHECKING:
@@ -116,9 +117,16 @@ COX_COLUMNS = ["cox_log_hr", "cox_se", "cox_low", "cox_high"]
 
 
 def rows_of_block(
-    block: "CohortBlock", summary: BlockSummary, cox: BlockCox | None, engine: str
+    block: "CohortBlock",
+    summary: BlockSummary,
+    cox: BlockCox | None,
+    engine: tuple[str, int],
 ) -> dict[int, CohortRow]:
-    """Put the results of a block into rows, by the cohorts' numbers."""
+    """Put the results of a block into rows, by the cohorts' numbers.
+
+    `engine` is its name and the draws that it made of each cohort.
+    """
+    name, draws = engine
     low, median, high = np.moveaxis(summary.quantiles, 2, 0)
     below = np.moveaxis(summary.below, 2, 0)
     numbers = np.stack([summary.mean, summary.sd, median, low, high, *below], axis=2)
@@ -138,13 +146,15 @@ def rows_of_block(
             reason = NOT_FINITE if summary.converged[k] else NO_MODE
         elif not pareto_k <= PARETO_K_MOST:
             reason = f"Pareto k of its weights is {pareto_k:.2f}, above {PARETO_K_MOST}"
+        elif summary.ess[k] < LEAST_ESS * draws:
+            reason = f"its {draws:,} draws are worth only {summary.ess[k]:.0f}"
         about = {
             "n_patients": int(n_patients[k]),
             "n_events": int(n_events[k]),
             "n_intervals": block.n_intervals,
             "is_fitted": bool(is_fitted[k]),
             "is_trustworthy": not reason,
-            "engine": engine,
+            "engine": name,
             "pareto_k": pareto_k,
             "importance_ess": float(summary.ess[k]) if is_fitted[k] else math.nan,
             "reason": reason,
