@@ -22,6 +22,7 @@ def fit_cohorts(
     n_cohorts: int,
     results: Path,
     settings: dict[str, Any],
+    **beside: Any,
 ) -> list[dict[str, Any]]:
     """Fit the cohorts that are not stored yet.
 
@@ -33,12 +34,14 @@ def fit_cohorts(
     results : Path
         JSON file of what is fitted; replaced where its settings are others.
     settings : dict
+    **beside
+        What else the file shall hold.
 
     Returns
     -------
     list of dict
         Per cohort: its number, CPU seconds, and per method mean_log, median, low, high, sd_log of
-        the hazard ratio, or `failure`.
+        the hazard ratio and Cox's where there is one, or `failure`.
     """
     stored: list[dict[str, Any]] = []
     if results.exists():
@@ -50,7 +53,11 @@ def fit_cohorts(
         seconds = round(time.process_time() - began, 2)
         stored.append({"cohort": number, "cpu_seconds": seconds, "methods": rows})
         shown = ",\n".join(json.dumps(each) for each in stored)
-        write_whole(results, f'{{"settings": {json.dumps(settings)},\n"cohorts": [\n{shown}\n]}}\n')
+        head = "".join(
+            f'"{name}": {json.dumps(value)},\n'
+            for name, value in ({"settings": settings} | beside).items()
+        )
+        write_whole(results, f'{{{head}"cohorts": [\n{shown}\n]}}\n')
         if number % 20 == 19:
             print(f"{number + 1} cohorts", flush=True)
     return stored[:n_cohorts]
@@ -62,7 +69,10 @@ def summary(row: dict[str, Any]) -> dict[str, Any]:
         return {"failure": row["failure"]}
     low, high = row["eti95"]
     values = (row["mean_log"], row["median"], low, high, row["sd_log"])
-    return {name: round(value, 5) for name, value in zip(FIELDS, values, strict=True)}
+    kept = dict(zip(FIELDS, values, strict=True))
+    if row.get("cox_hr"):
+        kept["cox_hr"] = row["cox_hr"]
+    return {name: round(value, 5) for name, value in kept.items()}
 
 
 def method_coverage(
