@@ -56,7 +56,8 @@ def conclusion_sentence(found: "Sensitivity") -> str:
     elif moved:
         first = f"What moves the conclusion: {listed(moved)}."
     elif kept:
-        first = f"What moves the conclusion: none of {listed(kept)}."
+        neither = f"neither {listed(kept, 'nor')}" if len(kept) > 1 else f"{kept[0]} does not"
+        first = f"Nothing that was examined moves the conclusion: {neither}."
     else:
         first = "No part was run that could move the conclusion."
     would = would_move(found)
@@ -74,9 +75,9 @@ def would_move(found: "Sensitivity") -> list[str]:
     return [part.would_move for part in parts if part.would_move and not part.moves]
 
 
-def listed(names: list[str]) -> str:
+def listed(names: list[str], last: str = "and") -> str:
     """Join names as a sentence does."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}"
 
 
 def summarise_sensitivity(found: "Sensitivity") -> dict[str, Any]:
