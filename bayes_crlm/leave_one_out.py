@@ -96,8 +96,11 @@ def leave_one_out(fit: "Fit") -> Loo:
         n_high = int(np.sum(~(np.asarray(loo.pareto_k) <= PARETO_K_MOST)))
         if n_high:
             if is_weighted:
-                # moments are matched to draws of the posterior
+                # moments are matched to draws of the posterior, for patients whose weights had
+                # too heavy a tail before resampling cut it off
+                of_proposals = loo.pareto_k
                 loo = azs.loo(fit.posterior, var_name="event", pointwise=True)
+                loo.pareto_k = loo.pareto_k.clip(min=of_proposals.values)
             loo = moment_matched(fit, loo)
     pareto_k = np.asarray(loo.pareto_k, dtype=float)
     if n_sampled == fit.inputs.data.n_patients:
