@@ -290,8 +290,34 @@ def check(options: argparse.Namespace) -> int:
     """Say what would be fitted."""
     from bayes_crlm.analysis import plan_analysis
 
-    say(describe(plan_analysis(read_checked_spec(options))))
+    plan = plan_analysis(read_checked_spec(options))
+    say(describe(plan))
+    if plan.spec.sensitivity is not None:
+        say("\n".join(describe_sensitivity(plan)))
     return DONE
+
+
+def describe_sensitivity(plan: "Plan") -> list[str]:
+    """Say which sensitivity analyses the spec asks for, and which cannot be run.
+
+    Raises
+    ------
+    BayesCRLMError
+        When one that it asks for by name cannot.
+    """
+    from bayes_crlm.sensitivity.analysis import check_parts, treatment_level
+    from bayes_crlm.sensitivity.settings import read_settings
+
+    settings = read_settings(plan.spec.sensitivity)
+    treatment_level(plan, settings.level)
+    not_run = check_parts(plan, settings)
+    parts = [name for name in settings.parts if name not in not_run]
+    return in_columns(
+        [
+            ("sensitivity", ", ".join(parts)),
+            *(("", f"not run: {name}: {reason}") for name, reason in not_run.items()),
+        ]
+    )
 
 
 def list_specs() -> int:

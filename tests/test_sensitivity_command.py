@@ -170,6 +170,48 @@ def test_a_wrong_table_is_refused_with_its_key(old, new, words, tmp_path):
     assert len(outcome.stderr.strip().splitlines()) == 1
 
 
+def test_check_says_which_parts_would_be_run(tmp_path):
+    spec = write(tmp_path)
+    done = call("check", spec)
+    assert done.returncode == 0, done.stderr
+    assert "sensitivity multiverse" in " ".join(done.stdout.split())
+    spec.write_text(spec.read_text().replace('["multiverse"]', '["multiverse", "immortal_time"]'))
+    refused = call("check", spec)
+    assert refused.returncode == 2
+    assert "decision_months" in refused.stderr and "Traceback" not in refused.stderr
+
+
+def test_a_refused_command_leaves_no_file(tmp_path):
+    for arguments in (
+        ["--executor", "foo"],
+        ["--executor", "tcp://127.0.0.1:9"],
+        ["--executor", "tcp://127.0.0.1:9", "--jobs", 2],
+    ):
+        before = {path.name for path in tmp_path.iterdir()}
+        spec = write(tmp_path)
+        done = call("sensitivity", spec, "--out", tmp_path / "out", *arguments)
+        assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1
+        assert {path.name for path in tmp_path.iterdir()} - before <= {"cohort.csv", "small.toml"}
+
+
+def test_a_fault_in_one_part_loses_no_other(tmp_path, monkeypatch, capsys):
+    from bayes_crlm.cli import main
+    from bayes_crlm.sensitivity import reverse_bayes
+
+    def faulty(context, settings):
+        raise ZeroDivisionError("a fault")
+
+    monkeypatch.setattr(reverse_bayes, "analyse", faulty)
+    spec = write(tmp_path, '"multiverse", "reverse_bayes"')
+    out = tmp_path / "out"
+    assert main(["sensitivity", str(spec), "--out", str(out), "--jobs", "1"]) == 1
+    found = json.loads((out / "sensitivity.json").read_text())
+    assert found["multiverse"]["status"] == "done"
+    assert found["reverse_bayes"]["status"] == "failed"
+    assert "a fault" in found["reverse_bayes"]["reason"]
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
 def test_a_part_that_only_a_default_asked_for_is_left_out_with_its_reason(tmp_path):
     lines = SPEC.replace("parts = [{parts}]\n", "").replace("age + node", "")
     spec = write(tmp_path, spec=lines)
