@@ -28,11 +28,20 @@ if TYPE_CHECKING:
 
     from bayes_crlm.fit import Fit, Importance
 
-__all__ = ["PARETO_K_MOST", "Diagnostics", "Loo", "diagnose", "leave_one_out"]
+__all__ = [
+    "PARETO_K_MOST",
+    "Chains",
+    "Diagnostics",
+    "Loo",
+    "diagnose",
+    "diagnose_chains",
+    "leave_one_out",
+]
 
 R_HAT_MOST = 1.01
 ESS_LEAST_PER_CHAIN = 100
 BFMI_LEAST = 0.3
+RUN_LONGER = "run longer with --draws"
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,29 @@ class Diagnostics:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Chains:
+    """Diagnostics of the chains themselves, whatever is made of their draws.
+
+    Attributes
+    ----------
+    max_r_hat, min_ess_bulk, min_ess_tail, min_bfmi : float
+        Worst values over all parameters, or over chains.
+    divergences, n_max_depth : int
+        Counts over all kept draws.
+    failures : tuple of str
+        One sentence for each that fails.
+    """
+
+    max_r_hat: float
+    min_ess_bulk: float
+    min_ess_tail: float
+    min_bfmi: float
+    divergences: int
+    n_max_depth: int
+    failures: tuple[str, ...]
+
+
 def diagnose(fit: "Fit") -> Diagnostics:
     """Run every diagnostic on a fit.
 
@@ -96,6 +128,54 @@ def diagnose(fit: "Fit") -> Diagnostics:
     -------
     Diagnostics
     """
+    if fit.importance is not None:
+        return diagnose_importance(fit, fit.importance)
+    chains = diagnose_chains(fit)
+    loo = leave_one_out(fit)
+    n_high = int(np.sum(~(loo.pareto_k <= PARETO_K_MOST)))
+    failures = list(chains.failures)
+    if not np.isfinite(loo.elpd):
+        failures.append(f"too few draws for leave-one-out cross-validation; {RUN_LONGER}")
+    elif n_high:
+        failures.append(high_pareto_k(n_high, len(loo.pareto_k)))
+    remarks = sampling_remarks(fit, loo)
+    if fit.settings["chains"] == 1:
+        remarks.append("one chain only: R-hat cannot be computed; run at least 4 chains")
+    if loo.n_moment_matched:
+        remarks.append(
+            f"{loo.n_moment_matched} patients had Pareto k above {PARETO_K_MOST} and were "
+            "moment matched for elpd_loo"
+        )
+    return Diagnostics(
+        max_r_hat=chains.max_r_hat,
+        min_ess_bulk=chains.min_ess_bulk,
+        min_ess_tail=chains.min_ess_tail,
+        divergences=chains.divergences,
+        min_bfmi=chains.min_bfmi,
+        n_max_depth=chains.n_max_depth,
+        elpd_loo=loo.elpd,
+        elpd_loo_se=loo.se,
+        p_loo=loo.p,
+        max_pareto_k=float(np.max(loo.pareto_k)),
+        n_high_pareto_k=n_high,
+        n_moment_matched=loo.n_moment_matched,
+        failures=tuple(failures),
+        remarks=tuple(remarks),
+    )
+
+
+def diagnose_chains(fit: "Fit") -> Chains:
+    """Run the diagnostics of the chains alone: no leave-one-out, which asks another question.
+
+    Parameters
+    ----------
+    fit : Fit
+        Sampled by NUTS.
+
+    Returns
+    -------
+    Chains
+    """
     import arviz_stats as azs
 
     chains = fit.settings["chains"]
@@ -107,8 +187,6 @@ def diagnose(fit: "Fit") -> Diagnostics:
         if parameter.name in ("step_scale", "shrinkage_global")
     ]
     posterior = fit.posterior["posterior"].to_dataset()[names]
-    if fit.importance is not None:
-        return diagnose_importance(fit, fit.importance)
     with warnings.catch_warnings():
         # draws too few for a diagnostic come out as nan, which counts as a failure below
         warnings.simplefilter("ignore")
@@ -119,19 +197,16 @@ def diagnose(fit: "Fit") -> Diagnostics:
     stats = fit.posterior["sample_stats"].to_dataset()
     divergences = int(stats["diverging"].values.sum())
     n_max_depth = int(stats["reached_max_treedepth"].values.sum())
-    loo = leave_one_out(fit)
-    n_high = int(np.sum(~(loo.pareto_k <= PARETO_K_MOST)))
-    advice = "run longer with --draws"
     failures = []
     if chains > 1 and not r_hat <= R_HAT_MOST:
         failures.append(
-            f"R-hat is {r_hat:.3f}, above {R_HAT_MOST}: chains have not mixed; {advice}"
+            f"R-hat is {r_hat:.3f}, above {R_HAT_MOST}: chains have not mixed; {RUN_LONGER}"
         )
     for name, value in (("bulk", ess_bulk), ("tail", ess_tail)):
         if not value >= ess_least:
             failures.append(
                 f"smallest {name} effective sample size is {value:.0f}, below {ess_least} "
-                f"(100 per chain); {advice}"
+                f"(100 per chain); {RUN_LONGER}"
             )
     if divergences:
         failures.append(
@@ -140,40 +215,21 @@ def diagnose(fit: "Fit") -> Diagnostics:
         )
     if not bfmi >= BFMI_LEAST:
         failures.append(
-            f"smallest E-BFMI is {bfmi:.2f}, below {BFMI_LEAST}: energies mix slowly; {advice}"
+            f"smallest E-BFMI is {bfmi:.2f}, below {BFMI_LEAST}: energies mix slowly; {RUN_LONGER}"
         )
     if n_max_depth:
         failures.append(
             f"{n_max_depth} transitions reached the largest tree depth; simplify the model "
             "or tighten its priors"
         )
-    if not np.isfinite(loo.elpd):
-        failures.append(f"too few draws for leave-one-out cross-validation; {advice}")
-    elif n_high:
-        failures.append(high_pareto_k(n_high, len(loo.pareto_k)))
-    remarks = sampling_remarks(fit, loo)
-    if chains == 1:
-        remarks.append("one chain only: R-hat cannot be computed; run at least 4 chains")
-    if loo.n_moment_matched:
-        remarks.append(
-            f"{loo.n_moment_matched} patients had Pareto k above {PARETO_K_MOST} and were "
-            "moment matched for elpd_loo"
-        )
-    return Diagnostics(
+    return Chains(
         max_r_hat=r_hat,
         min_ess_bulk=ess_bulk,
         min_ess_tail=ess_tail,
-        divergences=divergences,
         min_bfmi=bfmi,
+        divergences=divergences,
         n_max_depth=n_max_depth,
-        elpd_loo=loo.elpd,
-        elpd_loo_se=loo.se,
-        p_loo=loo.p,
-        max_pareto_k=float(np.max(loo.pareto_k)),
-        n_high_pareto_k=n_high,
-        n_moment_matched=loo.n_moment_matched,
         failures=tuple(failures),
-        remarks=tuple(remarks),
     )
 
 

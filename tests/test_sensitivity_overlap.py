@@ -60,6 +60,15 @@ def test_importance_draws_agree_with_nuts_on_the_model(n):
     assert np.all(spread > 0)
 
 
+def test_scores_drawn_by_nuts_are_judged_by_every_diagnostic(monkeypatch):
+    arms = arms_of(40)
+    model = propensity_model(arms.design, arms.terms, arms.is_treated)
+    monkeypatch.setattr("bayes_crlm.sensitivity.propensity.NUTS_DRAWS", 60)
+    few = draw_by_nuts(model, seed=3)
+    assert few.is_reliable is False
+    assert any("effective sample size" in each for each in few.failures)
+
+
 def test_the_density_is_that_of_the_model():
     arms = arms_of(40)
     model = propensity_model(arms.design, arms.terms, arms.is_treated)

@@ -32,8 +32,10 @@ __all__ = [
     "conclusion",
     "moves_conclusion",
     "part_module",
+    "reliable",
     "say_probability",
     "side_of",
+    "unreliable_note",
 ]
 
 PARTS = (
@@ -172,8 +174,35 @@ def conclusion(row: Mapping[str, Any]) -> str:
 
 
 def moves_conclusion(base: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether any of some refits concludes otherwise than the base."""
-    return any(conclusion(row) != conclusion(base) for row in rows)
+    """Whether any of some refits concludes otherwise than the base.
+
+    Rows that fail their diagnostic say nothing either way; a part says how many there are.
+    """
+    return any(conclusion(row) != conclusion(base) for row in reliable(rows))
+
+
+def reliable(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Keep the rows that do not fail their diagnostic (`is_reliable`)."""
+    return [row for row in rows if row.get("is_reliable") is not False]
+
+
+def unreliable_note(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say which rows fail their diagnostic, and that they do not count; nothing where none does.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        With `label`, `is_reliable` and `note`.
+    """
+    failed = [row for row in rows if row.get("is_reliable") is False]
+    if not failed:
+        return []
+    which = "; ".join(f"{row['label']}: {row.get('note') or 'no reason given'}" for row in failed)
+    number = "1 row is" if len(failed) == 1 else f"{len(failed)} rows are"
+    return [
+        f"{number} not reliable, drawn with hollow markers, and without a say in whether the "
+        f"conclusion moves. {which}."
+    ]
 
 
 def side_of(row: Mapping[str, Any]) -> str:

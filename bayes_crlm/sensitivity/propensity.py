@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.errors import SensitivityError
+from bayes_crlm.importance import LEAST_ESS
 from bayes_crlm.psis import PARETO_K_MOST, pareto_smooth
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ PRIOR_SD = 2.5
 
 DEGREES_OF_FREEDOM = 10.0
 MOST_STEPS, TOLERANCE = 50, 1e-12
-NUTS_DRAWS, NUTS_CHAINS, R_HAT_MOST = 1000, 4, 1.01
+NUTS_DRAWS, NUTS_CHAINS = 1000, 4
 
 
 def propensity_model(design: NDArray, terms: Sequence[str], is_treated: NDArray) -> "pm.Model":
@@ -181,6 +182,8 @@ class PropensityDraws:
         Of the weights; None after NUTS.
     r_hat : float or None
         Largest of all coefficients; None but after NUTS.
+    failures : tuple of str
+        One sentence for each diagnostic of NUTS that fails.
     """
 
     coefficients: NDArray[np.float64]
@@ -188,13 +191,14 @@ class PropensityDraws:
     engine: str
     pareto_k: float | None
     r_hat: float | None = None
+    failures: tuple[str, ...] = ()
 
     @property
     def is_reliable(self) -> bool:
         """Whether the engine's diagnostic allows the draws to be used."""
         if self.pareto_k is not None:
             return self.pareto_k <= PARETO_K_MOST
-        return self.r_hat is not None and self.r_hat <= R_HAT_MOST
+        return not self.failures
 
 
 def propensity_draws(
@@ -224,15 +228,18 @@ def propensity_draws(
     log_proposal = -0.5 * (nu + size) * np.log1p((standard**2).sum(axis=1) / nu)
     log_ratio = log_posterior(coefficients, design, is_treated) - log_proposal
     log_weight, pareto_k = pareto_smooth(log_ratio)
-    if float(pareto_k) <= PARETO_K_MOST:
-        return PropensityDraws(coefficients, np.exp(log_weight), "laplace", float(pareto_k))
+    weight = np.exp(log_weight)
+    ess = weight.sum() ** 2 / np.sum(weight**2)
+    if float(pareto_k) <= PARETO_K_MOST and ess >= LEAST_ESS * draws:
+        return PropensityDraws(coefficients, weight, "laplace", float(pareto_k))
     return draw_by_nuts(propensity_model(design, terms, is_treated), seed)
 
 
 def draw_by_nuts(model: "pm.Model", seed: int) -> PropensityDraws:
-    """Draw from the definition."""
-    import arviz_stats as azs
+    """Draw from the definition, with the diagnostics of all sampled models."""
     import pymc as pm
+
+    from bayes_crlm.pymc_sampling import diagnose_sample
 
     with model:
         tree = pm.sample(
@@ -244,9 +251,9 @@ def draw_by_nuts(model: "pm.Model", seed: int) -> PropensityDraws:
             progressbar=False,
         )
     posterior = tree["posterior"].to_dataset()
-    r_hat = max(float(each.max()) for each in azs.rhat(posterior).data_vars.values())
+    found = diagnose_sample(tree, ["intercept", "effect"])
     effect = posterior["effect"].values
     coefficients = np.concatenate([posterior["intercept"].values[..., None], effect], axis=-1)
     coefficients = coefficients.reshape(-1, coefficients.shape[-1])
     weight = np.full(len(coefficients), 1 / len(coefficients))
-    return PropensityDraws(coefficients, weight, "nuts", None, r_hat)
+    return PropensityDraws(coefficients, weight, "nuts", None, found.max_r_hat, found.failures)

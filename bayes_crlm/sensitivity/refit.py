@@ -1,7 +1,8 @@
 """One refit: the base analysis with something changed, as a task that any worker can do.
 
 A refit draws by importance sampling around the mode, which takes a fraction of a second and no
-PyMC; where the weights' Pareto k is above 0.7, or there is no mode to draw around, NUTS does it.
+PyMC; where the weights' Pareto k is above 0.7, draws are worth less than a tenth of their number,
+or there is no mode to draw around, NUTS does it. Chains are judged as those of `run` are.
 """
 
 import dataclasses
@@ -35,7 +36,6 @@ __all__ = [
 
 DRAWS = 2000
 NUTS_DRAWS, NUTS_TUNE, NUTS_CHAINS, NUTS_TARGET = 1000, 1000, 4, 0.9
-R_HAT_MOST = 1.01
 MODEL_CHANGES = ("treatment_prior", "covariate_prior", "covariates", "cutpoints", "baseline")
 CHANGES = (*MODEL_CHANGES, "leave_out", "held_cutpoints", "weights")
 PROBABILITIES = (0.025, 0.5, 0.975)
@@ -110,6 +110,8 @@ class Draws:
         Largest of all parameters; None but after NUTS.
     ess : float
         Effective draws of the treatment's effect.
+    chains : dict or None
+        Diagnostics of NUTS by name (`bayes_crlm.diagnostics.Chains`, without its failures).
     note : str or None
         Why NUTS was used, or why the draws are not to be trusted.
     is_reliable : bool
@@ -126,6 +128,7 @@ class Draws:
     ess: float
     note: str | None
     is_reliable: bool
+    chains: dict[str, Any] | None = None
 
 
 def changed_inputs(
@@ -185,7 +188,7 @@ def draw_posterior(
     draws : int
         Of importance sampling; NUTS has its own number.
     """
-    from bayes_crlm.importance import weighted_draws
+    from bayes_crlm.importance import LEAST_ESS, weighted_draws
     from bayes_crlm.priors import Horseshoe
     from bayes_crlm.psis import PARETO_K_MOST
 
@@ -196,6 +199,10 @@ def draw_posterior(
         return draw_by_nuts(model, inputs, seed, "no approximation of the posterior was found")
     if not weighted.pareto_k <= PARETO_K_MOST:
         why = f"Pareto k of the importance weights was {weighted.pareto_k:.2f}"
+        return draw_by_nuts(model, inputs, seed, why)
+    n_draws = len(weighted.weight)
+    if not weighted.ess >= LEAST_ESS * n_draws:
+        why = f"{n_draws:,} importance draws were worth only {weighted.ess:,.0f}"
         return draw_by_nuts(model, inputs, seed, why)
     return of_importance(weighted)
 
@@ -220,9 +227,10 @@ def of_importance(weighted: "WeightedDraws") -> Draws:
 def draw_by_nuts(
     model: "PiecewiseExponential", inputs: "ModelInputs", seed: int, why: str
 ) -> Draws:
-    """Draw by NUTS, with its diagnostics."""
+    """Draw by NUTS, with the diagnostics by which `run` judges its chains."""
     import arviz_stats as azs
 
+    from bayes_crlm.diagnostics import diagnose_chains
     from bayes_crlm.engines import fit_model
 
     fit = fit_model(
@@ -237,13 +245,13 @@ def draw_by_nuts(
         progress=False,
     )
     posterior = fit.posterior["posterior"].to_dataset()
-    r_hat = max(float(each.max()) for each in azs.rhat(posterior).data_vars.values())
     ess = float(azs.ess(posterior["log_hazard_ratio"]).values[0])
     effect, log_hazard = fit.effect_draws, fit.log_hazard_draws
-    is_reliable = r_hat <= R_HAT_MOST
+    found = dataclasses.asdict(diagnose_chains(fit))
+    failures = found.pop("failures")
     note = f"{why}: NUTS was used instead"
-    if not is_reliable:
-        note += f", and its chains disagree (R-hat {r_hat:.3f})"
+    if failures:
+        note += f", and it fails too: {'; '.join(each.partition('; ')[0] for each in failures)}"
     return Draws(
         effect=effect,
         log_hazard=log_hazard,
@@ -251,10 +259,11 @@ def draw_by_nuts(
         weight=np.full(len(effect), 1 / len(effect)),
         engine="nuts",
         pareto_k=None,
-        r_hat=r_hat,
+        r_hat=found["max_r_hat"],
         ess=ess,
         note=note,
-        is_reliable=is_reliable,
+        is_reliable=not failures,
+        chains=found,
     )
 
 
@@ -284,8 +293,8 @@ def refit(
     -------
     dict
         median, eti95, prob_below_1, mean_log, sd_log, mcse, elpd_loo, loo_pareto_k, engine,
-        pareto_k, r_hat, is_reliable, note, cox_hr, cox_ci95, n_patients, n_events,
-        n_intervals.
+        pareto_k, r_hat, chains (diagnostics of NUTS, a dict), is_reliable, note, cox_hr,
+        cox_ci95, n_patients, n_events, n_intervals.
 
     Raises
     ------
@@ -399,6 +408,7 @@ def summarise_draws(log_ratio: NDArray, drawn: Draws) -> dict[str, Any]:
         "engine": drawn.engine,
         "pareto_k": drawn.pareto_k,
         "r_hat": drawn.r_hat,
+        "chains": drawn.chains,
         "is_reliable": drawn.is_reliable,
         "note": drawn.note,
     }
