@@ -1,7 +1,7 @@
 """Rows of a table of hazard ratios by several methods, each fitted to a cohort of its own.
 
-Weighted rows have a calibrated posterior (`bayes_crlm.sensitivity.weighted_posterior`); a row that
-cannot be fitted says why.
+Weighted rows have a calibrated posterior (`bayes_crlm.sensitivity.weighted_posterior`), and are not
+reliable where an arm has few weighted events; a row that cannot be fitted says why.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.errors import BayesCRLMError
+from bayes_crlm.sensitivity.parts import reliable
 from bayes_crlm.sensitivity.refit import (
     cox_row,
     draw_posterior,
@@ -27,12 +28,23 @@ if TYPE_CHECKING:
     from bayes_crlm.model import ModelInputs, PiecewiseExponential
     from bayes_crlm.sensitivity.parts import Context
 
-__all__ = ["draw_rows", "failed_row", "fit_row", "rows_table", "try_row", "weighted_row"]
+__all__ = [
+    "draw_rows",
+    "failed_row",
+    "fit_row",
+    "rows_table",
+    "try_row",
+    "usable",
+    "weighted_row",
+]
 
 NUMBERS = (
     *("median", "eti95", "prob_below_1", "mean_log", "sd_log", "mcse", "engine", "pareto_k"),
-    *("r_hat", "is_reliable", "note", "cox_hr", "cox_ci95", "n_patients", "n_events", "n_treated"),
+    *("r_hat", "chains", "is_reliable", "note", "cox_hr", "cox_ci95"),
+    *("n_patients", "n_events", "n_treated"),
 )
+# of a table's columns
+FIRST = ("label", "method", "at", "median", "eti95_low", "eti95_high", "prob_below_1")
 
 
 def fit_row(model: "PiecewiseExponential", cohort: "Cohort", seed: int) -> dict[str, Any]:
@@ -99,8 +111,12 @@ def weighted_row(
     calibration = calibrate(inputs, weigh, n_patients, groups, seed)
     scaled = with_weights(inputs, calibration.learning_rate * calibration.row_weight)
     drawn = draw_posterior(model, scaled, seed)
+    row = summarise_draws(treatment_effect(drawn, scaled, 1), drawn)
+    if calibration.problem is not None:
+        notes = [each for each in (row["note"], calibration.problem) if each]
+        row |= {"is_reliable": False, "note": "; ".join(notes)}
     return (
-        summarise_draws(treatment_effect(drawn, scaled, 1), drawn)
+        row
         | dict.fromkeys(("cox_hr", "cox_ci95", "failure"))
         | {"calibration": calibration_summary(calibration)}
     )
@@ -115,11 +131,16 @@ def calibration_summary(calibration: Calibration) -> dict[str, Any]:
         "robust_sd": calibration.robust_sd,
         "degrees_of_freedom": calibration.degrees_of_freedom,
         "groups": len(calibration.influence),
+        "effective_events_reference": calibration.effective_events[0],
+        "effective_events_treated": calibration.effective_events[1],
     }
 
 
 def rows_table(rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
-    """Turn rows into a table: intervals as two columns, calibrations as columns."""
+    """Turn rows into a table that begins with their labels.
+
+    Intervals become two columns, diagnostics of chains and calibrations columns.
+    """
     import pandas as pd
 
     flat = []
@@ -128,8 +149,15 @@ def rows_table(rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
         found = {key: value for key, value in found.items() if key not in ("eti95", "cox_ci95")}
         for name in ("eti95", "cox_ci95"):
             found[f"{name}_low"], found[f"{name}_high"] = row[name] or (None, None)
-        flat.append(found | dict(row.get("calibration") or {}))
-    return pd.DataFrame(flat)
+        flat.append(found | dict(row.get("chains") or {}) | dict(row.get("calibration") or {}))
+    table = pd.DataFrame(flat).drop(columns="chains", errors="ignore")
+    first = [name for name in FIRST if name in table.columns]
+    return table[[*first, *(name for name in table.columns if name not in first)]]
+
+
+def usable(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Rows that were fitted and do not fail their diagnostic: those that may decide anything."""
+    return reliable([row for row in rows if row["failure"] is None])
 
 
 def draw_rows(context: "Context", rows: Sequence[Mapping[str, Any]]) -> "Figure":

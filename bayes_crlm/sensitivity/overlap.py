@@ -24,6 +24,7 @@ from bayes_crlm.sensitivity.comparison_rows import (
     fit_row,
     rows_table,
     try_row,
+    usable,
     weighted_row,
 )
 from bayes_crlm.sensitivity.parts import (
@@ -32,6 +33,7 @@ from bayes_crlm.sensitivity.parts import (
     PartResult,
     conclusion,
     moves_conclusion,
+    unreliable_note,
 )
 from bayes_crlm.sensitivity.propensity import (
     PropensityDraws,
@@ -118,7 +120,8 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     rows = found["rows"]
     regression = next(row for row in rows if row["method"] == "outcome_regression")
     weighted = [row for row in rows if row["method"].endswith("weights")]
-    fitted = [row for row in weighted if row["failure"] is None]
+    # regression as well: against a row that fails nothing can be said
+    fitted = usable(weighted) if usable([regression]) else []
     levels = context.plan.inputs.design.levels
     notes = [
         "Weighted hazard ratios are marginal, that of outcome regression is conditional on the "
@@ -131,8 +134,10 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         notes.append(f"Only patients on {levels[context.level]} and {levels[0]} are compared here.")
     score = found["propensity"]
     if not score["is_reliable"]:
-        notes.append("The propensity score's own draws failed their diagnostic.")
+        why = "; ".join(score["failures"])
+        notes.append(f"The propensity score's own draws fail their diagnostic: {why}.")
     notes += [f"{row['label']}: {row['failure']}" for row in rows if row["failure"]]
+    notes += unreliable_note(rows)
     import pandas as pd
 
     patients = found.pop("patients")
@@ -142,19 +147,19 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         moves=moves_conclusion(regression, fitted) if fitted else None,
         tables={
             "overlap": rows_table(rows),
-            "balance": pd.DataFrame(found["balance"]),
-            "propensity": pd.DataFrame(patients),
+            "overlap_balance": pd.DataFrame(found["balance"]),
+            "overlap_propensity": pd.DataFrame(patients),
         },
         figures={
             "overlap": (
                 "The treatment's hazard ratio by outcome regression and by weighting.",
                 lambda: draw_rows(context, [regression, rows[0], *weighted]),
             ),
-            "propensity": (
+            "overlap_propensity": (
                 "Propensity scores of both arms.",
                 lambda: draw_overlap(context, patients),
             ),
-            "balance": (
+            "overlap_balance": (
                 "Standardised differences between the arms before and after weighting.",
                 lambda: draw_balance(context, found["balance"]),
             ),
@@ -166,7 +171,16 @@ def analyse(context: Context, settings: Settings) -> PartResult:
 def sentence(
     found: dict[str, Any], regression: dict[str, Any], weighted: Sequence[dict[str, Any]]
 ) -> str:
-    """Say how well the arms overlap, and whether weighting turns the conclusion."""
+    """Say how well the arms overlap, and whether weighting turns the conclusion.
+
+    Parameters
+    ----------
+    found : dict
+    regression : dict
+        The row of outcome regression.
+    weighted : sequence of dict
+        Weighted rows that may decide it.
+    """
     before = max(abs(row["unweighted"]) for row in found["balance"])
     after = max(abs(row["overlap_weights"]) for row in found["balance"])
     sizes = found["effective_sample_size"]["overlap_weights"]
@@ -175,8 +189,8 @@ def sentence(
         f"{after:.2f} under overlap weights, which leave the information of "
         f"{sizes['treated']:.0f} treated and {sizes['reference']:.0f} other patients"
     )
-    if regression["failure"] is not None or not weighted:
-        return f"{start}; no weighted hazard ratio could be had."
+    if not weighted:
+        return f"{start}; no weighted hazard ratio can be trusted."
     ratios = " and ".join(f"{row['median']:.2f} with {row['label']}" for row in weighted)
     moved = any(conclusion(row) != conclusion(regression) for row in weighted)
     verdict = "the conclusion changes" if moved else "the conclusion stays"
@@ -195,10 +209,10 @@ def compare_weights(arms: TwoArms, settings: Settings, seed: int) -> dict[str, A
     Returns
     -------
     dict
-        `propensity` (engine, pareto_k, r_hat, is_reliable, terms), `rows` (label, method, the
-        columns of `bayes_crlm.sensitivity.refit.summarise_draws`, calibration of weighted ones),
-        `balance` (per covariate), `effective_sample_size` (per weights and arm), `weights` (their
-        distribution) and `patients` (per patient: arm, propensity with its 95% interval,
+        `propensity` (engine, pareto_k, r_hat, is_reliable, failures, terms), `rows` (label, method,
+        the columns of `bayes_crlm.sensitivity.refit.summarise_draws`, calibration of weighted
+        ones), `balance` (per covariate), `effective_sample_size` (per weights and arm), `weights`
+        (their distribution) and `patients` (per patient: arm, propensity with its 95% interval,
         weights).
     """
     drawn = propensity_draws(
@@ -219,6 +233,7 @@ def compare_weights(arms: TwoArms, settings: Settings, seed: int) -> dict[str, A
             "pareto_k": drawn.pareto_k,
             "r_hat": drawn.r_hat,
             "is_reliable": drawn.is_reliable,
+            "failures": list(drawn.failures),
             "terms": coefficient_rows(arms, drawn),
         },
         "rows": outcome_rows(arms, settings.groups, seed),

@@ -14,13 +14,20 @@ gives residuals over 1 - h / 2, close to those over the root of 1 - h that are r
 The variance is an estimate too, of a number of degrees of freedom that follows from how evenly
 the patients have influence; the interval is widened as Student's t is for so many.
 
+All of that estimates a variance from the events there are. In an arm without any, no patient has
+much influence and the variance collapses, although nothing is known of the arm but that its
+hazard is low: such rows are refused. An arm whose events are worth fewer than five equally
+weighted ones gives a row that is marked, as fewer than five events a variable are too few for Cox
+regression.
+
 References
 ----------
 Bissiri, Holmes & Walker (2016), J R Stat Soc B 78:1103-1130 (generalised posteriors); Ribatet,
 Cooley & Davison (2012), Stat Sinica 22:813-845, and Lyddon, Holmes & Walker (2019), Biometrika
 106:465-478 (the learning rate); MacKinnon & White (1985), J Econometrics 29:305-325, and Kauermann
 & Carroll (2001), J Am Stat Assoc 96:1387-1396 (small samples); Pan & Wall (2002), Stat Med
-21:1429-1441 (degrees of freedom of a sandwich).
+21:1429-1441 (degrees of freedom of a sandwich); Vittinghoff & McCulloch (2007), Am J Epidemiol
+165:710-718 (events a variable).
 """
 
 import dataclasses
@@ -39,7 +46,15 @@ from bayes_crlm.priors import Horseshoe, Independent, Normal
 if TYPE_CHECKING:
     from bayes_crlm.model import ModelInputs
 
-__all__ = ["Calibration", "calibrate", "effective_sample_size", "learning_rate", "with_weights"]
+__all__ = [
+    "FEWEST_EVENTS",
+    "Calibration",
+    "calibrate",
+    "effective_events",
+    "effective_sample_size",
+    "learning_rate",
+    "with_weights",
+]
 
 Weigh = Callable[[NDArray], NDArray]
 
@@ -49,6 +64,8 @@ KEPT_SHARE = 0.5
 # influences are differences of modes, which have to be known to more digits than usual
 RISE_TOLERANCE = 1e-12
 NORMAL_975 = 1.959963984540054
+FEWEST_EVENTS = 5.0
+"""Of either arm, in equally weighted events; with fewer an interval is not to be trusted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +88,8 @@ class Calibration:
         Of `robust_sd`.
     influence : (groups,) ndarray
         What every patient, or group of patients, adds to the log hazard ratio.
+    effective_events : tuple of float
+        Of the reference and of the treated: equally weighted events that say as much.
     """
 
     row_weight: NDArray[np.float64]
@@ -80,6 +99,19 @@ class Calibration:
     robust_sd: float
     degrees_of_freedom: float
     influence: NDArray[np.float64]
+    effective_events: tuple[float, float]
+
+    @property
+    def problem(self) -> str | None:
+        """Why the interval is not to be trusted; None where it is."""
+        fewest = min(self.effective_events)
+        if fewest >= FEWEST_EVENTS:
+            return None
+        arm = "treated" if fewest == self.effective_events[1] else "reference"
+        return (
+            f"weighted events of the {arm} arm are worth {fewest:.1f} equally weighted ones, fewer "
+            f"than {FEWEST_EVENTS:g}: too few to know how much a weighted estimate varies"
+        )
 
 
 def calibrate(
@@ -109,10 +141,17 @@ def calibrate(
     Raises
     ------
     SensitivityError
-        When the weighted likelihood has no maximum.
+        When the weighted likelihood has no maximum, or an arm has no weighted event.
     """
     plain = nearly_flat(inputs)
     row_weight = weigh(np.ones(n_patients))
+    events = effective_events(inputs, row_weight)
+    if not min(events) > 0:
+        arm = "treated" if events[0] > 0 else "reference"
+        raise SensitivityError(
+            f"no event in the {arm} arm: its weighted hazard has no estimate whose uncertainty "
+            "could be told; outcome regression, whose prior bounds it, can be used"
+        )
     mode = weighted_mode(plain, row_weight, None)
     start = (mode.log_hazard, mode.effect)
     changed = []
@@ -133,7 +172,29 @@ def calibrate(
         robust_sd=float(variance**0.5 / scale),
         degrees_of_freedom=degrees_of_freedom,
         influence=influence / scale,
+        effective_events=events,
     )
+
+
+def effective_events(inputs: "ModelInputs", row_weight: NDArray) -> tuple[float, float]:
+    """Equally weighted events whose log rate varies as much as that of the weighted ones, by arm.
+
+    A weighted number of events, sum(w), varies by sum(w^2), so that its log varies by
+    sum(w^2) / sum(w)^2: the inverse of Kish's effective size of the events' weights.
+
+    Parameters
+    ----------
+    inputs : ModelInputs
+        The treatment has two levels.
+    row_weight : (rows,) ndarray
+
+    Returns
+    -------
+    (reference, treated)
+    """
+    weight = np.where(inputs.cohort.event == 1, row_weight, 0.0)
+    level = inputs.design.treatment_level
+    return effective_sample_size(weight[level == 0]), effective_sample_size(weight[level == 1])
 
 
 def patient_groups(n_patients: int, groups: int, seed: int) -> list[NDArray[np.intp]]:
