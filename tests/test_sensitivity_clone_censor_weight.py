@@ -291,7 +291,7 @@ def test_the_interval_is_as_wide_as_a_bootstrap_of_patients_says():
 def test_the_distribution_of_the_weights_is_told():
     arms, start = arms_of(*patients(6, 600, 0.5, 0.6))
     weighing = weighing_of(arms, start, 6.0)
-    rows = delayed_treatment.weight_rows(weighing, 600)
+    rows = delayed_treatment.weight_rows(delayed_treatment.final_weights(weighing, 600))
     assert [row["strategy"] for row in rows] == [
         "start within the grace period",
         "never start",

@@ -179,7 +179,7 @@ def test_strategies_and_what_differs_between_rows_are_said(part):
     notes = " ".join(part.notes)
     for words in ("another question", "marginal hazard ratio", "never start", "Grace period"):
         assert words in notes
-    weights = part.tables["clone_censor_weights"]
+    weights = part.tables["immortal_time_weights"]
     assert len(weights) == 2
     assert (weights["min"] <= weights["max"]).all()
 

@@ -5,6 +5,7 @@ the rows are is in the modules of the methods.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,13 +23,21 @@ if TYPE_CHECKING:
     from bayes_crlm.cohort import Cohort
     from bayes_crlm.model import PiecewiseExponential
 
-__all__ = ["STRATEGIES", "clone_rows", "landmark_row", "split_row", "weight_rows"]
+__all__ = [
+    "STRATEGIES",
+    "clone_rows",
+    "final_weights",
+    "landmark_row",
+    "split_row",
+    "weight_rows",
+]
 
 STRATEGIES = {
     "start": "start within the grace period, when patients with these covariates who start within "
     "it do",
     "never": "never start",
 }
+STRATEGY_NAMES = {1: "start within the grace period", 0: "never start"}
 WEIGHT_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -156,18 +165,41 @@ def clone_model(
     return dataclasses.replace(model, cutpoints=inner), cohort
 
 
-def weight_rows(weighing: WeightModel, n_patients: int) -> list[dict[str, Any]]:
-    """Distribution of the final weights of clones followed beyond the grace period, by arm."""
+def final_weights(weighing: WeightModel, n_patients: int) -> dict[str, NDArray[np.float64]]:
+    """Final weights of the clones followed beyond the grace period, by strategy.
+
+    Parameters
+    ----------
+    weighing : WeightModel
+    n_patients : int
+
+    Returns
+    -------
+    dict of str to (clones,) ndarray
+        Strategies that no clone follows so long have no entry.
+    """
     clones = weighing.clones
     every = weighing.weights(np.ones(n_patients))
-    rows = []
-    for arm, name in ((1, "start within the grace period"), (0, "never start")):
+    found = {}
+    for arm, name in STRATEGY_NAMES.items():
         # rows of one clone follow one another in time
         beyond = np.flatnonzero((clones.arm == arm) & (clones.time > weighing.grace))
         last = np.append(np.diff(clones.patient[beyond]) != 0, True)[: len(beyond)]
-        weight = every[beyond[last]]
-        if not len(weight):
-            continue
+        if len(beyond):
+            found[name] = every[beyond[last]]
+    return found
+
+
+def weight_rows(weights: Mapping[str, NDArray]) -> list[dict[str, Any]]:
+    """Summarise the distribution of weights, a row for each strategy.
+
+    Parameters
+    ----------
+    weights : mapping of str to (clones,) ndarray
+        Of `final_weights`.
+    """
+    rows = []
+    for name, weight in weights.items():
         quantiles = np.quantile(weight, WEIGHT_QUANTILES)
         rows.append(
             {"strategy": name, "n_clones": len(weight), "min": float(weight.min())}

@@ -12,7 +12,7 @@ have not, many of whom start later. Whatever the treatment does, such a hazard r
 immortal time moves the conclusion.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from bayes_crlm.sensitivity.clone_censor_weight import weight_model
-from bayes_crlm.sensitivity.comparison_rows import draw_rows, fit_row, rows_table
+from bayes_crlm.sensitivity.comparison_rows import draw_rows, fit_row, rows_table, usable
 from bayes_crlm.sensitivity.delayed_treatment import (
     STRATEGIES,
     clone_rows,
+    final_weights,
     landmark_row,
     split_row,
     weight_rows,
@@ -36,17 +37,23 @@ from bayes_crlm.sensitivity.parts import (
     PartResult,
     conclusion,
     moves_conclusion,
+    reliable,
+    unreliable_note,
 )
 from bayes_crlm.sensitivity.two_arms import TwoArms, start_of_treatment, two_arms
 from bayes_crlm.spec import Table
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
     from bayes_crlm.analysis import Plan
 
 __all__ = ["Settings", "analyse", "check", "choose_times", "compare_methods"]
 
 # without times of the user's: by when these shares of the treated had started
 LANDMARK_SHARES, GRACE_SHARE = (0.5, 0.75, 0.9), 0.9
+BINS = 24
 
 
 def increasing(times: tuple[float, ...] | None) -> tuple[float, ...] | None:
@@ -113,13 +120,14 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     plan = context.plan
     found = compare_methods(two_arms(plan.model, plan.inputs), settings, context.seed)
     rows, unit = found["rows"], plan.inputs.cohort.unit or "time units"
-    naive, fitted = rows[0], [row for row in rows[1:] if row["failure"] is None]
+    naive, fitted = rows[0], usable(rows[1:])
     landmarks = [row for row in fitted if row["method"] == "landmark"]
     others = [row for row in fitted if row["method"] != "landmark"]
     levels = plan.inputs.design.levels
+    is_pooled, of_reference = len(levels) > 2, f"{plan.model.treatment} = {levels[0]}"
     notes = [
         f"Time zero is that of {plan.spec.data.time}, and {settings.start} is measured from it. "
-        f"Before it, a treated patient counts as {plan.model.treatment} = {levels[0]}.",
+        f"Before it, a treated patient counts as {of_reference}.",
         f"Grace period: {found['grace']:g} {unit}; landmarks at "
         f"{', '.join(f'{each:g}' for each in found['landmarks'])} {unit}.",
         "A landmark asks another question: whether those who have started by then live longer "
@@ -138,28 +146,55 @@ def analyse(context: Context, settings: Settings) -> PartResult:
             "ratio; the other rows are conditional on the covariates. A hazard ratio that is not 1 "
             "differs between the two without any bias."
         )
-    if len(levels) > 2:
+    if is_pooled:
         notes.append(
             f"All levels but {levels[0]} count as one treatment here, because a patient's level "
-            "is not known before it starts."
+            "is not known before it starts. The hazard ratio as treated is therefore not that of "
+            "the spec as it stands; where the two do not conclude the same, this part cannot say "
+            "whether immortal time moves the conclusion."
+        )
+    reference = found["reference_starts"]
+    if reference["n"]:
+        notes.append(
+            f"Patients with {of_reference} have starts of their own in {settings.start} "
+            f"({reference['n']} of {reference['n_patients']}, median {reference['median']:.1f} "
+            f"{unit}) and count as {of_reference} from time zero on all the same: the reference "
+            "is that strategy with its wait, and what comes before either treatment is not told "
+            "apart from it."
         )
     notes += [f"{row['label']}: {row['failure']}" for row in rows if row["failure"]]
+    notes += unreliable_note(rows)
     import pandas as pd
 
+    weights = found.pop("final_weights")
+    can_say = bool(others and reliable([naive]))
+    if is_pooled:
+        can_say = can_say and conclusion(naive) == conclusion(context.base)
+    figures = {
+        "immortal_time": (
+            "The treatment's hazard ratio as treated, and without immortal time.",
+            lambda: draw_rows(context, rows),
+        )
+    }
+    if weights:
+        figures["immortal_time_weights"] = (
+            "Stabilised weights of the clones followed beyond the grace period, by strategy: how "
+            "many patients each of them stands for.",
+            lambda: draw_weights(context, weights, found["weights"]),
+        )
+    said = sentence(naive, others, landmarks)
+    if is_pooled:
+        pooled = ", ".join(str(each) for each in levels[1:])
+        said = f"With {pooled} as one treatment against {levels[0]}: {said[0].lower()}{said[1:]}"
     return PartResult(
         result=found | {"start": settings.start, "time_zero": plan.spec.data.time},
-        sentence=sentence(naive, others, landmarks),
-        moves=moves_conclusion(naive, others) if others else None,
+        sentence=said,
+        moves=moves_conclusion(naive, others) if can_say else None,
         tables={
             "immortal_time": rows_table(rows),
-            "clone_censor_weights": pd.DataFrame(found["weights"]),
+            "immortal_time_weights": pd.DataFrame(found["weights"]),
         },
-        figures={
-            "immortal_time": (
-                "The treatment's hazard ratio as treated, and without immortal time.",
-                lambda: draw_rows(context, rows),
-            )
-        },
+        figures=figures,
         notes=tuple(notes),
     )
 
@@ -176,15 +211,15 @@ def sentence(
     naive : dict
         The row as treated.
     others, landmarks : sequence of dict
-        Rows that could be fitted: of the same question, and of landmarks.
+        Rows that may decide it: of the same question, and of landmarks.
     """
     if not others:
-        return "Immortal time could not be examined: no other method gave a hazard ratio."
+        return "Immortal time could not be examined: no other method gave a reliable hazard ratio."
     least = min(others, key=lambda row: row["median"])
     most = max(others, key=lambda row: row["median"])
     moved = [row["label"] for row in others if conclusion(row) != conclusion(naive)]
     verdict = (
-        f"the conclusion changes with {', '.join(moved)}"
+        f"the conclusion changes with {'; '.join(moved)}"
         if moved
         else "the conclusion does not change"
     )
@@ -265,8 +300,9 @@ def compare_methods(arms: TwoArms, settings: Settings, seed: int) -> dict[str, A
         `landmarks`, `grace`, `rows` (label, method, at, n_patients, n_events, n_treated, the
         columns of `bayes_crlm.sensitivity.refit.summarise_draws`, Cox's estimate where rows are
         not weighted, calibration where they are, failure; of landmarks also `n_untreated` and
-        `n_started_later`), `strategies` (what the clones follow) and `weights` (their
-        distribution in each arm).
+        `n_started_later`), `strategies` (what the clones follow), `weights` (their
+        distribution in each arm), `final_weights` (arrays by strategy) and `reference_starts`
+        (what patients on the reference have in the column of starts: n, n_patients, median).
 
     Raises
     ------
@@ -285,10 +321,67 @@ def compare_methods(arms: TwoArms, settings: Settings, seed: int) -> dict[str, A
     rows.append(split_row(arms, start, seed))
     weighing = weight_model(start, arms.time, arms.event, arms.design, grace)
     rows += clone_rows(arms, start, weighing, settings.groups, seed)
+    weights = final_weights(weighing, arms.n_patients)
     return {
         "landmarks": list(landmarks),
         "grace": grace,
         "strategies": STRATEGIES,
         "rows": rows,
-        "weights": weight_rows(weighing, arms.n_patients),
+        "weights": weight_rows(weights),
+        "final_weights": weights,
+        "reference_starts": starts_of_reference(arms, settings.start),
     }
+
+
+def starts_of_reference(arms: TwoArms, column: str) -> dict[str, Any]:
+    """Count starts that patients on the reference have themselves, and take their median."""
+    from bayes_crlm.follow_up import numbers_of
+
+    # rows of the file are numbered; the arms' patients are some of the source's
+    numbers, _ = numbers_of(arms.source.table[column])
+    own = numbers[np.isin(arms.source.row_number, arms.row_number[~arms.is_treated])]
+    own = own[np.isfinite(own) & (own > 0)]
+    return {
+        "n": len(own),
+        "n_patients": int(np.sum(~arms.is_treated)),
+        "median": float(np.median(own)) if len(own) else None,
+    }
+
+
+def draw_weights(
+    context: Context, weights: Mapping[str, NDArray], rows: Sequence[Mapping[str, Any]]
+) -> "Figure":
+    """Draw the weights of clones who start upwards, and those of clones who never do downwards."""
+    from bayes_crlm.figures.drawing import COLOURS, INK
+    from bayes_crlm.sensitivity.figures import figure_of
+
+    least = min(float(each.min()) for each in weights.values())
+    most = max(float(each.max()) for each in weights.values())
+    # a few clones may weigh a hundred times as much as most
+    edges = np.geomspace(0.95 * least, 1.05 * most, BINS + 1)
+
+    def draw(ax: "Axes") -> None:
+        for row, sign, colour in zip(rows, (1, -1), COLOURS, strict=False):
+            count, _ = np.histogram(weights[row["strategy"]], edges)
+            label = (
+                f"{row['strategy']}: {row['n_clones']} clones, effective sample size "
+                f"{row['effective_sample_size']:.0f}, mean weight {row['mean']:.2f}, "
+                f"largest {row['max']:.2f}"
+            )
+            ax.bar(
+                edges[:-1], sign * count, np.diff(edges), align="edge", color=colour, label=label
+            )
+        ax.set_xscale("log")
+        steps = [digit * 10.0**power for power in range(-3, 4) for digit in (1, 1.5, 2, 3, 5, 7)]
+        ticks = [each for each in steps if edges[0] <= each <= edges[-1]]
+        ax.set_xticks(ticks, [f"{each:g}" for each in ticks])
+        ax.minorticks_off()
+        ax.axhline(0, color=INK, linewidth=0.8)
+        # clones are counted on both sides of the line
+        counts = [each for each in ax.get_yticks() if float(each).is_integer()]
+        ax.set_yticks(counts, [f"{abs(each):g}" for each in counts])
+        ax.set_xlabel("stabilised weight after the grace period")
+        ax.set_ylabel("clones")
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1.02), ncols=1, borderaxespad=0, fontsize=9)
+
+    return figure_of(context, draw, height=3.8)
