@@ -35,6 +35,17 @@ __all__ = [
 
 WIDTH = 8.0
 ROW_HEIGHT = 0.27
+# the words along the right edge that say that data are synthetic need so much
+LEAST_HEIGHT = 3.1
+NOT_RELIABLE = "not reliable: fails its diagnostic"
+AS_IT_STANDS = "the spec as it stands"
+DASHES: Any = (0, (3, 2))
+HOLLOW: dict[str, Any] = {
+    "color": COLOURS[0],
+    "marker": "o",
+    "markerfacecolor": "white",
+    "markersize": 5,
+}
 
 
 def figure_of(
@@ -48,16 +59,33 @@ def figure_of(
     draw : callable
         Draws on axes.
     width, height : float
-        In inches.
+        In inches; never so low that the mark of synthetic data is cut off.
     """
     import matplotlib as mpl
     import matplotlib.pyplot as plt
 
     with mpl.rc_context(STYLE):
-        figure, ax = plt.subplots(figsize=(width, height))
+        figure, ax = plt.subplots(figsize=(width, max(height, LEAST_HEIGHT)))
         draw(ax)
         label_synthetic(context.plan, ax)
     return figure
+
+
+def is_reliable(row: Mapping[str, Any]) -> bool:
+    """Whether a row passes its diagnostic; rows that have none do."""
+    return row.get("is_reliable") is not False
+
+
+def legend_above(ax: "Axes", columns: int = 3) -> None:
+    """Put the legend, if there is anything in it, above the axes, where it covers no data."""
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend(
+            loc="lower left",
+            bbox_to_anchor=(0, 1.01),
+            ncols=columns,
+            borderaxespad=0,
+            fontsize=8,
+        )
 
 
 def log_ratio_axis(ax: "Axes", *, vertical: bool) -> None:
@@ -113,8 +141,13 @@ def plot_specification_curve(
         upper.fill_between(place, low, high, color=COLOURS[0], alpha=0.2, step="mid", linewidth=0)
         upper.plot(place, median, color=COLOURS[0], linewidth=1.5)
         upper.axhline(0, color=INK, linewidth=0.8)
-        upper.axhline(math.log(context.base["median"]), color=ALARM, linewidth=0.8, linestyle="--")
+        base = math.log(context.base["median"])
+        upper.axhline(base, color=ALARM, linewidth=0.8, linestyle="--", label=AS_IT_STANDS)
+        failed = [k for k, row in enumerate(rows) if not is_reliable(row)]
+        if failed:
+            upper.plot(failed, median[failed], linestyle="", label=NOT_RELIABLE, **HOLLOW)
         upper.set_ylabel("hazard ratio (95% interval)")
+        legend_above(upper)
         log_ratio_axis(upper, vertical=True)
         draw_options(lower, rows, options, names)
         lower.set_xlabel("specification, by its hazard ratio")
@@ -158,11 +191,13 @@ def plot_forest_rows(
 ) -> "Figure":
     """Draw hazard ratios beneath each other; the first is the base.
 
+    Rows that fail their diagnostic have hollow markers and dashed intervals.
+
     Parameters
     ----------
     context : Context
     rows : sequence of mapping
-        With `median` and `eti95`.
+        With `median` and `eti95`, and perhaps `is_reliable`.
     labels : sequence of str
         What stands beside each.
     xlabel : str
@@ -171,11 +206,24 @@ def plot_forest_rows(
     def draw(ax: "Axes") -> None:
         for place, row in enumerate(rows):
             colour = INK if place == 0 else COLOURS[0]
-            low, high = row["eti95"]
-            ax.plot(np.log([low, high]), [-place, -place], color=colour, linewidth=1.5)
-            ax.plot([math.log(row["median"])], [-place], "o", color=colour, markersize=5)
+            fill, line = (colour, "-") if is_reliable(row) else ("white", DASHES)
+            across, along = np.log(row["eti95"]), [-place, -place]
+            ax.plot(across, along, color=colour, linewidth=1.5, linestyle=line)
+            ax.plot(
+                [math.log(row["median"])],
+                [-place],
+                "o",
+                color=colour,
+                markerfacecolor=fill,
+                markersize=5,
+            )
         ax.axvline(0, color=INK, linewidth=0.8)
-        ax.axvline(math.log(rows[0]["median"]), color=MUTED, linewidth=0.8, linestyle=":")
+        first = math.log(rows[0]["median"])
+        label = plain_text(labels[0], 44)
+        ax.axvline(first, color=MUTED, linewidth=0.8, linestyle=":", label=label)
+        if not all(map(is_reliable, rows)):
+            ax.plot([], [], linestyle=DASHES, label=NOT_RELIABLE, **HOLLOW)
+        legend_above(ax)
         ax.set_yticks([-place for place in range(len(rows))], [plain_text(x, 44) for x in labels])
         ax.set_ylim(-len(rows) + 0.4, 0.6)
         ax.set_xlabel(xlabel)
@@ -199,7 +247,7 @@ def plot_hazard_ratio_curve(
     context : Context
     x : (n,) array_like
     rows : sequence of n mappings
-        With `median` and `eti95`.
+        With `median` and `eti95`, and perhaps `is_reliable`: markers are hollow where it fails.
     xlabel : str
     is_log : bool
         Whether the number's axis is logarithmic.
@@ -210,8 +258,15 @@ def plot_hazard_ratio_curve(
         ax.fill_between(np.asarray(x), low, high, color=COLOURS[0], alpha=0.2, linewidth=0)
         median = np.log([row["median"] for row in rows])
         ax.plot(np.asarray(x), median, "o-", color=COLOURS[0], markersize=4)
+        failed = [k for k, row in enumerate(rows) if not is_reliable(row)]
+        if failed:
+            ax.plot(
+                np.asarray(x)[failed], median[failed], linestyle="", label=NOT_RELIABLE, **HOLLOW
+            )
         ax.axhline(0, color=INK, linewidth=0.8)
-        ax.axhline(math.log(context.base["median"]), color=MUTED, linewidth=0.8, linestyle=":")
+        base = math.log(context.base["median"])
+        ax.axhline(base, color=MUTED, linewidth=0.8, linestyle=":", label=AS_IT_STANDS)
+        legend_above(ax)
         if is_log:
             ax.set_xscale("log")
             ax.set_xticks(np.asarray(x), [f"{each:g}" for each in np.asarray(x)])
@@ -236,6 +291,7 @@ def plot_surface(
     label: Callable[[float], str],
     log_x: bool = False,
     log_y: bool = False,
+    quantity: str = "probability",
 ) -> "Figure":
     """Draw lines of equal value over two numbers; one of them is thick.
 
@@ -254,6 +310,8 @@ def plot_surface(
         From a level to what is written on its line.
     log_x, log_y : bool
         Whether axes are logarithmic.
+    quantity : str
+        What is equal on a line, for the legend.
     """
 
     def draw(ax: "Axes") -> None:
@@ -265,11 +323,12 @@ def plot_surface(
                 getattr(ax, f"set_{axis}scale")("log")
                 getattr(ax, f"set_{axis}ticks")(numbers, [f"{each:.3g}" for each in numbers])
                 ax.minorticks_off()
-        drawn = [each for each in levels if table.min() < each < table.max()]
+        least, most = float(np.nanmin(table)), float(np.nanmax(table))
+        drawn = [each for each in levels if least < each < most]
         if not drawn or min(table.shape) < 2:
             ax.set_xlim(across.min(), across.max())
             ax.set_ylim(along.min(), along.max())
-            said = f"{label(float(table.min()))} to {label(float(table.max()))} everywhere"
+            said = f"{quantity} {label(least)} to {label(most)} everywhere"
             ax.text(0.5, 0.5, said, transform=ax.transAxes, ha="center", color=MUTED)
             return
         lines = ax.contour(
@@ -281,5 +340,11 @@ def plot_surface(
             linewidths=[2.5 if each == thick else 1 for each in drawn],
         )
         ax.clabel(lines, fmt={each: label(each) for each in drawn}, fontsize=8)
+        if any(each != thick for each in drawn):
+            ax.plot([], [], color=MUTED, linewidth=1, label=f"equal {quantity}")
+        if thick in drawn:
+            turns = f"{quantity} {label(thick)}, where the conclusion turns"
+            ax.plot([], [], color=ALARM, linewidth=2.5, label=turns)
+        legend_above(ax)
 
     return figure_of(context, draw, height=4.6)

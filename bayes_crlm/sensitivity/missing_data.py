@@ -20,7 +20,14 @@ from bayes_crlm.errors import SensitivityError
 from bayes_crlm.sensitivity.grids import number_list
 from bayes_crlm.sensitivity.imputation import fit_imputation
 from bayes_crlm.sensitivity.missing_covariates import IncompleteDesign, incomplete_design
-from bayes_crlm.sensitivity.parts import Context, NotRunError, PartResult, moves_conclusion
+from bayes_crlm.sensitivity.parts import (
+    Context,
+    NotRunError,
+    PartResult,
+    moves_conclusion,
+    reliable,
+    unreliable_note,
+)
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.spec import Table
 from bayes_crlm.tasks import Task
@@ -148,7 +155,6 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     if at_random is None:
         raise SensitivityError(f"sensitivity.missing_data: {failures[0]}")
     counts = {each.column: int(each.is_missing.sum()) for each in design.covariates}
-    unreliable = sum(not row["is_reliable"] for row in rows)
     notes = [
         "Missing values: "
         + ", ".join(f"{number} of {column}" for column, number in counts.items())
@@ -157,8 +163,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         "other covariates: standard deviations of a continuous covariate, log odds of a binary "
         "one.",
     ]
-    if unreliable:
-        notes.append(f"{unreliable} fits fail their diagnostic and are marked.")
+    notes += unreliable_note(rows)
     notes += [f"Not fitted: {each}" for each in failures]
     return PartResult(
         result={
@@ -169,7 +174,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
             "imputed": at_random["imputed"],
         },
         sentence=sentence(base, rows),
-        moves=moves_conclusion(context.base, rows),
+        moves=moves_conclusion(context.base, rows) if reliable(rows) else None,
         tables=tables_of([base, *rows], at_random["imputed"]),
         figures=figures_of(context, [base, *rows]),
         notes=tuple(notes),
@@ -183,14 +188,23 @@ def unit(design: IncompleteDesign, column: str) -> str:
 
 
 def sentence(base: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    """Compare complete cases, missing at random, and not at random."""
-    at_random, shifted = rows[0], rows[1:]
+    """Compare complete cases, missing at random, and not at random.
+
+    Parameters
+    ----------
+    base : mapping
+    rows : sequence of mapping
+        Missing at random first; of the others only reliable ones are spoken of.
+    """
+    at_random, shifted = rows[0], reliable(rows[1:])
     low, high = at_random["eti95"]
     text = (
         f"With missing covariates imputed in the model the hazard ratio is "
         f"{at_random['median']:.2f} ({low:.2f} to {high:.2f}), with complete cases alone "
         f"{base['median']:.2f}"
     )
+    if not at_random["is_reliable"]:
+        text += " (imputation at random fails its diagnostic, so do not rely on it)"
     if not shifted:
         return f"{text}."
     medians = [row["median"] for row in shifted]
@@ -212,7 +226,7 @@ def tables_of(rows: Sequence[Mapping[str, Any]], imputed: Sequence[Mapping[str, 
     ]
     return {
         "missing_data": pd.DataFrame(flat).reindex(columns=list(columns)),
-        "imputed_values": pd.DataFrame(list(imputed)),
+        "missing_data_imputed": pd.DataFrame(list(imputed)),
     }
 
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayes_crlm.psis import PARETO_K_MOST
 from bayes_crlm.sensitivity.parts import CREDIBLE, PARTS, conclusion
 from bayes_crlm.summary import data_section, to_json_value
 
@@ -95,11 +96,18 @@ def summarise_sensitivity(found: "Sensitivity") -> dict[str, Any]:
     """
     base, design = found.base, found.plan.inputs.design
     failures = [] if base["is_reliable"] else [f"the base model: {base['note']}"]
+    remarks = []
+    if base.get("loo_pareto_k") is not None and not base["loo_pareto_k"] <= PARETO_K_MOST:
+        remarks.append(
+            "the base model: Pareto k of leaving one patient out reaches "
+            f"{base['loo_pareto_k']:.2f}, above {PARETO_K_MOST}: elpd_loo, and what is compared by "
+            "it, is not to be trusted"
+        )
     summary: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "title": found.plan.spec.title,
         "status": "untrustworthy" if failures else "ok",
-        "warnings": [*failures, *found.plan.warnings],
+        "warnings": [*failures, *remarks, *found.plan.warnings],
         "conclusion": {
             "sentence": conclusion_sentence(found),
             "moved_by": [name for name, part in found.parts.items() if part.moves is True],
