@@ -214,6 +214,24 @@ def test_imputation_finds_what_all_values_say_where_complete_cases_do_not(seed):
     assert everything["mean_log"] - complete["mean_log"] > 2 * allowed
 
 
+def test_one_compiled_structure_serves_all_deltas(monkeypatch):
+    """Compiling takes longer than sampling: values of delta must not make it start anew."""
+    design, structures = design_of(table_of(40)), set()
+
+    class Caught(Exception):
+        pass
+
+    def capture(model, *, structure, **settings):
+        structures.add(structure)
+        raise Caught
+
+    monkeypatch.setattr("bayes_crlm.sensitivity.imputation.sample_carefully", capture)
+    for delta in ({}, {"marker": 1.0}, {"marker": -1.0}, {"mutation": 0.5}):
+        with pytest.raises(Caught):
+            fit_imputation(design, delta=delta, seed=1)
+    assert len(structures) == 1
+
+
 @pytest.mark.parametrize(
     ("covariates", "told"),
     [
