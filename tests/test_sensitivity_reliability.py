@@ -48,7 +48,7 @@ def test_an_arm_without_events_has_no_weighted_hazard_ratio():
     _, _, rows = weighted_rows(0)
     for method in ("overlap_weights", "stabilised_weights"):
         assert rows[method]["median"] is None
-        assert "no event in the treated arm" in rows[method]["failure"]
+        assert "no event of its own in the treated arm" in rows[method]["failure"]
     # a prior bounds the hazard ratio of the regression
     assert rows["outcome_regression"]["failure"] is None
     low, high = rows["outcome_regression"]["eti95"]
@@ -80,17 +80,21 @@ def test_unreliable_weighting_does_not_move_the_conclusion(monkeypatch):
     assert any("2 rows are not reliable" in note for note in part.notes)
 
 
-def test_a_strategy_whose_clones_never_die_has_no_hazard_ratio():
+@pytest.mark.parametrize("n_early", [0, 20])
+def test_a_strategy_under_which_nobody_dies_has_no_hazard_ratio(n_early):
+    """Deaths of patients who still wait are in both strategies; they do not help."""
     rng = np.random.default_rng(2)
     n = 200
     treated = rng.integers(2, size=n)
     start = np.where(treated == 1, rng.uniform(0.5, 3, n), np.nan)
-    # nobody dies before the end of the grace period or after a start
+    # nobody dies after a start, and before the end of the grace period only so many
     months = 4 + rng.exponential(10, n)
-    table = pd.DataFrame(
-        {"months": months, "dead": np.where(treated == 1, 0, rng.binomial(1, 0.8, n)),
-         "treated": treated, "start": start, "x": rng.normal(size=n)}
-    )  # fmt: skip
+    early = np.flatnonzero(treated == 0)[:n_early]
+    months[early] = rng.uniform(0.1, 2, n_early)
+    dead = np.where(treated == 1, 0, rng.binomial(1, 0.8, n))
+    dead[early] = 1
+    columns = {"months": months, "dead": dead, "treated": treated, "start": start}
+    table = pd.DataFrame(columns | {"x": rng.normal(size=n)})
     arms = two_arms(*prepared(table))
     settings = immortal_time.Settings(start="start", groups=50)
     rows = immortal_time.compare_methods(arms, settings, 1)["rows"]
@@ -98,7 +102,7 @@ def test_a_strategy_whose_clones_never_die_has_no_hazard_ratio():
     assert len(clones) == 2
     for row in clones:
         assert row["median"] is None
-        assert "no event in the treated arm" in row["failure"]
+        assert "no event of its own in the treated arm" in row["failure"]
 
 
 def test_reruns_by_nuts_are_judged_by_every_diagnostic_of_the_chains(monkeypatch):

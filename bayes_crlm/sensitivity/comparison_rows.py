@@ -92,6 +92,8 @@ def weighted_row(
     n_patients: int,
     groups: int,
     seed: int,
+    *,
+    is_own: NDArray | None = None,
 ) -> dict[str, Any]:
     """Fit weighted rows, the width of the posterior calibrated over patients.
 
@@ -99,7 +101,7 @@ def weighted_row(
     ----------
     model, inputs
         The rows to be weighted; the treatment has two levels.
-    weigh, n_patients, groups
+    weigh, n_patients, groups, is_own
         As of `bayes_crlm.sensitivity.weighted_posterior.calibrate`.
     seed : int
 
@@ -108,7 +110,7 @@ def weighted_row(
     dict
         A row with `calibration`, a dict.
     """
-    calibration = calibrate(inputs, weigh, n_patients, groups, seed)
+    calibration = calibrate(inputs, weigh, n_patients, groups, seed, is_own=is_own)
     scaled = with_weights(inputs, calibration.learning_rate * calibration.row_weight)
     drawn = draw_posterior(model, scaled, seed)
     row = summarise_draws(treatment_effect(drawn, scaled, 1), drawn)

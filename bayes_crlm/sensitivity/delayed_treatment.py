@@ -124,7 +124,9 @@ def clone_rows(
             model = dataclasses.replace(arms.model, covariates=covariates)
             model, cohort = clone_model(model, arms, clones)
             inputs = model.prepare(cohort)
-            return weighted_row(model, inputs, weigh, arms.n_patients, groups, seed)
+            # deaths of clones that still wait are deaths under the other strategy, too
+            is_own = clones.has_started | (clones.arm == 0)
+            return weighted_row(model, inputs, weigh, arms.n_patients, groups, seed, is_own=is_own)
 
         rows.append(
             try_row(fit)

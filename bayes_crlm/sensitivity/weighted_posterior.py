@@ -115,7 +115,13 @@ class Calibration:
 
 
 def calibrate(
-    inputs: "ModelInputs", weigh: Weigh, n_patients: int, groups: int, seed: int
+    inputs: "ModelInputs",
+    weigh: Weigh,
+    n_patients: int,
+    groups: int,
+    seed: int,
+    *,
+    is_own: NDArray | None = None,
 ) -> Calibration:
     """Find the learning rate of a weighted likelihood.
 
@@ -133,6 +139,9 @@ def calibrate(
         and a group's influence is found at once.
     seed : int
         Fixes the groups.
+    is_own : (rows,) ndarray of bool, optional
+        Rows whose events are their arm's own; all without it. Those of others are in both arms,
+        and no information about the difference.
 
     Returns
     -------
@@ -141,16 +150,16 @@ def calibrate(
     Raises
     ------
     SensitivityError
-        When the weighted likelihood has no maximum, or an arm has no weighted event.
+        When the weighted likelihood has no maximum, or an arm has no event of its own.
     """
     plain = nearly_flat(inputs)
     row_weight = weigh(np.ones(n_patients))
-    events = effective_events(inputs, row_weight)
+    events = effective_events(inputs, row_weight if is_own is None else row_weight * is_own)
     if not min(events) > 0:
         arm = "treated" if events[0] > 0 else "reference"
         raise SensitivityError(
-            f"no event in the {arm} arm: its weighted hazard has no estimate whose uncertainty "
-            "could be told; outcome regression, whose prior bounds it, can be used"
+            f"no event of its own in the {arm} arm: how much a weighted hazard ratio varies cannot "
+            "be told; see the rows without weights, which their prior bounds"
         )
     mode = weighted_mode(plain, row_weight, None)
     start = (mode.log_hazard, mode.effect)
