@@ -1,0 +1,23 @@
+"""Probabilities in sentences: neither certain nor at the threshold by rounding."""
+
+import pytest
+
+from bayes_crlm.sensitivity.side_probability import say_side_probability
+
+
+@pytest.mark.parametrize(
+    ("below", "side", "said"),
+    [
+        (0.9661, "below", "P(HR < 1) = 0.966"),
+        (0.9661, "above", "P(HR > 1) = 0.034"),
+        (1.0, "below", "P(HR < 1) above 0.999"),
+        (0.99996, "below", "P(HR < 1) above 0.999"),
+        (1.0, "above", "P(HR > 1) below 0.001"),
+        # on which side of 0.95 it is, decides
+        (0.94976, "below", "P(HR < 1) = 0.94976"),
+        (0.95013, "below", "P(HR < 1) = 0.95013"),
+        (0.0497, "above", "P(HR > 1) = 0.95030"),
+    ],
+)
+def test_a_probability_is_told_as_exactly_as_it_matters(below, side, said):
+    assert say_side_probability({"prob_below_1": below}, side) == said
