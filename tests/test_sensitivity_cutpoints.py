@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,8 @@ import pytest
 from runs import call
 
 from bayes_crlm import read_cohort
-from bayes_crlm.sensitivity.cutpoints import inner_cutpoints, stack
+from bayes_crlm.sensitivity.cutpoints import Settings, analyse, inner_cutpoints, stack, variants
+from bayes_crlm.tasks import TaskResult
 
 SPEC = """
 title = "A small simulated cohort"
@@ -60,6 +62,68 @@ def test_each_set_of_intervals_is_fitted_once(found):
     assert all(row["n_intervals"] == len(row["cutpoints"]) - 1 for row in part["rows"])
     table = pd.read_csv(folder / "out" / "tables" / "cutpoints.csv")
     assert table["median"].tolist() == pytest.approx([row["median"] for row in part["rows"]])
+
+
+def late_events():
+    """Most events come early, so that late intervals of equal width hold none and are merged."""
+    months = np.random.default_rng(3).lognormal(1.5, 1.2, 31).round(2) + 0.01
+    return pd.DataFrame({"arm": np.arange(31) % 2, "months": months, "dead": 1})
+
+
+class Recorder:
+    """Takes the tasks of a part, and answers with one probability a task."""
+
+    def __init__(self, below, elpd):
+        self.below, self.elpd, self.tasks = below, elpd, []
+
+    def __call__(self, name, tasks):
+        self.tasks = tasks
+        return [TaskResult(task.key, self.row(k)) for k, task in enumerate(tasks)]
+
+    def row(self, k):
+        value = np.r_[np.full(1000, -0.5), np.full(1000, 0.5)]
+        below = self.below[k % len(self.below)]
+        weight = np.r_[np.full(1000, below / 1000), np.full(1000, (1 - below) / 1000)]
+        noise = np.random.default_rng(k).normal(0, 0.1, 31)
+        pointwise = self.elpd[k % len(self.elpd)] + noise
+        return {
+            "median": 0.6, "eti95": [0.5, 0.9], "prob_below_1": below, "elpd_loo": pointwise.sum(),
+            "elpd_pointwise": pointwise.tolist(), "loo_pareto_k": 0.1, "is_reliable": True,
+            "log_hazard_ratio": value.tolist(), "weight": weight.tolist(), "n_intervals": k + 1,
+        }  # fmt: skip
+
+
+def answered(below, elpd, **settings):
+    cohort = read_cohort(late_events(), time="months", event="dead")
+    run = Recorder(below, elpd)
+    context = SimpleNamespace(
+        plan=SimpleNamespace(inputs=SimpleNamespace(cohort=cohort)),
+        base={"prob_below_1": 0.97},
+        seed=1,
+        run=run,
+    )
+    return analyse(context, Settings(**settings)), run.tasks
+
+
+def test_sets_of_as_many_intervals_of_one_placement_have_tasks_of_their_own():
+    cohort = read_cohort(late_events(), time="months", event="dead")
+    found = variants(cohort, Settings())
+    sizes = [(placement, len(edges)) for placement, _, edges in found]
+    assert len(set(sizes)) < len(sizes)
+    assert len({tuple(edges.round(9)) for _, _, edges in found}) == len(found)
+    _, tasks = answered([0.97], [-1.0, -1.1])
+    assert len({task.key for task in tasks}) == len(tasks) == len(found)
+
+
+def test_intervals_that_predict_badly_do_not_move_the_conclusion():
+    """The stacked posterior, and sets with real weight, decide; others are said apart."""
+    few = {"numbers": [1, 3], "placements": ["events"]}
+    part, _ = answered([0.80, 0.97], [-2.0, -1.0], **few)
+    assert part.result["rows"][0]["stacking_weight"] < 0.01
+    assert part.moves is False
+    assert part.would_move == "one set of intervals that hardly counts in stacking"
+    part, _ = answered([0.97, 0.80], [-2.0, -1.0], **few)
+    assert part.moves is True and part.would_move is None
 
 
 def test_intervals_that_see_the_change_predict_better(found):

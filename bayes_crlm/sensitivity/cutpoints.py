@@ -20,8 +20,9 @@ from pydantic import Field
 from bayes_crlm.errors import SensitivityError
 from bayes_crlm.intervals import choose_intervals
 from bayes_crlm.sensitivity.grids import interval_numbers, some_of
-from bayes_crlm.sensitivity.parts import Context, PartResult, moves_conclusion
+from bayes_crlm.sensitivity.parts import Context, PartResult, conclusion, moves_conclusion
 from bayes_crlm.sensitivity.refit import refit, weighted_quantiles
+from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.spec import Table
 from bayes_crlm.tasks import Task
 
@@ -40,6 +41,8 @@ NUMBERS = (1, 2, 3, 4, 6, 8, 12, 16, 20)
 EVENTS_PER_INTERVAL = 2
 PROBABILITIES = (0.025, 0.5, 0.975)
 LOO_PARETO_K_MOST = 0.7
+# from this stacking weight on a set of intervals may move the conclusion by itself
+WEIGHT_LEAST = 0.1
 
 
 class Settings(Table):
@@ -107,18 +110,25 @@ def inner_cutpoints(cohort: "Cohort", number: int, placement: str) -> NDArray[np
     return inner[(inner > 0) & (inner < cohort.time.max())]
 
 
-def variants(cohort: "Cohort", settings: Settings) -> list[tuple[str, NDArray[np.float64]]]:
-    """Placements and cutpoints to be tried, each set of intervals once.
+def variants(cohort: "Cohort", settings: Settings) -> list[tuple[str, int, NDArray[np.float64]]]:
+    """Sets of intervals to be tried, each once.
 
-    Intervals without an event are merged with a neighbour, so that two numbers may come to one.
+    Intervals without an event are merged with a neighbour, so that two numbers may come to one set,
+    and, of one placement, to different sets of equally many.
+
+    Returns
+    -------
+    list of (placement, number, cutpoints)
+        The first placement and number of intervals asked for that come to these cutpoints.
     """
-    found: dict[tuple[float, ...], tuple[str, NDArray[np.float64]]] = {}
+    found: dict[tuple[str, ...], tuple[str, int, NDArray[np.float64]]] = {}
     for placement in settings.placements:
         for number in numbers_of(settings, cohort.n_events):
             inner = inner_cutpoints(cohort, number, placement)
             chosen = choose_intervals(cohort.entry, cohort.time, cohort.event, inner.tolist())
-            key = tuple(chosen.cutpoints.tolist())
-            found.setdefault(key, (placement, chosen.cutpoints))
+            # the same quantile comes out of two grids with other last digits
+            key = tuple(f"{each:.12g}" for each in chosen.cutpoints)
+            found.setdefault(key, (placement, number, chosen.cutpoints))
     return list(found.values())
 
 
@@ -139,6 +149,8 @@ def stack(pointwise: NDArray) -> NDArray[np.float64]:
     ----------
     Yao, Vehtari, Simpson & Gelman (2018), Bayesian Anal 13:917-1007, by `arviz_stats.compare`.
     """
+    import warnings
+
     import arviz_stats as azs
     import xarray as xr
     from arviz_stats.utils import ELPDData
@@ -161,7 +173,10 @@ def stack(pointwise: NDArray) -> NDArray[np.float64]:
         )
         for k, each in enumerate(pointwise)
     }
-    table = azs.compare({**models}, method="stacking", round_to="none")
+    with warnings.catch_warnings():
+        # that models predict alike is no fault here: it is what the part asks
+        warnings.simplefilter("ignore")
+        table = azs.compare({**models}, method="stacking", round_to="none")
     weight = table["weight"].loc[list(models)].to_numpy(dtype=float)
     return np.maximum(weight, 0.0) / np.maximum(weight, 0.0).sum()
 
@@ -171,7 +186,8 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     tried = variants(context.plan.inputs.cohort, settings)
     tasks = [
         Task(
-            f"cutpoints: {placement} {len(edges) - 1}",
+            # the number asked for: two of a placement may be merged to equally many intervals
+            f"cutpoints: {placement} {number}",
             refit,
             {
                 "changes": {"cutpoints": edges[1:-1].tolist() if len(edges) > 2 else 1},
@@ -180,15 +196,17 @@ def analyse(context: Context, settings: Settings) -> PartResult:
                 "parts": ["loo", "pointwise", "draws"],
             },
         )
-        for placement, edges in tried
+        for placement, number, edges in tried
     ]
     rows, failures = [], []
-    for (placement, edges), done in zip(tried, context.run("cutpoints", tasks), strict=True):
+    for (placement, number, edges), done in zip(
+        tried, context.run("cutpoints", tasks), strict=True
+    ):
         if done.value is None:
             failures.append(f"{len(edges) - 1} intervals ({placement}): {done.failure}")
         else:
-            labels = {"placement": placement, "cutpoints": edges.tolist()}
-            rows.append(labels | done.value)
+            labels = {"placement": placement, "asked": number, "n_intervals": len(edges) - 1}
+            rows.append(labels | {"cutpoints": edges.tolist()} | done.value)
     if not rows:
         raise SensitivityError(f"sensitivity.cutpoints: {failures[0]}")
     weights = stack(np.array([row["elpd_pointwise"] for row in rows]))
@@ -197,22 +215,37 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     for row, weight in zip(rows, weights, strict=True):
         row["stacking_weight"] = float(weight)
         row["elpd_difference"] = row["elpd_loo"] - best
+        row["turns_conclusion"] = conclusion(row) != conclusion(context.base)
         for name in ("elpd_pointwise", "log_hazard_ratio", "weight"):
             del row[name]
+    counted = [stacked, *(row for row in rows if row["stacking_weight"] >= WEIGHT_LEAST)]
     return PartResult(
-        result={"rows": rows, "stacked": stacked},
+        result={"rows": rows, "stacked": stacked, "stacking_weight_least": WEIGHT_LEAST},
         sentence=sentence(rows, stacked),
-        moves=moves_conclusion(context.base, [*rows, stacked]),
+        moves=moves_conclusion(context.base, counted),
         tables={"cutpoints": table_of(rows)},
         figures={
             "cutpoints": (
                 "The hazard ratio against the number of intervals, by placement of the cutpoints; "
-                "the band is the stacked posterior's 95% interval.",
+                "the band is the stacked posterior's 95% interval, the dashed line its median.",
                 lambda: draw(context, rows, stacked),
             )
         },
         notes=notes_of(rows, failures),
+        would_move=say_would_move(rows),
     )
+
+
+def say_would_move(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """Name the sets of intervals that turn the conclusion and predict too badly to count."""
+    count = sum(
+        row["turns_conclusion"] and row["is_reliable"] and row["stacking_weight"] < WEIGHT_LEAST
+        for row in rows
+    )
+    if not count:
+        return None
+    sets = "one set of intervals" if count == 1 else f"{count} sets of intervals"
+    return f"{sets} that hardly {'counts' if count == 1 else 'count'} in stacking"
 
 
 def stacked_summary(rows: Sequence[Mapping[str, Any]], weights: NDArray) -> dict[str, Any]:
@@ -250,10 +283,14 @@ def notes_of(rows: Sequence[Mapping[str, Any]], failures: Sequence[str]) -> tupl
     notes = [
         "Intervals without an event were merged with a neighbour; equal sets of intervals are "
         "fitted once.",
+        "The part moves the conclusion when the stacked posterior does, or a set of intervals with "
+        f"a stacking weight of at least {WEIGHT_LEAST:g}: others predict worse.",
     ]
     unreliable = sum(not row["is_reliable"] for row in rows)
     if unreliable:
-        notes.append(f"{unreliable} refits fail their diagnostic and are marked.")
+        notes.append(
+            f"{unreliable} refits fail their diagnostic: they are marked, and move nothing."
+        )
     high = sum(row["loo_pareto_k"] > LOO_PARETO_K_MOST for row in rows)
     if high:
         notes.append(
@@ -266,15 +303,10 @@ def notes_of(rows: Sequence[Mapping[str, Any]], failures: Sequence[str]) -> tupl
 
 def table_of(rows: Sequence[Mapping[str, Any]]) -> Any:
     """One row for every set of intervals."""
-    import pandas as pd
-
-    flat = []
-    for row in rows:
-        low, high = row["eti95"]
-        found = {key: value for key, value in row.items() if key not in ("eti95", "cutpoints")}
-        cut = " ".join(f"{each:.6g}" for each in row["cutpoints"])
-        flat.append(found | {"eti95_low": low, "eti95_high": high, "cutpoints": cut})
-    return pd.DataFrame(flat)
+    written = [
+        {**row, "cutpoints": " ".join(f"{each:.6g}" for each in row["cutpoints"])} for row in rows
+    ]
+    return table_of_rows(written, ["placement", "asked", "n_intervals", "cutpoints"])
 
 
 def draw(
