@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_crlm.errors import SensitivityError
+from bayes_crlm.design import columns_needed
+from bayes_crlm.errors import BayesCRLMError, SensitivityError
+from bayes_crlm.wording import no_column, shown
 
 if TYPE_CHECKING:
     from bayes_crlm.analysis import Plan
     from bayes_crlm.model import ModelInputs
     from bayes_crlm.sensitivity.multiverse import Settings
 
-__all__ = ["specifications", "unusual_patients"]
+__all__ = ["check_choices", "specifications", "unusual_patients"]
 
 # a patient is unusual when so few of a multivariate normal lie as far from the mean
 UNUSUAL = 0.025
@@ -55,6 +57,49 @@ def specifications(
                 changes |= change
             found.append((choices, changes))
     return found
+
+
+def check_choices(plan: "Plan", settings: "Settings") -> None:
+    """Refuse covariate sets and exclusions of the user's own that cannot be fitted.
+
+    Parameters
+    ----------
+    plan : Plan
+    settings : Settings
+
+    Raises
+    ------
+    SensitivityError
+        One sentence that names the key.
+    """
+    from dataclasses import replace
+
+    from bayes_crlm.sensitivity.multiverse import COVARIATE_SETS
+
+    cohort = plan.inputs.cohort
+    for formula in settings.covariates:
+        if formula in COVARIATE_SETS:
+            # made of the spec's own formula, which has been prepared
+            continue
+        where = f"sensitivity.multiverse.covariates: {shown(formula)}"
+        try:
+            for column in columns_needed(plan.model.treatment, formula):
+                if column not in cohort.table.columns:
+                    raise SensitivityError(no_column(column, cohort.table.columns))
+            replace(plan.model, covariates=formula).prepare(cohort)
+        except BayesCRLMError as problem:
+            raise SensitivityError(f"{where}: {problem}") from None
+    options = exclusion_options(plan.inputs, settings)
+    for name in settings.exclusions:
+        try:
+            plan.model.prepare(cohort.without(options[name]["leave_out"]))
+        except BayesCRLMError as problem:
+            raise SensitivityError(f"{exclusion_key(name)}: {problem}") from None
+
+
+def exclusion_key(name: str) -> str:
+    """The key of a named exclusion in a spec."""
+    return f"sensitivity.multiverse.exclusions.{name}"
 
 
 def prior_text(family: str, scale: float, degrees_of_freedom: float) -> str:
@@ -136,10 +181,12 @@ def exclusion_options(inputs: "ModelInputs", settings: "Settings") -> dict[Any, 
             found["unusual covariates"] = {"leave_out": places}
     for name, conditions in settings.exclusions.items():
         if name in found:
-            raise SensitivityError(
-                f"sensitivity.multiverse.exclusions: the name {name!r} is taken; give another"
-            )
-        kept = set(cohort.where(conditions).patients.tolist())
+            raise SensitivityError(f"{exclusion_key(name)}: this name is taken; give another")
+        try:
+            kept = set(cohort.where(conditions).patients.tolist())
+        except BayesCRLMError as problem:
+            said = str(problem).replace("where: ", "")
+            raise SensitivityError(f"{exclusion_key(name)}: {said}") from None
         found[name] = {
             "leave_out": [
                 place for place, label in enumerate(cohort.patients.tolist()) if label not in kept

@@ -14,9 +14,16 @@ from pydantic import Field, PlainValidator
 
 from bayes_crlm.errors import SensitivityError
 from bayes_crlm.formula import check_formula
-from bayes_crlm.sensitivity.analysis_choices import specifications
+from bayes_crlm.sensitivity.analysis_choices import check_choices, specifications
 from bayes_crlm.sensitivity.grids import check_list, interval_numbers, ratios, some_of
-from bayes_crlm.sensitivity.parts import CREDIBLE, PartResult, conclusion, side_of
+from bayes_crlm.sensitivity.parts import (
+    CREDIBLE,
+    PartResult,
+    conclusion,
+    moves_conclusion,
+    side_of,
+)
+from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.sensitivity.variance_decomposition import Decomposition, decompose
 from bayes_crlm.spec import ConditionSpec, Table
 from bayes_crlm.tasks import Task
@@ -89,7 +96,13 @@ class Settings(Table):
 
 
 def check(plan: "Plan", settings: Settings) -> None:
-    """Refuse choices that this cohort cannot be put to, before anything is run."""
+    """Refuse choices that this cohort cannot be put to, before anything is run.
+
+    Raises
+    ------
+    SensitivityError
+    """
+    check_choices(plan, settings)
     count = len(specifications(plan, settings))
     if count > MOST_SPECIFICATIONS:
         raise SensitivityError(
@@ -109,11 +122,12 @@ def analyse(context: "Context", settings: Settings) -> PartResult:
         [row["choices"] for row in rows],
         [None if row["median"] is None else math.log(row["median"]) for row in rows],
     )
-    share = sum(row["prob_below_1"] > CREDIBLE for row in done) / len(done)
+    trusted = [row for row in done if row["is_reliable"]] or done
+    share = sum(row["prob_below_1"] > CREDIBLE for row in trusted) / len(trusted)
     return PartResult(
-        result=result_of(rows, done, share, decomposition),
-        sentence=sentence_of(context.base, done, decomposition),
-        moves=any(conclusion(row) != conclusion(context.base) for row in done),
+        result=result_of(rows, trusted, share, decomposition),
+        sentence=sentence_of(context.base, trusted, decomposition),
+        moves=moves_conclusion(context.base, trusted),
         tables=tables_of(rows, decomposition),
         figures=figures_of(context, done, decomposition),
         notes=notes_of(rows, done, decomposition),
@@ -165,11 +179,11 @@ def result_of(
     share: float,
     decomposition: Decomposition,
 ) -> dict[str, Any]:
-    """What stands in `sensitivity.json`."""
+    """What stands in `sensitivity.json`; shares and range are of the rows that can be trusted."""
     return {
         "n_specifications": len(rows),
-        "n_failed": len(rows) - len(done),
-        "n_unreliable": sum(not row["is_reliable"] for row in done),
+        "n_failed": sum(row["median"] is None for row in rows),
+        "n_unreliable": sum(row["is_reliable"] is False for row in rows),
         "share_prob_below_1_above_0.95": share,
         "share_prob_below_1_below_0.05": sum(row["prob_below_1"] < 1 - CREDIBLE for row in done)
         / len(done),
@@ -237,10 +251,13 @@ def notes_of(
         )
     by_nuts = sum(row["engine"] == "nuts" for row in done)
     if by_nuts:
-        notes.append(f"{by_nuts} specifications were fitted by NUTS")
+        notes.append(f"{by_nuts} specifications were fitted by NUTS.")
     unreliable = sum(not row["is_reliable"] for row in done)
     if unreliable:
-        notes.append(f"{unreliable} specifications fail their diagnostic and are marked")
+        notes.append(
+            f"{unreliable} specifications fail their diagnostic: they are marked, and count "
+            "neither in the shares nor as moving the conclusion."
+        )
     if len(done) < len(rows):
         why = sorted({row["failure"] for row in rows if row["failure"]})
         notes.append(f"{len(rows) - len(done)} specifications could not be fitted: {why[0]}")
@@ -259,23 +276,16 @@ def tables_of(rows: list[dict[str, Any]], decomposition: Decomposition) -> dict[
     """All rows, and the shares of the variance."""
     import pandas as pd
 
-    flat = []
-    for row in rows:
-        low, high = row["eti95"] or (None, None)
-        cox_low, cox_high = row["cox_ci95"] or (None, None)
-        others = {
-            name: value
-            for name, value in row.items()
-            if name not in ("choices", "eti95", "cox_ci95")
-        }
-        limits = {"eti95_low": low, "eti95_high": high, "cox_low": cox_low, "cox_high": cox_high}
-        flat.append(row["choices"] | others | limits)
+    flat = [
+        row["choices"] | {name: value for name, value in row.items() if name != "choices"}
+        for row in rows
+    ]
     shares = [
         {"choice": each.choice, "share_alone": each.alone, "share_with_interactions": each.in_all}
         for each in decomposition.shares
     ]
     shares.append({"choice": "interactions", "share_alone": decomposition.interactions})
-    return {"multiverse": pd.DataFrame(flat), "multiverse_variance": pd.DataFrame(shares)}
+    return {"multiverse": table_of_rows(flat), "multiverse_variance": pd.DataFrame(shares)}
 
 
 def figures_of(context: "Context", done: list[dict[str, Any]], decomposition: Decomposition) -> Any:
@@ -284,8 +294,8 @@ def figures_of(context: "Context", done: list[dict[str, Any]], decomposition: De
 
     caption = (
         "Specification curve: hazard ratio (posterior median and 95% interval) of every "
-        "specification, sorted; the line is the spec as it stands. Beneath, the options of "
-        "each specification; choices that explain most of the spread come first."
+        "specification, sorted. Beneath, the options of each specification; choices that explain "
+        "most of the spread come first."
     )
     order = [each.choice for each in decomposition.shares]
 
