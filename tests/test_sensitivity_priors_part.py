@@ -115,8 +115,55 @@ def test_under_the_critical_prior_the_interval_reaches_1(found):
     assert critical["low"] == pytest.approx(1 / critical["high"])
     assert math.log(critical["low"]) == pytest.approx(math.log(closed.low), rel=0.15)
     assert part["closed_form"]["low"] == pytest.approx(closed.low)
+    # the sentence names the rule, which is not that of the conclusion
+    assert part["sentence"].startswith("By the 95% interval")
     verdict = judge_evidence(closed, parse_prior("hr(0.6, 0.4, 0.9)", "treatment")).verdict
     assert part["evidence"]["trial"]["verdict"] == verdict
+
+
+def test_the_grid_says_how_every_cell_was_drawn(found):
+    curve = found["priors"]["curve"]
+    for line in range(2):
+        for engine, k, r_hat in zip(
+            curve["engine"][line], curve["pareto_k"][line], curve["r_hat"][line], strict=True
+        ):
+            assert (k is None, r_hat is None) == (engine == "nuts", engine != "nuts")
+
+
+def test_a_finding_at_no_effect_is_not_given_an_advocate_that_noise_made(tmp_path):
+    """Pairs of patients with the same follow-up: the side of 1 is not in the data."""
+    rows = [
+        f"{arm},50,{month + 0.001 * arm:.3f},1"
+        for month in np.random.default_rng(8).exponential(20, 60).round(1) + 0.1
+        for arm in (0, 1)
+    ]
+    spec = write(tmp_path, 0.0, SPEC.replace('"age"', '""'))
+    (tmp_path / "cohort.csv").write_text("\n".join(["arm,age,months,dead", *rows]))
+    done = call("sensitivity", spec, "--only", "reverse_bayes", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    part = json.loads((tmp_path / "out" / "sensitivity.json").read_text())["reverse_bayes"]
+    critical = part["critical"]
+    assert critical["without_prior"]["median"] == pytest.approx(1, abs=0.02)
+    assert critical["is_reliable"] is False and critical["problem"]
+    # it was tried with more draws
+    assert critical["draws"] == 80_000
+    assert "cannot be told" in part["sentence"]
+    assert "an advocate who holds" not in part["sentence"]
+    assert any("not reliable" in note for note in part["notes"])
+
+
+def test_an_enthusiast_does_not_move_what_is_undecided(tmp_path):
+    spec = SPEC.replace('"priors", "reverse_bayes"', '"priors"').replace("benefit = 0.6", "BENEFIT")
+    spec = spec[: spec.index("[sensitivity.reverse_bayes")].replace("BENEFIT", "benefit = 0.3")
+    spec = spec.replace('literature = {trial = "hr(0.6, 0.4, 0.9)"}\n', "")
+    done = call("sensitivity", write(tmp_path, -0.15, spec), "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out" / "sensitivity.json").read_text())
+    assert 0.05 < found["base"]["prob_below_1"] < 0.95
+    rows = {row["name"]: row for row in found["priors"]["rows"]}
+    assert rows["enthusiastic"]["prob_below_1"] > 0.95
+    assert found["priors"]["moves"] is False
+    assert "an enthusiast's prior" in found["conclusion"]["would_be_moved_by"][0]
 
 
 def test_an_undecided_finding_has_an_advocate(tmp_path):
@@ -167,7 +214,7 @@ def test_a_finding_of_harm_is_doubted_and_believed_on_its_own_side(tmp_path):
     # the enthusiast is surer of the finding than the sceptic
     assert rows["enthusiastic"]["prob_below_1"] < rows["sceptical"]["prob_below_1"]
     for name in ("priors", "influence"):
-        assert "P(HR > 1) = " in found[name]["sentence"]
+        assert "P(HR > 1)" in found[name]["sentence"]
         assert "P(HR < 1)" not in found[name]["sentence"]
     assert (
         "100% put more than 95% probability on a hazard ratio above 1"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, PlainValidator
 
 from bayes_crlm.errors import BayesCRLMError, SensitivityError
-from bayes_crlm.priors import Normal
+from bayes_crlm.priors import Normal, parse_prior
 from bayes_crlm.sensitivity.grids import ratios
 from bayes_crlm.sensitivity.parts import (
     CREDIBLE,
@@ -18,11 +18,12 @@ from bayes_crlm.sensitivity.parts import (
     PartResult,
     conclusion,
     moves_conclusion,
-    say_probability,
     side_of,
 )
 from bayes_crlm.sensitivity.prior_choices import prior_choices
 from bayes_crlm.sensitivity.refit import refit_priors
+from bayes_crlm.sensitivity.side_probability import say_side_probability
+from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.spec import Table
 from bayes_crlm.spec_values import check_number
 from bayes_crlm.tasks import Task
@@ -36,7 +37,8 @@ FIELDS = (
     "median", "eti95", "prob_below_1", "mean_log", "sd_log", "mcse", "engine", "pareto_k", "r_hat",
     "is_reliable", "note",
 )  # fmt: skip
-
+CURVE_FIELDS = ("prob_below_1", "median", "engine", "pareto_k", "r_hat", "is_reliable")
+ENTHUSIAST = "enthusiastic"
 
 # about what trials in oncology are planned to detect; its inverse where the finding is harm
 BENEFIT = 0.7
@@ -147,14 +149,12 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     ]
     cells = found[len(rows) :]
     table = [cells[k : k + width] for k in range(0, len(cells), width)]
-    curve = {
-        "prior_median": list(settings.means),
-        "prior_scale": list(settings.scales),
-        "prob_below_1": [[row["prob_below_1"] for row in line] for line in table],
-        "median": [[row["median"] for row in line] for line in table],
-        "is_reliable": [[row["is_reliable"] for row in line] for line in table],
+    curve = {"prior_median": list(settings.means), "prior_scale": list(settings.scales)} | {
+        field: [[row[field] for row in line] for line in table] for field in CURVE_FIELDS
     }
-    turned = sum(conclusion(row) != conclusion(context.base) for row in cells)
+    turned = sum(
+        row["is_reliable"] and conclusion(row) != conclusion(context.base) for row in cells
+    )
     unreliable = sum(not row["is_reliable"] for row in found)
     by_nuts = sum(row["engine"] == "nuts" for row in found)
     notes = [f"The sceptic gives {settings.tail:.0%} to hazard ratios beyond {benefit:.3g}."]
@@ -166,23 +166,48 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     if by_nuts:
         notes.append(f"{by_nuts} of {len(found)} refits were made by NUTS.")
     if unreliable:
-        notes.append(f"{unreliable} of {len(found)} refits fail their diagnostic and are marked.")
+        notes.append(
+            f"{unreliable} of {len(found)} refits fail their diagnostic: they are marked, "
+            "and move nothing."
+        )
+    counted = rows
+    if conclusion(context.base) == "undecided":
+        counted = [row for row in rows if row["name"] != ENTHUSIAST]
+        notes.append(
+            "The spec as it stands is undecided. An enthusiast, who begins with an effect, does "
+            "not move that conclusion: belief turns any undecided result."
+        )
     return PartResult(
         result={"benefit": benefit, "rows": rows, "curve": curve},
         sentence=sentence(rows, side, turned, len(cells)),
-        moves=moves_conclusion(context.base, rows),
+        moves=moves_conclusion(context.base, counted),
         tables=tables_of(rows, settings, table),
         figures=figures_of(context, settings, rows, curve),
         notes=tuple(notes),
-        would_move=f"{turned} of {len(cells)} priors of the grid" if turned else None,
+        would_move=say_would_move(context.base, rows, turned, len(cells)),
     )
+
+
+def say_would_move(
+    base: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], turned: int, n_cells: int
+) -> str | None:
+    """Name the beliefs that turn the conclusion and are not those of readers to be convinced."""
+    said = []
+    if conclusion(base) == "undecided" and any(
+        row["name"] == ENTHUSIAST and row["is_reliable"] and conclusion(row) != "undecided"
+        for row in rows
+    ):
+        said.append("an enthusiast's prior")
+    if turned:
+        said.append(f"{turned} of {n_cells} priors of the grid")
+    return " or ".join(said) or None
 
 
 def sentence(rows: Sequence[Mapping[str, Any]], side: str, turned: int, n_cells: int) -> str:
     """Say what each reader concludes."""
     told = "; ".join(
         f"{row['name']}: {row['median']:.2f} ({row['eti95'][0]:.2f} to {row['eti95'][1]:.2f}), "
-        f"{say_probability(row, side)}"
+        f"{say_side_probability(row, side)}"
         for row in rows
     )
     return f"{told}. Of {n_cells} priors of the grid {turned} turn the conclusion."
@@ -194,20 +219,12 @@ def tables_of(
     table: Sequence[Sequence[Mapping[str, Any]]],
 ) -> dict[str, Any]:
     """Named priors, and the grid with a row for each cell."""
-    import pandas as pd
-
-    named = [
-        {key: value for key, value in row.items() if key != "eti95"}
-        | {"eti95_low": row["eti95"][0], "eti95_high": row["eti95"][1]}
-        for row in rows
-    ]
     grid = [
-        {"prior_median": mean, "prior_scale": scale}
-        | {key: row[key] for key in ("median", "prob_below_1", "engine", "pareto_k", "is_reliable")}
+        {"prior_median": mean, "prior_scale": scale} | {field: row[field] for field in FIELDS}
         for mean, line in zip(settings.means, table, strict=True)
         for scale, row in zip(settings.scales, line, strict=True)
     ]
-    return {"priors": pd.DataFrame(named), "priors_grid": pd.DataFrame(grid)}
+    return {"priors": table_of_rows(rows), "priors_grid": table_of_rows(grid)}
 
 
 def figures_of(
@@ -219,10 +236,10 @@ def figures_of(
     """A forest of the named priors, and P(HR < 1) over the grid."""
     from bayes_crlm.sensitivity.figures import plot_forest_rows, plot_surface
 
-    labels = ["the spec as it stands", *(f"{row['name']}: {row['prior']}" for row in rows)]
+    labels = ["the spec as it stands", *(f"{row['name']}: {short(row['prior'])}" for row in rows)]
     return {
         "priors": (
-            "The hazard ratio under other readers' priors.",
+            "The hazard ratio under other readers' priors, which are of its logarithm.",
             lambda: plot_forest_rows(context, [context.base, *rows], labels),
         ),
         "priors_grid": (
@@ -236,10 +253,19 @@ def figures_of(
                 xlabel="prior standard deviation of the log hazard ratio",
                 ylabel="prior median of the hazard ratio",
                 levels=[1 - CREDIBLE, 0.5, 0.8, CREDIBLE, 0.99],
-                thick=CREDIBLE if context.base["median"] < 1 else 1 - CREDIBLE,
+                thick=CREDIBLE if side_of(context.base) == "below" else 1 - CREDIBLE,
                 label=lambda each: f"{each:.2f}",
+                quantity="P(HR < 1)",
                 log_x=True,
                 log_y=True,
             ),
         ),
     }
+
+
+def short(written: str) -> str:
+    """A prior as a label: a normal's numbers with three digits, others as they are written."""
+    prior = parse_prior(written, "treatment")
+    if isinstance(prior, Normal) and written.startswith("normal("):
+        return f"normal({prior.mean:.3g}, {prior.sd:.3g})"
+    return written
