@@ -14,6 +14,7 @@ from bayes_crlm.sensitivity.credibility import (
     critical_prior,
     intrinsic_credibility,
     judge_evidence,
+    say_ratio,
 )
 from bayes_crlm.sensitivity.critical_scale import (
     quantile_mcse,
@@ -342,6 +343,35 @@ def test_draws_that_all_lie_on_one_side_are_sent_to_refits():
     draws = stats.norm(-3, 0.2).ppf((np.arange(2000) + 0.5) / 2000)
     with pytest.raises(SensitivityError, match="refit"):
         reverse_bayes_by_reweighting(draws, Normal(0.0, 1.0))
+
+
+def test_a_limit_that_jumps_over_no_effect_is_not_called_critical():
+    """As where some posteriors are drawn in one way and some in another."""
+
+    def limits(prior):
+        low, high = few_deaths_limits(prior)
+        return low, high + (0.05 if high > 0 else -0.05)
+
+    smooth, jumping = (reverse_bayes(each, tolerance=1e-6) for each in (few_deaths_limits, limits))
+    assert smooth.is_at_no_effect(0.0) and smooth.is_at_no_effect(0.01)
+    assert not jumping.is_at_no_effect(0.01)
+    # an error that explains the distance
+    assert jumping.is_at_no_effect(0.05)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "said"),
+    [
+        (1e-9, "less than 0.001"),
+        (0.0034, "0.0034"),
+        (0.0712, "0.071"),
+        (0.66, "0.66"),
+        (151.4, "151"),
+        (1e7, "more than 1,000"),
+    ],
+)
+def test_limits_of_every_size_can_be_read(ratio, said):
+    assert say_ratio(ratio) == said
 
 
 def test_an_advocate_as_wide_as_the_widest_prior_has_no_limit():

@@ -39,6 +39,8 @@ MOST_ERROR = 0.2
 # a density at a quantile is taken from this much probability on both sides of it, as a share of the
 # tail; a slope in the prior's scale from this factor on both sides
 DENSITY_SHARE, SLOPE_FACTOR = 0.4, 1.1
+# a limit so many Monte Carlo errors from no effect, or so far on the log scale, is at no effect
+MOST_ERRORS, LEAST_DISTANCE = 2.0, 0.002
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,29 @@ class ReverseBayes:
         """
         if self.slope is None:
             return None
+        if self.slope == 0:
+            return math.inf
         return self.critical.limit * abs(math.log(self.critical.limit) * error / self.slope)
+
+    def is_at_no_effect(self, error: float) -> bool:
+        """Whether the nearer limit under the critical prior is at 1, as it has to be.
+
+        The limit may jump over 1 between two priors whose posteriors were drawn in different ways.
+
+        Parameters
+        ----------
+        error : float
+            As of `limit_mcse`.
+
+        Returns
+        -------
+        bool
+            True where there is no critical prior; else whether the logarithm of the limit is within
+            `MOST_ERRORS` of its Monte Carlo errors, or `LEAST_DISTANCE`, of 0.
+        """
+        nearer = self.posterior_high if self.critical.side == "below" else self.posterior_low
+        most = max(MOST_ERRORS * error, LEAST_DISTANCE)
+        return self.critical.prior is None or abs(math.log(nearer)) <= most
 
 
 def quantile_mcse(
@@ -214,10 +238,8 @@ def bracket(
         if following == end:
             return None
         at = following
-    raise SensitivityError(
-        f"no {expected.kind} prior takes the posterior's limit to 1; refit under narrower priors "
-        "instead of weighting draws that all lie on one side"
-    )
+    prior = "sceptical" if expected.kind == "sceptical" else "advocate's"
+    raise SensitivityError(f"no {prior} prior, however narrow, takes the posterior's limit to 1")
 
 
 def reverse_bayes_by_reweighting(
@@ -255,7 +277,13 @@ def reverse_bayes_by_reweighting(
         weighted = reweight(log_hazard_ratio, fitted, prior)
         return weighted.quantile(tail), weighted.quantile(1 - tail)
 
-    found = reverse_bayes(limits, widest=widest, level=level, tolerance=1e-6)
+    try:
+        found = reverse_bayes(limits, widest=widest, level=level, tolerance=1e-6)
+    except SensitivityError as problem:
+        raise SensitivityError(
+            f"{problem}; refit under narrower priors instead of weighting draws that all lie on "
+            "one side"
+        ) from None
     base = Normal(0.0, widest)
     without = reweight(log_hazard_ratio, fitted, base)
     final = reweight(log_hazard_ratio, fitted, found.critical.prior or base)

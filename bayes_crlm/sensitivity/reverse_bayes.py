@@ -13,27 +13,36 @@ import numpy as np
 from pydantic import Field
 
 from bayes_crlm.errors import BayesCRLMError, SensitivityError
-from bayes_crlm.priors import Normal, parse_prior
+from bayes_crlm.priors import HALF_WIDTH_95, Normal, parse_prior
 from bayes_crlm.sensitivity.credibility import (
     CriticalPrior,
     critical_prior,
     intrinsic_credibility,
     judge_evidence,
+    say_ratio,
 )
-from bayes_crlm.sensitivity.critical_scale import quantile_mcse, reverse_bayes
+from bayes_crlm.sensitivity.critical_scale import ReverseBayes, quantile_mcse, reverse_bayes
 from bayes_crlm.sensitivity.parts import TWO_THRESHOLDS, Context, PartResult
 from bayes_crlm.sensitivity.refit import Shared, refit_priors
+from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.spec import Table
 from bayes_crlm.tasks import Task
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bayes_crlm.analysis import Plan
 
 __all__ = ["Settings", "analyse", "check", "critical_refits"]
 
 # the critical prior hangs on a few draws beyond no effect
 DRAWS = 20_000
+# so many times as many where that is not enough
+MORE = 4
 TAIL = 0.025
+# a critical limit whose logarithm has a Monte Carlo error above this share of it is not known
+MOST_RELATIVE_ERROR = 0.25
+KINDS = {"sceptical": "sceptical", "advocacy": "advocate's"}
 
 
 class Settings(Table):
@@ -74,7 +83,7 @@ def evidence_of(name: str, text: str) -> Normal:
 def critical_refits(
     shared: Shared, *, widest: float, seed: int, draws: int = DRAWS
 ) -> dict[str, Any]:
-    """Find the critical prior by refitting, as a task.
+    """Find the critical prior by refitting, as a task; with more draws where it is not found.
 
     Parameters
     ----------
@@ -84,15 +93,22 @@ def critical_refits(
     seed : int
         Of every refit, so that limits change smoothly with the prior.
     draws : int
-        Of every refit.
+        Of every refit; `MORE` times as many when these do not find it.
 
     Returns
     -------
     dict
         The critical prior (`kind`, `side`, `limit`, `limit_mcse`, `low`, `high`, `prior_sd`,
         `prior_mean`), the posterior's limits under it and under no prior (`eti95_mcse_log`: Monte
-        Carlo errors of the latter's logarithms), refits, and whether all were reliable.
+        Carlo errors of the latter's logarithms), refits, and whether all were reliable and the
+        limit under the critical prior is at 1; `problem` says why not.
     """
+    found = solve(shared, widest, seed, draws)
+    return found if found["problem"] is None else solve(shared, widest, seed, MORE * draws)
+
+
+def solve(shared: Shared, widest: float, seed: int, draws: int) -> dict[str, Any]:
+    """Find the critical prior with some draws a refit; see `critical_refits`."""
     rows: list[dict[str, Any]] = []
     errors: dict[float, tuple[float, float]] = {}
 
@@ -110,13 +126,34 @@ def critical_refits(
         low, high = row["eti95"]
         return math.log(low), math.log(high)
 
-    found = reverse_bayes(limits, widest=widest)
+    try:
+        found = reverse_bayes(limits, widest=widest)
+    except SensitivityError as failure:
+        # near no effect the limit's side cannot be told from the draws' noise at any scale
+        low, high = rows[0]["eti95"]
+        found = ReverseBayes(critical_prior(low, high), low, high, len(rows))
+        problem: str | None = str(failure)
+    else:
+        problem = None
     critical = asdict(found.critical)
     prior = critical.pop("prior")
-    sd, nearer = widest if prior is None else prior["sd"], critical["side"] == "below"
+    if problem is None:
+        sd, nearer = widest if prior is None else prior["sd"], critical["side"] == "below"
+        error = found.limit_mcse(errors[sd][nearer])
+        if not found.is_at_no_effect(errors[sd][nearer]):
+            problem = "the posterior's limit jumps over 1 between two priors"
+        elif error is not None and not is_known(critical["limit"], error):
+            problem = (
+                "the critical limit's Monte Carlo error is more than "
+                f"{MOST_RELATIVE_ERROR:.0%} of it on the log scale"
+            )
+    else:
+        error = None
+    if problem is None and not all(row["is_reliable"] for row in rows):
+        problem = "a refit fails its diagnostic"
     without = {key: rows[0][key] for key in ("median", "eti95", "prob_below_1")}
     return critical | {
-        "limit_mcse": found.limit_mcse(errors[sd][nearer]),
+        "limit_mcse": error,
         "draws": draws,
         "prior_mean": None if prior is None else prior["mean"],
         "prior_sd": None if prior is None else prior["sd"],
@@ -125,8 +162,22 @@ def critical_refits(
         "refits": len(rows),
         "engines": sorted({row["engine"] for row in rows}),
         "largest_pareto_k": max((row["pareto_k"] or 0.0 for row in rows), default=None),
-        "is_reliable": all(row["is_reliable"] for row in rows),
+        "is_reliable": problem is None,
+        "problem": problem,
     }
+
+
+def is_known(limit: float, error: float) -> bool:
+    """Whether a critical limit is known well enough to be told.
+
+    Parameters
+    ----------
+    limit, error : float
+        A hazard ratio and its Monte Carlo standard error.
+    """
+    if not 0 < limit < math.inf:
+        return True
+    return error / limit <= MOST_RELATIVE_ERROR * abs(math.log(limit))
 
 
 def analyse(context: Context, settings: Settings) -> PartResult:
@@ -151,7 +202,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     ]
     if found["limit_mcse"] is not None:
         notes.append(
-            f"The critical limit, {found['limit']:.3f}, has a Monte Carlo standard error of "
+            f"The critical limit, {say_ratio(found['limit'])}, has a Monte Carlo standard error of "
             f"{found['limit_mcse']:.2g}; each refit has {found['draws']:,} draws."
         )
     if not settings.evidence:
@@ -160,7 +211,10 @@ def analyse(context: Context, settings: Settings) -> PartResult:
             "trial = 'hr(0.6, 0.4, 0.9)'."
         )
     if not found["is_reliable"]:
-        notes.append("A refit fails its diagnostic: do not trust the critical prior.")
+        notes.append(
+            f"The critical prior is not reliable: {found['problem']}, with {found['draws']:,} "
+            "draws a refit too."
+        )
     return PartResult(
         result={
             "critical": found,
@@ -176,7 +230,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         },
         sentence=sentence(found, verdicts, intrinsic.is_credible),
         moves=None,
-        tables={},
+        tables={"reverse_bayes": table_of(context, found, closed, settings.evidence)},
         figures=figures_of(context, found),
         notes=tuple(notes),
     )
@@ -227,49 +281,110 @@ def critical_of(found: Mapping[str, Any]) -> CriticalPrior:
 def sentence(
     found: Mapping[str, Any], verdicts: Mapping[str, Mapping[str, Any]], is_credible: bool
 ) -> str:
-    """Say what prior the finding withstands."""
-    interval = f"{found['low']:.2f} to {found['high']:.2f}"
+    """Say what prior the finding withstands, by the rule of the 95% interval."""
+    interval = f"{say_ratio(found['low'])} to {say_ratio(found['high'])}"
     if found["kind"] == "sceptical":
         text = (
-            f"A sceptic who holds hazard ratios of {interval} for 95% probable, or a narrower "
-            "interval about 1, is not convinced by these data; one who allows more is"
+            f"By the 95% interval, which has to exclude 1, a sceptic who holds hazard ratios of "
+            f"{interval} for 95% probable, or a narrower interval about 1, is not convinced by "
+            "these data; one who allows more is"
         )
     else:
-        text = (
-            "The data alone do not exclude a hazard ratio of 1; they do for an advocate who holds "
-            f"{interval}, or a narrower interval from 1, for 95% probable"
-        )
+        text = "By the 95% interval the data alone do not exclude a hazard ratio of 1"
+        if found["prior_sd"] is None:
+            text += f"; they do for every advocate of hazard ratios {found['side']} 1"
+        elif found["is_reliable"]:
+            text += (
+                f"; they do for an advocate who holds {interval}, or a narrower interval from 1, "
+                "for 95% probable"
+            )
+    if not found["is_reliable"]:
+        if found["kind"] == "sceptical":
+            text += " (not reliable: see the notes)"
+        elif is_even(found["without_prior"]):
+            median = found["without_prior"]["median"]
+            text += (
+                f", and lie so evenly about it (median {median:.2f}) that the belief which would "
+                "make them do so cannot be told"
+            )
+        else:
+            text += "; which belief would make them do so is not known (see the notes)"
     text += (
         ". The finding is credible without earlier evidence (intrinsic credibility)"
         if is_credible
         else ". Without earlier evidence the finding is not credible (intrinsic credibility)"
     )
-    text += "".join(f"; with {name}: {each['verdict']}" for name, each in verdicts.items())
+    if found["is_reliable"]:
+        text += "".join(f"; with {name}: {each['verdict']}" for name, each in verdicts.items())
     return f"{text}."
+
+
+def is_even(finding: Mapping[str, Any]) -> bool:
+    """Whether a finding's median is within a tenth of a standard deviation of 1."""
+    low, high = finding["eti95"]
+    sd = math.log(high / low) / (2 * HALF_WIDTH_95)
+    return abs(math.log(finding["median"])) < 0.1 * sd
+
+
+def table_of(
+    context: Context, found: Mapping[str, Any], closed: CriticalPrior, evidence: Mapping[str, str]
+) -> "pd.DataFrame":
+    """Finding, critical priors, posterior under them and earlier evidence: a row each."""
+    without, base = found["without_prior"], context.base
+    reliable = {"is_reliable": found["is_reliable"]}
+    posterior = {"eti95": found["posterior_eti95"]} | reliable
+    critical = f"critical {KINDS[found['kind']]} prior"
+    rows: list[dict[str, Any]] = [
+        {"label": "the spec as it stands"} | {key: base[key] for key in ("median", "eti95")},
+        {"label": "without a prior", "median": without["median"], "eti95": without["eti95"]},
+        {
+            "label": critical,
+            "median": None if found["prior_mean"] is None else math.exp(found["prior_mean"]),
+            "eti95": [found["low"], found["high"]],
+            "limit": found["limit"],
+            "limit_mcse": found["limit_mcse"],
+        }
+        | reliable,
+        {"label": "posterior under it", "median": None} | posterior,
+        {
+            "label": f"{critical}, closed form",
+            "median": None if closed.prior is None else math.exp(closed.prior.mean),
+            "eti95": [closed.low, closed.high],
+            "limit": closed.limit,
+        },
+    ]
+    for name, text in evidence.items():
+        prior = evidence_of(name, text)
+        half = HALF_WIDTH_95 * prior.sd
+        limits = [math.exp(prior.mean - half), math.exp(prior.mean + half)]
+        rows.append({"label": name, "median": math.exp(prior.mean), "eti95": limits})
+    return table_of_rows(rows)
 
 
 def figures_of(context: Context, found: Mapping[str, Any]) -> dict[str, Any]:
     """The finding, the critical prior and the posterior under it."""
     from bayes_crlm.sensitivity.figures import plot_forest_rows
 
-    if found["prior_sd"] is None:
+    if found["prior_sd"] is None or not found["low"] > 0:
         return {}
     low, high = found["posterior_eti95"]
+    reliable = {"is_reliable": found["is_reliable"]}
     rows = [
         context.base,
         found["without_prior"],
-        {"median": math.exp(found["prior_mean"]), "eti95": [found["low"], found["high"]]},
-        {"median": math.sqrt(low * high), "eti95": [low, high]},
+        {"median": math.exp(found["prior_mean"]), "eti95": [found["low"], found["high"]]}
+        | reliable,
+        {"median": math.sqrt(low * high), "eti95": [low, high]} | reliable,
     ]
     labels = [
         "the spec as it stands",
         "without a prior",
-        f"critical {found['kind']} prior",
+        f"critical {KINDS[found['kind']]} prior",
         "posterior under it",
     ]
     return {
         "reverse_bayes": (
-            "The prior under which the interval just reaches a hazard ratio of 1.",
+            "The prior under which the 95% interval just reaches a hazard ratio of 1.",
             lambda: plot_forest_rows(context, rows, labels),
         )
     }
