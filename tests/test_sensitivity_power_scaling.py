@@ -11,7 +11,12 @@ import pytest
 from runs import call
 
 from bayes_crlm import PiecewiseExponential, read_cohort
-from bayes_crlm.sensitivity.power_scaling import quantities, scaled_effects
+from bayes_crlm.sensitivity.power_scaling import (
+    is_near,
+    quantities,
+    say_would_move,
+    scaled_effects,
+)
 
 SPEC = """
 title = "A small simulated cohort"
@@ -101,6 +106,28 @@ def test_every_effect_and_estimand_has_both_sensitivities(found):
     # median survival is beyond follow-up in some draws, which is said
     assert not any(name.startswith("median_survival") for name in names)
     assert any("median survival" in note for note in found["power_scaling"]["notes"])
+
+
+def test_rows_say_which_fit_they_come_from(found):
+    for row in found["power_scaling"]["scaled"]:
+        assert row["engine"] == "laplace" and row["fit_pareto_k"] < 0.7
+
+
+@pytest.mark.parametrize(
+    ("scaled", "power", "near", "would"),
+    [
+        ("treatment prior", 0.8, True, None),
+        ("treatment prior", 1.25, True, None),
+        ("treatment prior", 0.5, False, "the treatment's prior to the power of 0.5"),
+        # twice the likelihood is twice the cohort, which decides what is undecided
+        ("likelihood", 1.25, False, None),
+        ("likelihood", 2.0, False, None),
+    ],
+)
+def test_only_powers_of_the_prior_near_1_move_the_conclusion(scaled, power, near, would):
+    row = {"scaled": scaled, "power": power, "prob_below_1": 0.97, "is_reliable": True}
+    assert is_near(row) is near
+    assert say_would_move({"prob_below_1": 0.90}, [row]) == would
 
 
 def test_a_prior_against_the_data_is_called_a_conflict(tmp_path):

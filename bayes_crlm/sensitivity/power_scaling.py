@@ -20,8 +20,9 @@ from pydantic import Field
 
 from bayes_crlm.likelihood import cohort_log_likelihood
 from bayes_crlm.sensitivity.grids import ratios
-from bayes_crlm.sensitivity.parts import Context, PartResult, moves_conclusion
+from bayes_crlm.sensitivity.parts import Context, PartResult, conclusion, moves_conclusion
 from bayes_crlm.sensitivity.refit import weighted_quantiles
+from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.spec import Table
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ EFFECT_PRIORS = {
 LOWER_LEVELS = ("unit_step", "covariate_unit_effect", "shrinkage_local")
 PROBABILITIES = (0.025, 0.5, 0.975)
 PARETO_K_MOST = 0.7
+PRIOR, LIKELIHOOD = "treatment prior", "likelihood"
+# powers of the prior that may move the conclusion: for a normal prior, a standard deviation from
+# 0.89 to 1.12 of what it was; others ask what another prior would say
+NEAR_1 = (0.8, 1.25)
 WORDS = {
     (False, True): "the data decide it",
     (True, True): "prior and data may be in conflict",
@@ -100,10 +105,15 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         "The prior is the joint prior of all parameters; the columns of single priors say which of "
         "them a quantity leans on.",
     ]
+    notes.append(
+        f"Powers of the treatment's prior from {NEAR_1[0]:g} to {NEAR_1[1]:g} may move the "
+        "conclusion. Larger ones are other priors, and said apart; powers of the likelihood are "
+        "cohorts of another size, and never count."
+    )
     if unreliable:
         notes.append(
             f"{unreliable} powers lie too far from 1 for these draws (Pareto k above "
-            f"{PARETO_K_MOST:g}); they are marked, and not part of the conclusion."
+            f"{PARETO_K_MOST:g}); they are marked, and move nothing."
         )
     if left_out:
         notes.append(
@@ -113,17 +123,38 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     return PartResult(
         result={"rows": rows, "scaled": scaled, "threshold": settings.threshold},
         sentence=sentence(effect, rows, settings.threshold),
-        moves=moves_conclusion(context.base, [row for row in scaled if row["is_reliable"]]),
+        moves=moves_conclusion(context.base, [row for row in scaled if is_near(row)]),
         tables=tables_of(rows, scaled),
         figures={
             "power_scaling": (
-                "The treatment's log hazard ratio when prior and likelihood are raised to powers "
-                "near 1.",
+                "The treatment's log hazard ratio when its prior (left) and the likelihood (right) "
+                "are raised to powers near 1 (alpha).",
                 lambda: draw(context, fit, tree),
             )
         },
         notes=tuple(notes),
+        would_move=say_would_move(context.base, scaled),
     )
+
+
+def is_near(row: Mapping[str, Any]) -> bool:
+    """Whether a row is of the treatment's prior under a power near 1."""
+    return row["scaled"] == PRIOR and NEAR_1[0] - 1e-9 <= row["power"] <= NEAR_1[1] + 1e-9
+
+
+def say_would_move(base: Mapping[str, Any], scaled: Sequence[Mapping[str, Any]]) -> str | None:
+    """Name the powers of the treatment's prior, far from 1, that turn the conclusion."""
+    powers = [
+        f"{row['power']:g}"
+        for row in scaled
+        if row["scaled"] == PRIOR
+        and not is_near(row)
+        and row["is_reliable"]
+        and conclusion(row) != conclusion(base)
+    ]
+    if not powers:
+        return None
+    return f"the treatment's prior to the power of {' or '.join(powers)}"
 
 
 def say_sensitivity(prior: float | None, likelihood: float | None, threshold: float) -> str:
@@ -222,6 +253,9 @@ def scaled_effects(
 ) -> list[dict[str, Any]]:
     """The treatment's hazard ratio under powers of its own prior and of the likelihood.
 
+    `pareto_k` is of the weights to the power; `engine` and `fit_pareto_k` are of the fit whose
+    draws are weighted.
+
     Parameters
     ----------
     context : Context
@@ -234,11 +268,15 @@ def scaled_effects(
     log_ratio = fit.effect_draws[:, column] / context.plan.inputs.design.scale[column]
     prior = np.asarray(tree["log_prior"]["treatment_effect"]).reshape(len(log_ratio), -1)
     logs = {
-        "treatment prior": prior.sum(axis=1),
-        "likelihood": np.asarray(tree["log_likelihood"]["cohort"]).ravel(),
+        PRIOR: prior.sum(axis=1),
+        LIKELIHOOD: np.asarray(tree["log_likelihood"]["cohort"]).ravel(),
+    }
+    drawn = {
+        "engine": fit.engine,
+        "fit_pareto_k": None if fit.importance is None else finite(fit.importance.pareto_k),
     }
     return [
-        {"scaled": name, "power": power} | scaled_row(log_ratio, (power - 1) * log_value)
+        {"scaled": name, "power": power} | scaled_row(log_ratio, (power - 1) * log_value) | drawn
         for name, log_value in logs.items()
         for power in powers
     ]
@@ -287,14 +325,7 @@ def tables_of(
     rows: Sequence[Mapping[str, Any]], scaled: Sequence[Mapping[str, Any]]
 ) -> "dict[str, pd.DataFrame]":
     """Sensitivities, and the scaled posteriors of the treatment's effect."""
-    import pandas as pd
-
-    flat = [
-        {key: value for key, value in row.items() if key != "eti95"}
-        | {"eti95_low": row["eti95"][0], "eti95_high": row["eti95"][1]}
-        for row in scaled
-    ]
-    return {"power_scaling": pd.DataFrame(rows), "power_scaled_effect": pd.DataFrame(flat)}
+    return {"power_scaling": table_of_rows(rows), "power_scaling_effect": table_of_rows(scaled)}
 
 
 def draw(context: Context, fit: "Fit", tree: "xr.DataTree") -> "Figure":
