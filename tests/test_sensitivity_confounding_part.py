@@ -78,6 +78,7 @@ def test_the_surface_is_the_base_divided_by_the_bias(found):
     turned = np.array(surface["turns_conclusion"])
     np.testing.assert_array_equal(turned, np.array(surface["prob_below_1"]) < 0.95)
     assert turned[-1, -1] and not turned[0, 0]
+    assert surface["engine"] == "laplace" and surface["pareto_k"] < 0.7
 
 
 def test_the_refit_lies_towards_no_effect_and_is_less_certain(found):
@@ -96,6 +97,12 @@ def test_an_interval_that_holds_1_needs_no_confounder(tmp_path):
     assert low < 1 < high
     assert part["unmeasured_confounding"]["e_value_limit"] == 1.0
     assert part["unmeasured_confounding"]["e_value"] > 1
+    assert "the 95% interval holds 1 without any" in part["unmeasured_confounding"]["sentence"]
+    names = {
+        path.name for kind in ("tables", "figures") for path in (tmp_path / "out" / kind).iterdir()
+    }
+    assert "unmeasured_confounding_surface.csv" in names
+    assert all(name.startswith("unmeasured_confounding") for name in names)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from runs import call
 from bayes_crlm import PiecewiseExponential, read_cohort
 from bayes_crlm.likelihood import patient_log_likelihood
 from bayes_crlm.sensitivity.fragility import movable_rows, moved_events, moved_scores
+from bayes_crlm.sensitivity.influence import of_whom
 from bayes_crlm.sensitivity.refit import (
     Shared,
     changed_inputs,
@@ -67,7 +68,30 @@ def found(tmp_path_factory):
     (folder / "small.toml").write_text(SPEC)
     done = call("sensitivity", folder / "small.toml", "--out", folder / "out", "--jobs", 1)
     assert done.returncode == 0, done.stderr
-    return json.loads((folder / "out" / "sensitivity.json").read_text())
+    names = {
+        path.stem for kind in ("tables", "figures") for path in (folder / "out" / kind).iterdir()
+    }
+    return json.loads((folder / "out" / "sensitivity.json").read_text()) | {"files": names}
+
+
+def test_files_begin_with_the_name_of_the_part(found):
+    assert found["files"] == {
+        "influence", "influence_worst", "influence_moved", "influence_fragility"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("patients", "events", "said"),
+    [
+        (1, 1, "who had the event"),
+        (1, 0, "who did not have the event"),
+        (3, 0, "none of them with the event"),
+        (3, 2, "2 of them with the event"),
+        (3, 3, "all with the event"),
+    ],
+)
+def test_patients_with_the_event_are_counted_in_words(patients, events, said):
+    assert of_whom(patients, events) == said
 
 
 def test_without_the_named_patients_the_conclusion_turns(found):

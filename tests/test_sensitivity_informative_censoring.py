@@ -56,7 +56,8 @@ def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("censoring")
     done = run(folder, 'deltas = [0.5, 1, 8]\nlost = "lost"\ncompletions = 60')
     assert done.returncode == 0, done.stderr
-    return json.loads((folder / "out" / "sensitivity.json").read_text())
+    svg = (folder / "out" / "figures" / "informative_censoring.svg").read_text()
+    return json.loads((folder / "out" / "sensitivity.json").read_text()) | {"svg": svg}
 
 
 def cell(found, reference, treated):
@@ -77,6 +78,12 @@ def test_nothing_changes_where_delta_is_1(found):
     assert abs(math.log(row["median"] / base["median"])) < 4 * error
     # what completion adds to each posterior, the mixture over completions gives back
     assert row["sd_log"] == pytest.approx(base_sd, rel=0.15)
+
+
+def test_the_figure_has_the_hazard_ratio_of_every_pair(found):
+    """Whether or not a line at which the conclusion turns crosses the grid."""
+    for row in found["informative_censoring"]["rows"]:
+        assert f"{row['median']:.2f}<" in found["svg"] or f"{row['median']:.2f} -->" in found["svg"]
 
 
 def test_the_treated_who_leave_and_die_turn_the_conclusion(found):

@@ -218,7 +218,7 @@ def fragility_path(
                 "moved": len(moved),
                 "patient": patients[inputs.cohort.patient_index[moved[-1]]],
                 "n_events": now.cohort.n_events,
-                "turns_conclusion": conclusion(told) != held,
+                "turns_conclusion": told["is_reliable"] and conclusion(told) != held,
             }
             | told
         )

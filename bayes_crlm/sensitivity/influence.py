@@ -22,18 +22,21 @@ from pydantic import Field
 from bayes_crlm.errors import SensitivityError
 from bayes_crlm.sensitivity.fragility import find_fragility
 from bayes_crlm.sensitivity.parts import (
+    CREDIBLE,
     Context,
     PartResult,
     conclusion,
     moves_conclusion,
-    say_probability,
     side_of,
 )
 from bayes_crlm.sensitivity.refit import Shared, refit
+from bayes_crlm.sensitivity.side_probability import say_side_probability
+from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.spec import Table
 from bayes_crlm.tasks import Task
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from bayes_crlm.analysis import Plan
@@ -178,7 +181,9 @@ def notes_of(
     moved = [row for each in fragile["fragility_paths"].values() for row in each["rows"]]
     unreliable = sum(not row["is_reliable"] for row in [*done, *path, *moved])
     if unreliable:
-        notes.append(f"{unreliable} refits fail their diagnostic and are marked.")
+        notes.append(
+            f"{unreliable} refits fail their diagnostic: they are marked, and turn nothing."
+        )
     if len(done) < len(rows):
         why = next(row["failure"] for row in rows if row["failure"])
         notes.append(f"{len(rows) - len(done)} refits without a patient were not possible: {why}")
@@ -206,6 +211,15 @@ def count_events(number: int) -> str:
 def count_patients(number: int) -> str:
     """Write a number of patients."""
     return "one patient" if number == 1 else f"{number} patients"
+
+
+def of_whom(patients: int, events: int) -> str:
+    """Say how many of some patients had the event."""
+    if patients == 1:
+        return "who had the event" if events else "who did not have the event"
+    if events == patients:
+        return "all with the event"
+    return f"{events or 'none'} of them with the event"
 
 
 def loo_influences(context: Context) -> list[tuple[float, float]]:
@@ -281,13 +295,13 @@ def worst_patients(
         gone.append(place)
         order.remove(place)
         path.append(
-            {"left_out": len(gone)}
-            | {field: row[field] for field in FIELDS}
-            | {
+            {
+                "left_out": len(gone),
                 "patient": patients[place],
                 "n_events_left_out": cohort.n_events - row["n_events"],
-                "turns_conclusion": conclusion(row) != conclusion(context.base),
+                "turns_conclusion": moves_conclusion(context.base, [row]),
             }
+            | {field: row[field] for field in FIELDS}
         )
         if path[-1]["turns_conclusion"]:
             break
@@ -312,8 +326,8 @@ def sentence(
     else:
         row = path[deleted - 1]
         text += (
-            f"leaving out {count_patients(deleted)}, {row['n_events_left_out']} of them with the "
-            f"event, turns the conclusion ({say_probability(row, side)})"
+            f"leaving out {count_patients(deleted)}, {of_whom(deleted, row['n_events_left_out'])}, "
+            f"turns the conclusion ({say_side_probability(row, side)})"
         )
     moved = fragile["fragility_index"]
     if moved is None:
@@ -328,7 +342,7 @@ def sentence(
     )
     return (
         f"{text}. It also turns with {moved} {what} event{'s' if moved > 1 else ''} {who} "
-        f"({say_probability(last, side)}): a fragility index of {moved}."
+        f"({say_side_probability(last, side)}): a fragility index of {moved}."
     )
 
 
@@ -338,23 +352,15 @@ def tables_of(
     fragile: Mapping[str, Any],
 ) -> dict[str, Any]:
     """One row for each patient, and one for each step of both searches."""
-    import pandas as pd
-
-    def flat(row: Mapping[str, Any]) -> dict[str, Any]:
-        low, high = row.get("eti95") or (None, None)
-        others = {key: value for key, value in row.items() if key != "eti95"}
-        return others | {"eti95_low": low, "eti95_high": high}
-
+    moved = [
+        {"arm": arm, "adds_events": each["adds_events"]} | row
+        for arm, each in fragile["fragility_paths"].items()
+        for row in each["rows"]
+    ]
     return {
-        "influence": pd.DataFrame([flat(row) for row in rows]),
-        "influence_worst": pd.DataFrame([flat(row) for row in path]),
-        "influence_moved": pd.DataFrame(
-            [
-                {"arm": arm, "adds_events": each["adds_events"]} | flat(row)
-                for arm, each in fragile["fragility_paths"].items()
-                for row in each["rows"]
-            ]
-        ),
+        "influence": table_of_rows(rows),
+        "influence_worst": table_of_rows(path),
+        "influence_moved": table_of_rows(moved),
     }
 
 
@@ -364,13 +370,23 @@ def figures_of(
     """The hazard ratio as ever more patients are left out, and as ever more events move."""
     from bayes_crlm.sensitivity.figures import plot_hazard_ratio_curve
 
+    side = side_of(context.base)
+
     def curve(steps: Sequence[Mapping[str, Any]], label: str) -> "Figure":
         rows = [context.base, *steps]
-        return plot_hazard_ratio_curve(context, list(range(len(rows))), rows, label)
+        figure = plot_hazard_ratio_curve(context, list(range(len(rows))), rows, label)
+        # the band is a 95% interval; the conclusion goes by the probability
+        mark_probabilities(figure.axes[0], rows, side)
+        return figure
 
+    rule = (
+        "The numbers beneath are probabilities, in bold where the conclusion turns: it asks for "
+        f"more than {CREDIBLE:g} on one side of 1. The band is the 95% interval, which asks for "
+        "0.975 and may reach 1 earlier."
+    )
     figures: dict[str, Any] = {
         "influence": (
-            "The hazard ratio when the most influential patients are left out, one by one.",
+            "The hazard ratio when the most influential patients are left out, one by one. " + rule,
             lambda: curve(path, "patients left out, the worst first"),
         )
     }
@@ -378,8 +394,34 @@ def figures_of(
     if paths:
         # the arm whose events turn the conclusion first
         shown = min(paths, key=lambda rows: (not rows[-1]["turns_conclusion"], len(rows)))
-        figures["fragility"] = (
-            "The hazard ratio when events move in one arm, one by one, all patients staying in.",
+        figures["influence_fragility"] = (
+            "The hazard ratio when events move in one arm, one by one, all patients staying in. "
+            + rule,
             lambda: curve(shown, "events moved, the worst first"),
         )
     return figures
+
+
+def mark_probabilities(ax: "Axes", rows: Sequence[Mapping[str, Any]], side: str) -> None:
+    """Write the probability of one side of 1 beneath every step."""
+    ax.annotate(
+        f"P(HR {'<' if side == 'below' else '>'} 1)",
+        (0, 0),
+        xycoords="axes fraction",
+        xytext=(2, 14),
+        textcoords="offset points",
+        fontsize=7,
+    )
+    for place, row in enumerate(rows):
+        below = row["prob_below_1"]
+        probability = below if side == "below" else 1 - below
+        ax.annotate(
+            f"{probability:.3f}" if probability <= 0.999 else ">0.999",
+            (place, 0),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 4),
+            textcoords="offset points",
+            ha="center",
+            fontsize=6 if len(rows) > 12 else 7,
+            fontweight="bold" if row.get("turns_conclusion") else "normal",
+        )

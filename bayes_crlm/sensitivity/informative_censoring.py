@@ -31,7 +31,9 @@ from bayes_crlm.sensitivity.parts import (
     NotRunError,
     PartResult,
     conclusion,
+    side_of,
 )
+from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.spec import Table
 from bayes_crlm.tasks import Task
 
@@ -41,6 +43,9 @@ if TYPE_CHECKING:
     from bayes_crlm.analysis import Plan
 
 __all__ = ["Settings", "analyse", "check", "tipping_delta"]
+
+# the figure reaches beyond its grid by this factor
+EDGE = 1.2
 
 
 class Settings(Table):
@@ -120,7 +125,9 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     held = {conclusion(context.base)} | ({conclusion(unchanged)} if unchanged else set())
     for row in rows:
         row["is_plausible"] = is_plausible(row, settings.plausible)
-        row["turns_conclusion"] = row is not unchanged and conclusion(row) not in held
+        row["turns_conclusion"] = (
+            row is not unchanged and row["is_reliable"] and conclusion(row) not in held
+        )
     turned = [row for row in rows if row["turns_conclusion"]]
     unlikely = sum(not row["is_plausible"] for row in turned)
     unreliable = sum(not row["is_reliable"] for row in rows)
@@ -147,13 +154,16 @@ def analyse(context: Context, settings: Settings) -> PartResult:
             "too, unless a column names those who were lost to follow-up."
         )
     if unreliable:
-        notes.append(f"{unreliable} pairs of deltas fail their diagnostic and are marked.")
+        notes.append(
+            f"{unreliable} pairs of deltas fail their diagnostic: they are marked, and turn "
+            "nothing."
+        )
     notes += [f"Not fitted: {each}" for each in failures]
     return PartResult(
         result={"rows": rows, "tipping_delta": tipping, "horizon": horizon},
         sentence=sentence(context, rows, tipping),
         moves=len(turned) > unlikely,
-        tables={"informative_censoring": table_of(rows)},
+        tables={"informative_censoring": table_of_rows(rows)},
         figures=figures_of(context, rows, deltas, failures),
         notes=tuple(notes),
         would_move=say_would_move(unlikely),
@@ -230,38 +240,25 @@ def sentence(
     return f"{text}; the conclusion never turns."
 
 
-def table_of(rows: Sequence[Mapping[str, Any]]) -> Any:
-    """One row for every pair of deltas."""
-    import pandas as pd
-
-    return pd.DataFrame(
-        [
-            {key: value for key, value in row.items() if key != "eti95"}
-            | {"eti95_low": row["eti95"][0], "eti95_high": row["eti95"][1]}
-            for row in rows
-        ]
-    )
-
-
 def figures_of(
     context: Context,
     rows: Sequence[Mapping[str, Any]],
     deltas: Sequence[float],
     failures: Sequence[str],
 ) -> dict[str, Any]:
-    """Median hazard ratio over both deltas; none where the grid has holes."""
+    """P(HR < 1) and hazard ratio over both deltas; none where the grid has holes."""
     from bayes_crlm.figures.drawing import plain_text
     from bayes_crlm.sensitivity.figures import plot_surface
 
     if failures or len(deltas) < 2:
         return {}
     below = np.array([row["prob_below_1"] for row in rows]).reshape(len(deltas), len(deltas))
-    thick = CREDIBLE if conclusion(context.base) != "above" else 1 - CREDIBLE
+    thick = CREDIBLE if side_of(context.base) == "below" else 1 - CREDIBLE
     levels = context.plan.inputs.design.levels
     treatment = plain_text(context.plan.model.treatment)
 
     def draw() -> "Figure":
-        return plot_surface(
+        figure = plot_surface(
             context,
             deltas,
             deltas,
@@ -271,14 +268,30 @@ def figures_of(
             levels=sorted({0.05, 0.2, 0.5, 0.8, 0.9, 0.99, thick}),
             thick=thick,
             label=lambda each: f"{each:.2f}",
+            quantity="P(HR < 1)",
             log_x=True,
             log_y=True,
         )
+        for row in rows:
+            # beneath its point, clear of the line's own labels
+            figure.axes[0].annotate(
+                f"{row['median']:.2f}",
+                (row["delta_treated"], row["delta_reference"]),
+                xytext=(0, -9),
+                textcoords="offset points",
+                ha="center",
+                fontsize=7,
+            )
+        # room for the numbers at the edges
+        ends = deltas[0] / EDGE, deltas[-1] * EDGE
+        figure.axes[0].set(xlim=ends, ylim=ends)
+        return figure
 
     return {
         "informative_censoring": (
-            "P(HR < 1) when the hazard of the censored is multiplied by delta; beyond the thick "
-            "line the conclusion is another.",
+            "When the hazard of the censored is multiplied by delta: numbers are hazard ratios, "
+            "lines of equal P(HR < 1). Beyond a thick line the conclusion is another; without "
+            "one it is the same everywhere.",
             draw,
         )
     }

@@ -23,15 +23,16 @@ from bayes_crlm.sensitivity.parts import (
     PartResult,
     conclusion,
     moves_conclusion,
-    say_probability,
     side_of,
 )
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
+from bayes_crlm.sensitivity.side_probability import say_side_probability
 from bayes_crlm.sensitivity.tipping_points import TippingSurface, tipping_bias, tipping_surface
 from bayes_crlm.spec import Table
 from bayes_crlm.tasks import Task
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
     from bayes_crlm.analysis import Plan
@@ -141,6 +142,12 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         level=CREDIBLE,
     )
     bias = tipping_bias(log_ratio, level=CREDIBLE)
+    drawn = {
+        "engine": context.fit.engine,
+        "pareto_k": None
+        if context.fit.importance is None
+        else float(context.fit.importance.pareto_k),
+    }
     latent, failure = refit_latent(context, settings, side)
     rows = [] if latent is None else [latent]
     turns = np.array(
@@ -163,6 +170,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
             "high": surface.high,
             "prob_below_1": surface.prob_below,
             "turns_conclusion": turns,
+            **drawn,
         },
         "tipping_bias_factor": {
             "side": bias.side,
@@ -176,7 +184,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         result=result,
         sentence=sentence(base, result, tipped, surface, latent),
         moves=moves_conclusion(base, rows) if rows else None,
-        tables={"confounding_surface": surface_table(surface, turns)},
+        tables={"unmeasured_confounding_surface": surface_table(surface, turns, drawn)},
         figures=figures_of(context, surface, latent),
         notes=notes_of(latent, failure, is_common, bool(np.any(inputs.cohort.entry > 0))),
         would_move=f"{tipped} of {turns.size} confounders of the grid" if tipped else None,
@@ -211,18 +219,23 @@ def sentence(
     latent: Mapping[str, Any] | None,
 ) -> str:
     """Say what confounding would have to be."""
+    low, high = base["eti95"]
     text = (
-        f"A confounder would have to be associated with treatment and death by risk ratios of "
-        f"{result['e_value']:.2f} each to explain the median away ({base['median']:.2f}), of "
-        f"{result['e_value_limit']:.2f} to take the interval to 1; {tipped} of "
-        f"{surface.prob_below.size} confounders of the grid turn the conclusion"
+        "A confounder would have to be associated with treatment and with the event by risk ratios "
+        f"of {result['e_value']:.2f} each to explain the median away ({base['median']:.2f})"
     )
+    text += (
+        "; the 95% interval holds 1 without any"
+        if low <= 1 <= high
+        else f", and by {result['e_value_limit']:.2f} each to take the 95% interval to 1"
+    )
+    text += f"; {tipped} of {surface.prob_below.size} confounders of the grid turn the conclusion"
     if latent is not None:
         low, high = latent["eti95"]
         text += (
             "; with the stated beliefs about a confounder in the model the hazard ratio is "
             f"{latent['median']:.2f} ({low:.2f} to {high:.2f}), "
-            f"{say_probability(latent, side_of(base))}"
+            f"{say_side_probability(latent, side_of(base))}"
         )
     return f"{text}."
 
@@ -253,7 +266,9 @@ def notes_of(
     return tuple(notes)
 
 
-def surface_table(surface: TippingSurface, turns: NDArray) -> Any:
+def surface_table(
+    surface: TippingSurface, turns: NDArray, drawn: Mapping[str, Any]
+) -> "pd.DataFrame":
     """One row for every confounder of the grid."""
     import pandas as pd
 
@@ -270,7 +285,7 @@ def surface_table(surface: TippingSurface, turns: NDArray) -> Any:
             "prob_below_1": surface.prob_below.ravel(),
             "turns_conclusion": turns.ravel(),
         }
-    )
+    ).assign(**drawn)
 
 
 def figures_of(
@@ -289,22 +304,25 @@ def figures_of(
             held,
             xlabel="hazard ratio of the confounder with the event",
             ylabel="difference of its prevalence between strategies",
-            levels=[0.5, 0.8, 0.9, CREDIBLE, 0.99],
-            thick=CREDIBLE,
+            levels=[1 - CREDIBLE, 0.2, 0.5, 0.8, 0.9, CREDIBLE, 0.99],
+            # an undecided result turns where the other side has enough
+            thick=CREDIBLE if conclusion(context.base) != "undecided" else 1 - CREDIBLE,
             label=lambda each: f"{each:.2f}",
+            quantity="P(HR < 1)" if below else "P(HR > 1)",
             log_x=True,
         )
 
     figures: dict[str, Any] = {
         "unmeasured_confounding": (
             "Probability that the hazard ratio lies on the side of 1 that it lies on without a "
-            "confounder, for confounders of a grid; beyond the thick line the conclusion turns.",
+            f"confounder, for confounders that {surface.prevalence_reference:.0%} of the reference "
+            "carry; beyond the thick line the conclusion turns.",
             draw_surface,
         )
     }
     if latent is not None:
         labels = ["the spec as it stands", "with a latent confounder"]
-        figures["latent_confounder"] = (
+        figures["unmeasured_confounding_latent"] = (
             "The hazard ratio without and with an unmeasured confounder in the model.",
             lambda: plot_forest_rows(context, [context.base, latent], labels),
         )
