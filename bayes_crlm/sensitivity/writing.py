@@ -166,6 +166,7 @@ def fill(folder: Path, earlier: Path, found: "Sensitivity", summary: dict[str, A
     """Write every file into an empty folder."""
     from bayes_crlm.results import write_text
 
+    check_names(found)
     is_synthetic = summary["data"]["synthetic"]
     for kind in ("tables", "figures"):
         (folder / kind).mkdir()
@@ -185,6 +186,25 @@ def fill(folder: Path, earlier: Path, found: "Sensitivity", summary: dict[str, A
         folder / "sensitivity.json",
         json.dumps(summary, indent=2, allow_nan=False, ensure_ascii=False) + "\n",
     )
+
+
+def check_names(found: "Sensitivity") -> None:
+    """Hold that tables and figures are called after their part.
+
+    By that `bayes_crlm.results.is_of_part` tells them from those of `run` in the same folder; a
+    file of another name would outlive the analysis that it belongs to.
+
+    Raises
+    ------
+    AssertionError
+        When a part has given a table or a figure another name.
+    """
+    for name, part in found.parts.items():
+        for each in (*part.tables, *part.figures):
+            if each != name and not each.startswith(f"{name}_"):
+                raise AssertionError(
+                    f"table or figure {each!r} of {name} has to begin with {name!r}"
+                )
 
 
 def draw(found: "Sensitivity") -> dict[str, str]:
