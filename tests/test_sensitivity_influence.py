@@ -87,6 +87,7 @@ def test_files_begin_with_the_name_of_the_part(found):
         (1, 0, "who did not have the event"),
         (3, 0, "none of them with the event"),
         (3, 2, "2 of them with the event"),
+        (2, 2, "both with the event"),
         (3, 3, "all with the event"),
     ],
 )

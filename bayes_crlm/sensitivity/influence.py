@@ -218,7 +218,7 @@ def of_whom(patients: int, events: int) -> str:
     if patients == 1:
         return "who had the event" if events else "who did not have the event"
     if events == patients:
-        return "all with the event"
+        return f"{'both' if patients == 2 else 'all'} with the event"
     return f"{events or 'none'} of them with the event"
 
 
