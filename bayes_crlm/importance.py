@@ -22,6 +22,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.effect_proposals import (
+    DEGREES_OF_FREEDOM,
+    FAR,
+    EffectProposal,
+    least_fall,
+    wide_degrees_of_freedom,
+)
 from bayes_crlm.exposure import CohortSums
 from bayes_crlm.hazards_given_effects import (
     StepScales,
@@ -40,7 +47,7 @@ from bayes_crlm.parameters import (
     log_prior,
     model_parameters,
 )
-from bayes_crlm.priors import EffectPrior, Horseshoe, StudentT, simple_prior
+from bayes_crlm.priors import EffectPrior, Horseshoe, simple_prior
 from bayes_crlm.psis import PARETO_K_MOST, pareto_smooth
 
 if TYPE_CHECKING:
@@ -55,24 +62,17 @@ __all__ = [
     "weighted_draws",
 ]
 
-# of the multivariate t that proposes effects, at first and after a poor proposal
-DEGREES_OF_FREEDOM, MOVED_DEGREES_OF_FREEDOM = 50.0, (10.0, 5.0, 5.0)
-# one pair in so many is proposed wider, from a t for each direction apart: a prior's heavy tail, or
-# a likelihood that hardly falls on one side, is one direction's alone
-WIDE_EVERY, WIDE_SCALE, WIDE_DEGREES_OF_FREEDOM = 10, 1.5, 4.0
+# of the proposal after a poor one, each time it is moved
+MOVED_DEGREES_OF_FREEDOM = (10.0, 5.0, 5.0)
 # as a share of the draws: with fewer the proposal is no approximation
 LEAST_ESS = 0.1
 # a proposal is moved by its own weights when its draws are worth less than this, or k is larger
 ENOUGH_ESS, ENOUGH_K = 0.5, 0.5
-# this many standard deviations away the log density has to have fallen by so much
-FAR, LEAST_FALL, LEAST_SHARE_OF_WIDE = 6.0, 5.0, 0.7
 # effects depend a little on a random walk's step scale: the ranges below and above this
 # probability have modes of their own
 RANGE_ENDS = (0.2,)
 # k needs a tail to be estimated from, however few draws are asked for
 LEAST_PROPOSALS = 1000
-# second moments of pairs are made exact from this many pairs per effect on
-PAIRS_PER_EFFECT = 10
 # to start with, where a step scale is not known yet
 FIRST_STEP_SCALE = 0.5
 # a proposal's centre need not be the mode to more digits than its draws can tell
@@ -200,110 +200,6 @@ def sample_importance(inputs: "ModelInputs", draws: int, seed: int) -> Importanc
         converged=True,
         weighted=weighted,
     )
-
-
-@dataclass(frozen=True)
-class EffectProposal:
-    """A multivariate t distribution of effects.
-
-    Attributes
-    ----------
-    centre : (terms,) ndarray
-        Mean.
-    factor : (terms, terms) ndarray
-        Lower triangular square root of the scale matrix.
-    degrees_of_freedom : float
-        The larger, the nearer to a normal.
-    wide_degrees_of_freedom : float
-        Of the wider pairs.
-    """
-
-    centre: NDArray[np.float64]
-    factor: NDArray[np.float64]
-    degrees_of_freedom: float
-    wide_degrees_of_freedom: float
-
-    def deviations(self, pairs: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
-        """Draw what is added to and subtracted from the centre, with its log density.
-
-        Many pairs are moved a little so that their second moments are those of the normal
-        that the t is made of:
-        posterior means and standard deviations then have next to no error from the effects' draws.
-
-        Returns
-        -------
-        (pairs, terms) ndarray, (pairs,) ndarray
-        """
-        size, nu = len(self.centre), self.degrees_of_freedom
-        is_wide = is_wide_pair(pairs)
-        standard = np.empty((pairs, size))
-        count = pairs - int(is_wide.sum())
-        normal = rng.standard_normal((count, size))
-        if count >= PAIRS_PER_EFFECT * size:
-            root = np.linalg.cholesky(normal.T @ normal / count)
-            normal = normal @ np.linalg.inv(root).T
-        standard[~is_wide] = normal / np.sqrt(rng.chisquare(nu, count) / nu)[:, None]
-        wide = rng.standard_t(self.wide_degrees_of_freedom, (pairs - count, size))
-        standard[is_wide] = WIDE_SCALE * wide
-        log_density = proposal_log_density(
-            standard, nu, self.wide_degrees_of_freedom, (pairs - count) / pairs
-        )
-        log_density -= float(np.log(np.diag(self.factor)).sum())
-        return standard @ self.factor.T, log_density
-
-
-def is_wide_pair(pairs: int) -> NDArray[np.bool]:
-    """Which pairs are proposed wider: evenly spread among the others, shape (pairs,)."""
-    return np.arange(pairs) % WIDE_EVERY == WIDE_EVERY - 1
-
-
-def proposal_log_density(
-    standard: NDArray, nu: float, wide_nu: float, wide_share: float | NDArray
-) -> NDArray[np.float64]:
-    """Log density of the mixture of a multivariate t and wider t for each direction.
-
-    Parameters
-    ----------
-    standard : (..., terms) ndarray
-        Deviations in units of the scale matrix' square root.
-    nu, wide_nu : float
-        Degrees of freedom.
-    wide_share : float or (...) ndarray
-        Of the wider distribution among all.
-
-    References
-    ----------
-    Hesterberg (1995), Technometrics 37:185-194 (defensive mixtures).
-    """
-    size = standard.shape[-1]
-    squared = standard**2
-    constant = math.lgamma((nu + size) / 2) - math.lgamma(nu / 2)
-    constant -= 0.5 * size * math.log(nu * math.pi)
-    log_core = constant - 0.5 * (nu + size) * np.log1p(squared.sum(axis=-1) / nu)
-    wide_constant = math.lgamma((wide_nu + 1) / 2) - math.lgamma(wide_nu / 2)
-    wide_constant -= 0.5 * math.log(wide_nu * math.pi) + math.log(WIDE_SCALE)
-    squared /= wide_nu * WIDE_SCALE**2
-    log_wide = size * wide_constant - 0.5 * (wide_nu + 1) * np.log1p(squared).sum(axis=-1)
-    with np.errstate(divide="ignore"):
-        return np.logaddexp(np.log1p(-wide_share) + log_core, np.log(wide_share) + log_wide)
-
-
-def wide_degrees_of_freedom(*priors: EffectPrior) -> float:
-    """Degrees of freedom of the wider pairs: as few as those of the priors' heaviest tails."""
-    heavy = [each.degrees_of_freedom for each in priors if isinstance(each, StudentT)]
-    return min([WIDE_DEGREES_OF_FREEDOM, *heavy])
-
-
-def least_fall(*priors: EffectPrior) -> float:
-    """How much the log density has to have fallen `FAR` away from the centre.
-
-    Under a Student t prior it may fall as slowly as the wider pairs' density, which has its tail.
-    """
-    if not any(isinstance(each, StudentT) for each in priors):
-        return LEAST_FALL
-    nu = wide_degrees_of_freedom(*priors)
-    of_wide = 0.5 * (nu + 1) * math.log1p((FAR / WIDE_SCALE) ** 2 / nu)
-    return min(LEAST_FALL, LEAST_SHARE_OF_WIDE * of_wide)
 
 
 @dataclass(frozen=True)

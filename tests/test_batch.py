@@ -23,16 +23,11 @@ from bayes_crlm.batch.stack import slabs_of
 from bayes_crlm.batch.summary import weighted_quantiles
 from bayes_crlm.batch.walks import find_step_scales, modes_of_ranges
 from bayes_crlm.cox import fit_cox
+from bayes_crlm.effect_proposals import DEGREES_OF_FREEDOM, WIDE_EVERY, WIDE_SCALE
 from bayes_crlm.errors import BayesCRLMError, CohortError, PriorError
 from bayes_crlm.exposure import CohortSums
 from bayes_crlm.hazards_given_effects import step_scales
-from bayes_crlm.importance import (
-    DEGREES_OF_FREEDOM,
-    RANGE_ENDS,
-    WIDE_EVERY,
-    WIDE_SCALE,
-    weighted_draws,
-)
+from bayes_crlm.importance import RANGE_ENDS, weighted_draws
 from bayes_crlm.laplace import posterior_mode
 from bayes_crlm.model import PiecewiseExponential
 from bayes_crlm.partial_likelihood import PartialLikelihood

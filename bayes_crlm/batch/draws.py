@@ -16,14 +16,8 @@ from bayes_crlm.batch.hazards import HazardsGivenEffects, IndependentHazards
 from bayes_crlm.batch.modes import BlockSums, Targets, effect_priors, find_modes
 from bayes_crlm.batch.proposals import Proposals, of_pairs, proposals_around
 from bayes_crlm.batch.walks import BlockWalks, find_step_scales, modes_of_ranges
-from bayes_crlm.importance import (
-    ENOUGH_ESS,
-    ENOUGH_K,
-    FAR,
-    least_fall,
-    weighted_draws,
-    wide_degrees_of_freedom,
-)
+from bayes_crlm.effect_proposals import FAR, least_fall, wide_degrees_of_freedom
+from bayes_crlm.importance import ENOUGH_ESS, ENOUGH_K, weighted_draws
 from bayes_crlm.priors import RandomWalk, SimplePrior
 from bayes_crlm.psis import pareto_smooth
 

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from bayes_crlm.batch.jax_weights import pareto_smooth, summaries
 from bayes_crlm.batch.summary import BlockSummary
+from bayes_crlm.effect_proposals import FAR, LEAST_FALL, PAIRS_PER_EFFECT
 from bayes_crlm.errors import PriorError
-from bayes_crlm.importance import FAR, LEAST_FALL, PAIRS_PER_EFFECT
 from bayes_crlm.jax_density import JaxDensity, jax_log_density
 from bayes_crlm.priors import GammaProcess, Laplace, RandomWalk, parse_prior
 from bayes_crlm.pymc_model import prior_data

@@ -1,8 +1,8 @@
 """Effects of many cohorts, proposed from multivariate t distributions in mirrored pairs.
 
-The method is that of `bayes_crlm.importance.EffectProposal`. A cohort's proposal has one range or,
-for a random walk, one for each range of its step scale; each has a distribution of its own and
-some of the pairs, which follow one another.
+The method is that of `bayes_crlm.effect_proposals.EffectProposal`. A cohort's proposal has one
+range or, for a random walk, one for each range of its step scale; each has a distribution of its
+own and some of the pairs, which follow one another.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.batch.matrices import inverses, triangular_roots
 from bayes_crlm.batch.modes import BlockSums, Modes
-from bayes_crlm.importance import (
+from bayes_crlm.effect_proposals import (
     DEGREES_OF_FREEDOM,
     PAIRS_PER_EFFECT,
     WIDE_EVERY,
