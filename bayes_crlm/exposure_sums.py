@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.machine_code import compiled
+from bayes_crlm.machine_code import compiled, inlined
 
 if TYPE_CHECKING:
     from bayes_crlm.likelihood import SurvivalData
@@ -89,7 +89,7 @@ def sort_rows(data: "SurvivalData") -> SortedRows:
     )
 
 
-@compiled
+@inlined
 def exponentiate(values: Any) -> None:
     """Replace values by their exponentials; beyond the range of floats, by its ends."""
     for k in range(values.size):
@@ -115,7 +115,7 @@ def exponentiate(values: Any) -> None:
         values[k] = p * np.int64(bits).view(np.float64)
 
 
-@compiled
+@inlined
 def relative_hazards(effect: Any, columns: Any, first: int, n_rows: int, work: Any) -> None:
     """Relative hazards of a block of rows."""
     n, at = work.size, first
@@ -134,7 +134,7 @@ def relative_hazards(effect: Any, columns: Any, first: int, n_rows: int, work: A
     exponentiate(work)
 
 
-@compiled
+@inlined
 def dot(left: Any, right: Any) -> float:
     """Sum of products, taken in eight parts side by side."""
     a = b = c = d = e = f = g = h = 0.0
@@ -207,15 +207,17 @@ def exposure_sums(
                 reached += hazard[j] * width[j]
                 j += 1
             end = min(bounds[j + 1], last)
+            here, of_count, of_time = hazard[j], 0.0, 0.0
             part, count_part, within_part = (
                 block[at - first : end - first],
                 count[at:end],
                 within[at:end],
             )
-            of_count, of_time = dot(part, count_part), dot(part, within_part)
-            here = hazard[j]
             for k in range(part.size):
-                part[k] *= reached * count_part[k] + here * within_part[k]
+                each, time = part[k] * count_part[k], part[k] * within_part[k]
+                of_count += each
+                of_time += time
+                part[k] = reached * each + here * time
             counted[j] += of_count
             exposure[j] += of_time
             total += reached * of_count + hazard[j] * of_time

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.exposure_sums import exposure_sums, sort_rows
-from bayes_crlm.machine_code import compiled
+from bayes_crlm.machine_code import compiled, inlined
 from bayes_crlm.parameters import HALF_LOG_2_OVER_PI, gamma_parameters
 from bayes_crlm.priors import GammaProcess, Horseshoe, Independent, SimplePrior, simple_prior
 
@@ -129,7 +129,7 @@ def peak(prior: SimplePrior) -> float:
     return float(prior.log_density(np.array(prior.parameters["mean"])))
 
 
-@compiled
+@inlined
 def effect_prior(
     family: int, nu: float, mean: float, scale: float, effect: float
 ) -> tuple[float, float]:
@@ -143,7 +143,7 @@ def effect_prior(
     return -abs(distance) / scale, -np.sign(distance) / scale
 
 
-@compiled
+@inlined
 def log_half_cauchy(log_value: float, scale: float) -> tuple[float, float]:
     """Log density of the log of a half-Cauchy variable but for its constant, and its slope."""
     ratio = np.exp(log_value) / scale

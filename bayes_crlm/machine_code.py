@@ -18,7 +18,7 @@ from typing import Any
 
 import numba
 
-__all__ = ["compiled", "compiled_callback", "folder_of_machine_code"]
+__all__ = ["compiled", "compiled_callback", "folder_of_machine_code", "inlined"]
 
 # the modules with compiled functions
 MODULES = (
@@ -65,6 +65,11 @@ def compiled(function: Callable[..., Any]) -> Any:
         except RuntimeError:
             # there is no folder to write to
             return numba.njit(error_model="numpy")(function)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """Compile a function into those that call it: a call costs more than what it does."""
+    return numba.njit(inline="always", error_model="numpy")(function)
 
 
 def compiled_callback(signature: Any) -> Callable[[Callable[..., Any]], Any]:

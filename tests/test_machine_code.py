@@ -1,6 +1,7 @@
 """Machine code on disk: of this state of the source only, and never needed."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +30,11 @@ def folder(tmp_path, monkeypatch):
 
 def test_every_module_with_compiled_functions_decides_the_folder():
     package = Path(machine_code.__file__).parent
-    found = {path.stem for path in package.rglob("*.py") if "@compiled" in path.read_text("utf-8")}
+    found = {
+        path.stem
+        for path in package.rglob("*.py")
+        if re.search("^@(compiled|inlined)", path.read_text("utf-8"), re.MULTILINE)
+    }
     assert found and found <= set(machine_code.MODULES)
 
 
