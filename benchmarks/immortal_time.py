@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from method_coverage import binomial_band, fit_cohorts, table_lines, write_between
+from method_coverage import binomial_band, fit_cohorts, is_counted, table_lines, write_between
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "immortal_time.json"
@@ -289,7 +289,7 @@ def plain_split_row(arms: Any, seed: int) -> dict[str, Any]:
 
 def distance_from_cox(cohorts: list[dict[str, Any]], method: str) -> str:
     """Posterior mean minus Cox's log hazard ratio on the same rows, with its Monte Carlo error."""
-    rows = [each["methods"][method] for each in cohorts]
+    rows = [each["methods"][method] for each in cohorts if is_counted(each["methods"][method])]
     found = np.array([row["mean_log"] - math.log(row["cox_hr"]) for row in rows])
     return f"{found.mean():+.3f} ± {found.std(ddof=1) / len(found) ** 0.5:.3f}"
 
@@ -376,6 +376,21 @@ def large_cohorts() -> list[dict[str, Any]]:
     return rows
 
 
+def stored_settings() -> dict[str, Any]:
+    """Constants that the cohorts and their fits depend on."""
+    return {
+        "n_patients": N_PATIENTS,
+        "seed": SEED,
+        "covariates": COVARIATES,
+        "scenarios": SCENARIOS,
+        "death": DEATH,
+        "start": START,
+        "centre": CENTRE,
+        "start_months": [FIRST_START, LAST_START],
+        "survival": [MEDIAN_SURVIVAL, SHAPE],
+    }
+
+
 def text_of(
     cohorts: list[dict[str, Any]],
     truths: dict[str, dict[str, float]],
@@ -439,20 +454,11 @@ def main() -> None:
     options = parser.parse_args()
     truths = {name: true_log_ratios(ratio) for name, (ratio, _) in SCENARIOS.items()}
     large = large_cohorts()
-    settings = {
-        "n_patients": N_PATIENTS,
-        "seed": SEED,
-        "scenarios": {name: list(values) for name, values in SCENARIOS.items()},
-        "death": DEATH,
-        "start": START,
-        "start_months": [FIRST_START, LAST_START],
-        "survival": [MEDIAN_SURVIVAL, SHAPE],
-    }
     cohorts = fit_cohorts(
         fit_cohort,
         len(SCENARIOS) * options.cohorts,
         RESULTS,
-        settings,
+        stored_settings(),
         true_log_ratios=truths,
         large_cohorts=large,
     )

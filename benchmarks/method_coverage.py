@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from interval_coverage import LEVEL, Coverage, coverage, write_whole
 
+from bayes_crlm.calls import code_in_use
+
 FIELDS = ("mean_log", "median", "low", "high", "sd_log")
 
 
@@ -29,11 +31,13 @@ def fit_cohorts(
     Parameters
     ----------
     fit : callable
-        From a cohort's number to rows with `method`, `median`, `eti95`, `mean_log`, `sd_log`.
+        From a cohort's number to rows with `method`, `median`, `eti95`, `mean_log`, `sd_log`,
+        `failure` and perhaps `is_reliable`.
     n_cohorts : int
     results : Path
-        JSON file of what is fitted; replaced where its settings are others.
+        JSON file of what is fitted; replaced where its settings are others, or the package is.
     settings : dict
+        All that the cohorts depend on; what is stored beside it says which package fitted them.
     **beside
         What else the file shall hold.
 
@@ -41,8 +45,11 @@ def fit_cohorts(
     -------
     list of dict
         Per cohort: its number, CPU seconds, and per method mean_log, median, low, high, sd_log of
-        the hazard ratio and Cox's where there is one, or `failure`.
+        the hazard ratio and Cox's where there is one, or `failure`; `is_reliable` where it is
+        not.
     """
+    # as JSON gives it back, so that a stored tuple is the same as one that is not
+    settings = json.loads(json.dumps(settings | {"code": code_in_use()}))
     stored: list[dict[str, Any]] = []
     if results.exists():
         found = json.loads(results.read_text(encoding="utf-8"))
@@ -72,18 +79,40 @@ def summary(row: dict[str, Any]) -> dict[str, Any]:
     kept = dict(zip(FIELDS, values, strict=True))
     if row.get("cox_hr"):
         kept["cox_hr"] = row["cox_hr"]
-    return {name: round(value, 5) for name, value in kept.items()}
+    kept = {name: round(value, 5) for name, value in kept.items()}
+    if row.get("is_reliable") is False:
+        kept["is_reliable"] = False
+    return kept
+
+
+def is_counted(row: dict[str, Any]) -> bool:
+    """Whether a stored row was fitted, and is one that the package lets a reader use."""
+    return "failure" not in row and row.get("is_reliable", True)
 
 
 def method_coverage(
     cohorts: list[dict[str, Any]], method: str, truth: float
-) -> tuple[Coverage, int]:
-    """Coverage of a method's intervals of the log hazard ratio, and how many fits failed."""
+) -> tuple[Coverage, str]:
+    """Coverage of a method's intervals of the log hazard ratio.
+
+    Returns
+    -------
+    Coverage
+        Of the rows that count.
+    str
+        How many fits failed, and how many are marked as not reliable; empty where none is.
+    """
     rows = [each["methods"][method] for each in cohorts]
-    fitted = [row for row in rows if "failure" not in row]
-    arrays = {name: np.array([row[name] for row in fitted]) for name in FIELDS}
+    counted = [row for row in rows if is_counted(row)]
+    arrays = {name: np.array([row[name] for row in counted]) for name in FIELDS}
     found = coverage(arrays["mean_log"], np.log(arrays["low"]), np.log(arrays["high"]), truth)
-    return found, len(rows) - len(fitted)
+    n_failed = sum("failure" in row for row in rows)
+    unreliable = [row for row in rows if "failure" not in row and not is_counted(row)]
+    others = [f"{n_failed} fit{'s' * (n_failed > 1)} failed"] if n_failed else []
+    if unreliable:
+        n_covered = sum(row["low"] <= math.exp(truth) <= row["high"] for row in unreliable)
+        others.append(f"{len(unreliable)} not reliable, of which {n_covered} cover")
+    return found, "; ".join(others)
 
 
 def binomial_band(n_cohorts: int) -> tuple[int, int]:
@@ -105,13 +134,13 @@ def table_lines(
     ]
     for method, name in names.items():
         truth = truths[method]
-        found, n_failed = method_coverage(cohorts, method, truth)
+        found, others = method_coverage(cohorts, method, truth)
         low, high = found.limits
-        failed = f" ({n_failed} fits failed)" if n_failed else ""
+        apart = f" ({others})" if others else ""
         lines.append(
             f"| {name} | {math.exp(truth):.3f} | {math.exp(truth + found.bias):.3f} | "
             f"{found.bias:+.3f} ± {found.bias_error:.3f} | {found.n_covered}/{found.n_cohorts} = "
-            f"{100 * found.share:.1f}%{failed} | {100 * low:.1f}–{100 * high:.1f}% | "
+            f"{100 * found.share:.1f}%{apart} | {100 * low:.1f}–{100 * high:.1f}% | "
             f"{found.width:.3f} |"
         )
     return lines

@@ -87,6 +87,19 @@ def fit_cohort(number: int) -> list[dict[str, Any]]:
     return compare_weights(arms, Settings(), SEED + number)["rows"]
 
 
+def stored_settings() -> dict[str, Any]:
+    """Constants that the cohorts and their fits depend on."""
+    return {
+        "n_patients": N_PATIENTS,
+        "seed": SEED,
+        "covariates": COVARIATES,
+        "death": DEATH,
+        "treated": TREATED,
+        "centre": CENTRE,
+        "median_survival": MEDIAN_SURVIVAL,
+    }
+
+
 def text_of(cohorts: list[dict[str, Any]]) -> str:
     """Write the table, and what it should be held against."""
     low, high = binomial_band(len(cohorts))
@@ -107,8 +120,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Weighted analyses over simulated cohorts")
     parser.add_argument("--cohorts", type=int, default=N_COHORTS, help="how many (default: 200)")
     options = parser.parse_args()
-    settings = {"n_patients": N_PATIENTS, "seed": SEED, "death": DEATH, "treated": TREATED}
-    cohorts = fit_cohorts(fit_cohort, options.cohorts, RESULTS, settings)
+    cohorts = fit_cohorts(fit_cohort, options.cohorts, RESULTS, stored_settings())
     text = text_of(cohorts)
     print(text)
     if len(cohorts) >= N_COHORTS:
