@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["Sensitivity", "check_parts", "run_sensitivity", "treatment_level"]
 
 BASE_DRAWS = 4000
-# so few refits are done before other processes have started
+# so few refits are done before other processes have started, but for those of some parts
 FEW_TASKS = 16
+SLOW_PARTS = ("missing_data",)
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ class Runner:
     def __call__(self, name: str, tasks: Sequence[Task]) -> list[TaskResult]:
         """Run the tasks of one part, under its name."""
         jobs = self.jobs
-        if self.executor is None and len(tasks) <= FEW_TASKS:
+        is_soon_done = len(tasks) <= FEW_TASKS and name not in SLOW_PARTS
+        if jobs is None and self.executor is None and is_soon_done:
             jobs = 1
         return run_tasks(
             tasks,
