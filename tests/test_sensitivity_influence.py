@@ -262,7 +262,7 @@ def test_cutpoints_are_held_when_patients_are_left_out():
         "treatment_prior": "normal(0, 1)",
         "covariate_prior": "normal(0, 1)",
     }
-    shared = Shared(cohort, model, 1, "", cohort)
+    shared = Shared(cohort, model, 1, cohort)
     _, whole = changed_inputs(shared, {})
     held = whole.intervals.cutpoints[1:-1].tolist()
     gone = np.flatnonzero(table["dead"] == 1)[:9].tolist()

@@ -111,7 +111,7 @@ def shared_of(table, cutpoints, treatment_prior="normal(0, 1)", covariate_prior=
         "treatment_prior": treatment_prior,
         "covariate_prior": covariate_prior,
     }
-    return Shared(cohort, model, 1, "", cohort)
+    return Shared(cohort, model, 1, cohort)
 
 
 def proportional(seed, n=400, ratio=0.6):

@@ -37,7 +37,7 @@ __all__ = [
 DRAWS = 2000
 NUTS_DRAWS, NUTS_TUNE, NUTS_CHAINS, NUTS_TARGET = 1000, 1000, 4, 0.9
 MODEL_CHANGES = ("treatment_prior", "covariate_prior", "covariates", "cutpoints", "baseline")
-CHANGES = (*MODEL_CHANGES, "leave_out", "held_cutpoints", "weights")
+CHANGES = (*MODEL_CHANGES, "leave_out", "held_cutpoints")
 PROBABILITIES = (0.025, 0.5, 0.975)
 
 
@@ -54,8 +54,6 @@ class Shared:
         baseline [name, weight], treatment_prior and covariate_prior.
     level : int
         Place of the treatment level in question, from 1.
-    spec : str
-        The whole spec as TOML.
     everyone : Cohort
         With the patients who were left out because they miss a value.
     """
@@ -63,15 +61,16 @@ class Shared:
     cohort: "Cohort"
     model: dict[str, Any]
     level: int
-    spec: str
     everyone: "Cohort"
 
     @classmethod
     def of(
         cls, spec: "Spec", cohort: "Cohort", level: int = 1, everyone: "Cohort | None" = None
     ) -> "Shared":
-        """Take what tasks need from a spec whose defaults are resolved, and its cohort."""
-        tables = spec.to_mapping()
+        """Take what tasks need from a spec whose defaults are resolved, and its cohort.
+
+        Nothing else of the spec: finished refits are found again by what is here.
+        """
         baseline, priors = spec.model.baseline, spec.model.priors
         cutpoints = baseline.cutpoints
         model = {
@@ -83,10 +82,7 @@ class Shared:
             "treatment_prior": priors.treatment,
             "covariate_prior": priors.covariates,
         }
-        from bayes_crlm.toml_writing import write_toml
-
-        tables.pop("sensitivity", None)
-        return cls(cohort, model, level, write_toml(tables), everyone or cohort)
+        return cls(cohort, model, level, everyone or cohort)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +139,7 @@ def changed_inputs(
         Any of: `treatment_prior`, `covariate_prior` (as a spec writes them), `baseline`
         [name, weight], `cutpoints` ("auto", a number or a list), `covariates` (a formula),
         `leave_out` (patients' places in the cohort), `held_cutpoints` (inner cutpoints, of which
-        those beyond the follow-up that is left are dropped), `weights` (of every row that is left).
+        those beyond the follow-up that is left are dropped).
 
     Raises
     ------
@@ -167,12 +163,7 @@ def changed_inputs(
         asked["cutpoints"] = [cut for cut in changes["held_cutpoints"] if cut < last] or 1
     name, weight = asked.pop("baseline")
     model = PiecewiseExponential(baseline=baseline_prior(name, weight), **asked)
-    inputs = model.prepare(cohort)
-    weights = changes.get("weights")
-    if weights is not None:
-        data = inputs.data.weighted(np.asarray(weights, dtype=float))
-        inputs = dataclasses.replace(inputs, data=data)
-    return model, inputs
+    return model, model.prepare(cohort)
 
 
 def draw_posterior(
@@ -322,7 +313,7 @@ def refit_priors(
     shared, changes, seed, draws, parts
         As of `refit`.
     priors : sequence of mapping
-        Each with any of `treatment_prior`, `covariate_prior` and `baseline`.
+        Each with `treatment_prior`, `baseline` or both.
 
     Returns
     -------
@@ -338,8 +329,6 @@ def refit_priors(
         replaced: dict[str, Any] = {}
         if "treatment_prior" in prior:
             replaced["treatment_prior"] = parse_prior(prior["treatment_prior"], "treatment")
-        if "covariate_prior" in prior:
-            replaced["covariate_prior"] = parse_prior(prior["covariate_prior"])
         if "baseline" in prior:
             replaced["baseline"] = baseline_prior(*prior["baseline"])
         row = posterior_row(

@@ -1,0 +1,41 @@
+"""What the parts of a sensitivity analysis run on: workers as asked for, and refits found again."""
+
+import pickle
+
+import pytest
+
+from bayes_crlm.analysis import plan_analysis
+from bayes_crlm.sensitivity import analysis
+from bayes_crlm.sensitivity.refit import Shared
+from bayes_crlm.spec import read_spec
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return plan_analysis(read_spec("os_repeat_local_vs_systemic"))
+
+
+def test_finished_refits_are_found_again_under_another_title(plan):
+    renamed = plan.spec.model_copy(update={"title": "Another title"})
+    first, second = (Shared.of(spec, plan.inputs.cohort) for spec in (plan.spec, renamed))
+    assert pickle.dumps(first) == pickle.dumps(second)
+
+
+@pytest.mark.parametrize(
+    ("part", "count", "jobs", "executor", "expected"),
+    [
+        ("priors", 10, 4, None, 4),
+        ("priors", 10, None, None, 1),
+        ("priors", 100, None, None, None),
+        # every one of them samples by NUTS for seconds
+        ("missing_data", 13, None, None, None),
+        ("missing_data", 13, 1, None, 1),
+        ("missing_data", 13, None, "tcp://here:1", None),
+    ],
+)
+def test_jobs_are_those_asked_for(part, count, jobs, executor, expected, monkeypatch):
+    used = []
+    monkeypatch.setattr(analysis, "run_tasks", lambda tasks, **how: used.append(how["jobs"]))
+    run = analysis.Runner(None, jobs, executor, None, False)
+    run(part, [None] * count)
+    assert used == [expected]
