@@ -18,6 +18,7 @@ from bayes_crlm.sensitivity.refit import (
     summarise_draws,
     treatment_effect,
 )
+from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.sensitivity.weighted_posterior import Calibration, calibrate, with_weights
 
 if TYPE_CHECKING:
@@ -143,18 +144,9 @@ def rows_table(rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
 
     Intervals become two columns, diagnostics of chains and calibrations columns.
     """
-    import pandas as pd
-
-    flat = []
-    for row in rows:
-        found = {key: value for key, value in row.items() if not isinstance(value, dict | list)}
-        found = {key: value for key, value in found.items() if key not in ("eti95", "cox_ci95")}
-        for name in ("eti95", "cox_ci95"):
-            found[f"{name}_low"], found[f"{name}_high"] = row[name] or (None, None)
-        flat.append(found | dict(row.get("chains") or {}) | dict(row.get("calibration") or {}))
-    table = pd.DataFrame(flat).drop(columns="chains", errors="ignore")
-    first = [name for name in FIRST if name in table.columns]
-    return table[[*first, *(name for name in table.columns if name not in first)]]
+    plain = [{key: value for key, value in row.items() if key != "calibration"} for row in rows]
+    calibrations = [row.get("calibration") or {} for row in rows]
+    return table_of_rows([a | b for a, b in zip(plain, calibrations, strict=True)], FIRST)
 
 
 def usable(rows: Sequence[Mapping[str, Any]]) -> list[Any]:

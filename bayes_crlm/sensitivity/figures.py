@@ -48,9 +48,7 @@ HOLLOW: dict[str, Any] = {
 }
 
 
-def figure_of(
-    context: "Context", draw: Callable[["Axes"], None], width: float = WIDTH, height: float = 4.2
-) -> "Figure":
+def figure_of(context: "Context", draw: Callable[["Axes"], None], height: float = 4.2) -> "Figure":
     """Make a figure in this package's style, let it be drawn, and mark synthetic data.
 
     Parameters
@@ -58,14 +56,14 @@ def figure_of(
     context : Context
     draw : callable
         Draws on axes.
-    width, height : float
+    height : float
         In inches; never so low that the mark of synthetic data is cut off.
     """
     import matplotlib as mpl
     import matplotlib.pyplot as plt
 
     with mpl.rc_context(STYLE):
-        figure, ax = plt.subplots(figsize=(width, max(height, LEAST_HEIGHT)))
+        figure, ax = plt.subplots(figsize=(WIDTH, max(height, LEAST_HEIGHT)))
         draw(ax)
         label_synthetic(context.plan, ax)
     return figure
@@ -76,13 +74,13 @@ def is_reliable(row: Mapping[str, Any]) -> bool:
     return row.get("is_reliable") is not False
 
 
-def legend_above(ax: "Axes", columns: int = 3) -> None:
+def legend_above(ax: "Axes") -> None:
     """Put the legend, if there is anything in it, above the axes, where it covers no data."""
     if ax.get_legend_handles_labels()[1]:
         ax.legend(
             loc="lower left",
             bbox_to_anchor=(0, 1.01),
-            ncols=columns,
+            ncols=3,
             borderaxespad=0,
             fontsize=8,
         )
@@ -186,8 +184,6 @@ def plot_forest_rows(
     context: "Context",
     rows: Sequence[Mapping[str, Any]],
     labels: Sequence[str],
-    *,
-    xlabel: str = "hazard ratio (95% interval)",
 ) -> "Figure":
     """Draw hazard ratios beneath each other; the first is the base.
 
@@ -200,7 +196,6 @@ def plot_forest_rows(
         With `median` and `eti95`, and perhaps `is_reliable`.
     labels : sequence of str
         What stands beside each.
-    xlabel : str
     """
 
     def draw(ax: "Axes") -> None:
@@ -226,7 +221,7 @@ def plot_forest_rows(
         legend_above(ax)
         ax.set_yticks([-place for place in range(len(rows))], [plain_text(x, 44) for x in labels])
         ax.set_ylim(-len(rows) + 0.4, 0.6)
-        ax.set_xlabel(xlabel)
+        ax.set_xlabel("hazard ratio (95% interval)")
         log_ratio_axis(ax, vertical=False)
 
     return figure_of(context, draw, height=1.0 + ROW_HEIGHT * max(len(rows), 3))
@@ -237,8 +232,6 @@ def plot_hazard_ratio_curve(
     x: ArrayLike,
     rows: Sequence[Mapping[str, Any]],
     xlabel: str,
-    *,
-    is_log: bool = False,
 ) -> "Figure":
     """Draw a hazard ratio with its interval against a number.
 
@@ -249,8 +242,6 @@ def plot_hazard_ratio_curve(
     rows : sequence of n mappings
         With `median` and `eti95`, and perhaps `is_reliable`: markers are hollow where it fails.
     xlabel : str
-    is_log : bool
-        Whether the number's axis is logarithmic.
     """
 
     def draw(ax: "Axes") -> None:
@@ -267,10 +258,6 @@ def plot_hazard_ratio_curve(
         base = math.log(context.base["median"])
         ax.axhline(base, color=MUTED, linewidth=0.8, linestyle=":", label=AS_IT_STANDS)
         legend_above(ax)
-        if is_log:
-            ax.set_xscale("log")
-            ax.set_xticks(np.asarray(x), [f"{each:g}" for each in np.asarray(x)])
-            ax.minorticks_off()
         ax.set_xlabel(xlabel)
         ax.set_ylabel("hazard ratio (95% interval)")
         log_ratio_axis(ax, vertical=True)

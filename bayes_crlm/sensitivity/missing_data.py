@@ -29,6 +29,7 @@ from bayes_crlm.sensitivity.parts import (
     unreliable_note,
 )
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
+from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.spec import Table
 from bayes_crlm.tasks import Task
 
@@ -221,11 +222,8 @@ def tables_of(rows: Sequence[Mapping[str, Any]], imputed: Sequence[Mapping[str, 
     columns = ("label", "column", "delta", "median", "eti95_low", "eti95_high", "prob_below_1")
     columns += ("mean_log", "sd_log", "mcse", "engine", "pareto_k", "r_hat", "is_reliable")
     columns += ("note", "n_patients", "n_events")
-    flat = [
-        dict(row) | {"eti95_low": row["eti95"][0], "eti95_high": row["eti95"][1]} for row in rows
-    ]
     return {
-        "missing_data": pd.DataFrame(flat).reindex(columns=list(columns)),
+        "missing_data": table_of_rows(rows).reindex(columns=list(columns)),
         "missing_data_imputed": pd.DataFrame(list(imputed)),
     }
 
