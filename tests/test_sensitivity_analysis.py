@@ -1,12 +1,16 @@
 """What the parts of a sensitivity analysis run on: workers as asked for, and refits found again."""
 
+import json
 import pickle
 
 import pytest
 
 from bayes_crlm.analysis import plan_analysis
-from bayes_crlm.sensitivity import analysis
+from bayes_crlm.calls import one_blas_thread
+from bayes_crlm.sensitivity import analysis, immortal_time, overlap
+from bayes_crlm.sensitivity.parts import Context
 from bayes_crlm.sensitivity.refit import Shared
+from bayes_crlm.sensitivity.two_arms import two_arms
 from bayes_crlm.spec import read_spec
 
 
@@ -39,3 +43,22 @@ def test_jobs_are_those_asked_for(part, count, jobs, executor, expected, monkeyp
     run = analysis.Runner(None, jobs, executor, None, False)
     run(part, [None] * count)
     assert used == [expected]
+
+
+@pytest.mark.parametrize(
+    ("part", "compare"), [(immortal_time, "compare_methods"), (overlap, "compare_weights")]
+)
+def test_one_task_gives_the_numbers_of_the_plan_and_is_not_done_twice(
+    part, compare, plan, tmp_path, monkeypatch
+):
+    settings = part.Settings(groups=50)
+    with one_blas_thread():
+        direct = getattr(part, compare)(two_arms(plan.model, plan.inputs, 1), settings, 1)
+    shared = Shared.of(plan.spec, plan.inputs.cohort)
+    run = analysis.Runner(shared, None, None, tmp_path / "refits", False)
+    context = Context(plan=plan, base={}, make_fit=None, level=1, seed=1, run=run)
+    first = part.analyse(context, settings).result
+    assert first["rows"] == json.loads(json.dumps(direct["rows"]))
+    assert first["weights"] == json.loads(json.dumps(direct["weights"]))
+    monkeypatch.delattr(part, compare)
+    assert part.analyse(context, settings).result["rows"] == first["rows"]

@@ -9,11 +9,13 @@ import pytest
 from bayes_crlm import PiecewiseExponential, read_cohort
 from bayes_crlm.analysis import plan_analysis
 from bayes_crlm.sensitivity import immortal_time, overlap
+from bayes_crlm.sensitivity.analysis import Runner
 from bayes_crlm.sensitivity.balance import overlap_weights, stabilised_weights
 from bayes_crlm.sensitivity.comparison_rows import fit_row
 from bayes_crlm.sensitivity.delayed_treatment import split_row
 from bayes_crlm.sensitivity.landmark import take_landmark
 from bayes_crlm.sensitivity.parts import Context, NotRunError, conclusion
+from bayes_crlm.sensitivity.refit import Shared
 from bayes_crlm.sensitivity.treatment_switch import split_at_start
 from bayes_crlm.sensitivity.two_arms import start_of_treatment, two_arms
 from bayes_crlm.spec import read_spec
@@ -151,7 +153,8 @@ def test_a_landmark_says_how_many_of_its_untreated_start_later(compared):
 def part():
     """The part on the package's own cohort, where only landmarks leave the effect undecided."""
     plan = plan_analysis(read_spec("os_repeat_local_vs_systemic"))
-    context = Context(plan=plan, base={}, make_fit=None, level=1, seed=1, run=None)
+    run = Runner(Shared.of(plan.spec, plan.inputs.cohort), 1, None, None, False)
+    context = Context(plan=plan, base={}, make_fit=None, level=1, seed=1, run=run)
     return immortal_time.analyse(context, immortal_time.Settings(groups=50))
 
 

@@ -10,7 +10,7 @@ import pytest
 from bayes_crlm import PiecewiseExponential, importance, read_cohort
 from bayes_crlm.analysis import plan_analysis
 from bayes_crlm.sensitivity import immortal_time, overlap, refit
-from bayes_crlm.sensitivity.analysis import Sensitivity
+from bayes_crlm.sensitivity.analysis import Runner, Sensitivity
 from bayes_crlm.sensitivity.figures import NOT_RELIABLE, plot_forest_rows, plot_hazard_ratio_curve
 from bayes_crlm.sensitivity.parts import Context, moves_conclusion, unreliable_note
 from bayes_crlm.sensitivity.two_arms import two_arms
@@ -70,7 +70,8 @@ def test_few_events_in_an_arm_make_a_row_unreliable():
 
 def test_unreliable_weighting_does_not_move_the_conclusion(monkeypatch):
     plan = plan_analysis(read_spec("pfs_neoadjuvant_vs_upfront_early4"))
-    context = Context(plan=plan, base={}, make_fit=None, level=1, seed=1, run=None)
+    run = Runner(refit.Shared.of(plan.spec, plan.inputs.cohort), 1, None, None, False)
+    context = Context(plan=plan, base={}, make_fit=None, level=1, seed=1, run=run)
     settings = overlap.Settings(groups=50)
     assert overlap.analyse(context, settings).moves is True
     monkeypatch.setattr("bayes_crlm.sensitivity.weighted_posterior.FEWEST_EVENTS", 1000.0)
@@ -213,7 +214,8 @@ def test_a_patient_whose_leaving_out_cannot_be_weighted_is_warned_of(context):
 def test_levels_that_are_pooled_are_named_and_decide_only_where_they_agree_with_the_spec():
     plan = plan_analysis(read_spec("os_three_strategies"))
     base = {"prob_below_1": 0.999, "median": 0.4}
-    context = Context(plan=plan, base=base, make_fit=None, level=1, seed=1, run=None)
+    run = Runner(refit.Shared.of(plan.spec, plan.inputs.cohort), 1, None, None, False)
+    context = Context(plan=plan, base=base, make_fit=None, level=1, seed=1, run=run)
     settings = immortal_time.Settings(groups=50)
     part = immortal_time.analyse(context, settings)
     reference, *others = plan.inputs.design.levels

@@ -40,8 +40,10 @@ from bayes_crlm.sensitivity.parts import (
     reliable,
     unreliable_note,
 )
+from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.two_arms import TwoArms, start_of_treatment, two_arms
 from bayes_crlm.spec import Table
+from bayes_crlm.tasks import Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
 
     from bayes_crlm.analysis import Plan
 
-__all__ = ["Settings", "analyse", "check", "choose_times", "compare_methods"]
+__all__ = ["Settings", "analyse", "check", "choose_times", "compare", "compare_methods"]
 
 # without times of the user's: by when these shares of the treated had started
 LANDMARK_SHARES, GRACE_SHARE = (0.5, 0.75, 0.9), 0.9
@@ -100,6 +102,27 @@ def check(plan: "Plan", settings: Settings) -> None:
     choose_times(arms, start_of_treatment(arms, settings.start), settings)
 
 
+def compare(shared: Shared, *, settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """Compare the methods, as a task.
+
+    Parameters
+    ----------
+    shared : Shared
+    settings : mapping
+        The table `[sensitivity.immortal_time]`.
+    seed : int
+
+    Returns
+    -------
+    dict
+        As of `compare_methods`, in plain values.
+    """
+    model, inputs = changed_inputs(shared, {})
+    found = compare_methods(two_arms(model, inputs), Settings(**settings), seed)
+    weights = {name: each.tolist() for name, each in found["final_weights"].items()}
+    return found | {"final_weights": weights}
+
+
 def analyse(context: Context, settings: Settings) -> PartResult:
     """Compare the naive analysis with three that have no immortal time.
 
@@ -118,7 +141,11 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         As `check`.
     """
     plan = context.plan
-    found = compare_methods(two_arms(plan.model, plan.inputs), settings, context.seed)
+    arguments = {"settings": settings.model_dump(), "seed": context.seed}
+    (done,) = context.run("immortal_time", [Task("immortal_time", compare, arguments)])
+    if done.value is None:
+        raise NotRunError(str(done.failure))
+    found = done.value
     rows, unit = found["rows"], plan.inputs.cohort.unit or "time units"
     naive, fitted = rows[0], usable(rows[1:])
     landmarks = [row for row in fitted if row["method"] == "landmark"]
@@ -166,7 +193,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     notes += unreliable_note(rows)
     import pandas as pd
 
-    weights = found.pop("final_weights")
+    weights = {name: np.array(each) for name, each in found.pop("final_weights").items()}
     can_say = bool(others and reliable([naive]))
     if is_pooled:
         can_say = can_say and conclusion(naive) == conclusion(context.base)

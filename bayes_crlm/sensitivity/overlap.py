@@ -7,7 +7,7 @@ all of them. The intervals carry the uncertainty of the weights.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -41,17 +41,20 @@ from bayes_crlm.sensitivity.propensity import (
     propensity_draws,
     propensity_mode,
 )
+from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.two_arms import TwoArms, two_arms
 from bayes_crlm.sensitivity.weighted_posterior import effective_sample_size
 from bayes_crlm.spec import Table
+from bayes_crlm.tasks import Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from bayes_crlm.analysis import Plan
+    from bayes_crlm.model import ModelInputs, PiecewiseExponential
 
-__all__ = ["Settings", "analyse", "check", "compare_weights"]
+__all__ = ["Settings", "analyse", "check", "compare", "compare_weights"]
 
 METHODS = {
     "crude": "crude, neither weighted nor adjusted",
@@ -85,17 +88,36 @@ def check(plan: "Plan", settings: Settings) -> None:
     ------
     NotRunError
     """
-    arms_of(plan, 1)
+    arms_of(plan.model, plan.inputs, 1)
 
 
-def arms_of(plan: "Plan", level: int) -> TwoArms:
+def arms_of(model: "PiecewiseExponential", inputs: "ModelInputs", level: int) -> TwoArms:
     """Take the patients on one level and on the reference."""
-    if not plan.inputs.n_covariate_terms:
+    if not inputs.n_covariate_terms:
         raise NotRunError(
             "model.covariates is empty, so there is nothing that treatment could depend on; "
             "list the covariates that decided on treatment"
         )
-    return two_arms(plan.model, plan.inputs, level)
+    return two_arms(model, inputs, level)
+
+
+def compare(shared: Shared, *, settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """Compare the weights, as a task.
+
+    Parameters
+    ----------
+    shared : Shared
+    settings : mapping
+        The table `[sensitivity.overlap]`.
+    seed : int
+
+    Returns
+    -------
+    dict
+        As of `compare_weights`.
+    """
+    arms = arms_of(*changed_inputs(shared, {}), shared.level)
+    return compare_weights(arms, Settings(**settings), seed)
 
 
 def analyse(context: Context, settings: Settings) -> PartResult:
@@ -115,8 +137,11 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     NotRunError
         As `check`.
     """
-    arms = arms_of(context.plan, context.level)
-    found = compare_weights(arms, settings, context.seed)
+    arguments = {"settings": settings.model_dump(), "seed": context.seed}
+    (done,) = context.run("overlap", [Task("overlap", compare, arguments)])
+    if done.value is None:
+        raise NotRunError(str(done.failure))
+    found = done.value
     rows = found["rows"]
     regression = next(row for row in rows if row["method"] == "outcome_regression")
     weighted = [row for row in rows if row["method"].endswith("weights")]
