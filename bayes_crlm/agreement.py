@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.parameters import constrain, effects, model_parameters
-from bayes_crlm.priors import Horseshoe, Independent, Normal
+from bayes_crlm.priors import Independent, Normal
 
 if TYPE_CHECKING:
     from bayes_crlm.cox import Cox
@@ -177,13 +177,12 @@ def refit(fit: "Fit", model: "PiecewiseExponential") -> NDArray[np.float64]:
 
     Importance sampling takes milliseconds; where its weights cannot be trusted, NUTS draws.
     """
-    from bayes_crlm.importance import PARETO_K_MOST, sample_importance
+    from bayes_crlm.engines import approximate
     from bayes_crlm.nuts import sample_nuts
 
     inputs = model.prepare(fit.inputs.cohort)
-    has_mode = not (inputs.n_covariate_terms and isinstance(inputs.covariate_prior, Horseshoe))
-    drawn = sample_importance(inputs, REFIT_DRAWS, fit.seed) if has_mode else None
-    if drawn is not None and drawn.converged and drawn.pareto_k <= PARETO_K_MOST:
+    drawn = approximate(inputs, REFIT_DRAWS, fit.seed).drawn
+    if drawn is not None:
         flat = drawn.vectors
     else:
         sampled = sample_nuts(inputs, draws=REFIT_DRAWS // 4, tune=1000, chains=4, seed=fit.seed)

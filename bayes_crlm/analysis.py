@@ -262,9 +262,9 @@ def run_analysis(
             "started": started.isoformat(timespec="seconds"),
             "seconds": {"plan": None, "first_answer": None}
             | (seconds or {})
-            | {"import": imported - imported_from}
             | fit.seconds
             | {
+                "import": imported - imported_from + fit.seconds["import"],
                 "posterior": labelled - fitted,
                 "diagnostics": finished - labelled,
                 "report": None,

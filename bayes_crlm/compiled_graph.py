@@ -53,17 +53,17 @@ def compile_graph(
     from pytensor.compile.mode import get_mode
 
     gradient: Any = pt.grad(log_density, arguments[0])
-    compiled = pytensor.function(
+    graph = pytensor.function(
         list(arguments),
         [log_density, gradient],
         # priors were checked where they were read
         mode=get_mode("NUMBA").including("local_remove_check_parameter"),
         on_unused_input="ignore",
     )
-    function = compiled.vm.jit_fn
+    function = graph.vm.jit_fn
     # the first call makes Numba compile, or load what it keeps on disk
     function(np.zeros(size), *data)
-    return SamplerDensity(compiled_callback, address_of(function), owner=function)
+    return SamplerDensity(graph_callback, address_of(function), owner=function)
 
 
 def take(source: Any, position: Any, shape: list[Any]) -> tuple[Any, Any]:
@@ -138,7 +138,7 @@ def compiled_at(point: Any, gradient: Any, table: Any) -> tuple[float, int]:
 
 
 @compiled_callback(LOG_DENSITY_TYPE)
-def compiled_callback(size: Any, point: Any, gradient: Any, value: Any, table: Any) -> int:
+def graph_callback(size: Any, point: Any, gradient: Any, value: Any, table: Any) -> int:
     """Log density and gradient of a compiled graph at a point."""
     n = np.int64(size)
     try:

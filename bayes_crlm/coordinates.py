@@ -167,7 +167,11 @@ def as_normal(prior: "EffectPrior") -> Normal:
 
 
 def log_scale_centre(inputs: "ModelInputs", n_scales: int) -> NDArray[np.float64]:
-    """Where chains start the logs of sampled scales: a third of the prior's scale."""
+    """Where chains start the logs of sampled scales.
+
+    A walk's step scale at a third of its prior's scale, a horseshoe's global scale at its
+    prior's, its local scales at 1.
+    """
     centre = np.zeros(n_scales)
     first = 0
     if isinstance(inputs.baseline, RandomWalk) and inputs.intervals.n_intervals > 1:

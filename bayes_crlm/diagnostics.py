@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_crlm.leave_one_out import PARETO_K_MOST, Loo, leave_one_out
+from bayes_crlm.leave_one_out import Loo, leave_one_out
 from bayes_crlm.parameters import model_parameters
+from bayes_crlm.psis import PARETO_K_MOST
 
 if TYPE_CHECKING:
     import xarray as xr

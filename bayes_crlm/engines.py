@@ -79,7 +79,8 @@ def approximate(inputs: "ModelInputs", draws: int, seed: int) -> Approximation:
     Returns
     -------
     Approximation
-        Without draws for a horseshoe, where no mode is found, and where Pareto k is above 0.7.
+        Without draws for a horseshoe, where no mode is found or a tail was not reached, where
+        Pareto k is above 0.7, and where draws are worth less than a tenth of their number.
     """
     started = time.perf_counter()
     drawn, problem = None, None
@@ -200,7 +201,7 @@ def fit_laplace(
         engine="laplace",
         seed=seed,
         settings=settings,
-        seconds={"compile": 0.0, "sample": approximation.seconds},
+        seconds={"import": 0.0, "compile": 0.0, "sample": approximation.seconds},
         importance=Importance(drawn.pareto_k, drawn.ess),
         weighted=drawn.weighted,
     )
@@ -216,8 +217,12 @@ def fit_nuts(
     notes: list[str],
 ) -> Fit:
     """Fit by NUTS, once more with smaller steps when transitions diverged."""
+    started = time.perf_counter()
+    import nutpie  # noqa: F401
+
     from bayes_crlm.nuts import sample_nuts
 
+    seconds_import = time.perf_counter() - started
     sampled = sample_nuts(
         inputs, **settings, seed=seed, target_accept=target_accept, progress=progress
     )
@@ -241,6 +246,10 @@ def fit_nuts(
         engine="nuts",
         seed=seed,
         settings=settings,
-        seconds={"compile": seconds_compile, "sample": seconds_sample},
+        seconds={
+            "import": seconds_import,
+            "compile": seconds_compile,
+            "sample": seconds_sample,
+        },
         notes=tuple(notes),
     )

@@ -91,8 +91,9 @@ def sort_rows(data: "SurvivalData") -> SortedRows:
 
 @inlined
 def exponentiate(values: Any) -> None:
-    """Replace values by their exponentials; beyond the range of floats, by its ends."""
+    """Replace values by their exponentials: infinity, or next to nothing, out of floats' range."""
     for k in range(values.size):
+        is_too_large = values[k] > LARGEST
         x = min(max(values[k], SMALLEST), LARGEST)
         shifted = x * LOG2_E + TO_LOWEST_BITS
         whole = shifted - TO_LOWEST_BITS
@@ -112,7 +113,8 @@ def exponentiate(values: Any) -> None:
         p = p * r + 1.0
         p = p * r + 1.0
         bits = (np.float64(shifted).view(np.int64) + EXPONENT_BIAS) << MANTISSA_BITS
-        values[k] = p * np.int64(bits).view(np.float64)
+        found = p * np.int64(bits).view(np.float64)
+        values[k] = np.inf if is_too_large else found
 
 
 @inlined

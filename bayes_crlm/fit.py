@@ -57,7 +57,7 @@ class Fit:
     settings : dict
         Chains, draws, tune.
     seconds : dict
-        Wall time of compiling and sampling.
+        Wall time of importing the sampler, of compiling and of sampling.
     notes : tuple of str
         What a reader should know about how the draws came about.
     importance : Importance or None

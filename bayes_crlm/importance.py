@@ -1,11 +1,12 @@
 """Draws around the posterior mode, weighted to the exact posterior: `engine = "laplace"`.
 
-Effects are proposed from a multivariate t around the mode of their posterior, in
-mirrored pairs whose second moments are exact; log-hazards from their nearly exact conditional
-distribution given the effects (`bayes_crlm.hazards_given_effects`); a random walk's step scale
-before them, from narrow cells with weights by Laplace's approximation. Pareto-smoothed weights
-correct what is left; their shape k says whether that worked. A poor proposal is moved to the
-weighted mean and covariance of its own draws and tried again.
+Effects are proposed from a multivariate t around the mode of their posterior, in mirrored pairs
+whose second moments are exact, one pair in ten wider (`bayes_crlm.effect_proposals`); log-hazards
+from their nearly exact conditional distribution given the effects
+(`bayes_crlm.hazards_given_effects`); a random walk's step scale before them, from narrow cells with
+weights by Laplace's approximation. Pareto-smoothed weights correct what is left; their shape k
+says whether that worked. A poor proposal is moved to the weighted mean and covariance of its own
+draws and tried again.
 
 References
 ----------
@@ -136,7 +137,8 @@ class ImportanceDraws:
     ess : float
         Importance effective sample size, at most the number of draws.
     converged : bool
-        Whether the mode was found and weights could be made; without it there are no draws.
+        Whether the mode was found, weights could be made, and the posterior falls off where no
+        draws go; without it there are no draws.
     weighted : WeightedDraws
         What was resampled.
     """

@@ -23,15 +23,15 @@ from bayes_crlm.parameters import (
     log_prior,
     model_parameters,
 )
+from bayes_crlm.psis import PARETO_K_MOST
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from bayes_crlm.fit import Fit
 
-__all__ = ["PARETO_K_MOST", "Loo", "leave_one_out"]
+__all__ = ["Loo", "leave_one_out"]
 
-PARETO_K_MOST = 0.7
 # the generalised Pareto distribution is fitted to the largest fifth of the draws, at least 5
 PSIS_LEAST_DRAWS = 25
 

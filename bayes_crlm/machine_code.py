@@ -9,7 +9,6 @@ compiles anew.
 
 import hashlib
 import os
-import shutil
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import cache
@@ -80,8 +79,10 @@ def compiled_callback(signature: Any) -> Callable[[Callable[..., Any]], Any]:
             try:
                 return numba.cfunc(signature, cache=True)(function)
             except Exception:
-                # nowhere to keep it, or what is kept of it, or of what it calls, is damaged
-                shutil.rmtree(folder_of_machine_code(), ignore_errors=True)
+                # nowhere to keep it, or what is kept is damaged: this file, which says where the
+                # rest is, is made anew by the next process; a mistake in the function shows again
+                for index in folder_of_machine_code().rglob(f"*.{function.__name__}-*.nbi"):
+                    index.unlink(missing_ok=True)
                 return numba.cfunc(signature)(function)
 
     return compile_now

@@ -119,7 +119,7 @@ class ModelInputs:
 
     @property
     def structure(self) -> tuple[Any, ...]:
-        """What a compiled density depends on; data and prior parameters are its inputs."""
+        """What a translated or compiled graph of the model depends on: not data, not numbers."""
         return (
             self.baseline.name,
             self.treatment_prior.family,
@@ -233,8 +233,8 @@ class PiecewiseExponential:
     def build(self, cohort: Cohort) -> "pm.Model":
         """Write the model for a cohort down as a `pm.Model` with named dims.
 
-        Data and prior parameters are `pm.Data`, so one compiled density serves every
-        cohort of the same structure.
+        Data and prior parameters are `pm.Data`. NUTS samples the same density in machine code
+        (`bayes_crlm.log_posterior`).
         """
         return build_pymc_model(self.prepare(cohort))
 

@@ -155,14 +155,17 @@ def sample_density(
         raise
     draw_batches, statistic_batches = results.get_arrow_trace()
     is_kept = [~column(batch, "tuning") for batch in statistic_batches]
+    lengths = [int(kept.sum()) for kept in is_kept]
+    if lengths != [draws] * chains:
+        raise RuntimeError(f"the sampler gave {lengths} draws of {chains} chains, not {draws} each")
     expanded = np.stack(
         [
             column(batch, "expanded").reshape(batch.num_rows, -1)[kept]
             for batch, kept in zip(draw_batches, is_kept, strict=True)
         ]
     )
-    if expanded.shape[:2] != (chains, draws) or not np.isfinite(expanded).all():
-        raise RuntimeError(f"the sampler gave draws of shape {expanded.shape}, or no numbers")
+    if not np.isfinite(expanded).all():
+        raise RuntimeError("the sampler gave draws that are no numbers")
     vectors, log_jacobian = expanded[..., :-1], expanded[..., -1]
     statistics = {
         arviz_name: np.stack(

@@ -238,7 +238,7 @@ def patient_hazards(
 
 
 def build_density_model(inputs: "ModelInputs") -> "pm.Model":
-    """Write down the same posterior density on pooled rows, for samplers.
+    """Write down the same posterior density on pooled rows, for JAX.
 
     With D_j events and S_j time at risk in interval j, weighted by relative hazards, the
     log-likelihood is sum_j (D_j log h_j - S_j h_j) + sum over events of x'effect: all that it needs

@@ -1,4 +1,4 @@
-"""Any `pm.Model` sampled like the package's own: a density in machine code, called from C.
+"""Any `pm.Model` sampled as the package's own is: its graph in machine code, called from C.
 
 What a model's density needs beside its unknowns - `pm.Data`, lengths of dimensions - becomes
 inputs of the compiled function, in two flat vectors (see `bayes_crlm.compiled_graph`). A model of

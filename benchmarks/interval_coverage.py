@@ -124,7 +124,7 @@ def fit_cohort(number: int, engine: str = "nuts") -> dict[str, Any]:
     """
     import bayes_crlm as bc
     from bayes_crlm.cox import fit_cox
-    from bayes_crlm.importance import PARETO_K_MOST, sample_importance
+    from bayes_crlm.engines import approximate
     from bayes_crlm.nuts import sample_nuts
     from bayes_crlm.parameters import constrain, effects, model_parameters
 
@@ -138,10 +138,10 @@ def fit_cohort(number: int, engine: str = "nuts") -> dict[str, Any]:
         vectors = sampled.vectors.reshape(-1, sampled.vectors.shape[-1])
         divergences = int(sampled.sample_stats["diverging"].sum())
     else:
-        drawn = sample_importance(inputs, SAMPLING["chains"] * SAMPLING["draws"], SEED + number)
-        if not drawn.pareto_k <= PARETO_K_MOST:
-            raise RuntimeError(f"cohort {number}: Pareto k of the weights is {drawn.pareto_k:.2f}")
-        vectors = drawn.vectors
+        found = approximate(inputs, SAMPLING["chains"] * SAMPLING["draws"], SEED + number)
+        if found.drawn is None:
+            raise RuntimeError(f"cohort {number}: {found.problem}")
+        vectors = found.drawn.vectors
     draws = effects(constrain(vectors, model_parameters(inputs)), inputs) / inputs.design.scale
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     cox = fit_cox(

@@ -84,6 +84,33 @@ def test_numpy_density_and_native_density_are_the_models(rows, baseline, prior):
             assert log_target(vector[None], inputs)[0] == pytest.approx(expected, rel=1e-10)
 
 
+@pytest.mark.parametrize("baseline", [*BASELINES, INTEGRATED], ids=[*BASELINES, "integrated"])
+@pytest.mark.parametrize(
+    ("cutpoints", "covariates", "levels"),
+    [(1, "x + c", 2), (2, "", 2), (3, "c", 3)],
+    ids=["one interval", "no covariates", "three levels, rows pooled"],
+)
+def test_the_native_density_is_the_models_in_other_shapes(baseline, cutpoints, covariates, levels):
+    """Without delayed entry; with two yes-or-no columns equal rows are pooled."""
+    rng = np.random.default_rng(3)
+    table = COHORTS[1].table.assign(begin=0.0)
+    table = pd.concat([table] * 4, ignore_index=True)
+    table["arm"] = rng.integers(levels, size=len(table))
+    table["time"] = rng.exponential(10.0, len(table)) + 0.1
+    cohort = read_cohort(table.drop(columns=["id", "begin"]), time="time", event="event")
+    model = PiecewiseExponential("arm", 0, covariates, cutpoints=cutpoints, baseline=baseline)
+    inputs = model.prepare(cohort)
+    is_pooled = inputs.density_data.follow_up.n_rows < inputs.data.follow_up.n_rows
+    assert is_pooled == (covariates != "x + c")
+    assert not inputs.data.follow_up.is_delayed
+    pymc_model = build_pymc_model(inputs)
+    size = sum(parameter.size for parameter in sampled_parameters(inputs))
+    vector = rng.normal(0, 0.5, size)
+    (point,) = points(pymc_model, vector[None])
+    expected = float(pymc_model.compile_logp(mode="FAST_COMPILE")(point))
+    assert native(vector, inputs)[0] == pytest.approx(expected, rel=1e-10)
+
+
 @pytest.mark.parametrize("cutpoints", [1, 2, 7])
 @pytest.mark.parametrize(
     ("baseline", "prior"),
@@ -102,9 +129,16 @@ def test_the_native_gradient_is_that_of_the_native_density(baseline, prior, cutp
         assert slope[k] == pytest.approx((up - down) / (2 * step), rel=1e-5, abs=1e-5)
 
 
-@pytest.mark.parametrize("baseline", [BASELINES[1], INTEGRATED], ids=["random_walk", "integrated"])
-def test_the_native_gradient_is_the_models(baseline):
-    inputs = prepared(1, baseline, PRIORS[0])
+@pytest.mark.parametrize(
+    ("baseline", "prior"),
+    [
+        *((baseline, PRIORS[0]) for baseline in (*BASELINES, INTEGRATED)),
+        *((BASELINES[1], prior) for prior in PRIORS[1:]),
+    ],
+    ids=lambda case: case if isinstance(case, str) else "integrated",
+)
+def test_the_native_gradient_is_the_models(baseline, prior):
+    inputs = prepared(1, baseline, prior)
     pymc_model = build_density_model(inputs)
     size = sum(parameter.size for parameter in sampled_parameters(inputs))
     vector = np.random.default_rng(9).normal(0, 0.5, size)
@@ -113,12 +147,15 @@ def test_the_native_gradient_is_the_models(baseline):
     np.testing.assert_allclose(native(vector, inputs)[1], expected, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("size", [700.0, 1e5])
-def test_a_density_out_of_range_is_no_number_that_a_sampler_could_take(size):
-    inputs = prepared(1, "independent", "normal(0, 1)")
-    vector = np.full(sum(p.size for p in sampled_parameters(inputs)), size)
+@pytest.mark.parametrize("baseline", [*BASELINES, INTEGRATED], ids=[*BASELINES, "integrated"])
+@pytest.mark.parametrize("size", [5000.0, 1e5])
+def test_a_density_out_of_range_is_no_number_that_a_sampler_could_take(baseline, size):
+    inputs = prepared(1, baseline, "normal(0, 1000)")
+    vector = np.zeros(sum(p.size for p in sampled_parameters(inputs)))
+    # effects alone: relative hazards are then beyond floats, and their prior hardly falls
+    vector[: len(inputs.design.terms)] = size
     value, _ = native(vector, inputs)
-    assert not value > -1e200
+    assert not np.isfinite(value)
 
 
 def test_log_prior_names_every_random_variable():

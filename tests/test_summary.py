@@ -120,7 +120,9 @@ CONTRACT = {
         "seed": int,
         "engine": str,
         "started": str,
-        "seconds": {"import": NUMBER, "compile": NUMBER, "sample": NUMBER, "total": NUMBER},
+        "seconds": dict.fromkeys(
+            ("import", "compile", "sample", "posterior", "diagnostics", "total"), NUMBER
+        ),
     },
 }
 

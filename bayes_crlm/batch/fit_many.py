@@ -28,7 +28,7 @@ from bayes_crlm.batch.results import (
 from bayes_crlm.batch.stack import SLAB, CohortStack, Slab, slabs_of
 from bayes_crlm.batch.summary import BlockSummary, summarise
 from bayes_crlm.errors import PriorError, SamplingError
-from bayes_crlm.priors import Horseshoe, RandomWalk, parse_prior
+from bayes_crlm.priors import Horseshoe, RandomWalk, StudentT, parse_prior
 from bayes_crlm.tasks import progress_bar
 from bayes_crlm.workers import available_cpus
 
@@ -80,12 +80,13 @@ def fit_many(
         Hazard ratios r whose probability P(HR < r) is given.
     engine : {"auto", "numpy", "jax"}
         "jax" needs the extra ``bayes_crlm[jax]``. "auto" is "jax" where JAX with support of a GPU
-        is installed and finds one, and the model has no random walk; else "numpy".
+        is installed and finds one, and the model has no random walk and no Student t prior; else
+        "numpy".
     cox : bool
         Fit Cox regressions too.
     escalate : bool
-        Fit cohorts whose Pareto k is above 0.7, or that could not be fitted for want of a mode,
-        again by NUTS, one by one: seconds each.
+        Fit cohorts whose draws are not to be trusted, or that have none for want of a mode or
+        because tails were not reached, again by NUTS, one by one.
     jobs : int, optional
         Threads; one for each CPU that this process may use without it.
     progress : bool or str
@@ -229,6 +230,8 @@ def is_gpu_likely(model: "PiecewiseExponential") -> bool:
     """Whether importing JAX to look for a GPU may be worth its time."""
     if isinstance(model.baseline, RandomWalk):
         return False
+    if any(isinstance(each, StudentT) for each in (model.treatment_prior, model.covariate_prior)):
+        return False
     return find_spec("jax") is not None and any(find_spec(name) for name in GPU_PLUGINS)
 
 
@@ -257,17 +260,22 @@ def escalate_rows(
         # a cohort without a design cannot be fitted by any engine
         if row.about["is_trustworthy"] or not row.terms:
             continue
-        fit = fit_model(
-            model,
-            model.prepare(slab.cohorts[k]),
-            seed=seeds[slab.first + k] % 2**32,
-            engine="nuts",
-            draws=1000,
-            tune=1000,
-            chains=4,
-            target_accept=0.8,
-            progress=False,
-        )
+        try:
+            fit = fit_model(
+                model,
+                model.prepare(slab.cohorts[k]),
+                seed=seeds[slab.first + k] % 2**32,
+                engine="nuts",
+                draws=1000,
+                tune=1000,
+                chains=4,
+                target_accept=0.8,
+                progress=False,
+            )
+        except RuntimeError as problem:
+            # one cohort that no sampler can follow does not lose the others
+            rows[slab.first + k] = failed_row(f"{row.about['reason']}; NUTS: {problem}")
+            continue
         rows[slab.first + k] = escalated_row(row, fit, thresholds)
 
 

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["CohortRow", "ManyFits", "rows_of_block", "tables_of"]
 
-NO_MODE = "no mode of the posterior was found, or hardly a draw was possible"
+NO_MODE = (
+    "no mode of the posterior was found, hardly a draw was possible, or the posterior does not "
+    "fall off where no draws go"
+)
 NOT_FINITE = "the posterior's summaries are not finite numbers"
 
 
@@ -54,7 +57,7 @@ class ManyFits:
         doubtful = fitted - int(self.cohorts["is_trustworthy"].sum())
         return (
             f"<ManyFits: {len(self)} cohorts, {fitted} fitted, {doubtful} of them not to be "
-            f"trusted (Pareto k above {PARETO_K_MOST}), {len(self) - fitted} not fitted>"
+            f"trusted, {len(self) - fitted} not fitted>"
         )
 
     def of_term(self, term: str | None = None) -> "pd.DataFrame":
