@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from runs import call
+from scipy.stats import norm
 
 from bayes_crlm import PiecewiseExponential, read_cohort
 from bayes_crlm.sensitivity.completed_follow_up import complete_follow_up, leaving_rows
-from bayes_crlm.sensitivity.informative_censoring import tipping_delta
+from bayes_crlm.sensitivity.informative_censoring import say_turning, tipping_delta
 
 SPEC = """
 title = "A simulated cohort"
@@ -119,6 +120,19 @@ def test_a_plausible_delta_that_turns_the_conclusion_moves_it(tmp_path):
     assert cell(found, 1.0, 1.0)["turns_conclusion"] is False
 
 
+def test_an_undecided_conclusion_has_two_lines_at_which_it_turns():
+    assert "Below 0.05 and above 0.95" in say_turning({"prob_below_1": 0.6})
+    for decided in (0.99, 0.01):
+        assert say_turning({"prob_below_1": decided}).startswith("Beyond a thick line")
+
+
+def test_edges_alone_do_not_say_that_the_conclusion_holds(tmp_path):
+    done = run(tmp_path, 'deltas = [0.25, 4]\nlost = "lost"\ncompletions = 10')
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out" / "sensitivity.json").read_text())
+    assert found["informative_censoring"]["moves"] is None
+
+
 @pytest.mark.parametrize("delta", [0.5, 1.0, 3.0])
 def test_the_rest_of_follow_up_has_the_hazard_times_delta(delta):
     n, rate, horizon = 20_000, 0.05, 30.0
@@ -167,8 +181,26 @@ def test_the_tipping_point_lies_where_the_probit_crosses():
     # probits of 0.98, 0.95 and 0.90
     share = (2.0537 - 1.6449) / (2.0537 - 1.2816)
     assert found == pytest.approx(4**share, rel=1e-3)
-    rows[1]["prob_below_1"] = 0.96
+    # a row that fails its diagnostic is passed over
+    rows[1]["is_reliable"] = False
     assert tipping_delta(rows, "delta_treated") is None
+    rows[1] |= {"prob_below_1": 0.96, "is_reliable": True}
+    assert tipping_delta(rows, "delta_treated") is None
+
+
+@pytest.mark.parametrize(("at_1", "at_4", "crossed"), [
+    (0.60, 0.03, 0.05), (0.60, 0.98, 0.95), (0.40, 0.98, 0.95), (0.99, 0.01, 0.95),
+    (0.01, 0.60, 0.05),
+])  # fmt: skip
+def test_a_conclusion_turns_at_the_limit_that_is_crossed_first(at_1, at_4, crossed):
+    rows = [
+        {"delta_treated": 1.0, "prob_below_1": at_1},
+        {"delta_treated": 4.0, "prob_below_1": at_4},
+    ]
+    near, far, limit = norm.ppf([at_1, at_4, crossed])
+    expected = 4 ** ((limit - near) / (far - near))
+    assert 1 < expected < 4
+    assert tipping_delta(rows, "delta_treated") == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from bayes_crlm.sensitivity.parts import (
     NotRunError,
     PartResult,
     conclusion,
+    reliable,
     side_of,
 )
 from bayes_crlm.sensitivity.table_rows import table_of_rows
@@ -46,6 +47,8 @@ __all__ = ["Settings", "analyse", "check", "tipping_delta"]
 
 # the figure reaches beyond its grid by this factor
 EDGE = 1.2
+# of P(HR < 1), at which the conclusion turns
+LIMITS = (1 - CREDIBLE, CREDIBLE)
 
 
 class Settings(Table):
@@ -130,6 +133,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         )
     turned = [row for row in rows if row["turns_conclusion"]]
     unlikely = sum(not row["is_plausible"] for row in turned)
+    judged = [row for row in reliable(rows) if row["is_plausible"] and row is not unchanged]
     unreliable = sum(not row["is_reliable"] for row in rows)
     levels, unit = inputs.design.levels, inputs.cohort.unit or "time units"
     notes = [
@@ -162,7 +166,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     return PartResult(
         result={"rows": rows, "tipping_delta": tipping, "horizon": horizon},
         sentence=sentence(context, rows, tipping),
-        moves=len(turned) > unlikely,
+        moves=len(turned) > unlikely if judged else None,
         tables={"informative_censoring": table_of_rows(rows)},
         figures=figures_of(context, rows, deltas, failures),
         notes=tuple(notes),
@@ -188,11 +192,19 @@ def tipping_delta(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
     """Delta nearest to 1 at which the conclusion is another than at 1; None within the grid.
 
     Between two deltas of the grid log delta is interpolated in the probit of the probability.
+    Rows that fail their diagnostic are passed over.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        With `prob_below_1` and the delta.
+    name : str
+        Key of the delta.
     """
     from statistics import NormalDist
 
     normal = NormalDist()
-    ordered = sorted(rows, key=lambda row: row[name])
+    ordered = sorted(reliable(rows), key=lambda row: row[name])
     start = next((k for k, row in enumerate(ordered) if row[name] == 1.0), None)
     if start is None:
         return None
@@ -204,7 +216,11 @@ def tipping_delta(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
             here, there = ordered[before], ordered[before + step]
             if conclusion(there) != held:
                 probabilities = [here["prob_below_1"], there["prob_below_1"]]
-                limit = min((CREDIBLE, 1 - CREDIBLE), key=lambda each: abs(each - probabilities[0]))
+                # of two limits between them, the first that is crossed
+                limit = min(
+                    (each for each in LIMITS if min(probabilities) <= each <= max(probabilities)),
+                    key=lambda each: abs(each - probabilities[0]),
+                )
                 ends = [normal.inv_cdf(min(max(p, 1e-6), 1 - 1e-6)) for p in probabilities]
                 share = (normal.inv_cdf(limit) - ends[0]) / (ends[1] - ends[0])
                 logs = [math.log(here[name]), math.log(there[name])]
@@ -220,7 +236,10 @@ def sentence(
     """Say how much faster the censored would have to die."""
     levels = context.plan.inputs.design.levels
     named = {"treated": levels[context.level], "reference": levels[0]}
-    medians = [row["median"] for row in rows]
+    sound = reliable(rows)
+    if not sound:
+        return "No pair of deltas passes its diagnostic: what they would do is not known."
+    medians = [row["median"] for row in sound]
     said = [
         f"on {named[arm]} alone at a delta of {delta:.2f}"
         for arm, delta in tipping.items()
@@ -228,9 +247,9 @@ def sentence(
     ]
     text = (
         "When the hazard of the censored is multiplied by up to "
-        f"{max(row['delta_treated'] for row in rows):g} or down to "
-        f"{min(row['delta_treated'] for row in rows):g} in each arm, the hazard ratio lies between "
-        f"{min(medians):.2f} and {max(medians):.2f}"
+        f"{max(row['delta_treated'] for row in sound):g} or down to "
+        f"{min(row['delta_treated'] for row in sound):g} in each arm, the hazard ratio lies "
+        f"between {min(medians):.2f} and {max(medians):.2f}"
     )
     if said:
         return f"{text}; the conclusion turns {' and '.join(said)}."
@@ -238,6 +257,16 @@ def sentence(
     if turned:
         return f"{text}; the conclusion turns only with both arms changed, in {turned} pairs."
     return f"{text}; the conclusion never turns."
+
+
+def say_turning(base: Mapping[str, Any]) -> str:
+    """Say beyond which lines of equal probability the conclusion is another."""
+    if conclusion(base) == "undecided":
+        return (
+            f"Below {1 - CREDIBLE:.2f} and above {CREDIBLE:.2f} the conclusion is another; the "
+            "line of the two that is nearer to the spec as it stands is thick."
+        )
+    return "Beyond a thick line the conclusion is another; without one it is the same everywhere."
 
 
 def figures_of(
@@ -265,7 +294,7 @@ def figures_of(
             below,
             xlabel=f"delta with {treatment} = {plain_text(levels[context.level])}",
             ylabel=f"delta with {treatment} = {plain_text(levels[0])}",
-            levels=sorted({0.05, 0.2, 0.5, 0.8, 0.9, 0.99, thick}),
+            levels=sorted({*LIMITS, 0.2, 0.5, 0.8, 0.9, 0.99}),
             thick=thick,
             label=lambda each: f"{each:.2f}",
             quantity="P(HR < 1)",
@@ -290,8 +319,7 @@ def figures_of(
     return {
         "informative_censoring": (
             "When the hazard of the censored is multiplied by delta: numbers are hazard ratios, "
-            "lines of equal P(HR < 1). Beyond a thick line the conclusion is another; without "
-            "one it is the same everywhere.",
+            f"lines of equal P(HR < 1). {say_turning(context.base)}",
             draw,
         )
     }
