@@ -200,6 +200,13 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         "hazard ratio, so that no prior is counted twice.",
         TWO_THRESHOLDS,
     ]
+    design = context.plan.inputs.design
+    if len(design.levels) > 2:
+        notes.append(
+            f"A prior is of each of the {len(design.levels) - 1} contrasts of {design.treatment} "
+            f"against {design.levels[0]}: refits change all of them, and "
+            f"{design.levels[context.level]} is what is looked at."
+        )
     if found["limit_mcse"] is not None:
         notes.append(
             f"The critical limit, {say_ratio(found['limit'])}, has a Monte Carlo standard error of "
@@ -239,17 +246,22 @@ def analyse(context: Context, settings: Settings) -> PartResult:
 def closed_form_mcse(finding: Mapping[str, Any]) -> float | None:
     """Monte Carlo standard error that the closed form takes over from the interval's limits.
 
+    Draws come in mirrored pairs: where one is beyond the lower limit the other is beyond the upper
+    one, and the limits' errors are opposite; less so where the two weigh differently, and not in
+    chains. The variance is linear in their correlation, and the larger of those at -1 and 0 is
+    taken.
+
     Parameters
     ----------
     finding : mapping
-        `eti95` and `eti95_mcse_log`, whose ends have independent errors: they are far apart.
+        `eti95` and `eti95_mcse_log`.
 
     Returns
     -------
     float or None
         None where a limit within a standard error of no effect makes it another kind of prior.
     """
-    at, variance = critical_prior(*finding["eti95"]), 0.0
+    at, changes = critical_prior(*finding["eti95"]), []
     if at.prior is None:
         return None
     for end, error in enumerate(finding["eti95_mcse_log"]):
@@ -260,8 +272,9 @@ def closed_form_mcse(finding: Mapping[str, Any]) -> float | None:
             moved.append(critical_prior(*limits))
         if any(each.kind != at.kind or each.prior is None for each in moved):
             return None
-        variance += ((moved[1].limit - moved[0].limit) / 2) ** 2
-    return math.sqrt(variance)
+        changes.append((moved[1].limit - moved[0].limit) / 2)
+    low, high = changes
+    return max(math.hypot(low, high), abs(high - low))
 
 
 def critical_of(found: Mapping[str, Any]) -> CriticalPrior:
@@ -283,7 +296,12 @@ def sentence(
 ) -> str:
     """Say what prior the finding withstands, by the rule of the 95% interval."""
     interval = f"{say_ratio(found['low'])} to {say_ratio(found['high'])}"
-    if found["kind"] == "sceptical":
+    if found["kind"] == "sceptical" and not found["is_reliable"]:
+        text = (
+            "By the 95% interval the data alone exclude a hazard ratio of 1; which sceptic they do "
+            "not convince is not known (see the notes)"
+        )
+    elif found["kind"] == "sceptical":
         text = (
             f"By the 95% interval, which has to exclude 1, a sceptic who holds hazard ratios of "
             f"{interval} for 95% probable, or a narrower interval about 1, is not convinced by "
@@ -291,16 +309,13 @@ def sentence(
         )
     else:
         text = "By the 95% interval the data alone do not exclude a hazard ratio of 1"
-        if found["prior_sd"] is None:
+        if found["is_reliable"] and found["prior_sd"] is None:
             text += f"; they do for every advocate of hazard ratios {found['side']} 1"
         elif found["is_reliable"]:
             text += (
                 f"; they do for an advocate who holds {interval}, or a narrower interval from 1, "
                 "for 95% probable"
             )
-    if not found["is_reliable"]:
-        if found["kind"] == "sceptical":
-            text += " (not reliable: see the notes)"
         elif is_even(found["without_prior"]):
             median = found["without_prior"]["median"]
             text += (
