@@ -57,12 +57,16 @@ def conclusion_sentence(found: "Sensitivity") -> str:
     elif moved:
         first = f"What moves the conclusion: {listed(moved)}."
     elif kept:
-        neither = f"neither {listed(kept, 'nor')}" if len(kept) > 1 else f"{kept[0]} does not"
-        first = f"Nothing that was examined moves the conclusion: {neither}."
+        first = (
+            f"Nothing that was examined moves the conclusion: neither {listed(kept, 'nor')}."
+            if len(kept) > 1
+            else f"Nothing that was examined ({kept[0]}) moves the conclusion."
+        )
     else:
-        first = "No part was run that could move the conclusion."
+        first = "No part that was run says whether the conclusion moves."
     would = would_move(found)
-    more = f" Pushed further, it would be moved by {listed(would)}." if would else ""
+    # each is a list of its own, as a rule
+    more = f" Pushed further, the conclusion would be moved by {'; '.join(would)}." if would else ""
     return (
         f"{first}{more} The conclusion of the spec as it stands: {held} "
         f"({found.plan.inputs.design.treatment} {levels[found.level]} against {levels[0]}: "
