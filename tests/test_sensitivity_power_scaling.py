@@ -14,6 +14,7 @@ from bayes_crlm import PiecewiseExponential, read_cohort
 from bayes_crlm.sensitivity.power_scaling import (
     is_near,
     quantities,
+    say_quantity,
     say_would_move,
     scaled_effects,
 )
@@ -51,12 +52,10 @@ def table_of():
     )
 
 
-def run(folder, prior, extra=""):
-    table_of().to_csv(folder / "cohort.csv", index=False)
+def run(folder, prior, extra="", table=None, only="power_scaling"):
+    (table_of() if table is None else table).to_csv(folder / "cohort.csv", index=False)
     (folder / "small.toml").write_text(SPEC.replace("PRIOR", prior) + extra)
-    done = call(
-        "sensitivity", folder / "small.toml", "--only", "power_scaling", "--out", folder / "out"
-    )
+    done = call("sensitivity", folder / "small.toml", "--only", only, "--out", folder / "out")
     assert done.returncode == 0, done.stderr
     return json.loads((folder / "out" / "sensitivity.json").read_text())
 
@@ -128,6 +127,45 @@ def test_only_powers_of_the_prior_near_1_move_the_conclusion(scaled, power, near
     row = {"scaled": scaled, "power": power, "prob_below_1": 0.97, "is_reliable": True}
     assert is_near(row) is near
     assert say_would_move({"prob_below_1": 0.90}, [row]) == would
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "said"),
+    [
+        ("log_hazard_ratio[arm=1]", "months", "the log hazard ratio of arm=1"),
+        ("survival[early, local, 60.0]", "months", "survival at 60 months with early, local"),
+        (
+            "survival_difference[neoadjuvant_local, 60.0]",
+            None,
+            "the difference in survival at time 60 with neoadjuvant_local",
+        ),
+        ("rmst[0]", "months", "restricted mean survival with 0"),
+        ("rmst_difference[1]", None, "the difference in restricted mean survival with 1"),
+        ("median_survival[x[1]]", None, "median survival with x[1]"),
+    ],
+)
+def test_quantities_are_told_in_words(name, unit, said):
+    assert say_quantity(name, unit) == said
+
+
+def test_every_quantity_of_an_analysis_has_words(found):
+    names = [row["quantity"] for row in found["power_scaling"]["rows"]]
+    assert not any("_" in say_quantity(name, "months") for name in names)
+
+
+def test_with_more_than_two_treatments_notes_say_that_the_prior_is_of_every_contrast(tmp_path):
+    table = table_of().assign(arm=np.arange(120) % 3)
+    parts = ("power_scaling", "reverse_bayes")
+    powers = "[sensitivity.power_scaling]\npowers = [0.5, 2.0]\n"
+    found = run(tmp_path, "normal(0, 1)", powers, table, only=",".join(parts))
+    for part in parts:
+        assert any("2 contrasts of arm against 0" in note for note in found[part]["notes"])
+    # nothing near 1 was asked for, so that nothing says whether the conclusion holds
+    assert found["power_scaling"]["moves"] is None
+
+
+def test_with_two_treatments_no_note_speaks_of_contrasts(found):
+    assert not any("contrasts" in note for note in found["power_scaling"]["notes"])
 
 
 def test_a_prior_against_the_data_is_called_a_conflict(tmp_path):

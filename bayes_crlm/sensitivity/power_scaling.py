@@ -42,6 +42,11 @@ EFFECT_PRIORS = {
 # beneath a scale that has a prior of its own, which is where a hierarchy begins
 LOWER_LEVELS = ("unit_step", "covariate_unit_effect", "shrinkage_local")
 PROBABILITIES = (0.025, 0.5, 0.975)
+QUANTITIES = {
+    "survival": "survival",
+    "rmst": "restricted mean survival",
+    "median_survival": "median survival",
+}
 PARETO_K_MOST = 0.7
 PRIOR, LIKELIHOOD = "treatment prior", "likelihood"
 # powers of the prior that may move the conclusion: for a normal prior, a standard deviation from
@@ -110,6 +115,13 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         "conclusion. Larger ones are other priors, and said apart; powers of the likelihood are "
         "cohorts of another size, and never count."
     )
+    design = context.plan.inputs.design
+    if len(design.levels) > 2:
+        notes.append(
+            f"The treatment's prior is that of all {len(design.levels) - 1} contrasts of "
+            f"{design.treatment} against {design.levels[0]}: a power is of all of them, and "
+            f"{design.levels[context.level]} is what is looked at."
+        )
     if unreliable:
         notes.append(
             f"{unreliable} powers lie too far from 1 for these draws (Pareto k above "
@@ -122,7 +134,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         )
     return PartResult(
         result={"rows": rows, "scaled": scaled, "threshold": settings.threshold},
-        sentence=sentence(effect, rows, settings.threshold),
+        sentence=sentence(effect, rows, settings.threshold, context.plan.inputs.cohort.unit),
         moves=moves_conclusion(context.base, [row for row in scaled if is_near(row)]),
         tables=tables_of(rows, scaled),
         figures={
@@ -301,10 +313,15 @@ def scaled_row(log_ratio: NDArray, log_weight: NDArray) -> dict[str, Any]:
     }
 
 
-def sentence(effect: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], threshold: float) -> str:
+def sentence(
+    effect: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    threshold: float,
+    unit: str | None = None,
+) -> str:
     """Say what the treatment's effect, and other quantities, lean on."""
     leaning = [
-        row["quantity"]
+        say_quantity(row["quantity"], unit)
         for row in rows
         if row is not effect and row["prior"] is not None and row["prior"] > threshold
     ]
@@ -319,6 +336,27 @@ def sentence(effect: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], thres
         return f"{text}; no other quantity leans on a prior."
     shown = ", ".join(leaning[:3]) + (f" and {len(leaning) - 3} more" if len(leaning) > 3 else "")
     return f"{text}; {len(leaning)} other quantities lean on a prior: {shown}."
+
+
+def say_quantity(name: str, unit: str | None) -> str:
+    """Put the name of a quantity in words.
+
+    Parameters
+    ----------
+    name : str
+        Such as "survival_difference[treated, 60.0]".
+    unit : str or None
+        Of time.
+    """
+    kind, _, label = name.removesuffix("]").partition("[")
+    if kind == "log_hazard_ratio":
+        return f"the log hazard ratio of {label}"
+    words, at = QUANTITIES[kind.removesuffix("_difference")], ""
+    if kind.startswith("survival"):
+        label, _, time = label.rpartition(", ")
+        at = f" at {float(time):g} {unit}" if unit else f" at time {float(time):g}"
+    change = "the difference in " if kind.endswith("_difference") else ""
+    return f"{change}{words}{at} with {label}"
 
 
 def tables_of(
