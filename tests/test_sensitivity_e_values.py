@@ -11,10 +11,8 @@ from hypothesis import strategies as st
 
 from bayes_crlm.errors import SensitivityError
 from bayes_crlm.sensitivity.e_values import (
-    bounding_factor,
     e_value,
     hazard_ratio_e_value,
-    outcome_association_needed,
     risk_ratio_of_hazard_ratio,
 )
 
@@ -24,6 +22,11 @@ RATIO = st.floats(0.05, 20)
 def by_hand(ratio):
     """The formula of VanderWeele & Ding (2017), table 1, for a ratio above 1."""
     return ratio + math.sqrt(ratio * (ratio - 1))
+
+
+def bounding_factor(treatment, death):
+    """Ding & VanderWeele (2016): the most by which such a confounder moves a risk ratio."""
+    return treatment * death / (treatment + death - 1)
 
 
 @pytest.mark.parametrize(
@@ -124,30 +127,6 @@ def test_no_confounder_moves_a_risk_ratio_beyond_the_bounding_factor(risks, shar
     assert observed <= bound * (1 + 1e-12)
 
 
-@given(st.floats(1.05, 10), st.floats(1.001, 50))
-def test_the_outcome_association_needed_completes_the_bound(ratio, treatment):
-    needed = float(outcome_association_needed(ratio, treatment))
-    if treatment <= ratio:
-        assert needed == math.inf
-        # even a confounder that decides on death falls short
-        assert bounding_factor(treatment, math.inf) <= ratio * (1 + 1e-12)
-    else:
-        assert bounding_factor(treatment, needed) == pytest.approx(ratio, rel=1e-9)
-
-
-def test_the_outcome_association_needed_takes_grids_and_mirrored_effects():
-    grid = np.array([1.0, 2.0, 4.0, np.inf])
-    np.testing.assert_allclose(outcome_association_needed(2, grid), [np.inf, np.inf, 3, 2])
-    np.testing.assert_allclose(outcome_association_needed(0.5, grid), [np.inf, np.inf, 3, 2])
-    np.testing.assert_array_equal(outcome_association_needed(1, grid), 1)
-
-
-def test_bounds_broadcast_and_take_infinite_associations():
-    bound = bounding_factor(np.array([[1.0], [2.0], [np.inf]]), np.array([1.0, 3.0]))
-    # by hand: 2 * 3 / (2 + 3 - 1) = 1.5
-    np.testing.assert_allclose(bound, [[1, 1], [1, 1.5], [1, 3]])
-
-
 def test_no_effect_needs_no_confounding():
     found = hazard_ratio_e_value(1.0, 0.8, 1.25)
     assert found.e_value == 1
@@ -195,15 +174,6 @@ def test_impossible_ratios_are_refused():
     for wrong in (0.0, -1.0, math.inf, math.nan):
         with pytest.raises(SensitivityError, match="above 0"):
             e_value(2.0, wrong)
-        with pytest.raises(SensitivityError, match="above 0"):
-            outcome_association_needed(wrong, 2.0)
-    for wrong in (0.9, math.nan):
-        with pytest.raises(SensitivityError, match="1 or more"):
-            bounding_factor(wrong, 2.0)
-        with pytest.raises(SensitivityError, match="death"):
-            bounding_factor(2.0, wrong)
-        with pytest.raises(SensitivityError, match="1 or more"):
-            outcome_association_needed(2.0, wrong)
 
 
 def test_the_examples_of_the_page_print_what_it_says():

@@ -14,17 +14,12 @@ Ding & VanderWeele (2016), Epidemiology 27:368-377; VanderWeele & Ding (2017), A
 import math
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
 from bayes_crlm.errors import SensitivityError
 
 __all__ = [
     "EValue",
-    "bounding_factor",
     "e_value",
     "hazard_ratio_e_value",
-    "outcome_association_needed",
     "risk_ratio_of_hazard_ratio",
 ]
 
@@ -177,87 +172,6 @@ def hazard_ratio_e_value(
         e_value=e_value(convert(hazard_ratio), target),
         e_value_limit=1.0 if holds_target else e_value(convert(nearest), target),
     )
-
-
-def bounding_factor(
-    treatment_association: ArrayLike, outcome_association: ArrayLike
-) -> NDArray[np.float64]:
-    """Largest factor by which confounding of given strength can move a risk ratio.
-
-    Parameters
-    ----------
-    treatment_association : array_like
-        RR_EU: largest risk ratio of any level of the confounder between the treatments.
-    outcome_association : array_like
-        RR_UD: largest risk ratio of death between levels of the confounder, on either treatment.
-        Both are 1 or more (infinity allowed) and broadcast together.
-
-    Returns
-    -------
-    ndarray
-        1 or more, at most the smaller of the two.
-
-    Raises
-    ------
-    SensitivityError
-        For an association below 1 or missing.
-
-    References
-    ----------
-    Ding & VanderWeele (2016), Epidemiology 27:368-377.
-    """
-    treatment = np.asarray(treatment_association, dtype=float)
-    outcome = np.asarray(outcome_association, dtype=float)
-    for name, value in (("treatment", treatment), ("death", outcome)):
-        if not np.all(value >= 1):
-            raise SensitivityError(
-                f"a confounder's association with {name} is a risk ratio of 1 or more; "
-                "give the inverse of one below 1"
-            )
-    # the inverse of the factor stays finite when an association is infinite
-    one, other = 1 / treatment, 1 / outcome
-    return 1 / (one + other - one * other)
-
-
-def outcome_association_needed(
-    risk_ratio: float, treatment_association: ArrayLike
-) -> NDArray[np.float64]:
-    """How strongly a confounder must go with death, given how strongly it goes with treatment.
-
-    Parameters
-    ----------
-    risk_ratio : float
-        To be explained away; below 1 counts as its inverse. Divide by the value to shift to.
-    treatment_association : (n,) array_like
-        RR_EU, 1 or more.
-
-    Returns
-    -------
-    (n,) ndarray
-        RR_UD whose bounding factor with RR_EU is the risk ratio; infinity where none is enough.
-
-    Raises
-    ------
-    SensitivityError
-        For a risk ratio that is not positive and finite, or an association below 1.
-
-    References
-    ----------
-    Ding & VanderWeele (2016), Epidemiology 27:368-377.
-    """
-    check_target(risk_ratio)
-    ratio = max(risk_ratio, 1 / risk_ratio)
-    treatment = np.asarray(treatment_association, dtype=float)
-    if not np.all(treatment >= 1):
-        raise SensitivityError(
-            "a confounder's association with treatment is a risk ratio of 1 or more; "
-            "give the inverse of one below 1"
-        )
-    if ratio == 1:
-        return np.ones_like(treatment)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        needed = ratio * (1 - 1 / treatment) / (1 - ratio / treatment)
-    return np.where(treatment > ratio, needed, np.inf)
 
 
 def check_ratio(name: str, value: float) -> None:
