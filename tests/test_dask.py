@@ -1,5 +1,6 @@
 """Tasks on the workers of a Dask scheduler: real programs on loopback, one of which is killed."""
 
+import json
 import os
 import re
 import shutil
@@ -13,8 +14,9 @@ from pathlib import Path
 
 import pytest
 import task_functions
-from runs import wait_for
+from runs import call, wait_for
 from task_functions import ENVIRONMENT, is_stored, numbered, refits
+from test_sensitivity_command import write
 
 import bayes_crlm
 from bayes_crlm import workers
@@ -89,6 +91,35 @@ def test_a_dask_worker_killed_in_the_middle_changes_no_number(
         assert first.wait(10) == -signal.SIGKILL
         assert second.poll() is None
     assert results == run_tasks(refits(), jobs=1, shared=shared)
+
+
+def test_a_sensitivity_analysis_by_dask_has_the_numbers_of_a_local_one(scheduler, tmp_path):
+    spec, store, stored_then = write(tmp_path), tmp_path / ".dask.sensitivity-refits", []
+
+    def run(name, *options):
+        arguments = ("--only", "multiverse,influence", "--out", tmp_path / name)
+        done = call("sensitivity", spec, *arguments, *options)
+        assert done.returncode == 0, done.stderr
+        found = json.loads((tmp_path / name / "sensitivity.json").read_text())
+        # times of day and of calculation
+        del found["provenance"]
+        return found
+
+    def kill(worker):
+        wait_for(lambda: is_stored(store, 3))
+        worker.kill()
+        stored_then.append(store.exists())
+
+    with dask_workers(tmp_path, scheduler, 2) as (first, second):
+        killer = threading.Thread(target=kill, args=(first,))
+        killer.start()
+        by_dask = run("dask", "--executor", scheduler)
+        killer.join()
+        # the analysis was not done yet
+        assert stored_then == [True]
+        assert first.wait(10) == -signal.SIGKILL
+        assert second.poll() is None
+    assert by_dask == run("local", "--jobs", 2)
 
 
 @pytest.mark.parametrize("address", ["", "localhost:8786", "tcp://host", "http://host:8786", "x"])
