@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from scipy.stats import norm
 
 from bayes_crlm import PiecewiseExponential, read_cohort
 from bayes_crlm.sensitivity.completed_follow_up import complete_follow_up, leaving_rows
-from bayes_crlm.sensitivity.informative_censoring import say_turning, tipping_delta
+from bayes_crlm.sensitivity.informative_censoring import say_turning, sentence, tipping_delta
 
 SPEC = """
 title = "A simulated cohort"
@@ -118,6 +119,24 @@ def test_a_plausible_delta_that_turns_the_conclusion_moves_it(tmp_path):
     assert found["conclusion"]["moved_by"] == ["informative_censoring"]
     # where nothing is changed, nothing turns
     assert cell(found, 1.0, 1.0)["turns_conclusion"] is False
+
+
+def test_a_pair_that_fails_its_diagnostic_says_nothing_of_the_conclusion():
+    design = SimpleNamespace(levels=["a", "b"])
+    context = SimpleNamespace(level=1, plan=SimpleNamespace(inputs=SimpleNamespace(design=design)))
+    rows = [
+        {"delta_reference": reference, "delta_treated": treated, "median": 0.5 * treated}
+        | {"turns_conclusion": treated == 4, "is_reliable": treated == 4}
+        for reference in (1.0, 4.0)
+        for treated in (1.0, 4.0)
+    ]
+    # nothing to begin from, so that there is no tipping point
+    unknown = {"treated": None, "reference": None}
+    told = sentence(context, rows, unknown)
+    assert "between 2.00 and 2.00; the conclusion turns in 2 pairs." in told
+    for row in rows:
+        row |= {"is_reliable": False, "turns_conclusion": False}
+    assert sentence(context, rows, unknown).startswith("No pair of deltas passes its diagnostic")
 
 
 def test_an_undecided_conclusion_has_two_lines_at_which_it_turns():

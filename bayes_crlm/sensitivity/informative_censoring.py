@@ -125,7 +125,9 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         (row for row in rows if row["delta_reference"] == row["delta_treated"] == 1.0), None
     )
     # nothing is changed there, and completion's Monte Carlo error alone turns nothing
-    held = {conclusion(context.base)} | ({conclusion(unchanged)} if unchanged else set())
+    held = {conclusion(context.base)} | {
+        conclusion(row) for row in reliable(rows) if row is unchanged
+    }
     for row in rows:
         row["is_plausible"] = is_plausible(row, settings.plausible)
         row["turns_conclusion"] = (
@@ -253,9 +255,11 @@ def sentence(
     )
     if said:
         return f"{text}; the conclusion turns {' and '.join(said)}."
-    turned = sum(row["turns_conclusion"] for row in rows)
+    turned = [row for row in rows if row["turns_conclusion"]]
     if turned:
-        return f"{text}; the conclusion turns only with both arms changed, in {turned} pairs."
+        is_of_both = all(row["delta_treated"] != 1 != row["delta_reference"] for row in turned)
+        only = " only with both arms changed," if is_of_both else ""
+        return f"{text}; the conclusion turns{only} in {len(turned)} pairs."
     return f"{text}; the conclusion never turns."
 
 
