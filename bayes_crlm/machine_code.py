@@ -81,7 +81,8 @@ def compiled_callback(signature: Any) -> Callable[[Callable[..., Any]], Any]:
             except Exception:
                 # nowhere to keep it, or what is kept is damaged: this file, which says where the
                 # rest is, is made anew by the next process; a mistake in the function shows again
-                for index in folder_of_machine_code().rglob(f"*.{function.__name__}-*.nbi"):
+                name = getattr(function, "__name__", "")
+                for index in folder_of_machine_code().rglob(f"*.{name}-*.nbi"):
                     index.unlink(missing_ok=True)
                 return numba.cfunc(signature)(function)
 

@@ -28,7 +28,7 @@ from bayes_crlm.batch.summary import BlockSummary
 from bayes_crlm.effect_proposals import FAR, LEAST_FALL, PAIRS_PER_EFFECT
 from bayes_crlm.errors import PriorError
 from bayes_crlm.jax_density import JaxDensity, jax_log_density
-from bayes_crlm.priors import GammaProcess, Laplace, RandomWalk, StudentT, parse_prior
+from bayes_crlm.priors import GammaProcess, Laplace, RandomWalk, parse_prior
 from bayes_crlm.pymc_model import prior_data
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class JaxEngine:
     Attributes
     ----------
     model : PiecewiseExponential
-        No random walk, no horseshoe, no Student t prior.
+        No random walk, no horseshoe.
     draws : int
         Of each cohort, an even number.
     thresholds : tuple of float
@@ -78,11 +78,6 @@ class JaxEngine:
             raise PriorError(
                 "fit_many: engine 'jax' draws independent and gamma baselines; give engine 'numpy' "
                 "for a random walk"
-            )
-        if has_heavy_tail(self.model):
-            raise PriorError(
-                "fit_many: engine 'jax' proposes no draws wide enough for a student_t prior; give "
-                "engine 'numpy'"
             )
         if isinstance(self.model.baseline, GammaProcess):
             integrated = replace(self.model.baseline, is_integrated=True)
@@ -167,14 +162,6 @@ class Kink:
 def padded_rows(n_rows: int) -> int:
     """Rows with those that only fill up: few lengths to compile for."""
     return -(-n_rows // ROW_MULTIPLE) * ROW_MULTIPLE
-
-
-def has_heavy_tail(model: "PiecewiseExponential") -> bool:
-    """Whether a prior of the effects has a tail that a normal's draws do not reach."""
-    priors = [model.treatment_prior]
-    if model.covariates.strip():
-        priors.append(model.covariate_prior)
-    return any(isinstance(parse_prior(prior), StudentT) for prior in priors)
 
 
 def batch_size(draws: int, n_rows: int) -> int:
