@@ -9,8 +9,12 @@ import pytest
 from runs import call
 
 from bayes_crlm import PiecewiseExponential, read_cohort
+from bayes_crlm.analysis import plan_analysis
 from bayes_crlm.likelihood import patient_log_likelihood
+from bayes_crlm.sensitivity.parts import Context
 from bayes_crlm.sensitivity.proportional_hazards import (
+    Settings,
+    analyse,
     common_cutpoints,
     draw_periods,
     fit_periods,
@@ -18,6 +22,8 @@ from bayes_crlm.sensitivity.proportional_hazards import (
     split_periods,
 )
 from bayes_crlm.sensitivity.refit import Shared
+from bayes_crlm.spec import read_spec
+from bayes_crlm.tasks import TaskResult
 
 SPEC = """
 title = "A simulated cohort"
@@ -98,6 +104,38 @@ def test_the_average_is_weighted_by_events(found):
     mean = np.array([row["mean_log"] for row in found["rows"]])
     expected = (mean * events).sum() / events.sum()
     assert found["average"]["mean_log"] == pytest.approx(expected, abs=1e-9)
+
+
+def part_of(found, folder, below, unreliable=""):
+    """The part, told what a fit found: P(HR < 1) of base, average and one, and which one fails."""
+    table_of().to_csv(folder / "cohort.csv", index=False)
+    (folder / "small.toml").write_text(SPEC)
+    base, average, one = ({"median": 0.8, "prob_below_1": each} for each in below)
+    value = found | {"average": found["average"] | average, "one": found["one"] | one}
+    if unreliable:
+        value[unreliable] = value[unreliable] | {"is_reliable": False}
+    context = Context(
+        plan=plan_analysis(read_spec(folder / "small.toml")), base=base, make_fit=None, level=1,
+        seed=1, run=lambda name, tasks: [TaskResult(task.key, value) for task in tasks],
+    )  # fmt: skip
+    return analyse(context, Settings(times=[CHANGE]))
+
+
+def test_the_average_moves_the_conclusion_unless_the_cutpoints_alone_do(found, tmp_path):
+    part = part_of(found, tmp_path, (0.99, 0.5, 0.99))
+    assert part.moves is True
+    assert "chains" not in part.tables["proportional_hazards"]
+    assert part_of(found, tmp_path, (0.99, 0.5, 0.5)).moves is False
+    part = part_of(found, tmp_path, (0.99, 1.0, 0.99))
+    assert part.moves is False
+    # draws are never so many that a probability is 1
+    assert part.sentence.endswith("P(HR < 1) above 0.999.")
+
+
+@pytest.mark.parametrize("name", ["average", "one"])
+@pytest.mark.parametrize("below", [(0.99, 0.5, 0.99), (0.99, 0.99, 0.99)])
+def test_a_refit_that_fails_says_nothing_of_the_conclusion(found, tmp_path, below, name):
+    assert part_of(found, tmp_path, below, unreliable=name).moves is None
 
 
 def shared_of(table, cutpoints, treatment_prior="normal(0, 1)", covariate_prior="normal(0, 1)"):

@@ -12,7 +12,12 @@ from bayes_crlm.analysis import plan_analysis
 from bayes_crlm.sensitivity import immortal_time, overlap, refit
 from bayes_crlm.sensitivity.analysis import Runner, Sensitivity
 from bayes_crlm.sensitivity.figures import NOT_RELIABLE, plot_forest_rows, plot_hazard_ratio_curve
-from bayes_crlm.sensitivity.parts import Context, moves_conclusion, unreliable_note
+from bayes_crlm.sensitivity.parts import (
+    Context,
+    contrasts_note,
+    moves_conclusion,
+    unreliable_note,
+)
 from bayes_crlm.sensitivity.two_arms import two_arms
 from bayes_crlm.sensitivity.writing import summarise_sensitivity
 from bayes_crlm.spec import read_spec
@@ -147,6 +152,9 @@ def test_a_row_that_fails_does_not_move_the_conclusion_and_is_told_of():
     assert moves_conclusion(base, [same, row_of("other", 0.5)]) is True
     other = row_of("other", 0.5, is_reliable=False)
     assert moves_conclusion(base, [same, other]) is False
+    # nothing that can be trusted is not the same as nothing that moves
+    assert moves_conclusion(base, [other]) is None
+    assert moves_conclusion(base, []) is None
     (note,) = unreliable_note([same, other])
     assert "other: chains have not mixed" in note
     assert "hollow" in note
@@ -158,6 +166,15 @@ def context():
     plan = plan_analysis(read_spec("os_repeat_local_vs_systemic"))
     base = refit.refit(refit.Shared.of(plan.spec, plan.inputs.cohort), seed=1, draws=1000)
     return Context(plan=plan, base=base, make_fit=None, level=1, seed=1, run=None)
+
+
+def test_with_more_than_two_levels_a_changed_prior_is_said_to_be_that_of_all(context):
+    assert contrasts_note(context) == []
+    plan = plan_analysis(read_spec("os_three_strategies"))
+    (note,) = contrasts_note(dataclasses.replace(context, plan=plan, level=2))
+    reference, _, level = plan.inputs.design.levels
+    assert f"all 2 contrasts of {plan.inputs.design.treatment} against {reference}" in note
+    assert note.endswith(f"and {level} is what is looked at.")
 
 
 def hollow_markers(figure):

@@ -30,10 +30,10 @@ __all__ = [
     "NotRunError",
     "PartResult",
     "conclusion",
+    "contrasts_note",
     "moves_conclusion",
     "part_module",
     "reliable",
-    "say_probability",
     "side_of",
     "unreliable_note",
 ]
@@ -115,7 +115,8 @@ class PartResult:
     sentence : str
         What the part says, for a reader in a hurry.
     moves : bool or None
-        Whether it turns the conclusion; None where that is not the part's question.
+        Whether it turns the conclusion; None where that is not the part's question, or no refit
+        passes its diagnostic.
     would_move : str or None
         What of a wider grid, or of combinations, would turn a conclusion that holds otherwise.
     tables : mapping of str to pandas.DataFrame
@@ -173,12 +174,13 @@ def conclusion(row: Mapping[str, Any]) -> str:
     return "above" if row["prob_below_1"] < 1 - CREDIBLE else "undecided"
 
 
-def moves_conclusion(base: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether any of some refits concludes otherwise than the base.
+def moves_conclusion(base: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool | None:
+    """Whether any of some refits concludes otherwise than the base; None where nothing can say.
 
     Rows that fail their diagnostic say nothing either way; a part says how many there are.
     """
-    return any(conclusion(row) != conclusion(base) for row in reliable(rows))
+    trusted = reliable(rows)
+    return any(conclusion(row) != conclusion(base) for row in trusted) if trusted else None
 
 
 def reliable(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -205,20 +207,19 @@ def unreliable_note(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
+def contrasts_note(context: Context) -> list[str]:
+    """Say that a prior of the treatment is that of every contrast; nothing of two levels."""
+    design = context.plan.inputs.design
+    number = len(design.levels) - 1
+    if number == 1:
+        return []
+    return [
+        f"The treatment's prior is that of all {number} contrasts of {design.treatment} against "
+        f"{design.levels[0]}: it is changed for all of them, and "
+        f"{design.levels[context.level]} is what is looked at."
+    ]
+
+
 def side_of(row: Mapping[str, Any]) -> str:
     """On which side of 1 the hazard ratio lies more probably than not: "below" or "above"."""
     return "below" if row["prob_below_1"] >= 0.5 else "above"
-
-
-def say_probability(row: Mapping[str, Any], side: str) -> str:
-    """Write the probability of one side of 1.
-
-    Parameters
-    ----------
-    row : mapping
-        With `prob_below_1`.
-    side : {"below", "above"}
-        Of the base, as a rule, so that a large number always speaks for the finding.
-    """
-    below = row["prob_below_1"]
-    return f"P(HR < 1) = {below:.3f}" if side == "below" else f"P(HR > 1) = {1 - below:.3f}"

@@ -39,13 +39,7 @@ from bayes_crlm.intervals import cut_follow_up
 from bayes_crlm.priors import Horseshoe, Normal, simple_prior
 from bayes_crlm.psis import PARETO_K_MOST, pareto_smooth
 from bayes_crlm.sensitivity.grids import number_list
-from bayes_crlm.sensitivity.parts import (
-    Context,
-    PartResult,
-    conclusion,
-    say_probability,
-    side_of,
-)
+from bayes_crlm.sensitivity.parts import Context, PartResult, conclusion, side_of
 from bayes_crlm.sensitivity.refit import (
     DRAWS,
     Draws,
@@ -56,6 +50,8 @@ from bayes_crlm.sensitivity.refit import (
     summarise_draws,
     treatment_effect,
 )
+from bayes_crlm.sensitivity.side_probability import say_side_probability
+from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.spec import Table
 from bayes_crlm.tasks import Task
 
@@ -409,7 +405,8 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         "The difference of the expected log predictive density is that of the model with periods "
         "less that with one hazard ratio; below 0, one hazard ratio predicts better.",
     ]
-    if not (found["average"]["is_reliable"] and found["one"]["is_reliable"]):
+    is_reliable = found["average"]["is_reliable"] and found["one"]["is_reliable"]
+    if not is_reliable:
         notes.append("A refit fails its diagnostic: do not trust it.")
     if isinstance(test, str):
         notes.append(f"No test of Cox's model: {test}")
@@ -421,7 +418,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     return PartResult(
         result=result,
         sentence=sentence(context, result),
-        moves=moves,
+        moves=moves if is_reliable else None,
         tables={"proportional_hazards": table_of(found)},
         figures=figures_of(context, found),
         notes=tuple(notes),
@@ -474,28 +471,19 @@ def sentence(context: Context, result: Mapping[str, Any]) -> str:
     average = result["average"]
     return (
         f"{text}. Averaged over the events it is {average['median']:.2f}, "
-        f"{say_probability(average, side_of(context.base))}."
+        f"{say_side_probability(average, side_of(context.base))}."
     )
 
 
 def table_of(found: Mapping[str, Any]) -> Any:
     """One row for each period, for their average and for the change."""
-    import pandas as pd
-
     labelled = [
         *found["rows"],
         found["average"] | {"period": "average over events"},
         found["change"] | {"period": "last divided by first"},
         found["one"] | {"period": "one hazard ratio, same cutpoints"},
     ]
-    return pd.DataFrame(
-        [
-            {"period": row["period"]}
-            | {key: value for key, value in row.items() if key not in ("period", "eti95")}
-            | {"eti95_low": row["eti95"][0], "eti95_high": row["eti95"][1]}
-            for row in labelled
-        ]
-    )
+    return table_of_rows(labelled, ["period"])
 
 
 def figures_of(context: Context, found: Mapping[str, Any]) -> dict[str, Any]:

@@ -183,7 +183,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     return PartResult(
         result=result,
         sentence=sentence(base, result, tipped, surface, latent),
-        moves=moves_conclusion(base, rows) if rows else None,
+        moves=moves_conclusion(base, rows),
         tables={"unmeasured_confounding_surface": surface_table(surface, turns, drawn)},
         figures=figures_of(context, surface, latent),
         notes=notes_of(latent, failure, is_common, bool(np.any(inputs.cohort.entry > 0))),
@@ -208,7 +208,7 @@ def refit_latent(
         return None, done.failure
     found = dict(done.value)
     row = found.pop("hazard_ratios")[context.level - 1]
-    return row | found | {"is_reliable": found["is_trustworthy"]}, None
+    return row | {"is_reliable": found.pop("is_trustworthy")} | found, None
 
 
 def sentence(
