@@ -9,9 +9,19 @@ import pytest
 from runs import call
 
 from bayes_crlm import PiecewiseExponential, read_cohort
+from bayes_crlm.analysis import plan_analysis
 from bayes_crlm.likelihood import patient_log_likelihood
+from bayes_crlm.sensitivity import refit as refits
+from bayes_crlm.sensitivity.analysis import BASE_DRAWS
 from bayes_crlm.sensitivity.fragility import movable_rows, moved_events, moved_scores
-from bayes_crlm.sensitivity.influence import of_whom
+from bayes_crlm.sensitivity.influence import (
+    FIELDS,
+    Settings,
+    leave_out,
+    of_whom,
+    worst_patients,
+)
+from bayes_crlm.sensitivity.parts import Context
 from bayes_crlm.sensitivity.refit import (
     Shared,
     changed_inputs,
@@ -19,6 +29,8 @@ from bayes_crlm.sensitivity.refit import (
     summarise_draws,
     treatment_effect,
 )
+from bayes_crlm.spec import read_spec
+from bayes_crlm.tasks import run_tasks
 
 SPEC = """
 title = "A small simulated cohort"
@@ -105,7 +117,10 @@ def test_without_the_named_patients_the_conclusion_turns(found):
         float(refit(table[~table["patient"].isin(gone)]).hazard_ratios().iloc[0]["prob_below_1.0"])
         for gone in ([], named)
     ]
-    assert probability[0] > 0.95 >= probability[1]
+    last = part["worst"][-1]["prob_below_1"]
+    assert last <= 0.95 < probability[0]
+    # other draws, 4,000 each
+    assert probability[1] == pytest.approx(last, abs=3 * math.sqrt(0.95 * 0.05 * 2 / 4000))
     events = table.set_index("patient").loc[named, "dead"].sum()
     assert part["deletion_events"] == events
     # every step moves the result the same way, and one patient fewer does not turn it
@@ -126,6 +141,33 @@ def test_every_patient_is_left_out_once_and_exactly(found):
     error = 4 * 1.25 * expected["sd_log"] * math.sqrt(1 / 2000 + 1 / 4000)
     assert abs(math.log(worst["median"] / expected["median"])) < error
     assert worst["n_patients"] == 59
+
+
+@pytest.fixture
+def context(tmp_path):
+    table_of().to_csv(tmp_path / "cohort.csv", index=False)
+    (tmp_path / "small.toml").write_text(SPEC)
+    plan = plan_analysis(read_spec(tmp_path / "small.toml"))
+    shared = Shared.of(plan.spec, plan.inputs.cohort)
+    base = refits.refit(shared, seed=8, draws=BASE_DRAWS, parts=[])
+
+    def run(name, tasks):
+        return run_tasks(tasks, jobs=1, progress=False, shared=shared)
+
+    return Context(plan=plan, base=base, make_fit=None, level=1, seed=8, run=run)
+
+
+def test_without_nobody_is_the_base(context):
+    """Else noise, not the patient, may be what moves the conclusion."""
+    (row,) = leave_out(context, "nobody", [[]])
+    assert {name: row[name] for name in FIELDS} == {name: context.base[name] for name in FIELDS}
+
+
+def test_a_step_that_fails_its_diagnostic_does_not_turn_the_conclusion(context):
+    row = context.base | {"failure": None, "prob_below_1": 0.5, "is_reliable": False}
+    rows = [row] * context.plan.inputs.cohort.n_patients
+    (step,) = worst_patients(context, Settings(worst=1), rows)
+    assert step["turns_conclusion"] is False
 
 
 def base_of(folder, table):

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from bayes_crlm.errors import SensitivityError
+from bayes_crlm.sensitivity.analysis import BASE_DRAWS
 from bayes_crlm.sensitivity.fragility import find_fragility
 from bayes_crlm.sensitivity.parts import (
     CREDIBLE,
@@ -79,7 +80,12 @@ def check(plan: "Plan", settings: Settings) -> None:
 
 
 def refit_without(
-    shared: Shared, *, sets: Sequence[Sequence[int]], held_cutpoints: Sequence[float], seed: int
+    shared: Shared,
+    *,
+    sets: Sequence[Sequence[int]],
+    held_cutpoints: Sequence[float],
+    draws: int,
+    seed: int,
 ) -> dict[str, Any]:
     """Refit without each of some sets of patients, as a task.
 
@@ -90,6 +96,8 @@ def refit_without(
         Patients' places in the cohort.
     held_cutpoints : sequence of float
         Inner cutpoints with all patients.
+    draws : int
+        Of every refit: as many as those of the base.
     seed : int
 
     Returns
@@ -103,7 +111,7 @@ def refit_without(
     for places in sets:
         try:
             changes = {"leave_out": list(places), "held_cutpoints": list(held_cutpoints)}
-            row = refit(shared, changes=changes, seed=seed, parts=[])
+            row = refit(shared, changes=changes, seed=seed, draws=draws, parts=[])
             rows.append({field: row[field] for field in FIELDS} | {"failure": None})
         except BayesCRLMError as problem:
             rows.append({"failure": str(problem)})
@@ -114,7 +122,7 @@ def leave_out(context: Context, name: str, sets: Sequence[Sequence[int]]) -> lis
     """Refit without each set, some sets by one task."""
     groups = [list(sets[k : k + TOGETHER]) for k in range(0, len(sets), TOGETHER)]
     held = context.plan.inputs.intervals.cutpoints[1:-1].tolist()
-    shared = {"held_cutpoints": held, "seed": context.seed}
+    shared = {"held_cutpoints": held, "draws": BASE_DRAWS, "seed": context.seed}
     tasks = [
         Task(f"influence: {name} {k}", refit_without, {"sets": group} | shared)
         for k, group in enumerate(groups)
@@ -299,7 +307,7 @@ def worst_patients(
                 "left_out": len(gone),
                 "patient": patients[place],
                 "n_events_left_out": cohort.n_events - row["n_events"],
-                "turns_conclusion": moves_conclusion(context.base, [row]),
+                "turns_conclusion": moves_conclusion(context.base, [row]) is True,
             }
             | {field: row[field] for field in FIELDS}
         )
