@@ -73,8 +73,8 @@ def late_events():
 class Recorder:
     """Takes the tasks of a part, and answers with one probability a task."""
 
-    def __init__(self, below, elpd):
-        self.below, self.elpd, self.tasks = below, elpd, []
+    def __init__(self, below, elpd, unreliable):
+        self.below, self.elpd, self.unreliable, self.tasks = below, elpd, unreliable, []
 
     def __call__(self, name, tasks):
         self.tasks = tasks
@@ -88,14 +88,15 @@ class Recorder:
         pointwise = self.elpd[k % len(self.elpd)] + noise
         return {
             "median": 0.6, "eti95": [0.5, 0.9], "prob_below_1": below, "elpd_loo": pointwise.sum(),
-            "elpd_pointwise": pointwise.tolist(), "loo_pareto_k": 0.1, "is_reliable": True,
+            "elpd_pointwise": pointwise.tolist(), "loo_pareto_k": 0.1,
+            "is_reliable": k not in self.unreliable,
             "log_hazard_ratio": value.tolist(), "weight": weight.tolist(), "n_intervals": k + 1,
         }  # fmt: skip
 
 
-def answered(below, elpd, **settings):
+def answered(below, elpd, unreliable=(), **settings):
     cohort = read_cohort(late_events(), time="months", event="dead")
-    run = Recorder(below, elpd)
+    run = Recorder(below, elpd, unreliable)
     context = SimpleNamespace(
         plan=SimpleNamespace(inputs=SimpleNamespace(cohort=cohort)),
         base={"prob_below_1": 0.97},
@@ -124,6 +125,31 @@ def test_intervals_that_predict_badly_do_not_move_the_conclusion():
     assert part.would_move == "one set of intervals that hardly counts in stacking"
     part, _ = answered([0.97, 0.80], [-2.0, -1.0], **few)
     assert part.moves is True and part.would_move is None
+
+
+FEW = {"numbers": [1, 3, 4], "placements": ["events"]}
+
+
+def test_a_refit_that_fails_is_not_stacked_and_does_not_silence_the_others():
+    part, _ = answered([0.97, 0.80, 0.97], [-1.0, -1.0, -9.0], unreliable=[2], **FEW)
+    failed = part.result["rows"][2]
+    assert failed["stacking_weight"] is failed["elpd_difference"] is None
+    assert failed["turns_conclusion"] is False
+    stacked = part.result["stacked"]
+    assert 0.80 < stacked["prob_below_1"] < 0.97
+    assert part.moves is True
+    # nor does it decide, or stand for what would
+    part, _ = answered([0.97, 0.97, 0.10], [-2.0, -2.0, -1.0], unreliable=[2], **FEW)
+    assert part.moves is False and part.would_move is None
+    assert part.result["stacked"]["prob_below_1"] == pytest.approx(0.97)
+    assert part.result["rows"][2]["turns_conclusion"] is False
+
+
+def test_where_every_refit_fails_nothing_is_said_of_the_conclusion():
+    part, _ = answered([0.97, 0.80, 0.97], [-1.0], unreliable=[0, 1, 2], **FEW)
+    assert part.moves is None and part.would_move is None
+    assert part.result["stacked"] is None
+    assert part.sentence == "None of 3 sets of intervals has a refit that passes its diagnostic."
 
 
 def test_intervals_that_see_the_change_predict_better(found):

@@ -20,7 +20,7 @@ from pydantic import Field
 from bayes_crlm.errors import SensitivityError
 from bayes_crlm.intervals import choose_intervals
 from bayes_crlm.sensitivity.grids import interval_numbers, some_of
-from bayes_crlm.sensitivity.parts import Context, PartResult, conclusion, moves_conclusion
+from bayes_crlm.sensitivity.parts import Context, PartResult, moves_conclusion, reliable
 from bayes_crlm.sensitivity.refit import refit, weighted_quantiles
 from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.spec import Table
@@ -209,16 +209,14 @@ def analyse(context: Context, settings: Settings) -> PartResult:
             rows.append(labels | {"cutpoints": edges.tolist()} | done.value)
     if not rows:
         raise SensitivityError(f"sensitivity.cutpoints: {failures[0]}")
-    weights = stack(np.array([row["elpd_pointwise"] for row in rows]))
-    stacked = stacked_summary(rows, weights)
-    best = max(row["elpd_loo"] for row in rows)
-    for row, weight in zip(rows, weights, strict=True):
-        row["stacking_weight"] = float(weight)
-        row["elpd_difference"] = row["elpd_loo"] - best
-        row["turns_conclusion"] = conclusion(row) != conclusion(context.base)
+    stacked = stack_reliable(rows)
+    for row in rows:
+        row["turns_conclusion"] = moves_conclusion(context.base, [row]) is True
         for name in ("elpd_pointwise", "log_hazard_ratio", "weight"):
             del row[name]
-    counted = [stacked, *(row for row in rows if row["stacking_weight"] >= WEIGHT_LEAST)]
+    counted = [row for row in reliable(rows) if row["stacking_weight"] >= WEIGHT_LEAST]
+    if stacked is not None:
+        counted.append(stacked)
     return PartResult(
         result={"rows": rows, "stacked": stacked, "stacking_weight_least": WEIGHT_LEAST},
         sentence=sentence(rows, stacked),
@@ -226,8 +224,13 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         tables={"cutpoints": table_of(rows)},
         figures={
             "cutpoints": (
-                "The hazard ratio against the number of intervals, by placement of the cutpoints; "
-                "the band is the stacked posterior's 95% interval, the dashed line its median.",
+                "The hazard ratio against the number of intervals, by placement of the cutpoints"
+                + (
+                    "."
+                    if stacked is None
+                    else "; the band is the stacked posterior's 95% interval, the dashed line its "
+                    "median."
+                ),
                 lambda: draw(context, rows, stacked),
             )
         },
@@ -236,11 +239,32 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     )
 
 
+def stack_reliable(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """Stack the rows that pass their diagnostic; None where no row does.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        They are given their `stacking_weight` and the `elpd_difference` from the best of those that
+        are stacked; None where a row is not.
+    """
+    stacked = [row for row in rows if row["is_reliable"]]
+    for row in rows:
+        row |= dict.fromkeys(("stacking_weight", "elpd_difference"))
+    if not stacked:
+        return None
+    weights = stack(np.array([row["elpd_pointwise"] for row in stacked]))
+    best = max(row["elpd_loo"] for row in stacked)
+    for row, weight in zip(stacked, weights, strict=True):
+        row["stacking_weight"] = float(weight)
+        row["elpd_difference"] = row["elpd_loo"] - best
+    return stacked_summary(stacked, weights)
+
+
 def say_would_move(rows: Sequence[Mapping[str, Any]]) -> str | None:
     """Name the sets of intervals that turn the conclusion and predict too badly to count."""
     count = sum(
-        row["turns_conclusion"] and row["is_reliable"] and row["stacking_weight"] < WEIGHT_LEAST
-        for row in rows
+        row["turns_conclusion"] and row["stacking_weight"] < WEIGHT_LEAST for row in reliable(rows)
     )
     if not count:
         return None
@@ -260,16 +284,18 @@ def stacked_summary(rows: Sequence[Mapping[str, Any]], weights: NDArray) -> dict
         "eti95": [float(low), float(high)],
         "prob_below_1": float(min(share[value < 0].sum(), 1.0)),
         "effective_models": float(1 / np.sum(weights**2)),
-        "is_reliable": all(row["is_reliable"] for row in rows),
     }
 
 
-def sentence(rows: Sequence[Mapping[str, Any]], stacked: Mapping[str, Any]) -> str:
-    """Say how far the hazard ratio moves with the intervals."""
-    least = min(rows, key=lambda row: row["median"])
-    most = max(rows, key=lambda row: row["median"])
+def sentence(rows: Sequence[Mapping[str, Any]], stacked: Mapping[str, Any] | None) -> str:
+    """Say how far the hazard ratio moves with the intervals, by the refits that can be trusted."""
+    if stacked is None:
+        return f"None of {len(rows)} sets of intervals has a refit that passes its diagnostic."
+    trusted = reliable(rows)
+    least = min(trusted, key=lambda row: row["median"])
+    most = max(trusted, key=lambda row: row["median"])
     low, high = stacked["eti95"]
-    numbers = [row["n_intervals"] for row in rows]
+    numbers = [row["n_intervals"] for row in trusted]
     return (
         f"With {min(numbers)} to {max(numbers)} intervals the hazard ratio lies between "
         f"{least['median']:.2f} ({least['n_intervals']}, {least['placement']}) and "
@@ -289,7 +315,8 @@ def notes_of(rows: Sequence[Mapping[str, Any]], failures: Sequence[str]) -> tupl
     unreliable = sum(not row["is_reliable"] for row in rows)
     if unreliable:
         notes.append(
-            f"{unreliable} refits fail their diagnostic: they are marked, and move nothing."
+            f"{unreliable} refits fail their diagnostic: they are marked, not stacked, and move "
+            "nothing."
         )
     high = sum(row["loo_pareto_k"] > LOO_PARETO_K_MOST for row in rows)
     if high:
@@ -310,19 +337,20 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> Any:
 
 
 def draw(
-    context: Context, rows: Sequence[Mapping[str, Any]], stacked: Mapping[str, Any]
+    context: Context, rows: Sequence[Mapping[str, Any]], stacked: Mapping[str, Any] | None
 ) -> "Figure":
     """Hazard ratio against the number of intervals, a line for each placement."""
     from matplotlib.ticker import MaxNLocator
 
     from bayes_crlm.figures.drawing import COLOURS, INK, MUTED
-    from bayes_crlm.sensitivity.figures import figure_of, log_ratio_axis
+    from bayes_crlm.sensitivity.figures import NOT_RELIABLE, figure_of, log_ratio_axis
 
     placements = list(dict.fromkeys(row["placement"] for row in rows))
 
     def on_axes(ax: "Axes") -> None:
-        ax.axhspan(*np.log(stacked["eti95"]), color=MUTED, alpha=0.15, linewidth=0)
-        ax.axhline(np.log(stacked["median"]), color=MUTED, linewidth=0.8, linestyle="--")
+        if stacked is not None:
+            ax.axhspan(*np.log(stacked["eti95"]), color=MUTED, alpha=0.15, linewidth=0)
+            ax.axhline(np.log(stacked["median"]), color=MUTED, linewidth=0.8, linestyle="--")
         for k, placement in enumerate(placements):
             here = sorted(
                 (row for row in rows if row["placement"] == placement),
@@ -335,6 +363,12 @@ def draw(
             ax.vlines(x, low, high, color=colour, linewidth=1.2)
             median = np.log([row["median"] for row in here])
             ax.plot(x, median, "o", color=colour, markersize=4, label=placement)
+            failed = [j for j, row in enumerate(here) if not row["is_reliable"]]
+            ax.plot(
+                x[failed], median[failed], "o", color=colour, markersize=4, markerfacecolor="white"
+            )
+        if not all(row["is_reliable"] for row in rows):
+            ax.plot([], [], "o", color=MUTED, markerfacecolor="white", label=NOT_RELIABLE)
         ax.axhline(0, color=INK, linewidth=0.8)
         ax.set_xlabel("number of intervals")
         ax.set_ylabel("hazard ratio (95% interval)")
@@ -342,7 +376,7 @@ def draw(
         ax.legend(
             loc="lower right",
             bbox_to_anchor=(1, 1),
-            ncols=len(placements),
+            ncols=len(placements) + 1,
             frameon=False,
             fontsize=8,
         )
