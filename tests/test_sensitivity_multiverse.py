@@ -1,5 +1,6 @@
-"""The part `multiverse` before anything is fitted: what cannot be, is refused with its key."""
+"""The part `multiverse`: what cannot be fitted is refused with its key, what fails has no say."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,9 +8,13 @@ import pytest
 from bayes_crlm.analysis import plan_analysis
 from bayes_crlm.errors import SensitivityError
 from bayes_crlm.sensitivity.analysis_choices import specifications
-from bayes_crlm.sensitivity.multiverse import check
+from bayes_crlm.sensitivity.multiverse import MORE_DRAWS, Settings, analyse, check
+from bayes_crlm.sensitivity.parts import Context
 from bayes_crlm.sensitivity.settings import read_settings
+from bayes_crlm.sensitivity.table_rows import table_of_rows
+from bayes_crlm.sensitivity.variance_decomposition import decompose
 from bayes_crlm.spec import read_spec
+from bayes_crlm.tasks import TaskResult
 
 SPEC = """
 title = "A small simulated cohort"
@@ -74,6 +79,15 @@ def plan_of(folder, lines):
             'exclusions = {nobody = [{column = "age", op = ">", value = 200}]}',
             "sensitivity.multiverse.exclusions.nobody: ",
         ),
+        (
+            "intervals = [3, 61]",
+            "sensitivity.multiverse.intervals: 61 intervals for 60 events; give at most 60",
+        ),
+        (
+            'intervals = [3, 55]\nexclusions = {old = [{column = "age", op = ">", value = 60}]}',
+            "sensitivity.multiverse.intervals: 55 intervals for 21 events that the exclusion 'old' "
+            "leaves; give at most 21",
+        ),
     ],
 )
 def test_what_cannot_be_fitted_is_refused_with_its_key(lines, told, tmp_path):
@@ -92,3 +106,131 @@ def test_what_can_be_fitted_is_not_refused(tmp_path):
     check(plan, settings)
     found = {choices["exclusions"] for choices, _ in specifications(plan, settings)}
     assert {"none", "young"} <= found
+
+
+def test_the_main_spec_has_hundreds_of_specifications():
+    plan = plan_analysis(read_spec("os_repeat_local_vs_systemic"))
+    assert len(specifications(plan, Settings())) >= 300
+
+
+class Refits:
+    """Answers tasks with rows that depend on the prior's scale and the number of draws."""
+
+    def __init__(self, rows):
+        self.rows, self.asked = rows, []
+
+    def __call__(self, name, tasks):
+        found = []
+        for task in tasks:
+            scales = [
+                each["treatment_prior"].split(", ")[-1][:-1] for each in task.arguments["priors"]
+            ]
+            draws = task.arguments["draws"]
+            self.asked += [(float(scale), draws) for scale in scales]
+            rows = [self.row(self.rows(float(scale), draws), draws) for scale in scales]
+            found.append(TaskResult(task.key, {"rows": rows}))
+        return found
+
+    def row(self, told, draws):
+        row = {
+            "median": 0.6, "eti95": [0.4, 0.9], "prob_below_1": 0.99, "mean_log": -0.5,
+            "sd_log": 0.2, "mcse": 0.2 / draws**0.5, "engine": "laplace", "pareto_k": 0.2,
+            "r_hat": None, "is_reliable": True, "note": None, "elpd_loo": -100.0,
+            "loo_pareto_k": 0.1, "cox_hr": 0.6, "cox_ci95": [0.4, 0.9], "n_patients": 60,
+            "n_events": 60, "n_intervals": 3,
+        }  # fmt: skip
+        return row | told
+
+
+LINES = """
+families = ["normal"]
+scales = [0.5, 1.0, 2.5]
+baselines = ["gamma", "independent"]
+intervals = [3]
+covariates = ["all"]
+unusual = false
+"""
+
+
+def part_of(folder, rows):
+    plan, settings = plan_of(folder, LINES)
+    run = Refits(rows)
+    base = {"median": 0.6, "prob_below_1": 0.97}
+    context = Context(plan=plan, base=base, make_fit=None, level=1, seed=1, run=run)
+    return analyse(context, settings), run.asked
+
+
+def test_specifications_are_counted(tmp_path):
+    part, _ = part_of(tmp_path, lambda scale, draws: {"prob_below_1": 0.8 if scale > 2 else 0.99})
+    assert "Of 6 specifications 4 put more than 95% probability" in part.sentence
+    assert part.moves is True
+
+
+def test_specifications_that_fail_have_no_part_in_anything_but_the_table(tmp_path):
+    def rows(scale, draws):
+        wrong = {"median": 40.0, "prob_below_1": 0.0, "is_reliable": False}
+        return wrong if scale > 2 else {"median": 0.6 if scale < 1 else 0.7}
+
+    part, _ = part_of(tmp_path, rows)
+    assert part.moves is False
+    assert part.result["median_range"] == [0.6, 0.7]
+    decomposition = part.result["decomposition"]
+    assert decomposition["n"] == 4
+    assert decomposition["sd"] == pytest.approx(np.log(0.7 / 0.6) / 2)
+    assert decomposition["left_out"] == [["prior_scale", 2.5]]
+    assert any("prior 2.5 is left out of the decomposition" in note for note in part.notes)
+    assert len(part.tables["multiverse"]) == 6
+
+
+def test_where_every_specification_fails_nothing_is_said_of_the_conclusion(tmp_path):
+    part, _ = part_of(tmp_path, lambda scale, draws: {"is_reliable": False})
+    assert part.moves is None
+    assert part.sentence == "None of 6 specifications passes its diagnostic."
+    assert part.result["share_prob_below_1_above_0.95"] is None
+    assert part.result["decomposition"] is None
+    assert list(part.tables) == ["multiverse"]
+    # hollow, with all choices beneath
+    figure = part.figures["multiverse"][1]()
+    said = [text.get_text() for text in figure.axes[1].texts]
+    assert said == ["scale of the treatment's prior", "prior of the baseline hazard"]
+    plt.close(figure)
+
+
+@pytest.mark.parametrize(("below", "moves"), [(0.955, False), (0.945, True)])
+def test_noise_does_not_move_the_conclusion(below, moves, tmp_path):
+    """Of 1,000 draws 94% are within the noise of 95%; of 20,000 they are not."""
+
+    def rows(scale, draws):
+        if scale < 1:
+            return {"prob_below_1": 0.94 if draws == 1000 else below}
+        # by NUTS there are more draws already; 0.99 is far from 0.95
+        return {"prob_below_1": 0.96, "engine": "nuts"} if scale > 2 else {}
+
+    part, asked = part_of(tmp_path, rows)
+    assert [each for each in asked if each[1] > 1000] == [(0.5, MORE_DRAWS)] * 2
+    assert part.moves is moves
+    again = [row for row in part.result["rows"] if row["prob_below_1"] == below]
+    assert len(again) == 2
+    # what is of the cohort stays
+    assert all(row["elpd_loo"] == -100.0 and row["cox_hr"] == 0.6 for row in again)
+    assert all(row["mcse"] == pytest.approx(0.2 / MORE_DRAWS**0.5) for row in again)
+    assert any("2 specifications was within 3 Monte Carlo" in note for note in part.notes)
+
+
+def test_a_choice_of_one_option_is_not_left_out_while_others_have_several():
+    choices = [{"a": a, "b": b, "c": 0} for a in (0, 1) for b in (0, 1)]
+    found = decompose(choices, [None, 1.0, 1.0, None])
+    assert found.n == 1 and found.mean == 1.0
+
+
+def test_columns_are_called_after_their_interval():
+    row = {"n": 1, "eti95": [0.5, 0.9], "cox_ci95": None, "chains": {"max_r_hat": 1.0}}
+    table = table_of_rows([row])
+    assert list(table) == [
+        "n",
+        "eti95_low",
+        "eti95_high",
+        "cox_ci95_low",
+        "cox_ci95_high",
+        "max_r_hat",
+    ]

@@ -60,7 +60,7 @@ def specifications(
 
 
 def check_choices(plan: "Plan", settings: "Settings") -> None:
-    """Refuse covariate sets and exclusions of the user's own that cannot be fitted.
+    """Refuse covariate sets, exclusions and intervals of the user's own that cannot be fitted.
 
     Parameters
     ----------
@@ -95,6 +95,34 @@ def check_choices(plan: "Plan", settings: "Settings") -> None:
             plan.model.prepare(cohort.without(options[name]["leave_out"]))
         except BayesCRLMError as problem:
             raise SensitivityError(f"{exclusion_key(name)}: {problem}") from None
+    if settings.intervals != "auto":
+        check_intervals(plan, max(settings.intervals), options)
+
+
+def check_intervals(plan: "Plan", most: int, exclusions: dict[Any, dict[str, Any]]) -> None:
+    """Refuse more intervals than there are events, with all patients or after an exclusion.
+
+    Parameters
+    ----------
+    plan : Plan
+    most : int
+        The largest number of intervals asked for.
+    exclusions : dict
+        From `exclusion_options`.
+
+    Raises
+    ------
+    SensitivityError
+    """
+    cohort = plan.inputs.cohort
+    for name, change in exclusions.items():
+        left = cohort.without(change["leave_out"]) if change.get("leave_out") else cohort
+        if most > left.n_events:
+            after = "" if left is cohort else f" that the exclusion {shown(name)} leaves"
+            raise SensitivityError(
+                f"sensitivity.multiverse.intervals: {most} intervals for {left.n_events} events"
+                f"{after}; give at most {left.n_events}"
+            )
 
 
 def exclusion_key(name: str) -> str:

@@ -7,7 +7,7 @@ Steegen, Tuerlinckx, Gelman & Vanpaemel (2016), Perspect Psychol Sci 11:702-712;
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, PlainValidator
@@ -20,7 +20,9 @@ from bayes_crlm.sensitivity.parts import (
     CREDIBLE,
     PartResult,
     conclusion,
+    contrasts_note,
     moves_conclusion,
+    reliable,
     side_of,
 )
 from bayes_crlm.sensitivity.table_rows import table_of_rows
@@ -38,9 +40,17 @@ FAMILIES = ("normal", "student_t", "laplace")
 BASELINES = ("random_walk", "independent", "gamma")
 COVARIATE_SETS = ("all", "none", "leave_one_out")
 MOST_SPECIFICATIONS = 20_000
+# of a probability's Monte Carlo standard errors: nearer to a threshold a row is drawn again
+NEAR = 3.0
+MORE_DRAWS = 20_000
 # choices that change cohort or design, and changes that do not
 DATA_CHOICES = ("intervals", "covariates", "exclusions")
 PRIOR_CHANGES = ("treatment_prior", "baseline")
+# of a row, what more draws make anew
+OF_DRAWS = (
+    "median", "eti95", "prob_below_1", "mean_log", "sd_log", "mcse", "engine", "pareto_k", "r_hat",
+    "is_reliable", "note",
+)  # fmt: skip
 NAMES = {
     "prior_family": "family of the treatment's prior",
     "prior_scale": "scale of the treatment's prior",
@@ -114,30 +124,82 @@ def analyse(context: "Context", settings: Settings) -> PartResult:
     """Refit every specification and say how much the choices matter."""
     found = specifications(context.plan, settings)
     rows = refit_all(context, found, settings.draws)
+    again = draw_again(context, found, rows, settings.draws)
     rows.sort(key=lambda row: math.inf if row["median"] is None else row["median"])
     done = [row for row in rows if row["median"] is not None]
     if not done:
         raise SensitivityError("no specification of the multiverse could be fitted")
-    decomposition = decompose(
-        [row["choices"] for row in rows],
-        [None if row["median"] is None else math.log(row["median"]) for row in rows],
-    )
-    trusted = [row for row in done if row["is_reliable"]] or done
-    share = sum(row["prob_below_1"] > CREDIBLE for row in trusted) / len(trusted)
+    trusted = reliable(done)
+    decomposition = decompose_trusted(rows) if trusted else None
+    notes = notes_of(rows, done, decomposition) + contrasts_note(context)
+    if again:
+        notes.append(
+            f"The probability of {again} specifications was within {NEAR:g} Monte Carlo standard "
+            f"errors of a threshold: they were drawn again, with {MORE_DRAWS:,} draws."
+        )
     return PartResult(
-        result=result_of(rows, trusted, share, decomposition),
-        sentence=sentence_of(context.base, trusted, decomposition),
+        result=result_of(rows, trusted, decomposition),
+        sentence=sentence_of(context.base, trusted, len(rows), decomposition),
         moves=moves_conclusion(context.base, trusted),
         tables=tables_of(rows, decomposition),
         figures=figures_of(context, done, decomposition),
-        notes=notes_of(rows, done, decomposition),
+        notes=tuple(notes),
     )
 
 
+def decompose_trusted(rows: list[dict[str, Any]]) -> Decomposition:
+    """Decompose the variance of the log medians that pass their diagnostic."""
+    return decompose(
+        [row["choices"] for row in rows],
+        [math.log(row["median"]) if row["is_reliable"] else None for row in rows],
+    )
+
+
+def is_near_threshold(row: Mapping[str, Any]) -> bool:
+    """Whether noise of the draws may have decided on which side of a threshold a row is."""
+    # the standard error of a probability at either threshold, by the draws' effective number
+    error = math.sqrt(CREDIBLE * (1 - CREDIBLE)) * row["mcse"] / row["sd_log"]
+    below = row["prob_below_1"]
+    return min(abs(below - CREDIBLE), abs(below - (1 - CREDIBLE))) < NEAR * error
+
+
+def draw_again(
+    context: "Context",
+    found: list[tuple[dict[str, Any], dict[str, Any]]],
+    rows: list[dict[str, Any]],
+    draws: int,
+) -> int:
+    """Draw rows near a threshold again, with more draws, and put what is found into them.
+
+    Rows by NUTS are left: they have more draws already.
+
+    Returns
+    -------
+    int
+        How many rows.
+    """
+    near = [
+        k for k, row in enumerate(rows) if row["engine"] == "laplace" and is_near_threshold(row)
+    ]
+    if not near or draws >= MORE_DRAWS:
+        return 0
+    chosen = [found[k] for k in near]
+    for k, more in zip(near, refit_all(context, chosen, MORE_DRAWS, parts=()), strict=True):
+        if more["failure"] is None:
+            rows[k] |= {name: more[name] for name in OF_DRAWS}
+    return len(near)
+
+
 def refit_all(
-    context: "Context", found: list[tuple[dict[str, Any], dict[str, Any]]], draws: int
+    context: "Context",
+    found: list[tuple[dict[str, Any], dict[str, Any]]],
+    draws: int,
+    parts: Sequence[str] = ("loo", "cox"),
 ) -> list[dict[str, Any]]:
-    """Refit specifications, those that differ in their priors alone by one task."""
+    """Refit specifications, those that differ in their priors alone by one task.
+
+    Rows are in the order of the specifications.
+    """
     from bayes_crlm.sensitivity.refit import refit_priors
 
     groups: dict[str, list[int]] = {}
@@ -151,12 +213,13 @@ def refit_all(
         for name in PRIOR_CHANGES:
             del changes[name]
         arguments = {"changes": changes, "priors": priors, "seed": context.seed, "draws": draws}
-        tasks.append(Task(f"multiverse: {key}", refit_priors, arguments))
-    rows = []
+        arguments["parts"] = list(parts)
+        tasks.append(Task(f"multiverse: {key}, {draws} draws", refit_priors, arguments))
+    rows: list[Any] = [None] * len(found)
     for result, members in zip(context.run("multiverse", tasks), groups.values(), strict=True):
         values = [None] * len(members) if result.value is None else result.value["rows"]
         for number, value in zip(members, values, strict=True):
-            rows.append(row_of(found[number][0], value, result.failure))
+            rows[number] = row_of(found[number][0], value, result.failure)
     return rows
 
 
@@ -175,22 +238,30 @@ def row_of(
 
 def result_of(
     rows: list[dict[str, Any]],
-    done: list[dict[str, Any]],
-    share: float,
-    decomposition: Decomposition,
+    trusted: list[Mapping[str, Any]],
+    decomposition: Decomposition | None,
 ) -> dict[str, Any]:
-    """What stands in `sensitivity.json`; shares and range are of the rows that can be trusted."""
+    """What stands in `sensitivity.json`.
+
+    Shares, range and decomposition are of the rows that can be trusted, and None without any.
+    """
+
+    def share(found: list[bool]) -> float | None:
+        return sum(found) / len(found) if found else None
+
     return {
         "n_specifications": len(rows),
         "n_failed": sum(row["median"] is None for row in rows),
         "n_unreliable": sum(row["is_reliable"] is False for row in rows),
-        "share_prob_below_1_above_0.95": share,
-        "share_prob_below_1_below_0.05": sum(row["prob_below_1"] < 1 - CREDIBLE for row in done)
-        / len(done),
-        "share_eti95_excludes_1": sum(not row["eti95"][0] <= 1 <= row["eti95"][1] for row in done)
-        / len(done),
-        "median_range": [done[0]["median"], done[-1]["median"]],
-        "decomposition": {
+        "share_prob_below_1_above_0.95": share([conclusion(row) == "below" for row in trusted]),
+        "share_prob_below_1_below_0.05": share([conclusion(row) == "above" for row in trusted]),
+        "share_eti95_excludes_1": share(
+            [not row["eti95"][0] <= 1 <= row["eti95"][1] for row in trusted]
+        ),
+        "median_range": [trusted[0]["median"], trusted[-1]["median"]] if trusted else None,
+        "decomposition": None
+        if decomposition is None
+        else {
             "of": "variance of the median log hazard ratio",
             "sd": math.sqrt(decomposition.variance),
             "n": decomposition.n,
@@ -214,15 +285,18 @@ def result_of(
 
 def sentence_of(
     base: Mapping[str, Any],
-    done: list[dict[str, Any]],
-    decomposition: Decomposition,
+    trusted: list[Mapping[str, Any]],
+    count: int,
+    decomposition: Decomposition | None,
 ) -> str:
     """Say what the multiverse comes to, on the side of 1 that the base lies on."""
-    low, high = done[0]["median"], done[-1]["median"]
+    if decomposition is None:
+        return f"None of {count} specifications passes its diagnostic."
+    low, high = trusted[0]["median"], trusted[-1]["median"]
     side = side_of(base)
-    held = [conclusion(row) == side for row in done]
+    held = sum(conclusion(row) == side for row in trusted)
     text = (
-        f"Of {len(done)} specifications {100 * sum(held) / len(done):.0f}% put more than "
+        f"Of {len(trusted)} specifications {held} put more than "
         f"{100 * CREDIBLE:.0f}% probability on a hazard ratio {side} 1; medians reach "
         f"from {low:.2f} to {high:.2f} "
         f"(spec as it stands: {base['median']:.2f})"
@@ -237,8 +311,8 @@ def sentence_of(
 
 
 def notes_of(
-    rows: list[dict[str, Any]], done: list[dict[str, Any]], decomposition: Decomposition
-) -> tuple[str, ...]:
+    rows: list[dict[str, Any]], done: list[dict[str, Any]], decomposition: Decomposition | None
+) -> list[str]:
     """What a reader should know of comparisons, and of rows that were not fitted as the others."""
     notes = [
         "The decomposition gives every option of a choice the same weight, so that a choice with "
@@ -256,23 +330,26 @@ def notes_of(
     if unreliable:
         notes.append(
             f"{unreliable} specifications fail their diagnostic: they are marked, and count "
-            "neither in the shares nor as moving the conclusion."
+            "neither in the shares and the decomposition nor as moving the conclusion."
         )
     if len(done) < len(rows):
         why = sorted({row["failure"] for row in rows if row["failure"]})
         notes.append(f"{len(rows) - len(done)} specifications could not be fitted: {why[0]}")
-    for name, option in decomposition.left_out:
-        notes.append(f"{NAMES[name]} {option} is left out of the decomposition of variance")
+    for name, option in decomposition.left_out if decomposition else ():
+        notes.append(
+            f"{NAMES[name]} {option} is left out of the decomposition of variance: not every "
+            "specification with it was fitted and passes its diagnostic."
+        )
     loo = sum((row["loo_pareto_k"] or 0) > 0.7 for row in done)
     if loo:
         notes.append(
             f"elpd_loo is uncertain in {loo} specifications, where some patient's Pareto k is "
             "above 0.7"
         )
-    return tuple(notes)
+    return notes
 
 
-def tables_of(rows: list[dict[str, Any]], decomposition: Decomposition) -> dict[str, Any]:
+def tables_of(rows: list[dict[str, Any]], decomposition: Decomposition | None) -> dict[str, Any]:
     """All rows, and the shares of the variance."""
     import pandas as pd
 
@@ -280,15 +357,24 @@ def tables_of(rows: list[dict[str, Any]], decomposition: Decomposition) -> dict[
         row["choices"] | {name: value for name, value in row.items() if name != "choices"}
         for row in rows
     ]
-    shares = [
-        {"choice": each.choice, "share_alone": each.alone, "share_with_interactions": each.in_all}
-        for each in decomposition.shares
-    ]
-    shares.append({"choice": "interactions", "share_alone": decomposition.interactions})
-    return {"multiverse": table_of_rows(flat), "multiverse_variance": pd.DataFrame(shares)}
+    tables = {"multiverse": table_of_rows(flat)}
+    if decomposition is not None:
+        shares = [
+            {
+                "choice": each.choice,
+                "share_alone": each.alone,
+                "share_with_interactions": each.in_all,
+            }
+            for each in decomposition.shares
+        ]
+        shares.append({"choice": "interactions", "share_alone": decomposition.interactions})
+        tables["multiverse_variance"] = pd.DataFrame(shares)
+    return tables
 
 
-def figures_of(context: "Context", done: list[dict[str, Any]], decomposition: Decomposition) -> Any:
+def figures_of(
+    context: "Context", done: list[dict[str, Any]], decomposition: Decomposition | None
+) -> Any:
     """The specification curve with the choices beneath."""
     from bayes_crlm.sensitivity.figures import plot_specification_curve
 
@@ -297,7 +383,13 @@ def figures_of(context: "Context", done: list[dict[str, Any]], decomposition: De
         "specification, sorted. Beneath, the options of each specification; choices that explain "
         "most of the spread come first."
     )
-    order = [each.choice for each in decomposition.shares]
+    order = [] if decomposition is None else [each.choice for each in decomposition.shares]
+    # of those that it left out, the ones that have several options
+    order += [
+        name
+        for name in NAMES
+        if name not in order and len({row["choices"][name] for row in done}) > 1
+    ]
 
     def draw() -> Any:
         return plot_specification_curve(context, done, order, NAMES)

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 __all__ = ["flat_row", "table_of_rows"]
 
-LIMITS = {"eti95": "eti95", "cox_ci95": "cox"}
+INTERVALS = ("eti95", "cox_ci95")
 
 
 def flat_row(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -22,8 +22,8 @@ def flat_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """
     flat: dict[str, Any] = {}
     for key, value in row.items():
-        if key in LIMITS:
-            flat[f"{LIMITS[key]}_low"], flat[f"{LIMITS[key]}_high"] = value or (None, None)
+        if key in INTERVALS:
+            flat[f"{key}_low"], flat[f"{key}_high"] = value or (None, None)
         elif key == "chains":
             flat |= value or {}
         else:

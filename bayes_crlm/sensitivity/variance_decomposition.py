@@ -58,7 +58,7 @@ class Decomposition:
     n : int
         Combinations that went in.
     left_out : tuple of (str, option)
-        Options left out because a combination with them has no result.
+        Options left out because a combination with them has no result that counts.
     """
 
     mean: float
@@ -79,8 +79,8 @@ def decompose(
     choices : sequence of mapping
         Every combination of the options once; all with the same keys.
     results : sequence of float or None
-        None or nan where there is none: the option that most of these share is left out, until the
-        rest is complete.
+        None or nan where there is none that counts: the option that most of these share is left
+        out, until the rest is complete.
 
     Raises
     ------
@@ -122,15 +122,19 @@ def decompose(
 
 
 def most_missing(table: NDArray) -> tuple[int, int]:
-    """Axis and place of the slice with the largest share of missing results."""
+    """Axis and place of the slice with the largest share of missing results.
+
+    The last option of a choice is not taken while another choice has several: nothing would be
+    left.
+    """
     missing = np.isnan(table)
     found = []
     for axis in range(table.ndim):
         others = tuple(each for each in range(table.ndim) if each != axis)
         share = missing.mean(axis=others)
         place = int(np.argmax(share))
-        found.append((float(share[place]), axis, place))
-    _, axis, place = max(found)
+        found.append((table.shape[axis] > 1, float(share[place]), axis, place))
+    _, _, axis, place = max(found)
     return axis, place
 
 
