@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from runs import call
 
 from bayes_crlm.priors import parse_prior
 from bayes_crlm.sensitivity.credibility import critical_prior, judge_evidence
+from bayes_crlm.sensitivity.priors import Settings, figures_of
 
 SPEC = """
 title = "A small simulated cohort"
@@ -176,6 +178,19 @@ def test_an_undecided_finding_has_an_advocate(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("below", "said"),
+    [
+        (0.97, "turns at the thick line."),
+        (0.6, "an undecided conclusion turns at 0.05 and at 0.95, of which the nearer is thick."),
+    ],
+)
+def test_the_caption_of_the_grid_says_where_the_conclusion_turns(below, said):
+    context = SimpleNamespace(base={"prob_below_1": below})
+    caption, _ = figures_of(context, Settings(), [], {})["priors_grid"]
+    assert caption.endswith(said)
+
+
 HARM = """
 title = "A small simulated cohort"
 [data]
@@ -217,7 +232,7 @@ def test_a_finding_of_harm_is_doubted_and_believed_on_its_own_side(tmp_path):
         assert "P(HR > 1)" in found[name]["sentence"]
         assert "P(HR < 1)" not in found[name]["sentence"]
     assert (
-        "100% put more than 95% probability on a hazard ratio above 1"
+        "Of 6 specifications 6 put more than 95% probability on a hazard ratio above 1"
         in (found["multiverse"]["sentence"])
     )
     # fewer events with the treatment, or more without, turn a finding of harm

@@ -17,6 +17,7 @@ from bayes_crlm.sensitivity.parts import (
     Context,
     PartResult,
     conclusion,
+    contrasts_note,
     moves_conclusion,
     side_of,
 )
@@ -157,7 +158,10 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     )
     unreliable = sum(not row["is_reliable"] for row in found)
     by_nuts = sum(row["engine"] == "nuts" for row in found)
-    notes = [f"The sceptic gives {settings.tail:.0%} to hazard ratios beyond {benefit:.3g}."]
+    notes = [
+        f"The sceptic gives {settings.tail:.0%} to hazard ratios beyond {benefit:.3g}.",
+        *contrasts_note(context),
+    ]
     if (benefit < 1) != (side == "below"):
         notes.append(
             f"The stated benefit, {benefit:.3g}, lies on the other side of 1 than the finding: the "
@@ -236,6 +240,11 @@ def figures_of(
     """A forest of the named priors, and P(HR < 1) over the grid."""
     from bayes_crlm.sensitivity.figures import plot_forest_rows, plot_surface
 
+    turns = (
+        "an undecided conclusion turns at 0.05 and at 0.95, of which the nearer is thick."
+        if conclusion(context.base) == "undecided"
+        else "the conclusion turns at the thick line."
+    )
     labels = ["the spec as it stands", *(f"{row['name']}: {short(row['prior'])}" for row in rows)]
     return {
         "priors": (
@@ -243,8 +252,7 @@ def figures_of(
             lambda: plot_forest_rows(context, [context.base, *rows], labels),
         ),
         "priors_grid": (
-            "P(HR < 1) over normal priors of the log hazard ratio; the conclusion turns at the "
-            "thick line.",
+            f"P(HR < 1) over normal priors of the log hazard ratio; {turns}",
             lambda: plot_surface(
                 context,
                 settings.scales,
