@@ -16,7 +16,7 @@ import pytest
 import task_functions
 from runs import call, wait_for
 from task_functions import ENVIRONMENT, is_stored, numbered, refits
-from test_sensitivity_command import write
+from test_sensitivity_command import SPEC, write
 
 import bayes_crlm
 from bayes_crlm import workers
@@ -94,7 +94,9 @@ def test_a_dask_worker_killed_in_the_middle_changes_no_number(
 
 
 def test_a_sensitivity_analysis_by_dask_has_the_numbers_of_a_local_one(scheduler, tmp_path):
-    spec, store, stored_then = write(tmp_path), tmp_path / ".dask.sensitivity-refits", []
+    few_steps = "[sensitivity.influence]\nworst = 2\ncandidates = 2\n"
+    spec = write(tmp_path, '"multiverse", "influence"', SPEC + few_steps)
+    store, stored_then = tmp_path / ".dask.sensitivity-refits", []
 
     def run(name, *options):
         arguments = ("--only", "multiverse,influence", "--out", tmp_path / name)
