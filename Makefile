@@ -1,57 +1,82 @@
 # Needs git, make and Python 3; everything else is fetched into this folder.
 
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
-RUN := $(UV) run --locked
+# an interpreter that is there goes before one to be fetched: many networks reach PyPI and no more
+PYTHON := $(shell sh scripts/find_python.sh)
+SUPPORTED := >=3.12,<3.15
+export UV_PYTHON := $(or $(PYTHON),$(SUPPORTED))
+RUN := $(UV) run --no-sync
 SPEC := os_repeat_local_vs_systemic
 
-.PHONY: analysis test lint format types setup bench bench-main-job bench-accuracy bench-batches bench-large bench-sensitivity
+# bytecode once, here: where Python writes none itself, every import would compile everything
+SYNC = $(UV) sync --locked --quiet --compile-bytecode $(1) || { \
+  [ -n "$(PYTHON)" ] || echo "make: Python 3.12, 3.13 or 3.14 is needed, none was found and none could be fetched; install one with your system's package manager, then run make again" >&2; \
+  exit 2; }
+
+.PHONY: analysis test test-slow test-lowest lint format types setup setup-dev hooks check-lock bench bench-main-job bench-accuracy bench-batches bench-large bench-sensitivity
 
 analysis: setup  ## set up, then run the main job on the embedded synthetic cohort
 	$(RUN) bayes-crlm run $(SPEC)
 
-test: setup  ## set up, then pass the tests
+test: setup-dev  ## set up, then pass the tests
 	$(RUN) pytest -n 2
 
-lint: setup  ## lint and check the format
+test-slow: setup-dev  ## the tests that take minutes
+	$(RUN) pytest -m slow
+
+test-lowest: $(UV)  ## every command and file format with the lowest versions that pyproject.toml allows
+	$(UV) venv --quiet --clear --python "$$(sh scripts/find_python.sh 3.12)" .venv-lowest
+	$(UV) pip install --quiet --python .venv-lowest --resolution lowest-direct . "pytest>=9"
+	cd tests && ../.venv-lowest/bin/python -P -m pytest --noconftest -q -m slow test_lowest_versions.py
+
+hooks: setup-dev  ## lint and format at every commit
+	$(RUN) pre-commit install
+
+check-lock: $(UV)
+	$(UV) lock --check --quiet
+
+lint: setup-dev  ## lint and check the format
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 
-format: setup  ## put the code into its format
+format: setup-dev  ## put the code into its format
 	$(RUN) ruff check --fix
 	$(RUN) ruff format
 
-types: setup  ## check the package's types
+types: setup-dev  ## check the package's types
 	$(RUN) ty check bayes_crlm
 
-bench: setup  ## time this package, PyMC, nutpie, NumPyro and Cox on one cohort; BENCH="--resume" goes on
+bench: setup-dev  ## time this package, PyMC, nutpie, NumPyro and Cox on one cohort; BENCH="--resume" goes on
 	$(RUN) python benchmarks/bench.py $(BENCH)
 
-bench-main-job: setup  ## time and memory of the main job
+bench-main-job: setup-dev  ## time and memory of the main job
 	$(RUN) python benchmarks/main_job.py
 
-bench-accuracy: setup  ## hold engine laplace against long NUTS runs on simulated cohorts
+bench-accuracy: setup-dev  ## hold engine laplace against long NUTS runs on simulated cohorts
 	$(RUN) python benchmarks/laplace_accuracy.py
 
-bench-batches: setup  ## cohorts a second
+bench-batches: setup-dev  ## cohorts a second
 	$(RUN) python benchmarks/batches.py
 
-bench-large: setup  ## a million rows
+bench-large: setup-dev  ## a million rows
 	$(RUN) python benchmarks/large_cohort.py
 
-bench-sensitivity: setup  ## coverage of the sensitivity analyses on simulated cohorts
+bench-sensitivity: setup-dev  ## coverage of the sensitivity analyses on simulated cohorts
 	$(RUN) python benchmarks/immortal_time.py
 	$(RUN) python benchmarks/overlap.py
 	$(RUN) python benchmarks/imputation.py
 	$(RUN) python benchmarks/confounding_bias.py
 	$(RUN) python benchmarks/sensitivity.py
 
-# bytecode once, here: where Python writes none itself, every import would compile everything
-setup: $(UV)
-	@$(UV) sync --locked --quiet --compile-bytecode
+setup: $(UV)  ## what the analysis needs; what only tests need stays where it is there already
+	@$(call SYNC,--no-dev --inexact)
+
+setup-dev: $(UV)
+	@$(call SYNC)
 
 .uv/bin/uv:
 	@echo "uv is not installed: fetching it into .uv/"
-	@python3 -m venv .uv || { echo "make: Python's venv module is missing; install it (Debian: apt-get install python3-venv) or uv itself" >&2; rm -rf .uv; exit 2; }
+	@$(or $(PYTHON),python3) -m venv .uv || { echo "make: Python's venv module is missing; install it (Debian: apt-get install python3-venv) or uv itself" >&2; rm -rf .uv; exit 2; }
 	@.uv/bin/python -m pip install --quiet --disable-pip-version-check uv
 
 # a uv found on PATH needs no rule of its own

@@ -16,7 +16,7 @@ from bayes_crlm.separation import find_separation, is_maximum_certain
 
 if TYPE_CHECKING:
     import pandas as pd
-    from survival._survival import CoxPHFit
+    from survival.regression import CoxPHFit  # ty: ignore[missing-module-member]
 
 __all__ = ["Cox", "fit_cox"]
 
