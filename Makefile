@@ -9,11 +9,9 @@ RUN := $(UV) run --no-sync
 SPEC := os_repeat_local_vs_systemic
 
 # bytecode once, here: where Python writes none itself, every import would compile everything
-SYNC = $(UV) sync --locked --quiet --compile-bytecode $(1) || { \
-  [ -n "$(PYTHON)" ] || echo "make: Python 3.12, 3.13 or 3.14 is needed, none was found and none could be fetched; install one with your system's package manager, then run make again" >&2; \
-  exit 2; }
+SYNC = $(UV) sync --locked --quiet --compile-bytecode
 
-.PHONY: analysis test test-slow test-lowest lint format types setup setup-dev hooks check-lock bench bench-main-job bench-accuracy bench-batches bench-large bench-sensitivity
+.PHONY: analysis test test-slow test-lowest lint format types setup setup-dev interpreter hooks check-lock bench bench-main-job bench-accuracy bench-batches bench-large bench-sensitivity
 
 analysis: setup  ## set up, then run the main job on the embedded synthetic cohort
 	$(RUN) bayes-crlm run $(SPEC)
@@ -68,11 +66,17 @@ bench-sensitivity: setup-dev  ## coverage of the sensitivity analyses on simulat
 	$(RUN) python benchmarks/confounding_bias.py
 	$(RUN) python benchmarks/sensitivity.py
 
-setup: $(UV)  ## what the analysis needs; what only tests need stays where it is there already
-	@$(call SYNC,--no-dev --inexact)
+setup: $(UV) interpreter  ## what the analysis needs; what only tests need stays where it is there already
+	@$(SYNC) --no-dev --inexact
 
-setup-dev: $(UV)
-	@$(call SYNC)
+setup-dev: $(UV) interpreter
+	@$(SYNC)
+
+# a Python of the package's own where the system has none that serves
+interpreter: $(UV)
+	@[ -n "$(PYTHON)" ] || $(UV) python install --quiet "$(SUPPORTED)" 2>/dev/null || { \
+	  echo "make: Python 3.12, 3.13 or 3.14 is needed, and none was found or could be fetched; install one with your system's package manager, then run make again" >&2; \
+	  exit 2; }
 
 .uv/bin/uv:
 	@echo "uv is not installed: fetching it into .uv/"
