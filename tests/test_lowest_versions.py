@@ -1,4 +1,4 @@
-"""A smoke test of every command and every file format; `make test-lowest` runs it with old versions.
+"""A smoke test of every command and file format; `make test-lowest` runs it with old versions.
 
 It stands alone (no fixtures of the other tests), because it runs in an environment that has the
 package with the lowest versions of what it needs, and pytest.

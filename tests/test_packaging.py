@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -73,6 +74,72 @@ def test_the_wheel_holds_every_module_spec_and_data_file(unpacked):
     assert any(path.startswith("bayes_crlm/models/") for path in shipped)
     assert "bayes_crlm/datasets/crlm_synthetic.csv" in shipped
     assert any(path.endswith("licenses/LICENSE") for path in shipped)
+
+
+def test_the_wheel_says_that_it_is_typed(unpacked):
+    assert (unpacked / "bayes_crlm" / "py.typed").is_file()
+
+
+def test_the_source_distribution_holds_what_the_readme_promises(tmp_path):
+    build = (
+        f"import hatchling.build, os; os.chdir({str(ROOT)!r}); "
+        f"hatchling.build.build_sdist({str(tmp_path)!r})"
+    )
+    subprocess.run([sys.executable, "-c", build], check=True, capture_output=True)
+    (path,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    promised = {
+        "Makefile",
+        "uv.lock",
+        ".python-version",
+        "CONTRIBUTING.md",
+        "README.md",
+        "scripts/find_python.sh",
+        "notebooks/repeat_local_treatment.ipynb",
+        "models/os_repeat_local_vs_systemic.toml",
+    }
+    assert promised <= names
+    linked = set(re.findall(r"\]\(((?!https?:)[^)#]+)", (ROOT / "README.md").read_text()))
+    assert linked <= names
+
+
+def find_python(path, *arguments, home):
+    """Run the script that chooses an interpreter, with the commands of one folder and no others."""
+    return subprocess.run(
+        ["/bin/sh", str(ROOT / "scripts" / "find_python.sh"), *arguments],
+        cwd=home,
+        env={"PATH": str(path), "HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+
+
+def test_setup_takes_a_python_that_is_there(tmp_path):
+    bin_folder = tmp_path / "bin"
+    bin_folder.mkdir()
+    (bin_folder / "python3").symlink_to(Path(sys._base_executable).resolve())
+    found = find_python(bin_folder, home=tmp_path)
+    assert Path(found) == Path(sys._base_executable).resolve()
+    assert find_python(bin_folder, "3.2", home=tmp_path) == ""
+
+
+def test_setup_takes_no_python_of_another_version(tmp_path):
+    bin_folder = tmp_path / "bin"
+    bin_folder.mkdir()
+    # a shim of a version manager fails where its version is not installed
+    for name in ("python3", "python3.13", "python"):
+        shim = bin_folder / name
+        shim.write_text("#!/bin/sh\nexit 1\n")
+        shim.chmod(0o755)
+    assert find_python(bin_folder, home=tmp_path) == ""
+
+
+def test_the_metadata_and_the_readme_say_the_same_versions(project):
+    assert project["project"]["requires-python"] == ">=3.12,<3.15"
+    install = (ROOT / "README.md").read_text().partition("## Install\n")[2]
+    assert install.startswith("Python 3.12, 3.13 or 3.14.")
 
 
 def test_the_wheel_holds_nothing_else(unpacked):
