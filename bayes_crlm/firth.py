@@ -32,6 +32,8 @@ CHI_SQUARE_95 = 3.841458820694124
 MAX_ITERATIONS = 200
 # In standard deviations of a column: a longer Newton step leaves the region its curvature is about.
 LONGEST_STEP = 2.0
+# As a share of the slope that a step set out with: further down behind the top it is shortened.
+MOST_OVERSHOOT = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,15 +168,25 @@ def _maximise(
         step *= min(1.0, LONGEST_STEP / longest)
         # A rise smaller than rounding cannot be seen; then the step itself decides.
         slack = 1e-12 * (1.0 + abs(value.penalised_loglik))
+        slope = score @ step
         while True:
             proposal = coef.copy()
             proposal[free] += step
             proposed = likelihood.at(proposal, with_firth_score=True)
-            if proposed.penalised_loglik >= value.penalised_loglik - slack:
-                break
-            step *= 0.5
-            if np.max(np.abs(step)) < tolerance:
-                return coef, value, longest < 1e-6
+            has_risen = proposed.penalised_loglik >= value.penalised_loglik - slack
+            if has_risen and proposed.firth_score is not None:
+                slope_there = (proposed.score + proposed.firth_score)[free] @ step
+                # The penalty bends too: where few risk sets inform a column, the information alone
+                # is half the curvature, and whole steps would swing round the maximum for ever.
+                if slope <= 0 or slope_there >= -MOST_OVERSHOOT * slope:
+                    break
+                step *= slope / (slope - slope_there)
+                if np.max(np.abs(step)) < tolerance:
+                    return coef, value, True
+            else:
+                step *= 0.5
+                if np.max(np.abs(step)) < tolerance:
+                    return coef, value, longest < 1e-6
         coef, value = proposal, proposed
     return coef, value, False
 

@@ -374,3 +374,23 @@ def test_a_separated_combination_that_newton_takes_for_a_maximum_is_found():
 def test_unknown_ties_are_refused():
     with pytest.raises(ValueError, match="efron, breslow"):
         fit_cox([0, 0], [1, 2], [1, 1], [[0], [1]], ("x",), ties="exact")
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("n_rare", [1, 2])
+def test_a_patient_of_a_rare_level_without_an_event_takes_no_other_estimate_away(n_rare, late):
+    rng = np.random.default_rng(n_rare)
+    n = 90
+    treated, age = rng.integers(0, 2, n).astype(float), rng.normal(size=n)
+    rare = (np.arange(n) < n_rare).astype(float)
+    time, event = rng.exponential(size=n) + 0.05, (rng.random(n) < 0.7).astype(int)
+    event[rare == 1] = 0
+    entry = np.where(rng.random(n) < 0.5, 0.01, 0.0) * late
+    time[rare == 1] = np.sort(time[event == 1])[1] + 1e-4
+    names = ["treated", "age", "rare"]
+    cox = fit_cox(entry, time, event, np.column_stack([treated, age, rare]), names)
+    without = fit_cox(entry, time, event, np.column_stack([treated, age]), names[:2])
+    assert cox.not_estimable == ("rare",)
+    assert np.isfinite(cox.ci95[:2]).all()
+    # the penalty moves an estimate by a small part of its standard error
+    assert np.all(np.abs(cox.coef[:2] - without.coef) < 0.2 * without.se)

@@ -153,3 +153,33 @@ def test_a_covariate_that_orders_every_event_is_not_given_a_number():
     firth = fit_firth(np.zeros(60), time, np.ones(60), -time[:, None])
     assert firth.converged or np.isnan(firth.coef).all()
     assert np.isfinite(firth.coef).all() == firth.converged
+
+
+@pytest.mark.parametrize("events_seen", [1, 2, 4])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_patient_of_a_rare_level_whom_few_risk_sets_find_is_no_hindrance(seed, events_seen):
+    """By the definition, maximised by another routine; the patient is censored without an event."""
+    rng = np.random.default_rng(seed)
+    n = 60
+    x = rng.integers(0, 2, n).astype(float)
+    rare = (np.arange(n) == 0).astype(float)
+    time, event = rng.exponential(size=n), (rng.random(n) < 0.7).astype(int)
+    event[0] = 0
+    event_times = np.sort(time[event == 1])
+    time[0] = event_times[events_seen - 1 : events_seen + 1].mean()
+    rows = (np.zeros(n), time, event, np.column_stack([x, rare]))
+    firth = fit_firth(*rows)
+    assert firth.converged
+    found = minimize(lambda coef: -penalised(coef, *rows), [0.0, 0.0], method="Nelder-Mead")
+    assert np.allclose(firth.coef, found.x, atol=2e-3)
+
+
+def test_one_risk_set_has_its_maximum_in_closed_form():
+    # one event among n others and one patient of the level: the penalised likelihood of its share
+    # p of the risk is log(1 - p) + log(p (1 - p)) / 2, largest at p = 1/4
+    n = 40
+    time = np.concatenate([[2.0], np.ones(1), np.full(n - 1, 2.0)])
+    event = np.concatenate([[0], [1], np.zeros(n - 1)])
+    level = np.concatenate([[1.0], np.zeros(n)])[:, None]
+    firth = fit_firth(np.zeros(n + 1), time, event, level)
+    assert firth.coef[0] == pytest.approx(np.log(n / 3), abs=1e-6)
