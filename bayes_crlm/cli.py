@@ -3,25 +3,32 @@
 import argparse
 import os
 import sys
-import textwrap
 import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.errors import BayesCRLMError, SpecError
 from bayes_crlm.sensitivity.command import add_command, run_command
+from bayes_crlm.terminal import (
+    conclude,
+    describe,
+    describe_sensitivity,
+    failures,
+    on_one_line,
+    ratios_in_words,
+    say,
+    shortest,
+)
 
 if TYPE_CHECKING:
     from bayes_crlm.analysis import Plan
-    from bayes_crlm.engines import Approximation, HazardRatio
+    from bayes_crlm.engines import Approximation
     from bayes_crlm.spec import Spec
 
 __all__ = ["main"]
 
-SYNTHETIC = "synthetic, not patient data"
-LINE_WIDTH = 98
 DONE, BAD_INPUT, UNTRUSTWORTHY, INTERRUPTED = 0, 2, 3, 130
 
 
@@ -33,30 +40,6 @@ class Parser(argparse.ArgumentParser):
         self.exit(
             BAD_INPUT, f"{self.prog}: error: {on_one_line(message)} (see {self.prog} --help)\n"
         )
-
-
-def on_one_line(text: object) -> str:
-    """Put a message on one line, without characters that would steer a terminal."""
-    words = " ".join(str(text).split())
-    return "".join(each if each.isprintable() else "?" for each in words)
-
-
-def say(text: str, *, stream: TextIO | None = None) -> None:
-    """Print lines for people; a pipe that nobody reads any more is no error of ours.
-
-    Names from files may hold characters that steer a terminal, or that its encoding lacks;
-    they are shown as question marks or escapes.
-    """
-    stream = sys.stdout if stream is None else stream
-    text = "".join(each if each.isprintable() or each == "\n" else "?" for each in text)
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    text = text.encode(encoding, errors="backslashreplace").decode(encoding)
-    try:
-        print(text, file=stream, flush=True)
-    except BrokenPipeError:
-        # Python flushes the standard streams once more when it ends
-        with open(os.devnull, "w", encoding="utf-8") as nowhere:
-            os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def whole_number(low: int, high: int) -> Any:
@@ -242,50 +225,6 @@ def first_answer(
     return (approximation if is_laplace else None), seconds
 
 
-def ratios_in_words(
-    plan: "Plan",
-    approximation: "Approximation",
-    ratios: "Sequence[HazardRatio]",
-    *,
-    is_first: bool,
-) -> str:
-    """Say hazard ratios of an approximation, and what it is worth.
-
-    Parameters
-    ----------
-    plan : Plan
-        What was approximated.
-    approximation, ratios
-        From `bayes_crlm.analysis.approximate_plan`, with draws.
-    is_first : bool
-        Whether NUTS follows, and has the last word.
-    """
-    design, drawn = plan.inputs.design, approximation.drawn
-    lines = ["\nFirst approximation (laplace); NUTS follows"] if is_first else []
-    about = "about " if is_first else ""
-    for ratio in ratios:
-        lines.append(f"{design.treatment} {ratio.treatment} against {design.reference}")
-        interval = ratio_in_words(ratio.median, (ratio.low, ratio.high))
-        lines += in_columns([("Bayes", f"hazard ratio {about}{interval}")])
-    if drawn is not None:
-        weights = f"Pareto k {drawn.pareto_k:.2f}, importance ESS {drawn.ess:,.0f}"
-        lines += in_columns([("weights", f"{weights} of {len(drawn.vectors):,} draws")])
-    return "\n".join(lines)
-
-
-def failures(summary: dict[str, Any]) -> list[str]:
-    """List the diagnostics that say not to trust the results."""
-    return summary["diagnostics"]["failures"]
-
-
-def shortest(path: Path) -> str:
-    """Write a path from the working folder where it lies in it."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except (OSError, ValueError):
-        return str(path)
-
-
 def check(options: argparse.Namespace) -> int:
     """Say what would be fitted."""
     from bayes_crlm.analysis import plan_analysis
@@ -297,29 +236,6 @@ def check(options: argparse.Namespace) -> int:
     return DONE
 
 
-def describe_sensitivity(plan: "Plan") -> list[str]:
-    """Say which sensitivity analyses the spec asks for, and which cannot be run.
-
-    Raises
-    ------
-    BayesCRLMError
-        When one that it asks for by name cannot.
-    """
-    from bayes_crlm.sensitivity.analysis import check_parts, treatment_level
-    from bayes_crlm.sensitivity.settings import read_settings
-
-    settings = read_settings(plan.spec.sensitivity)
-    treatment_level(plan, settings.level)
-    not_run = check_parts(plan, settings)
-    parts = [name for name in settings.parts if name not in not_run]
-    return in_columns(
-        [
-            ("sensitivity", ", ".join(parts)),
-            *(("", f"not run: {name}: {reason}") for name, reason in not_run.items()),
-        ]
-    )
-
-
 def list_specs() -> int:
     """Print names and titles of the specs in models/."""
     from bayes_crlm.spec import available_specs
@@ -329,133 +245,6 @@ def list_specs() -> int:
     for name, title, _ in specs:
         say(f"{name:{width}}  {title}")
     return DONE
-
-
-def describe(plan: "Plan") -> str:
-    """Say in a few lines what a plan fits.
-
-    Parameters
-    ----------
-    plan : Plan
-        A checked plan.
-
-    Returns
-    -------
-    str
-        The title, then one item a line, in a column of names and a column of values.
-    """
-    inputs, cohort = plan.inputs, plan.inputs.cohort
-    unit = cohort.unit or "time units"
-    intervals, design = inputs.intervals, inputs.design
-    levels = " and ".join(str(level) for level in design.levels[1:])
-    rows = "" if inputs.has_row_per_patient else f" in {cohort.n_rows} rows"
-    ends = ", ".join(f"{value:.4g}" for value in intervals.cutpoints[1:])
-    events = ", ".join(str(count) for count in intervals.events)
-    prior = f"treatment {inputs.treatment_prior.describe()}"
-    if inputs.n_covariate_terms:
-        prior += f"; covariates {inputs.covariate_prior.describe()}"
-    items = [
-        ("data", source_in_words(plan)),
-        (
-            "follow-up",
-            f"{cohort.n_patients} patients{rows}, {cohort.n_events} events, "
-            f"{cohort.exposure:,.6g} {unit} at risk",
-        ),
-        ("treatment", f"{design.treatment}: {levels}, against {design.reference}"),
-        ("formula", design.formula),
-        ("intervals", f"{intervals.n_intervals}, ending at {ends} {unit}"),
-        ("events", f"{events} in these intervals"),
-        ("priors", f"{prior} (log hazard ratios)"),
-        ("baseline", inputs.baseline.describe()),
-        *(("note", warning) for warning in plan.warnings if warning != SYNTHETIC),
-    ]
-    return "\n".join([plan.spec.title, *in_columns(items)])
-
-
-def source_in_words(plan: "Plan") -> str:
-    """Name the data as the spec does, and say when they are synthetic."""
-    from bayes_crlm.wording import shown_name
-
-    source = shown_name(plan.inputs.cohort.source)
-    return f"{source} ({SYNTHETIC})" if plan.inputs.cohort.is_synthetic else source
-
-
-def in_columns(items: Sequence[tuple[str, str]]) -> list[str]:
-    """Set names and values in two columns; long values go on under their beginning."""
-    lines = []
-    for name, value in items:
-        lines += textwrap.wrap(
-            " ".join(value.split()),
-            width=LINE_WIDTH,
-            initial_indent=f"  {name:<12}",
-            subsequent_indent=" " * 14,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-    return lines
-
-
-def conclude(summary: dict[str, Any]) -> str:
-    """Say the result in a few lines, what is not to be trusted first.
-
-    Parameters
-    ----------
-    summary : dict
-        From `bayes_crlm.summary.summarise`.
-
-    Returns
-    -------
-    str
-        A hazard ratio with its interval for every treatment level, Cox's below it.
-    """
-    from bayes_crlm.report import probability_in_words
-
-    lines = []
-    if summary["status"] != "ok":
-        lines += ["DO NOT TRUST THESE RESULTS", *in_columns([("", f) for f in failures(summary)])]
-    if summary["data"]["synthetic"]:
-        lines.append(f"{SYNTHETIC.capitalize()}: no clinical conclusion may be drawn.")
-    cox = {term["term"]: term for term in summary["cox"]["terms"]}
-    verdicts = {row["term"]: row for row in summary["agreement"]}
-    for row in summary["hazard_ratios"]:
-        lower = probability_in_words(row["prob_below"].get("1.0"), row["ess_bulk"] or 10)
-        items = [
-            (
-                "Bayes",
-                f"hazard ratio {ratio_in_words(row['median'], row['eti95'])}"
-                + (f", P(hazard is lower) {lower}" if "1.0" in row["prob_below"] else ""),
-            )
-        ]
-        baseline = cox.get(row["term"])
-        if baseline is not None:
-            ratio = ratio_in_words(baseline["hazard_ratio"], baseline["ci95"])
-            items.append(("Cox", f"hazard ratio {ratio}"))
-        verdict = verdicts.get(row["term"])
-        # draws that are not to be trusted differ from Cox for no reason of the model's
-        is_trusted = summary["status"] == "ok"
-        if is_trusted and verdict is not None and verdict["verdict"] == "differ":
-            items.append(("", f"they differ: {verdict['reason']}"))
-        lines.append(
-            f"{summary['model']['treatment']} {row['treatment']} against {row['reference']}"
-        )
-        lines += in_columns(items)
-    others = [
-        row["term"]
-        for row in summary["agreement"]
-        if row["verdict"] == "differ"
-        and row["term"] not in {r["term"] for r in summary["hazard_ratios"]}
-    ]
-    if others and summary["status"] == "ok":
-        lines += in_columns([("note", f"covariates that differ from Cox: {', '.join(others)}")])
-    return "\n".join(lines)
-
-
-def ratio_in_words(ratio: float | None, limits: Sequence[float | None] | None) -> str:
-    """Write a ratio with its limits; "not estimable" where there is none."""
-    if ratio is None:
-        return "not estimable"
-    low, high = ("-" if each is None else f"{each:.2f}" for each in limits or (None, None))
-    return f"{ratio:.2f} (95% interval {low} to {high})"
 
 
 if __name__ == "__main__":

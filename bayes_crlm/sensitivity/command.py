@@ -67,10 +67,11 @@ def run_command(options: argparse.Namespace) -> int:
     """
     began = time.perf_counter()
     from bayes_crlm.analysis import plan_analysis
-    from bayes_crlm.cli import describe, in_columns, read_checked_spec, say, shortest
+    from bayes_crlm.cli import read_checked_spec
     from bayes_crlm.errors import BayesCRLMError, ExecutorError
     from bayes_crlm.results import check_output
     from bayes_crlm.sensitivity.settings import read_settings
+    from bayes_crlm.terminal import describe, in_columns, say, shortest
     from bayes_crlm.workers import check_executor
 
     check_executor(options.executor, options.jobs)
@@ -157,7 +158,7 @@ def store_of(folder: Path) -> Path:
 
 def conclude(summary: dict[str, Any], plan: "Plan") -> str:
     """Say what moves the conclusion, what is not to be trusted first."""
-    from bayes_crlm.cli import LINE_WIDTH, SYNTHETIC, in_columns
+    from bayes_crlm.terminal import LINE_WIDTH, SYNTHETIC, in_columns
 
     lines = []
     if summary["status"] != "ok":
