@@ -116,6 +116,7 @@ def plan_analysis(spec: "Spec") -> Plan:
         unit=spec.data.unit,
         where=spec.data.where,
         missing=spec.data.missing,
+        treatment_start=spec.data.treatment_start,
     )
     model = PiecewiseExponential(
         treatment=spec.model.treatment,

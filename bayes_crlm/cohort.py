@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.eligibility import Dropped, select
 from bayes_crlm.errors import CohortError, join_problems
-from bayes_crlm.follow_up import check_follow_up, patients_of
+from bayes_crlm.follow_up import check_follow_up, check_starts, patients_of
 from bayes_crlm.wording import no_column, shown, shown_name, shown_names
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ __all__ = ["Cohort", "Dropped", "read_cohort"]
 
 # rows of a table that are turned into text at a time, for its hash
 ROWS_HASHED = 2**16
+OPTIONAL_ROLES = ("entry", "id", "treatment_start")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -67,6 +68,11 @@ class Cohort:
         Patients left out because they do not meet a condition of `where`.
     row_number : (n_rows,) int64
         1-based row number in the file, the header not counted.
+    start : (n_rows,) float64 or None
+        When treatment started, on the scale of `time`; NaN where the column is empty. None where
+        it is not said.
+    start_column : str or None
+        Where `start` comes from; None as well when all are said to have started at time 0.
     """
 
     table: "pd.DataFrame"
@@ -87,6 +93,8 @@ class Cohort:
     dropped: tuple[Dropped, ...]
     row_number: NDArray[np.int64]
     excluded: tuple[Dropped, ...] = ()
+    start: NDArray[np.float64] | None = None
+    start_column: str | None = None
 
     def __post_init__(self) -> None:
         for name, dtype in (
@@ -100,6 +108,10 @@ class Cohort:
             array = np.asarray(getattr(self, name), dtype=dtype).view()
             array.flags.writeable = False
             object.__setattr__(self, name, array)
+        if self.start is not None:
+            start = np.asarray(self.start, dtype=np.float64).view()
+            start.flags.writeable = False
+            object.__setattr__(self, "start", start)
 
     def __repr__(self) -> str:
         rows = f" in {self.n_rows} rows" if self.n_rows != self.n_patients else ""
@@ -241,6 +253,7 @@ class Cohort:
             patient_index=patient_index,
             patients=self.patients[kept_patients],
             row_number=self.row_number[keep],
+            start=None if self.start is None else self.start[keep],
         )
 
 
@@ -254,6 +267,7 @@ def read_cohort(
     unit: str | None = None,
     where: Iterable[object] = (),
     missing: Literal["error", "drop"] = "error",
+    treatment_start: str | int | None = None,
     name: str | None = None,
 ) -> Cohort:
     """Read a table and check that it is a cohort.
@@ -278,6 +292,9 @@ def read_cohort(
     missing : {"error", "drop"}
         What to do with missing values of covariates and of `where` columns. Time, event, entry
         and id must never be missing.
+    treatment_start : str or 0, optional
+        The column that says when treatment started, on the scale of `time`: finite numbers, 0 or
+        more, empty for patients who never started. 0 says that treatment started at time 0.
     name : str, optional
         What messages and reports call the source.
 
@@ -295,7 +312,15 @@ def read_cohort(
     """
     label = name if name is not None else _label(source)
     roles = {"time": time, "event": event, "entry": entry, "id": id}
+    start_column = treatment_start if isinstance(treatment_start, str) else None
+    roles["treatment_start"] = start_column
     problems = _option_problems(roles, unit, missing, name)
+    is_said = start_column is not None or treatment_start is None
+    if not is_said and (isinstance(treatment_start, bool) or treatment_start != 0):
+        problems.append(
+            "treatment_start must be a column's name in text, or 0 where treatment started at "
+            f"time 0, not {shown(treatment_start)}"
+        )
     if problems:
         raise CohortError(join_problems(shown_name(label), problems))
     columns = list(dict.fromkeys(column for column in roles.values() if column is not None))
@@ -313,6 +338,8 @@ def read_cohort(
         follow_up, row_problems = check_follow_up(
             kept, row_number, time=time, event=event, entry=entry, id=id
         )
+        problems += row_problems
+        start, row_problems = check_starts(kept, row_number, start_column, id, treatment_start)
         problems += row_problems
     if problems:
         raise CohortError(join_problems(shown_name(label), problems))
@@ -335,6 +362,8 @@ def read_cohort(
         dropped=dropped,
         row_number=row_number,
         excluded=excluded,
+        start=start,
+        start_column=start_column,
     )
 
 
@@ -350,7 +379,7 @@ def _option_problems(
     problems = [
         f"{role} must be a column's name in text, not {shown(column)}"
         for role, column in roles.items()
-        if not isinstance(column, str) and not (column is None and role in ("entry", "id"))
+        if not isinstance(column, str) and not (column is None and role in OPTIONAL_ROLES)
     ]
     for option, value in (("unit", unit), ("name", name)):
         if value is not None and not isinstance(value, str):

@@ -18,7 +18,7 @@ from bayes_crlm.wording import shown, shown_rows
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FollowUp", "check_follow_up", "events_of", "numbers_of", "patients_of"]
+__all__ = ["FollowUp", "check_follow_up", "check_starts", "events_of", "numbers_of", "patients_of"]
 
 NUMBER, MISSING, TEXT, TRUTH, DATE, OTHER = range(6)
 KINDS = {
@@ -33,7 +33,10 @@ MUST_BE = {
     "entry": "every entry must be a finite number, 0 or more",
     "event": "every event must be 0 or 1, or true or false",
     "id": "every row must name its patient",
+    "treatment_start": "every start must be a finite number, 0 or more, or empty for patients who "
+    "never started",
 }
+MUST_HAVE = ("time", "entry")
 ROUNDING = 1e-9
 """Rows of one patient may overlap by this share of the time: sums of decimals are rounded."""
 
@@ -273,6 +276,50 @@ def check_follow_up(
     return FollowUp(entries, times, events, patient_index, patients), problems
 
 
+def check_starts(
+    table: "pd.DataFrame",
+    row_number: NDArray[np.int64],
+    column: str | None,
+    id: str | None,
+    treatment_start: str | int | None,
+) -> tuple[NDArray[np.float64] | None, list[str]]:
+    """Read when treatment started, and find everything wrong with it.
+
+    Whether a row is treated is the model's to say, and so is whether it may be without a start.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The rows of the cohort.
+    row_number : (n_rows,) int
+        1-based row numbers in the file, for the messages.
+    column : str or None
+        The column of starts; one that the table does not have is left to the caller.
+    id : str or None
+        The column that names the patient.
+    treatment_start : str, 0 or None
+        As the user gave it: 0 where treatment started at time 0.
+
+    Returns
+    -------
+    start : (n_rows,) float64 or None
+        NaN where a cell is empty; None where nothing is said.
+    problems : list of str
+    """
+    if column is None:
+        return (None if treatment_start is None else np.zeros(len(table))), []
+    if column not in table.columns:
+        return None, []
+    start, problems = _check_numbers(table[column], "treatment_start", row_number)
+    if id is not None and id in table.columns and table[id].duplicated().any():
+        problems.append(
+            f"treatment_start (column {shown(column)}) is given, but column {shown(id)} (id) names "
+            "some patients in several rows, which say when treatment starts themselves; leave "
+            "treatment_start out, or give one row per patient"
+        )
+    return start, problems
+
+
 def _check_numbers(
     values: "pd.Series", role: str, row_number: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], list[str]]:
@@ -280,7 +327,8 @@ def _check_numbers(
     numbers, kinds = numbers_of(values)
     problems: list[str] = []
     for kind, what in KINDS.items():
-        problems += _told(values, role, what, kinds == kind, row_number)
+        if kind != MISSING or role in MUST_HAVE:
+            problems += _told(values, role, what, kinds == kind, row_number)
     problems += _told(values, role, "is infinite", np.isinf(numbers), row_number)
     low = np.isfinite(numbers) & (numbers <= 0 if role == "time" else numbers < 0)
     problems += _told(

@@ -33,6 +33,7 @@ from bayes_crlm.spec_values import (
     check_horizons,
     check_scalar,
     check_thresholds,
+    check_treatment_start,
 )
 from bayes_crlm.toml_writing import write_toml
 from bayes_crlm.wording import shown, shown_name
@@ -50,7 +51,7 @@ __all__ = [
     "read_spec",
 ]
 
-OUTCOME_KEYS = ("time", "event", "entry", "id")
+OUTCOME_KEYS = ("time", "event", "entry", "id", "treatment_start")
 
 
 class Table(BaseModel):
@@ -116,6 +117,11 @@ class DataSpec(Table):
     missing: Annotated[Literal["error", "drop"], Field(description="one of 'error', 'drop'")] = (
         "error"
     )
+    treatment_start: Annotated[
+        Any,
+        PlainValidator(check_treatment_start),
+        Field(description="the column of times at which treatment started, or 0"),
+    ] = None
 
     @field_validator("source")
     @classmethod
@@ -131,7 +137,7 @@ class DataSpec(Table):
         roles: dict[str, str] = {}
         for key in OUTCOME_KEYS:
             column = getattr(self, key)
-            if column is None:
+            if column is None or column == 0:
                 continue
             if column in roles:
                 raise ValueError(
@@ -298,17 +304,22 @@ class Spec(Table):
         covariates = check_formula(self.model.covariates)
         for key in OUTCOME_KEYS:
             column = getattr(self.data, key)
-            if column is None:
+            if column is None or column == 0:
                 continue
             if column == self.model.treatment:
                 raise ValueError(
                     f"model.treatment and data.{key} are both {shown(column)}; "
                     "the treatment needs a column of its own"
                 )
-            if column in covariates and key in ("time", "event"):
+            if column in covariates and key in ("time", "event", "treatment_start"):
+                why = (
+                    "who is to start is not known when follow-up begins"
+                    if key == "treatment_start"
+                    else "the outcome cannot explain itself"
+                )
                 raise ValueError(
                     f"model.covariates uses {shown(column)}, which is data.{key}; "
-                    "the outcome cannot explain itself, so leave it out"
+                    f"{why}, so leave it out"
                 )
         return self
 

@@ -16,6 +16,7 @@ __all__ = [
     "check_horizons",
     "check_scalar",
     "check_thresholds",
+    "check_treatment_start",
 ]
 
 MOST_INTERVALS = 200
@@ -43,6 +44,18 @@ def check_condition_value(value: object) -> Scalar | tuple[Scalar, ...]:
     if not value:
         raise ValueError("[] is an empty list; give at least one value")
     return tuple(check_scalar(each) for each in value)
+
+
+def check_treatment_start(value: object) -> str | int:
+    """Take a column's name, or 0 for treatment that started at time 0."""
+    if isinstance(value, str) and value:
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and value == 0:
+        return value
+    raise ValueError(
+        f"{shown(value)} is neither the name of a column nor 0; give the column of times at which "
+        "treatment started, or 0 where it started at time 0"
+    )
 
 
 def check_number(value: object) -> float:
