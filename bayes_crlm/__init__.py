@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from bayes_crlm.fit import Fit
     from bayes_crlm.model import PiecewiseExponential
     from bayes_crlm.spec import read_spec
+    from bayes_crlm.success import SuccessRule
 
 __all__ = [
     "BayesCRLMError",
     "Cohort",
     "Fit",
     "PiecewiseExponential",
+    "SuccessRule",
     "fit_many",
     "read_cohort",
     "read_spec",
@@ -31,6 +33,7 @@ ROOMS = {
     "Cohort": "cohort",
     "Fit": "fit",
     "PiecewiseExponential": "model",
+    "SuccessRule": "success",
     "fit_many": "batch.fit_many",
     "read_cohort": "cohort",
     "read_spec": "spec",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bayes_crlm import estimands
 from bayes_crlm.errors import EstimandError
 from bayes_crlm.parameters import constrain, effects, log_hazards, model_parameters
+from bayes_crlm.success import SuccessRule
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -196,22 +197,34 @@ class Fit:
         columns.insert(columns.index("sd_log") + 1, "mcse_mean_log")
         return pd.DataFrame(table)[columns]
 
-    def hazard_ratios(self, thresholds: Sequence[float] = HR_THRESHOLDS) -> "pd.DataFrame":
+    def hazard_ratios(
+        self, thresholds: Sequence[float] = HR_THRESHOLDS, success: SuccessRule | None = None
+    ) -> "pd.DataFrame":
         """Posterior hazard ratio of every treatment level against the reference.
 
         Parameters
         ----------
         thresholds : sequence of float
             Hazard ratios r whose probability P(HR < r) is given.
+        success : SuccessRule, optional
+            By which is concluded; 0.975 on one side of 1 without it.
 
         Returns
         -------
         pandas.DataFrame
-            As `coefficients`, treatment rows only, with median and limits as hazard ratios.
+            As `coefficients`, treatment rows only, with median and limits as hazard ratios;
+            then prob_below_effect, P(HR < the rule's effect), and conclusion: "lower", "higher"
+            or "undecided".
         """
-        table = self.coefficients(thresholds).iloc[: self.inputs.n_treatment_terms].copy()
+        rule = success or SuccessRule()
+        n_treatment = self.inputs.n_treatment_terms
+        table = self.coefficients(thresholds).iloc[:n_treatment].copy()
         for column in ("median", "eti95_low", "eti95_high"):
             table[column] = np.exp(table[column])
+        draws = self.log_hazard_ratio_draws.values.reshape(-1, len(self.inputs.design.terms))
+        below = (draws[:, :n_treatment] < np.log(rule.effect)).mean(axis=0)
+        table["prob_below_effect"] = below
+        table["conclusion"] = [rule.conclusion(each) for each in below.tolist()]
         return table
 
     def log_hazard(self) -> "pd.DataFrame":

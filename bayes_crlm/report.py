@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayes_crlm.success import SuccessRule
+
 if TYPE_CHECKING:
     from jinja2 import Template
 
@@ -40,6 +42,7 @@ def probability_in_words(probability: float | None, effective_draws: float | Non
 
 def answer(summary: dict[str, Any]) -> list[str]:
     """Say every treatment's result in one sentence with its uncertainty."""
+    rule = SuccessRule(**summary["success"])
     sentences = []
     for row in summary["hazard_ratios"]:
         low, high = row["eti95"]
@@ -51,7 +54,8 @@ def answer(summary: dict[str, Any]) -> list[str]:
         if "1.0" in row["prob_below"]:
             lower = probability_in_words(row["prob_below"]["1.0"], row["ess_bulk"] or 10)
             sentence += f"; probability that the hazard is lower: {lower}"
-        sentences.append(f"{sentence}.")
+        concluded = f"{rule.sentence(row)} " if summary["status"] == "ok" else ""
+        sentences.append(f"{concluded}{sentence}.")
     return sentences
 
 
@@ -161,6 +165,7 @@ def render_report(analysis: "Analysis", summary: dict[str, Any], figures: dict[s
         spec_text=analysis.spec.to_toml(),
         spec_name=analysis.spec.name,
         answers=answer(summary),
+        success=analysis.spec.success.rule.in_words(),
         levels=by_treatment(analysis),
         unit=summary["data"]["unit"] or "time units",
         # made by matplotlib, which escapes the names it draws

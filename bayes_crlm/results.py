@@ -293,7 +293,7 @@ def tables(analysis: "Analysis") -> dict[str, Any]:
     fit, estimands = analysis.fit, analysis.spec.estimands
     horizons = list(estimands.horizons or [])
     made = {
-        "hazard_ratios": fit.hazard_ratios(estimands.hr_thresholds),
+        "hazard_ratios": fit.hazard_ratios(estimands.hr_thresholds, analysis.spec.success.rule),
         "coefficients": fit.coefficients(estimands.hr_thresholds),
         "log_hazard": fit.log_hazard(),
         "cox": fit.cox.to_table().reset_index(),

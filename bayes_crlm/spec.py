@@ -35,6 +35,7 @@ from bayes_crlm.spec_values import (
     check_thresholds,
     check_treatment_start,
 )
+from bayes_crlm.success import SuccessRule
 from bayes_crlm.toml_writing import write_toml
 from bayes_crlm.wording import shown, shown_name
 
@@ -47,6 +48,8 @@ __all__ = [
     "PriorSpec",
     "SamplingSpec",
     "Spec",
+    "StudySpec",
+    "SuccessSpec",
     "available_specs",
     "read_spec",
 ]
@@ -257,6 +260,31 @@ class EstimandSpec(Table):
     ] = (1.0, 0.8)
 
 
+class SuccessSpec(Table):
+    """What has to be how probable before anything is concluded; see `bayes_crlm.success`."""
+
+    effect: Annotated[
+        float, Field(gt=0, description="the hazard ratio that is concluded about, above 0")
+    ] = 1.0
+    probability: Annotated[
+        float, Field(gt=0.5, lt=1, description="a probability above 0.5 and below 1")
+    ] = 0.975
+
+    @property
+    def rule(self) -> SuccessRule:
+        """The rule that the table states."""
+        return SuccessRule(self.effect, self.probability)
+
+
+class StudySpec(Table):
+    """How patients came to their treatment."""
+
+    design: Annotated[
+        Literal["observational", "randomised"],
+        Field(description="one of 'observational', 'randomised'"),
+    ] = "observational"
+
+
 class Spec(Table):
     """One analysis: the question, the cohort, the model and what is estimated.
 
@@ -274,6 +302,10 @@ class Spec(Table):
         Chains, draws and seed.
     estimands : EstimandSpec
         Horizons and thresholds of what is reported.
+    success : SuccessSpec
+        From which probability on anything is concluded.
+    study : StudySpec
+        Whether treatment was drawn by lot.
     sensitivity : dict or None
         Checked, and kept as it is written: `bayes_crlm.sensitivity.settings` reads it.
     """
@@ -286,6 +318,8 @@ class Spec(Table):
     model: Annotated[ModelSpec, Field(description="a table [model]")]
     sampling: Annotated[SamplingSpec, Field(description="a table [sampling]")] = SamplingSpec()
     estimands: Annotated[EstimandSpec, Field(description="a table [estimands]")] = EstimandSpec()
+    success: Annotated[SuccessSpec, Field(description="a table [success]")] = SuccessSpec()
+    study: Annotated[StudySpec, Field(description="a table [study]")] = StudySpec()
     sensitivity: Annotated[dict[str, Any] | None, Field(description="a table [sensitivity]")] = None
 
     _path: Path | None = PrivateAttr(default=None)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from bayes_crlm.success import SuccessRule
+
 if TYPE_CHECKING:
     from bayes_crlm.analysis import Plan
     from bayes_crlm.engines import Approximation, HazardRatio
@@ -89,6 +91,8 @@ def describe(plan: "Plan") -> str:
         ("events", f"{events} in these intervals"),
         ("priors", f"{prior} (log hazard ratios)"),
         ("baseline", inputs.baseline.describe()),
+        ("study", plan.spec.study.design),
+        ("success", plan.spec.success.rule.in_words().removeprefix("The success rule: ")),
         *(("note", warning) for warning in plan.warnings if warning != SYNTHETIC),
     ]
     return "\n".join([plan.spec.title, *in_columns(items)])
@@ -176,6 +180,7 @@ def conclude(summary: dict[str, Any]) -> str:
         lines += ["DO NOT TRUST THESE RESULTS", *in_columns([("", f) for f in failures(summary)])]
     if summary["data"]["synthetic"]:
         lines.append(f"{SYNTHETIC.capitalize()}: no clinical conclusion may be drawn.")
+    rule = SuccessRule(**summary["success"])
     cox = {term["term"]: term for term in summary["cox"]["terms"]}
     verdicts = {row["term"]: row for row in summary["agreement"]}
     for row in summary["hazard_ratios"]:
@@ -191,6 +196,8 @@ def conclude(summary: dict[str, Any]) -> str:
         if baseline is not None:
             ratio = ratio_in_words(baseline["hazard_ratio"], baseline["ci95"])
             items.append(("Cox", f"hazard ratio {ratio}"))
+        if summary["status"] == "ok":
+            items.append(("conclusion", rule.sentence(row)))
         verdict = verdicts.get(row["term"])
         # draws that are not to be trusted differ from Cox for no reason of the model's
         is_trusted = summary["status"] == "ok"
