@@ -10,7 +10,7 @@ compiles anew.
 import hashlib
 import os
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,8 @@ def compiled_callback(signature: Any) -> Callable[[Callable[..., Any]], Any]:
                 # rest is, is made anew by the next process; a mistake in the function shows again
                 name = getattr(function, "__name__", "")
                 for index in folder_of_machine_code().rglob(f"*.{name}-*.nbi"):
-                    index.unlink(missing_ok=True)
+                    with suppress(OSError):  # a folder that another user filled, or read-only
+                        index.unlink()
                 return numba.cfunc(signature)(function)
 
     return compile_now

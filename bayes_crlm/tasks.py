@@ -4,24 +4,23 @@ A task is a function's name and plain arguments. Its result depends on nothing e
 the worker, nor on how many there are, nor on the order.
 """
 
-import hashlib
 import json
 import math
+import multiprocessing
 import os
 import pickle
 import sys
+import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from bayes_crlm.calls import Call, ChunkReport, Outcome, code_in_use, find_function
 from bayes_crlm.errors import ExecutorError
+from bayes_crlm.task_digests import digest_of, digest_of_code, digest_of_function
 from bayes_crlm.task_store import TaskStore, open_store
 from bayes_crlm.wording import shown
 from bayes_crlm.workers import (
@@ -117,6 +116,7 @@ def run_tasks(
     store: str | os.PathLike[str] | None = None,
     progress: bool | str = False,
     shared: object = None,
+    announce: Callable[[str], None] | None = None,
 ) -> list[TaskResult]:
     """Run tasks, and give their results in the tasks' order.
 
@@ -136,6 +136,9 @@ def run_tasks(
         Show a bar on a terminal's standard error, under this name.
     shared : object, optional
         A picklable value, sent once to each worker: every function's first argument.
+    announce : callable, optional
+        Told, in one sentence each, what of the store cannot be used and is computed again, and
+        that its disk has no locks; without it these are warnings.
 
     Returns
     -------
@@ -159,8 +162,16 @@ def run_tasks(
     calls = [task.call for task in tasks]
     payload = None if shared is None else pickle.dumps(shared)
     with ExitStack() as until_done:
-        opened = None if store is None else until_done.enter_context(open_store(store))
-        digests = [digest_of(call, payload) for call in calls] if opened else [""] * len(tasks)
+        code = {} if store is None else code_in_use()
+        opened = None
+        digests = [""] * len(tasks)
+        if store is not None:
+            opened = until_done.enter_context(open_store(store, digest_of_code(code)))
+            tell(opened.notes, announce)
+            functions = {
+                name: digest_of_function(name) for name in {str(t.function) for t in tasks}
+            }
+            digests = [digest_of(call, payload, functions[call.function], code) for call in calls]
         outcomes = [opened.found.get(digest) if opened else None for digest in digests]
         todo = deque(index for index, outcome in enumerate(outcomes) if outcome is None)
         if todo:
@@ -203,20 +214,13 @@ def result_of(task: Task, outcome: Outcome | None) -> TaskResult:
     return TaskResult(task.key, None, json.loads(outcome.text))
 
 
-@cache
-def source_of_module(name: str) -> str:
-    """Digest of the file of a module outside this package; this package has its own."""
-    path = getattr(import_module(name), "__file__", None)
-    if path is None or name.partition(".")[0] == "bayes_crlm":
-        return ""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
-def digest_of(call: Call, payload: bytes | None) -> str:
-    """Digest of all that a call's result depends on: the call, the shared value and the code."""
-    shared = "" if payload is None else hashlib.sha256(payload).hexdigest()
-    module = source_of_module(call.function.partition(":")[0])
-    return hashlib.sha256(json.dumps([code_in_use(), module, *call, shared]).encode()).hexdigest()
+def tell(notes: Iterable[str], announce: Callable[[str], None] | None) -> None:
+    """Say what a user has to know of the store, once each: to `announce`, else as warnings."""
+    for note in notes:
+        if announce is None:
+            warnings.warn(note, UserWarning, stacklevel=3)
+        else:
+            announce(note)
 
 
 def finished_calls(
@@ -318,7 +322,9 @@ def open_workers(
     jobs: int | None, executor: str | None, n_tasks: int, payload: bytes | None
 ) -> Generator[Workers]:
     """Start workers, no more than there are tasks, and end them: at once, after an error."""
-    count = min(jobs or available_cpus(), n_tasks)
+    # a worker of somebody's pool may have no processes of its own; numbers are the same without
+    is_worker = multiprocessing.current_process().daemon
+    count = 1 if is_worker else min(jobs or available_cpus(), n_tasks)
     workers: Workers
     if executor is not None:
         workers = DaskWorkers(executor, payload)
@@ -342,7 +348,7 @@ def progress_bar(
 
     Gives a function that takes how many more are done.
     """
-    if not progress or not sys.stderr.isatty():
+    if not progress or sys.stderr is None or not sys.stderr.isatty():
         yield lambda _: None
         return
     from rich.console import Console

@@ -75,3 +75,24 @@ def test_a_damaged_file_is_not_used(tmp_path):
     subprocess.run(command, env=env, check=True, capture_output=True)
     (kept,) = tmp_path.rglob("*posterior_callback-*.nbc")
     assert kept.stat().st_size > 50
+
+
+READ_ONLY = """
+import errno, os, pathlib
+import numba.core.caching
+numba.core.caching.CacheImpl._locator_classes = []
+def read_only(self, missing_ok=False):
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self))
+pathlib.Path.unlink = read_only
+import bayes_crlm.callbacks
+"""
+
+
+def test_a_filled_folder_that_is_read_only_does_no_harm(tmp_path):
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", "import bayes_crlm.callbacks"], env=env, check=True)
+    assert list(tmp_path.rglob("*posterior_callback-*.nbi"))
+    done = subprocess.run(
+        [sys.executable, "-c", READ_ONLY], env=env, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

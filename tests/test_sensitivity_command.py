@@ -12,6 +12,9 @@ import pandas as pd
 import pytest
 from runs import call
 
+from bayes_crlm.calls import Outcome
+from bayes_crlm.task_store import entry_line
+
 SPEC = """
 title = "A small simulated cohort"
 [data]
@@ -259,8 +262,13 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path, summary):
         for row in entry["result"].get("rows", []):
             if "cox_hr" in row:
                 row["cox_hr"], n_kept = -1.0, n_kept + 1
-    marked = [json.dumps(entry).encode() for entry in entries]
-    store.write_bytes(b"\n".join([header, *marked, b""]))
+    marked = [
+        entry_line(
+            entry["task"], Outcome(entry["status"], json.dumps(entry["result"])), entry["code"]
+        )
+        for entry in entries
+    ]
+    store.write_bytes(b"".join([header, b"\n", *marked]))
     assert call("sensitivity", spec, "--out", out, "--jobs", 1).returncode == 0
     assert not store.exists()
     again = json.loads((out / "sensitivity.json").read_text())["multiverse"]["rows"]

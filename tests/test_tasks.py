@@ -1,7 +1,11 @@
 """Tasks: one result whatever runs them, failures that are told, and runs that go on."""
 
+import errno
+import fcntl
+import importlib
 import io
 import json
+import multiprocessing
 import os
 import re
 import runpy
@@ -252,13 +256,159 @@ def test_a_file_that_is_no_store_is_refused_and_left_alone(tmp_path):
         run_tasks(numbered(task_functions.square, [1]), jobs=1, store=tmp_path)
 
 
-def test_a_damaged_line_is_named(tmp_path):
-    store = tmp_path / "store.jsonl"
-    run_tasks(numbered(task_functions.square, range(3)), jobs=1, store=store)
-    kept = store.read_bytes().split(b"\n")
-    store.write_bytes(b"\n".join([*kept[:2], b"{", *kept[3:]]))
-    with pytest.raises(OutputError, match=r"store.jsonl: line 3 is damaged"):
-        run_tasks(numbered(task_functions.square, range(3)), jobs=1, store=store)
+@pytest.mark.parametrize("place", ["digit", "task", "status", "shape", "brackets", "header", "NUL"])
+def test_what_is_damaged_in_a_store_is_computed_again_and_said(tmp_path, place):
+    store, log = tmp_path / "store.jsonl", tmp_path / "log"
+    tasks = numbered(task_functions.noted, range(4), log=str(log))
+    whole = run_tasks(tasks, jobs=1, store=store)
+    content = store.read_bytes()
+    lines_of_store = content.split(b"\n")
+    spoiled = lines_of_store[2]
+    spoiled = {
+        "digit": spoiled.replace(b"0.3333", b"0.3334"),
+        "task": spoiled.replace(b'"task": "', b'"task": "0'),
+        "status": spoiled.replace(b'"value"', b'"failure"'),
+        "shape": b"[1, 2]",
+        "brackets": b"[" * 100_000,
+        "header": spoiled,
+        "NUL": bytes(len(spoiled)),
+    }[place]
+    if place == "header":
+        lines_of_store[0] = lines_of_store[0].replace(b"tasks", b"tisks")
+    else:
+        assert spoiled != lines_of_store[2]
+        lines_of_store[2] = spoiled
+    store.write_bytes(b"\n".join(lines_of_store))
+    log.write_text("")
+    said = []
+    assert run_tasks(tasks, jobs=1, store=store, announce=said.append) == whole
+    assert lines(log) == ([] if place == "header" else [1])
+    assert len(said) == 1 and "damaged" in said[0] and "computed again" in said[0]
+    # what was damaged is gone: nothing is left to say
+    assert sorted(store.read_bytes().split(b"\n")) == sorted(content.split(b"\n"))
+    assert run_tasks(tasks, jobs=1, store=store, announce=said.append) == whole
+    assert len(said) == 1
+
+
+def test_a_store_of_another_version_is_said_and_computed_again(tmp_path, monkeypatch):
+    from bayes_crlm import tasks as room
+
+    store, log = tmp_path / "store.jsonl", tmp_path / "log"
+    tasks = numbered(task_functions.noted, range(2), log=str(log))
+    store.write_text('{"bayes_crlm_tasks": 1}\n{"task": "ab", "status": "value", "result": 5}\n')
+    with pytest.warns(UserWarning, match=r"store.jsonl: is of another version .* computed again"):
+        run_tasks(tasks, jobs=1, store=store)
+    assert lines(log) == [0, 1]
+    monkeypatch.setattr(room, "code_in_use", lambda: code_in_use() | {"NumPy": "9.9"})
+    with pytest.warns(UserWarning, match=r"2 of its results are of other code .* computed again"):
+        run_tasks(tasks, jobs=1, store=store)
+    assert lines(log) == [0, 1, 0, 1]
+
+
+NOTEBOOK = """
+import sys
+from bayes_crlm.tasks import Task, run_tasks
+def cell(text):
+    exec(text, globals())
+    result = run_tasks([Task("a", refit, {"s": 1})], jobs=1, store=sys.argv[1])[0].value
+    assert result == refit(1), (text, result, refit(1))
+cell("def refit(s): return {'v': s}")
+cell("def refit(s): return {'v': s * 100}")
+cell("K = 2\\ndef helper(s): return s * K\\ndef refit(s): return {'v': helper(s)}")
+cell("K = 3")
+cell("def helper(s): return s - K")
+cell("def refit(s, k=1): return {'v': k}")
+cell("def refit(s, k=2): return {'v': k}")
+cell("def refit(s, *, k=3): return {'v': k}")
+cell("class C:\\n    a = 1\\n    def f(self): return self.a\\ndef refit(s): return {'v': C().f()}")
+cell("class C:\\n    a = 2\\n    def f(self): return self.a")
+cell("class C:\\n    a = 2\\n    def f(self): return self.a + 7")
+cell("table = {'f': helper}\\ndef refit(s): return {'v': [table['f'](x) for x in range(3)]}")
+cell("def helper(s): return s * 9\\ntable = {'f': helper}")
+cell("from functools import partial\\npart = partial(helper, 3)")
+cell("def refit(s): return {'v': part()}")
+cell("part = partial(helper, 4)")
+cell("def outer(n):\\n    def inner(s): return s + n\\n    return inner\\n"
+     "add = outer(1)\\ndef refit(s): return {'v': add(s)}")
+cell("add = outer(2)")
+"""
+
+
+def test_a_function_without_a_file_is_told_apart_by_its_code(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", NOTEBOOK, tmp_path / "store.jsonl"],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_function_without_a_file_whose_values_cannot_be_told_apart_is_refused(tmp_path):
+    script = (
+        "import threading, sys\nfrom bayes_crlm.tasks import Task, run_tasks\n"
+        "held = threading.Lock()\ndef refit(s): return {'v': held.locked()}\n"
+        "run_tasks([Task('a', refit, {'s': 1})], jobs=1, store=sys.argv[1])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "store.jsonl"],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "ExecutorError: refit is no function of a file and uses a value of type lock" in (
+        done.stderr
+    )
+
+
+def test_an_edited_and_reloaded_module_is_another_task(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    file, store = tmp_path / "edited_refits.py", tmp_path / "store.jsonl"
+    file.write_text("K = 1\ndef refit(s):\n    return {'v': s * K}\n")
+    edited_refits = importlib.import_module("edited_refits")
+
+    def value():
+        tasks = [Task("a", edited_refits.refit, {"s": 1})]
+        (result,) = run_tasks(tasks, jobs=1, store=store)
+        assert result.value == edited_refits.refit(1)
+        return result.value["v"]
+
+    assert value() == 1
+    # edited only: what runs here is what was loaded
+    file.write_text("K = 100\ndef refit(s):\n    return {'v': s * K}\n# longer\n")
+    assert value() == 1
+    importlib.reload(edited_refits)
+    assert value() == 100
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_disk_without_locks_is_said_and_used(tmp_path, monkeypatch, code):
+    def no_locks(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.warns(UserWarning, match=r"store.jsonl: lies on a disk without file locks"):
+        results = run_tasks(
+            numbered(task_functions.square, [3]), jobs=1, store=tmp_path / "store.jsonl"
+        )
+    assert results[0].value["square"] == 9
+
+
+def in_a_worker(jobs):
+    """What tasks give in a worker of somebody's pool."""
+    tasks = numbered(task_functions.square, range(3))
+    return [result.value["square"] for result in run_tasks(tasks, jobs=jobs)]
+
+
+@pytest.mark.parametrize("jobs", [None, 2])
+def test_tasks_run_in_a_worker_of_a_pool(jobs):
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(in_a_worker, (jobs,)) == [0, 1, 4]
 
 
 def test_two_runs_do_not_share_a_store(tmp_path):

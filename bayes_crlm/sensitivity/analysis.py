@@ -69,6 +69,8 @@ class Runner:
     executor : str or None
     store : Path or None
     progress : bool
+    warn : callable or None
+        Told what of the store cannot be used.
     """
 
     shared: Shared
@@ -76,6 +78,7 @@ class Runner:
     executor: str | None
     store: Path | None
     progress: bool
+    warn: Callable[[str], None] | None
 
     def __call__(self, name: str, tasks: Sequence[Task]) -> list[TaskResult]:
         """Run the tasks of one part, under its name."""
@@ -90,6 +93,7 @@ class Runner:
             store=self.store,
             progress=name if self.progress else False,
             shared=self.shared,
+            announce=self.warn,
         )
 
 
@@ -159,6 +163,7 @@ def run_sensitivity(
     store: Path | None = None,
     progress: bool = False,
     announce: Callable[[str], None] | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> Sensitivity:
     """Fit the base model and run every part that is asked for.
 
@@ -178,6 +183,8 @@ def run_sensitivity(
         Show progress bars on a terminal.
     announce : callable, optional
         Told the base result and each part's sentence when it is there.
+    warn : callable, optional
+        Told what of the store cannot be used and is computed again; warnings without it.
 
     Returns
     -------
@@ -196,7 +203,7 @@ def run_sensitivity(
         if name in not_run:
             say(f"{name}: not run: {not_run[name]}")
     shared = Shared.of(plan.spec, plan.inputs.cohort, level, plan.everyone)
-    run = Runner(shared, jobs, executor, store, progress)
+    run = Runner(shared, jobs, executor, store, progress, warn)
     seed = plan.spec.sampling.seed
     (result,) = run("base", [Task("base", refit, {"seed": seed, "draws": BASE_DRAWS})])
     if result.value is None:

@@ -6,6 +6,7 @@ import sys
 import time
 import traceback
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,7 @@ def run_command(options: argparse.Namespace) -> int:
                 store=store,
                 progress=sys.stderr.isatty() and not options.quiet,
                 announce=None if options.quiet else lambda text: say(f"\n{text}"),
+                warn=once_each(lambda text: say(f"bayes-crlm: {text}", stream=sys.stderr)),
             )
         except BayesCRLMError as problem:
             # refits are kept for a run that can go on: not for one that cannot be done as asked
@@ -128,6 +130,18 @@ def run_command(options: argparse.Namespace) -> int:
     if found.crashes:
         return FAULT
     return DONE if summary["status"] == "ok" else UNTRUSTWORTHY
+
+
+def once_each(tell: Callable[[str], None]) -> Callable[[str], None]:
+    """Say a sentence the first time only: every part opens the same store."""
+    told: set[str] = set()
+
+    def tell_once(text: str) -> None:
+        if text not in told:
+            told.add(text)
+            tell(text)
+
+    return tell_once
 
 
 def has_results(store: Path) -> bool:
