@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 
 from bayes_crlm.errors import CohortError, DesignError, FormulaError
 from bayes_crlm.formula import check_formula, evaluate_formula
-from bayes_crlm.wording import did_you_mean
+from bayes_crlm.wording import did_you_mean, shown
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bayes_crlm.cohort import Cohort
 
 __all__ = ["Design", "Level", "build_design", "columns_needed"]
@@ -22,6 +24,8 @@ MOST_LEVELS = 20
 RANK_TOLERANCE = 1e-7
 # rows whose columns are made orthogonal at a time
 BLOCK_ROWS = 2**15
+# squares and products of columns beyond these overflow or vanish
+LEAST_SPREAD, LARGEST_VALUE = 1e-100, 1e100
 
 
 @dataclass(frozen=True)
@@ -181,6 +185,17 @@ def plain_level(value: Any) -> Level:
     return str(value)
 
 
+def refuse_nested(column: "pd.Series", where: str) -> None:
+    """Refuse lists and records, which Parquet and JSON may hold in a cell."""
+    kinds = list | tuple | dict | set | np.ndarray
+    nested = next((cell for cell in column if isinstance(cell, kinds)), None)
+    if nested is not None:
+        raise DesignError(
+            f"{where} holds lists or records, such as {shown(nested)}; give a column with one "
+            "text, number or truth value in each row"
+        )
+
+
 def treatment_levels(
     cohort: "Cohort", treatment: str, reference: Level | None
 ) -> tuple[tuple[Level, ...], NDArray[np.intp]]:
@@ -189,6 +204,8 @@ def treatment_levels(
 
     where = f"{cohort.source}: treatment {treatment!r}"
     column = cohort.table[treatment]
+    if column.dtype == object:
+        refuse_nested(column, where)
     values = list(dict.fromkeys(plain_level(value) for value in column.dropna().unique()))
     if len(values) > MOST_LEVELS:
         raise DesignError(
@@ -230,6 +247,9 @@ def covariate_columns(cohort: "Cohort", covariates: str) -> tuple[NDArray, list[
     """Evaluate the covariate formula; returns (rows, columns) and the columns' names."""
     if not covariates.strip():
         return np.empty((cohort.n_rows, 0)), []
+    for name in sorted(check_formula(covariates)):
+        if cohort.table[name].dtype == object:
+            refuse_nested(cohort.table[name], f"{cohort.source}: covariate {name!r}")
     try:
         columns = evaluate_formula(covariates, cohort.table)
     except FormulaError as problem:
@@ -253,7 +273,7 @@ def has_more_than_two_values(column: NDArray) -> bool:
 
 
 def check_estimable(source: str, matrix: NDArray, terms: tuple[str, ...]) -> None:
-    """Refuse constant and collinear columns, naming them."""
+    """Refuse constant and collinear columns, and values beyond arithmetic, naming them."""
     repeated = sorted({term for term in terms if terms.count(term) > 1})
     if repeated:
         raise DesignError(
@@ -266,6 +286,13 @@ def check_estimable(source: str, matrix: NDArray, terms: tuple[str, ...]) -> Non
             raise DesignError(
                 f"{source}: covariate {term!r} is constant ({column[0]:g} in every row used); "
                 "leave it out"
+            )
+        largest = float(np.abs(column).max())
+        if spread < LEAST_SPREAD or largest > LARGEST_VALUE:
+            raise DesignError(
+                f"{source}: covariate {term!r} has values as "
+                f"{'large' if largest > LARGEST_VALUE else 'small'} as {largest:.3g}, which "
+                "arithmetic cannot hold; give it in another unit"
             )
     if len(matrix) <= matrix.shape[1]:
         raise DesignError(

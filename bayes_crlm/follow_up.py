@@ -37,6 +37,9 @@ MUST_BE = {
     "never started",
 }
 MUST_HAVE = ("time", "entry")
+FAR = 1e6
+"""A time of so many medians is a mistake, not a follow-up."""
+
 ROUNDING = 1e-9
 """Rows of one patient may overlap by this share of the time: sums of decimals are rounded."""
 
@@ -246,6 +249,8 @@ def check_follow_up(
                     f"{shown_rows(row_number[late], pairs)}; every entry must be "
                     "before its time"
                 )
+    if time in table.columns:
+        problems += _far_times(times, time, row_number)
     if event in table.columns:
         events, missing, wrong = events_of(table[event])
         for bad, what in ((missing, "is missing"), (wrong, "is not 0 or 1")):
@@ -335,6 +340,26 @@ def _check_numbers(
         values, role, "is zero or negative" if role == "time" else "is negative", low, row_number
     )
     return np.where(np.isfinite(numbers) & ~low, numbers, np.nan), problems
+
+
+def _far_times(times: NDArray[np.float64], column: str, row_number: NDArray[np.int64]) -> list[str]:
+    """Refuse times that cannot be of the same study as the others.
+
+    The longest of real follow-ups is some hundreds of times the median; one of a million
+    times as long would take every digit from the others.
+    """
+    known = times[np.isfinite(times)]
+    if not len(known):
+        return []
+    median = float(np.median(known))
+    far = np.flatnonzero(times / FAR > median)
+    if not len(far):
+        return []
+    cells = [shown(times[k]) for k in far[:5].tolist()]
+    return [
+        f"column {shown(column)} (time) is more than a million times its median {median:.4g} in "
+        f"{shown_rows(row_number[far], cells)}; correct it, or leave the row out with where"
+    ]
 
 
 def _told(

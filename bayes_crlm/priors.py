@@ -35,6 +35,20 @@ __all__ = [
     "simple_prior",
 ]
 
+# Far beyond what anybody believes of a log hazard ratio or of patients at risk, and well within
+# what double precision can square: outside them sums lose every digit or overflow.
+LIMITS = {
+    "mean": (-20.0, 20.0),
+    "scale": (1e-8, 1e8),
+    "nu": (0.1, 1e8),
+    "weight": (1e-8, 1e8),
+}
+IN_WORDS = {
+    "mean": "its median",
+    "scale": "its scale",
+    "nu": "its degrees of freedom",
+    "weight": "its weight",
+}
 HALF_WIDTH_95 = 1.959963984540054
 LOG_2PI = math.log(2 * math.pi)
 
@@ -305,6 +319,8 @@ def baseline_prior(name: str | BaselinePrior, weight: float = 1.0) -> BaselinePr
         For another name, or a weight that is not positive.
     """
     if not isinstance(name, str):
+        if isinstance(name, GammaProcess):
+            check_limits("weight", name.weight, f"gamma prior of the baseline hazard {name!r}")
         return name
     if name not in BASELINE_PRIORS:
         raise PriorError(
@@ -313,6 +329,7 @@ def baseline_prior(name: str | BaselinePrior, weight: float = 1.0) -> BaselinePr
     if name == GammaProcess.name:
         if not (math.isfinite(weight) and weight > 0):
             raise PriorError(f"baseline weight {weight!r} must be a number above 0")
+        check_limits("weight", weight, "gamma prior of the baseline hazard")
         return GammaProcess(float(weight))
     return BASELINE_PRIORS[name]()
 
@@ -350,6 +367,29 @@ def hazard_ratio_prior(median: float, low: float, high: float) -> Normal:
             f"median at {implied:.3g}, not at {median:g}; the limits were used"
         )
     return Normal(mean, sd, note)
+
+
+def check_limits(parameter: str, value: float, text: str) -> None:
+    """Refuse a parameter that nobody means and that arithmetic cannot hold.
+
+    Parameters
+    ----------
+    parameter : {"mean", "scale", "nu", "weight"}
+        As the model's data containers name it.
+    value : float
+    text : str
+        What messages call the prior.
+
+    Raises
+    ------
+    PriorError
+    """
+    low, high = LIMITS[parameter]
+    if not low <= value <= high:
+        raise PriorError(
+            f"{text} cannot be used: {IN_WORDS[parameter]} {value:g} must lie between {low:g} "
+            f"and {high:g}"
+        )
 
 
 def positive(name: str, value: float, text: str) -> None:
@@ -437,6 +477,8 @@ def parse_prior(
                 f"prior {shown!r} has {len(numbers)} numbers; write {name}({', '.join(parameters)})"
             )
         parsed = construct(*numbers)
+    for parameter, value in parsed.parameters.items():
+        check_limits(parameter, value, f"prior {prior if isinstance(prior, str) else parsed}")
     if role == "treatment" and isinstance(parsed, Horseshoe):
         raise PriorError(
             "prior of the treatment: a horseshoe shrinks many effects towards zero and is for "

@@ -166,7 +166,10 @@ class BaselineSpec(Table):
     weight: Annotated[
         float,
         Field(
-            gt=0, description="the weight of a gamma prior in patients at risk, a number above 0"
+            ge=1e-8,
+            le=1e8,
+            description="the weight of a gamma prior in patients at risk, "
+            "a number from 1e-8 to 1e8",
         ),
     ] = 1.0
 

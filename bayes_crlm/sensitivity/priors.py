@@ -68,9 +68,16 @@ class Settings(Table):
         Field(description="'auto' or a hazard ratio above 0 other than 1, such as 0.7"),
     ] = "auto"
     tail: Annotated[
-        float, Field(gt=0, lt=0.5, description="the sceptic's probability beyond the benefit")
+        float,
+        Field(
+            ge=1e-6,
+            lt=0.5,
+            description="the sceptic's probability beyond the benefit, from 1e-6 to below 0.5",
+        ),
     ] = 0.05
-    vague_scale: Annotated[float, Field(gt=0, description="a scale above 0")] = 10.0
+    vague_scale: Annotated[
+        float, Field(ge=1e-8, le=1e8, description="a scale from 1e-8 to 1e8")
+    ] = 10.0
     literature: Annotated[
         dict[str, str], Field(description="a table of priors, such as 'hr(0.6, 0.4, 0.9)'")
     ] = {}  # noqa: RUF012  (pydantic copies it)
