@@ -52,7 +52,7 @@ class Plan:
     inputs : ModelInputs
         The cohort as the model sees it.
     warnings : tuple of str
-        Dropped rows, merged intervals and other changes of what was asked for.
+        Dropped rows, dropped intervals and other changes of what was asked for.
     everyone : Cohort
         The cohort before patients with missing values were left out.
     """

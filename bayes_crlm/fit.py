@@ -228,11 +228,19 @@ class Fit:
         return table
 
     def log_hazard(self) -> "pd.DataFrame":
-        """Posterior of every interval's log-hazard at the covariates' means."""
+        """Posterior of every interval's log-hazard at the covariates' means.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per interval: interval, from, to, mean, sd, median, eti95_low, eti95_high. Of an
+            interval without an event, median and limits tell more than mean and standard
+            deviation: its hazard may be next to 0, whose logarithm has no lower bound.
+        """
         import pandas as pd
 
         draws = self.log_hazard_draws
-        low, high = np.quantile(draws, ETI95, axis=0)
+        low, median, high = np.quantile(draws, [ETI95[0], 0.5, ETI95[1]], axis=0)
         cutpoints = self.inputs.intervals.cutpoints
         return pd.DataFrame(
             {
@@ -241,6 +249,7 @@ class Fit:
                 "to": cutpoints[1:],
                 "mean": draws.mean(axis=0),
                 "sd": draws.std(axis=0, ddof=1),
+                "median": median,
                 "eti95_low": low,
                 "eti95_high": high,
             }

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.parameters import LEAST_LOG_HAZARD, draw_log_gamma
 from bayes_crlm.priors import GammaProcess, Independent, RandomWalk
 
 if TYPE_CHECKING:
@@ -29,9 +30,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DRAW_STEPS",
+    "THIN",
+    "TINY",
     "StepScales",
     "WalkCases",
     "draw_hazards",
+    "draw_thin",
     "draw_walks",
     "fit_walk",
     "has_walk",
@@ -42,6 +46,9 @@ __all__ = [
 ]
 
 LOG_2PI = math.log(2 * math.pi)
+TINY = np.finfo(float).tiny
+# with fewer events expected in an interval, a gamma distribution lacks the right tail
+THIN = 0.75
 # below the smallest share of its prior's scale, steps cannot be told from none
 SMALLEST_STEP_SCALE, LARGEST_STEP_SCALE = 0.001, 4.5
 SCALE_CELLS = 64
@@ -87,27 +94,39 @@ def draw_hazards(
     """
     prior = inputs.baseline
 
-    def gamma_of(shape: NDArray) -> NDArray[np.float64]:
-        if rng is None:
-            return np.broadcast_to(shape, weighted.shape)
-        return rng.standard_gamma(shape, weighted.shape)
-
     if isinstance(prior, GammaProcess):
         rate = prior.weight * inputs.intervals.width
         shape = rate * math.exp(inputs.log_rate)
         total, rate_after = shape + sums.events, np.log(rate + weighted)
-        gamma = gamma_of(total)
+        if rng is None:
+            log_gamma_draw = np.broadcast_to(np.log(total), weighted.shape)
+        else:
+            log_gamma_draw = draw_log_gamma(total, weighted.shape, rng)
+        log_hazard = np.maximum(log_gamma_draw - rate_after, LEAST_LOG_HAZARD)
         constant = shape @ np.log(rate) + log_gamma(total) - log_gamma(shape)
-        return np.log(gamma) - rate_after, constant - rate_after @ total
+        return log_hazard, constant - rate_after @ total
     sd = prior.sd if isinstance(prior, Independent) else prior.start_sd
     # at the mode: events expected, and the gamma distribution's shape with the same curvature
     expected = np.exp(mode.log_hazard) * sums.weighted_exposure(mode.effect)
     shape = expected + sd**-2
+    # where nobody is at risk the logarithm has no share
+    expected, weighted = np.maximum(expected, TINY), np.maximum(weighted, TINY)
     # to first order the conditional mode follows the logarithm of the weighted exposure
     share = expected / shape
     centre = mode.log_hazard - share * (np.log(weighted) - np.log(expected) + mode.log_hazard)
-    gamma = gamma_of(shape)
+    if rng is None:
+        gamma = np.broadcast_to(shape, weighted.shape)
+    else:
+        gamma = rng.standard_gamma(shape, weighted.shape)
     log_gamma_draw = np.log(gamma)
+    is_thin = expected < THIN
+    constant = log_gamma(shape) - len(shape) * (math.log(sd) + 0.5 * LOG_2PI)
+    if is_thin.any():
+        log_gamma_draw[:, is_thin], log_share = draw_thin(
+            log_gamma_draw[:, is_thin], shape[is_thin], sd, rng
+        )
+        gamma = np.exp(log_gamma_draw)
+        constant = constant + log_share.sum(axis=1)
     log_hazard = centre + log_gamma_draw - np.log(shape)
     log_target = log_hazard @ sums.events - (weighted * np.exp(centre) * (gamma / shape)).sum(
         axis=1
@@ -115,8 +134,42 @@ def draw_hazards(
     standard = (log_hazard - inputs.log_rate) / sd
     log_target -= 0.5 * (standard**2).sum(axis=1)
     log_proposal = log_gamma_draw @ shape - gamma.sum(axis=1)
-    constant = log_gamma(shape) - len(shape) * (math.log(sd) + 0.5 * LOG_2PI)
     return log_hazard, log_target - log_proposal + constant
+
+
+def draw_thin(
+    log_gamma_draw: NDArray, shape: NDArray, sd: float, rng: np.random.Generator | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Replace every other draw of intervals with hardly an event expected by the prior's spread.
+
+    There the posterior is nearly the normal prior, whose right tail no gamma distribution has.
+
+    Parameters
+    ----------
+    log_gamma_draw : (..., intervals) ndarray
+        Logarithms of gamma variables of the shapes given.
+    shape : (intervals,) ndarray
+    sd : float
+        Of the prior.
+    rng : numpy.random.Generator or None
+        Without it, nothing is replaced.
+
+    Returns
+    -------
+    log_draw : (..., intervals) ndarray
+        Half of them normal around the logarithm of the shape.
+    log_share : (..., intervals) ndarray
+        Log density of the gamma variables over that of the mixture.
+    """
+    if rng is not None:
+        size = log_gamma_draw.shape
+        normal = np.log(shape) + sd * rng.standard_normal(size)
+        log_gamma_draw = np.where(rng.random(size) < 0.5, normal, log_gamma_draw)
+    constant = np.array([math.lgamma(each) for each in shape.tolist()])
+    of_gamma = shape * log_gamma_draw - np.exp(log_gamma_draw) - constant
+    of_normal = -0.5 * ((log_gamma_draw - np.log(shape)) / sd) ** 2
+    of_normal -= math.log(sd) + 0.5 * LOG_2PI
+    return log_gamma_draw, of_gamma - np.logaddexp(of_gamma, of_normal) + math.log(2)
 
 
 def log_gamma(values: NDArray) -> float:

@@ -49,7 +49,7 @@ class Intervals:
     exposure : (intervals,) ndarray
         Time at risk spent in every interval.
     notes : tuple of str
-        What was changed of what was asked for: merged intervals.
+        What was changed of what was asked for, and where nobody is at risk.
     """
 
     cutpoints: NDArray[np.float64]
@@ -249,7 +249,11 @@ def log_hazard_at_stop(log_hazard: NDArray, follow_up: FollowUp) -> NDArray:
 def choose_intervals(
     entry: NDArray, time: NDArray, event: NDArray, cutpoints: Cutpoints = "auto"
 ) -> Intervals:
-    """Cut follow-up as asked and merge intervals in which no event falls.
+    """Cut follow-up as asked.
+
+    Intervals without an event stay: every prior of their hazards is proper, and to join them with
+    a neighbour would spread its events over a time in which there were none. Intervals of no
+    width, and those that end before anybody is at risk, are dropped, and that is said.
 
     Parameters
     ----------
@@ -277,7 +281,7 @@ def choose_intervals(
     ----------
     Friedman (1982), Ann Stat 10:101-113; Hyndman & Fan (1996), Am Stat 50:361-365.
     """
-    time = np.asarray(time, dtype=float)
+    entry, time = np.asarray(entry, dtype=float), np.asarray(time, dtype=float)
     is_event = np.asarray(event).astype(bool)
     event_times = time[is_event]
     n_events = len(event_times)
@@ -309,13 +313,16 @@ def choose_intervals(
         edges = quantile_cutpoints(event_times, int(cutpoints), last)
     else:
         edges = given_cutpoints(cutpoints, last, n_events)
-    edges, notes = merge_without_events(edges, event_times)
+    edges, notes = drop_impossible(edges, float(entry.min()))
     stop_interval, _ = locate(event_times, edges)
+    is_reached = at_risk_in(entry, time, edges)
+    exposure = exposure_per_interval(cut_follow_up(entry, time, edges))
     return Intervals(
         cutpoints=edges,
         events=np.bincount(stop_interval, minlength=len(edges) - 1),
-        exposure=exposure_per_interval(cut_follow_up(entry, time, edges)),
-        notes=notes,
+        # sums of late entries leave rounding behind
+        exposure=np.where(is_reached, exposure, 0.0),
+        notes=(*notes, *say_nobody_at_risk(edges, is_reached)),
     )
 
 
@@ -352,24 +359,50 @@ def given_cutpoints(cutpoints: Sequence[float], last: float, n_events: int) -> N
     return np.concatenate([[0.0], inner, [last]])
 
 
-def merge_without_events(
-    edges: NDArray, event_times: NDArray
-) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Merge every interval without an event into the next one (the last into the one before)."""
-    interval, _ = locate(event_times, edges)
-    events = np.bincount(interval, minlength=len(edges) - 1)
-    if np.all(events > 0):
-        return edges, ()
-    keep_end = events > 0
-    # the end of the last interval is the end of follow-up and stays; what has to go
-    # when nothing falls in it is its beginning
-    ends = edges[1:][keep_end]
-    ends[-1] = edges[-1]
-    merged = np.concatenate([[0.0], ends])
-    empty = int(np.sum(~keep_end))
-    note = (
-        f"{empty} of {len(events)} intervals held no event and "
-        f"{'was' if empty == 1 else 'were'} merged with a neighbour: "
-        f"{len(merged) - 1} intervals are fitted"
+def drop_impossible(edges: NDArray, earliest: float) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Drop intervals of no width, and those that end before anybody is at risk.
+
+    Parameters
+    ----------
+    edges : (intervals + 1,) ndarray
+        From 0 to the largest time.
+    earliest : float
+        When the first row enters.
+
+    Returns
+    -------
+    (kept + 1,) ndarray, tuple of str
+        Edges that increase, and what was dropped.
+    """
+    asked = len(edges) - 1
+    distinct = np.unique(edges)
+    kept = distinct[(distinct == 0) | (distinct > earliest)]
+    notes = []
+    for count, why in (
+        (len(edges) - len(distinct), "no width, since cutpoints fall on the same time,"),
+        (len(distinct) - len(kept), f"an end before anybody is at risk (from {earliest:g})"),
+    ):
+        if count:
+            notes.append(
+                f"{count} of {asked} intervals had {why} and {'was' if count == 1 else 'were'} "
+                f"dropped: {len(kept) - 1} intervals are fitted"
+            )
+    return kept, tuple(notes)
+
+
+def at_risk_in(entry: NDArray, time: NDArray, edges: NDArray) -> NDArray[np.bool]:
+    """Whether anybody is at risk in each interval, shape (intervals,)."""
+    entered = np.searchsorted(np.sort(entry), edges[1:], side="left")
+    gone = np.searchsorted(np.sort(time), edges[:-1], side="right")
+    return entered > gone
+
+
+def say_nobody_at_risk(edges: NDArray, is_reached: NDArray[np.bool]) -> tuple[str, ...]:
+    """Name the intervals of which the data say nothing."""
+    empty = [f"({edges[k]:g}, {edges[k + 1]:g}]" for k in np.flatnonzero(~is_reached)]
+    if not empty:
+        return ()
+    return (
+        f"nobody is at risk in {', '.join(empty)}: what the survival curve does there is the "
+        "baseline prior's",
     )
-    return merged, (note,)

@@ -1,7 +1,7 @@
 """The no-U-turn sampler on a native density, in coordinates that suit it."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from bayes_crlm.coordinates import Coordinates, sampler_coordinates
 from bayes_crlm.log_posterior import DensityData, density_data
 from bayes_crlm.model import ModelInputs
 from bayes_crlm.parameters import draw_integrated
+from bayes_crlm.priors import GammaProcess
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -67,7 +68,8 @@ def sample_nuts(
     Parameters
     ----------
     inputs : ModelInputs
-        A cohort as the model sees it.
+        A cohort as the model sees it. Hazards of a gamma process are integrated out, and drawn
+        given the effects afterwards.
     draws, tune, chains : int
         Kept and warm-up draws of each chain; number of chains.
     seed : int
@@ -85,6 +87,7 @@ def sample_nuts(
     # importing is neither compiling nor sampling
     import nutpie  # noqa: F401
 
+    inputs = with_integrated_baseline(inputs)
     started = time.perf_counter()
     # Numba compiles the callbacks where they are defined, or loads what it keeps on disk
     from bayes_crlm.callbacks import POSTERIOR
@@ -109,6 +112,17 @@ def sample_nuts(
         seconds_compile=compiled_at - started,
         seconds_sample=time.perf_counter() - compiled_at,
     )
+
+
+def with_integrated_baseline(inputs: ModelInputs) -> ModelInputs:
+    """Let the sampler move effects alone under a gamma process.
+
+    The log-hazard of an interval with next to no events has a long tail to the left, in which
+    chains would get lost; its integral is known.
+    """
+    if not isinstance(inputs.baseline, GammaProcess):
+        return inputs
+    return replace(inputs, baseline=replace(inputs.baseline, is_integrated=True))
 
 
 def sample_density(

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from bayes_crlm.model import ModelInputs
 
 __all__ = [
+    "LEAST_LOG_HAZARD",
     "Parameter",
     "Values",
     "constrain",
     "draw_integrated",
+    "draw_log_gamma",
     "draw_prior",
     "effects",
     "log_hazards",
@@ -32,6 +34,8 @@ __all__ = [
 ]
 
 Values = dict[str, NDArray[np.float64]]
+# a hazard of no more is 0 for every purpose, and still has a logarithm
+LEAST_LOG_HAZARD = math.log(np.finfo(float).tiny)
 HALF_LOG_2_OVER_PI = 0.5 * math.log(2 / math.pi)
 
 
@@ -122,9 +126,35 @@ def draw_integrated(
         [exposure_per_interval(data.follow_up, np.exp(data.design @ each)) for each in effect]
     )
     shape, rate = gamma_parameters(inputs)
-    hazard = rng.gamma(shape + data.events_per_interval, 1 / (rate + exposure))
-    full = np.concatenate([flat, np.log(hazard)], axis=1)
+    log_hazard = draw_log_gamma(shape + data.events_per_interval, exposure.shape, rng)
+    log_hazard = np.maximum(log_hazard - np.log(rate + exposure), LEAST_LOG_HAZARD)
+    full = np.concatenate([flat, log_hazard], axis=1)
     return full.reshape(*vectors.shape[:-1], -1)
+
+
+def draw_log_gamma(
+    shape: NDArray, size: tuple[int, ...], rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Draw logarithms of gamma variables of rate 1, also where those would underflow to 0.
+
+    Parameters
+    ----------
+    shape : (intervals,) ndarray
+    size : (..., intervals)
+        Of what is returned.
+    rng : numpy.random.Generator
+
+    References
+    ----------
+    Marsaglia & Tsang (2000), ACM Trans Math Softw 26:363-372, section 6: a variable of shape a is
+    one of shape a + 1 times a uniform to the power of 1 / a.
+    """
+    is_small = shape < 1
+    log_draw = np.log(rng.standard_gamma(shape + is_small, size))
+    if is_small.any():
+        uniform = rng.standard_exponential((*size[:-1], int(is_small.sum())))
+        log_draw[..., is_small] -= uniform / shape[is_small]
+    return log_draw
 
 
 def constrain(vector: NDArray, parameters: tuple[Parameter, ...]) -> Values:

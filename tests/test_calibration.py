@@ -85,7 +85,7 @@ def test_ranks_of_the_truth_are_uniform(engine, cohorts, baseline):
         truth = (log_hazard[0], effect[0], template.design.scaled)
         inputs = simulated_inputs(model, truth, covariates, rng)
         if inputs.intervals.n_intervals < len(CUTPOINTS):
-            # an interval without events was merged: rare, and another model
+            # follow-up ended before the last cutpoint: rare, and another model
             continue
         vectors = draws_of(engine, inputs, seed)
         values = constrain(vectors, model_parameters(inputs))

@@ -52,7 +52,7 @@ def test_exposures_and_events_are_those_of_the_long_table(cohort, cutpoints):
     np.testing.assert_allclose(intervals.exposure, table.sum(axis=0), atol=1e-12)
     assert intervals.exposure.sum() == pytest.approx((time - entry).sum())
     assert intervals.events.sum() == event.sum()
-    assert np.all(intervals.events > 0)
+    assert np.all(intervals.width > 0)
     in_interval = (time[:, None] > intervals.cutpoints[:-1]) & (
         time[:, None] <= intervals.cutpoints[1:]
     )
@@ -95,12 +95,49 @@ def test_auto_gives_an_interval_per_twelve_events(events, expected):
     assert intervals.n_intervals == expected
 
 
-def test_intervals_without_events_are_merged_and_said():
+def test_intervals_without_events_stay():
     time = np.array([1.0, 2.0, 3.0, 9.0, 10.0])
     event = np.array([1, 1, 0, 0, 1])
     intervals = choose_intervals(np.zeros(5), time, event, (5.0, 8.0))
-    assert intervals.cutpoints.tolist() == [0.0, 5.0, 10.0]
-    assert "1 of 3 intervals held no event" in intervals.notes[0]
+    assert intervals.cutpoints.tolist() == [0.0, 5.0, 8.0, 10.0]
+    assert intervals.events.tolist() == [2, 0, 1]
+    assert intervals.notes == ()
+
+
+def test_intervals_that_end_before_anybody_is_at_risk_are_dropped_and_said():
+    entry, time = np.array([4.0, 5.0, 6.0]), np.array([8.0, 9.0, 10.0])
+    intervals = choose_intervals(entry, time, np.ones(3), (4.0, 9.0))
+    assert intervals.cutpoints.tolist() == [0.0, 9.0, 10.0]
+    assert intervals.notes == (
+        "1 of 3 intervals had an end before anybody is at risk (from 4) and was dropped: "
+        "2 intervals are fitted",
+    )
+
+
+def test_a_gap_in_which_nobody_is_at_risk_is_named_and_has_no_exposure():
+    entry = np.array([0.0, 0.1, 5.3, 5.7])
+    time = np.array([0.7, 1.1, 6.1, 7.0])
+    intervals = choose_intervals(entry, time, np.array([1, 1, 1, 1]), (1.1, 3.3, 5.3))
+    assert intervals.exposure[1:3].tolist() == [0.0, 0.0]
+    assert intervals.events.tolist() == [2, 0, 0, 2]
+    assert intervals.notes == (
+        "nobody is at risk in (1.1, 3.3], (3.3, 5.3]: what the survival curve does there is the "
+        "baseline prior's",
+    )
+
+
+@given(cohorts(), st.lists(st.floats(0.01, 11.99), max_size=3, unique=True))
+def test_the_intervals_with_somebody_at_risk_are_those_with_exposure(cohort, inner):
+    entry, time, event = cohort
+    inner = sorted(each for each in inner if each < time.max())[: int(event.sum()) - 1]
+    chosen = choose_intervals(entry, time, event, inner)
+    edges = chosen.cutpoints
+    spent = np.clip(
+        np.minimum(time[:, None], edges[1:]) - np.maximum(entry[:, None], edges[:-1]), 0, None
+    ).sum(axis=0)
+    np.testing.assert_allclose(chosen.exposure, spent, atol=1e-9)
+    assert ((chosen.exposure == 0) == (spent == 0)).all()
+    assert np.any(spent == 0) == any("nobody is at risk in" in note for note in chosen.notes)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +169,7 @@ def test_fewer_intervals_than_asked_for_are_never_fitted_in_silence(cohort, aske
     assert chosen.cutpoints[0] == 0
     assert chosen.cutpoints[-1] == time.max()
     assert np.all(chosen.width > 0)
-    assert (chosen.n_intervals < asked) == bool(chosen.notes)
+    assert (chosen.n_intervals < asked) == any("dropped" in note for note in chosen.notes)
 
 
 @given(cohorts())
@@ -147,12 +184,13 @@ def test_a_time_on_a_cutpoint_belongs_to_the_interval_that_ends_there(cohort):
     np.testing.assert_array_equal(log_hazard_at_stop(np.arange(4.0), follow_up), interval)
 
 
-def test_quantiles_that_tied_event_times_make_equal_are_merged_and_said():
+def test_quantiles_that_tied_event_times_make_equal_are_dropped_and_said():
     time = np.array([5.0, 5.0, 5.0, 5.0, 8.0])
     chosen = choose_intervals(np.zeros(5), time, np.ones(5), 4)
     assert chosen.cutpoints.tolist() == [0, 5, 8]
     assert chosen.notes == (
-        "2 of 4 intervals held no event and were merged with a neighbour: 2 intervals are fitted",
+        "2 of 4 intervals had no width, since cutpoints fall on the same time, and were dropped: "
+        "2 intervals are fitted",
     )
 
 

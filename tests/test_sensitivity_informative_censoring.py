@@ -157,7 +157,7 @@ def test_the_rest_of_follow_up_has_the_hazard_times_delta(delta):
     n, rate, horizon = 20_000, 0.05, 30.0
     left = np.full(n, 6.0)
     table = pd.DataFrame({"arm": np.arange(n) % 2, "months": left, "dead": 0})
-    # a death in each of the four intervals, so that none is merged
+    # a death in each of the four intervals
     table.loc[:3, "months"] = [4.0, 9.0, 19.0, 40.0]
     table.loc[:3, "dead"] = 1
     cohort = read_cohort(table, time="months", event="dead")

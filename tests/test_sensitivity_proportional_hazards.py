@@ -227,7 +227,13 @@ def test_deviations_average_to_nothing_and_any_two_periods_differ_alike(events):
             assert difference == pytest.approx(2)
 
 
-def test_every_period_limit_is_a_cutpoint_and_no_interval_is_empty():
+def test_every_period_limit_and_every_cutpoint_of_the_spec_cuts_the_baseline():
+    event_times = np.arange(1.0, 12.0)
+    found = common_cutpoints(np.array([0, 0.5, 2.5, 3.5, 12.0]), [2.5, 8.0], event_times)
+    assert found == [0.5, 2.5, 3.5, 8.0]
+
+
+def test_no_more_intervals_than_events_and_then_none_is_empty():
     event_times = np.array([1.0, 2.0, 3.0, 5.0, 8.0, 9.0])
     found = common_cutpoints(np.array([0, 0.5, 2.5, 3.5, 4.5, 8.5, 12.0]), [4.0, 8.0], event_times)
     # 0.5 leaves an empty interval, as do 3.5 before 4 and 4.5 after it

@@ -10,13 +10,13 @@ from bayes_crlm.intervals import AUTO_EVENTS_PER_INTERVAL, AUTO_FEWEST, AUTO_MOS
 if TYPE_CHECKING:
     from bayes_crlm.model import PiecewiseExponential
 
-__all__ = ["candidate_cutpoints", "located"]
+__all__ = ["are_reached", "candidate_cutpoints", "located"]
 
 
 def candidate_cutpoints(
     model: "PiecewiseExponential", time: NDArray, event: NDArray
 ) -> list[tuple[int, NDArray[np.float64], NDArray[np.bool]]]:
-    """Cut the follow-up of many cohorts as `choose_intervals` does before it merges intervals.
+    """Cut the follow-up of many cohorts as `choose_intervals` does before it drops intervals.
 
     Parameters
     ----------
@@ -84,3 +84,22 @@ def located(times: NDArray, edges: NDArray) -> tuple[NDArray[np.intp], NDArray[n
     for edge in edges[:, 1:-1].T:
         interval += edge[:, None] < times
     return interval, times - np.take_along_axis(edges, interval, axis=1)
+
+
+def are_reached(entry: NDArray, time: NDArray, edges: NDArray) -> NDArray[np.bool]:
+    """Whether somebody is at risk in every interval of each cohort, shape (cohorts,).
+
+    Parameters
+    ----------
+    entry, time : (cohorts, rows) ndarray
+        Follow-up.
+    edges : (cohorts, intervals + 1) ndarray
+        Interval ends.
+    """
+    reached = np.ones(len(edges), dtype=bool)
+    if not entry.any():
+        # all begin at 0: whoever has the last time is at risk throughout
+        return reached
+    for low, high in zip(edges[:, :-1].T, edges[:, 1:].T, strict=True):
+        reached &= ((entry < high[:, None]) & (time > low[:, None])).any(axis=1)
+    return reached

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.batch.modes import BlockSums, Modes, baseline_prior_sd
+from bayes_crlm.hazards_given_effects import THIN, TINY, draw_thin
 from bayes_crlm.priors import GammaProcess
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ class IndependentHazards:
         sd = baseline_prior_sd(self.model)
         expected = np.exp(modes.log_hazard) * sums.weighted_exposure(modes.effect)
         shape = expected + sd**-2
+        # where nobody is at risk the logarithm has no share
+        expected, weighted = np.maximum(expected, TINY), np.maximum(weighted, TINY)
         # to first order the conditional mode follows the logarithm of the weighted exposure
         share = expected / shape
         constant = modes.log_hazard - share * (modes.log_hazard - np.log(expected)) - np.log(shape)
@@ -94,6 +97,18 @@ class IndependentHazards:
         for k, rng in enumerate(rngs or []):
             gamma[:, k] = rng.standard_gamma(shape[k][:, None, None], gamma[:, k].shape)
         log_gamma_draw = np.log(gamma)
+        log_share = np.zeros(weighted.shape[1:])
+        is_thin = expected < THIN
+        for k in np.flatnonzero(is_thin.any(axis=1)).tolist():
+            drawn, share_of_gamma = draw_thin(
+                np.moveaxis(log_gamma_draw[is_thin[k], k], 0, -1),
+                shape[k, is_thin[k]],
+                sd,
+                None if rngs is None else rngs[k],
+            )
+            log_gamma_draw[is_thin[k], k] = np.moveaxis(drawn, -1, 0)
+            log_share[k] = share_of_gamma.sum(axis=-1)
+            gamma[:, k] = np.exp(log_gamma_draw[:, k])
         log_hazard = np.log(weighted)
         log_hazard *= -of_intervals(share)
         log_hazard += log_gamma_draw
@@ -108,4 +123,4 @@ class IndependentHazards:
         np.exp(log_hazard, out=log_hazard)
         log_hazard *= weighted
         terms -= log_hazard
-        return terms.sum(axis=0)
+        return terms.sum(axis=0) + log_share

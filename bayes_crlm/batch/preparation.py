@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.batch.blocks import CohortBlock, block_of_inputs, joined
-from bayes_crlm.batch.cutting import candidate_cutpoints, located
+from bayes_crlm.batch.cutting import are_reached, candidate_cutpoints, located
 from bayes_crlm.batch.stack import Slab, StackedRows
 from bayes_crlm.cohort import Cohort
 from bayes_crlm.design import columns_needed, treatment_levels
@@ -258,9 +258,11 @@ def rectangular_blocks(
         stop_interval, stop_within = located(time[which], cut)
         events = np.zeros((len(which), n_intervals))
         np.add.at(events, (np.arange(len(which))[:, None], stop_interval), event[which])
-        # empty intervals are merged, and that is said, cohort by cohort
-        is_full = (events > 0).all(axis=1)
-        which = which[is_full]
+        # what is dropped, or has nobody at risk, is said cohort by cohort
+        is_plain = (np.diff(cut, axis=1) > 0).all(axis=1)
+        is_plain &= cut[:, 1] > entry[which].min(axis=1)
+        is_plain &= are_reached(entry[which], time[which], cut)
+        which = which[is_plain]
         if not len(which):
             continue
         entry_interval, entry_within = located(entry[which], edges[which])
@@ -274,9 +276,9 @@ def rectangular_blocks(
                 time=time[which],
                 event=event[which],
                 cutpoints=edges[which],
-                interval_events=events[is_full],
-                stop_interval=stop_interval[is_full],
-                stop_within=stop_within[is_full],
+                interval_events=events[is_plain],
+                stop_interval=stop_interval[is_plain],
+                stop_within=stop_within[is_plain],
                 entry_interval=entry_interval,
                 entry_within=entry_within,
                 patient_index=np.broadcast_to(np.arange(time.shape[1]), time[which].shape),

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from bayes_crlm.fit import Fit
 
 __all__ = ["plot_hazard", "plot_prior_survival", "plot_survival"]
+# of the lowest limit of an interval with events: a hazard below it leaves the picture
+LEAST_PICTURED = 0.01
 
 
 def plot_survival(fit: "Fit", ax: "Axes | None" = None, *, at_risk: bool = True) -> "Axes":
@@ -165,8 +167,12 @@ def plot_hazard(fit: "Fit", ax: "Axes | None" = None) -> "Axes":
         ax.fill_between(
             [start, stop], np.exp(low), np.exp(high), color=COLOURS[0], alpha=0.18, lw=0
         )
-    ax.stairs(np.exp(table["mean"]), edges, color=COLOURS[0], lw=2, baseline=None)
+    ax.stairs(np.exp(table["median"]), edges, color=COLOURS[0], lw=2, baseline=None)
     ax.set_yscale("log")
+    # the hazard of an interval without an event may be next to 0, below any axis
+    has_events = fit.inputs.intervals.events > 0
+    floor = LEAST_PICTURED * np.exp(table["eti95_low"][has_events].min())
+    ax.set_ylim(bottom=max(ax.get_ylim()[0], floor))
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:.4g}")
     ax.yaxis.set_minor_formatter(lambda value, _: f"{value:.4g}")
     low, high = ax.get_ylim()

@@ -113,8 +113,8 @@ def inner_cutpoints(cohort: "Cohort", number: int, placement: str) -> NDArray[np
 def variants(cohort: "Cohort", settings: Settings) -> list[tuple[str, int, NDArray[np.float64]]]:
     """Sets of intervals to be tried, each once.
 
-    Intervals without an event are merged with a neighbour, so that two numbers may come to one set,
-    and, of one placement, to different sets of equally many.
+    Cutpoints of one time are one cutpoint, so that two numbers may come to one set, and, of one
+    placement, to different sets of equally many.
 
     Returns
     -------
@@ -186,7 +186,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     tried = variants(context.plan.inputs.cohort, settings)
     tasks = [
         Task(
-            # the number asked for: two of a placement may be merged to equally many intervals
+            # the number asked for: two of a placement may come to equally many intervals
             f"cutpoints: {placement} {number}",
             refit,
             {
@@ -307,8 +307,8 @@ def sentence(rows: Sequence[Mapping[str, Any]], stacked: Mapping[str, Any] | Non
 def notes_of(rows: Sequence[Mapping[str, Any]], failures: Sequence[str]) -> tuple[str, ...]:
     """What a reader should know of the refits."""
     notes = [
-        "Intervals without an event were merged with a neighbour; equal sets of intervals are "
-        "fitted once.",
+        "Intervals without an event stay; those of no width are dropped, and equal sets of "
+        "intervals are fitted once.",
         "The part moves the conclusion when the stacked posterior does, or a set of intervals with "
         f"a stacking weight of at least {WEIGHT_LEAST:g}: others predict worse.",
     ]

@@ -92,14 +92,18 @@ def waiting_model(arms: TwoArms, start: NDArray) -> "PiecewiseExponential":
     smoothed there stands above the true one just when patients wait, if few die early; they
     die less than it says, and treatment looks bad.
     """
-    from bayes_crlm.intervals import choose_intervals, merge_without_events
+    from bayes_crlm.intervals import choose_intervals
 
     entry = np.zeros(arms.n_patients)
     chosen = choose_intervals(entry, arms.time, arms.event, arms.model.cutpoints).cutpoints
     # every treated patient is followed beyond the start, so that no edge lies after the last time
-    edges = np.unique(np.concatenate([chosen, start_edges(start)]))
-    kept, _ = merge_without_events(edges, arms.time[arms.event == 1])
-    cutpoints = tuple(float(each) for each in kept[1:-1])
+    starts = np.setdiff1d(start_edges(start), chosen)
+    # no more intervals than events
+    room = int(arms.event.sum()) - (len(chosen) - 1)
+    if len(starts) > room:
+        starts = starts[np.linspace(0, len(starts) - 1, max(room, 0)).round().astype(int)]
+    edges = np.union1d(chosen, starts)
+    cutpoints = tuple(float(each) for each in edges[1:-1])
     baseline = arms.model.baseline
     if not isinstance(baseline, Independent):
         baseline = Independent()

@@ -95,7 +95,7 @@ def moved_events(inputs: "ModelInputs", rows: Sequence[int]) -> "ModelInputs":
     Returns
     -------
     ModelInputs
-        An interval that is left without an event is merged with a neighbour.
+        An interval that is left without an event stays.
 
     Raises
     ------

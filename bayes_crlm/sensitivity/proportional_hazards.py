@@ -149,7 +149,7 @@ def period_label(edges: NDArray, place: int) -> str:
 def common_cutpoints(
     cutpoints: NDArray, times: Sequence[float], event_times: NDArray
 ) -> list[float]:
-    """Join the periods' limits and the baseline's cutpoints, so that every interval has an event.
+    """Join the periods' limits and the baseline's cutpoints.
 
     Parameters
     ----------
@@ -162,8 +162,12 @@ def common_cutpoints(
     Returns
     -------
     list of float
-        Inner cutpoints: all of `times`, and those of the spec that leave no interval empty.
+        Inner cutpoints: all of `times`, and those of the spec; where that makes more intervals than
+        there are events, those of the spec that leave no interval empty.
     """
+    together = sorted({*times, *cutpoints[1:-1].tolist()})
+    if len(together) < len(event_times):
+        return together
     found = list(times)
     for low, high in pairwise(edges_of(times)):
         inner, start = [], low
