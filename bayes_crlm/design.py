@@ -107,6 +107,38 @@ def columns_needed(treatment: str, covariates: str) -> tuple[str, ...]:
     return (treatment, *sorted(names))
 
 
+def check_outcome_unused(cohort: "Cohort", treatment: str, covariates: str) -> None:
+    """Refuse what says how follow-up ends as its own explanation.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    treatment : str
+        Column whose levels are compared.
+    covariates : str
+        Right-hand side of a formula.
+
+    Raises
+    ------
+    DesignError
+        When either uses the column of times or of events, or the covariates that of starts of
+        treatment, which is not known when follow-up begins.
+    """
+    names = check_formula(covariates) if covariates.strip() else frozenset()
+    for role, column, why in (
+        ("times", cohort.time_column, "the outcome cannot explain itself"),
+        ("events", cohort.event_column, "the outcome cannot explain itself"),
+        (
+            "starts of treatment",
+            cohort.start_column,
+            "who is to start is not known when follow-up begins",
+        ),
+    ):
+        for key, used in (("treatment", (treatment,)), ("covariates", names)):
+            if column is not None and column in used:
+                raise DesignError(f"{key}: {column!r} holds the {role}; {why}, so leave it out")
+
+
 def build_design(
     cohort: "Cohort", treatment: str, reference: Level | None, covariates: str = ""
 ) -> Design:
@@ -132,11 +164,12 @@ def build_design(
     CohortError
         For a column that the cohort lacks.
     DesignError
-        For a treatment with one level, a level with one patient, an unknown reference, or
-        a constant or collinear column.
+        For a treatment with one level, a level with one patient, an unknown reference,
+        a constant or collinear column, or the outcome among the covariates.
     FormulaError
         For a formula that cannot be evaluated on the cohort.
     """
+    check_outcome_unused(cohort, treatment, covariates)
     needed = columns_needed(treatment, covariates)
     known = [str(column) for column in cohort.table.columns]
     for column in needed:

@@ -252,3 +252,52 @@ def test_a_cohort_without_gaps_says_so(tmp_path):
     done = call("sensitivity", tmp_path / "small.toml", *names)
     assert done.returncode == 2
     assert "no covariate of the model misses a value" in done.stderr
+
+
+@pytest.mark.parametrize("codes", [[1.0, 2.0, 3.0], ["g1", "g2", "g3"], [0.0, 5.0, 9.0]])
+@pytest.mark.parametrize("formula", ["C(grade)", "age + C(grade)*arm_b"])
+def test_a_category_of_several_levels_is_refused_however_it_is_coded(codes, formula):
+    table = table_of().assign(arm_b=1.0 * (np.arange(120) % 3 == 0))
+    table["grade"] = [codes[k % 3] for k in range(120)]
+    table.loc[np.arange(120) % 7 == 0, "grade"] = None
+    with pytest.raises(SensitivityError, match="'grade' misses values and has 3 levels"):
+        design_of(table, formula)
+
+
+def test_a_coded_category_of_two_levels_is_imputed():
+    table = table_of()
+    table["grade"] = np.where(np.arange(120) % 3 == 0, 2.0, 5.0)
+    table.loc[np.arange(120) % 7 == 0, "grade"] = np.nan
+    (grade,) = design_of(table, "age + C(grade)").covariates
+    assert (grade.kind, grade.term) == ("binary", "C(grade)[T.5.0]")
+
+
+def in_two_rows(table):
+    """Every second patient's follow-up in two rows, the later of which misses the marker."""
+    late = table.iloc[::2].assign(entry=0.005)
+    early = late.assign(entry=0.0, months=0.005, dead=0)
+    both = pd.concat([early, late.assign(marker=np.nan), table.iloc[1::2].assign(entry=0.0)])
+    return both.reset_index(drop=True)
+
+
+def cohort_in_rows(table):
+    return read_cohort(
+        table, time="months", event="dead", entry="entry", id="patient", missing="drop"
+    )
+
+
+def test_what_misses_in_a_later_row_is_known_from_an_earlier_one():
+    rows = in_two_rows(table_of())
+    model = PiecewiseExponential("arm", 0, "age + mutation + log(marker)", cutpoints=3)
+    found = incomplete_design(model, cohort_in_rows(rows))
+    whole = design_of(table_of())
+    by_column = {each.column: each for each in found.covariates}
+    for each in whole.covariates:
+        assert by_column[each.column].is_missing.sum() == each.is_missing.sum()
+
+
+def test_gaps_that_other_rows_fill_are_nothing_to_impute():
+    table = table_of().dropna(subset=["mutation", "marker"])
+    model = PiecewiseExponential("arm", 0, "age + log(marker)", cutpoints=3)
+    with pytest.raises(SensitivityError, match="other rows of the same patients say"):
+        incomplete_design(model, cohort_in_rows(in_two_rows(table)))

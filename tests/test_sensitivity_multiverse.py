@@ -7,7 +7,11 @@ import pytest
 
 from bayes_crlm.analysis import plan_analysis
 from bayes_crlm.errors import SensitivityError
-from bayes_crlm.sensitivity.analysis_choices import specifications
+from bayes_crlm.sensitivity.analysis_choices import (
+    formula_terms,
+    left_out_options,
+    specifications,
+)
 from bayes_crlm.sensitivity.multiverse import MORE_DRAWS, Settings, analyse, check
 from bayes_crlm.sensitivity.parts import Context
 from bayes_crlm.sensitivity.settings import read_settings
@@ -63,6 +67,13 @@ def plan_of(folder, lines):
         ),
         ('covariates = ["arm"]', "sensitivity.multiverse.covariates: 'arm': "),
         ('covariates = ["site"]', "sensitivity.multiverse.covariates: 'site': "),
+        ('covariates = ["months"]', "sensitivity.multiverse.covariates: 'months': "),
+        (
+            'covariates = ["age + log(months)"]',
+            "sensitivity.multiverse.covariates: 'age + log(months)': covariates: 'months' holds "
+            "the times; the outcome cannot explain itself",
+        ),
+        ('covariates = ["age*dead"]', "sensitivity.multiverse.covariates: 'age*dead': "),
         (
             'exclusions = {young = [{column = "agee", op = ">", value = 50}]}',
             "sensitivity.multiverse.exclusions.young: ",
@@ -234,3 +245,60 @@ def test_columns_are_called_after_their_interval():
         "cox_ci95_high",
         "max_r_hat",
     ]
+
+
+@pytest.mark.parametrize(
+    ("formula", "expected"),
+    [
+        ("sex*x", {"sex": "x", "x": "sex", "sex:x": "sex + x"}),
+        ("sex + sex:x", {"sex": "", "x": "sex", "sex:x": "sex"}),
+        ("age + log(cea)", {"age": "log(cea)", "log(cea)": "age"}),
+        ("x + I(x**2) + sex", {"x": "sex", "sex": "x + I(x ** 2)"}),
+        (
+            "log(x)*sex + z",
+            {
+                "x": "sex + z",
+                "sex": "log(x) + z",
+                "z": "log(x) + sex + log(x):sex",
+                "log(x):sex": "log(x) + sex + z",
+            },
+        ),
+        (
+            "a*b*c",
+            {
+                "a": "b + c + b:c",
+                "b": "a + c + a:c",
+                "c": "a + b + a:b",
+                "a:b:c": "a + b + c + a:b + a:c + b:c",
+            },
+        ),
+    ],
+)
+def test_a_covariate_is_left_out_with_its_products(formula, expected):
+    found = left_out_options(formula_terms(formula))
+    assert found == {f"without {name}": rest for name, rest in expected.items()}
+
+
+def test_leaving_a_covariate_out_gives_the_model_without_it():
+    """Cox regression of the columns that are left, from outside of the package's formulas."""
+    from survival import coxph
+
+    from bayes_crlm import PiecewiseExponential, read_cohort
+    from bayes_crlm.sensitivity.refit import cox_row
+
+    rng = np.random.default_rng(8)
+    n = 300
+    x, sex = rng.normal(size=n), rng.choice(["f", "m"], n)
+    arm = (rng.random(n) < 1 / (1 + np.exp(-1.5 * x))).astype(int)
+    death = rng.exponential(20 * np.exp(0.7 * arm - x * np.where(sex == "f", 1.2, 0.6)))
+    table = pd.DataFrame({"time": death + 0.01, "event": 1, "arm": arm, "x": x, "sex": sex})
+    cohort = read_cohort(table, time="time", event="event")
+    options = left_out_options(formula_terms("sex*x"))
+    right = {"without x": "arm + sex", "without sex": "arm + x", "without sex:x": "arm + sex + x"}
+    found = {}
+    for label, formula in right.items():
+        model = PiecewiseExponential("arm", 0, options[label], cutpoints=3)
+        found[label] = cox_row(model.prepare(cohort), 1)["cox_hr"]
+        expected = np.exp(coxph(f"Surv(time, event) ~ {formula}", table).coefficients[0])
+        assert found[label] == pytest.approx(expected, rel=1e-4)
+    assert found["without x"] > 1.3 * found["without sex"]

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_crlm import read_cohort
-from bayes_crlm.errors import CohortError, SpecError
+from bayes_crlm import PiecewiseExponential, read_cohort
+from bayes_crlm.batch.fit_many import fit_many
+from bayes_crlm.errors import CohortError, DesignError, SpecError
 from bayes_crlm.spec import Spec
 
 
@@ -95,3 +96,23 @@ def test_the_start_has_a_column_of_its_own_and_explains_nothing():
         spec_of(treatment_start="months")
     with pytest.raises(SpecError, match=r"data\.treatment_start"):
         spec_of("begun", treatment_start="begun")
+
+
+@pytest.mark.parametrize(
+    ("treatment", "covariates"),
+    [
+        ("treated", "months"),
+        ("treated", "log(months)"),
+        ("treated", "C(dead)"),
+        ("treated", "begun"),
+        ("dead", ""),
+        ("months", ""),
+    ],
+)
+def test_the_outcome_explains_nothing_in_python_either(treatment, covariates):
+    cohort = read(table_of(begun=[2.0, 5.0, 0, 0, 0, 0]))
+    model = PiecewiseExponential(treatment, None, covariates, cutpoints=1)
+    with pytest.raises(DesignError, match="leave it out"):
+        model.prepare(cohort)
+    reasons = fit_many(model, [cohort, cohort]).cohorts["reason"]
+    assert len(reasons) == 2 and all("leave it out" in each for each in reasons)

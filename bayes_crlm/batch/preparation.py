@@ -82,7 +82,7 @@ def blocks_of_rows(
 ) -> list[CohortBlock]:
     """Prepare those cohorts together of which nothing has to be said."""
     needed = columns_needed(model.treatment, model.covariates)
-    if any(name not in rows.table.columns for name in needed):
+    if any(name not in rows.table.columns or name in rows.outcome for name in needed):
         return []
     is_gap = rows.table[list(needed)].isna().to_numpy().any(axis=1)
     is_usable = rows.is_plain & ~np.logical_or.reduceat(is_gap, rows.starts[:-1])

@@ -160,6 +160,8 @@ class StackedRows:
         Whether it ends with the event.
     is_plain : (cohorts,) ndarray of bool
         Nothing is wrong with the follow-up and every row is a patient.
+    outcome : frozenset of str
+        Columns that say how follow-up ends, which no covariate may be.
     """
 
     table: "pd.DataFrame"
@@ -168,6 +170,7 @@ class StackedRows:
     time: NDArray[np.float64]
     event: NDArray[np.int8]
     is_plain: NDArray[np.bool]
+    outcome: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,7 +250,8 @@ def rows_of_stack(stack: CohortStack, first: int, last: int) -> StackedRows:
     is_plain &= (np.diff(starts) >= 2) & (np.add.reduceat(event, starts[:-1], dtype=int) > 0)
     if stack.id is not None:
         is_plain &= have_row_per_patient(table[stack.id], starts)
-    return StackedRows(table, starts, entry, time, event, is_plain)
+    outcome = frozenset({stack.time, stack.event})
+    return StackedRows(table, starts, entry, time, event, is_plain, outcome)
 
 
 def have_row_per_patient(ids: "pd.Series", starts: NDArray[np.intp]) -> NDArray[np.bool]:
@@ -275,4 +279,10 @@ def rows_of_cohorts(cohorts: Sequence[Cohort]) -> StackedRows | None:
         time=np.concatenate([cohort.time for cohort in cohorts]),
         event=np.concatenate([cohort.event for cohort in cohorts]),
         is_plain=np.array([cohort.n_rows == cohort.n_patients for cohort in cohorts]),
+        outcome=frozenset(
+            column
+            for cohort in cohorts
+            for column in (cohort.time_column, cohort.event_column, cohort.start_column)
+            if column is not None
+        ),
     )

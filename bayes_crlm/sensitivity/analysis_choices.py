@@ -4,12 +4,14 @@ A choice has options, each with a label for a reader and with what it changes of
 """
 
 import itertools
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayes_crlm.design import columns_needed
 from bayes_crlm.errors import BayesCRLMError, SensitivityError
+from bayes_crlm.formula import check_formula
 from bayes_crlm.wording import no_column, shown
 
 if TYPE_CHECKING:
@@ -167,16 +169,47 @@ def covariate_options(formula: str, settings: "Settings") -> dict[Any, dict[str,
         elif asked == "none":
             named = {"none": ""}
         elif asked == "leave_one_out":
-            named = {
-                f"without {term}": " + ".join(each for each in terms if each != term)
-                for term in terms
-            }
+            named = left_out_options(terms)
         else:
             named = {asked: asked}
         for label, text in named.items():
             if text not in found.values():
                 found[label] = text
     return {label: {"covariates": text} for label, text in found.items()}
+
+
+def left_out_options(terms: Sequence[str]) -> dict[str, str]:
+    """Formulas without one covariate each, and without one product each.
+
+    A covariate goes with every term that it is part of: a product without its main effect is
+    another way to write the same model, so that leaving out the main effect alone would leave
+    nothing out. Products are offered unless another one holds them, as in R's `drop1`.
+
+    Parameters
+    ----------
+    terms : sequence of str
+        From `formula_terms`.
+
+    Returns
+    -------
+    dict of str to str
+        From what a reader is told, "without age", to what is left of the formula.
+    """
+    columns = {term: check_formula(term) for term in terms}
+
+    def rest(gone: Collection[str]) -> str:
+        return " + ".join(term for term in terms if term not in gone)
+
+    found = {}
+    for column in dict.fromkeys(name for term in terms for name in sorted(columns[term])):
+        gone = [term for term in terms if column in columns[term]]
+        is_alone = len(gone) == 1 and len(columns[gone[0]]) == 1
+        found[f"without {gone[0] if is_alone else column}"] = rest(gone)
+    for term in terms:
+        is_held = any(columns[term] < columns[other] for other in terms)
+        if len(columns[term]) > 1 and not is_held:
+            found[f"without {term}"] = rest([term])
+    return found
 
 
 def formula_terms(formula: str) -> list[str]:

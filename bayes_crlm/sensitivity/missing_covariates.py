@@ -117,6 +117,7 @@ def incomplete_design(model: "PiecewiseExponential", cohort: "Cohort") -> Incomp
         As `PiecewiseExponential.prepare`; the treatment must not be missing.
     """
     from bayes_crlm.design import columns_needed
+    from bayes_crlm.formula import parse_formula
 
     treatment, *names = columns_needed(model.treatment, model.covariates)
     cohort = cohort.complete([treatment])
@@ -128,8 +129,19 @@ def incomplete_design(model: "PiecewiseExponential", cohort: "Cohort") -> Incomp
         )
     table = cohort.table.copy()
     gaps = {name: fill_within_patients(cohort, table, name) for name in missing}
+    # what another row of the same patient says is known, and nothing to impute
+    gaps = {name: gap for name, gap in gaps.items() if gap.any()}
+    missing = list(gaps)
+    if not missing:
+        raise SensitivityError(
+            f"{cohort.source}: what covariates miss, other rows of the same patients say; there is "
+            "nothing to impute, so write these values into all rows of those patients"
+        )
+    levels = parse_formula(model.covariates).categorical
     factors = {name: factor_of(name, model.covariates, missing) for name in missing}
-    fillings = {name: filling_of(cohort, table[name], name) for name in missing}
+    fillings = {
+        name: filling_of(cohort, table[name], name, is_category=name in levels) for name in missing
+    }
     for name, gap in gaps.items():
         table.loc[gap, name] = fillings[name][0]
     inputs = model.prepare(replace(cohort, table=table))
@@ -216,8 +228,20 @@ def factor_columns(factor: Any) -> frozenset[str]:
     return frozenset() if method == "literal" else parse_formula(factor.expr).columns
 
 
-def filling_of(cohort: "Cohort", values: "pd.Series", name: str) -> tuple[Any, Any]:
+def filling_of(
+    cohort: "Cohort", values: "pd.Series", name: str, *, is_category: bool = False
+) -> tuple[Any, Any]:
     """Two seen values, the first near the middle, between which the design's slope is taken.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    values : pandas.Series, (rows,)
+        The covariate.
+    name : str
+        Its column.
+    is_category : bool
+        Whether the formula takes its numbers as levels.
 
     Raises
     ------
@@ -235,7 +259,7 @@ def filling_of(cohort: "Cohort", values: "pd.Series", name: str) -> tuple[Any, A
     if len(different) == 2:
         first, second = sorted(different, key=str)
         return first, second
-    if not is_numeric_dtype(values) or is_bool_dtype(values):
+    if is_category or not is_numeric_dtype(values) or is_bool_dtype(values):
         raise SensitivityError(
             f"{cohort.source}: covariate {shown(name)} misses values and has {len(different)} "
             "levels; only numbers and covariates with two values can be imputed"
