@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from bayes_crlm.eligibility import Dropped, select
 from bayes_crlm.errors import CohortError, join_problems
-from bayes_crlm.follow_up import check_follow_up, check_starts, patients_of
+from bayes_crlm.follow_up import check_follow_up, check_starts, numbers_of, patients_of
+from bayes_crlm.tied_times import distinct_times, onto
 from bayes_crlm.wording import no_column, shown, shown_name, shown_names
 
 if TYPE_CHECKING:
@@ -141,6 +142,25 @@ class Cohort:
     def exposure(self) -> float:
         """Total follow-up at risk: the sum of time - entry, in `unit`."""
         return float((self.time - self.entry).sum())
+
+    def times_of(self, column: str) -> NDArray[np.float64]:
+        """Take a column as times of this cohort: the start of treatment, for example.
+
+        Times that differ by rounding alone are one time (`bayes_crlm.tied_times`), also between
+        this column and `entry` and `time`.
+
+        Parameters
+        ----------
+        column : str
+            A column of `table`.
+
+        Returns
+        -------
+        (n_rows,) float64
+            On the scale of `time`; NaN where a cell is missing or no number.
+        """
+        numbers, _ = numbers_of(self.table[column])
+        return onto(numbers, distinct_times(self.entry, self.time))
 
     def complete(self, columns: Sequence[str]) -> "Cohort":
         """Keep patients whose rows have a value in every one of these columns.
@@ -343,6 +363,8 @@ def read_cohort(
         problems += row_problems
     if problems:
         raise CohortError(join_problems(shown_name(label), problems))
+    if start is not None:
+        start = onto(start, distinct_times(follow_up.entry, follow_up.time))
     return Cohort(
         table=kept,
         entry=follow_up.entry,

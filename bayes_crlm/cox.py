@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayes_crlm.firth import fit_firth
-from bayes_crlm.partial_likelihood import TIES, PartialLikelihood, merge_tied_times
+from bayes_crlm.partial_likelihood import TIES, PartialLikelihood
 from bayes_crlm.separation import find_separation, is_maximum_certain
+from bayes_crlm.tied_times import merge_tied_times
 
 if TYPE_CHECKING:
     import pandas as pd

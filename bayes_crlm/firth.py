@@ -21,8 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 from bayes_crlm.partial_likelihood import (
     PartialLikelihood,
     PartialLikelihoodValue,
-    merge_tied_times,
 )
+from bayes_crlm.tied_times import merge_tied_times
 
 __all__ = ["Firth", "fit_firth"]
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.tied_times import one_time_each
 from bayes_crlm.wording import shown, shown_rows
 
 if TYPE_CHECKING:
@@ -251,6 +252,8 @@ def check_follow_up(
                 )
     if time in table.columns:
         problems += _far_times(times, time, row_number)
+    entries, times, found = _tied(entries, times, row_number)
+    problems += found
     if event in table.columns:
         events, missing, wrong = events_of(table[event])
         for bad, what in ((missing, "is missing"), (wrong, "is not 0 or 1")):
@@ -323,6 +326,30 @@ def check_starts(
             "treatment_start out, or give one row per patient"
         )
     return start, problems
+
+
+def _tied(
+    entries: NDArray[np.float64], times: NDArray[np.float64], row_number: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str]]:
+    """Make times that differ by rounding one time, and refuse rows that this leaves no width."""
+    if entries.any():
+        tied_entries, tied_times = one_time_each(entries, times)
+    else:
+        # without late entry the origin is no time of its own, as in R
+        tied_entries, (tied_times,) = entries, one_time_each(times)
+    gone = np.flatnonzero((entries < times) & (tied_entries >= tied_times))
+    if not len(gone):
+        return tied_entries, tied_times, []
+    spans = [f"{shown(entries[k])} to {shown(times[k])}" for k in gone[:5].tolist()]
+    return (
+        entries,
+        times,
+        [
+            f"the follow-up is shorter than the rounding of the times in "
+            f"{shown_rows(row_number[gone], spans)}; leave such rows out, or join them to the "
+            "patient's row before or after"
+        ],
+    )
 
 
 def _check_numbers(

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.errors import CutpointError
+from bayes_crlm.tied_times import event_quantiles
 
 __all__ = [
     "FollowUp",
@@ -328,7 +329,7 @@ def choose_intervals(
 
 def quantile_cutpoints(event_times: NDArray, n_intervals: int, last: float) -> NDArray:
     """Interval ends at the event-time quantiles k/J, from 0 to the largest time."""
-    inner = np.quantile(event_times, np.arange(1, n_intervals) / n_intervals)
+    inner = event_quantiles(event_times, np.arange(1, n_intervals) / n_intervals)
     return np.concatenate([[0.0], inner, [last]])
 
 

@@ -7,61 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayes_crlm.errors import CohortError
-
-__all__ = ["PartialLikelihood", "PartialLikelihoodValue", "merge_tied_times"]
+__all__ = ["PartialLikelihood", "PartialLikelihoodValue"]
 
 Floats = NDArray[np.float64]
 
 TIES = ("efron", "breslow")
-
-
-def merge_tied_times(
-    entry: ArrayLike, time: ArrayLike, tolerance: float = float(np.sqrt(np.finfo(float).eps))
-) -> tuple[Floats, Floats]:
-    """Give times that differ by rounding alone the same value.
-
-    Follow-up computed by subtraction (0.1 + 0.2 against 0.3) differs in the last digit, and a tie
-    broken by chance changes a Cox estimate in its second digit. R's ``aeqSurv`` does the same.
-
-    Parameters
-    ----------
-    entry, time : (n_rows,) float
-        Start and end of each row at risk.
-    tolerance : float
-        Times closer than this share of the mean time are one time.
-
-    Returns
-    -------
-    entry, time : (n_rows,) float
-
-    Raises
-    ------
-    CohortError
-        When a row is at risk for no longer than the rounding of the times.
-    """
-    entry = np.asarray(entry, dtype=np.float64)
-    time = np.asarray(time, dtype=np.float64)
-    distinct = np.unique(np.concatenate([entry, time]))
-    gaps = np.diff(distinct)
-    is_tied = gaps <= tolerance * np.mean(np.abs(distinct)) if distinct.size else gaps > 0
-    if not is_tied.any():
-        return entry, time
-    first_of_tie = distinct[np.concatenate([[True], ~is_tied])]
-
-    def merged(values: Floats) -> Floats:
-        return first_of_tie[np.searchsorted(first_of_tie, values, side="right") - 1]
-
-    entry_merged, time_merged = merged(entry), merged(time)
-    vanished = np.flatnonzero(entry_merged >= time_merged)
-    if vanished.size:
-        row = int(vanished[0])
-        start, end = float(entry[row]), float(time[row])
-        raise CohortError(
-            f"row {row + 1} is at risk from {start!r} to {end!r}, which is shorter than the "
-            "rounding of the times; remove it or give the times in another unit"
-        )
-    return entry_merged, time_merged
 
 
 @dataclass(frozen=True, eq=False)

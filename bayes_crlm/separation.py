@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayes_crlm.partial_likelihood import merge_tied_times
+from bayes_crlm.tied_times import merge_tied_times
 
 __all__ = ["Separation", "find_separation", "is_maximum_certain"]
 

@@ -10,7 +10,8 @@ from scipy.stats import norm
 
 from bayes_crlm.cox import fit_cox
 from bayes_crlm.errors import CohortError
-from bayes_crlm.partial_likelihood import PartialLikelihood, merge_tied_times
+from bayes_crlm.partial_likelihood import PartialLikelihood
+from bayes_crlm.tied_times import merge_tied_times
 
 # R 4.2, survival::coxph and cox.zph(transform = "km"); six significant digits.
 R_RESULTS = {

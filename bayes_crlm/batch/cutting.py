@@ -67,8 +67,11 @@ def candidate_cutpoints(
 def quantile_edges(
     event_times: NDArray, n_events: NDArray[np.intp], number: int, last: NDArray
 ) -> NDArray[np.float64]:
-    """Edges at quantiles (type 7) of sorted event times, computed as `numpy.quantile` does."""
+    """Edges at quantiles (type 7) of sorted event times, computed as for one cohort."""
     place = (n_events[:, None] - 1) * (np.arange(1, number) / number)
+    # as `event_quantiles`: a place that is a whole number but for rounding is that number
+    near = np.round(place)
+    place = np.where(np.abs(place - near) <= 1e-9 * np.maximum(1.0, near), near, place)
     below = np.minimum(np.floor(place).astype(np.intp), event_times.shape[1] - 1)
     above = np.minimum(below + 1, np.maximum(n_events[:, None] - 1, 0))
     low = np.take_along_axis(event_times, below, axis=1)

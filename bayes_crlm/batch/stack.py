@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bayes_crlm.cohort import Cohort, read_cohort
 from bayes_crlm.errors import CohortError
 from bayes_crlm.follow_up import NUMBER, events_of, numbers_of, patients_of
+from bayes_crlm.tied_times import may_have_ties, one_time_each
 from bayes_crlm.wording import did_you_mean, shown
 
 if TYPE_CHECKING:
@@ -242,6 +243,8 @@ def rows_of_stack(stack: CohortStack, first: int, last: int) -> StackedRows:
     if stack.entry is not None:
         entry, kinds = numbers_of(table[stack.entry])
         is_good &= (kinds == NUMBER) & (entry >= 0) & (entry < time)
+    entry, time = tied_in_each(entry, time, starts)
+    is_good &= entry < time
     event, missing, wrong = events_of(table[stack.event])
     is_good &= ~missing & ~wrong
     is_plain = np.logical_and.reduceat(is_good, starts[:-1])
@@ -252,6 +255,27 @@ def rows_of_stack(stack: CohortStack, first: int, last: int) -> StackedRows:
         is_plain &= have_row_per_patient(table[stack.id], starts)
     outcome = frozenset({stack.time, stack.event})
     return StackedRows(table, starts, entry, time, event, is_plain, outcome)
+
+
+def tied_in_each(
+    entry: NDArray[np.float64], time: NDArray[np.float64], starts: NDArray[np.intp]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Apply the rule of ties within every cohort, as reading one cohort does."""
+    count = len(starts) - 1
+    of_row = np.repeat(np.arange(count), np.diff(starts))
+    is_late = entry.any()
+    seen = np.concatenate([time, entry]) if is_late else time
+    may = may_have_ties(seen, np.concatenate([of_row, of_row]) if is_late else of_row, count)
+    if not may.any():
+        return entry, time
+    entry, time = entry.copy(), time.copy()
+    for k in np.flatnonzero(may).tolist():
+        own = slice(starts[k], starts[k + 1])
+        if entry[own].any():
+            entry[own], time[own] = one_time_each(entry[own], time[own])
+        else:
+            (time[own],) = one_time_each(time[own])
+    return entry, time
 
 
 def have_row_per_patient(ids: "pd.Series", starts: NDArray[np.intp]) -> NDArray[np.bool]:

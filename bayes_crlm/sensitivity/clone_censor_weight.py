@@ -36,6 +36,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.tied_times import event_quantiles
+
 __all__ = [
     "Clones",
     "StartHazard",
@@ -95,7 +97,7 @@ def start_edges(start: NDArray) -> NDArray[np.float64]:
     """
     started = start[np.isfinite(start)]
     count = min(max(round(len(started) / STARTS_PER_INTERVAL), FEWEST), MOST)
-    inner = np.quantile(started, np.arange(1, count) / count)
+    inner = event_quantiles(started, np.arange(1, count) / count)
     return np.unique(np.concatenate([[0.0], inner[inner > 0], [started.max()]]))
 
 

@@ -25,6 +25,7 @@ from bayes_crlm.sensitivity.refit import refit, weighted_quantiles
 from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.spec import Table
 from bayes_crlm.tasks import Task
+from bayes_crlm.tied_times import event_quantiles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,7 +106,7 @@ def inner_cutpoints(cohort: "Cohort", number: int, placement: str) -> NDArray[np
         inner = step * event_times.max()
     else:
         shift = 0.5 / number if placement == "shifted" else 0.0
-        inner = np.quantile(event_times, step - shift)
+        inner = event_quantiles(event_times, step - shift)
     inner = np.unique(inner)
     return inner[(inner > 0) & (inner < cohort.time.max())]
 

@@ -54,6 +54,7 @@ from bayes_crlm.sensitivity.side_probability import say_side_probability
 from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.spec import Table
 from bayes_crlm.tasks import Task
+from bayes_crlm.tied_times import event_quantiles
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -117,7 +118,9 @@ def choose_times(inputs: "ModelInputs", settings: Settings) -> tuple[float, ...]
     times = settings.times
     if times == "auto":
         number = min(max(len(event_times) // EVENTS_PER_PERIOD, 2), PERIODS_MOST)
-        times = tuple(np.unique(np.quantile(event_times, np.arange(1, number) / number)).tolist())
+        times = tuple(
+            np.unique(event_quantiles(event_times, np.arange(1, number) / number)).tolist()
+        )
     events = events_of_periods(event_times, times)
     if np.any(events == 0):
         place = int(np.flatnonzero(events == 0)[0])

@@ -186,8 +186,6 @@ def start_of_treatment(arms: TwoArms, column: str) -> NDArray[np.float64]:
         before time zero or not before the end of the patient's follow-up; and under delayed
         entry.
     """
-    from bayes_crlm.follow_up import numbers_of
-
     cohort = arms.source
     if column not in cohort.table.columns:
         raise NotRunError(
@@ -199,8 +197,9 @@ def start_of_treatment(arms: TwoArms, column: str) -> NDArray[np.float64]:
             f"{cohort.source}: patients enter after time zero, where strategies can no longer be "
             "compared from the decision on; give follow-up from time zero"
         )
-    numbers, _ = numbers_of(cohort.table[column])
-    start = np.where(arms.is_treated, numbers, np.inf)
+    # rows of the file are numbered; the arms' patients are some of the source's
+    own = np.isin(cohort.row_number, arms.row_number)
+    start = np.where(arms.is_treated, cohort.times_of(column)[own], np.inf)
     with np.errstate(invalid="ignore"):
         is_wrong = arms.is_treated & ~((start >= 0) & (start < arms.time))
     if is_wrong.any():
