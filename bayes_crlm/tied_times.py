@@ -61,7 +61,8 @@ def one_time_each(*times: ArrayLike, tolerance: float = TOLERANCE) -> list[Float
     distinct = np.unique(together)
     if not distinct.size:
         return arrays
-    mean = float(np.mean(np.abs(distinct)))
+    # divided by the count first: a sum of the largest numbers that there are has no end
+    mean = float(np.sum(np.abs(distinct) / distinct.size))
     starts = np.concatenate([[True], np.diff(distinct) > tolerance * mean])
     first = np.flatnonzero(starts)
     low, high = distinct[first], distinct[np.append(first[1:], distinct.size) - 1]
