@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.errors import CohortError, DesignError, FormulaError
 from bayes_crlm.formula import check_formula, evaluate_formula
+from bayes_crlm.weighted_moments import row_shares, weighted_center_and_scale
 from bayes_crlm.wording import did_you_mean, shown
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class Design:
         Columns in original units.
     center, scale : (terms,) ndarray
         Column means; standard deviations (n - 1) of columns with more than two values,
-        1 for the others.
+        1 for the others. Both over patients: a row counts with its share of its patient's
+        follow-up.
     treatment : str
         The treatment's column.
     levels : tuple
@@ -189,16 +191,14 @@ def build_design(
     matrix = np.column_stack([contrasts, covariate_matrix])
     terms = (*contrast_names, *covariate_names)
     check_estimable(cohort.source, matrix, terms)
-    scale = np.ones(matrix.shape[1])
-    for column in range(matrix.shape[1]):
-        if has_more_than_two_values(matrix[:, column]):
-            scale[column] = matrix[:, column].std(ddof=1)
+    center, spread = weighted_center_and_scale(matrix, shares_of(cohort))
+    is_scaled = [has_more_than_two_values(column) for column in matrix.T]
     right_hand_side = f"{treatment} + {covariates.strip()}" if covariates.strip() else treatment
     return Design(
         terms=terms,
         matrix=matrix,
-        center=matrix.mean(axis=0),
-        scale=scale,
+        center=center,
+        scale=np.where(is_scaled, spread, 1.0),
         treatment=treatment,
         levels=levels,
         treatment_level=treatment_level,
@@ -284,7 +284,7 @@ def covariate_columns(cohort: "Cohort", covariates: str) -> tuple[NDArray, list[
         if cohort.table[name].dtype == object:
             refuse_nested(cohort.table[name], f"{cohort.source}: covariate {name!r}")
     try:
-        columns = evaluate_formula(covariates, cohort.table)
+        columns = evaluate_formula(covariates, cohort.table, shares_of(cohort))
     except FormulaError as problem:
         raise FormulaError(f"{cohort.source}: {problem}") from problem
     names = [str(name) for name in columns.columns]
@@ -298,6 +298,11 @@ def covariate_columns(cohort: "Cohort", covariates: str) -> tuple[NDArray, list[
                 "check the value and the transform"
             )
     return matrix, names
+
+
+def shares_of(cohort: "Cohort") -> NDArray[np.float64] | None:
+    """Each row's share of its patient's follow-up; None where every patient has one row."""
+    return row_shares(cohort.entry, cohort.time, cohort.patient_index)
 
 
 def has_more_than_two_values(column: NDArray) -> bool:

@@ -14,7 +14,9 @@ from bayes_crlm.formula_reading import ALLOWED_FUNCTIONS, END, Reader, tokenize
 from bayes_crlm.wording import did_you_mean, shown
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
 __all__ = [
     "ALLOWED_FUNCTIONS",
@@ -101,8 +103,16 @@ def parse_formula(text: str) -> ParsedFormula:
     )
 
 
-def evaluation_context() -> dict[str, Callable[..., Any]]:
+def evaluation_context(
+    shares: "NDArray[np.float64] | None" = None,
+) -> dict[str, Callable[..., Any]]:
     """Functions that a checked formula may call.
+
+    Parameters
+    ----------
+    shares : (rows,) ndarray, optional
+        With what weight each row counts where a function learns from the data: its share of its
+        patient's follow-up. 1 without it.
 
     Returns
     -------
@@ -123,6 +133,10 @@ def evaluation_context() -> dict[str, Callable[..., Any]]:
         setattr(centred_cr, attribute, getattr(uncentred, attribute))
     context = {name: transforms[name] for name in ("C", "I", "bs", "center", "poly", "scale")}
     elementwise = {name: guarded(name) for name in ("log", "sqrt", "exp")}
+    if shares is not None:
+        from bayes_crlm.weighted_moments import weighted_transforms
+
+        return context | elementwise | weighted_transforms(shares, transforms["bs"], uncentred)
     return {**context, **elementwise, "cr": centred_cr}
 
 
@@ -154,7 +168,9 @@ def guarded(name: str) -> Callable[[Any], Any]:
     return function
 
 
-def evaluate_formula(text: str, table: "pd.DataFrame") -> "pd.DataFrame":
+def evaluate_formula(
+    text: str, table: "pd.DataFrame", shares: "NDArray[np.float64] | None" = None
+) -> "pd.DataFrame":
     """Turn a formula into the columns of a design, and nothing else of it into anything.
 
     Parameters
@@ -165,6 +181,8 @@ def evaluate_formula(text: str, table: "pd.DataFrame") -> "pd.DataFrame":
         One row per row of the cohort, without missing values in the formula's columns.
         Columns of numbers outside of ``C()`` are taken as floating point, so that powers cannot
         wrap around; columns of true and false are 1 and 0.
+    shares : (rows,) ndarray, optional
+        As of `evaluation_context`.
 
     Returns
     -------
@@ -192,7 +210,7 @@ def evaluate_formula(text: str, table: "pd.DataFrame") -> "pd.DataFrame":
             matrix = model_matrix(
                 text if text.strip() else "1",
                 data,
-                context=evaluation_context(),
+                context=evaluation_context(shares),
                 na_action="raise",
                 output="pandas",
             )

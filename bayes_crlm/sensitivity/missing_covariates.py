@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.design import shares_of
 from bayes_crlm.errors import SensitivityError
+from bayes_crlm.weighted_moments import weighted_center_and_scale
 from bayes_crlm.wording import shown, shown_names
 
 if TYPE_CHECKING:
@@ -145,7 +147,7 @@ def incomplete_design(model: "PiecewiseExponential", cohort: "Cohort") -> Incomp
     for name, gap in gaps.items():
         table.loc[gap, name] = fillings[name][0]
     inputs = model.prepare(replace(cohort, table=table))
-    changed = changed_designs(model.covariates, table, gaps, fillings)
+    changed = changed_designs(model.covariates, table, gaps, fillings, shares_of(inputs.cohort))
     return assemble(inputs, gaps, factors, changed)
 
 
@@ -274,6 +276,7 @@ def changed_designs(
     table: "pd.DataFrame",
     gaps: Mapping[str, NDArray[np.bool_]],
     fillings: Mapping[str, tuple[Any, Any]],
+    shares: NDArray[np.float64] | None,
 ) -> "dict[str, pd.DataFrame]":
     """Design columns after the second filling of each covariate in turn.
 
@@ -288,7 +291,7 @@ def changed_designs(
 
     from bayes_crlm.formula import evaluation_context, formula_data, parse_formula
 
-    context = evaluation_context()
+    context = evaluation_context(shares)
     data = formula_data(parse_formula(formula), table)
     first: Any = model_matrix(formula, data, context=context, na_action="raise", output="pandas")
     found = {"": first.drop(columns="Intercept", errors="ignore")}
@@ -309,7 +312,7 @@ def assemble(
     """Put the pieces together: what each value adds to the design, and the design without it."""
     design, patient = inputs.design, inputs.data.patient_index
     split = design.n_treatment_terms
-    first_row = design.first_row
+    first_row, shares = design.first_row, shares_of(inputs.cohort)
     base = designs[""].to_numpy(dtype=float)
     matrix, center, scale = design.matrix.copy(), design.center.copy(), design.scale.copy()
     is_touched = np.zeros(len(design.terms), dtype=bool)
@@ -330,8 +333,10 @@ def assemble(
         matrix[gap] += (shift - column[gap])[:, None] * slope[gap]
         for each in split + moved:
             values = design.matrix[seen_rows, each]
-            center[each] = values.mean()
-            scale[each] = values.std(ddof=1) if len(np.unique(values)) > 2 else 1.0
+            own = None if shares is None else shares[seen_rows]
+            middle, spread = weighted_center_and_scale(values[:, None], own)
+            center[each] = middle[0]
+            scale[each] = spread[0] if len(np.unique(values)) > 2 else 1.0
         is_touched[split + moved] = True
         found.append(
             MissingCovariate(
