@@ -102,6 +102,7 @@ def plan_analysis(spec: "Spec") -> Plan:
     from bayes_crlm.design import columns_needed
     from bayes_crlm.model import PiecewiseExponential
     from bayes_crlm.priors import Normal, baseline_prior
+    from bayes_crlm.source_paths import source_name
 
     try:
         columns_needed(spec.model.treatment, spec.model.covariates)
@@ -109,6 +110,7 @@ def plan_analysis(spec: "Spec") -> Plan:
         raise DesignError(f"{spec_name(spec)}: model.{problem}") from problem
     cohort = read_cohort(
         spec.data_path(),
+        name=source_name(spec),
         time=spec.data.time,
         event=spec.data.event,
         entry=spec.data.entry,
@@ -178,10 +180,7 @@ def resolve(spec: "Spec", inputs: "ModelInputs") -> "Spec":
         horizons = [min(each, last) for each in horizons]
     estimands = spec.estimands.model_copy(update={"horizons": horizons, "rmst": rmst})
     model = spec.model.model_copy(update={"reference": inputs.design.reference})
-    # the resolved spec lies in the result folder, from where a relative path would lead elsewhere
-    data = spec.data.model_copy(
-        update={"source": str(spec.data_path()), "unit": inputs.cohort.unit}
-    )
+    data = spec.data.model_copy(update={"unit": inputs.cohort.unit})
     return spec.model_copy(update={"data": data, "estimands": estimands, "model": model})
 
 

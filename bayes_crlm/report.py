@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayes_crlm.source_paths import spec_for_readers
 from bayes_crlm.success import SuccessRule
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def render_report(analysis: "Analysis", summary: dict[str, Any], figures: dict[s
         summary=summary,
         source=Path(summary["data"]["source"]).name or summary["data"]["source"],
         question=analysis.spec.question,
-        spec_text=analysis.spec.to_toml(),
+        spec_text=spec_for_readers(analysis.spec).to_toml(),
         spec_name=analysis.spec.name,
         answers=answer(summary),
         success=analysis.spec.success.rule.in_words(),

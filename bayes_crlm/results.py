@@ -4,107 +4,51 @@ import ctypes
 import errno
 import json
 import os
+import secrets
 import shutil
+import stat
 import tempfile
 import time
-from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterable
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.errors import OutputError
+from bayes_crlm.output_folder import (
+    PARTIAL,
+    PROOFS,
+    SHARED,
+    check_output,
+    is_of_part,
+    is_of_run,
+    is_of_sensitivity,
+    listed_files,
+    reason_of,
+    results_of,
+)
+from bayes_crlm.source_paths import spec_seen_from
+from bayes_crlm.task_store import HELD
 from bayes_crlm.wording import shown_name
 
 if TYPE_CHECKING:
     from bayes_crlm.analysis import Analysis
 
-__all__ = ["check_output", "is_of_sensitivity", "replace_folder", "write_results"]
+__all__ = [
+    "check_output",
+    "is_of_part",
+    "is_of_run",
+    "is_of_sensitivity",
+    "names_of",
+    "replace_folder",
+    "write_results",
+    "write_summary",
+]
 
-OURS = frozenset({"summary.json", "posterior.nc", "report.html", "tables", "figures", "spec.toml"})
-# of a sensitivity analysis; its tables and figures begin with the name of a part
-OURS_OF_SENSITIVITY = frozenset({"sensitivity.json", "sensitivity.html", "sensitivity.toml"})
-SHARED = frozenset({"tables", "figures"})
-PROOFS = frozenset({"summary.json", "sensitivity.json"})
-PARTIAL = ".bayes-crlm-partial-"
 # Linux's renameat2: swap two paths, and paths are taken from the working folder
 RENAME_EXCHANGE, AT_FDCWD = 2, -100
-
-
-def check_output(folder: str | os.PathLike[str]) -> Path:
-    """Refuse, before any work is done, a folder that results cannot be written to.
-
-    Nothing is left behind: folders that do not exist yet are made when results are written.
-
-    Parameters
-    ----------
-    folder : path or str
-        Where results are to go; it need not exist yet. A link to a folder stays a link.
-
-    Returns
-    -------
-    Path
-        The folder, absolute and without links.
-
-    Raises
-    ------
-    OutputError
-        When it is a file, holds other files and no earlier results, or cannot be written.
-    """
-    text = os.fspath(folder)
-    where = f"--out {shown_name(text) if text else repr(text)}"
-    if not text.strip():
-        raise OutputError(f"{where}: is no name of a folder; give one")
-    try:
-        path = Path(os.path.realpath(os.path.expanduser(text)))
-        check_place(path, where)
-    except OutputError:
-        raise
-    except OSError as problem:
-        raise OutputError(
-            f"{where}: cannot be written ({reason_of(problem)}); give a folder that you may write"
-        ) from problem
-    except ValueError as problem:  # a zero byte, or what the file system cannot spell
-        raise OutputError(f"{where}: is no name of a folder ({problem}); give one") from problem
-    return path
-
-
-def check_place(path: Path, where: str) -> None:
-    """Refuse what is no folder of ours, and try whether a folder can be made beside it."""
-    try:
-        os.stat(path)
-    except FileNotFoundError:
-        held = None
-    else:
-        if not path.is_dir():
-            raise OutputError(f"{where}: is a file; give a folder")
-        held = sorted(entry.name for entry in path.iterdir())
-    if held and PROOFS.isdisjoint(held):
-        raise OutputError(
-            f"{where}: holds other files ({shown_name(held[0])}) and no earlier results; "
-            "give a new or empty folder"
-        )
-    if held is not None:
-        if path == Path.cwd() or path in Path.cwd().parents:
-            raise OutputError(
-                f"{where}: is the folder you are in, or one around it, and would be replaced; "
-                "give another folder"
-            )
-        if os.path.ismount(path):
-            raise OutputError(
-                f"{where}: is where a disk is mounted and cannot be replaced as a whole; "
-                f"give a folder in it, such as {shown_name(path / 'results')}"
-            )
-        if not os.access(path, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    beside = path.parent
-    while not os.path.lexists(beside):
-        beside = beside.parent
-    os.rmdir(tempfile.mkdtemp(prefix=PARTIAL, dir=beside))
-
-
-def reason_of(problem: OSError) -> str:
-    """Say the operating system's reason in its own words."""
-    return problem.strerror or str(problem) or type(problem).__name__
+# how long to wait for a lock that runs hold for moments only
+LOCK_SECONDS = 10.0
 
 
 def write_results(analysis: "Analysis", summary: dict[str, Any], folder: Path) -> Path:
@@ -131,25 +75,6 @@ def write_results(analysis: "Analysis", summary: dict[str, Any], folder: Path) -
     """
     replace_folder(folder, lambda partial: fill(partial, analysis, summary), is_of_run)
     return folder / "report.html"
-
-
-def is_of_run(path: str) -> bool:
-    """Whether a path in a result folder is one of those that `run` writes."""
-    first, _, inner = path.partition("/")
-    return first in OURS and not is_of_part(inner)
-
-
-def is_of_sensitivity(path: str) -> bool:
-    """Whether a path in a result folder is one of those that `sensitivity` writes."""
-    first, _, inner = path.partition("/")
-    return first in OURS_OF_SENSITIVITY or (first in SHARED and is_of_part(inner))
-
-
-def is_of_part(name: str) -> bool:
-    """Whether a table or a figure is called after a part of a sensitivity analysis."""
-    from bayes_crlm.sensitivity.parts import PARTS
-
-    return name.startswith(tuple(f"{part}{mark}" for part in PARTS for mark in "._"))
 
 
 def replace_folder(
@@ -179,20 +104,56 @@ def replace_folder(
             parent.mkdir(exist_ok=True)
             made.append(parent)
         with partial_folder(folder) as partial:
-            write(partial)
-            report = report_with_section(partial, folder)
-            if report is not None:
-                write_text(partial / "report.html", report)
-            with locked(folder.parent, wait=True):
-                put_in_place(partial, folder, is_ours)
+            try:
+                write(partial)
+                proofs = [name for name in PROOFS if (partial / name).exists()]
+                report = report_with_section(partial, folder)
+                if report is not None:
+                    write_text(partial / "report.html", report)
+                with locked(folder.parent, LOCK_SECONDS):
+                    put_in_place(partial, folder, is_ours)
+                require_whole(folder, proofs)
+            except OSError as problem:
+                if partial.is_dir() or folder.is_dir():
+                    raise
+                raise vanished("it") from problem
     except OSError as problem:
         for parent in reversed(made):
-            if not any(parent.iterdir()):
+            with suppress(OSError):  # what others have put there meanwhile stays
                 parent.rmdir()
+        told = "earlier results, if any, are untouched: make room, or give another folder"
+        if isinstance(problem, FileNotFoundError):
+            told = "run again when nothing else changes that folder or those around it"
         raise OutputError(
-            f"--out {shown_name(folder)}: writing failed ({reason_of(problem)}); earlier results, "
-            "if any, are untouched: make room, or give another folder"
+            f"--out {shown_name(folder)}: writing failed ({reason_of(problem)}); {told}"
         ) from problem
+
+
+def vanished(what: str) -> FileNotFoundError:
+    """Say that something else removes files meanwhile."""
+    return FileNotFoundError(errno.ENOENT, f"{what} was removed while results were written")
+
+
+def require_whole(folder: Path, proofs: Iterable[str]) -> None:
+    """Hold that every file that a summary lists is there.
+
+    Parameters
+    ----------
+    folder : Path
+    proofs : iterable of str
+        Names of the summaries that were written just now.
+
+    Raises
+    ------
+    FileNotFoundError
+        When something else removes files while they are written.
+    """
+    if not folder.is_dir():
+        raise vanished("it")
+    for proof in proofs:
+        for name in sorted(listed_files(folder / proof) or ()):
+            if not (folder / name).is_file():
+                raise vanished(name)
 
 
 @contextmanager
@@ -200,39 +161,74 @@ def partial_folder(folder: Path) -> Generator[Path, None, None]:
     """Make a folder beside `folder`, locked while it is ours and removed in the end."""
     with ExitStack() as until_removed:
         # one run at a time, so that none takes the other's new folder for an abandoned one
-        with locked(folder.parent, wait=True):
-            remove_abandoned(folder.parent)
-            partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=folder.parent))
+        with locked(folder.parent, LOCK_SECONDS) as is_alone:
+            if is_alone:
+                remove_abandoned(folder.parent)
+            partial = folder.parent / f"{PARTIAL}{secrets.token_hex(6)}"
+            # with what the umask, the group and the access list of the folder around give
+            partial.mkdir()
             until_removed.enter_context(locked(partial))
         try:
             if folder.is_dir():
-                partial.chmod(folder.stat().st_mode & 0o7777)
-            else:
-                # mkdtemp lets nobody else in, whatever the user's umask allows
-                umask = os.umask(0)
-                os.umask(umask)
-                partial.chmod(0o777 & ~umask)
+                take_access(partial, folder)
             yield partial
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
 
+def take_access(partial: Path, folder: Path) -> None:
+    """Let the same people in as into the folder that is replaced."""
+    before, group = folder.stat(), partial.stat()
+    if before.st_gid != group.st_gid:
+        with suppress(OSError):  # a group that this user is not of
+            os.chown(partial, -1, before.st_gid)
+    # chmod would clear the bit by which files belong to a shared folder's group
+    partial.chmod(stat.S_IMODE(before.st_mode) | (group.st_mode & stat.S_ISGID))
+
+
+def share_files(partial: Path, folder: Path) -> None:
+    """Give new files the folder's group, and the access of the files that they replace."""
+    group = partial.stat().st_gid
+    for path in partial.rglob("*"):
+        if path.stat().st_gid != group:
+            with suppress(OSError):
+                os.chown(path, -1, group)
+        earlier = folder / path.relative_to(partial)
+        if earlier.exists():
+            mode = stat.S_IMODE(earlier.stat().st_mode)
+            path.chmod(mode | (path.stat().st_mode & stat.S_ISGID))
+
+
 @contextmanager
-def locked(folder: Path, *, wait: bool = False) -> Generator[bool, None, None]:
-    """Hold a lock on a folder; gives whether it was free. A killed process holds none."""
+def locked(folder: Path, seconds: float = 0.0) -> Generator[bool, None, None]:
+    """Hold a lock on a folder; gives whether it was had. A killed process holds none.
+
+    Parameters
+    ----------
+    folder : Path
+    seconds : float
+        How long to wait for it. Somebody else may hold it for ever, and some disks have no
+        locks: then the work goes on without, and leaves alone what may be another run's.
+    """
     try:
         import fcntl
-    except ImportError:  # no such locks on Windows: nothing is ever taken for abandoned
+
+        descriptor = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):  # Windows; a folder that can be written but not read
         yield False
         return
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            is_free = True
-        except OSError:
-            is_free = False
-        yield is_free
+        end = time.monotonic() + seconds
+        is_had = False
+        while not is_had:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                is_had = True
+            except OSError as problem:
+                if problem.errno not in HELD or time.monotonic() >= end:
+                    break
+                time.sleep(0.02)
+        yield is_had
     finally:
         os.close(descriptor)
 
@@ -240,12 +236,9 @@ def locked(folder: Path, *, wait: bool = False) -> Generator[bool, None, None]:
 def remove_abandoned(parent: Path) -> None:
     """Remove the half-written folders of runs that were killed."""
     for each in parent.glob(f"{PARTIAL}*"):
-        try:
-            with locked(each) as is_free:
-                if is_free:
-                    shutil.rmtree(each, ignore_errors=True)
-        except OSError:
-            continue
+        with locked(each) as is_free:
+            if is_free:
+                shutil.rmtree(each, ignore_errors=True)
 
 
 def fill(folder: Path, analysis: "Analysis", summary: dict[str, Any]) -> None:
@@ -259,18 +252,36 @@ def fill(folder: Path, analysis: "Analysis", summary: dict[str, Any]) -> None:
     for name, svg in figures.items():
         write_text(folder / "figures" / f"{name}.svg", svg)
     (folder / "tables").mkdir()
-    for name, table in tables(analysis).items():
+    made = tables(analysis)
+    for name, table in made.items():
         table.to_csv(folder / "tables" / f"{name}.csv", index=False)
     write_posterior(analysis.fit.posterior, folder / "posterior.nc")
-    write_text(folder / "spec.toml", analysis.spec.to_toml())
+    write_text(folder / "spec.toml", spec_seen_from(analysis.spec, folder).to_toml())
     write_text(folder / "report.html", render_report(analysis, summary, figures))
     # last, so that it can say how long all the others took
     now = time.perf_counter()
     summary["provenance"]["seconds"] |= {"report": now - started, "total": now - analysis.began}
-    write_text(
-        folder / "summary.json",
-        json.dumps(summary, indent=2, allow_nan=False, ensure_ascii=False) + "\n",
-    )
+    written = {"posterior.nc", "spec.toml", "report.html"}
+    write_summary(folder, "summary.json", summary, written | names_of(figures, made))
+
+
+def names_of(figures: Iterable[str], tables: Iterable[str]) -> set[str]:
+    """Paths of figures and tables within a result folder."""
+    return {f"figures/{name}.svg" for name in figures} | {f"tables/{name}.csv" for name in tables}
+
+
+def write_summary(folder: Path, name: str, summary: dict[str, Any], written: set[str]) -> None:
+    """Write the summary, the last file, with a list of all that were written.
+
+    Raises
+    ------
+    FileNotFoundError
+        When one of them is gone.
+    """
+    listed = summary | {"files": sorted(written | {name})}
+    text = json.dumps(listed, indent=2, allow_nan=False, ensure_ascii=False)
+    write_text(folder / name, f"{text}\n")
+    require_whole(folder, [name])
 
 
 def write_text(path: Path, text: str) -> None:
@@ -317,6 +328,8 @@ def put_in_place(partial: Path, folder: Path, is_ours: Callable[[str], bool]) ->
     if not folder.exists():
         partial.rename(folder)
         return
+    share_files(partial, folder)
+    is_result = results_of(folder)
     for entry in folder.iterdir():
         if entry.name not in SHARED or entry.is_symlink() or not entry.is_dir():
             # what was written anew stands for what was there before
@@ -325,7 +338,8 @@ def put_in_place(partial: Path, folder: Path, is_ours: Callable[[str], bool]) ->
             continue
         for inner in entry.iterdir():
             path = f"{entry.name}/{inner.name}"
-            if not is_ours(path):
+            is_replaced = (is_ours(path) and is_result(path)) or (partial / path).exists()
+            if not is_replaced:
                 (partial / entry.name).mkdir(exist_ok=True)
                 keep(inner, partial / path)
     if exchange(partial, folder):

@@ -26,6 +26,7 @@ from pydantic import (
 
 from bayes_crlm.errors import SpecError, join_problems
 from bayes_crlm.formula import check_formula
+from bayes_crlm.source_paths import path_seen_from
 from bayes_crlm.spec_problems import spec_problems
 from bayes_crlm.spec_values import (
     check_condition_value,
@@ -435,9 +436,8 @@ class Spec(Table):
         if source is not None:
             text = os.fspath(source)
             is_name = text in known_data_sets() and not os.path.exists(text)
-            tables["data"]["source"] = (
-                text if is_name else os.path.abspath(os.path.expanduser(text))
-            )
+            folder = self._path.parent if self._path is not None else Path.cwd()
+            tables["data"]["source"] = text if is_name else path_seen_from(folder, text)
         for key, value in (("seed", seed), ("draws", draws), ("chains", chains)):
             if value is not None:
                 tables["sampling"][key] = value
@@ -454,6 +454,8 @@ class Spec(Table):
         """
         folder = self._path.parent if self._path is not None else Path.cwd()
         source = self.data.source
+        if os.pardir in Path(source).parts:  # leads from where a folder really lies
+            folder = Path(os.path.realpath(folder))
         path = Path(os.path.abspath(os.path.join(folder, os.path.expanduser(source))))
         if source in known_data_sets() and not os.path.isfile(path):
             return source

@@ -1,8 +1,10 @@
 """Result files: whole or not at all, readable by others, the same for the same seed."""
 
 import errno
+import fcntl
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -11,6 +13,7 @@ import threading
 from pathlib import Path
 
 import arviz as az
+import pandas as pd
 import pytest
 import runs
 
@@ -98,7 +101,9 @@ def test_the_resolved_spec_spells_out_every_default(nasty_run):
     spec = read_spec(nasty_run.folder / "spec.toml")
     assert spec.estimands.horizons
     assert spec.estimands.rmst
-    assert Path(spec.data.source).is_absolute()
+    # seen from the results, so that a copied project has its own data
+    assert spec.data.source == "../nasty.csv"
+    assert spec.data_path() == nasty_run.folder.parent / "nasty.csv"
     assert read_spec(nasty_run.folder / "spec.toml").to_toml() == (
         nasty_run.folder / "spec.toml"
     ).read_text(encoding="utf-8")
@@ -275,3 +280,198 @@ def test_relative_paths_and_trailing_slashes_are_folders_like_others(tmp_path, m
 def test_looking_leaves_nothing_behind(tmp_path):
     check_output(tmp_path / "a" / "b")
     assert names(tmp_path) == []
+
+
+def test_no_result_says_where_on_this_machine_the_data_lie(nasty_run):
+    assert nasty_run.summary["data"]["source"] == "nasty.csv"
+    place = str(nasty_run.folder.parent).encode()
+    for path in nasty_run.folder.rglob("*"):
+        assert path.is_dir() or place not in path.read_bytes(), path.name
+
+
+def test_the_summary_lists_every_file_of_the_run(nasty_run):
+    written = {
+        path.relative_to(nasty_run.folder).as_posix()
+        for path in nasty_run.folder.rglob("*")
+        if path.is_file()
+    }
+    assert set(nasty_run.summary["files"]) == written
+
+
+def write_listed(folder, tables, proof="summary.json", is_ours=results.is_of_run):
+    """Write a summary and tables, each listed, into a result folder."""
+
+    def fill(partial):
+        (partial / "tables").mkdir()
+        for name in tables:
+            (partial / "tables" / f"{name}.csv").write_text("new")
+        results.write_summary(partial, proof, {}, results.names_of((), tables))
+
+    results.replace_folder(check_output(folder), fill, is_ours)
+
+
+def test_the_users_own_files_among_tables_and_figures_are_kept(tmp_path):
+    out = tmp_path / "out"
+    write_listed(out, ["cox", "kaplan_meier"])
+    mine = ["tables/mine.csv", "tables/multiverse_mine.csv", "figures/talk.svg", "figures/a/b.png"]
+    for name in mine:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text("mine")
+    write_listed(out, ["cox"])
+    write_listed(out, ["multiverse"], "sensitivity.json", results.is_of_sensitivity)
+    write_listed(out, ["cutpoints"], "sensitivity.json", results.is_of_sensitivity)
+    assert [(out / name).read_text() for name in mine] == ["mine"] * 4
+    # what was a result, and is none any more, is gone; the other command's stays
+    tables = {"cox.csv", "cutpoints.csv", "mine.csv", "multiverse_mine.csv"}
+    assert set(names(out / "tables")) == tables
+
+
+def test_results_of_a_version_without_lists_are_replaced(tmp_path):
+    out = tmp_path / "out"
+    write(out, "old")
+    (out / "tables").mkdir()
+    for name in ("rmst.csv", "mine.csv", "cox.csv"):
+        (out / "tables" / name).write_text("old")
+    write_listed(out, ["cox"])
+    assert set(names(out / "tables")) == {"cox.csv", "mine.csv"}
+    assert (out / "tables" / "cox.csv").read_text() == "new"
+
+
+@pytest.mark.parametrize(
+    "removed",
+    [
+        ["summary.json", "report.html"], ["summary.json", "posterior.nc", "report.html"],
+        ["summary.json", "posterior.nc", "report.html", "spec.toml", "figures"],
+        ["summary.json", "posterior.nc", "report.html", "spec.toml", "tables"],
+        ["summary.json", "posterior.nc", "report.html", "tables", "figures"],
+        ["summary.json", "posterior.nc", "tables", "figures", "spec.toml"],
+        ["summary.json", "report.html", "tables", "figures", "spec.toml"],
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_workflow_may_remove_some_results_and_run_again(nasty_run, tmp_path, removed):
+    out = tmp_path / "out"
+    shutil.copytree(nasty_run.folder, out)
+    (tmp_path / "nasty.csv").touch()
+    for name in removed:
+        shutil.rmtree(out / name) if (out / name).is_dir() else (out / name).unlink()
+    (out / "notes.txt").write_text("mine")
+    write_listed(out, ["cox"])
+    assert (out / "notes.txt").read_text() == "mine"
+    assert (out / "tables" / "cox.csv").read_text() == "new"
+
+
+@pytest.mark.parametrize(
+    "mark", [".snakemake_timestamp", "run.log", "log.txt", "slurm-12.out", ".gitignore", "logs/a"]
+)
+def test_a_folder_with_a_workflows_mark_or_a_log_only_is_taken(tmp_path, mark):
+    path = tmp_path / "out" / mark
+    path.parent.mkdir(parents=True)
+    path.write_text("begun")
+    write(tmp_path / "out")
+    assert path.read_text() == "begun"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("notes.txt", "a"), ("spec.toml", "title = 'Mine'"), ("report.html", "<p>"),
+     ("posterior.nc", "CDF"), ("tables/mine.csv", "1"), (".git/HEAD", "ref"), ("spec.toml", "")],
+)  # fmt: skip
+def test_a_folder_of_somebody_elses_is_refused(tmp_path, name, text):
+    path = tmp_path / "out" / name
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    with pytest.raises(OutputError, match="holds other files .* and no earlier results"):
+        check_output(tmp_path / "out")
+
+
+def test_a_lock_of_somebody_elses_on_the_folder_around_does_not_hold_results_up(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(results, "LOCK_SECONDS", 0.2)
+    holder = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    try:
+        write(tmp_path / "out")
+    finally:
+        os.close(holder)
+    assert (tmp_path / "out" / "summary.json").read_text() == "new"
+
+
+@pytest.mark.parametrize("removed", ["parent", "one file"])
+def test_a_folder_that_is_removed_while_it_is_written_is_said(tmp_path, removed):
+    out = tmp_path / "a" / "out"
+
+    def fill(partial):
+        (partial / "tables").mkdir()
+        (partial / "tables" / "cox.csv").write_text("1")
+        if removed == "parent":
+            shutil.rmtree(tmp_path / "a")
+        else:
+            (partial / "tables" / "cox.csv").unlink()
+        results.write_summary(partial, "summary.json", {}, {"tables/cox.csv"})
+
+    with pytest.raises(OutputError, match="was removed while results were written"):
+        results.replace_folder(check_output(out), fill, results.is_of_run)
+    assert not out.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has other groups for certain")
+@pytest.mark.parametrize("umask", [0o027, 0o007, 0o022])
+def test_the_group_of_a_shared_project_folder_may_read_the_results(tmp_path, umask):
+    group = 12345
+    os.chown(tmp_path, -1, group)
+    tmp_path.chmod(0o2770)
+
+    def is_shared(folder):
+        found = [folder, *folder.rglob("*")]
+        return all(
+            path.stat().st_gid == group
+            and path.stat().st_mode & stat.S_IRGRP
+            and (path.is_file() or path.stat().st_mode & stat.S_ISGID)
+            for path in found
+        )
+
+    before = os.umask(umask)
+    try:
+        write_listed(tmp_path / "new", ["cox"])
+        assert is_shared(tmp_path / "new")
+        write_listed(tmp_path / "new", ["cox", "rmst"])
+        assert is_shared(tmp_path / "new")
+        # as an earlier version left it
+        (tmp_path / "new").chmod(0o750)
+        write_listed(tmp_path / "new", ["cox"])
+        assert is_shared(tmp_path / "new")
+    finally:
+        os.umask(before)
+
+
+def test_a_file_keeps_the_access_that_it_was_given(tmp_path):
+    write_listed(tmp_path / "out", ["cox"])
+    (tmp_path / "out" / "tables" / "cox.csv").chmod(0o640)
+    write_listed(tmp_path / "out", ["cox"])
+    assert stat.S_IMODE((tmp_path / "out" / "tables" / "cox.csv").stat().st_mode) == 0o640
+
+
+def test_a_copied_project_is_run_again_on_its_own_data(tmp_path):
+    study = tmp_path / "study"
+    study.mkdir()
+    spec = runs.write_rows(study)
+    first = runs.call("run", spec, "--engine", "laplace", "--quiet", "--out", study / "results")
+    assert first.returncode == 0, first.stderr
+    shutil.copytree(study, tmp_path / "copy")
+    table = pd.read_csv(tmp_path / "copy" / "rows.csv")
+    table.assign(local=1 - table["local"]).to_csv(tmp_path / "copy" / "rows.csv", index=False)
+    results_of_copy = tmp_path / "copy" / "results"
+    again = runs.call(
+        "run", results_of_copy / "spec.toml", "--engine", "laplace", "--quiet",
+        "--out", results_of_copy,
+    )  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    one, other = (
+        json.loads((folder / "results" / "summary.json").read_text())
+        for folder in (study, tmp_path / "copy")
+    )
+    assert one["data"]["sha256"] != other["data"]["sha256"]
+    ratios = [each["hazard_ratios"][0]["median"] for each in (one, other)]
+    assert ratios[0] * ratios[1] == pytest.approx(1, rel=0.05)

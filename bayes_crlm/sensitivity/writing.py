@@ -1,11 +1,11 @@
 """Result files of a sensitivity analysis: what moves the conclusion comes first."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.psis import PARETO_K_MOST
 from bayes_crlm.sensitivity.parts import CREDIBLE, PARTS, conclusion
+from bayes_crlm.source_paths import spec_for_readers, spec_seen_from
 from bayes_crlm.summary import data_section, to_json_value
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def write_sensitivity(found: "Sensitivity", summary: dict[str, Any], folder: Pat
 
 def fill(folder: Path, earlier: Path, found: "Sensitivity", summary: dict[str, Any]) -> None:
     """Write every file into an empty folder."""
-    from bayes_crlm.results import write_text
+    from bayes_crlm.results import names_of, write_summary, write_text
 
     check_names(found)
     is_synthetic = summary["data"]["synthetic"]
@@ -183,13 +183,12 @@ def fill(folder: Path, earlier: Path, found: "Sensitivity", summary: dict[str, A
                 table = table.assign(data="synthetic, not patient data")
             table.to_csv(folder / "tables" / f"{name}.csv", index=False)
     spec = found.plan.spec.model_copy(update={"sensitivity": found.settings.to_mapping()})
-    write_text(folder / "sensitivity.toml", spec.to_toml())
+    write_text(folder / "sensitivity.toml", spec_seen_from(spec, folder).to_toml())
     page = render(found, summary, pictures, has_report=(earlier / "report.html").exists())
     write_text(folder / "sensitivity.html", page)
-    write_text(
-        folder / "sensitivity.json",
-        json.dumps(summary, indent=2, allow_nan=False, ensure_ascii=False) + "\n",
-    )
+    tables = [name for part in found.parts.values() for name in part.tables]
+    written = {"sensitivity.toml", "sensitivity.html"} | names_of(pictures, tables)
+    write_summary(folder, "sensitivity.json", summary, written)
 
 
 def check_names(found: "Sensitivity") -> None:
@@ -260,7 +259,7 @@ def render(
         has_report=has_report,
         question=found.plan.spec.question,
         probability=probability_in_words,
-        spec_text=found.plan.spec.model_copy(
-            update={"sensitivity": found.settings.to_mapping()}
+        spec_text=spec_for_readers(
+            found.plan.spec.model_copy(update={"sensitivity": found.settings.to_mapping()})
         ).to_toml(),
     )
