@@ -1,6 +1,5 @@
 """One analysis from spec to numbers: what `bayes-crlm check` and `run` do."""
 
-import math
 import platform
 import time
 from dataclasses import dataclass
@@ -144,7 +143,24 @@ def plan_analysis(spec: "Spec") -> Plan:
     for prior in (inputs.treatment_prior, inputs.covariate_prior):
         if isinstance(prior, Normal) and prior.note:
             warnings.append(prior.note)
-    return Plan(resolve(spec, inputs), model, inputs, tuple(warnings), cohort)
+    resolved = resolve(spec, inputs)
+    warnings += estimand_cautions(resolved, inputs)
+    return Plan(resolved, model, inputs, tuple(warnings), cohort)
+
+
+def estimand_cautions(spec: "Spec", inputs: "ModelInputs") -> list[str]:
+    """Say what a reader should know of the estimands before anything is fitted."""
+    from bayes_crlm.arm_follow_up import beyond_follow_up
+    from bayes_crlm.observed_survival import kaplan_meier_cautions
+    from bayes_crlm.origin import origin_cautions
+
+    asked, origin = spec.estimands, spec.estimands.origin or 0.0
+    times = {"survival at": asked.horizons or (), "restricted mean up to": (asked.rmst,)}
+    return [
+        *origin_cautions(origin, inputs),
+        *beyond_follow_up(inputs, times),
+        *kaplan_meier_cautions(inputs, origin),
+    ]
 
 
 def spec_name(spec: "Spec") -> str:
@@ -153,32 +169,42 @@ def spec_name(spec: "Spec") -> str:
 
 
 def resolve(spec: "Spec", inputs: "ModelInputs") -> "Spec":
-    """Fill in estimand times that the spec leaves open, and refuse those beyond follow-up.
+    """Fill in estimand times that the spec leaves open, and refuse those outside follow-up.
 
     Without times of the user's, restricted means reach to the shortest of the treatment
-    levels' longest follow-ups (so that every curve is observed up to there), rounded down
-    to two digits, and survival is given at a third, two thirds and all of it.
+    levels' longest follow-ups (so that every curve is observed up to there), rounded down, and
+    survival is given at a third, two thirds and all of the way from the origin, as round numbers.
     """
+    from bayes_crlm.horizons import default_horizons, default_rmst
+    from bayes_crlm.origin import check_origin
+
     last = float(inputs.intervals.cutpoints[-1])
     horizons, rmst = spec.estimands.horizons, spec.estimands.rmst
+    try:
+        origin = check_origin(spec.estimands.origin, inputs)
+    except EstimandError as problem:
+        raise EstimandError(f"{spec_name(spec)}: estimands.{problem}") from problem
     problems = [
-        f"estimands.{key}: {value!r} lies beyond the last follow-up time {last!r}; "
-        f"give times up to {last!r}"
+        f"estimands.{key}: {value!r} "
+        + (
+            f"lies beyond the last follow-up time {last!r}; give times up to {last!r}"
+            if value > last
+            else f"does not lie after estimands.origin, {origin!r}, where curves begin; "
+            f"give times after {origin!r}"
+        )
         for key, values in (("horizons", horizons or []), ("rmst", [] if rmst is None else [rmst]))
         for value in values
-        if value > last
+        if not origin < value <= last
     ]
     if problems:
         raise EstimandError(join_problems(spec_name(spec), problems))
     if rmst is None:
-        level, when = inputs.design.treatment_level, inputs.cohort.time
-        shortest = min(when[level == k].max() for k in range(len(inputs.design.levels)))
-        digits = 1 - math.floor(math.log10(shortest))
-        rmst = math.floor(shortest * 10.0**digits) / 10.0**digits
+        rmst = default_rmst(inputs, origin)
     if horizons is None:
-        horizons = [float(f"{rmst * k / 3:.3g}") for k in (1, 2, 3)]
-        horizons = [min(each, last) for each in horizons]
-    estimands = spec.estimands.model_copy(update={"horizons": horizons, "rmst": rmst})
+        horizons = default_horizons(origin, rmst, inputs.cohort.unit)
+    estimands = spec.estimands.model_copy(
+        update={"horizons": tuple(horizons), "rmst": rmst, "origin": origin}
+    )
     model = spec.model.model_copy(update={"reference": inputs.design.reference})
     data = spec.data.model_copy(update={"unit": inputs.cohort.unit})
     return spec.model_copy(update={"data": data, "estimands": estimands, "model": model})
@@ -239,6 +265,8 @@ def run_analysis(
         progress=progress,
         approximation=approximation,
     )
+    asked = plan.spec.estimands
+    fit = fit.estimating(origin=asked.origin, population=asked.population)
     fitted = time.perf_counter()
     # labels, likelihoods and predictions, which the files hold
     _ = fit.posterior

@@ -288,7 +288,7 @@ def sampling_remarks(fit: "Fit", loo: Loo) -> list[str]:
             f"{n_patients:,} patients, with a standard error of {loo.subsampling_se:.2g} from that "
             "alone; log-likelihoods and predictions are kept for these patients"
         )
-    people = fit.population
+    people = fit.people
     if people.is_sampled:
         remarks.append(
             f"standardised survival averages over {len(people.share):,} patients, evenly spaced "

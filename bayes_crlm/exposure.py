@@ -121,7 +121,7 @@ class CohortSums:
         return total
 
 
-def row_exposures(follow_up: "FollowUp", rows: slice) -> NDArray[np.float64]:
+def row_exposures(follow_up: "FollowUp", rows: slice | NDArray[np.intp]) -> NDArray[np.float64]:
     """Time at risk of some rows in every interval, shape (rows, intervals).
 
     Summed over the rows of the cohort that stand behind a row.

@@ -1,16 +1,23 @@
 """A fitted model: draws that never change, and the tables and figures made of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm import estimands
-from bayes_crlm.errors import EstimandError
+from bayes_crlm.estimand_draws import median_survival_draws, rmst_draws, survival_draws
+from bayes_crlm.origin import check_origin
 from bayes_crlm.parameters import constrain, effects, log_hazards, model_parameters
+from bayes_crlm.population import (
+    Population,
+    PopulationName,
+    check_population,
+    effective_size,
+    population,
+)
 from bayes_crlm.success import SuccessRule
 
 if TYPE_CHECKING:
@@ -65,6 +72,11 @@ class Fit:
         How good the weights were, when the draws are importance-sampled.
     weighted : WeightedDraws or None
         What the draws were resampled from, when they are importance-sampled.
+    origin : float
+        Where survival curves begin: every estimand is given survival to it. Without one, that of
+        `bayes_crlm.origin.default_origin`; 0 without delayed entry.
+    population : {"entrants", "before_entry"}
+        Whom estimands average over, see `bayes_crlm.population`.
     """
 
     model: "PiecewiseExponential"
@@ -78,6 +90,32 @@ class Fit:
     notes: tuple[str, ...] = field(default=())
     importance: Importance | None = None
     weighted: "WeightedDraws | None" = None
+    origin: float | None = None
+    population: PopulationName = "entrants"
+
+    def __post_init__(self) -> None:
+        """Resolve where curves begin, and refuse what is no time or population."""
+        object.__setattr__(self, "origin", check_origin(self.origin, self.inputs))
+        check_population(self.population)
+
+    def estimating(
+        self, *, origin: float | None = None, population: PopulationName = "entrants"
+    ) -> "Fit":
+        """Give the same draws with another origin or population of the estimands.
+
+        Parameters
+        ----------
+        origin : float, optional
+            Where survival curves begin; the default one without it.
+        population : {"entrants", "before_entry"}
+            Whom estimands average over.
+
+        Raises
+        ------
+        EstimandError
+            When the origin is no time within follow-up, or there is no such population.
+        """
+        return replace(self, origin=origin, population=population)
 
     @cached_property
     def posterior(self) -> "xr.DataTree":
@@ -87,9 +125,7 @@ class Fit:
         """
         from bayes_crlm.posterior import posterior_tree
 
-        return posterior_tree(
-            self.inputs, self.vectors, self.sample_stats, self.seed, self.weighted
-        )
+        return posterior_tree(self)
 
     def variable(self, name: str, group: str = "posterior") -> "xr.DataArray":
         """Draws of one variable, dims (chain, draw, ...)."""
@@ -130,19 +166,32 @@ class Fit:
         )
 
     @cached_property
-    def population(self) -> estimands.Population:
-        """Covariate patterns that estimands average over."""
-        return estimands.population(
-            self.inputs, self.log_hazard_draws.mean(axis=0), self.effect_draws.mean(axis=0)
+    def begin(self) -> float:
+        """The origin as a number."""
+        return check_origin(self.origin, self.inputs)
+
+    @cached_property
+    def people(self) -> Population:
+        """Patterns that estimands average over."""
+        return population(
+            self.inputs,
+            self.log_hazard_draws.mean(axis=0),
+            self.effect_draws.mean(axis=0),
+            self.population,
+            self.begin,
         )
 
-    def relative_hazard(self, level: int) -> NDArray[np.float64]:
-        """Relative hazards on one treatment level, shape (draws, patterns)."""
-        return estimands.relative_hazard(
-            self.effect_draws,
-            self.inputs.design.treatment_contrast(level),
-            self.population.covariates,
+    @cached_property
+    def weights(self) -> NDArray[np.float64]:
+        """Weight of every pattern, shape (patterns,) or (draws, patterns)."""
+        return self.people.weights(
+            self.log_hazard_draws, self.effect_draws, self.inputs.intervals.cutpoints, self.begin
         )
+
+    @cached_property
+    def effective_patients(self) -> float:
+        """Effective number of patients behind the estimands, the median over draws."""
+        return effective_size(self.weights, self.people.share, self.inputs.data.n_patients)
 
     def coefficients(self, thresholds: Sequence[float] = HR_THRESHOLDS) -> "pd.DataFrame":
         """Posterior of every log hazard ratio in original units, with its Monte Carlo error.
@@ -268,198 +317,66 @@ class Fit:
         Parameters
         ----------
         times : sequence of float
-            In the cohort's time unit, within follow-up.
+            In the cohort's time unit, from the origin to the end of follow-up.
         most_draws : int, optional
             For pictures: use no more draws than about this many, evenly spaced, and of a sampled
-            population no more patients than `estimands.PICTURED_PATTERNS`; all without it.
+            population no more patients than are needed for a line's width; all without it.
         """
         when = np.atleast_1d(np.asarray(times, dtype=float))
-        if not when.size:
-            raise EstimandError("survival: no times are given; give at least one")
-        n_draws = len(self.log_hazard_draws)
-        thinned = slice(None, None, max(1, n_draws // (most_draws or n_draws)))
-        key = ("survival", thinned.step, most_draws is None, *when.tolist())
+        key = ("survival", most_draws, *when.tolist())
         if key not in self.estimand_draws:
-            cumulative = estimands.cumulative_hazard_at(
-                self.log_hazard_draws[thinned], self.inputs.intervals.cutpoints, when
-            )
-            people = self.population if most_draws is None else self.population.thinned()
-            contrasts = map(
-                self.inputs.design.treatment_contrast, range(len(self.inputs.design.levels))
-            )
-            self.estimand_draws[key] = self.by_level(
-                [
-                    estimands.standardised_survival(
-                        cumulative,
-                        estimands.relative_hazard(
-                            self.effect_draws[thinned], contrast, people.covariates
-                        ),
-                        people.share,
-                    )
-                    for contrast in contrasts
-                ],
-                time=when,
-            )
+            self.estimand_draws[key] = survival_draws(self, when, most_draws)
         return self.estimand_draws[key]
 
     def rmst_draws(self, horizon: float) -> "xr.DataArray":
-        """Restricted mean survival time, dims (sample, treatment)."""
+        """Area under standardised survival from origin to horizon, dims (sample, treatment)."""
         key = ("rmst", float(horizon))
         if key not in self.estimand_draws:
-            self.estimand_draws[key] = self.by_level(
-                [
-                    estimands.restricted_mean_survival(
-                        self.log_hazard_draws,
-                        self.inputs.intervals.cutpoints,
-                        self.relative_hazard(level),
-                        self.population.share,
-                        horizon,
-                    )
-                    for level in range(len(self.inputs.design.levels))
-                ]
-            )
+            self.estimand_draws[key] = rmst_draws(self, horizon)
         return self.estimand_draws[key]
 
     def median_survival_draws(self) -> "xr.DataArray":
-        """Standardised median survival, infinite when not reached, dims (sample, treatment)."""
+        """Time of standardised median survival, infinite when not reached, (sample, treatment)."""
         key = ("median_survival",)
         if key not in self.estimand_draws:
-            self.estimand_draws[key] = self.by_level(
-                [
-                    estimands.median_survival(
-                        self.log_hazard_draws,
-                        self.inputs.intervals.cutpoints,
-                        self.relative_hazard(level),
-                        self.population.share,
-                    )
-                    for level in range(len(self.inputs.design.levels))
-                ]
-            )
+            self.estimand_draws[key] = median_survival_draws(self)
         return self.estimand_draws[key]
 
-    def by_level(self, values: list[NDArray], **coords: NDArray) -> "xr.DataArray":
-        """Stack one array of draws per treatment level and label them."""
-        import xarray as xr
-
-        return xr.DataArray(
-            np.stack(values, axis=1),
-            dims=("sample", "treatment", *coords),
-            coords={"treatment": [str(level) for level in self.inputs.design.levels]} | coords,
-        )
-
     def survival(self, times: Sequence[float]) -> "pd.DataFrame":
-        """Standardised survival at given times: treatment, time, mean, eti95 limits.
+        """Standardised survival; see `bayes_crlm.estimand_tables.survival_table`."""
+        from bayes_crlm.estimand_tables import survival_table
 
-        Parameters
-        ----------
-        times : sequence of float
-            In the cohort's time unit, within follow-up.
-
-        Raises
-        ------
-        EstimandError
-            Without a time, and for one beyond the last cutpoint.
-        """
-        import pandas as pd
-
-        draws = self.survival_draws(times)
-        rows = [
-            {"treatment": level, "time": float(when)} | mean_and_limits(draws.values[:, i, k])
-            for i, level in enumerate(self.inputs.design.levels)
-            for k, when in enumerate(draws["time"].values)
-        ]
-        return pd.DataFrame(rows)
+        return survival_table(self, times)
 
     def rmst(self, horizon: float) -> "pd.DataFrame":
-        """Restricted mean survival time: treatment, horizon, mean, eti95 limits.
+        """Restricted mean survival; see `bayes_crlm.estimand_tables.rmst_table`."""
+        from bayes_crlm.estimand_tables import rmst_table
 
-        Parameters
-        ----------
-        horizon : float
-            In the cohort's time unit, within follow-up.
-
-        Raises
-        ------
-        EstimandError
-            For a horizon beyond the last cutpoint.
-        """
-        import pandas as pd
-
-        draws = self.rmst_draws(horizon)
-        return pd.DataFrame(
-            [
-                {"treatment": level, "horizon": float(horizon)}
-                | mean_and_limits(draws.values[:, i])
-                for i, level in enumerate(self.inputs.design.levels)
-            ]
-        )
+        return rmst_table(self, horizon)
 
     def median_survival(self) -> "pd.DataFrame":
-        """Standardised median survival with the share of draws that do not reach it.
+        """Median survival; see `bayes_crlm.estimand_tables.median_table`."""
+        from bayes_crlm.estimand_tables import median_table
 
-        Returns
-        -------
-        pandas.DataFrame
-            treatment, median, eti95 limits (infinite when not reached) and
-            share_not_reached.
-        """
-        import pandas as pd
-
-        draws = self.median_survival_draws().values
-        rows = []
-        for i, level in enumerate(self.inputs.design.levels):
-            low, middle, high = quantiles_with_infinity(draws[:, i], [ETI95[0], 0.5, ETI95[1]])
-            rows.append(
-                {
-                    "treatment": level,
-                    "median": middle,
-                    "eti95_low": low,
-                    "eti95_high": high,
-                    "share_not_reached": float(np.isinf(draws[:, i]).mean()),
-                }
-            )
-        return pd.DataFrame(rows)
+        return median_table(self)
 
     def differences(self, horizons: Sequence[float], rmst: float | None) -> "pd.DataFrame":
-        """Differences to the reference level in survival and restricted mean survival.
+        """Differences to the reference; see `bayes_crlm.estimand_tables.differences_table`."""
+        from bayes_crlm.estimand_tables import differences_table
 
-        Parameters
-        ----------
-        horizons : sequence of float
-            Times of the survival differences.
-        rmst : float or None
-            Horizon of the restricted means.
+        return differences_table(self, horizons, rmst)
 
-        Returns
-        -------
-        pandas.DataFrame
-            estimand, treatment, reference, time, mean, eti95 limits, prob_above_0.
-        """
-        import pandas as pd
+    def expected_events(self) -> "pd.DataFrame":
+        """Events by treatment and interval; see `bayes_crlm.expected_events.expected_events`."""
+        from bayes_crlm.expected_events import expected_events
 
-        rows = []
+        return expected_events(self)
 
-        def add(estimand: str, level: int, when: float, draws: NDArray) -> None:
-            rows.append(
-                {
-                    "estimand": estimand,
-                    "treatment": self.inputs.design.levels[level],
-                    "reference": self.inputs.design.reference,
-                    "time": float(when),
-                }
-                | mean_and_limits(draws)
-                | {"prob_above_0": float((draws > 0).mean())}
-            )
+    def kaplan_meier(self, times: Sequence[float]) -> "pd.DataFrame":
+        """Kaplan-Meier by arm beside the model; see `bayes_crlm.observed_survival`."""
+        from bayes_crlm.observed_survival import kaplan_meier_table
 
-        survival = self.survival_draws(horizons).values if len(horizons) else None
-        area = self.rmst_draws(rmst).values if rmst is not None else None
-        for level in range(1, len(self.inputs.design.levels)):
-            if survival is not None:
-                for k, when in enumerate(horizons):
-                    add("survival", level, when, survival[:, level, k] - survival[:, 0, k])
-            if area is not None and rmst is not None:
-                add("rmst", level, rmst, area[:, level] - area[:, 0])
-        return pd.DataFrame(rows)
+        return kaplan_meier_table(self, times)
 
     @cached_property
     def cox(self) -> "Cox":
@@ -501,14 +418,3 @@ class Fit:
         from bayes_crlm.figures import plot_forest
 
         return plot_forest(self, ax=ax)
-
-
-def mean_and_limits(draws: NDArray) -> dict[str, float]:
-    """Mean and equal-tailed 95% limits of draws."""
-    low, high = np.quantile(draws, ETI95)
-    return {"mean": float(draws.mean()), "eti95_low": float(low), "eti95_high": float(high)}
-
-
-def quantiles_with_infinity(draws: NDArray, probabilities: Sequence[float]) -> list[float]:
-    """Quantiles of draws of which some are infinite (order statistics, no interpolation)."""
-    return [float(np.quantile(draws, each, method="higher")) for each in probabilities]

@@ -1,8 +1,14 @@
-"""The Kaplan-Meier estimate: what the data say of survival before any model."""
+"""The Kaplan-Meier estimate: what the data say of survival before any model.
+
+With late entry all who are at risk early may die before the next come in. The product is then 0
+for ever, and says nothing of those who come later: the curve starts again at 1 when they enter,
+given survival to there, and `restarts` says where.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,9 +33,14 @@ class KaplanMeier:
     n_risk, n_event, n_censor : (n_times,) float
         At risk just before each time; events and censorings at it.
     entries, exits : (n_rows,) float
-        Sorted starts and ends of the rows at risk; minus infinity for a start at 0 or before.
+        Sorted starts and ends of the rows at risk; minus infinity for a start at the origin or
+        before.
     half_times : (float, float, float)
         Where the curve, its lower and its upper limit reach one half.
+    origin : float
+        Where the curve begins: it is given survival to there.
+    restarts : tuple of float
+        Where it starts again at 1, after all who were at risk had died.
     """
 
     times: Floats
@@ -42,6 +53,22 @@ class KaplanMeier:
     entries: Floats
     exits: Floats
     half_times: tuple[float, float, float]
+    origin: float = 0.0
+    restarts: tuple[float, ...] = ()
+
+    @property
+    def steps(self) -> tuple[Floats, Floats]:
+        """Where the curve steps and what it steps to: the origin, `times` and `restarts`.
+
+        Returns
+        -------
+        times, survival : (1 + n_times + n_restarts,) float
+        """
+        times = np.concatenate([[self.origin], self.times, self.restarts])
+        survival = np.concatenate([[1.0], self.survival, np.ones(len(self.restarts))])
+        # at one time a curve falls to 0 before it starts again
+        order = np.argsort(times, kind="stable")
+        return times[order], survival[order]
 
     def median(self) -> tuple[float, float, float]:
         """Median survival time with its 95% limits; NaN where a curve does not reach one half.
@@ -73,7 +100,9 @@ class KaplanMeier:
         return entered - left
 
     def at(self, times: ArrayLike) -> Floats:
-        """Survival at given times; NaN beyond the last time of a curve that has not reached 0.
+        """Survival at given times, since the last restart where there is one.
+
+        NaN before the origin, and beyond the last time of a curve that has not reached 0.
 
         Parameters
         ----------
@@ -84,9 +113,10 @@ class KaplanMeier:
         (n,) float
         """
         times = np.asarray(times, dtype=np.float64)
-        steps = np.concatenate([[1.0], self.survival])
-        survival = steps[np.searchsorted(self.times, times, side="right")]
-        is_unknown = (times > self.times[-1]) & (self.survival[-1] > 0)
+        step_times, steps = self.steps
+        place = np.searchsorted(step_times, times, side="right") - 1
+        survival = steps[np.maximum(place, 0)]
+        is_unknown = (times > self.times[-1]) & (self.survival[-1] > 0) | (place < 0)
         return np.where(is_unknown, np.nan, survival)
 
 
@@ -95,6 +125,7 @@ def kaplan_meier(
     time: ArrayLike,
     event: ArrayLike,
     patient_index: ArrayLike | None = None,
+    origin: float = 0.0,
 ) -> KaplanMeier:
     """Kaplan-Meier estimate with Greenwood limits on the log scale, R's default.
 
@@ -106,6 +137,8 @@ def kaplan_meier(
     patient_index : (n_rows,) int, optional
         Whose row it is. The end of a row that the patient's next row continues is then not counted
         as a censoring; nothing else changes.
+    origin : float
+        The curve is given survival to there; rows that end before it do not count.
 
     Returns
     -------
@@ -124,35 +157,61 @@ def kaplan_meier(
     # The package binds its names at run time, where a type checker cannot see them.
     from survival.surv_analysis import (
         quantile_survfit,  # ty: ignore[missing-module-member]
-        survfitkm,  # ty: ignore[missing-module-member]
     )
 
     entry, time = merge_tied_times(entry, time)
-    curve = survfitkm(
-        time,
-        np.asarray(event).astype(np.float64),
-        start=entry if np.any(entry > 0) else None,
-        id=None
-        if patient_index is None
-        else [int(patient) for patient in np.asarray(patient_index)],
-        conf_type="log",
-        timefix=False,
-    )
-
+    event = np.asarray(event).astype(np.float64)
+    patient = None if patient_index is None else np.asarray(patient_index)
+    rows = time > origin
+    if not rows.all():
+        entry, time, event = entry[rows], time[rows], event[rows]
+        patient = None if patient is None else patient[rows]
+    entry = np.where(entry <= origin, 0.0, entry)
+    curve = product_limit(entry, time, event, patient)
     halves = quantile_survfit(curve, probs=[0.5])
-
-    def values(numbers: list[float] | None) -> Floats:
-        return np.asarray(numbers, dtype=np.float64)
-
+    survival, lower, upper = (np.asarray(each) for each in (curve.surv, curve.lower, curve.upper))
+    times, restarts = np.asarray(curve.time), []
+    died_out = first_died_out(times, survival, 0)
+    while died_out is not None:
+        rows = time > times[died_out]
+        restarts.append(float(entry[rows].min()))
+        rest = product_limit(
+            entry[rows], time[rows], event[rows], None if patient is None else patient[rows]
+        )
+        for whole, part in ((survival, rest.surv), (lower, rest.lower), (upper, rest.upper)):
+            whole[died_out + 1 :] = part
+        died_out = first_died_out(times, survival, died_out + 1)
     return KaplanMeier(
-        times=values(curve.time),
-        survival=values(curve.surv),
-        lower=values(curve.lower),
-        upper=values(curve.upper),
-        n_risk=values(curve.n_risk),
-        n_event=values(curve.n_event),
-        n_censor=values(curve.n_censor),
+        times=times,
+        survival=survival,
+        lower=lower,
+        upper=upper,
+        n_risk=np.asarray(curve.n_risk, dtype=np.float64),
+        n_event=np.asarray(curve.n_event, dtype=np.float64),
+        n_censor=np.asarray(curve.n_censor, dtype=np.float64),
         entries=np.sort(np.where(entry <= 0, -np.inf, entry)),
         exits=np.sort(time),
         half_times=(halves.quantile[0][0], halves.lower[0][0], halves.upper[0][0]),
+        origin=float(origin),
+        restarts=tuple(restarts),
+    )
+
+
+def first_died_out(times: Floats, survival: Floats, start: int) -> int | None:
+    """Place of the first time from `start` on at which the curve is 0 though rows come later."""
+    zeros = np.flatnonzero(survival[start:-1] <= 0)
+    return start + int(zeros[0]) if len(zeros) else None
+
+
+def product_limit(entry: Floats, time: Floats, event: Floats, patient: NDArray | None) -> Any:
+    """Kaplan-Meier of the `survival` package, with limits on the log scale."""
+    from survival.surv_analysis import survfitkm  # ty: ignore[missing-module-member]
+
+    return survfitkm(
+        time,
+        event,
+        start=entry if np.any(entry > 0) else None,
+        id=None if patient is None else [int(each) for each in patient],
+        conf_type="log",
+        timefix=False,
     )

@@ -249,6 +249,8 @@ class PiecewiseExponential:
         engine: Literal["nuts", "laplace"] = "nuts",
         target_accept: float = 0.8,
         progress: bool = False,
+        origin: float | None = None,
+        population: Literal["entrants", "before_entry"] = "entrants",
     ) -> "Fit":
         """Draw from the posterior.
 
@@ -266,16 +268,32 @@ class PiecewiseExponential:
             NUTS' mean acceptance, to which the step size is tuned.
         progress : bool
             Show a progress bar.
+        origin : float, optional
+            The time that survival is given survival to; see `bayes_crlm.origin`. It changes no
+            draw.
+        population : {"entrants", "before_entry"}
+            Whom estimands average over; see `bayes_crlm.population`.
 
         Returns
         -------
         Fit
+
+        Raises
+        ------
+        EstimandError
+            When the origin is no time within follow-up, or there is no such population.
         """
         from bayes_crlm.engines import fit_model
+        from bayes_crlm.origin import check_origin
+        from bayes_crlm.population import check_population
 
-        return fit_model(
+        inputs = self.prepare(cohort)
+        # before the draws are made, not after
+        origin = check_origin(origin, inputs)
+        check_population(population)
+        fit = fit_model(
             self,
-            self.prepare(cohort),
+            inputs,
             draws=draws,
             tune=tune,
             chains=chains,
@@ -284,3 +302,4 @@ class PiecewiseExponential:
             target_accept=target_accept,
             progress=progress,
         )
+        return fit.estimating(origin=origin, population=population)

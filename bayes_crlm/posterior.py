@@ -1,5 +1,10 @@
 """The posterior as an ArviZ DataTree: draws with labels, and all that ArviZ needs of it.
 
+The outcome has one name, `event`, in the groups that ArviZ pairs by name (log_likelihood,
+posterior_predictive, observed_data): as in the `pm.Model`, given its times at risk a patient has
+the event or not. Times stand beside it as coordinates, for ArviZ's predictive plots know neither
+censoring of predicted times nor late entry.
+
 What it holds of every patient and draw - log-likelihoods, predicted times - grows with both. Of
 cohorts with more than `PATIENTS_MOST` patients it keeps a random sample of them, and says so in
 its attributes.
@@ -11,85 +16,70 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.estimands import (
-    Population,
     cumulative_hazard_at,
-    population,
     relative_hazard,
     standardised_survival,
-    time_of_cumulative_hazard,
 )
 from bayes_crlm.likelihood import patient_log_likelihood
 from bayes_crlm.parameters import (
     Values,
-    constrain,
     draw_prior,
     effects,
     log_hazards,
     log_prior,
     model_parameters,
 )
+from bayes_crlm.population import Population
+from bayes_crlm.predicted_follow_up import predicted_follow_up
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from bayes_crlm.fit import Fit
     from bayes_crlm.importance import WeightedDraws
     from bayes_crlm.model import ModelInputs
 
-__all__ = ["kept_patients", "posterior_tree", "survival_times"]
+__all__ = ["described", "kept_patients", "posterior_tree"]
 
 PRIOR_DRAWS = 1000
-PREDICTIVE_DRAWS = 200
 CURVE_TIMES = 61
 # up to so many patients all are in the tree; of more, so many are
 PATIENTS_MOST, PATIENTS_SAMPLED = 5_000, 1_000
+SYNTHETIC = "synthetic, not patient data"
 
 
-def posterior_tree(
-    inputs: "ModelInputs",
-    vectors: NDArray,
-    sample_stats: "xr.Dataset",
-    seed: int,
-    weighted: "WeightedDraws | None" = None,
-) -> "xr.DataTree":
+def posterior_tree(fit: "Fit") -> "xr.DataTree":
     """Name the draws and add likelihood, priors, predictions and data.
 
     Parameters
     ----------
-    inputs : ModelInputs
-        A cohort as the model sees it.
-    vectors : (chains, draws, total size) ndarray
-        Unconstrained draws.
-    sample_stats : xarray.Dataset
-        Sampler statistics with dims (chain, draw).
-    seed : int
-        For prior and predictive draws.
-    weighted : WeightedDraws, optional
-        What importance-sampled draws were resampled from.
+    fit : Fit
+        A fitted model; its seed is that of prior and predictive draws.
 
     Returns
     -------
     xarray.DataTree
         Groups posterior, unconstrained_posterior, sample_stats, log_likelihood, log_prior, prior,
         posterior_predictive, observed_data and constant_data; of importance-sampled draws also
-        proposals.
+        proposals. Each says in its attributes what it was made from.
     """
     import xarray as xr
 
-    chains, draws, _ = vectors.shape
-    flat = constrain(vectors.reshape(chains * draws, -1), model_parameters(inputs))
-    rng = np.random.default_rng([seed, 1])
+    inputs = fit.inputs
+    chains, draws, _ = fit.vectors.shape
+    rng = np.random.default_rng([fit.seed, 1])
     prior = draw_prior(inputs, rng, PRIOR_DRAWS)
     sample_coords = {"chain": np.arange(chains), "draw": np.arange(draws)}
-    kept = kept_patients(inputs, seed)
-    log_hazard, effect = log_hazards(flat, inputs), effects(flat, inputs)
-    log_likelihood = patient_log_likelihood(log_hazard, effect, inputs.data.of_patients(kept))
-    people = population(inputs, log_hazard.mean(axis=0), effect.mean(axis=0))
+    kept = kept_patients(inputs, fit.seed)
+    log_likelihood = patient_log_likelihood(
+        fit.log_hazard_draws, fit.effect_draws, inputs.data.of_patients(kept)
+    )
     tree = {
-        "posterior": named_values(flat, inputs, chains, draws),
+        "posterior": named_values(fit.values, inputs, chains, draws),
         "unconstrained_posterior": xr.Dataset(
-            {"vector": (("chain", "draw", "unconstrained"), vectors)}, coords=sample_coords
+            {"vector": (("chain", "draw", "unconstrained"), fit.vectors)}, coords=sample_coords
         ),
-        "sample_stats": sample_stats,
+        "sample_stats": fit.sample_stats,
         "log_likelihood": xr.Dataset(
             {
                 "event": (
@@ -99,22 +89,54 @@ def posterior_tree(
             },
             coords=sample_coords | {"patient": inputs.cohort.patients[kept]},
         ),
-        "log_prior": named_arrays(log_prior(flat, inputs), inputs, chains, draws),
+        "log_prior": named_arrays(log_prior(fit.values, inputs), inputs, chains, draws),
         "prior": named_values(prior, inputs, 1, PRIOR_DRAWS).merge(
-            curves(prior, inputs, PRIOR_DRAWS, people.thinned())
+            curves(prior, inputs, PRIOR_DRAWS, fit.people.thinned(), fit.begin)
         ),
-        "posterior_predictive": predicted_times(flat, inputs, chains, draws, kept, rng),
+        "posterior_predictive": predicted_follow_up(fit, kept, rng),
         "observed_data": observed_data(inputs, kept),
         "constant_data": constant_data(inputs, kept),
     }
-    if weighted is not None:
-        tree["proposals"] = proposals(weighted, inputs)
+    if fit.weighted is not None:
+        tree["proposals"] = proposals(fit.weighted, inputs)
     if len(kept) < inputs.data.n_patients:
         told = {"n_patients": inputs.data.n_patients, "n_patients_sampled": len(kept)}
         for dataset in tree.values():
             if "patient" in dataset.dims:
                 dataset.attrs.update(told)
-    return xr.DataTree.from_dict(tree)
+    return described(xr.DataTree.from_dict(tree), origin_of(fit))
+
+
+def origin_of(fit: "Fit") -> dict[str, Any]:
+    """Say what draws were made from: attributes of every group of the tree."""
+    from bayes_crlm import __version__
+
+    cohort = fit.inputs.cohort
+    return {
+        "source": cohort.source,
+        "synthetic": int(cohort.is_synthetic),
+        **({"comment": SYNTHETIC} if cohort.is_synthetic else {}),
+        "unit": cohort.unit or "not given",
+        "seed": fit.seed,
+        "engine": fit.engine,
+        "version": __version__,
+        "inference_library": "bayes_crlm",
+        "inference_library_version": __version__,
+    }
+
+
+def described(tree: "xr.DataTree", told: dict[str, Any]) -> "xr.DataTree":
+    """Give every group of a tree further attributes; the tree itself stays as it is.
+
+    Each group has them all, since R and xarray read one group of a file at a time.
+    """
+    import xarray as xr
+
+    groups = {
+        path: node.to_dataset(inherit=False).assign_attrs(told)
+        for path, node in tree.subtree_with_keys
+    }
+    return xr.DataTree.from_dict(groups)
 
 
 def proposals(weighted: "WeightedDraws", inputs: "ModelInputs") -> "xr.Dataset":
@@ -155,17 +177,17 @@ def kept_patients(inputs: "ModelInputs", seed: int) -> NDArray[np.intp]:
 
 
 def observed_data(inputs: "ModelInputs", kept: NDArray[np.intp]) -> "xr.Dataset":
-    """Begin and end of the kept patients' follow-up, and whether it ended with the event."""
+    """Whether the kept patients' follow-up ended with the event; its begin and end beside it."""
     import xarray as xr
 
     final_row = inputs.final_row[kept]
     return xr.Dataset(
-        {
+        {"event": ("patient", inputs.cohort.event[final_row])},
+        coords={
+            "patient": inputs.cohort.patients[kept],
             "time": ("patient", inputs.cohort.time[final_row]),
-            "event": ("patient", inputs.data.event[final_row]),
             "entry": ("patient", inputs.cohort.entry[inputs.design.first_row[kept]]),
         },
-        coords={"patient": inputs.cohort.patients[kept]},
     )
 
 
@@ -186,8 +208,6 @@ def constant_data(inputs: "ModelInputs", kept: NDArray[np.intp]) -> "xr.Dataset"
             "row_patient": ("row", np.searchsorted(kept, cohort.patient_index[rows])),
             "row_treatment": ("row", design.treatment_level[rows]),
             "cutpoints": ("cutpoint", intervals.cutpoints),
-            # ArviZ looks for the censoring status of observed `time` under the same name
-            "time": ("patient", inputs.data.event[inputs.final_row[kept]]),
             "interval_events": ("interval", intervals.events),
             "interval_exposure": ("interval", intervals.exposure),
             "log_rate": ((), inputs.log_rate),
@@ -236,23 +256,25 @@ def named_values(values: Values, inputs: "ModelInputs", chains: int, draws: int)
     return dataset
 
 
-def curves(values: Values, inputs: "ModelInputs", draws: int, people: Population) -> "xr.Dataset":
-    """Standardised survival curves of every treatment level, dims (chain, draw, ...)."""
+def curves(
+    values: Values, inputs: "ModelInputs", draws: int, people: Population, origin: float
+) -> "xr.Dataset":
+    """Standardised survival of every treatment level from the origin, dims (chain, draw, ...)."""
     import xarray as xr
 
-    times = np.linspace(0, inputs.intervals.cutpoints[-1], CURVE_TIMES)
-    cumulative = cumulative_hazard_at(
-        log_hazards(values, inputs), inputs.intervals.cutpoints, times
-    )
+    cutpoints, log_hazard = inputs.intervals.cutpoints, log_hazards(values, inputs)
+    times = np.linspace(origin, cutpoints[-1], CURVE_TIMES)
     effect = effects(values, inputs)
     by_level = []
     # a prior may draw hazards too large for a float: survival is then 0, as it should be
     with np.errstate(over="ignore", invalid="ignore"):
+        cumulative = cumulative_hazard_at(log_hazard, cutpoints, times, origin)
+        weight = people.weights(log_hazard, effect, cutpoints, origin)
         for level in range(len(inputs.design.levels)):
             relative = relative_hazard(
                 effect, inputs.design.treatment_contrast(level), people.covariates
             )
-            survival = standardised_survival(cumulative, relative, people.share)
+            survival = standardised_survival(cumulative, relative, weight)
             by_level.append(np.nan_to_num(survival, nan=1.0))
     return xr.Dataset(
         {
@@ -262,79 +284,4 @@ def curves(values: Values, inputs: "ModelInputs", draws: int, people: Population
             )
         },
         coords={"treatment": [str(level) for level in inputs.design.levels], "time": times},
-    )
-
-
-def survival_times(
-    log_hazard: NDArray,
-    relative: NDArray,
-    entry: NDArray,
-    cutpoints: NDArray,
-    rng: np.random.Generator,
-) -> NDArray:
-    """Draw event times of patients who are event-free at entry.
-
-    Parameters
-    ----------
-    log_hazard : (draws, intervals) ndarray
-        Log-hazards at the covariates' means.
-    relative : (draws, patients) ndarray
-        Relative hazards.
-    entry : (patients,) ndarray
-        Times at which patients come under observation.
-    cutpoints : (intervals + 1,) ndarray
-        Interval ends, the first 0.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    (draws, patients) ndarray
-        Infinite for an event after the last cutpoint.
-    """
-    survived = cumulative_hazard_at(log_hazard, cutpoints, entry)
-    target = survived + rng.standard_exponential(relative.shape) / relative
-    return time_of_cumulative_hazard(log_hazard, cutpoints, target)
-
-
-def predicted_times(
-    values: Values,
-    inputs: "ModelInputs",
-    chains: int,
-    draws: int,
-    kept: NDArray[np.intp],
-    rng: np.random.Generator,
-) -> "xr.Dataset":
-    """Posterior predictive event times of the kept patients, thinned to a few hundred draws.
-
-    Times beyond follow-up are set to its end, as a study that stops then would see them.
-    """
-    import xarray as xr
-
-    per_chain = min(draws, max(1, PREDICTIVE_DRAWS // chains))
-    chosen = np.linspace(0, draws - 1, per_chain).astype(int)
-    flat = (np.arange(chains)[:, None] * draws + chosen).ravel()
-    effect = effects(values, inputs)[flat]
-    first_row = inputs.design.first_row[kept]
-    relative = np.exp(effect @ inputs.data.design[first_row].T)
-    times = survival_times(
-        log_hazards(values, inputs)[flat],
-        relative,
-        inputs.cohort.entry[first_row],
-        inputs.intervals.cutpoints,
-        rng,
-    )
-    end = inputs.intervals.cutpoints[-1]
-    return xr.Dataset(
-        {
-            "time": (
-                ("chain", "draw", "patient"),
-                np.minimum(times, end).reshape(chains, per_chain, -1),
-            )
-        },
-        coords={
-            "chain": np.arange(chains),
-            "draw": chosen,
-            "patient": inputs.cohort.patients[kept],
-        },
     )

@@ -244,6 +244,7 @@ def remove_abandoned(parent: Path) -> None:
 def fill(folder: Path, analysis: "Analysis", summary: dict[str, Any]) -> None:
     """Write every result file into an empty folder, and its time into the summary."""
     from bayes_crlm.figures import draw_figures
+    from bayes_crlm.posterior import described
     from bayes_crlm.report import render_report
 
     started = time.perf_counter()
@@ -255,7 +256,9 @@ def fill(folder: Path, analysis: "Analysis", summary: dict[str, Any]) -> None:
     made = tables(analysis)
     for name, table in made.items():
         table.to_csv(folder / "tables" / f"{name}.csv", index=False)
-    write_posterior(analysis.fit.posterior, folder / "posterior.nc")
+    write_posterior(
+        described(analysis.fit.posterior, {"title": analysis.spec.title}), folder / "posterior.nc"
+    )
     write_text(folder / "spec.toml", spec_seen_from(analysis.spec, folder).to_toml())
     write_text(folder / "report.html", render_report(analysis, summary, figures))
     # last, so that it can say how long all the others took
@@ -301,6 +304,8 @@ def tables(analysis: "Analysis") -> dict[str, Any]:
     """Result tables by file name."""
     import pandas as pd
 
+    from bayes_crlm.observed_survival import kaplan_meier_distances
+
     fit, estimands = analysis.fit, analysis.spec.estimands
     horizons = list(estimands.horizons or [])
     made = {
@@ -311,9 +316,12 @@ def tables(analysis: "Analysis") -> dict[str, Any]:
         "agreement": pd.DataFrame(analysis.agreement),
         "median_survival": fit.median_survival(),
         "differences": fit.differences(horizons, estimands.rmst),
+        "expected_events": fit.expected_events(),
+        "kaplan_meier_distance": pd.DataFrame(kaplan_meier_distances(fit)),
     }
     if horizons:
         made["survival"] = fit.survival(horizons)
+        made["kaplan_meier"] = fit.kaplan_meier(horizons)
     if estimands.rmst is not None:
         made["rmst"] = fit.rmst(estimands.rmst)
     if analysis.inputs.cohort.is_synthetic:

@@ -262,6 +262,14 @@ class EstimandSpec(Table):
     hr_thresholds: Annotated[
         Any, PlainValidator(check_thresholds), Field(description="a list of hazard ratios above 0")
     ] = (1.0, 0.8)
+    origin: Annotated[
+        float | None,
+        Field(ge=0, description="the time that survival is given survival to, a number from 0"),
+    ] = None
+    population: Annotated[
+        Literal["entrants", "before_entry"],
+        Field(description="one of 'entrants', 'before_entry'"),
+    ] = "entrants"
 
 
 class SuccessSpec(Table):

@@ -6,11 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_crlm.arm_follow_up import last_follow_up
+from bayes_crlm.observed_survival import kaplan_meier_distances
+from bayes_crlm.origin import given_survival
+
 if TYPE_CHECKING:
     import pandas as pd
 
     from bayes_crlm.analysis import Analysis
     from bayes_crlm.cohort import Cohort, Dropped
+    from bayes_crlm.fit import Fit
 
 __all__ = ["SCHEMA_VERSION", "data_section", "model_section", "summarise", "to_json_value"]
 
@@ -94,6 +99,33 @@ def model_section(analysis: "Analysis") -> dict[str, Any]:
     }
 
 
+def estimand_warnings(fit: "Fit") -> list[str]:
+    """Say which medians lie beyond their arm's follow-up, and what weights leave of the patients.
+
+    What is known before fitting - horizons beyond an arm, the origin - is in the plan's warnings.
+    """
+    cohort, treatment = fit.inputs.cohort, fit.inputs.design.treatment
+    unit, last = cohort.unit or "time units", last_follow_up(fit.inputs)
+    table = fit.median_survival()
+    told = []
+    for k, (level, median, high, note) in enumerate(
+        zip(table["treatment"], table["median"], table["eti95_high"], table["note"], strict=True)
+    ):
+        if note is not None:
+            where = f"{median:.4g}" if median > last[k] else f"{median:.4g} (to {high:.4g})"
+            told.append(
+                f"{treatment} {level}, median survival {where} {unit}: {note} "
+                f"(the longest: {last[k]:.4g})"
+            )
+    if fit.population == "before_entry":
+        told.append(
+            "survival, its median and restricted means are those of the population before entry: "
+            "each patient counts 1 / survival from the origin to the first entry, which leaves "
+            f"{fit.effective_patients:.0f} effective of {cohort.n_patients} patients"
+        )
+    return told
+
+
 def summarise(analysis: "Analysis") -> dict[str, Any]:
     """Gather all results of an analysis in the shape of `summary.json`.
 
@@ -117,7 +149,12 @@ def summarise(analysis: "Analysis") -> dict[str, Any]:
             "schema_version": SCHEMA_VERSION,
             "title": spec.title,
             "status": "untrustworthy" if diagnostics.failures else "ok",
-            "warnings": [*diagnostics.failures, *analysis.warnings, *diagnostics.remarks],
+            "warnings": [
+                *diagnostics.failures,
+                *analysis.warnings,
+                *estimand_warnings(fit),
+                *diagnostics.remarks,
+            ],
             "data": data_section(analysis.inputs.cohort),
             "model": model_section(analysis),
             "study": {"design": spec.study.design},
@@ -129,10 +166,19 @@ def summarise(analysis: "Analysis") -> dict[str, Any]:
             "agreement": analysis.agreement,
             "diagnostics": diagnostics.to_dict(),
             "estimands": {
+                "origin": fit.begin,
+                "given": given_survival(fit.begin, fit.inputs.cohort.unit) or None,
+                "population": fit.population,
+                "effective_patients": fit.effective_patients,
                 "median_survival": rows_of(fit.median_survival()),
                 "survival": rows_of(fit.survival(horizons)) if horizons else [],
                 "rmst": rows_of(fit.rmst(rmst)) if rmst is not None else [],
                 "differences": rows_of(fit.differences(horizons, rmst)),
+            },
+            "expected_events": rows_of(fit.expected_events()),
+            "kaplan_meier": {
+                "rows": fit.kaplan_meier(horizons).to_dict("records") if horizons else [],
+                "largest_distance": kaplan_meier_distances(fit),
             },
             "provenance": analysis.provenance,
         }

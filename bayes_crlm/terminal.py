@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from bayes_crlm.estimand_wording import estimand_items, estimands_asked
 from bayes_crlm.success import SuccessRule
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def describe(plan: "Plan") -> str:
         ("events", f"{events} in these intervals"),
         ("priors", f"{prior} (log hazard ratios)"),
         ("baseline", inputs.baseline.describe()),
+        ("estimands", estimands_asked(plan)),
         ("study", plan.spec.study.design),
         ("success", plan.spec.success.rule.in_words().removeprefix("The success rule: ")),
         *(("note", warning) for warning in plan.warnings if warning != SYNTHETIC),
@@ -207,6 +209,8 @@ def conclude(summary: dict[str, Any]) -> str:
             f"{summary['model']['treatment']} {row['treatment']} against {row['reference']}"
         )
         lines += in_columns(items)
+    if summary["status"] == "ok":
+        lines += ["survival", *in_columns(estimand_items(summary))]
     others = [
         row["term"]
         for row in summary["agreement"]

@@ -13,17 +13,17 @@ from scipy.optimize import brentq
 from bayes_crlm import likelihood
 from bayes_crlm.cohort import read_cohort
 from bayes_crlm.errors import EstimandError
+from bayes_crlm.estimand_tables import quantiles_with_infinity
 from bayes_crlm.estimands import (
     cumulative_hazard_at,
     median_survival,
-    population,
     relative_hazard,
     restricted_mean_survival,
     standardised_survival,
     time_of_cumulative_hazard,
 )
-from bayes_crlm.fit import quantiles_with_infinity
 from bayes_crlm.model import PiecewiseExponential
+from bayes_crlm.population import population
 
 CUTPOINTS = np.array([0.0, 2.0, 5.0, 6.0, 12.0])
 

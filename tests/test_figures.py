@@ -16,7 +16,6 @@ import matplotlib.pyplot as plt
 
 import bayes_crlm as bc
 from bayes_crlm import figures
-from bayes_crlm.figures.checks import spread_ends
 from bayes_crlm.figures.drawing import plain_text, ratio_ticks
 from bayes_crlm.figures.hazard_ratios import draw_intervals
 
@@ -122,16 +121,6 @@ def test_ratio_axes_have_ticks_that_can_be_read(span):
     assert 1 <= len(ax.get_xticks()) <= 9
     for place, label in zip(ax.get_xticks(), ax.get_xticklabels(), strict=True):
         assert float(label.get_text()) == pytest.approx(np.exp(place), rel=1e-6)
-
-
-def test_predicted_times_at_the_end_are_set_apart_beyond_it(fit):
-    times = fit.posterior["posterior_predictive"]["time"]
-    end = fit.inputs.intervals.cutpoints[-1]
-    spread = spread_ends(fit, times)
-    assert np.array_equal(spread.values[times.values < end], times.values[times.values < end])
-    one = spread.isel(chain=0, draw=0).values
-    assert len(np.unique(one)) == len(one)
-    assert (spread.values >= end).sum() == (times.values >= end).sum()
 
 
 def test_ranks_need_two_chains_and_some_draws(fit):

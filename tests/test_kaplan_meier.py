@@ -55,6 +55,9 @@ def test_equals_the_product_limit_and_greenwoods_variance(rows):
     assert np.array_equal(curve.times, np.unique(time))
     survival, greenwood = 1.0, 0.0
     for k, now in enumerate(curve.times):
+        if survival == 0:
+            # all have died: the curve starts again, given survival to the next entry
+            survival, greenwood = 1.0, 0.0
         at_risk = np.sum((entry < now) & (time >= now))
         died = np.sum((time == now) & (event == 1))
         survival *= 1 - died / at_risk
@@ -110,6 +113,37 @@ def test_a_median_that_is_not_reached_is_nan_and_the_curve_ends_with_follow_up()
     assert np.isnan(curve.at([5.1])[0])
     ended = kaplan_meier(np.zeros(2), [1.0, 2.0], [1, 1])
     assert ended.at([3.0])[0] == 0
+
+
+def test_a_curve_that_died_out_early_starts_again_after_the_gap():
+    entry, time = [0.0, 0.0, 3.0, 3.0, 4.0], [1.0, 2.0, 6.0, 5.0, 8.0]
+    curve = kaplan_meier(entry, time, [1, 1, 1, 0, 0])
+    assert curve.restarts == (3.0,)
+    # two at risk at 6, one dies: one half of those who were alive at 3
+    assert np.allclose(curve.at([0, 1, 2, 2.5, 3, 5, 6, 8]), [1, 0.5, 0, 0, 1, 1, 0.5, 0.5])
+    late = kaplan_meier(entry[2:], time[2:], [1, 0, 0])
+    assert np.allclose(curve.survival[2:], late.survival)
+    assert np.allclose(curve.lower[2:], late.lower) and np.allclose(curve.upper[2:], late.upper)
+    assert np.array_equal(curve.n_risk, [2, 1, 3, 2, 1])
+    # the median is that of those who were there first, as in R
+    assert curve.median()[0] == 1.5
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=follow_up(), origin=st.integers(0, 12))
+def test_a_curve_given_survival_to_an_origin_is_the_ratio_of_the_curve_from_0(rows, origin):
+    time = rows[1]
+    if not np.any(time > origin):
+        return
+    whole, given = kaplan_meier(*rows), kaplan_meier(*rows, origin=float(origin))
+    at_origin = whole.at([origin])[0]
+    if whole.restarts or given.restarts or not at_origin > 0:
+        return
+    times = np.unique(time[time > origin])
+    assert np.allclose(given.at(times), whole.at(times) / at_origin, atol=1e-12)
+    assert given.at([origin])[0] == 1 and np.isnan(given.at([origin - 0.5])[0])
+    after = times[times > origin]
+    assert np.array_equal(given.number_at_risk(after), whole.number_at_risk(after))
 
 
 def test_times_that_differ_by_rounding_are_one_time():

@@ -4,10 +4,9 @@ import warnings
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from bayes_crlm.estimands import cumulative_hazard_at
-from bayes_crlm.posterior import survival_times
+from bayes_crlm.predicted_follow_up import events_along_rows
 
 FITS = ("colon_fit", "rows_fit", "horseshoe_fit", "integrated_fit")
 GROUPS = {
@@ -41,6 +40,10 @@ def test_groups_and_dims(fit):
     likelihood = tree["log_likelihood"]["event"]
     assert likelihood.dims == ("chain", "draw", "patient")
     assert likelihood.sizes["patient"] == inputs.cohort.n_patients
+    assert {
+        tuple(tree[group].to_dataset().data_vars)
+        for group in ("log_likelihood", "posterior_predictive", "observed_data")
+    } == {("event",)}
     for group in ("posterior", "log_likelihood", "log_prior", "prior", "posterior_predictive"):
         for name, variable in tree[group].to_dataset().data_vars.items():
             assert np.all(np.isfinite(variable.values)), (group, name)
@@ -144,33 +147,52 @@ def test_prior_survival_curves_are_curves(fit):
     assert curves.values.min() >= 0
 
 
-def test_predicted_times_are_after_entry_and_within_follow_up(fit):
-    predicted = fit.posterior["posterior_predictive"]["time"]
-    entry = fit.posterior["observed_data"]["entry"]
-    assert bool((predicted >= entry).all())
-    assert predicted.max() <= fit.inputs.intervals.cutpoints[-1]
+def test_predicted_follow_up_lies_in_the_patients_own(fit):
+    predicted = fit.posterior["posterior_predictive"].to_dataset()
+    observed = fit.posterior["observed_data"].to_dataset()
+    assert bool((predicted["time"] >= observed["entry"]).all())
+    assert bool((predicted["time"] <= observed["time"]).all())
+    assert set(np.unique(predicted["event"])) == {0, 1}
+    # without the event a patient leaves where the own last row ends
+    leaves = predicted["event"].values == 0
+    ends = np.broadcast_to(observed["time"].values, leaves.shape)
+    np.testing.assert_array_equal(predicted["time"].values[leaves], ends[leaves])
     assert np.isin(predicted["draw"].values, np.arange(fit.settings["draws"])).all()
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_survival_times_follow_the_hazard_after_entry(seed):
+def test_events_along_rows_follow_each_rows_hazard(seed):
+    """Cumulative hazards at the events, reached along the rows, are standard exponential."""
     cutpoints = np.array([0.0, 2.0, 5.0, 50.0])
     log_hazard = np.log([0.1, 0.4, 0.2])
     n = 3000
-    for entry in (0.0, 3.0):
-        for relative in (1.0, 2.5):
-            drawn = survival_times(
-                np.tile(log_hazard, (n, 1)), np.full((n, 1), relative), np.array([entry]),
-                cutpoints, np.random.default_rng([seed, int(entry)]),
-            )[:, 0]  # fmt: skip
-            assert drawn.min() >= entry
-            drawn = np.minimum(drawn, cutpoints[-1])
-            to_drawn, to_entry = (
-                cumulative_hazard_at(log_hazard[None], cutpoints, times)[0]
-                for times in (drawn, np.array([entry]))
+    # three rows with a gap, then a patient with one: of each the hazard changes from row to row
+    entry, time = np.array([1.0, 3.0, 6.0, 0.5]), np.array([2.5, 5.5, 50.0, 50.0])
+    relative = np.tile([2.0, 0.3, 1.0, 1.0], (n, 1))
+    target = np.random.default_rng(seed).standard_exponential((n, 2))
+    drawn, event = events_along_rows(
+        np.tile(log_hazard, (n, 1)), relative, entry, time, np.array([0, 3]), cutpoints, target
+    )
+
+    def hazard_to(when, rows):
+        total = np.zeros(len(when))
+        for row in rows:
+            low, high = (
+                cumulative_hazard_at(log_hazard[None], cutpoints, np.clip(each, entry[row], None))
+                for each in (np.array([entry[row]]), np.minimum(when, time[row]))
             )
-            hazards = relative * (to_drawn - to_entry)
-            assert stats.kstest(hazards, stats.expon.cdf).pvalue > 1e-5
+            total += relative[0, row] * (high - low)[0]
+        return total
+
+    for patient, rows in enumerate(([0, 1, 2], [3])):
+        when, happens = drawn[:, patient], event[:, patient]
+        np.testing.assert_allclose(
+            hazard_to(when[happens], rows), target[happens, patient], rtol=1e-9
+        )
+        assert np.all(when[~happens] == 50.0)
+        assert np.all(target[~happens, patient] >= hazard_to(np.array([50.0]), rows))
+        inside = [(when > entry[row]) & (when <= time[row]) for row in rows]
+        assert np.all(np.any(inside, axis=0))
 
 
 def test_tables_are_those_of_arviz_and_of_the_draws(colon_fit):

@@ -16,9 +16,10 @@ from bayes_crlm.figures.drawing import (
     restyle,
     time_label,
 )
+from bayes_crlm.figures.survival import draw_steps, survival_label
+from bayes_crlm.kaplan_meier import kaplan_meier
 
 if TYPE_CHECKING:
-    import xarray as xr
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
@@ -34,9 +35,10 @@ FEWEST_RANKED_DRAWS = 20
 
 
 def plot_predictive(fit: "Fit") -> "Axes":
-    """Kaplan-Meier of the cohort over curves of cohorts that the model predicts.
+    """Kaplan-Meier of the cohort over curves of the events that the model predicts for it.
 
-    Drawn by ArviZ; with delayed entry, which its Kaplan-Meier does not know, by this package.
+    Every patient is followed along the own rows and no longer; ArviZ's Kaplan-Meier of predictions
+    knows neither patients who leave without the event nor late entry.
 
     Parameters
     ----------
@@ -48,81 +50,45 @@ def plot_predictive(fit: "Fit") -> "Axes":
     matplotlib.axes.Axes
     """
     predicted = fit.posterior["posterior_predictive"].to_dataset()
-    # evenly spaced ones: ArviZ would choose at random, and the figure would never repeat
+    # evenly spaced ones, so that the figure repeats
     n_shown = max(1, PREDICTED_COHORTS // predicted.sizes["chain"])
     step = math.ceil(predicted.sizes["draw"] / n_shown)
     predicted = predicted.isel(draw=slice(None, None, step))
-    is_delayed = fit.inputs.data.follow_up.is_delayed
-    ax = (plot_late_entries if is_delayed else plot_with_arviz)(fit, predicted)
-    ax.set_xlabel(time_label(fit))
-    ax.set_ylabel("event-free")
-    ax.set_xlim(0, float(fit.inputs.intervals.cutpoints[-1]))
-    label_synthetic(fit, ax)
-    return ax
-
-
-def plot_late_entries(fit: "Fit", predicted: "xr.Dataset") -> "Axes":
-    """Draw the curves over risk sets that patients enter late."""
-    from bayes_crlm.kaplan_meier import kaplan_meier
-
+    shape = (-1, predicted.sizes["patient"])
+    times = predicted["time"].values.reshape(shape)
+    events = predicted["event"].values.reshape(shape)
+    rows = fit.posterior["constant_data"].to_dataset()
+    entry, end, event = (rows[f"row_{name}"].values for name in ("entry", "time", "event"))
+    patient = rows["row_patient"].values
     ax = new_axes(None, 7, 3.4)
-    observed = fit.posterior["observed_data"].to_dataset()
-    entry, end = observed["entry"].values, float(fit.inputs.intervals.cutpoints[-1])
 
     def draw(time: "NDArray", event: "NDArray", **style: Any) -> None:
         # times at risk that are but rounding have no place on a curve
-        rows = time - entry > SHORTEST_AT_RISK * end
-        curve = kaplan_meier(entry[rows], time[rows], event[rows])
-        at, survival = np.append(0.0, curve.times), np.append(1.0, curve.survival)
-        ax.step(at, survival, where="post", **style)
+        kept = (time - entry > SHORTEST_AT_RISK * end.max()) & (time > fit.begin)
+        if kept.any():
+            curve = kaplan_meier(entry[kept], time[kept], event[kept], origin=fit.begin)
+            draw_steps(ax, curve, **style)
 
-    cohorts = predicted["time"].values.reshape(-1, len(entry))
-    for k, times in enumerate(cohorts):
-        label = "predicted cohorts" if k == 0 else None
-        draw(times, times < end, color=COLOURS[0], lw=0.5, alpha=0.3, label=label)
-    draw(observed["time"].values, observed["event"].values, color=INK, lw=1.5, label="Kaplan-Meier")
-    ax.set_ylim(0, 1.01)
-    legend_above(ax, columns=2)
-    return ax
-
-
-def plot_with_arviz(fit: "Fit", predicted: "xr.Dataset") -> "Axes":
-    """Draw the curves by ArviZ."""
-    import arviz_plots as azp
-    import xarray as xr
-
-    tree = xr.DataTree.from_dict(
-        {
-            "posterior_predictive": predicted.assign(time=spread_ends(fit, predicted["time"])),
-            "observed_data": fit.posterior["observed_data"].to_dataset(),
-            # who is censored
-            "constant_data": fit.posterior["constant_data"].to_dataset(),
-        }
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        collection = azp.plot_ppc_censored(
-            tree,
-            var_names=["time"],
-            backend="matplotlib",
-            num_samples=None,
-            figure_kwargs={"figsize": (7, 3.4), "figsize_units": "inches"},
+    for k in range(len(times)):
+        reached = np.minimum(end, times[k, patient])
+        # the row in which the predicted follow-up ends has its event
+        has_event = (events[k, patient] == 1) & (end >= times[k, patient])
+        draw(
+            reached,
+            has_event,
+            color=COLOURS[0],
+            lw=0.5,
+            alpha=0.3,
+            **({"label": "predicted for these patients"} if k == 0 else {}),
         )
-    ax = collection.viz["figure"].item().axes[0]
-    restyle(ax)
-    ax.set_title("")
+    draw(end, event, color=INK, lw=1.5, label="Kaplan-Meier")
+    ax.set_ylim(0, 1.01)
+    ax.set_xlim(fit.begin, float(fit.inputs.intervals.cutpoints[-1]))
+    ax.set_xlabel(time_label(fit))
+    ax.set_ylabel(survival_label(fit, "event-free"))
+    legend_above(ax, columns=2)
+    label_synthetic(fit, ax)
     return ax
-
-
-def spread_ends(fit: "Fit", times: "xr.DataArray") -> "xr.DataArray":
-    """Set predicted times that reach the end of follow-up a hair apart, beyond it.
-
-    ArviZ steps its predicted curves down by the same share at each distinct time, so
-    that patients who share the end would count as one, and every curve would fall too fast.
-    """
-    end = float(fit.inputs.intervals.cutpoints[-1])
-    order = np.arange(1, times.sizes["patient"] + 1)
-    return times.where(times < end, end * (1 + 1e-6 * order))
 
 
 def plot_ranks(fit: "Fit") -> "Axes | None":

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 # Okabe & Ito's colours, told apart by colour-blind readers
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 INK, MUTED, ALARM = "#1a1a1a", "#6b6b6b", "#b00020"
-# enough for the width of a line; tables use every draw
-PICTURED_DRAWS = 1000
 LINE_STYLES = ("-", "--", "-.", ":")
 RATIO_STEPS = ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), (1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1,))
 SYNTHETIC = "synthetic, not patient data"

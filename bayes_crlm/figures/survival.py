@@ -1,29 +1,33 @@
 """Figures of survival and hazard over time."""
 
-from typing import TYPE_CHECKING
+import itertools
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_crlm.arm_follow_up import last_follow_up
 from bayes_crlm.figures.drawing import (
     COLOURS,
     INK,
     LINE_STYLES,
     MUTED,
-    PICTURED_DRAWS,
     label_synthetic,
     legend_above,
     new_axes,
     plain_text,
     time_label,
 )
+from bayes_crlm.observed_survival import CURVE_DRAWS, arm_kaplan_meier, model_curves
+from bayes_crlm.origin import given_survival
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
     from bayes_crlm.fit import Fit
+    from bayes_crlm.kaplan_meier import KaplanMeier
 
-__all__ = ["plot_hazard", "plot_prior_survival", "plot_survival"]
+__all__ = ["draw_steps", "plot_hazard", "plot_prior_survival", "plot_survival"]
 # of the lowest limit of an interval with events: a hazard below it leaves the picture
 LEAST_PICTURED = 0.01
 
@@ -46,44 +50,46 @@ def plot_survival(fit: "Fit", ax: "Axes | None" = None, *, at_risk: bool = True)
     """
     from matplotlib.lines import Line2D
 
-    from bayes_crlm.kaplan_meier import kaplan_meier
-
-    cohort, design = fit.inputs.cohort, fit.inputs.design
+    design = fit.inputs.design
     n_levels = len(design.levels)
     ax = new_axes(ax, 7, 4.3 + 0.36 * n_levels)
-    end = float(fit.inputs.intervals.cutpoints[-1])
-    times = np.linspace(0, end, 121)
-    draws = fit.survival_draws(times, most_draws=PICTURED_DRAWS).values
+    times, draws = model_curves(fit)
     low, middle, high = np.quantile(draws, [0.025, 0.5, 0.975], axis=0)
-    ax.set_xlim(0, end)
+    end, last = float(times[-1]), last_follow_up(fit.inputs)
+    ax.set_xlim(fit.begin, end)
     ax.set_ylim(0, 1.01)
-    ticks = [tick for tick in ax.get_xticks() if 0 <= tick <= end]
-    entries = []
+    ticks = [tick for tick in ax.get_xticks() if fit.begin <= tick <= end]
+    entries, is_beyond = [], False
     for k, level in enumerate(design.levels):
         colour = COLOURS[k % len(COLOURS)]
         # beyond six levels colours repeat, with another kind of line
         style = LINE_STYLES[k // len(COLOURS) % len(LINE_STYLES)]
         ax.fill_between(times, low[k], high[k], color=colour, alpha=0.18, lw=0)
-        (line,) = ax.plot(times, middle[k], style, color=colour, lw=2)
+        is_observed = times <= last[k]
+        (line,) = ax.plot(times[is_observed], middle[k][is_observed], style, color=colour, lw=2)
         entries.append((line, plain_text(level, 40)))
-        rows = design.treatment_level == k
-        curve = kaplan_meier(cohort.entry[rows], cohort.time[rows], cohort.event[rows])
-        ax.step(
-            np.concatenate([[0.0], curve.times]),
-            np.concatenate([[1.0], curve.survival]),
-            where="post",
-            color=colour,
-            lw=1,
-        )
+        # dotted from the last point that the arm's own patients reach
+        from_here = np.flatnonzero(is_observed)[-1:].tolist() or [0]
+        if not is_observed.all():
+            is_beyond = True
+            ax.plot(times[from_here[0] :], middle[k][from_here[0] :], ":", color=colour, lw=2)
+        curve = arm_kaplan_meier(fit.inputs, k, fit.begin)
+        if curve is not None:
+            draw_steps(ax, curve, color=colour, lw=1)
         if at_risk:
-            write_numbers_at_risk(ax, k, level, colour, ticks, curve.number_at_risk(ticks))
+            numbers = [0] * len(ticks) if curve is None else curve.number_at_risk(ticks)
+            write_numbers_at_risk(ax, k, level, colour, ticks, np.asarray(numbers))
     entries += [
         (Line2D([], [], color=MUTED, lw=2), "smooth: model, 95% band"),
         (Line2D([], [], color=MUTED, lw=1, drawstyle="steps-post"), "steps: Kaplan-Meier"),
     ]
+    if is_beyond:
+        entries.append(
+            (Line2D([], [], color=MUTED, lw=2, ls=":"), "dotted: model only, beyond the arm")
+        )
     ax.set_xticks(ticks)
     ax.set_xlabel(time_label(fit))
-    ax.set_ylabel("survival")
+    ax.set_ylabel(survival_label(fit))
     ax.set_yticks(np.linspace(0, 1, 6), [f"{each:.0%}" for each in np.linspace(0, 1, 6)])
     ax.grid(axis="y", color=INK, alpha=0.08, lw=0.8)
     handles, labels = zip(*entries, strict=True)
@@ -101,6 +107,22 @@ def plot_survival(fit: "Fit", ax: "Axes | None" = None, *, at_risk: bool = True)
     )
     label_synthetic(fit, ax)
     return ax
+
+
+def draw_steps(ax: "Axes", curve: "KaplanMeier", **style: Any) -> None:
+    """Draw a Kaplan-Meier curve in steps; one that starts again at 1 is broken there."""
+    times, survival = curve.steps
+    starts = [0, *(np.flatnonzero(np.diff(survival) > 0) + 1).tolist(), len(times)]
+    for first, last in itertools.pairwise(starts):
+        ax.step(times[first:last], survival[first:last], where="post", **style)
+        # one label for all parts
+        style.pop("label", None)
+
+
+def survival_label(fit: "Fit", name: str = "survival") -> str:
+    """Name the axis of survival, and what it is given."""
+    given = given_survival(fit.begin, fit.inputs.cohort.unit)
+    return f"{name},\n{plain_text(given, 30)}" if given else name
 
 
 def write_numbers_at_risk(
@@ -215,11 +237,11 @@ def plot_prior_survival(fit: "Fit", ax: "Axes | None" = None) -> "Axes":
     low, middle, high = np.quantile(values, [0.025, 0.5, 0.975], axis=0)
     ax.fill_between(times, low, high, color=MUTED, alpha=0.15, lw=0, label="prior: 95% of curves")
     ax.plot(times, middle, "--", color=INK, lw=1.5, label="prior: median")
-    draws = fit.survival_draws(times, most_draws=PICTURED_DRAWS).values[:, 0]
+    draws = fit.survival_draws(times, most_draws=CURVE_DRAWS).values[:, 0]
     ax.plot(times, np.median(draws, axis=0), color=COLOURS[0], lw=2, label="posterior: median")
     ax.set_ylim(0, 1.01)
     ax.set_yticks(np.linspace(0, 1, 6), [f"{each:.0%}" for each in np.linspace(0, 1, 6)])
-    ax.set_xlim(0, times[-1])
+    ax.set_xlim(times[0], times[-1])
     ax.set_xlabel(time_label(fit))
     ax.set_ylabel(f"survival with\n{plain_text(fit.inputs.design.reference, 26)}")
     legend_above(ax, columns=3)

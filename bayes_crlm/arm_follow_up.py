@@ -1,0 +1,86 @@
+"""How long the patients of each arm were followed, and what lies beyond it.
+
+A model with proportional hazards has a curve for every arm up to the end of all follow-up. Beyond
+an arm's own last patient that curve is the other arms' hazard times the hazard ratio, and nothing
+that was seen.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from bayes_crlm.model import ModelInputs
+
+__all__ = ["MODEL_ONLY", "beyond_follow_up", "last_follow_up", "note_for"]
+
+MODEL_ONLY = "model only; no patient of this arm was followed so long"
+
+
+def last_follow_up(inputs: "ModelInputs") -> NDArray[np.float64]:
+    """Longest follow-up on each treatment level, on the data's scale, shape (levels,)."""
+    level, time = inputs.design.treatment_level, inputs.cohort.time
+    return np.array([time[level == k].max() for k in range(len(inputs.design.levels))])
+
+
+def note_for(inputs: "ModelInputs", levels: Sequence[int], time: float) -> str | None:
+    """Say that a number at a time is the model's only.
+
+    Parameters
+    ----------
+    inputs : ModelInputs
+        The cohort as the model sees it.
+    levels : sequence of int
+        One treatment level, or both of a difference.
+    time : float
+        On the data's scale.
+
+    Returns
+    -------
+    str or None
+        None where every one of the levels has patients who were followed so long.
+    """
+    last = last_follow_up(inputs)
+    beyond = [k for k in levels if time > last[k]]
+    if not beyond:
+        return None
+    if len(levels) == 1:
+        return MODEL_ONLY
+    arms = " or ".join(str(inputs.design.levels[k]) for k in beyond)
+    return f"model only; no patient of {arms} was followed so long"
+
+
+def median_note(inputs: "ModelInputs", level: int, median: float, upper: float) -> str | None:
+    """Say of a median, or of its upper limit, that it is the model's only."""
+    of_median = note_for(inputs, [level], median) if np.isfinite(median) else None
+    of_upper = note_for(inputs, [level], upper) if np.isfinite(upper) else None
+    if of_median is None and of_upper is not None:
+        return f"upper limit: {of_upper}"
+    return of_median
+
+
+def beyond_follow_up(inputs: "ModelInputs", times: dict[str, Any]) -> list[str]:
+    """Say in a sentence for each arm which numbers lie beyond its last patient.
+
+    Parameters
+    ----------
+    inputs : ModelInputs
+        The cohort as the model sees it.
+    times : dict of str to list of float
+        What is estimated, such as "survival at", and at which times.
+    """
+    unit, design = inputs.cohort.unit or "time units", inputs.design
+    told = []
+    for k, last in enumerate(last_follow_up(inputs)):
+        beyond = {name: [t for t in each if t > last] for name, each in times.items()}
+        parts = [
+            f"{name} {', '.join(f'{t:g}' for t in each)}" for name, each in beyond.items() if each
+        ]
+        if parts:
+            told.append(
+                f"{design.treatment} {design.levels[k]}, {' and '.join(parts)} {unit}: "
+                f"{MODEL_ONLY} (the longest: {last:.4g})"
+            )
+    return told

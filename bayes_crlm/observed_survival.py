@@ -1,0 +1,186 @@
+"""Kaplan-Meier of each arm beside the model's curve, with the largest distance between them.
+
+Kaplan-Meier is of the patients as treated and adjusts for nothing; the model's curve is that of all
+patients on one level. They lie apart where covariates differ between arms, and where the model is
+wrong: hazards that cross show here.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.kaplan_meier import KaplanMeier, kaplan_meier
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayes_crlm.fit import Fit
+    from bayes_crlm.model import ModelInputs
+
+__all__ = [
+    "arm_kaplan_meier",
+    "kaplan_meier_cautions",
+    "kaplan_meier_distances",
+    "kaplan_meier_table",
+    "model_curves",
+]
+
+CURVE_POINTS = 121
+# enough for a mean curve and the width of a line; tables of estimands use every draw
+CURVE_DRAWS = 1000
+# with fewer patients at risk a step is so high that its distance says little
+AT_RISK_LEAST = 10
+
+
+def arm_kaplan_meier(inputs: "ModelInputs", level: int, origin: float) -> KaplanMeier | None:
+    """Kaplan-Meier of the rows on one treatment level, given survival to the origin.
+
+    Returns
+    -------
+    KaplanMeier or None
+        None where no row of the level goes on beyond the origin.
+    """
+    cohort = inputs.cohort
+    rows = (inputs.design.treatment_level == level) & (cohort.time > origin)
+    if not rows.any():
+        return None
+    return kaplan_meier(
+        cohort.entry[rows],
+        cohort.time[rows],
+        cohort.event[rows],
+        patient_index=cohort.patient_index[rows],
+        origin=origin,
+    )
+
+
+def model_curves(fit: "Fit") -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Equally spaced times from the origin on, and draws of standardised survival at them.
+
+    Returns
+    -------
+    times : (times,) ndarray
+    survival : (draws, levels, times) ndarray
+    """
+    times = np.linspace(fit.begin, float(fit.inputs.intervals.cutpoints[-1]), CURVE_POINTS)
+    return times, fit.survival_draws(times, most_draws=CURVE_DRAWS).values
+
+
+def kaplan_meier_table(fit: "Fit", times: Sequence[float]) -> "pd.DataFrame":
+    """Kaplan-Meier of every arm at given times beside the model's survival.
+
+    Parameters
+    ----------
+    fit : Fit
+        A fitted model.
+    times : sequence of float
+        From the origin to the end of follow-up.
+
+    Returns
+    -------
+    pandas.DataFrame
+        treatment, time, n_at_risk, kaplan_meier (missing beyond the arm's last patient), model
+        (posterior mean of standardised survival), difference (Kaplan-Meier minus model), given:
+        the time to which Kaplan-Meier is given survival, the origin or where it starts again.
+    """
+    import pandas as pd
+
+    model = fit.survival_draws(times).values.mean(axis=0)
+    rows = []
+    for k, level in enumerate(fit.inputs.design.levels):
+        curve = arm_kaplan_meier(fit.inputs, k, fit.begin)
+        if curve is None:
+            continue
+        at_risk, survival = curve.number_at_risk(times), curve.at(times)
+        for j, time in enumerate(times):
+            given = max((t for t in curve.restarts if t <= time), default=fit.begin)
+            rows.append(
+                {
+                    "treatment": level,
+                    "time": float(time),
+                    "n_at_risk": int(at_risk[j]),
+                    "kaplan_meier": float(survival[j]),
+                    "model": float(model[k, j]),
+                    "difference": float(survival[j] - model[k, j]),
+                    "given": float(given),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def kaplan_meier_distances(fit: "Fit") -> list[dict[str, Any]]:
+    """Largest distance of each arm's Kaplan-Meier curve from the model's, and where it is.
+
+    It is taken over the times at which at least ten patients of the arm are at risk, or as many as
+    ever are.
+
+    Parameters
+    ----------
+    fit : Fit
+        A fitted model.
+
+    Returns
+    -------
+    list of dict
+        treatment, distance, time, kaplan_meier, model; one for each arm with rows after the
+        origin.
+    """
+    times, draws = model_curves(fit)
+    mean, rows = draws.mean(axis=0), []
+    for k, level in enumerate(fit.inputs.design.levels):
+        curve = arm_kaplan_meier(fit.inputs, k, fit.begin)
+        if curve is None:
+            continue
+        step_times, after = curve.steps
+        before = np.concatenate([[1.0], after[:-1]])
+        at_risk = curve.number_at_risk(step_times)
+        is_enough = at_risk >= min(AT_RISK_LEAST, int(at_risk.max()))
+        model = np.interp(step_times, times, mean[k])
+        given = since_restart(step_times, curve, times, mean[k])
+        sizes = np.where(is_enough, np.abs(after - model / given), -1.0)
+        # a curve is farthest from a falling one just before or just after one of its steps
+        given_before = np.concatenate([[1.0], given[:-1]])
+        sizes_before = np.where(is_enough, np.abs(before - model / given_before), -1.0)
+        place = int(np.argmax(np.maximum(sizes, sizes_before)))
+        is_before = sizes_before[place] > sizes[place]
+        observed, scale = (before, given_before) if is_before else (after, given)
+        rows.append(
+            {
+                "treatment": level,
+                "distance": float(max(sizes[place], sizes_before[place])),
+                "time": float(step_times[place]),
+                "kaplan_meier": float(observed[place]),
+                "model": float(model[place] / scale[place]),
+            }
+        )
+    return rows
+
+
+def since_restart(
+    step_times: NDArray, curve: KaplanMeier, times: NDArray, mean: NDArray
+) -> NDArray[np.float64]:
+    """The model's survival where Kaplan-Meier last started again, 1 before it first did."""
+    given = np.ones(len(step_times))
+    for restart in curve.restarts:
+        given[step_times >= restart] = np.interp(restart, times, mean)
+    return given
+
+
+def kaplan_meier_cautions(inputs: "ModelInputs", origin: float) -> list[str]:
+    """Say where an arm's Kaplan-Meier curve falls to 0 though patients come later."""
+    unit, design = inputs.cohort.unit or "time units", inputs.design
+    told = []
+    for k, level in enumerate(design.levels):
+        curve = arm_kaplan_meier(inputs, k, origin)
+        if curve is None:
+            continue
+        for restart in curve.restarts:
+            # the last time at which the curve stood at 0 before it
+            fell = curve.times[(curve.survival <= 0) & (curve.times <= restart)].max()
+            told.append(
+                f"Kaplan-Meier of {design.treatment} {level} falls to 0 at {fell:g} {unit}, when "
+                f"all who were at risk had had the event, and starts again at {restart:g}: from "
+                "there on it is given survival to there"
+            )
+    return told

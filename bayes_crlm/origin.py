@@ -1,0 +1,125 @@
+"""Where survival curves begin: the earliest time at which enough patients are under observation.
+
+With delayed entry nobody, or hardly anybody, is at risk at first, so that nothing can be said of
+survival from 0 on. Curves then begin at an origin, and everything is given survival to it:
+S(t) = P(T > t | T > origin). Times stay those of the data's scale. The origin is no cutpoint and
+changes neither prior nor likelihood.
+
+References
+----------
+Klein & Moeschberger (2003), Survival Analysis, section 4.6 (left-truncated Kaplan-Meier).
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.errors import EstimandError
+
+if TYPE_CHECKING:
+    from bayes_crlm.model import ModelInputs
+
+__all__ = ["check_origin", "default_origin", "given_survival", "origin_cautions"]
+
+AT_RISK_LEAST = 10
+
+
+def default_origin(entry: NDArray, time: NDArray) -> float:
+    """Earliest time at which at least ten patients are at risk, or as many as ever are.
+
+    Rows of one patient do not overlap, so that rows at risk together are patients.
+
+    Parameters
+    ----------
+    entry, time : (rows,) ndarray
+        A row is at risk from `entry` until `time`.
+
+    Returns
+    -------
+    float
+        0 without delayed entry.
+    """
+    if not np.any(entry > 0):
+        return 0.0
+    starts = np.unique(entry)
+    at_risk = number_at_risk_from(entry, time, starts)
+    enough = at_risk >= min(AT_RISK_LEAST, int(at_risk.max()))
+    return float(starts[np.argmax(enough)])
+
+
+def number_at_risk_from(entry: NDArray, time: NDArray, when: NDArray) -> NDArray[np.intp]:
+    """Rows at risk from each time on: entered at it or before, and ending after it."""
+    entered = np.searchsorted(np.sort(entry), when, side="right")
+    left = np.searchsorted(np.sort(time), when, side="right")
+    return entered - left
+
+
+def check_origin(origin: float | None, inputs: "ModelInputs") -> float:
+    """Give the origin of a cohort's curves, its default where none is asked for.
+
+    Parameters
+    ----------
+    origin : float or None
+        A time on the data's scale.
+    inputs : ModelInputs
+        The cohort as the model sees it.
+
+    Raises
+    ------
+    EstimandError
+        When it is no time within follow-up.
+    """
+    cohort = inputs.cohort
+    if origin is None:
+        return default_origin(cohort.entry, cohort.time)
+    end = float(inputs.intervals.cutpoints[-1])
+    is_number = isinstance(origin, int | float | np.number) and not isinstance(origin, bool)
+    if not (is_number and 0 <= origin < end):
+        raise EstimandError(
+            f"origin: {origin!r} lies outside follow-up; give a time from 0 to below {end:g}"
+        )
+    return float(origin)
+
+
+def given_survival(origin: float, unit: str | None) -> str:
+    """Say what estimands are conditional on; nothing for an origin of 0."""
+    return f"given survival to {origin:g} {unit or 'time units'}" if origin > 0 else ""
+
+
+def origin_cautions(origin: float, inputs: "ModelInputs") -> list[str]:
+    """Say what a reader should know of where the curves begin, and where nobody is at risk.
+
+    Returns
+    -------
+    list of str
+        That curves are given survival to the origin; that nobody is at risk between the origin and
+        the first entry; and intervals in which nobody is at risk.
+    """
+    cohort, intervals = inputs.cohort, inputs.intervals
+    unit, told = cohort.unit or "time units", []
+    first = float(cohort.entry.min())
+    if origin > 0:
+        told.append(
+            f"survival, its median and restricted means are given survival to {origin:g} {unit}, "
+            + (
+                "where curves begin at 100%"
+                if first >= origin or not np.any(cohort.entry > 0)
+                else f"from where on at least {AT_RISK_LEAST} patients, or as many as ever are, "
+                "are at risk"
+                if origin == default_origin(cohort.entry, cohort.time)
+                else "where curves begin at 100%"
+            )
+        )
+    if first > origin:
+        told.append(
+            f"nobody is at risk before {first:g} {unit}: survival from {origin:g} to there, and "
+            "with it every later number, is the model's and its prior's alone"
+        )
+    empty = (intervals.exposure <= 0) & (intervals.cutpoints[1:] > first)
+    told += [
+        f"nobody is at risk in {label}: the curve there is the prior's"
+        for label, is_empty in zip(intervals.labels, empty, strict=True)
+        if is_empty
+    ]
+    return told

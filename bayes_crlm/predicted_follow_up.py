@@ -1,0 +1,140 @@
+"""Follow-up that the model predicts for the patients as they were observed, row by row.
+
+A patient's predicted event falls somewhere along the patient's own rows, each with its covariates,
+or the patient leaves without it where the own last row ends. What would have come later is not
+predicted: after a row's end its covariates are no longer known, and carrying the last ones forward
+predicts the wrong curve where they change.
+
+References
+----------
+Gelman, Meng & Stern (1996), Statistica Sinica 6:733-760 (predictive checks).
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.estimands import cumulative_hazard_at, time_of_cumulative_hazard
+from bayes_crlm.likelihood import blocks_of_draws
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bayes_crlm.fit import Fit
+
+__all__ = ["events_along_rows", "predicted_follow_up"]
+
+# all draws, as ArviZ's leave-one-out wants them, up to so many draws x patients; else a few hundred
+MOST_PREDICTIONS = 2**22
+PREDICTIVE_DRAWS = 200
+
+
+def events_along_rows(
+    log_hazard: NDArray,
+    relative: NDArray,
+    entry: NDArray,
+    time: NDArray,
+    first: NDArray,
+    cutpoints: NDArray,
+    target: NDArray,
+) -> tuple[NDArray[np.float64], NDArray[np.bool]]:
+    """Follow every patient along the own rows until a cumulative hazard is used up.
+
+    Parameters
+    ----------
+    log_hazard : (draws, intervals) ndarray
+        Log-hazards at the covariates' means.
+    relative : (draws, rows) ndarray
+        Relative hazards of rows, which are sorted by patient and by entry.
+    entry, time : (rows,) ndarray
+        Begin and end of each row.
+    first : (patients,) ndarray of int
+        Where each patient's rows begin, increasing.
+    cutpoints : (intervals + 1,) ndarray
+        Interval ends.
+    target : (draws, patients) ndarray
+        Cumulative hazard at which a patient has the event: standard exponential.
+
+    Returns
+    -------
+    time : (draws, patients) ndarray
+        When the event happens, or the end of the patient's last row.
+    event : (draws, patients) ndarray of bool
+        Whether it happens.
+    """
+    n_rows = np.diff(np.append(first, len(entry)))
+    of_row = np.repeat(np.arange(len(first)), n_rows)
+    begun = cumulative_hazard_at(log_hazard, cutpoints, entry)
+    spent = relative * (cumulative_hazard_at(log_hazard, cutpoints, time) - begun)
+    before = np.cumsum(spent, axis=1) - spent
+    before -= before[:, first[of_row]]
+    passed = np.add.reduceat(before + spent < target[:, of_row], first, axis=1, dtype=np.intp)
+    event = passed < n_rows
+    row = first + np.minimum(passed, n_rows - 1)
+    left = (target - np.take_along_axis(before, row, axis=1)) / np.take_along_axis(
+        relative, row, axis=1
+    )
+    reached = time_of_cumulative_hazard(
+        log_hazard, cutpoints, np.take_along_axis(begun, row, axis=1) + left
+    )
+    # rounding may put an event a hair outside its row
+    reached = np.clip(reached, entry[row], time[row])
+    return np.where(event, reached, time[row]), event
+
+
+def predicted_follow_up(
+    fit: "Fit", kept: NDArray[np.intp], rng: np.random.Generator
+) -> "xr.Dataset":
+    """Predicted events of the kept patients; of large cohorts for a few hundred draws.
+
+    Parameters
+    ----------
+    fit : Fit
+        A fitted model.
+    kept : (patients,) ndarray of int
+        Places in the cohort's patients, increasing.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    xarray.Dataset
+        `event` (chain, draw, patient), 0 or 1, and as a coordinate the `time` at which the
+        patient has the event or leaves.
+    """
+    import xarray as xr
+
+    inputs = fit.inputs
+    chains, draws, _ = fit.vectors.shape
+    is_large = chains * draws * len(kept) > MOST_PREDICTIONS
+    per_chain = min(draws, max(1, PREDICTIVE_DRAWS // chains)) if is_large else draws
+    chosen = np.linspace(0, draws - 1, per_chain).astype(int)
+    flat = (np.arange(chains)[:, None] * draws + chosen).ravel()
+    patient, entry = inputs.cohort.patient_index, inputs.cohort.entry
+    rows = np.lexsort((entry, patient))
+    rows = rows[np.isin(patient[rows], kept)]
+    first = np.searchsorted(patient[rows], kept)
+    target = rng.standard_exponential((len(flat), len(kept)))
+    time, event = np.empty(target.shape), np.empty(target.shape, dtype=np.int8)
+    for block in blocks_of_draws(len(flat), len(rows)):
+        some = flat[block]
+        time[block], event[block] = events_along_rows(
+            fit.log_hazard_draws[some],
+            np.exp(fit.effect_draws[some] @ inputs.data.design[rows].T),
+            entry[rows],
+            inputs.cohort.time[rows],
+            first,
+            inputs.intervals.cutpoints,
+            target[block],
+        )
+    dims, shape = ("chain", "draw", "patient"), (chains, per_chain, len(kept))
+    return xr.Dataset(
+        {"event": (dims, event.reshape(shape))},
+        coords={
+            "chain": np.arange(chains),
+            "draw": chosen,
+            "patient": inputs.cohort.patients[kept],
+            "time": (dims, time.reshape(shape)),
+        },
+    )
