@@ -67,7 +67,8 @@ class Plan:
 class Analysis:
     """A finished analysis: plan, fit, diagnostics, agreement and where it came from.
 
-    `began` is `time.perf_counter()` when the job began: writing the results is part of it.
+    `began` is `time.perf_counter()` when the job began: writing the results is part of it. `start`
+    is what `bayes_crlm.late_start.compare_starts` found.
     """
 
     spec: "Spec"
@@ -78,6 +79,7 @@ class Analysis:
     warnings: tuple[str, ...]
     provenance: dict[str, Any]
     began: float
+    start: dict[str, Any] | None = None
 
 
 def plan_analysis(spec: "Spec") -> Plan:
@@ -99,6 +101,7 @@ def plan_analysis(spec: "Spec") -> Plan:
     """
     from bayes_crlm.cohort import read_cohort
     from bayes_crlm.design import columns_needed
+    from bayes_crlm.late_start import NOT_STATED, check_late_starts, is_start_stated
     from bayes_crlm.model import PiecewiseExponential
     from bayes_crlm.priors import Normal, baseline_prior
     from bayes_crlm.source_paths import source_name
@@ -132,6 +135,7 @@ def plan_analysis(spec: "Spec") -> Plan:
         inputs = model.prepare(cohort)
     except CutpointError as problem:
         raise CutpointError(f"{spec_name(spec)}: model.baseline.{problem}") from problem
+    check_late_starts(inputs)
     warnings = []
     if inputs.cohort.is_synthetic:
         warnings.append("synthetic, not patient data")
@@ -140,6 +144,8 @@ def plan_analysis(spec: "Spec") -> Plan:
         for each in inputs.cohort.dropped
     ]
     warnings += [*inputs.intervals.notes, *inputs.cautions]
+    if spec.study.design == "observational" and not is_start_stated(inputs):
+        warnings.append(NOT_STATED)
     for prior in (inputs.treatment_prior, inputs.covariate_prior):
         if isinstance(prior, Normal) and prior.note:
             warnings.append(prior.note)
@@ -273,6 +279,7 @@ def run_analysis(
     labelled = time.perf_counter()
     diagnostics = fit.diagnose()
     agreement = compare(fit, explain=diagnostics.is_trustworthy)
+    start = fit.starts(plan.spec.estimands.hr_thresholds, plan.spec.success.rule)
     finished = time.perf_counter()
     return Analysis(
         spec=plan.spec,
@@ -300,6 +307,7 @@ def run_analysis(
             },
         },
         began=began,
+        start=start,
     )
 
 

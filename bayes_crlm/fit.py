@@ -276,6 +276,18 @@ class Fit:
         table["conclusion"] = [rule.conclusion(each) for each in below.tolist()]
         return table
 
+    def starts(
+        self, thresholds: Sequence[float] = (1.0,), success: SuccessRule | None = None
+    ) -> dict[str, Any] | None:
+        """Hazard ratios in which treatment counts from its start only; fitted when asked for.
+
+        See `bayes_crlm.late_start.compare_starts`; None without starts in the cohort
+        (`read_cohort(..., treatment_start=...)`).
+        """
+        from bayes_crlm.late_start import compare_starts
+
+        return compare_starts(self, thresholds, success)
+
     def log_hazard(self) -> "pd.DataFrame":
         """Posterior of every interval's log-hazard at the covariates' means.
 

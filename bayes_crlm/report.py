@@ -5,6 +5,12 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayes_crlm.late_start_words import (
+    headline_in_words,
+    headline_row,
+    landmark_in_words,
+    start_rows,
+)
 from bayes_crlm.source_paths import spec_for_readers
 from bayes_crlm.success import SuccessRule
 
@@ -46,18 +52,39 @@ def answer(summary: dict[str, Any]) -> list[str]:
     rule = SuccessRule(**summary["success"])
     sentences = []
     for row in summary["hazard_ratios"]:
-        low, high = row["eti95"]
+        told = headline_row(summary["start"], row)
+        low, high = told["eti95"]
+        counted = {"time_dependent": "counted from its start on, ", "landmark": "at the landmark, "}
+        how = counted.get(told.get("analysis", ""), "")
         sentence = (
-            f"With {summary['model']['treatment']} = {row['treatment']} the hazard of the event "
-            f"was {number(row['median'])} times that with {row['reference']} (95% credible "
+            f"{how}with {summary['model']['treatment']} = {row['treatment']} the hazard of the "
+            f"event was {number(told['median'])} times that with {row['reference']} (95% credible "
             f"interval {number(low)} to {number(high)})"
         )
-        if "1.0" in row["prob_below"]:
-            lower = probability_in_words(row["prob_below"]["1.0"], row["ess_bulk"] or 10)
+        if "1.0" in told["prob_below"]:
+            lower = probability_in_words(told["prob_below"]["1.0"], row["ess_bulk"] or 10)
             sentence += f"; probability that the hazard is lower: {lower}"
-        concluded = f"{rule.sentence(row)} " if summary["status"] == "ok" else ""
-        sentences.append(f"{concluded}{sentence}.")
+        if how:
+            low, high = row["eti95"]
+            sentence += (
+                f"; as treated from time zero on it was {number(row['median'])} times "
+                f"({number(low)} to {number(high)})"
+            )
+        concluded = f"{rule.sentence(told)} " if summary["status"] == "ok" else ""
+        sentences.append(f"{concluded}{sentence[0].upper()}{sentence[1:]}.")
     return sentences
+
+
+def landmark_sentences(start: dict[str, Any] | None) -> list[str]:
+    """Say of every level what its hazard ratio at the landmark allows to be said."""
+    rows = start_rows(start) if start else []
+    itself = {row["treatment"]: row for row in rows if row["analysis"] == "time_dependent"}
+    return [
+        f"{row['treatment']} at the landmark: "
+        f"{landmark_in_words(itself.get(row['treatment']), start['landmark'] | row)}."
+        for row in rows
+        if start and row["analysis"] == "landmark"
+    ]
 
 
 def figure(svg: str, name: str) -> str:
@@ -167,6 +194,9 @@ def render_report(analysis: "Analysis", summary: dict[str, Any], figures: dict[s
         spec_name=analysis.spec.name,
         answers=answer(summary),
         success=analysis.spec.success.rule.in_words(),
+        start_rows=start_rows(summary["start"]) if summary["start"] else [],
+        start_sentences=headline_in_words(summary["start"]) if summary["start"] else [],
+        landmark_sentences=landmark_sentences(summary["start"]),
         levels=by_treatment(analysis),
         unit=summary["data"]["unit"] or "time units",
         # made by matplotlib, which escapes the names it draws

@@ -32,6 +32,8 @@ from bayes_crlm.task_store import HELD
 from bayes_crlm.wording import shown_name
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bayes_crlm.analysis import Analysis
 
 __all__ = [
@@ -324,11 +326,29 @@ def tables(analysis: "Analysis") -> dict[str, Any]:
         made["kaplan_meier"] = fit.kaplan_meier(horizons)
     if estimands.rmst is not None:
         made["rmst"] = fit.rmst(estimands.rmst)
+    if analysis.start is not None:
+        made["start"] = start_table(analysis.start)
     if analysis.inputs.cohort.is_synthetic:
         made = {
             name: table.assign(data="synthetic, not patient data") for name, table in made.items()
         }
     return made
+
+
+def start_table(start: dict[str, Any]) -> "pd.DataFrame":
+    """Hazard ratios by how the start of treatment is taken, one row for each level and analysis."""
+    import pandas as pd
+
+    from bayes_crlm.late_start_words import start_rows
+
+    rows = []
+    for row in start_rows(start):
+        plain = {key: value for key, value in row.items() if not isinstance(value, list | dict)}
+        for name in ("eti95", "cox_ci95"):
+            plain |= {f"{name}_low": row[name][0], f"{name}_high": row[name][1]}
+        below = {f"prob_below_{each}": value for each, value in row["prob_below"].items()}
+        rows.append(plain | below)
+    return pd.DataFrame(rows)
 
 
 def put_in_place(partial: Path, folder: Path, is_ours: Callable[[str], bool]) -> None:

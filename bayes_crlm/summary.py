@@ -164,6 +164,7 @@ def summarise(analysis: "Analysis") -> dict[str, Any]:
             "log_hazard": rows_of(fit.log_hazard()),
             "cox": fit.cox.to_dict(),
             "agreement": analysis.agreement,
+            "start": analysis.start,
             "diagnostics": diagnostics.to_dict(),
             "estimands": {
                 "origin": fit.begin,

@@ -8,6 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from bayes_crlm.estimand_wording import estimand_items, estimands_asked
+from bayes_crlm.late_start_words import (
+    headline_in_words,
+    headline_row,
+    landmark_in_words,
+    start_rows,
+)
 from bayes_crlm.success import SuccessRule
 
 if TYPE_CHECKING:
@@ -198,8 +204,10 @@ def conclude(summary: dict[str, Any]) -> str:
         if baseline is not None:
             ratio = ratio_in_words(baseline["hazard_ratio"], baseline["ci95"])
             items.append(("Cox", f"hazard ratio {ratio}"))
+        items += starts_of_level(summary, row["treatment"])
         if summary["status"] == "ok":
-            items.append(("conclusion", rule.sentence(row)))
+            concluding = headline_row(summary.get("start"), row)
+            items.append(("conclusion", rule.sentence(concluding)))
         verdict = verdicts.get(row["term"])
         # draws that are not to be trusted differ from Cox for no reason of the model's
         is_trusted = summary["status"] == "ok"
@@ -217,9 +225,33 @@ def conclude(summary: dict[str, Any]) -> str:
         if row["verdict"] == "differ"
         and row["term"] not in {r["term"] for r in summary["hazard_ratios"]}
     ]
+    if summary.get("start") is not None:
+        lines += in_columns([("", each) for each in headline_in_words(summary["start"])])
     if others and summary["status"] == "ok":
         lines += in_columns([("note", f"covariates that differ from Cox: {', '.join(others)}")])
     return "\n".join(lines)
+
+
+def starts_of_level(summary: dict[str, Any], level: Any) -> list[tuple[str, str]]:
+    """Say a level's hazard ratios in which treatment counts from its start only."""
+    start = summary.get("start")
+    if start is None:
+        return []
+    rows = {each["analysis"]: each for each in start_rows(start) if each["treatment"] == level}
+    items = []
+    split = rows.get("time_dependent")
+    if split is not None:
+        ratio = ratio_in_words(split["median"], split["eti95"])
+        mark = " (headline)" if split["is_headline"] else ""
+        items.append(("from start", f"hazard ratio {ratio}, time-dependent treatment{mark}"))
+    landmark = rows.get("landmark")
+    if landmark is not None:
+        ratio = ratio_in_words(landmark["median"], landmark["eti95"])
+        said = landmark_in_words(split, start["landmark"] | landmark)
+        mark = " (headline)" if landmark["is_headline"] else ""
+        where = f"of those followed beyond {landmark['at']:g}"
+        items.append(("landmark", f"hazard ratio {ratio} {where}{mark}; {said}"))
+    return items
 
 
 def ratio_in_words(ratio: float | None, limits: Sequence[float | None] | None) -> str:

@@ -3,10 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bayes_crlm import PiecewiseExponential, read_cohort
+from bayes_crlm.analysis import plan_analysis
 from bayes_crlm.batch.fit_many import fit_many
 from bayes_crlm.errors import CohortError, DesignError, SpecError
+from bayes_crlm.late_start import diluted
+from bayes_crlm.late_start_words import landmark_in_words
 from bayes_crlm.spec import Spec
 
 
@@ -116,3 +121,171 @@ def test_the_outcome_explains_nothing_in_python_either(treatment, covariates):
         model.prepare(cohort)
     reasons = fit_many(model, [cohort, cohort]).cohorts["reason"]
     assert len(reasons) == 2 and all("leave it out" in each for each in reasons)
+
+
+def delayed_cohort(seed, n=400, effect=1.0, levels=1):
+    """Treatment multiplies the hazard by `effect` from its start on, which waits for Exp(5)."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=n)
+    start = np.where(rng.random(n) < 0.6, rng.exponential(5, n), np.inf)
+    need = rng.exponential(size=n) * np.exp(-0.4 * x) * 14
+    begun = np.where(np.isfinite(start), start, 0.0)
+    death = np.where(need < start, need, begun + (need - begun) / effect)
+    end = rng.uniform(10, 40, n)
+    months = np.minimum(death, end)
+    treated = start < months
+    table = pd.DataFrame(
+        {
+            "months": months,
+            "dead": (death <= end).astype(int),
+            "arm": np.where(treated, 1 + rng.integers(levels, size=n), 0),
+            "begun": np.where(treated, start, np.nan),
+            "x": x,
+        }
+    )
+    return read_cohort(table, time="months", event="dead", treatment_start="begun")
+
+
+def by_hand(table, at=None):
+    """Cox regression by `survival` on rows made here: from the start on, or at a landmark."""
+    from survival import coxph
+
+    rows = []
+    for row in table.itertuples():
+        begun = row.begun if row.arm else np.inf
+        if at is not None:
+            if row.months > at:
+                rows.append((0.0, row.months - at, row.dead, int(begun <= at), row.x))
+        elif begun < row.months:
+            rows += [(0.0, begun, 0, 0, row.x), (begun, row.months, row.dead, 1, row.x)]
+        else:
+            rows.append((0.0, row.months, row.dead, 0, row.x))
+    made = pd.DataFrame(rows, columns=["entry", "time", "event", "arm", "x"])
+    return made, np.exp(coxph("Surv(entry, time, event) ~ arm + x", made).coefficients[0])
+
+
+@pytest.fixture(scope="module")
+def found():
+    cohort = delayed_cohort(3, effect=0.5)
+    fit = PiecewiseExponential("arm", 0, "x", cutpoints=5).fit(cohort, seed=1, engine="laplace")
+    return cohort, fit, fit.starts((1.0, 0.8))
+
+
+def test_rows_from_the_start_on_are_those_made_by_hand(found):
+    cohort, _, start = found
+    split, landmark = start["time_dependent"], start["landmark"]
+    rows, cox = by_hand(cohort.table)
+    assert split["n_rows"] == len(rows) and split["n_patients"] == cohort.n_patients
+    assert split["cox_hr"] == pytest.approx(cox, rel=1e-5)
+    rows, cox = by_hand(cohort.table, landmark["at"])
+    assert landmark["n_patients"] == len(rows) and landmark["n_events"] == rows["event"].sum()
+    assert landmark["cox_hr"] == pytest.approx(cox, rel=1e-5)
+    later = (cohort.table["begun"] > landmark["at"]) & (cohort.table["months"] > landmark["at"])
+    assert landmark["n_started_later"] == later.sum()
+    for each in (split, landmark):
+        assert abs(each["mean_log"] - np.log(each["cox_hr"])) < 0.5 * each["sd_log"]
+
+
+def test_the_headline_is_the_analysis_without_immortal_time(found):
+    _, fit, start = found
+    assert start["headline"] == "time_dependent" and "waited" in start["why"]
+    as_treated = start["as_treated"]["hazard_ratios"][0]
+    assert as_treated["median"] == pytest.approx(fit.hazard_ratios()["median"].iloc[0])
+    medians = [each["median"] for each in (as_treated, start["time_dependent"], start["landmark"])]
+    assert start["range"] == [min(medians), max(medians)]
+    assert as_treated["median"] < start["time_dependent"]["eti95"][0] < 0.5
+    assert start["time_dependent"]["eti95"][1] > 0.5
+
+
+def test_a_treatment_that_does_nothing_is_not_credited_with_the_wait():
+    """Five cohorts: the mean over them is within four standard errors of no effect."""
+    fits = []
+    for seed in range(5):
+        cohort = delayed_cohort(10 + seed)
+        model = PiecewiseExponential("arm", 0, "x", cutpoints=5)
+        fits.append(model.fit(cohort, seed=seed, engine="laplace").starts())
+    for name in ("time_dependent", "landmark"):
+        error = np.mean([each[name]["sd_log"] for each in fits]) / np.sqrt(5)
+        assert abs(np.mean([each[name]["mean_log"] for each in fits])) < 4 * error
+    naive = [each["as_treated"]["hazard_ratios"][0]["mean_log"] for each in fits]
+    assert np.mean(naive) < -4 * error
+
+
+def test_every_level_of_several_has_its_own_hazard_ratio():
+    cohort = delayed_cohort(5, levels=2)
+    fit = PiecewiseExponential("arm", 0, "x", cutpoints=5).fit(cohort, seed=1, engine="laplace")
+    start = fit.starts()
+    for name in ("as_treated", "time_dependent", "landmark"):
+        assert [row["treatment"] for row in start[name]["hazard_ratios"]] == [1, 2]
+    assert [row["treatment"] for row in start["ranges"]] == [1, 2]
+
+
+def test_where_nobody_waited_there_is_nothing_to_correct():
+    table = delayed_cohort(3).table.assign(begun=0.0)
+    for key in ("begun", 0):
+        cohort = read_cohort(table, time="months", event="dead", treatment_start=key)
+        fit = PiecewiseExponential("arm", 0, "x", cutpoints=5).fit(cohort, seed=1, engine="laplace")
+        start = fit.starts()
+        assert start is None if key == 0 else start["headline"] == "as_treated"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(np.nan, "is missing in row"), (99.0, "is not before")]
+)
+def test_a_treated_patient_needs_a_start_within_follow_up(value, said, tmp_path):
+    table = delayed_cohort(3).table
+    row = int(np.flatnonzero(table["arm"])[4])
+    table.loc[row, "begun"] = value
+    table.to_csv(tmp_path / "cohort.csv", index=False)
+    spec = spec_of("x", source=str(tmp_path / "cohort.csv"), treatment_start="begun")
+    spec = spec.model_copy(update={"model": spec.model.model_copy(update={"treatment": "arm"})})
+    with pytest.raises(CohortError, match=f"{said}.*{row + 1}"):
+        plan_analysis(spec)
+
+
+@pytest.mark.parametrize(
+    ("design", "start", "is_said"),
+    [
+        ("observational", None, True),
+        ("randomised", None, False),
+        ("observational", "begun", False),
+        ("observational", 0, False),
+    ],
+)
+def test_an_observational_study_that_does_not_state_the_start_is_told_so(
+    design, start, is_said, tmp_path
+):
+    delayed_cohort(3).table.to_csv(tmp_path / "cohort.csv", index=False)
+    data = {"source": str(tmp_path / "cohort.csv"), "time": "months", "event": "dead"}
+    spec = Spec.from_mapping(
+        {
+            "title": "t",
+            "data": data | ({} if start is None else {"treatment_start": start}),
+            "model": {"treatment": "arm", "reference": 0},
+            "study": {"design": design},
+        }
+    )
+    told = [each for each in plan_analysis(spec).warnings if "is not stated" in each]
+    assert bool(told) == is_said
+
+
+rows_of_a_ratio = st.tuples(
+    st.floats(-2, 2), st.floats(0.01, 1.5), st.floats(-2, 2), st.floats(0.01, 1.5), st.floats(0, 1)
+)
+
+
+@given(rows_of_a_ratio)
+def test_a_landmark_is_said_to_be_diluted_only_where_the_rows_show_it(drawn):
+    itself, wide, landmark, width, share = drawn
+    row = {"median": np.exp(itself), "eti95": np.exp([itself - wide, itself + wide]).tolist()}
+    expected = diluted(row["median"], share)
+    late = {"n_started_later": 3, "n_untreated": 9, "diluted": expected}
+    late["eti95"] = np.exp([landmark - width, landmark + width]).tolist()
+    said = landmark_in_words(row, late)
+    outside = expected < row["eti95"][0] or expected > row["eti95"][1]
+    holds = late["eti95"][0] <= expected <= late["eti95"][1]
+    assert ("for that alone" in said) == (outside and holds)
+    holds_1 = late["eti95"][0] <= 1 <= late["eti95"][1]
+    assert ("compatible with no effect" in said) == (holds_1 and not (outside and holds))
+    assert min(1, row["median"]) <= expected * (1 + 1e-9)
+    assert expected <= max(1, row["median"]) * (1 + 1e-9)

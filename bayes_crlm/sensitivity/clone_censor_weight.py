@@ -36,7 +36,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.tied_times import event_quantiles
+from bayes_crlm.late_start import start_edges
 
 __all__ = [
     "Clones",
@@ -49,7 +49,6 @@ __all__ = [
     "weight_model",
 ]
 
-STARTS_PER_INTERVAL, FEWEST, MOST = 12, 3, 12
 # weakly informative: a covariate's standard deviation hardly changes a hazard more than 150-fold
 COEFFICIENT_SD, LOG_HAZARD_SD = 2.5, 2.0
 MOST_STEPS, TOLERANCE = 50, 1e-12
@@ -80,25 +79,6 @@ class Clones:
     event: NDArray[np.int8]
     weight_time: NDArray[np.float64]
     has_started: NDArray[np.bool]
-
-
-def start_edges(start: NDArray) -> NDArray[np.float64]:
-    """Intervals on which the hazard of starting is constant: quantiles of the starting times.
-
-    Parameters
-    ----------
-    start : (patients,) ndarray
-        Infinity for patients who never started.
-
-    Returns
-    -------
-    (intervals + 1,) ndarray
-        From 0 to the last start, after which nobody deviates any more.
-    """
-    started = start[np.isfinite(start)]
-    count = min(max(round(len(started) / STARTS_PER_INTERVAL), FEWEST), MOST)
-    inner = event_quantiles(started, np.arange(1, count) / count)
-    return np.unique(np.concatenate([[0.0], inner[inner > 0], [started.max()]]))
 
 
 def clone_and_censor(

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.late_start import waiting_cutpoints
 from bayes_crlm.priors import Independent
-from bayes_crlm.sensitivity.clone_censor_weight import Clones, WeightModel, start_edges
+from bayes_crlm.sensitivity.clone_censor_weight import Clones, WeightModel
 from bayes_crlm.sensitivity.comparison_rows import fit_row, try_row, weighted_row
 from bayes_crlm.sensitivity.landmark import take_landmark
 from bayes_crlm.sensitivity.treatment_switch import split_at_start
@@ -86,28 +87,15 @@ def split_row(arms: TwoArms, start: NDArray, seed: int) -> dict[str, Any]:
 
 
 def waiting_model(arms: TwoArms, start: NDArray) -> "PiecewiseExponential":
-    """Let the baseline follow the time in which patients wait.
-
-    Nearly all waiting falls into the first of the spec's intervals. A hazard that is constant or
-    smoothed there stands above the true one just when patients wait, if few die early; they
-    die less than it says, and treatment looks bad.
-    """
-    from bayes_crlm.intervals import choose_intervals
-
-    entry = np.zeros(arms.n_patients)
-    chosen = choose_intervals(entry, arms.time, arms.event, arms.model.cutpoints).cutpoints
-    # every treated patient is followed beyond the start, so that no edge lies after the last time
-    starts = np.setdiff1d(start_edges(start), chosen)
-    # no more intervals than events
-    room = int(arms.event.sum()) - (len(chosen) - 1)
-    if len(starts) > room:
-        starts = starts[np.linspace(0, len(starts) - 1, max(room, 0)).round().astype(int)]
-    edges = np.union1d(chosen, starts)
-    cutpoints = tuple(float(each) for each in edges[1:-1])
+    """Let the baseline follow the time in which patients wait."""
     baseline = arms.model.baseline
-    if not isinstance(baseline, Independent):
-        baseline = Independent()
-    return dataclasses.replace(arms.model, cutpoints=cutpoints, baseline=baseline)
+    return dataclasses.replace(
+        arms.model,
+        cutpoints=waiting_cutpoints(
+            np.zeros(arms.n_patients), arms.time, arms.event, arms.model.cutpoints, start
+        ),
+        baseline=baseline if isinstance(baseline, Independent) else Independent(),
+    )
 
 
 def clone_rows(

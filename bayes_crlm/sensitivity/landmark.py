@@ -10,12 +10,12 @@ Anderson, Cain & Gelber (1983), J Clin Oncol 1:710-719; Dafni (2011), Circ Cardi
 Outcomes 4:363-371.
 """
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bayes_crlm.late_start import landmark_times
 
 __all__ = ["Landmark", "landmark_times", "take_landmark"]
 
@@ -73,31 +73,3 @@ def take_landmark(start: NDArray, time: NDArray, event: NDArray, landmark: float
         n_censored=int(np.sum(1 - event[~is_at_risk])),
         n_later=int(np.sum((started > landmark) & np.isfinite(started))),
     )
-
-
-def landmark_times(start: NDArray, shares: Sequence[float]) -> list[float]:
-    """Times by which given shares of the treated had started, rounded up to two digits.
-
-    They depend on when treatment started and on no outcome.
-
-    Parameters
-    ----------
-    start : (patients,) ndarray
-        Infinity for patients who never started.
-    shares : sequence of float
-        Between 0 and 1.
-
-    Returns
-    -------
-    list of float
-        Increasing, each once.
-    """
-    started = np.sort(start[np.isfinite(start)])
-    times = set()
-    for share in shares:
-        value = float(started[max(0, math.ceil(share * len(started)) - 1)])
-        if value > 0:
-            unit = 10.0 ** (math.floor(math.log10(value)) - 1)
-            # counted in hundredths of the unit: 0.3 / 0.1 is a little less than 3
-            times.add(float(f"{math.ceil(round(value / unit, 9)) * unit:.2g}"))
-    return sorted(times)
