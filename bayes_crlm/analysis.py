@@ -10,6 +10,7 @@ from bayes_crlm.errors import CutpointError, DesignError, EstimandError, join_pr
 from bayes_crlm.wording import shown_name
 
 if TYPE_CHECKING:
+    from bayes_crlm.beside_answer import BesideAnswer
     from bayes_crlm.cohort import Cohort
     from bayes_crlm.diagnostics import Diagnostics
     from bayes_crlm.engines import Approximation, HazardRatio
@@ -65,7 +66,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Analysis:
-    """A finished analysis: plan, fit, diagnostics, agreement and where it came from.
+    """A finished analysis: plan, fit, diagnostics, agreement, answers and where it came from.
 
     `began` is `time.perf_counter()` when the job began: writing the results is part of it. `start`
     is what `bayes_crlm.late_start.compare_starts` found.
@@ -79,6 +80,7 @@ class Analysis:
     warnings: tuple[str, ...]
     provenance: dict[str, Any]
     began: float
+    beside: "BesideAnswer"
     start: dict[str, Any] | None = None
 
 
@@ -100,6 +102,7 @@ def plan_analysis(spec: "Spec") -> Plan:
         One sentence: what is wrong, where, and what would be right.
     """
     from bayes_crlm.cohort import read_cohort
+    from bayes_crlm.column_counts import count_cautions
     from bayes_crlm.design import columns_needed
     from bayes_crlm.late_start import NOT_STATED, check_late_starts, is_start_stated
     from bayes_crlm.model import PiecewiseExponential
@@ -143,7 +146,7 @@ def plan_analysis(spec: "Spec") -> Plan:
         f"{each.n_patients} patients ({each.n_rows} rows) left out: {each.reason}"
         for each in inputs.cohort.dropped
     ]
-    warnings += [*inputs.intervals.notes, *inputs.cautions]
+    warnings += [*inputs.intervals.notes, *inputs.cautions, *count_cautions(inputs)]
     if spec.study.design == "observational" and not is_start_stated(inputs):
         warnings.append(NOT_STATED)
     for prior in (inputs.treatment_prior, inputs.covariate_prior):
@@ -256,6 +259,7 @@ def run_analysis(
 
     imported = time.perf_counter()
     from bayes_crlm.agreement import compare
+    from bayes_crlm.beside_answer import beside_answer
     from bayes_crlm.engines import fit_model
 
     sampling = plan.spec.sampling
@@ -280,6 +284,13 @@ def run_analysis(
     diagnostics = fit.diagnose()
     agreement = compare(fit, explain=diagnostics.is_trustworthy)
     start = fit.starts(plan.spec.estimands.hr_thresholds, plan.spec.success.rule)
+    beside = beside_answer(
+        fit,
+        plan.spec.success.rule,
+        diagnostics.failures,
+        plan.spec.estimands.hr_thresholds,
+        start,
+    )
     finished = time.perf_counter()
     return Analysis(
         spec=plan.spec,
@@ -287,7 +298,7 @@ def run_analysis(
         fit=fit,
         diagnostics=diagnostics,
         agreement=agreement,
-        warnings=(*plan.warnings, *fit.notes, *fit.cox.warnings),
+        warnings=(*beside.found, *plan.warnings, *fit.notes, *fit.cox.warnings),
         provenance={
             "bayes_crlm": package_version("bayes_crlm"),
             "python": platform.python_version(),
@@ -308,6 +319,7 @@ def run_analysis(
         },
         began=began,
         start=start,
+        beside=beside,
     )
 
 

@@ -53,6 +53,9 @@ class Design:
         Each patient's earliest row, whose covariates are the baseline ones.
     formula : str
         The right-hand side fitted, treatment included.
+    variables : tuple of frozenset of str
+        For each column the columns of the cohort's table that it is made of; empty where the
+        design was not made from a table.
     """
 
     terms: tuple[str, ...]
@@ -64,6 +67,7 @@ class Design:
     treatment_level: NDArray[np.intp]
     first_row: NDArray[np.intp]
     formula: str
+    variables: tuple[frozenset[str], ...] = ()
 
     @property
     def n_treatment_terms(self) -> int:
@@ -187,7 +191,7 @@ def build_design(
     levels, treatment_level = treatment_levels(cohort, treatment, reference)
     contrasts = (treatment_level[:, None] == np.arange(1, len(levels))).astype(float)
     contrast_names = [f"{treatment}[T.{level}]" for level in levels[1:]]
-    covariate_matrix, covariate_names = covariate_columns(cohort, covariates)
+    covariate_matrix, covariate_names, made_of = covariate_columns(cohort, covariates)
     matrix = np.column_stack([contrasts, covariate_matrix])
     terms = (*contrast_names, *covariate_names)
     check_estimable(cohort.source, matrix, terms)
@@ -204,6 +208,7 @@ def build_design(
         treatment_level=treatment_level,
         first_row=first_row,
         formula=right_hand_side,
+        variables=(*[frozenset([treatment])] * len(contrast_names), *made_of),
     )
 
 
@@ -276,10 +281,12 @@ def treatment_levels(
     return levels, codes
 
 
-def covariate_columns(cohort: "Cohort", covariates: str) -> tuple[NDArray, list[str]]:
-    """Evaluate the covariate formula; returns (rows, columns) and the columns' names."""
+def covariate_columns(
+    cohort: "Cohort", covariates: str
+) -> tuple[NDArray, list[str], tuple[frozenset[str], ...]]:
+    """Evaluate the formula; gives (rows, columns), the columns' names and what each is made of."""
     if not covariates.strip():
-        return np.empty((cohort.n_rows, 0)), []
+        return np.empty((cohort.n_rows, 0)), [], ()
     for name in sorted(check_formula(covariates)):
         if cohort.table[name].dtype == object:
             refuse_nested(cohort.table[name], f"{cohort.source}: covariate {name!r}")
@@ -297,7 +304,7 @@ def covariate_columns(cohort: "Cohort", covariates: str) -> tuple[NDArray, list[
                 f"{cohort.source}: covariate {name!r} is not a finite number in row {row}; "
                 "check the value and the transform"
             )
-    return matrix, names
+    return matrix, names, columns.attrs["variables"]
 
 
 def shares_of(cohort: "Cohort") -> NDArray[np.float64] | None:

@@ -62,7 +62,9 @@ class Diagnostics:
     failures : tuple of str
         One sentence for each diagnostic that fails: results are then not to be trusted.
     remarks : tuple of str
-        What a reader should know, without distrust.
+        How the diagnostics came about, for who reads them.
+    concerns : tuple of str
+        What weakens the result itself, without distrust.
     importance_pareto_k, importance_ess : float or None
         Of the weights of importance-sampled draws (engine laplace).
     """
@@ -83,6 +85,7 @@ class Diagnostics:
     remarks: tuple[str, ...]
     importance_pareto_k: float | None = None
     importance_ess: float | None = None
+    concerns: tuple[str, ...] = ()
 
     @property
     def is_trustworthy(self) -> bool:
@@ -140,8 +143,9 @@ def diagnose(fit: "Fit") -> Diagnostics:
     elif n_high:
         failures.append(high_pareto_k(n_high, len(loo.pareto_k)))
     remarks = sampling_remarks(fit, loo)
+    concerns = ()
     if fit.settings["chains"] == 1:
-        remarks.append("one chain only: R-hat cannot be computed; run at least 4 chains")
+        concerns = ("one chain only: R-hat cannot be computed; run at least 4 chains",)
     if loo.n_moment_matched:
         remarks.append(
             f"{loo.n_moment_matched} patients had Pareto k above {PARETO_K_MOST} and were "
@@ -162,6 +166,7 @@ def diagnose(fit: "Fit") -> Diagnostics:
         n_moment_matched=loo.n_moment_matched,
         failures=tuple(failures),
         remarks=tuple(remarks),
+        concerns=concerns,
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.answers import withdrawal
 from bayes_crlm.estimand_draws import median_survival_draws, rmst_draws, survival_draws
 from bayes_crlm.origin import check_origin
 from bayes_crlm.parameters import constrain, effects, log_hazards, model_parameters
@@ -262,8 +263,9 @@ class Fit:
         -------
         pandas.DataFrame
             As `coefficients`, treatment rows only, with median and limits as hazard ratios;
-            then prob_below_effect, P(HR < the rule's effect), and conclusion: "lower", "higher"
-            or "undecided".
+            then prob_below_effect, P(HR < the rule's effect), and conclusion: "lower", "higher",
+            "undecided", or "withdrawn" where a level without events leaves nothing to conclude
+            from. `answers` withdraws what diagnostics do not allow, too.
         """
         rule = success or SuccessRule()
         n_treatment = self.inputs.n_treatment_terms
@@ -273,7 +275,10 @@ class Fit:
         draws = self.log_hazard_ratio_draws.values.reshape(-1, len(self.inputs.design.terms))
         below = (draws[:, :n_treatment] < np.log(rule.effect)).mean(axis=0)
         table["prob_below_effect"] = below
-        table["conclusion"] = [rule.conclusion(each) for each in below.tolist()]
+        table["conclusion"] = [
+            "withdrawn" if withdrawal(self.inputs, (), (k + 1, 0)) else rule.conclusion(each)
+            for k, each in enumerate(below.tolist())
+        ]
         return table
 
     def starts(
@@ -287,6 +292,64 @@ class Fit:
         from bayes_crlm.late_start import compare_starts
 
         return compare_starts(self, thresholds, success)
+
+    def answers(
+        self, success: SuccessRule | None = None, failures: Sequence[str] | None = None
+    ) -> "pd.DataFrame":
+        """Every two treatment levels compared, and what is concluded, or why nothing is.
+
+        Parameters
+        ----------
+        success : SuccessRule, optional
+            By which is concluded; 0.975 on one side of 1 without it.
+        failures : sequence of str, optional
+            Diagnostics that fail; found by `diagnose` without it.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As `bayes_crlm.answers.answer_rows`; numbers of a withdrawn answer stay.
+        """
+        import pandas as pd
+
+        from bayes_crlm.answers import answer_rows
+
+        failures = self.diagnose().failures if failures is None else failures
+        rows = answer_rows(self, success or SuccessRule(), failures)
+        # as objects: pandas would make None into nan, which counts as true
+        why = pd.Series([row["withdrawn"] for row in rows], dtype=object)
+        return pd.DataFrame(rows).drop(columns="prob_below").assign(withdrawn=why)
+
+    def crude(self) -> "pd.DataFrame":
+        """Hazard ratios adjusted, crude, and without the covariates that move them most.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As `bayes_crlm.crude.crude_rows`; empty without covariates.
+        """
+        import pandas as pd
+
+        from bayes_crlm.crude import crude_rows
+
+        return pd.DataFrame(crude_rows(self))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What has to be read with the results, in a sentence each; diagnostics apart."""
+        from bayes_crlm.answers import proportionality_warnings
+        from bayes_crlm.changing_rows import changing_sentence, finer_rows
+        from bayes_crlm.column_counts import count_cautions
+
+        changing = changing_sentence(finer_rows(self))
+        return (
+            *proportionality_warnings(self),
+            *([changing] if changing else []),
+            *self.inputs.cautions,
+            *count_cautions(self.inputs),
+            *self.notes,
+            *self.cox.warnings,
+        )
 
     def log_hazard(self) -> "pd.DataFrame":
         """Posterior of every interval's log-hazard at the covariates' means.

@@ -188,6 +188,7 @@ def evaluate_formula(
     -------
     DataFrame
         One column per term, named by formulaic, without the intercept, with `table`'s index.
+        `attrs["variables"]` holds, for each column, the columns of `table` that it is made of.
 
     Raises
     ------
@@ -198,7 +199,7 @@ def evaluate_formula(
     import warnings
 
     import numpy as np
-    from formulaic import model_matrix
+    from formulaic import ModelSpec, model_matrix
     from formulaic.errors import DataMismatchWarning, FormulaicError
 
     parsed = parse_formula(text)
@@ -226,7 +227,15 @@ def evaluate_formula(
         MemoryError,
     ) as error:
         raise FormulaError(say_evaluation_error(text, error)) from None
+    spec = matrix.model_spec
+    places = spec.variable_indices if isinstance(spec, ModelSpec) else {}
+    made_of = [
+        frozenset(name for name in parsed.columns if k in places.get(name, ()))
+        for k, column in enumerate(matrix.columns)
+        if column != "Intercept"
+    ]
     matrix = matrix.drop(columns="Intercept", errors="ignore")
+    matrix.attrs["variables"] = tuple(made_of)
     is_finite = np.isfinite(matrix.to_numpy(dtype=float)).all(axis=0)
     if not is_finite.all():
         name = matrix.columns[int(np.flatnonzero(~is_finite)[0])]

@@ -5,74 +5,19 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayes_crlm.late_start_words import (
-    headline_in_words,
-    headline_row,
-    landmark_in_words,
-    start_rows,
-)
+from bayes_crlm.answers import proportionality_warnings
+from bayes_crlm.late_start_words import headline_in_words, landmark_in_words, start_rows
+from bayes_crlm.shown_numbers import duration, number, p_value, probability_in_words, significant
 from bayes_crlm.source_paths import spec_for_readers
-from bayes_crlm.success import SuccessRule
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
     from bayes_crlm.analysis import Analysis
 
-__all__ = ["probability_in_words", "render_report"]
+__all__ = ["render_report"]
 
 TEMPLATES = Path(__file__).parent
-
-
-def probability_in_words(probability: float | None, effective_draws: float | None = None) -> str:
-    """Write a probability with no more digits than draws support.
-
-    Parameters
-    ----------
-    probability : float or None
-        Share of draws.
-    effective_draws : float, optional
-        Effective sample size: a share of 0 or 1 becomes "below" or "above" one over it.
-    """
-    if probability is None:
-        return "not available"
-    least = 1 / max(effective_draws or 1000.0, 10.0)
-    least = 10 ** math.ceil(math.log10(least))
-    if probability < least:
-        return f"below {least:g}"
-    if probability > 1 - least:
-        return f"above {1 - least:g}"
-    return (
-        f"{probability:.3f}" if probability > 0.99 or probability < 0.01 else f"{probability:.2f}"
-    )
-
-
-def answer(summary: dict[str, Any]) -> list[str]:
-    """Say every treatment's result in one sentence with its uncertainty."""
-    rule = SuccessRule(**summary["success"])
-    sentences = []
-    for row in summary["hazard_ratios"]:
-        told = headline_row(summary["start"], row)
-        low, high = told["eti95"]
-        counted = {"time_dependent": "counted from its start on, ", "landmark": "at the landmark, "}
-        how = counted.get(told.get("analysis", ""), "")
-        sentence = (
-            f"{how}with {summary['model']['treatment']} = {row['treatment']} the hazard of the "
-            f"event was {number(told['median'])} times that with {row['reference']} (95% credible "
-            f"interval {number(low)} to {number(high)})"
-        )
-        if "1.0" in told["prob_below"]:
-            lower = probability_in_words(told["prob_below"]["1.0"], row["ess_bulk"] or 10)
-            sentence += f"; probability that the hazard is lower: {lower}"
-        if how:
-            low, high = row["eti95"]
-            sentence += (
-                f"; as treated from time zero on it was {number(row['median'])} times "
-                f"({number(low)} to {number(high)})"
-            )
-        concluded = f"{rule.sentence(told)} " if summary["status"] == "ok" else ""
-        sentences.append(f"{concluded}{sentence[0].upper()}{sentence[1:]}.")
-    return sentences
 
 
 def landmark_sentences(start: dict[str, Any] | None) -> list[str]:
@@ -115,24 +60,6 @@ def figure(svg: str, name: str) -> str:
     return body.replace("<svg ", f'<svg role="img" aria-labelledby="caption-{name}" ', 1)
 
 
-def number(value: Any, digits: int = 2) -> str:
-    """Write a number with fixed decimals; a dash where there is none."""
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return "–"
-    if value and abs(value) < 0.5 * 10.0**-digits:
-        return f"{'-' if value < 0 else ''}<{10.0**-digits:.{digits}f}"
-    return f"{value:,.{digits}f}" if abs(value) < 1e7 else f"{value:.2e}"
-
-
-def duration(value: Any) -> str:
-    """Write a time with three significant digits, whole from 100 on."""
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return "–"
-    if abs(value) >= 100:
-        return f"{value:,.0f}" if abs(value) < 1e9 else f"{value:.3g}"
-    return f"{float(f'{value:.3g}'):g}"
-
-
 def by_treatment(analysis: "Analysis") -> list[dict[str, Any]]:
     """Count patients, events and follow-up on every treatment level."""
     cohort, design = analysis.inputs.cohort, analysis.inputs.design
@@ -150,6 +77,15 @@ def by_treatment(analysis: "Analysis") -> list[dict[str, Any]]:
     return rows
 
 
+def rare_by_term(summary: dict[str, Any]) -> dict[str, list[str]]:
+    """What is said of rare levels, by the terms whose estimates rest on them."""
+    told: dict[str, list[str]] = {}
+    for row in summary["levels"]:
+        for term in row["terms"] if row["caution"] else []:
+            told.setdefault(term, []).append(row["caution"])
+    return told
+
+
 def read_template(name: str) -> "Template":
     """Read a page's template from this package; it escapes what is put into it."""
     import jinja2
@@ -163,6 +99,8 @@ def read_template(name: str) -> "Template":
     )
     environment.filters["number"] = number
     environment.filters["duration"] = duration
+    environment.filters["significant"] = significant
+    environment.filters["p_value"] = p_value
     return environment.get_template(name)
 
 
@@ -192,7 +130,8 @@ def render_report(analysis: "Analysis", summary: dict[str, Any], figures: dict[s
         question=analysis.spec.question,
         spec_text=spec_for_readers(analysis.spec).to_toml(),
         spec_name=analysis.spec.name,
-        answers=answer(summary),
+        not_proportional=proportionality_warnings(analysis.fit),
+        rare=rare_by_term(summary),
         success=analysis.spec.success.rule.in_words(),
         start_rows=start_rows(summary["start"]) if summary["start"] else [],
         start_sentences=headline_in_words(summary["start"]) if summary["start"] else [],

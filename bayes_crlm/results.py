@@ -28,6 +28,7 @@ from bayes_crlm.output_folder import (
     results_of,
 )
 from bayes_crlm.source_paths import spec_seen_from
+from bayes_crlm.spreadsheets import for_spreadsheets
 from bayes_crlm.task_store import HELD
 from bayes_crlm.wording import shown_name
 
@@ -257,7 +258,7 @@ def fill(folder: Path, analysis: "Analysis", summary: dict[str, Any]) -> None:
     (folder / "tables").mkdir()
     made = tables(analysis)
     for name, table in made.items():
-        table.to_csv(folder / "tables" / f"{name}.csv", index=False)
+        for_spreadsheets(table).to_csv(folder / "tables" / f"{name}.csv", index=False)
     write_posterior(
         described(analysis.fit.posterior, {"title": analysis.spec.title}), folder / "posterior.nc"
     )
@@ -306,12 +307,17 @@ def tables(analysis: "Analysis") -> dict[str, Any]:
     """Result tables by file name."""
     import pandas as pd
 
+    from bayes_crlm.column_counts import column_rows
     from bayes_crlm.observed_survival import kaplan_meier_distances
 
     fit, estimands = analysis.fit, analysis.spec.estimands
     horizons = list(estimands.horizons or [])
+    ratios = fit.hazard_ratios(estimands.hr_thresholds, analysis.spec.success.rule)
+    is_withdrawn = [bool(row["withdrawn"]) for row in analysis.beside.answers][: len(ratios)]
     made = {
-        "hazard_ratios": fit.hazard_ratios(estimands.hr_thresholds, analysis.spec.success.rule),
+        "hazard_ratios": ratios.assign(
+            conclusion=ratios["conclusion"].mask(is_withdrawn, "withdrawn")
+        ),
         "coefficients": fit.coefficients(estimands.hr_thresholds),
         "log_hazard": fit.log_hazard(),
         "cox": fit.cox.to_table().reset_index(),
@@ -321,6 +327,16 @@ def tables(analysis: "Analysis") -> dict[str, Any]:
         "expected_events": fit.expected_events(),
         "kaplan_meier_distance": pd.DataFrame(kaplan_meier_distances(fit)),
     }
+    made["answers"] = pd.json_normalize(analysis.beside.answers, sep="_", max_level=1)
+    made["levels"] = pd.DataFrame(column_rows(analysis.inputs)).assign(
+        terms=lambda rows: rows["terms"].map(", ".join)
+    )
+    for name, rows in (
+        ("crude", analysis.beside.crude),
+        ("finer_intervals", analysis.beside.finer),
+    ):
+        if rows:
+            made[name] = pd.DataFrame(rows)
     if horizons:
         made["survival"] = fit.survival(horizons)
         made["kaplan_meier"] = fit.kaplan_meier(horizons)

@@ -306,6 +306,8 @@ class Spec(Table):
         The heading of the report.
     question : str or None
         The question in words.
+    caution : str or None
+        What has to be read beside the answer.
     data : DataSpec
         The cohort's source and columns.
     model : ModelSpec
@@ -326,6 +328,10 @@ class Spec(Table):
     question: Annotated[str | None, Field(max_length=5000, description="the question in words")] = (
         None
     )
+    caution: Annotated[
+        str | None,
+        Field(min_length=1, max_length=2000, description="what has to be read beside the answer"),
+    ] = None
     data: Annotated[DataSpec, Field(description="a table [data]")]
     model: Annotated[ModelSpec, Field(description="a table [model]")]
     sampling: Annotated[SamplingSpec, Field(description="a table [sampling]")] = SamplingSpec()
@@ -343,6 +349,14 @@ class Spec(Table):
         if not title.strip() or not title.isprintable():
             raise ValueError(f"{shown(title)} is no title; give one line of text")
         return title
+
+    @field_validator("caution")
+    @classmethod
+    def check_caution(cls, caution: str | None) -> str | None:
+        """Refuse a caution that would show as nothing."""
+        if caution is not None and not caution.strip():
+            raise ValueError(f"{shown(caution)} is no caution; say it in words or leave it out")
+        return caution
 
     @model_validator(mode="after")
     def check_roles(self) -> Self:

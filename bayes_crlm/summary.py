@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_crlm.arm_follow_up import last_follow_up
+from bayes_crlm.column_counts import column_rows
 from bayes_crlm.observed_survival import kaplan_meier_distances
 from bayes_crlm.origin import given_survival
 
@@ -49,6 +50,32 @@ def rows_of(table: "pd.DataFrame", thresholds: Sequence[float] = ()) -> list[dic
             }
         rows.append(row)
     return rows
+
+
+def with_limits(row: dict[str, Any]) -> dict[str, Any]:
+    """Gather each pair of limits of a row, such as cox_low and cox_high, into one value."""
+    gathered = dict(row)
+    for name, low, high in (
+        ("eti95", "eti95_low", "eti95_high"),
+        ("cox_ci95", "cox_low", "cox_high"),
+        ("finer_eti95", "finer_low", "finer_high"),
+    ):
+        if low in gathered:
+            gathered[name] = [gathered.pop(low), gathered.pop(high)]
+    return gathered
+
+
+def withdraw(
+    rows: list[dict[str, Any]], answers: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Withdraw the conclusions of hazard ratios where the answer is withdrawn.
+
+    The answers begin with the levels against the reference, in the order of the rows.
+    """
+    return [
+        row | ({"conclusion": "withdrawn"} if answer["withdrawn"] else {})
+        for row, answer in zip(rows, answers, strict=False)
+    ]
 
 
 def counts(left_out: Sequence["Dropped"]) -> dict[str, int]:
@@ -151,15 +178,24 @@ def summarise(analysis: "Analysis") -> dict[str, Any]:
             "status": "untrustworthy" if diagnostics.failures else "ok",
             "warnings": [
                 *diagnostics.failures,
+                *diagnostics.concerns,
                 *analysis.warnings,
                 *estimand_warnings(fit),
-                *diagnostics.remarks,
             ],
+            "caution": spec.caution,
             "data": data_section(analysis.inputs.cohort),
             "model": model_section(analysis),
             "study": {"design": spec.study.design},
             "success": spec.success.rule.to_dict(),
-            "hazard_ratios": rows_of(fit.hazard_ratios(thresholds, spec.success.rule), thresholds),
+            "answers": [with_limits(row) for row in analysis.beside.answers],
+            "beside_answer": list(analysis.beside.notes),
+            "crude": [with_limits(row) for row in analysis.beside.crude],
+            "finer_intervals": [with_limits(row) for row in analysis.beside.finer],
+            "levels": column_rows(analysis.inputs),
+            "hazard_ratios": withdraw(
+                rows_of(fit.hazard_ratios(thresholds, spec.success.rule), thresholds),
+                analysis.beside.answers,
+            ),
             "coefficients": rows_of(fit.coefficients(thresholds), thresholds),
             "log_hazard": rows_of(fit.log_hazard()),
             "cox": fit.cox.to_dict(),

@@ -3,7 +3,7 @@
 import os
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -14,6 +14,7 @@ from bayes_crlm.late_start_words import (
     landmark_in_words,
     start_rows,
 )
+from bayes_crlm.shown_numbers import probability_in_words, ratio_in_words, significant
 from bayes_crlm.success import SuccessRule
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ __all__ = [
 
 SYNTHETIC = "synthetic, not patient data"
 LINE_WIDTH = 98
+NO_ANSWER = "no answer is given, "
 
 
 def on_one_line(text: object) -> str:
@@ -80,7 +82,7 @@ def describe(plan: "Plan") -> str:
     intervals, design = inputs.intervals, inputs.design
     levels = " and ".join(str(level) for level in design.levels[1:])
     rows = "" if inputs.has_row_per_patient else f" in {cohort.n_rows} rows"
-    ends = ", ".join(f"{value:.4g}" for value in intervals.cutpoints[1:])
+    ends = ", ".join(significant(value, 4) for value in intervals.cutpoints[1:])
     events = ", ".join(str(count) for count in intervals.events)
     prior = f"treatment {inputs.treatment_prior.describe()}"
     if inputs.n_covariate_terms:
@@ -90,7 +92,7 @@ def describe(plan: "Plan") -> str:
         (
             "follow-up",
             f"{cohort.n_patients} patients{rows}, {cohort.n_events} events, "
-            f"{cohort.exposure:,.6g} {unit} at risk",
+            f"{significant(cohort.exposure, 6)} {unit} at risk",
         ),
         ("treatment", f"{design.treatment}: {levels}, against {design.reference}"),
         ("formula", design.formula),
@@ -155,11 +157,19 @@ def ratios_in_words(
     is_first : bool
         Whether NUTS follows, and has the last word.
     """
+    from bayes_crlm.answers import withdrawal
+
     design, drawn = plan.inputs.design, approximation.drawn
-    lines = ["\nFirst approximation (laplace); NUTS follows"] if is_first else []
+    lines = [
+        f"\nFirst approximation (laplace); {'NUTS follows' if is_first else 'not diagnosed yet'}"
+    ]
     about = "about " if is_first else ""
-    for ratio in ratios:
+    for k, ratio in enumerate(ratios):
+        why = withdrawal(plan.inputs, (), (k + 1, 0))
         lines.append(f"{design.treatment} {ratio.treatment} against {design.reference}")
+        if why is not None:
+            lines += in_columns([("no answer", why.removeprefix(NO_ANSWER))])
+            continue
         interval = ratio_in_words(ratio.median, (ratio.low, ratio.high))
         lines += in_columns([("Bayes", f"hazard ratio {about}{interval}")])
     if drawn is not None:
@@ -181,54 +191,37 @@ def conclude(summary: dict[str, Any]) -> str:
     str
         A hazard ratio with its interval for every treatment level, Cox's below it.
     """
-    from bayes_crlm.report import probability_in_words
-
     lines = []
     if summary["status"] != "ok":
         lines += ["DO NOT TRUST THESE RESULTS", *in_columns([("", f) for f in failures(summary)])]
     if summary["data"]["synthetic"]:
         lines.append(f"{SYNTHETIC.capitalize()}: no clinical conclusion may be drawn.")
-    rule = SuccessRule(**summary["success"])
-    cox = {term["term"]: term for term in summary["cox"]["terms"]}
+    terms = [row["term"] for row in summary["hazard_ratios"]]
     verdicts = {row["term"]: row for row in summary["agreement"]}
-    for row in summary["hazard_ratios"]:
-        lower = probability_in_words(row["prob_below"].get("1.0"), row["ess_bulk"] or 10)
-        items = [
-            (
-                "Bayes",
-                f"hazard ratio {ratio_in_words(row['median'], row['eti95'])}"
-                + (f", P(hazard is lower) {lower}" if "1.0" in row["prob_below"] else ""),
-            )
-        ]
-        baseline = cox.get(row["term"])
-        if baseline is not None:
-            ratio = ratio_in_words(baseline["hazard_ratio"], baseline["ci95"])
-            items.append(("Cox", f"hazard ratio {ratio}"))
-        items += starts_of_level(summary, row["treatment"])
-        if summary["status"] == "ok":
-            concluding = headline_row(summary.get("start"), row)
-            items.append(("conclusion", rule.sentence(concluding)))
-        verdict = verdicts.get(row["term"])
-        # draws that are not to be trusted differ from Cox for no reason of the model's
-        is_trusted = summary["status"] == "ok"
-        if is_trusted and verdict is not None and verdict["verdict"] == "differ":
-            items.append(("", f"they differ: {verdict['reason']}"))
+    for k, row in enumerate(summary["answers"]):
         lines.append(
             f"{summary['model']['treatment']} {row['treatment']} against {row['reference']}"
         )
-        lines += in_columns(items)
-    if summary["status"] == "ok":
-        lines += ["survival", *in_columns(estimand_items(summary))]
+        lines += in_columns(
+            [("no answer", row["withdrawn"].removeprefix(NO_ANSWER))]
+            if row["withdrawn"]
+            else answer_in_columns(row, summary, verdicts.get(terms[k]) if k < len(terms) else None)
+        )
+    notes = [("note", each) for each in summary["beside_answer"]]
+    if summary["caution"]:
+        notes.insert(0, ("caution", summary["caution"]))
     others = [
         row["term"]
         for row in summary["agreement"]
-        if row["verdict"] == "differ"
-        and row["term"] not in {r["term"] for r in summary["hazard_ratios"]}
+        if row["verdict"] == "differ" and row["term"] not in terms
     ]
-    if summary.get("start") is not None:
+    if summary.get("start") is not None and summary["status"] == "ok":
         lines += in_columns([("", each) for each in headline_in_words(summary["start"])])
     if others and summary["status"] == "ok":
-        lines += in_columns([("note", f"covariates that differ from Cox: {', '.join(others)}")])
+        notes.append(("note", f"covariates that differ from Cox: {', '.join(others)}"))
+    lines += in_columns(notes)
+    if summary["status"] == "ok":
+        lines += ["survival", *in_columns(estimand_items(summary))]
     return "\n".join(lines)
 
 
@@ -254,12 +247,43 @@ def starts_of_level(summary: dict[str, Any], level: Any) -> list[tuple[str, str]
     return items
 
 
-def ratio_in_words(ratio: float | None, limits: Sequence[float | None] | None) -> str:
-    """Write a ratio with its limits; "not estimable" where there is none."""
-    if ratio is None:
-        return "not estimable"
-    low, high = ("-" if each is None else f"{each:.2f}" for each in limits or (None, None))
-    return f"{ratio:.2f} (95% interval {low} to {high})"
+def answer_in_columns(
+    row: dict[str, Any], summary: dict[str, Any], verdict: dict[str, Any] | None
+) -> list[tuple[str, str]]:
+    """Say one comparison: posterior, Cox, what is concluded, the crude ratio.
+
+    Parameters
+    ----------
+    row : dict
+        Of the summary's answers, not withdrawn.
+    summary : dict
+        From `bayes_crlm.summary.summarise`.
+    verdict : dict or None
+        Of the summary's agreement, where the comparison is with the reference.
+    """
+    from bayes_crlm.answers import side_of
+
+    side, probability = side_of(row)
+    probability = probability_in_words(probability, row["ess_bulk"] or 10)
+    ratio = ratio_in_words(row["median"], row["eti95"])
+    baseline = {term["term"]: term for term in summary["cox"]["terms"]}.get(
+        verdict["term"] if verdict is not None else None,
+        {"hazard_ratio": row["cox_hazard_ratio"], "ci95": row["cox_ci95"]},
+    )
+    cox = ratio_in_words(baseline["hazard_ratio"], baseline["ci95"])
+    items = [
+        ("Bayes", f"hazard ratio {ratio}, P(hazard is {side}) {probability}"),
+        ("Cox", f"hazard ratio {cox}"),
+    ]
+    if verdict is not None and verdict["verdict"] == "differ":
+        items.append(("", f"they differ: {verdict['reason']}"))
+    if row["crude"]:
+        items.append(("crude", row["crude"]))
+    told: Mapping[str, Any] = row
+    if verdict is not None:
+        items += starts_of_level(summary, row["treatment"])
+        told = headline_row(summary["start"], row)
+    return [*items, ("conclusion", SuccessRule(**summary["success"]).sentence(told))]
 
 
 def failures(summary: dict[str, Any]) -> list[str]:

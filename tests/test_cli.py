@@ -13,7 +13,7 @@ import runs
 
 from bayes_crlm import cli
 from bayes_crlm.cli import main
-from bayes_crlm.report import probability_in_words
+from bayes_crlm.shown_numbers import probability_in_words
 from bayes_crlm.terminal import conclude, in_columns, on_one_line, say
 
 nasty_run, synthetic_run, short_run = runs.nasty_run, runs.synthetic_run, runs.short_run

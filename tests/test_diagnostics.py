@@ -117,7 +117,7 @@ def test_one_chain_is_remarked(good_fit):
     fit = good_fit.model.fit(good_fit.inputs.cohort, draws=800, tune=400, chains=1, seed=3)
     found = diagnose(fit)
     assert np.isnan(found.max_r_hat)
-    assert any("one chain only" in remark for remark in found.remarks)
+    assert any("one chain only" in told for told in found.concerns)
     assert not any("R-hat" in failure for failure in found.failures)
 
 

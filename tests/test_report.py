@@ -12,7 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import runs
 
-from bayes_crlm.report import duration, figure, number, probability_in_words
+from bayes_crlm.report import figure
+from bayes_crlm.shown_numbers import duration, number, probability_in_words
 
 nasty_run, rows_run = runs.nasty_run, runs.rows_run
 synthetic_run, short_run = runs.synthetic_run, runs.short_run

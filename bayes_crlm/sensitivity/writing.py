@@ -169,6 +169,7 @@ def write_sensitivity(found: "Sensitivity", summary: dict[str, Any], folder: Pat
 def fill(folder: Path, earlier: Path, found: "Sensitivity", summary: dict[str, Any]) -> None:
     """Write every file into an empty folder."""
     from bayes_crlm.results import names_of, write_summary, write_text
+    from bayes_crlm.spreadsheets import for_spreadsheets
 
     check_names(found)
     is_synthetic = summary["data"]["synthetic"]
@@ -181,7 +182,7 @@ def fill(folder: Path, earlier: Path, found: "Sensitivity", summary: dict[str, A
         for name, table in part.tables.items():
             if is_synthetic:
                 table = table.assign(data="synthetic, not patient data")
-            table.to_csv(folder / "tables" / f"{name}.csv", index=False)
+            for_spreadsheets(table).to_csv(folder / "tables" / f"{name}.csv", index=False)
     spec = found.plan.spec.model_copy(update={"sensitivity": found.settings.to_mapping()})
     write_text(folder / "sensitivity.toml", spec_seen_from(spec, folder).to_toml())
     page = render(found, summary, pictures, has_report=(earlier / "report.html").exists())
@@ -231,7 +232,8 @@ def render(
     """Fill the report's template."""
     from markupsafe import Markup
 
-    from bayes_crlm.report import figure, probability_in_words, read_template
+    from bayes_crlm.report import figure, read_template
+    from bayes_crlm.shown_numbers import probability_in_words
 
     parts = []
     for name in PARTS:

@@ -1,0 +1,118 @@
+"""How numbers are written for people: the one place that decides on digits and commas.
+
+Numbers of 1,000 and more are never written with an exponent; nobody reads 1.02e+03 as 1,020.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = [
+    "as_written",
+    "duration",
+    "number",
+    "p_value",
+    "probability_in_words",
+    "ratio_in_words",
+    "significant",
+]
+
+# a number beyond this is no result but a sign that there is none; its digits would fill the line
+LARGEST = 1e15
+# a hazard ratio from here on is not known to its decimals
+WHOLE_FROM = 1e7
+
+
+def is_missing(value: Any) -> bool:
+    """Whether there is no number to write."""
+    return value is None or (isinstance(value, float) and not math.isfinite(value))
+
+
+def beyond(value: float) -> str | None:
+    """Say that a number is larger than anyone reads; None where it is not."""
+    if abs(value) <= LARGEST:
+        return None
+    return f"{'below -' if value < 0 else 'above '}{LARGEST:,.0f}"
+
+
+def number(value: Any, digits: int = 2) -> str:
+    """Write a number with fixed decimals; a dash where there is none."""
+    if is_missing(value):
+        return "–"
+    if value and abs(value) < 0.5 * 10.0**-digits:
+        return f"{'-' if value < 0 else ''}<{10.0**-digits:.{digits}f}"
+    return beyond(value) or f"{value:,.{digits if abs(value) < WHOLE_FROM else 0}f}"
+
+
+def duration(value: Any) -> str:
+    """Write a time with three significant digits, whole from 100 on."""
+    return "–" if is_missing(value) else significant(value, 3)
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """Write a number with so many significant digits; all digits before the point are kept.
+
+    Parameters
+    ----------
+    value : float
+        Finite.
+    digits : int
+        At least 1. A number below 0.0001 may have an exponent, one of 1,000 or more has none.
+    """
+    if abs(value) >= 10.0 ** (digits - 1):
+        return beyond(value) or f"{value:,.0f}"
+    text = f"{value:,.{digits}g}"
+    # 9.996 has become 10.0, or 1e+01
+    return f"{float(text):,.0f}" if "e+" in text else text
+
+
+def as_written(value: float) -> str:
+    """Write a number as a spec would: its digits alone, without commas or exponents.
+
+    Six significant digits, or all of those before the point where there are more.
+    """
+    text = f"{value:g}"
+    return f"{value:.0f}" if "e+" in text and abs(value) <= LARGEST else text
+
+
+def p_value(value: Any) -> str:
+    """Write a P value with two significant digits, and "below 0.0001" under that."""
+    if is_missing(value):
+        return "–"
+    return "below 0.0001" if value < 1e-4 else f"{value:.2g}"
+
+
+def probability_in_words(probability: float | None, effective_draws: float | None = None) -> str:
+    """Write a probability with no more digits than draws support.
+
+    Parameters
+    ----------
+    probability : float or None
+        Share of draws.
+    effective_draws : float, optional
+        Effective sample size: a share of 0 or 1 becomes "below" or "above" one over it.
+    """
+    if probability is None:
+        return "not available"
+    least = 1 / max(effective_draws or 1000.0, 10.0)
+    least = 10 ** math.ceil(math.log10(least))
+    if probability < least:
+        return f"below {least:g}"
+    if probability > 1 - least:
+        return f"above {1 - least:g}"
+    return (
+        f"{probability:.3f}" if probability > 0.99 or probability < 0.01 else f"{probability:.2f}"
+    )
+
+
+def ratio_in_words(ratio: float | None, limits: Sequence[float | None] | None) -> str:
+    """Write a ratio with its limits; "not estimable" where there is none."""
+    if ratio is None or not math.isfinite(ratio):
+        return "not estimable"
+    low, high = (plain_ratio(each) for each in limits or (None, None))
+    return f"{plain_ratio(ratio)} (95% interval {low} to {high})"
+
+
+def plain_ratio(value: float | None) -> str:
+    """Write one ratio with two decimals; a hyphen where there is none."""
+    return "-" if value is None or not math.isfinite(value) else beyond(value) or f"{value:,.2f}"
