@@ -43,7 +43,7 @@ def cautions(cohort: "Cohort", design: "Design") -> tuple[str, ...]:
     if n_changing:
         told.append(
             f"the treatment changes during the follow-up of {n_changing} patients; standardised "
-            "curves are those of a cohort that stays on one level from 0 on"
+            "curves are those of a cohort that stays on one level from where the curves begin"
         )
     return tuple(told)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.estimands import cumulative_hazard_at, time_of_cumulative_hazard
+from bayes_crlm.estimands import cumulative_hazard_at
 from bayes_crlm.likelihood import blocks_of_draws
 
 if TYPE_CHECKING:
@@ -64,23 +64,63 @@ def events_along_rows(
         Whether it happens.
     """
     n_rows = np.diff(np.append(first, len(entry)))
-    of_row = np.repeat(np.arange(len(first)), n_rows)
-    begun = cumulative_hazard_at(log_hazard, cutpoints, entry)
-    spent = relative * (cumulative_hazard_at(log_hazard, cutpoints, time) - begun)
-    before = np.cumsum(spent, axis=1) - spent
-    before -= before[:, first[of_row]]
-    passed = np.add.reduceat(before + spent < target[:, of_row], first, axis=1, dtype=np.intp)
-    event = passed < n_rows
-    row = first + np.minimum(passed, n_rows - 1)
-    left = (target - np.take_along_axis(before, row, axis=1)) / np.take_along_axis(
-        relative, row, axis=1
-    )
-    reached = time_of_cumulative_hazard(
-        log_hazard, cutpoints, np.take_along_axis(begun, row, axis=1) + left
+    spent = cumulative_hazard_at(log_hazard, cutpoints, time)
+    if np.any(entry > 0):
+        begun = cumulative_hazard_at(log_hazard, cutpoints, entry)
+        spent -= begun
+    else:
+        begun = np.broadcast_to(0.0, spent.shape)
+    spent *= relative
+    if np.all(n_rows == 1):
+        event = target <= spent
+        draw, patient = np.nonzero(event)
+        row, left = patient, target[event]
+        reached = np.repeat(time[None], len(target), axis=0)
+    else:
+        of_row = np.repeat(np.arange(len(first)), n_rows)
+        before = np.cumsum(spent, axis=1) - spent
+        before -= before[:, first[of_row]]
+        passed = np.add.reduceat(before + spent < target[:, of_row], first, axis=1, dtype=np.intp)
+        event = passed < n_rows
+        draw, patient = np.nonzero(event)
+        row = first[patient] + passed[event]
+        left = target[event] - before[draw, row]
+        reached = np.repeat(time[None, first + n_rows - 1], len(target), axis=0)
+    when = times_of_hazards(
+        log_hazard, cutpoints, draw, begun[draw, row] + left / relative[draw, row]
     )
     # rounding may put an event a hair outside its row
-    reached = np.clip(reached, entry[row], time[row])
-    return np.where(event, reached, time[row]), event
+    reached[event] = np.clip(when, entry[row], time[row])
+    return reached, event
+
+
+def times_of_hazards(
+    log_hazard: NDArray, cutpoints: NDArray, draw: NDArray[np.intp], target: NDArray
+) -> NDArray[np.float64]:
+    """Times at which single draws' cumulative hazards reach single targets, within follow-up.
+
+    Parameters
+    ----------
+    log_hazard : (draws, intervals) ndarray
+        Log-hazards at the covariates' means.
+    cutpoints : (intervals + 1,) ndarray
+        Interval ends.
+    draw : (n,) ndarray of int
+        Of which draw.
+    target : (n,) ndarray
+        Cumulative hazards, no larger than that at the last cutpoint but for rounding.
+
+    Returns
+    -------
+    (n,) ndarray
+    """
+    hazard = np.exp(log_hazard)
+    ends = np.cumsum(hazard * np.diff(cutpoints), axis=1)
+    interval = np.zeros(len(target), dtype=np.intp)
+    for end in ends.T[:-1]:
+        interval += target > end[draw]
+    starts = np.concatenate([np.zeros((len(ends), 1)), ends[:, :-1]], axis=1)
+    return cutpoints[interval] + (target - starts[draw, interval]) / hazard[draw, interval]
 
 
 def predicted_follow_up(

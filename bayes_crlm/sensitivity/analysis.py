@@ -250,8 +250,8 @@ def fit_base(plan: "Plan") -> "Fit":
     """Fit the base model with all its draws: importance sampling, or NUTS where that fails."""
     from bayes_crlm.engines import fit_model
 
-    sampling = plan.spec.sampling
-    return fit_model(
+    sampling, asked = plan.spec.sampling, plan.spec.estimands
+    fit = fit_model(
         plan.model,
         plan.inputs,
         draws=sampling.draws,
@@ -262,6 +262,7 @@ def fit_base(plan: "Plan") -> "Fit":
         target_accept=sampling.target_accept,
         progress=False,
     )
+    return fit.estimating(origin=asked.origin, population=asked.population)
 
 
 def provenance(
