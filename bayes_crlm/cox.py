@@ -301,7 +301,7 @@ def _partial_likelihood_cox(fit: CoxPHFit, scale: Floats, terms: Sequence[str], 
             # R stops here too: too few distinct event times to see an effect change over time.
             ph_test = tuple((term, math.nan) for term in tested)
             warnings = (
-                "Cox: the events are too few, or too close in time, to test proportional hazards",
+                "Cox: the events fall on too few distinct times to test proportional hazards",
             )
         else:
             tests = [*zph.table, zph.global_test]

@@ -15,8 +15,10 @@ from bayes_crlm.agreement import (
     compare,
     contrast,
     refit,
+    unmoved_reason,
 )
 from bayes_crlm.cohort import read_cohort
+from bayes_crlm.column_counts import sides_of_columns
 from bayes_crlm.model import PiecewiseExponential
 
 
@@ -76,7 +78,12 @@ def test_prior_pull_is_found_and_true(seed):
         fitted.model, baseline=VAGUE_BASELINE, treatment_prior=VAGUE_EFFECT,
         covariate_prior=VAGUE_EFFECT,
     )  # fmt: skip
-    assert contrast(refit(fitted, vague), fitted.cox).agrees.all()
+    draws = refit(fitted, vague)
+    assert contrast(draws, fitted.cox).agrees.all()
+    # its size: the refit's hazard ratio and interval, in the row and in words
+    low, median, high = np.exp(np.quantile(draws[:, 0], [0.025, 0.5, 0.975]))
+    assert (row["refit_low"], row["refit_hazard_ratio"], row["refit_high"]) == (low, median, high)
+    assert f"{median:.2f} (95% interval {low:.2f} to {high:.2f})" in row["reason"]
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -99,11 +106,35 @@ def test_few_events_are_named():
     covariates = " + ".join(f"x{k}" for k in range(5))
     cohorts = [trial(16, seed, n_covariates=5) for seed in range(10)]
     rows = [row for cohort in cohorts for row in compare(fit(cohort, covariates=covariates))]
-    few = [row for row in rows if (row["reason"] or "").startswith("few events")]
+    # every patient of these has the event, so it is not events that are wanting
+    few = [row for row in rows if (row["reason"] or "").startswith("few patients")]
     assert few
+    assert not any("few events" in (row["reason"] or "") for row in rows)
     assert all("16 events for 6 terms (2.7 each)" in row["reason"] for row in few)
     for row in rows:
         assert (row["verdict"] == "agree") == (row["reason"] is None)
+
+
+def test_a_level_with_one_event_is_explained_by_it():
+    """One event on the level and 47 elsewhere: events over columns say nothing of it."""
+    rng = np.random.default_rng(4)
+    n = 120
+    table = pd.DataFrame({"arm": rng.integers(2, size=n), "time": rng.exponential(10, n) + 0.1})
+    table["event"] = (np.arange(n) % 5 < 2).astype(int)
+    table["rare"] = 0
+    table.loc[[0, 2, 3], "rare"] = 1
+    table.loc[0, ["time", "event"]] = [0.05, 1]
+    table["time"] = table["time"].clip(upper=20)
+    table.loc[table["time"] == 20, "event"] = 0
+    table.loc[1, "event"] = 0
+    cohort = read_cohort(table, time="time", event="event")
+    fitted = fit(cohort, covariates="rare")
+    sides = sides_of_columns(fitted.inputs.cohort, fitted.inputs.design)
+    (side,) = [each for each in sides if each.name == "rare = 1"]
+    text = unmoved_reason(fitted, "rare", sides)
+    assert side.n_events < 10
+    assert text.startswith(f"few events: {side.n_events} of {cohort.n_events} on rare = 1")
+    assert not any("not explained" in (row["reason"] or "") for row in compare(fitted))
 
 
 def test_draws_not_to_be_trusted_are_not_explained():
