@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from bayes_crlm.model import ModelInputs
 
-__all__ = ["MODEL_ONLY", "beyond_follow_up", "last_follow_up", "note_for"]
+__all__ = ["MODEL_ONLY", "beyond_follow_up", "last_follow_up", "median_note", "note_for"]
 
 MODEL_ONLY = "model only; no patient of this arm was followed so long"
 

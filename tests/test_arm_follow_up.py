@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import bayes_crlm as bc
 from bayes_crlm.analysis import plan_analysis
-from bayes_crlm.arm_follow_up import MODEL_ONLY
+from bayes_crlm.arm_follow_up import MODEL_ONLY, median_note
 from bayes_crlm.horizons import default_horizons, round_step
 from bayes_crlm.observed_survival import kaplan_meier_cautions
 from bayes_crlm.spec import Spec
@@ -66,13 +66,14 @@ def test_every_table_notes_exactly_the_numbers_beyond_the_arms_last_patient(fit)
         assert row.note == expected
 
 
-def test_an_upper_limit_beyond_the_arm_is_told_apart():
-    table = unequal(3, n=400, short=45.0, long=120.0)
-    cohort = bc.read_cohort(table, time="time", event="event")
-    fit = bc.PiecewiseExponential("arm", 0, cutpoints=3).fit(cohort, engine="laplace", seed=1)
-    row = list(fit.median_survival().itertuples())[1]
-    assert row.median < 45 < row.eti95_high < np.inf
-    assert row.note == f"upper limit: {MODEL_ONLY}"
+def test_an_upper_limit_beyond_the_arm_is_told_apart(fit):
+    """Of the arm that is followed for 12 months."""
+    assert median_note(fit.inputs, 1, 10.0, 11.0) is None
+    assert median_note(fit.inputs, 1, 10.0, 13.0) == f"upper limit: {MODEL_ONLY}"
+    assert median_note(fit.inputs, 1, 12.5, 13.0) == MODEL_ONLY
+    # what is not reached within follow-up is no number
+    assert median_note(fit.inputs, 1, 10.0, np.inf) is None
+    assert median_note(fit.inputs, 1, np.inf, np.inf) is None
 
 
 def test_terminal_report_tables_and_warnings_say_it(tmp_path):
