@@ -67,7 +67,9 @@ def is_of_part(name: str) -> bool:
     """Whether a table or a figure is called after a part of a sensitivity analysis."""
     from bayes_crlm.sensitivity.parts import PARTS
 
-    return name.startswith(tuple(f"{part}{mark}" for part in PARTS for mark in "._"))
+    return name.startswith(
+        tuple(f"{part}{mark}" for part in (*PARTS, "sensitivity") for mark in "._")
+    )
 
 
 def listed_files(proof: Path) -> frozenset[str] | None:

@@ -45,7 +45,7 @@ def test_a_run_puts_an_earlier_sensitivity_analysis_into_its_report(both):
     assert summary["priors"]["sentence"] in html.unescape(found)
     assert 'href="sensitivity.html#priors"' in found
     # the sentence that matters comes first
-    assert re.search(r'</h2>\s*<p class="answer">(What moves|Nothing that was examined)', found)
+    assert re.search(r'</h2>\s*<p class="answer">(The hazard is|These data do not decide)', found)
 
 
 def test_a_sensitivity_analysis_puts_itself_into_an_earlier_report(both, tmp_path):

@@ -11,6 +11,7 @@ from runs import call
 
 from bayes_crlm import read_cohort
 from bayes_crlm.sensitivity.cutpoints import Settings, analyse, inner_cutpoints, stack, variants
+from bayes_crlm.success import SuccessRule
 from bayes_crlm.tasks import TaskResult
 
 SPEC = """
@@ -61,7 +62,9 @@ def test_each_set_of_intervals_is_fitted_once(found):
     assert sum(row["n_intervals"] == 1 for row in part["rows"]) == 1
     assert all(row["n_intervals"] == len(row["cutpoints"]) - 1 for row in part["rows"])
     table = pd.read_csv(folder / "out" / "tables" / "cutpoints.csv")
-    assert table["median"].tolist() == pytest.approx([row["median"] for row in part["rows"]])
+    every = [*part["rows"], part["stacked"]]
+    assert table["median"].tolist() == pytest.approx([row["median"] for row in every])
+    assert table["state"].tolist() == [row["state"] for row in every]
 
 
 def late_events():
@@ -100,7 +103,8 @@ def answered(below, elpd, unreliable=(), table=None, **settings):
     run = Recorder(below, elpd, unreliable)
     context = SimpleNamespace(
         plan=SimpleNamespace(inputs=SimpleNamespace(cohort=cohort)),
-        base={"prob_below_1": 0.97},
+        base={"prob_below_1": 0.98, "eti95": [0.4, 0.95]},
+        rule=SuccessRule(),
         seed=1,
         run=run,
     )
@@ -115,18 +119,18 @@ def test_sets_of_as_many_intervals_of_one_placement_have_tasks_of_their_own():
     sizes = [(placement, len(edges)) for placement, _, edges in found]
     assert len(set(sizes)) < len(sizes)
     assert len({tuple(edges.round(9)) for _, _, edges in found}) == len(found)
-    _, tasks = answered([0.97], [-1.0, -1.1], table=table)
+    _, tasks = answered([0.98], [-1.0, -1.1], table=table)
     assert len({task.key for task in tasks}) == len(tasks) == len(found)
 
 
 def test_intervals_that_predict_badly_do_not_move_the_conclusion():
     """The stacked posterior, and sets with real weight, decide; others are said apart."""
     few = {"numbers": [1, 3], "placements": ["events"]}
-    part, _ = answered([0.80, 0.97], [-2.0, -1.0], **few)
+    part, _ = answered([0.80, 0.98], [-2.0, -1.0], **few)
     assert part.result["rows"][0]["stacking_weight"] < 0.01
     assert part.moves is False
     assert part.would_move == "one set of intervals that hardly counts in stacking"
-    part, _ = answered([0.97, 0.80], [-2.0, -1.0], **few)
+    part, _ = answered([0.98, 0.80], [-2.0, -1.0], **few)
     assert part.moves is True and part.would_move is None
 
 
@@ -134,7 +138,7 @@ FEW = {"numbers": [1, 3, 4], "placements": ["events"]}
 
 
 def test_a_refit_that_fails_is_not_stacked_and_does_not_silence_the_others():
-    part, _ = answered([0.97, 0.80, 0.97], [-1.0, -1.0, -9.0], unreliable=[2], **FEW)
+    part, _ = answered([0.98, 0.80, 0.98], [-1.0, -1.0, -9.0], unreliable=[2], **FEW)
     failed = part.result["rows"][2]
     assert failed["stacking_weight"] is failed["elpd_difference"] is None
     assert failed["turns_conclusion"] is False
@@ -142,14 +146,14 @@ def test_a_refit_that_fails_is_not_stacked_and_does_not_silence_the_others():
     assert 0.80 < stacked["prob_below_1"] < 0.97
     assert part.moves is True
     # nor does it decide, or stand for what would
-    part, _ = answered([0.97, 0.97, 0.10], [-2.0, -2.0, -1.0], unreliable=[2], **FEW)
+    part, _ = answered([0.98, 0.98, 0.10], [-2.0, -2.0, -1.0], unreliable=[2], **FEW)
     assert part.moves is False and part.would_move is None
-    assert part.result["stacked"]["prob_below_1"] == pytest.approx(0.97)
+    assert part.result["stacked"]["prob_below_1"] == pytest.approx(0.98)
     assert part.result["rows"][2]["turns_conclusion"] is False
 
 
 def test_where_every_refit_fails_nothing_is_said_of_the_conclusion():
-    part, _ = answered([0.97, 0.80, 0.97], [-1.0], unreliable=[0, 1, 2], **FEW)
+    part, _ = answered([0.98, 0.80, 0.98], [-1.0], unreliable=[0, 1, 2], **FEW)
     assert part.moves is None and part.would_move is None
     assert part.result["stacked"] is None
     assert part.sentence == "None of 3 sets of intervals has a refit that passes its diagnostic."

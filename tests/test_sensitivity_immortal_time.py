@@ -14,10 +14,11 @@ from bayes_crlm.sensitivity.balance import overlap_weights, stabilised_weights
 from bayes_crlm.sensitivity.comparison_rows import fit_row
 from bayes_crlm.sensitivity.delayed_treatment import split_row
 from bayes_crlm.sensitivity.landmark import take_landmark
-from bayes_crlm.sensitivity.parts import Context, NotRunError, conclusion
+from bayes_crlm.sensitivity.parts import Context, NotRunError
 from bayes_crlm.sensitivity.refit import Shared
 from bayes_crlm.sensitivity.treatment_switch import split_at_start
 from bayes_crlm.sensitivity.two_arms import start_of_treatment, two_arms
+from bayes_crlm.sensitivity.verdicts import conclusion
 from bayes_crlm.spec import read_spec
 
 # patient:            0    1    2    3    4    5

@@ -89,10 +89,10 @@ def test_the_figure_has_the_hazard_ratio_of_every_pair(found):
 
 
 def test_the_treated_who_leave_and_die_turn_the_conclusion(found):
-    assert found["base"]["prob_below_1"] > 0.95
+    assert found["base"]["prob_below_1"] > 0.975
     medians = [cell(found, 1.0, delta)["median"] for delta in (0.5, 1.0, 8.0)]
     assert medians == sorted(medians)
-    assert cell(found, 1.0, 8.0)["prob_below_1"] < 0.95
+    assert cell(found, 1.0, 8.0)["prob_below_1"] < 0.975
     assert 1 < found["informative_censoring"]["tipping_delta"]["treated"] < 8
     # a delta of 8 is not plausible, and is said apart
     part = found["informative_censoring"]
@@ -133,14 +133,14 @@ def test_a_pair_that_fails_its_diagnostic_says_nothing_of_the_conclusion():
     # nothing to begin from, so that there is no tipping point
     unknown = {"treated": None, "reference": None}
     told = sentence(context, rows, unknown)
-    assert "between 2.00 and 2.00; the conclusion turns in 2 pairs." in told
+    assert "the hazard ratio is 2.00; the conclusion turns in 2 pairs." in told
     for row in rows:
         row |= {"is_reliable": False, "turns_conclusion": False}
     assert sentence(context, rows, unknown).startswith("No pair of deltas passes its diagnostic")
 
 
 def test_an_undecided_conclusion_has_two_lines_at_which_it_turns():
-    assert "Below 0.05 and above 0.95" in say_turning({"prob_below_1": 0.6})
+    assert "Below 0.025 and above 0.975" in say_turning({"prob_below_1": 0.6})
     for decided in (0.99, 0.01):
         assert say_turning({"prob_below_1": decided}).startswith("Beyond a thick line")
 
@@ -192,24 +192,24 @@ def test_the_rest_of_follow_up_has_the_hazard_times_delta(delta):
 
 def test_the_tipping_point_lies_where_the_probit_crosses():
     rows = [
-        {"delta_treated": 1.0, "prob_below_1": 0.98},
+        {"delta_treated": 1.0, "prob_below_1": 0.99},
         {"delta_treated": 4.0, "prob_below_1": 0.90},
-        {"delta_treated": 0.25, "prob_below_1": 0.99},
+        {"delta_treated": 0.25, "prob_below_1": 0.995},
     ]
     found = tipping_delta(rows, "delta_treated")
-    # probits of 0.98, 0.95 and 0.90
-    share = (2.0537 - 1.6449) / (2.0537 - 1.2816)
+    # probits of 0.99, 0.975 and 0.90
+    share = (2.3263 - 1.9600) / (2.3263 - 1.2816)
     assert found == pytest.approx(4**share, rel=1e-3)
     # a row that fails its diagnostic is passed over
     rows[1]["is_reliable"] = False
     assert tipping_delta(rows, "delta_treated") is None
-    rows[1] |= {"prob_below_1": 0.96, "is_reliable": True}
+    rows[1] |= {"prob_below_1": 0.98, "is_reliable": True}
     assert tipping_delta(rows, "delta_treated") is None
 
 
 @pytest.mark.parametrize(("at_1", "at_4", "crossed"), [
-    (0.60, 0.03, 0.05), (0.60, 0.98, 0.95), (0.40, 0.98, 0.95), (0.99, 0.01, 0.95),
-    (0.01, 0.60, 0.05),
+    (0.60, 0.02, 0.025), (0.60, 0.98, 0.975), (0.40, 0.98, 0.975), (0.99, 0.01, 0.975),
+    (0.01, 0.60, 0.025),
 ])  # fmt: skip
 def test_a_conclusion_turns_at_the_limit_that_is_crossed_first(at_1, at_4, crossed):
     rows = [

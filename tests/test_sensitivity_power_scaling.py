@@ -124,7 +124,7 @@ def test_rows_say_which_fit_they_come_from(found):
     ],
 )
 def test_only_powers_of_the_prior_near_1_move_the_conclusion(scaled, power, near, would):
-    row = {"scaled": scaled, "power": power, "prob_below_1": 0.97, "is_reliable": True}
+    row = {"scaled": scaled, "power": power, "prob_below_1": 0.98, "is_reliable": True}
     assert is_near(row) is near
     assert say_would_move({"prob_below_1": 0.90}, [row]) == would
 

@@ -11,6 +11,7 @@ from runs import call
 from bayes_crlm.priors import parse_prior
 from bayes_crlm.sensitivity.credibility import critical_prior, judge_evidence
 from bayes_crlm.sensitivity.priors import Settings, figures_of
+from bayes_crlm.success import SuccessRule
 
 SPEC = """
 title = "A small simulated cohort"
@@ -181,12 +182,12 @@ def test_an_undecided_finding_has_an_advocate(tmp_path):
 @pytest.mark.parametrize(
     ("below", "said"),
     [
-        (0.97, "turns at the thick line."),
-        (0.6, "an undecided conclusion turns at 0.05 and at 0.95, of which the nearer is thick."),
+        (0.98, "turns at the thick line."),
+        (0.6, "an undecided conclusion turns at 0.025 and at 0.975, of which the nearer is thick."),
     ],
 )
 def test_the_caption_of_the_grid_says_where_the_conclusion_turns(below, said):
-    context = SimpleNamespace(base={"prob_below_1": below})
+    context = SimpleNamespace(base={"prob_below_1": below}, rule=SuccessRule())
     caption, _ = figures_of(context, Settings(), [], {})["priors_grid"]
     assert caption.endswith(said)
 

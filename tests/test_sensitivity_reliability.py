@@ -12,13 +12,9 @@ from bayes_crlm.analysis import plan_analysis
 from bayes_crlm.sensitivity import immortal_time, overlap, refit
 from bayes_crlm.sensitivity.analysis import Runner, Sensitivity
 from bayes_crlm.sensitivity.figures import NOT_RELIABLE, plot_forest_rows, plot_hazard_ratio_curve
-from bayes_crlm.sensitivity.parts import (
-    Context,
-    contrasts_note,
-    moves_conclusion,
-    unreliable_note,
-)
+from bayes_crlm.sensitivity.parts import Context, contrasts_note, unreliable_note
 from bayes_crlm.sensitivity.two_arms import two_arms
+from bayes_crlm.sensitivity.verdicts import moves_conclusion
 from bayes_crlm.sensitivity.writing import summarise_sensitivity
 from bayes_crlm.spec import read_spec
 

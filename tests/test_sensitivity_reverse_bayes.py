@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from bayes_crlm.sensitivity.credibility import critical_prior
+from bayes_crlm.sensitivity.credibility import critical_prior, intrinsic_credibility
 from bayes_crlm.sensitivity.critical_scale import quantile_mcse
 from bayes_crlm.sensitivity.reverse_bayes import closed_form_mcse, sentence
 
@@ -60,9 +60,10 @@ def found_with(kind, prior_sd, eti95, **changes):
 )
 def test_a_critical_prior_that_is_not_reliable_is_not_told(kind, prior_sd, eti95, belief):
     verdicts = {"trial": {"verdict": "debatable"}}
-    told = sentence(found_with(kind, prior_sd, eti95), verdicts, True)
+    intrinsic = intrinsic_credibility(*eti95)
+    told = sentence(found_with(kind, prior_sd, eti95), verdicts, intrinsic)
     assert belief in told and "debatable" in told
-    untold = sentence(found_with(kind, prior_sd, eti95, is_reliable=False), verdicts, True)
+    untold = sentence(found_with(kind, prior_sd, eti95, is_reliable=False), verdicts, intrinsic)
     assert untold.startswith("By the 95% interval")
     assert "is not known (see the notes)" in untold
     assert belief not in untold and "debatable" not in untold

@@ -14,9 +14,9 @@ from bayes_crlm.sensitivity.side_probability import say_side_probability
         (0.99996, "below", "P(HR < 1) above 0.999"),
         (1.0, "above", "P(HR > 1) below 0.001"),
         # on which side of 0.95 it is, decides
-        (0.94976, "below", "P(HR < 1) = 0.94976"),
-        (0.95013, "below", "P(HR < 1) = 0.95013"),
-        (0.0497, "above", "P(HR > 1) = 0.95030"),
+        (0.97476, "below", "P(HR < 1) = 0.97476"),
+        (0.97513, "below", "P(HR < 1) = 0.97513"),
+        (0.0247, "above", "P(HR > 1) = 0.97530"),
     ],
 )
 def test_a_probability_is_told_as_exactly_as_it_matters(below, side, said):

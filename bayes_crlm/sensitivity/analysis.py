@@ -78,7 +78,7 @@ class Runner:
     executor: str | None
     store: Path | None
     progress: bool
-    warn: Callable[[str], None] | None
+    warn: Callable[[str], None] | None = None
 
     def __call__(self, name: str, tasks: Sequence[Task]) -> list[TaskResult]:
         """Run the tasks of one part, under its name."""
@@ -208,7 +208,9 @@ def run_sensitivity(
     (result,) = run("base", [Task("base", refit, {"seed": seed, "draws": BASE_DRAWS})])
     if result.value is None:
         raise SpecError(f"the spec as it stands cannot be fitted: {result.failure}")
-    context = Context(plan, result.value, lambda: fit_base(plan), level, seed, run)
+    context = Context(
+        plan, result.value, lambda: fit_base(plan), level, seed, run, settings.selected
+    )
     seconds = {"base": time.perf_counter() - began}
     parts: dict[str, PartResult] = {}
     crashes: dict[str, Exception] = {}

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.errors import BayesCRLMError
-from bayes_crlm.sensitivity.parts import reliable
 from bayes_crlm.sensitivity.refit import (
     cox_row,
     draw_posterior,
@@ -19,6 +18,7 @@ from bayes_crlm.sensitivity.refit import (
     treatment_effect,
 )
 from bayes_crlm.sensitivity.table_rows import table_of_rows
+from bayes_crlm.sensitivity.verdicts import reliable
 from bayes_crlm.sensitivity.weighted_posterior import Calibration, calibrate, with_weights
 
 if TYPE_CHECKING:
@@ -40,7 +40,17 @@ __all__ = [
 ]
 
 NUMBERS = (
-    *("median", "eti95", "prob_below_1", "mean_log", "sd_log", "mcse", "engine", "pareto_k"),
+    *(
+        "median",
+        "eti95",
+        "prob_below_1",
+        "prob_below_effect",
+        "mean_log",
+        "sd_log",
+        "mcse",
+        "engine",
+        "pareto_k",
+    ),
     *("r_hat", "chains", "is_reliable", "note", "cox_hr", "cox_ci95"),
     *("n_patients", "n_events", "n_treated"),
 )
@@ -48,7 +58,9 @@ NUMBERS = (
 FIRST = ("label", "method", "at", "median", "eti95_low", "eti95_high", "prob_below_1")
 
 
-def fit_row(model: "PiecewiseExponential", cohort: "Cohort", seed: int) -> dict[str, Any]:
+def fit_row(
+    model: "PiecewiseExponential", cohort: "Cohort", seed: int, effect: float = 1.0
+) -> dict[str, Any]:
     """Fit a cohort and summarise the treatment's hazard ratio, with Cox's beside it.
 
     Parameters
@@ -57,12 +69,14 @@ def fit_row(model: "PiecewiseExponential", cohort: "Cohort", seed: int) -> dict[
         With a treatment of two levels.
     cohort : Cohort
     seed : int
+    effect : float
+        The hazard ratio that the success rule is about.
     """
     inputs = model.prepare(cohort)
     drawn = draw_posterior(model, inputs, seed)
     treated = inputs.design.treatment_level == 1
     return (
-        summarise_draws(treatment_effect(drawn, inputs, 1), drawn)
+        summarise_draws(treatment_effect(drawn, inputs, 1), drawn, effect)
         | cox_row(inputs, 1)
         | {
             "n_patients": inputs.cohort.n_patients,
@@ -95,6 +109,7 @@ def weighted_row(
     seed: int,
     *,
     is_own: NDArray | None = None,
+    effect: float = 1.0,
 ) -> dict[str, Any]:
     """Fit weighted rows, the width of the posterior calibrated over patients.
 
@@ -105,6 +120,8 @@ def weighted_row(
     weigh, n_patients, groups, is_own
         As of `bayes_crlm.sensitivity.weighted_posterior.calibrate`.
     seed : int
+    effect : float
+        The hazard ratio that the success rule is about.
 
     Returns
     -------
@@ -114,7 +131,7 @@ def weighted_row(
     calibration = calibrate(inputs, weigh, n_patients, groups, seed, is_own=is_own)
     scaled = with_weights(inputs, calibration.learning_rate * calibration.row_weight)
     drawn = draw_posterior(model, scaled, seed)
-    row = summarise_draws(treatment_effect(drawn, scaled, 1), drawn)
+    row = summarise_draws(treatment_effect(drawn, scaled, 1), drawn, effect)
     if calibration.problem is not None:
         notes = [each for each in (row["note"], calibration.problem) if each]
         row |= {"is_reliable": False, "note": "; ".join(notes)}

@@ -26,6 +26,7 @@ from bayes_crlm.sensitivity.refit import (
     Shared,
     changed_inputs,
     draw_posterior,
+    probabilities_below,
     treatment_effect,
     weighted_quantiles,
 )
@@ -198,7 +199,7 @@ def refit_completed(
     return {
         "median": float(median),
         "eti95": [float(low), float(high)],
-        "prob_below_1": float(min(weight[value < 0].sum(), 1.0)),
+        **probabilities_below(value, weight, shared.effect),
         "mean_log": mean,
         "sd_log": math.sqrt(float(weight @ (value - mean) ** 2)),
         "mcse": float(np.std(means, ddof=1) / math.sqrt(completions)),

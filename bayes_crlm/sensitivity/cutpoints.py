@@ -20,9 +20,16 @@ from pydantic import Field
 from bayes_crlm.errors import SensitivityError
 from bayes_crlm.intervals import choose_intervals
 from bayes_crlm.sensitivity.grids import interval_numbers, some_of
-from bayes_crlm.sensitivity.parts import Context, PartResult, moves_conclusion, reliable
-from bayes_crlm.sensitivity.refit import refit, weighted_quantiles
+from bayes_crlm.sensitivity.parts import Context, PartResult
+from bayes_crlm.sensitivity.refit import probabilities_below, refit, weighted_quantiles
 from bayes_crlm.sensitivity.table_rows import table_of_rows
+from bayes_crlm.sensitivity.verdicts import (
+    add_states,
+    count_of,
+    judge,
+    moves_conclusion,
+    reliable,
+)
 from bayes_crlm.spec import Table
 from bayes_crlm.tasks import Task
 from bayes_crlm.tied_times import event_quantiles
@@ -210,9 +217,11 @@ def analyse(context: Context, settings: Settings) -> PartResult:
             rows.append(labels | {"cutpoints": edges.tolist()} | done.value)
     if not rows:
         raise SensitivityError(f"sensitivity.cutpoints: {failures[0]}")
-    stacked = stack_reliable(rows)
+    stacked = stack_reliable(rows, context.rule.effect)
+    add_states([*rows, *([] if stacked is None else [stacked])], context.base, context.rule)
     for row in rows:
-        row["turns_conclusion"] = moves_conclusion(context.base, [row]) is True
+        row["turns_conclusion"] = moves_conclusion(context.base, [row], context.rule) is True
+        row["label"] = f"{row['n_intervals']} intervals, {row['placement']}"
         for name in ("elpd_pointwise", "log_hazard_ratio", "weight"):
             del row[name]
     counted = [row for row in reliable(rows) if row["stacking_weight"] >= WEIGHT_LEAST]
@@ -221,8 +230,8 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     return PartResult(
         result={"rows": rows, "stacked": stacked, "stacking_weight_least": WEIGHT_LEAST},
         sentence=sentence(rows, stacked),
-        moves=moves_conclusion(context.base, counted),
-        tables={"cutpoints": table_of(rows)},
+        **judge(context.base, counted, context.rule),
+        tables={"cutpoints": table_of(rows, stacked)},
         figures={
             "cutpoints": (
                 "The hazard ratio against the number of intervals, by placement of the cutpoints"
@@ -240,7 +249,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     )
 
 
-def stack_reliable(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+def stack_reliable(rows: Sequence[dict[str, Any]], effect: float = 1.0) -> dict[str, Any] | None:
     """Stack the rows that pass their diagnostic; None where no row does.
 
     Parameters
@@ -248,6 +257,8 @@ def stack_reliable(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     rows : sequence of dict
         They are given their `stacking_weight` and the `elpd_difference` from the best of those that
         are stacked; None where a row is not.
+    effect : float
+        The hazard ratio that the success rule is about.
     """
     stacked = [row for row in rows if row["is_reliable"]]
     for row in rows:
@@ -259,7 +270,7 @@ def stack_reliable(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     for row, weight in zip(stacked, weights, strict=True):
         row["stacking_weight"] = float(weight)
         row["elpd_difference"] = row["elpd_loo"] - best
-    return stacked_summary(stacked, weights)
+    return stacked_summary(stacked, weights, effect)
 
 
 def say_would_move(rows: Sequence[Mapping[str, Any]]) -> str | None:
@@ -273,7 +284,9 @@ def say_would_move(rows: Sequence[Mapping[str, Any]]) -> str | None:
     return f"{sets} that hardly {'counts' if count == 1 else 'count'} in stacking"
 
 
-def stacked_summary(rows: Sequence[Mapping[str, Any]], weights: NDArray) -> dict[str, Any]:
+def stacked_summary(
+    rows: Sequence[Mapping[str, Any]], weights: NDArray, effect: float
+) -> dict[str, Any]:
     """Summarise the mixture of the rows' posteriors."""
     value = np.concatenate([row["log_hazard_ratio"] for row in rows])
     share = np.concatenate(
@@ -281,9 +294,10 @@ def stacked_summary(rows: Sequence[Mapping[str, Any]], weights: NDArray) -> dict
     )
     low, median, high = np.exp(weighted_quantiles(value, share, PROBABILITIES))
     return {
+        "label": "all sets of intervals stacked",
         "median": float(median),
         "eti95": [float(low), float(high)],
-        "prob_below_1": float(min(share[value < 0].sum(), 1.0)),
+        **probabilities_below(value, share, effect),
         "effective_models": float(1 / np.sum(weights**2)),
     }
 
@@ -297,10 +311,20 @@ def sentence(rows: Sequence[Mapping[str, Any]], stacked: Mapping[str, Any] | Non
     most = max(trusted, key=lambda row: row["median"])
     low, high = stacked["eti95"]
     numbers = [row["n_intervals"] for row in trusted]
+    if f"{least['median']:.2f}" == f"{most['median']:.2f}":
+        text = f"is {least['median']:.2f}"
+    else:
+        text = (
+            f"lies between {least['median']:.2f} ({least['n_intervals']}, {least['placement']}) "
+            f"and {most['median']:.2f} ({most['n_intervals']}, {most['placement']})"
+        )
+    tried = (
+        count_of(numbers[0], "interval")
+        if min(numbers) == max(numbers)
+        else f"{min(numbers)} to {max(numbers)} intervals"
+    )
     return (
-        f"With {min(numbers)} to {max(numbers)} intervals the hazard ratio lies between "
-        f"{least['median']:.2f} ({least['n_intervals']}, {least['placement']}) and "
-        f"{most['median']:.2f} ({most['n_intervals']}, {most['placement']}); stacked over all, it "
+        f"With {tried} the hazard ratio {text}; stacked over all, it "
         f"is {stacked['median']:.2f} ({low:.2f} to {high:.2f})."
     )
 
@@ -329,11 +353,13 @@ def notes_of(rows: Sequence[Mapping[str, Any]], failures: Sequence[str]) -> tupl
     return tuple(notes)
 
 
-def table_of(rows: Sequence[Mapping[str, Any]]) -> Any:
-    """One row for every set of intervals."""
+def table_of(rows: Sequence[Mapping[str, Any]], stacked: Mapping[str, Any] | None) -> Any:
+    """One row for every set of intervals, and one for all of them stacked."""
     written = [
         {**row, "cutpoints": " ".join(f"{each:.6g}" for each in row["cutpoints"])} for row in rows
     ]
+    if stacked is not None:
+        written.append({"placement": "stacked", **stacked})
     return table_of_rows(written, ["placement", "asked", "n_intervals", "cutpoints"])
 
 

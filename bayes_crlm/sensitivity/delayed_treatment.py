@@ -53,7 +53,7 @@ def landmark_row(arms: TwoArms, start: NDArray, landmark: float, seed: int) -> d
 
     def fit() -> dict[str, Any]:
         cohort = arms.cohort(taken.patient, taken.time, taken.event, taken.is_treated)
-        return fit_row(model, cohort, seed)
+        return fit_row(model, cohort, seed, arms.effect)
 
     return try_row(fit) | {
         "label": f"landmark at {landmark:g}, {taken.n_later}/{n_untreated} untreated start later",
@@ -80,7 +80,7 @@ def split_row(arms: TwoArms, start: NDArray, seed: int) -> dict[str, Any]:
             entry=split.entry,
             stretch_of=split.patient,
         )
-        return fit_row(model, cohort, seed)
+        return fit_row(model, cohort, seed, arms.effect)
 
     labels = {"label": "time-dependent treatment", "method": "time_dependent", "at": None}
     return try_row(fit) | labels
@@ -118,7 +118,16 @@ def clone_rows(
             inputs = model.prepare(cohort)
             # deaths of clones that still wait are deaths under the other strategy, too
             is_own = clones.has_started | (clones.arm == 0)
-            return weighted_row(model, inputs, weigh, arms.n_patients, groups, seed, is_own=is_own)
+            return weighted_row(
+                model,
+                inputs,
+                weigh,
+                arms.n_patients,
+                groups,
+                seed,
+                is_own=is_own,
+                effect=arms.effect,
+            )
 
         rows.append(
             try_row(fit)

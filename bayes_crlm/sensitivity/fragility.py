@@ -29,7 +29,6 @@ from numpy.typing import NDArray
 from bayes_crlm.errors import BayesCRLMError
 from bayes_crlm.intervals import choose_intervals, cut_follow_up
 from bayes_crlm.sensitivity.analysis import BASE_DRAWS
-from bayes_crlm.sensitivity.parts import conclusion
 from bayes_crlm.sensitivity.refit import (
     Draws,
     Shared,
@@ -38,6 +37,8 @@ from bayes_crlm.sensitivity.refit import (
     summarise_draws,
     treatment_effect,
 )
+from bayes_crlm.sensitivity.verdicts import DEFAULT_RULE, add_states, conclusion
+from bayes_crlm.success import SuccessRule
 from bayes_crlm.tasks import Task
 
 if TYPE_CHECKING:
@@ -124,7 +125,11 @@ def moved_events(inputs: "ModelInputs", rows: Sequence[int]) -> "ModelInputs":
 
 
 def moved_scores(
-    drawn: Draws, inputs: "ModelInputs", level: int, rows: NDArray[np.intp]
+    drawn: Draws,
+    inputs: "ModelInputs",
+    level: int,
+    rows: NDArray[np.intp],
+    effect: float = 1.0,
 ) -> NDArray[np.float64]:
     """Mean of the log hazard ratio over its standard deviation, were one patient's status another.
 
@@ -137,13 +142,15 @@ def moved_scores(
         Place of the treatment level in question, from 1.
     rows : (patients,) ndarray of int
         Last rows, each of one patient who is moved alone.
+    effect : float
+        The hazard ratio that the mean is a distance from.
 
     Returns
     -------
     (patients,) ndarray
         From weighted draws; what the baseline's prior takes from the events is left as it is.
     """
-    log_ratio = treatment_effect(drawn, inputs, level)
+    log_ratio = treatment_effect(drawn, inputs, level) - math.log(effect)
     scores = []
     for first in range(0, len(rows), TOGETHER):
         part = rows[first : first + TOGETHER]
@@ -166,6 +173,7 @@ def fragility_path(
     most: int,
     draws: int,
     seed: int,
+    probability: float = DEFAULT_RULE.probability,
 ) -> dict[str, Any]:
     """Change the status of ever more patients of one arm until the conclusion turns, as a task.
 
@@ -176,13 +184,15 @@ def fragility_path(
         The level in question, or the reference.
     sign : float
         1 when a higher hazard ratio turns the conclusion, -1 when a lower one does.
-    held : {"below", "above", "undecided"}
+    held : {"lower", "higher", "undecided"}
         The conclusion that is to be turned.
     most : int
         Patients at most.
     draws : int
         Of every refit: as many as those of the base.
     seed : int
+    probability : float
+        Of the success rule.
 
     Returns
     -------
@@ -192,7 +202,7 @@ def fragility_path(
         `bayes_crlm.sensitivity.refit.summarise_draws` gives); `failure`, why it ended early.
     """
     model, inputs = changed_inputs(shared, {})
-    level = shared.level
+    level, rule = shared.level, SuccessRule(shared.effect, probability)
     left = movable_rows(inputs, level, arm, sign).tolist()
     patients = inputs.cohort.patients.tolist()
     path: list[dict[str, Any]] = []
@@ -204,7 +214,7 @@ def fragility_path(
     moved: list[int] = []
     now, drawn = inputs, draw_posterior(model, inputs, seed, draws)
     while left and len(path) < most:
-        scores = sign * moved_scores(drawn, now, level, np.array(left))
+        scores = sign * moved_scores(drawn, now, level, np.array(left), rule.effect)
         moved.append(left.pop(int(np.argmax(scores))))
         try:
             now = moved_events(inputs, moved)
@@ -212,13 +222,13 @@ def fragility_path(
             found["failure"] = str(problem)
             break
         drawn = draw_posterior(model, now, seed, draws)
-        told = summarise_draws(treatment_effect(drawn, now, level), drawn)
+        told = summarise_draws(treatment_effect(drawn, now, level), drawn, rule.effect)
         path.append(
             {
                 "moved": len(moved),
                 "patient": patients[inputs.cohort.patient_index[moved[-1]]],
                 "n_events": now.cohort.n_events,
-                "turns_conclusion": told["is_reliable"] and conclusion(told) != held,
+                "turns_conclusion": told["is_reliable"] and conclusion(told, rule) != held,
             }
             | told
         )
@@ -247,7 +257,8 @@ def find_fragility(context: "Context", sign: float, most: int) -> dict[str, Any]
     """
     shared = {
         "sign": sign,
-        "held": conclusion(context.base),
+        "held": conclusion(context.base, context.rule),
+        "probability": context.rule.probability,
         "most": most,
         "draws": BASE_DRAWS,
         "seed": context.seed,
@@ -259,6 +270,7 @@ def find_fragility(context: "Context", sign: float, most: int) -> dict[str, Any]
         nothing = {"adds_events": None, "rows": [], "failure": done.failure}
         paths[arm] = nothing if done.value is None else done.value
         rows = paths[arm]["rows"]
+        add_states(rows, context.base, context.rule)
         if rows and rows[-1]["turns_conclusion"]:
             turned[arm] = len(rows)
     found: dict[str, Any] = {

@@ -31,18 +31,20 @@ from bayes_crlm.sensitivity.delayed_treatment import (
     weight_rows,
 )
 from bayes_crlm.sensitivity.landmark import landmark_times
-from bayes_crlm.sensitivity.parts import (
-    Context,
-    NotRunError,
-    PartResult,
-    conclusion,
-    moves_conclusion,
-    reliable,
-    unreliable_note,
-)
+from bayes_crlm.sensitivity.parts import Context, NotRunError, PartResult, unreliable_note
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.two_arms import TwoArms, start_of_treatment, two_arms
+from bayes_crlm.sensitivity.verdicts import (
+    DEFAULT_RULE,
+    add_states,
+    conclusion,
+    judge,
+    reliable,
+    say_range,
+    say_verdict,
+)
 from bayes_crlm.spec import Table
+from bayes_crlm.success import SuccessRule
 from bayes_crlm.tasks import Task
 
 if TYPE_CHECKING:
@@ -118,7 +120,8 @@ def compare(shared: Shared, *, settings: Mapping[str, Any], seed: int) -> dict[s
         As of `compare_methods`, in plain values.
     """
     model, inputs = changed_inputs(shared, {})
-    found = compare_methods(two_arms(model, inputs), Settings(**settings), seed)
+    arms = two_arms(model, inputs, effect=shared.effect)
+    found = compare_methods(arms, Settings(**settings), seed)
     weights = {name: each.tolist() for name, each in found["final_weights"].items()}
     return found | {"final_weights": weights}
 
@@ -194,9 +197,11 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     import pandas as pd
 
     weights = {name: np.array(each) for name, each in found.pop("final_weights").items()}
+    rule = context.rule
+    add_states(rows[1:], naive, rule)
     can_say = bool(others and reliable([naive]))
     if is_pooled:
-        can_say = can_say and conclusion(naive) == conclusion(context.base)
+        can_say = can_say and conclusion(naive, rule) == conclusion(context.base, rule)
     figures = {
         "immortal_time": (
             "The treatment's hazard ratio as treated, and without immortal time.",
@@ -209,14 +214,14 @@ def analyse(context: Context, settings: Settings) -> PartResult:
             "many patients each of them stands for.",
             lambda: draw_weights(context, weights, found["weights"]),
         )
-    said = sentence(naive, others, landmarks)
+    said = sentence(naive, others, landmarks, rule)
     if is_pooled:
         pooled = ", ".join(str(each) for each in levels[1:])
         said = f"With {pooled} as one treatment against {levels[0]}: {said[0].lower()}{said[1:]}"
     return PartResult(
         result=found | {"start": settings.start, "time_zero": plan.spec.data.time},
         sentence=said,
-        moves=moves_conclusion(naive, others) if can_say else None,
+        **judge(naive, others if can_say else [], rule),
         tables={
             "immortal_time": rows_table(rows),
             "immortal_time_weights": pd.DataFrame(found["weights"]),
@@ -230,6 +235,7 @@ def sentence(
     naive: dict[str, Any],
     others: Sequence[dict[str, Any]],
     landmarks: Sequence[dict[str, Any]],
+    rule: SuccessRule = DEFAULT_RULE,
 ) -> str:
     """Say how far the hazard ratio moves when nobody has immortal time.
 
@@ -244,23 +250,20 @@ def sentence(
         return "Immortal time could not be examined: no other method gave a reliable hazard ratio."
     least = min(others, key=lambda row: row["median"])
     most = max(others, key=lambda row: row["median"])
-    moved = [row["label"] for row in others if conclusion(row) != conclusion(naive)]
-    verdict = (
-        f"the conclusion changes with {'; '.join(moved)}"
-        if moved
-        else "the conclusion does not change"
-    )
+    verdict = say_verdict(naive, others, rule)
+    between = f"{least['median']:.2f} ({least['label']})"
+    if f"{least['median']:.2f}" != f"{most['median']:.2f}":
+        between += f" to {most['median']:.2f} ({most['label']})"
     said = (
         f"As treated, the hazard ratio is {naive['median']:.2f}; without immortal time it is "
-        f"{least['median']:.2f} ({least['label']}) to {most['median']:.2f} ({most['label']}): "
-        f"{verdict}."
+        f"{between}: {verdict}."
     )
     if landmarks:
         ratios = [row["median"] for row in landmarks]
         worst = max(landmarks, key=lambda row: row["n_started_later"])
         said += (
             f" Landmarks ask another question ({later_starters(worst)} untreated start later at "
-            f"{worst['at']:g}) and give {min(ratios):.2f} to {max(ratios):.2f}."
+            f"{worst['at']:g}): the hazard ratio {say_range(min(ratios), max(ratios))}."
             if len(ratios) > 1
             else f" The landmark asks another question ({later_starters(worst)} untreated start "
             f"later) and gives {ratios[0]:.2f}."
@@ -341,7 +344,7 @@ def compare_methods(arms: TwoArms, settings: Settings, seed: int) -> dict[str, A
     every = np.arange(arms.n_patients)
     naive = arms.cohort(every, arms.time, arms.event, arms.is_treated)
     rows = [
-        fit_row(arms.model, naive, seed)
+        fit_row(arms.model, naive, seed, arms.effect)
         | {"label": "as treated (naive)", "method": "naive", "at": None}
     ]
     rows += [landmark_row(arms, start, each, seed) for each in landmarks]

@@ -14,6 +14,7 @@ Broderick, Giordano & Meager (2020), arXiv:2011.14999 (dropping few observations
 Comput 27:1413-1432 (leave-one-out by importance sampling).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,18 +23,21 @@ from pydantic import Field
 from bayes_crlm.errors import SensitivityError
 from bayes_crlm.sensitivity.analysis import BASE_DRAWS
 from bayes_crlm.sensitivity.fragility import find_fragility
-from bayes_crlm.sensitivity.parts import (
-    CREDIBLE,
-    Context,
-    PartResult,
-    conclusion,
-    moves_conclusion,
-    side_of,
-)
+from bayes_crlm.sensitivity.parts import Context, PartResult
 from bayes_crlm.sensitivity.refit import Shared, refit
 from bayes_crlm.sensitivity.side_probability import say_side_probability
 from bayes_crlm.sensitivity.table_rows import table_of_rows
+from bayes_crlm.sensitivity.verdicts import (
+    add_states,
+    conclusion,
+    judge,
+    moves_conclusion,
+    prob_below,
+    say_range,
+    side_of,
+)
 from bayes_crlm.spec import Table
+from bayes_crlm.success import SuccessRule
 from bayes_crlm.tasks import Task
 
 if TYPE_CHECKING:
@@ -45,8 +49,8 @@ if TYPE_CHECKING:
 __all__ = ["Settings", "analyse", "check", "refit_without"]
 
 FIELDS = (
-    "median", "eti95", "prob_below_1", "mean_log", "sd_log", "mcse", "engine", "pareto_k", "r_hat",
-    "is_reliable", "n_patients", "n_events", "note",
+    "median", "eti95", "prob_below_1", "prob_below_effect", "mean_log", "sd_log", "mcse", "engine",
+    "pareto_k", "r_hat", "is_reliable", "n_patients", "n_events", "note",
 )  # fmt: skip
 # patients left out by one task
 TOGETHER = 8
@@ -144,6 +148,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         for place, row in zip(range(len(patients)), leave_out(context, "one", every), strict=True)
     ]
     done = [row for row in rows if row["failure"] is None]
+    add_states(done, base, context.rule)
     if not done:
         raise SensitivityError(f"sensitivity.influence: {rows[0]['failure']}")
     path = worst_patients(context, settings, rows)
@@ -164,12 +169,17 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     return PartResult(
         result={"rows": rows, "median_range": [min(medians), max(medians)]} | deletion | fragile,
         sentence=sentence(context, medians, path, deleted, fragile),
-        moves=moves_conclusion(base, done),
+        **judge(base, [named(row) for row in done], context.rule),
         tables=tables_of(rows, path, fragile),
         figures=figures_of(context, path, fragile),
         notes=notes_of(rows, path, fragile),
         would_move=say_would_move(deleted, fragile["fragility_index"]),
     )
+
+
+def named(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a row a label: who is left out."""
+    return {**row, "label": f"without patient {row['patient']}"}
 
 
 def notes_of(
@@ -264,11 +274,16 @@ def loo_influences(context: Context) -> list[tuple[float, float]]:
 
 def towards_other(context: Context) -> float:
     """Sign of the shift of the log hazard ratio that would turn the conclusion."""
-    held = conclusion(context.base)
+    held = conclusion(context.base, context.rule)
     if held == "undecided":
         # nearest is the side on which most of the probability lies
-        return -1.0 if context.base["prob_below_1"] > 0.5 else 1.0
-    return 1.0 if held == "below" else -1.0
+        return -1.0 if side_of(context.base, context.rule) == "below" else 1.0
+    return 1.0 if held == "lower" else -1.0
+
+
+def distance_of(row: Mapping[str, Any], rule: SuccessRule) -> float:
+    """Distance of the log hazard ratio from the rule's effect, in its standard deviations."""
+    return (row["mean_log"] - math.log(rule.effect)) / row["sd_log"]
 
 
 def worst_patients(
@@ -280,7 +295,7 @@ def worst_patients(
     # a shift of the mean in its own standard deviations decides the conclusion
     order = sorted(
         (place for place, row in enumerate(rows) if row["failure"] is None),
-        key=lambda place: -sign * rows[place]["mean_log"] / rows[place]["sd_log"],
+        key=lambda place: -sign * distance_of(rows[place], context.rule),
     )
     path: list[dict[str, Any]] = []
     gone: list[int] = []
@@ -293,7 +308,7 @@ def worst_patients(
         else:
             found = [dict(rows[place]) for place in candidates]
         possible = [
-            (sign * row["mean_log"] / row["sd_log"], place, row)
+            (sign * distance_of(row, context.rule), place, row)
             for place, row in zip(candidates, found, strict=True)
             if row["failure"] is None
         ]
@@ -307,10 +322,11 @@ def worst_patients(
                 "left_out": len(gone),
                 "patient": patients[place],
                 "n_events_left_out": cohort.n_events - row["n_events"],
-                "turns_conclusion": moves_conclusion(context.base, [row]) is True,
+                "turns_conclusion": moves_conclusion(context.base, [row], context.rule) is True,
             }
             | {field: row[field] for field in FIELDS}
         )
+        add_states(path[-1:], context.base, context.rule)
         if path[-1]["turns_conclusion"]:
             break
     return path
@@ -324,18 +340,20 @@ def sentence(
     fragile: Mapping[str, Any],
 ) -> str:
     """Say how far one patient moves the result, and how many turn the conclusion."""
-    side = side_of(context.base)
+    rule = context.rule
+    side = side_of(context.base, rule)
     text = (
-        f"Without any one patient the hazard ratio lies between {min(medians):.2f} and "
-        f"{max(medians):.2f} (with all: {context.base['median']:.2f}); "
+        f"Without any one patient the hazard ratio {say_range(min(medians), max(medians))} "
+        f"(with all: {context.base['median']:.2f}); "
     )
     if deleted is None:
-        text += f"leaving out the {len(path)} worst patients does not turn the conclusion"
+        worst = "worst patient" if len(path) == 1 else f"{len(path)} worst patients"
+        text += f"leaving out the {worst} does not turn the conclusion"
     else:
         row = path[deleted - 1]
         text += (
             f"leaving out {count_patients(deleted)}, {of_whom(deleted, row['n_events_left_out'])}, "
-            f"turns the conclusion ({say_side_probability(row, side)})"
+            f"turns the conclusion ({say_side_probability(row, side, rule)})"
         )
     moved = fragile["fragility_index"]
     if moved is None:
@@ -350,7 +368,7 @@ def sentence(
     )
     return (
         f"{text}. It also turns with {moved} {what} event{'s' if moved > 1 else ''} {who} "
-        f"({say_side_probability(last, side)}): a fragility index of {moved}."
+        f"({say_side_probability(last, side, rule)}): a fragility index of {moved}."
     )
 
 
@@ -378,23 +396,24 @@ def figures_of(
     """The hazard ratio as ever more patients are left out, and as ever more events move."""
     from bayes_crlm.sensitivity.figures import plot_hazard_ratio_curve
 
-    side = side_of(context.base)
+    rule = context.rule
+    side = side_of(context.base, rule)
 
     def curve(steps: Sequence[Mapping[str, Any]], label: str) -> "Figure":
         rows = [context.base, *steps]
         figure = plot_hazard_ratio_curve(context, list(range(len(rows))), rows, label)
         # the band is a 95% interval; the conclusion goes by the probability
-        mark_probabilities(figure.axes[0], rows, side)
+        mark_probabilities(figure.axes[0], rows, side, rule)
         return figure
 
-    rule = (
+    said = (
         "The numbers beneath are probabilities, in bold where the conclusion turns: it asks for "
-        f"more than {CREDIBLE:g} on one side of 1. The band is the 95% interval, which asks for "
-        "0.975 and may reach 1 earlier."
+        f"at least {rule.probability:g} on one side of {rule.effect:g}. The band is the 95% "
+        "interval."
     )
     figures: dict[str, Any] = {
         "influence": (
-            "The hazard ratio when the most influential patients are left out, one by one. " + rule,
+            "The hazard ratio when the most influential patients are left out, one by one. " + said,
             lambda: curve(path, "patients left out, the worst first"),
         )
     }
@@ -404,16 +423,18 @@ def figures_of(
         shown = min(paths, key=lambda rows: (not rows[-1]["turns_conclusion"], len(rows)))
         figures["influence_fragility"] = (
             "The hazard ratio when events move in one arm, one by one, all patients staying in. "
-            + rule,
+            + said,
             lambda: curve(shown, "events moved, the worst first"),
         )
     return figures
 
 
-def mark_probabilities(ax: "Axes", rows: Sequence[Mapping[str, Any]], side: str) -> None:
-    """Write the probability of one side of 1 beneath every step."""
+def mark_probabilities(
+    ax: "Axes", rows: Sequence[Mapping[str, Any]], side: str, rule: SuccessRule
+) -> None:
+    """Write the probability of one side of the rule's effect beneath every step."""
     ax.annotate(
-        f"P(HR {'<' if side == 'below' else '>'} 1)",
+        rule.probability_name("lower" if side == "below" else "higher"),
         (0, 0),
         xycoords="axes fraction",
         xytext=(2, 14),
@@ -421,7 +442,7 @@ def mark_probabilities(ax: "Axes", rows: Sequence[Mapping[str, Any]], side: str)
         fontsize=7,
     )
     for place, row in enumerate(rows):
-        below = row["prob_below_1"]
+        below = prob_below(row, rule)
         probability = below if side == "below" else 1 - below
         ax.annotate(
             f"{probability:.3f}" if probability <= 0.999 else ">0.999",

@@ -13,7 +13,7 @@ imputation); Leacy, Floyd, Yates & White (2017), Am J Epidemiol 185:304-315.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -25,17 +25,21 @@ from bayes_crlm.sensitivity.completed_follow_up import (
     refit_completed,
 )
 from bayes_crlm.sensitivity.grids import ratios
-from bayes_crlm.sensitivity.parts import (
-    CREDIBLE,
-    Context,
-    NotRunError,
-    PartResult,
+from bayes_crlm.sensitivity.parts import Context, NotRunError, PartResult
+from bayes_crlm.sensitivity.table_rows import table_of_rows
+from bayes_crlm.sensitivity.verdicts import (
+    DEFAULT_RULE,
+    add_states,
     conclusion,
+    count_of,
+    judge,
+    prob_below,
     reliable,
+    say_range,
     side_of,
 )
-from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.spec import Table
+from bayes_crlm.success import SuccessRule
 from bayes_crlm.tasks import Task
 
 if TYPE_CHECKING:
@@ -47,12 +51,13 @@ __all__ = ["Settings", "analyse", "check", "tipping_delta"]
 
 # the figure reaches beyond its grid by this factor
 EDGE = 1.2
-# of P(HR < 1), at which the conclusion turns
-LIMITS = (1 - CREDIBLE, CREDIBLE)
+BELOW = ("prob_below_1", "prob_below_effect")
 
 
 class Settings(Table):
     """The table `[sensitivity.informative_censoring]`."""
+
+    BELIEFS: ClassVar[tuple[str, ...]] = ("deltas", "plausible", "lost")
 
     deltas: Annotated[Any, ratios("deltas")] = (0.25, 0.5, 1.0, 2.0, 4.0)
     plausible: Annotated[
@@ -68,6 +73,11 @@ class Settings(Table):
     horizon: Annotated[
         float | None, Field(gt=0, description="the time up to which follow-up is completed")
     ] = None
+
+    @property
+    def is_stated(self) -> bool:
+        """Whether the spec says anything of who leaves, or how much sooner they have the event."""
+        return bool(self.model_fields_set & set(self.BELIEFS))
 
 
 def check(plan: "Plan", settings: Settings) -> None:
@@ -118,24 +128,34 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     if not rows:
         raise SensitivityError(f"sensitivity.informative_censoring: {failures[0]}")
     tipping = {
-        arm: tipping_delta([row for row in rows if row[f"delta_{other}"] == 1.0], f"delta_{arm}")
+        arm: tipping_delta(
+            [row for row in rows if row[f"delta_{other}"] == 1.0],
+            f"delta_{arm}",
+            context.base,
+            context.rule,
+        )
         for arm, other in (("treated", "reference"), ("reference", "treated"))
     }
     unchanged = next(
         (row for row in rows if row["delta_reference"] == row["delta_treated"] == 1.0), None
     )
-    # nothing is changed there, and completion's Monte Carlo error alone turns nothing
-    held = {conclusion(context.base)} | {
-        conclusion(row) for row in reliable(rows) if row is unchanged
-    }
+    rule = context.rule
+    add_states(rows, context.base, rule)
     for row in rows:
+        row["label"] = (
+            f"deltas {row['delta_reference']:g} with {inputs.design.levels[0]} and "
+            f"{row['delta_treated']:g} with {inputs.design.levels[context.level]}"
+        )
         row["is_plausible"] = is_plausible(row, settings.plausible)
-        row["turns_conclusion"] = (
-            row is not unchanged and row["is_reliable"] and conclusion(row) not in held
+        # where nothing is changed completion's Monte Carlo error alone turns nothing
+        row["turns_conclusion"] = row is not unchanged and row["conclusion"] not in (
+            None,
+            conclusion(context.base, rule),
         )
     turned = [row for row in rows if row["turns_conclusion"]]
-    unlikely = sum(not row["is_plausible"] for row in turned)
-    judged = [row for row in reliable(rows) if row["is_plausible"] and row is not unchanged]
+    is_stated = settings.is_stated or "informative_censoring" in context.selected
+    counted = [row for row in rows if row["is_plausible"] and row is not unchanged and is_stated]
+    unlikely = len([row for row in turned if row not in counted])
     unreliable = sum(not row["is_reliable"] for row in rows)
     levels, unit = inputs.design.levels, inputs.cohort.unit or "time units"
     notes = [
@@ -149,15 +169,22 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         f"{1 / settings.plausible:.3g} and {settings.plausible:.3g}; others are the edges of what "
         "was examined.",
     ]
-    if len(held) > 1:
+    if unchanged is not None and unchanged["state"] not in (None, "holds"):
         notes.append(
             "With deltas of 1 the completed cohorts conclude otherwise than the spec as it stands, "
-            "by Monte Carlo error: ask for more completions."
+            "by Monte Carlo error, and do not count; so near the limit of the success rule little "
+            "is needed to turn the conclusion."
+        )
+    if not is_stated:
+        notes.append(
+            "Nothing in the spec says that patients were lost for a reason: what deltas do is said "
+            "apart and does not count. Name those lost to follow-up (lost), state deltas, or ask "
+            "for this part by name."
         )
     if settings.lost is None:
         notes.append(
             "All censored patients count as leaving for a reason, those at the end of the study "
-            "too, unless a column names those who were lost to follow-up."
+            "too, unless a column (lost) names those who were lost to follow-up."
         )
     if unreliable:
         notes.append(
@@ -168,11 +195,11 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     return PartResult(
         result={"rows": rows, "tipping_delta": tipping, "horizon": horizon},
         sentence=sentence(context, rows, tipping),
-        moves=len(turned) > unlikely if judged else None,
+        **judge(context.base, counted, rule),
         tables={"informative_censoring": table_of_rows(rows)},
         figures=figures_of(context, rows, deltas, failures),
         notes=tuple(notes),
-        would_move=say_would_move(unlikely),
+        would_move=say_would_move(unlikely, is_stated),
     )
 
 
@@ -182,16 +209,23 @@ def is_plausible(row: Mapping[str, Any], most: float) -> bool:
     return all(1 / most - 1e-9 <= delta <= most + 1e-9 for delta in deltas)
 
 
-def say_would_move(unlikely: int) -> str | None:
-    """Name the pairs of deltas at the edges that turn the conclusion."""
+def say_would_move(unlikely: int, is_stated: bool) -> str | None:
+    """Name the pairs of deltas that turn the conclusion and do not count."""
     if not unlikely:
         return None
     pairs = "one pair" if unlikely == 1 else f"{unlikely} pairs"
-    return f"{pairs} of larger deltas of the hazard after censoring"
+    if is_stated:
+        return f"{pairs} of larger deltas of the hazard after censoring"
+    return f"{pairs} of deltas of the hazard after censoring, were the censored dropouts"
 
 
-def tipping_delta(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
-    """Delta nearest to 1 at which the conclusion is another than at 1; None within the grid.
+def tipping_delta(
+    rows: Sequence[Mapping[str, Any]],
+    name: str,
+    base: Mapping[str, Any] | None = None,
+    rule: SuccessRule = DEFAULT_RULE,
+) -> float | None:
+    """Delta nearest to 1 at which the conclusion is another than the base's; None within the grid.
 
     Between two deltas of the grid log delta is interpolated in the probit of the probability.
     Rows that fail their diagnostic are passed over.
@@ -199,28 +233,33 @@ def tipping_delta(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
     Parameters
     ----------
     rows : sequence of mapping
-        With `prob_below_1` and the delta.
+        With a probability, and the delta.
     name : str
         Key of the delta.
+    base : mapping, optional
+        In place of the row with a delta of 1, of which completion has Monte Carlo error.
+    rule : SuccessRule
     """
     from statistics import NormalDist
 
-    normal = NormalDist()
+    normal, limits = NormalDist(), (1 - rule.probability, rule.probability)
     ordered = sorted(reliable(rows), key=lambda row: row[name])
     start = next((k for k, row in enumerate(ordered) if row[name] == 1.0), None)
     if start is None:
         return None
-    held = conclusion(ordered[start])
+    if base is not None:
+        ordered[start] = {name: 1.0} | {key: base[key] for key in BELOW if key in base}
+    held = conclusion(ordered[start], rule)
     found = []
     for step in (1, -1):
         before = start
         while 0 <= before + step < len(ordered):
             here, there = ordered[before], ordered[before + step]
-            if conclusion(there) != held:
-                probabilities = [here["prob_below_1"], there["prob_below_1"]]
+            if conclusion(there, rule) != held:
+                probabilities = [prob_below(here, rule), prob_below(there, rule)]
                 # of two limits between them, the first that is crossed
                 limit = min(
-                    (each for each in LIMITS if min(probabilities) <= each <= max(probabilities)),
+                    (each for each in limits if min(probabilities) <= each <= max(probabilities)),
                     key=lambda each: abs(each - probabilities[0]),
                 )
                 ends = [normal.inv_cdf(min(max(p, 1e-6), 1 - 1e-6)) for p in probabilities]
@@ -250,8 +289,8 @@ def sentence(
     text = (
         "When the hazard of the censored is multiplied by up to "
         f"{max(row['delta_treated'] for row in sound):g} or down to "
-        f"{min(row['delta_treated'] for row in sound):g} in each arm, the hazard ratio lies "
-        f"between {min(medians):.2f} and {max(medians):.2f}"
+        f"{min(row['delta_treated'] for row in sound):g} in each arm, the hazard ratio "
+        f"{say_range(min(medians), max(medians))}"
     )
     if said:
         return f"{text}; the conclusion turns {' and '.join(said)}."
@@ -259,15 +298,16 @@ def sentence(
     if turned:
         is_of_both = all(row["delta_treated"] != 1 != row["delta_reference"] for row in turned)
         only = " only with both arms changed," if is_of_both else ""
-        return f"{text}; the conclusion turns{only} in {len(turned)} pairs."
+        return f"{text}; the conclusion turns{only} in {count_of(len(turned), 'pair')}."
     return f"{text}; the conclusion never turns."
 
 
-def say_turning(base: Mapping[str, Any]) -> str:
+def say_turning(base: Mapping[str, Any], rule: SuccessRule = DEFAULT_RULE) -> str:
     """Say beyond which lines of equal probability the conclusion is another."""
-    if conclusion(base) == "undecided":
+    level = rule.probability
+    if conclusion(base, rule) == "undecided":
         return (
-            f"Below {1 - CREDIBLE:.2f} and above {CREDIBLE:.2f} the conclusion is another; the "
+            f"Below {1 - level:.3g} and above {level:.3g} the conclusion is another; the "
             "line of the two that is nearer to the spec as it stands is thick."
         )
     return "Beyond a thick line the conclusion is another; without one it is the same everywhere."
@@ -285,8 +325,10 @@ def figures_of(
 
     if failures or len(deltas) < 2:
         return {}
-    below = np.array([row["prob_below_1"] for row in rows]).reshape(len(deltas), len(deltas))
-    thick = CREDIBLE if side_of(context.base) == "below" else 1 - CREDIBLE
+    rule = context.rule
+    level, name = rule.probability, rule.probability_name("lower")
+    below = np.array([prob_below(row, rule) for row in rows]).reshape(len(deltas), len(deltas))
+    thick = level if side_of(context.base, rule) == "below" else 1 - level
     levels = context.plan.inputs.design.levels
     treatment = plain_text(context.plan.model.treatment)
 
@@ -298,10 +340,10 @@ def figures_of(
             below,
             xlabel=f"delta with {treatment} = {plain_text(levels[context.level])}",
             ylabel=f"delta with {treatment} = {plain_text(levels[0])}",
-            levels=sorted({*LIMITS, 0.2, 0.5, 0.8, 0.9, 0.99}),
+            levels=sorted({1 - level, level, 0.2, 0.5, 0.8, 0.9, 0.99}),
             thick=thick,
-            label=lambda each: f"{each:.2f}",
-            quantity="P(HR < 1)",
+            label=lambda each: f"{each:.3g}",
+            quantity=name,
             log_x=True,
             log_y=True,
         )
@@ -323,7 +365,7 @@ def figures_of(
     return {
         "informative_censoring": (
             "When the hazard of the censored is multiplied by delta: numbers are hazard ratios, "
-            f"lines of equal P(HR < 1). {say_turning(context.base)}",
+            f"lines of equal {name}. {say_turning(context.base, rule)}",
             draw,
         )
     }

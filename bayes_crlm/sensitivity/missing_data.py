@@ -11,25 +11,28 @@ Ibrahim, Chen & Lipsitz (1999), Biometrics 55:591-596; White & Carlin (2010), St
 its Application, chapter 10.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field
 
 from bayes_crlm.errors import SensitivityError
 from bayes_crlm.sensitivity.grids import number_list
 from bayes_crlm.sensitivity.imputation import fit_imputation
 from bayes_crlm.sensitivity.missing_covariates import IncompleteDesign, incomplete_design
-from bayes_crlm.sensitivity.parts import (
-    Context,
-    NotRunError,
-    PartResult,
-    moves_conclusion,
-    reliable,
-    unreliable_note,
-)
+from bayes_crlm.sensitivity.parts import Context, NotRunError, PartResult, unreliable_note
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.table_rows import table_of_rows
+from bayes_crlm.sensitivity.verdicts import (
+    add_states,
+    count_of,
+    judge,
+    reliable,
+    say_mover,
+    say_range,
+)
 from bayes_crlm.spec import Table
 from bayes_crlm.tasks import Task
 
@@ -43,6 +46,8 @@ __all__ = ["Settings", "analyse", "check", "impute"]
 
 class Settings(Table):
     """The table `[sensitivity.missing_data]`."""
+
+    BELIEFS: ClassVar[tuple[str, ...]] = ("deltas",)
 
     deltas: Annotated[Any, number_list("deltas")] = (-1.0, -0.5, 0.5, 1.0)
     errors: Annotated[
@@ -103,9 +108,11 @@ def impute(
     )
     ratio, diagnostics = fit.hazard_ratios[shared.level - 1], fit.diagnostics
     cohort = design.inputs.cohort
+    log_ratio = np.asarray(fit.posterior["posterior"]["log_hazard_ratio"])[..., shared.level - 1]
     row = {
         name: ratio[name] for name in ("median", "eti95", "prob_below_1", "mean_log", "sd_log")
     } | {
+        "prob_below_effect": float(np.mean(log_ratio < math.log(shared.effect))),
         "mcse": ratio["mcse_mean_log"],
         "engine": "nuts",
         "pareto_k": None,
@@ -164,6 +171,13 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         "other covariates: standard deviations of a continuous covariate, log odds of a binary "
         "one.",
     ]
+    add_states(rows, context.base, context.rule)
+    counted = rows if "deltas" in settings.model_fields_set else rows[:1]
+    if counted is not rows:
+        notes.append(
+            "The deltas are defaults, not the spec's: what they do is said apart, and does not "
+            "count as a change of the conclusion. State them as sensitivity.missing_data.deltas."
+        )
     notes += unreliable_note(rows)
     notes += [f"Not fitted: {each}" for each in failures]
     return PartResult(
@@ -175,11 +189,21 @@ def analyse(context: Context, settings: Settings) -> PartResult:
             "imputed": at_random["imputed"],
         },
         sentence=sentence(base, rows),
-        moves=moves_conclusion(context.base, rows) if reliable(rows) else None,
+        **judge(context.base, counted, context.rule),
+        would_move=say_would_move(rows[len(counted) :]),
         tables=tables_of([base, *rows], at_random["imputed"]),
         figures=figures_of(context, [base, *rows]),
         notes=tuple(notes),
     )
+
+
+def say_would_move(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """Name the default shift that turns the conclusion farthest, and count the others."""
+    turned = [row for row in rows if row["state"] in ("weaker", "changes")]
+    if not turned:
+        return None
+    shifts = count_of(len(turned), "default shift")
+    return f"{shifts} of missing values (such as {say_mover(turned[0])})"
 
 
 def unit(design: IncompleteDesign, column: str) -> str:
@@ -210,8 +234,8 @@ def sentence(base: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
         return f"{text}."
     medians = [row["median"] for row in shifted]
     return (
-        f"{text}; when what misses is not missing at random it lies between {min(medians):.2f} "
-        f"and {max(medians):.2f}."
+        f"{text}; when what misses is not missing at random it "
+        f"{say_range(min(medians), max(medians))}."
     )
 
 
@@ -220,6 +244,7 @@ def tables_of(rows: Sequence[Mapping[str, Any]], imputed: Sequence[Mapping[str, 
     import pandas as pd
 
     columns = ("label", "column", "delta", "median", "eti95_low", "eti95_high", "prob_below_1")
+    columns += ("prob_below_effect", "conclusion", "state")
     columns += ("mean_log", "sd_log", "mcse", "engine", "pareto_k", "r_hat", "is_reliable")
     columns += ("note", "n_patients", "n_events")
     return {

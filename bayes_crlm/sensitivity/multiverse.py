@@ -16,18 +16,21 @@ from bayes_crlm.errors import SensitivityError
 from bayes_crlm.formula import check_formula
 from bayes_crlm.sensitivity.analysis_choices import check_choices, specifications
 from bayes_crlm.sensitivity.grids import check_list, interval_numbers, ratios, some_of
-from bayes_crlm.sensitivity.parts import (
-    CREDIBLE,
-    PartResult,
-    conclusion,
-    contrasts_note,
-    moves_conclusion,
-    reliable,
-    side_of,
-)
+from bayes_crlm.sensitivity.parts import PartResult, contrasts_note
 from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.sensitivity.variance_decomposition import Decomposition, decompose
+from bayes_crlm.sensitivity.verdicts import (
+    DEFAULT_RULE,
+    add_states,
+    count_of,
+    judge,
+    prob_below,
+    reliable,
+    say_range,
+    say_states,
+)
 from bayes_crlm.spec import ConditionSpec, Table
+from bayes_crlm.success import SuccessRule
 from bayes_crlm.tasks import Task
 
 if TYPE_CHECKING:
@@ -130,6 +133,7 @@ def analyse(context: "Context", settings: Settings) -> PartResult:
     if not done:
         raise SensitivityError("no specification of the multiverse could be fitted")
     trusted = reliable(done)
+    add_states(rows, context.base, context.rule)
     decomposition = decompose_trusted(rows) if trusted else None
     notes = notes_of(rows, done, decomposition) + contrasts_note(context)
     if again:
@@ -139,8 +143,8 @@ def analyse(context: "Context", settings: Settings) -> PartResult:
         )
     return PartResult(
         result=result_of(rows, trusted, decomposition),
-        sentence=sentence_of(context.base, trusted, len(rows), decomposition),
-        moves=moves_conclusion(context.base, trusted),
+        sentence=sentence_of(context.base, trusted, len(rows), decomposition, context.rule),
+        **judge(context.base, named(trusted), context.rule),
         tables=tables_of(rows, decomposition),
         figures=figures_of(context, done, decomposition),
         notes=tuple(notes),
@@ -155,12 +159,25 @@ def decompose_trusted(rows: list[dict[str, Any]]) -> Decomposition:
     )
 
 
-def is_near_threshold(row: Mapping[str, Any]) -> bool:
+def named(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Give rows a label: the options that they were fitted with."""
+    return [
+        {**row, "label": ", ".join(f"{NAMES[name]} {option}" for name, option in chosen(row))}
+        for row in rows
+    ]
+
+
+def chosen(row: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Choices of a row that have a name in words, with their options."""
+    return [(name, option) for name, option in row["choices"].items() if name in NAMES]
+
+
+def is_near_threshold(row: Mapping[str, Any], rule: SuccessRule = DEFAULT_RULE) -> bool:
     """Whether noise of the draws may have decided on which side of a threshold a row is."""
     # the standard error of a probability at either threshold, by the draws' effective number
-    error = math.sqrt(CREDIBLE * (1 - CREDIBLE)) * row["mcse"] / row["sd_log"]
-    below = row["prob_below_1"]
-    return min(abs(below - CREDIBLE), abs(below - (1 - CREDIBLE))) < NEAR * error
+    level, below = rule.probability, prob_below(row, rule)
+    error = math.sqrt(level * (1 - level)) * row["mcse"] / row["sd_log"]
+    return min(abs(below - level), abs(below - (1 - level))) < NEAR * error
 
 
 def draw_again(
@@ -179,7 +196,9 @@ def draw_again(
         How many rows.
     """
     near = [
-        k for k, row in enumerate(rows) if row["engine"] == "laplace" and is_near_threshold(row)
+        k
+        for k, row in enumerate(rows)
+        if row["engine"] == "laplace" and is_near_threshold(row, context.rule)
     ]
     if not near or draws >= MORE_DRAWS:
         return 0
@@ -228,9 +247,9 @@ def row_of(
 ) -> dict[str, Any]:
     """One specification's row; without numbers where it could not be fitted."""
     fields = (
-        "median", "eti95", "prob_below_1", "mean_log", "sd_log", "mcse", "elpd_loo",
-        "loo_pareto_k", "engine", "pareto_k", "r_hat", "is_reliable", "cox_hr", "cox_ci95",
-        "n_patients", "n_events", "n_intervals", "note",
+        "median", "eti95", "prob_below_1", "prob_below_effect", "mean_log", "sd_log", "mcse",
+        "elpd_loo", "loo_pareto_k", "engine", "pareto_k", "r_hat", "is_reliable", "cox_hr",
+        "cox_ci95", "n_patients", "n_events", "n_intervals", "note",
     )  # fmt: skip
     row = {name: None if value is None else value.get(name) for name in fields}
     return {"choices": dict(choices)} | row | {"failure": failure}
@@ -253,8 +272,11 @@ def result_of(
         "n_specifications": len(rows),
         "n_failed": sum(row["median"] is None for row in rows),
         "n_unreliable": sum(row["is_reliable"] is False for row in rows),
-        "share_prob_below_1_above_0.95": share([conclusion(row) == "below" for row in trusted]),
-        "share_prob_below_1_below_0.05": share([conclusion(row) == "above" for row in trusted]),
+        "share_lower": share([row["conclusion"] == "lower" for row in trusted]),
+        "share_higher": share([row["conclusion"] == "higher" for row in trusted]),
+        "share_holds": share([row["state"] == "holds" for row in trusted]),
+        "share_weaker": share([row["state"] == "weaker" for row in trusted]),
+        "share_changes": share([row["state"] == "changes" for row in trusted]),
         "share_eti95_excludes_1": share(
             [not row["eti95"][0] <= 1 <= row["eti95"][1] for row in trusted]
         ),
@@ -288,17 +310,15 @@ def sentence_of(
     trusted: list[Mapping[str, Any]],
     count: int,
     decomposition: Decomposition | None,
+    rule: SuccessRule = DEFAULT_RULE,
 ) -> str:
-    """Say what the multiverse comes to, on the side of 1 that the base lies on."""
+    """Say what the multiverse comes to: in how many specifications the conclusion holds."""
     if decomposition is None:
         return f"None of {count} specifications passes its diagnostic."
     low, high = trusted[0]["median"], trusted[-1]["median"]
-    side = side_of(base)
-    held = sum(conclusion(row) == side for row in trusted)
     text = (
-        f"Of {len(trusted)} specifications {held} put more than "
-        f"{100 * CREDIBLE:.0f}% probability on a hazard ratio {side} 1; medians reach "
-        f"from {low:.2f} to {high:.2f} "
+        f"Of {count_of(len(trusted), 'specification')} {say_states(base, trusted, rule)}; medians "
+        f"{say_range(low, high, 'reach from {} to {}')} "
         f"(spec as it stands: {base['median']:.2f})"
     )
     if decomposition.shares and decomposition.variance > 0:

@@ -27,14 +27,7 @@ from bayes_crlm.sensitivity.comparison_rows import (
     usable,
     weighted_row,
 )
-from bayes_crlm.sensitivity.parts import (
-    Context,
-    NotRunError,
-    PartResult,
-    conclusion,
-    moves_conclusion,
-    unreliable_note,
-)
+from bayes_crlm.sensitivity.parts import Context, NotRunError, PartResult, unreliable_note
 from bayes_crlm.sensitivity.propensity import (
     PropensityDraws,
     propensity,
@@ -43,8 +36,10 @@ from bayes_crlm.sensitivity.propensity import (
 )
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.two_arms import TwoArms, two_arms
+from bayes_crlm.sensitivity.verdicts import DEFAULT_RULE, add_states, judge, say_verdict
 from bayes_crlm.sensitivity.weighted_posterior import effective_sample_size
 from bayes_crlm.spec import Table
+from bayes_crlm.success import SuccessRule
 from bayes_crlm.tasks import Task
 
 if TYPE_CHECKING:
@@ -91,14 +86,16 @@ def check(plan: "Plan", settings: Settings) -> None:
     arms_of(plan.model, plan.inputs, 1)
 
 
-def arms_of(model: "PiecewiseExponential", inputs: "ModelInputs", level: int) -> TwoArms:
+def arms_of(
+    model: "PiecewiseExponential", inputs: "ModelInputs", level: int, effect: float = 1.0
+) -> TwoArms:
     """Take the patients on one level and on the reference."""
     if not inputs.n_covariate_terms:
         raise NotRunError(
             "model.covariates is empty, so there is nothing that treatment could depend on; "
             "list the covariates that decided on treatment"
         )
-    return two_arms(model, inputs, level)
+    return two_arms(model, inputs, level, effect)
 
 
 def compare(shared: Shared, *, settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
@@ -116,7 +113,7 @@ def compare(shared: Shared, *, settings: Mapping[str, Any], seed: int) -> dict[s
     dict
         As of `compare_weights`.
     """
-    arms = arms_of(*changed_inputs(shared, {}), shared.level)
+    arms = arms_of(*changed_inputs(shared, {}), shared.level, shared.effect)
     return compare_weights(arms, Settings(**settings), seed)
 
 
@@ -143,8 +140,10 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         raise NotRunError(str(done.failure))
     found = done.value
     rows = found["rows"]
+    rule = context.rule
     regression = next(row for row in rows if row["method"] == "outcome_regression")
     weighted = [row for row in rows if row["method"].endswith("weights")]
+    add_states(weighted, regression, rule)
     # regression as well: against a row that fails nothing can be said
     fitted = usable(weighted) if usable([regression]) else []
     levels = context.plan.inputs.design.levels
@@ -168,8 +167,8 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     patients = found.pop("patients")
     return PartResult(
         result=found,
-        sentence=sentence(found, regression, fitted),
-        moves=moves_conclusion(regression, fitted) if fitted else None,
+        sentence=sentence(found, regression, fitted, rule),
+        **judge(regression, fitted, rule),
         tables={
             "overlap": rows_table(rows),
             "overlap_balance": pd.DataFrame(found["balance"]),
@@ -194,7 +193,10 @@ def analyse(context: Context, settings: Settings) -> PartResult:
 
 
 def sentence(
-    found: dict[str, Any], regression: dict[str, Any], weighted: Sequence[dict[str, Any]]
+    found: dict[str, Any],
+    regression: dict[str, Any],
+    weighted: Sequence[dict[str, Any]],
+    rule: SuccessRule = DEFAULT_RULE,
 ) -> str:
     """Say how well the arms overlap, and whether weighting turns the conclusion.
 
@@ -217,9 +219,7 @@ def sentence(
     if not weighted:
         return f"{start}; no weighted hazard ratio can be trusted."
     ratios = " and ".join(f"{row['median']:.2f} with {row['label']}" for row in weighted)
-    moved = any(conclusion(row) != conclusion(regression) for row in weighted)
-    verdict = "the conclusion changes" if moved else "the conclusion stays"
-    return f"{start}; the hazard ratio is {ratios}: {verdict}."
+    return f"{start}; the hazard ratio is {ratios}: {say_verdict(regression, weighted, rule)}."
 
 
 def compare_weights(arms: TwoArms, settings: Settings, seed: int) -> dict[str, Any]:
@@ -330,7 +330,9 @@ def outcome_rows(arms: TwoArms, groups: int, seed: int) -> list[dict[str, Any]]:
             return patient_weight * make(propensity(arms.design, mode), patient_weight)
 
         inputs = marginal.prepare(cohort)
-        return weighted_row(marginal, inputs, weigh, arms.n_patients, groups, seed)
+        return weighted_row(
+            marginal, inputs, weigh, arms.n_patients, groups, seed, effect=arms.effect
+        )
 
     def by_overlap(score: NDArray, patient_weight: NDArray) -> NDArray:
         return overlap_weights(score, arms.is_treated)
@@ -339,8 +341,8 @@ def outcome_rows(arms: TwoArms, groups: int, seed: int) -> list[dict[str, Any]]:
         return stabilised_weights(score, arms.is_treated, patient_weight)
 
     fits = {
-        "crude": lambda: fit_row(marginal, cohort, seed),
-        "outcome_regression": lambda: fit_row(arms.model, cohort, seed),
+        "crude": lambda: fit_row(marginal, cohort, seed, arms.effect),
+        "outcome_regression": lambda: fit_row(arms.model, cohort, seed, arms.effect),
         "overlap_weights": lambda: weighted(by_overlap),
         "stabilised_weights": lambda: weighted(by_inverse),
     }

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.errors import SensitivityError
+from bayes_crlm.success import SuccessRule
 from bayes_crlm.tasks import Task, TaskResult
 
 if TYPE_CHECKING:
@@ -23,18 +24,13 @@ if TYPE_CHECKING:
     from bayes_crlm.fit import Fit
 
 __all__ = [
-    "CREDIBLE",
     "PARTS",
-    "TWO_THRESHOLDS",
     "Context",
     "NotRunError",
     "PartResult",
-    "conclusion",
     "contrasts_note",
-    "moves_conclusion",
+    "interval_note",
     "part_module",
-    "reliable",
-    "side_of",
     "unreliable_note",
 ]
 
@@ -53,16 +49,6 @@ PARTS = (
     "cutpoints",
 )
 """Names of the parts, in the order of the report; each is a module of this package."""
-
-CREDIBLE = 0.95
-"""Probability from which on the hazard ratio is said to lie on one side of 1."""
-
-TWO_THRESHOLDS = (
-    "The conclusion asks for more than 95% probability on one side of 1, as a 90% interval beside "
-    "1 does; this part asks whether the 95% interval holds 1, which takes 97.5%. Between the two a "
-    "finding has its conclusion, but an interval that reaches 1."
-)
-"""What parts say that go by the limits of the 95% interval."""
 
 
 class NotRunError(SensitivityError):
@@ -89,6 +75,8 @@ class Context:
     run : callable
         From the name of a progress bar and tasks to their results, in order. The
         functions of the tasks take a `bayes_crlm.sensitivity.refit.Shared` first.
+    selected : frozenset of str
+        Parts that the user picks by name from all there are.
     """
 
     plan: "Plan"
@@ -97,6 +85,12 @@ class Context:
     level: int
     seed: int
     run: Callable[[str, Sequence[Task]], list[TaskResult]]
+    selected: frozenset[str] = frozenset()
+
+    @property
+    def rule(self) -> SuccessRule:
+        """The spec's success rule, by which every part concludes."""
+        return self.plan.spec.success.rule
 
     @cached_property
     def fit(self) -> "Fit":
@@ -117,8 +111,13 @@ class PartResult:
     moves : bool or None
         Whether it turns the conclusion; None where that is not the part's question, or no refit
         passes its diagnostic.
+    state : {"holds", "weaker", "changes"} or None
+        The worst state of the refits that count (`bayes_crlm.sensitivity.verdicts`).
+    movers : tuple of mapping
+        The refits that do not hold, the farthest first.
     would_move : str or None
-        What of a wider grid, or of combinations, would turn a conclusion that holds otherwise.
+        What of a wider grid, of combinations, or of beliefs that nobody stated would turn a
+        conclusion that holds otherwise.
     tables : mapping of str to pandas.DataFrame
         By file name.
     figures : mapping of str to (caption, callable)
@@ -134,6 +133,8 @@ class PartResult:
     figures: Mapping[str, tuple[str, Callable[[], "Figure"]]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     would_move: str | None = None
+    state: str | None = None
+    movers: tuple[Mapping[str, Any], ...] = ()
 
 
 def part_module(name: str) -> ModuleType:
@@ -154,38 +155,6 @@ def part_module(name: str) -> ModuleType:
     if module is None or not hasattr(module, "analyse"):
         raise NotRunError(f"{name} is not part of this version of bayes_crlm")
     return module
-
-
-def conclusion(row: Mapping[str, Any]) -> str:
-    """Say on which side of 1 the hazard ratio lies.
-
-    Parameters
-    ----------
-    row : mapping
-        With `prob_below_1`.
-
-    Returns
-    -------
-    {"below", "above", "undecided"}
-        By a probability above `CREDIBLE`.
-    """
-    if row["prob_below_1"] > CREDIBLE:
-        return "below"
-    return "above" if row["prob_below_1"] < 1 - CREDIBLE else "undecided"
-
-
-def moves_conclusion(base: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool | None:
-    """Whether any of some refits concludes otherwise than the base; None where nothing can say.
-
-    Rows that fail their diagnostic say nothing either way; a part says how many there are.
-    """
-    trusted = reliable(rows)
-    return any(conclusion(row) != conclusion(base) for row in trusted) if trusted else None
-
-
-def reliable(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Keep the rows that do not fail their diagnostic (`is_reliable`)."""
-    return [row for row in rows if row.get("is_reliable") is not False]
 
 
 def unreliable_note(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -220,6 +189,11 @@ def contrasts_note(context: Context) -> list[str]:
     ]
 
 
-def side_of(row: Mapping[str, Any]) -> str:
-    """On which side of 1 the hazard ratio lies more probably than not: "below" or "above"."""
-    return "below" if row["prob_below_1"] >= 0.5 else "above"
+def interval_note(rule: SuccessRule) -> list[str]:
+    """Say how the 95% interval and the success rule differ; nothing where they are the same."""
+    if rule == SuccessRule():
+        return []
+    return [
+        f"This part goes by the 95% interval, which excludes 1 where one side of 1 has a "
+        f"probability of 0.975. {rule.in_words()}"
+    ]

@@ -20,10 +20,12 @@ from pydantic import Field
 
 from bayes_crlm.likelihood import cohort_log_likelihood
 from bayes_crlm.sensitivity.grids import ratios
-from bayes_crlm.sensitivity.parts import Context, PartResult, conclusion, moves_conclusion
-from bayes_crlm.sensitivity.refit import weighted_quantiles
+from bayes_crlm.sensitivity.parts import Context, PartResult
+from bayes_crlm.sensitivity.refit import probabilities_below, weighted_quantiles
 from bayes_crlm.sensitivity.table_rows import table_of_rows
+from bayes_crlm.sensitivity.verdicts import DEFAULT_RULE, add_states, conclusion, judge
 from bayes_crlm.spec import Table
+from bayes_crlm.success import SuccessRule
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,6 +103,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     for row in rows:
         row["verdict"] = say_sensitivity(row["prior"], row["likelihood"], settings.threshold)
     scaled = scaled_effects(context, fit, tree, settings.powers)
+    add_states(scaled, context.base, context.rule)
     effect = rows[context.level - 1]
     unreliable = sum(not row["is_reliable"] for row in scaled)
     notes = [
@@ -135,7 +138,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     return PartResult(
         result={"rows": rows, "scaled": scaled, "threshold": settings.threshold},
         sentence=sentence(effect, rows, settings.threshold, context.plan.inputs.cohort.unit),
-        moves=moves_conclusion(context.base, [row for row in scaled if is_near(row)]),
+        **judge(context.base, [named(row) for row in scaled if is_near(row)], context.rule),
         tables=tables_of(rows, scaled),
         figures={
             "power_scaling": (
@@ -145,7 +148,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
             )
         },
         notes=tuple(notes),
-        would_move=say_would_move(context.base, scaled),
+        would_move=say_would_move(context.base, scaled, context.rule),
     )
 
 
@@ -154,7 +157,16 @@ def is_near(row: Mapping[str, Any]) -> bool:
     return row["scaled"] == PRIOR and NEAR_1[0] - 1e-9 <= row["power"] <= NEAR_1[1] + 1e-9
 
 
-def say_would_move(base: Mapping[str, Any], scaled: Sequence[Mapping[str, Any]]) -> str | None:
+def named(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a row a label: what is raised to which power."""
+    return {**row, "label": f"{row['scaled']} to the power of {row['power']:g}"}
+
+
+def say_would_move(
+    base: Mapping[str, Any],
+    scaled: Sequence[Mapping[str, Any]],
+    rule: SuccessRule = DEFAULT_RULE,
+) -> str | None:
     """Name the powers of the treatment's prior, far from 1, that turn the conclusion."""
     powers = [
         f"{row['power']:g}"
@@ -162,7 +174,7 @@ def say_would_move(base: Mapping[str, Any], scaled: Sequence[Mapping[str, Any]])
         if row["scaled"] == PRIOR
         and not is_near(row)
         and row["is_reliable"]
-        and conclusion(row) != conclusion(base)
+        and conclusion(row, rule) != conclusion(base, rule)
     ]
     if not powers:
         return None
@@ -288,13 +300,15 @@ def scaled_effects(
         "fit_pareto_k": None if fit.importance is None else finite(fit.importance.pareto_k),
     }
     return [
-        {"scaled": name, "power": power} | scaled_row(log_ratio, (power - 1) * log_value) | drawn
+        {"scaled": name, "power": power}
+        | scaled_row(log_ratio, (power - 1) * log_value, context.rule.effect)
+        | drawn
         for name, log_value in logs.items()
         for power in powers
     ]
 
 
-def scaled_row(log_ratio: NDArray, log_weight: NDArray) -> dict[str, Any]:
+def scaled_row(log_ratio: NDArray, log_weight: NDArray, effect: float = 1.0) -> dict[str, Any]:
     """Summarise reweighted draws."""
     from bayes_crlm.psis import pareto_smooth
 
@@ -305,7 +319,7 @@ def scaled_row(log_ratio: NDArray, log_weight: NDArray) -> dict[str, Any]:
     return {
         "median": float(median),
         "eti95": [float(low), float(high)],
-        "prob_below_1": float(min(weight[log_ratio < 0].sum(), 1.0)),
+        **probabilities_below(log_ratio, weight, effect),
         "pareto_k": finite(pareto_k),
         "ess": float(1 / np.sum(weight**2)),
         # without a tail the ratios are bounded, and nothing is wrong
@@ -335,7 +349,8 @@ def sentence(
     if not leaning:
         return f"{text}; no other quantity leans on a prior."
     shown = ", ".join(leaning[:3]) + (f" and {len(leaning) - 3} more" if len(leaning) > 3 else "")
-    return f"{text}; {len(leaning)} other quantities lean on a prior: {shown}."
+    lean = "quantity leans" if len(leaning) == 1 else "quantities lean"
+    return f"{text}; {len(leaning)} other {lean} on a prior: {shown}."
 
 
 def say_quantity(name: str, unit: str | None) -> str:

@@ -12,21 +12,23 @@ from pydantic import Field, PlainValidator
 from bayes_crlm.errors import BayesCRLMError, SensitivityError
 from bayes_crlm.priors import Normal, parse_prior
 from bayes_crlm.sensitivity.grids import ratios
-from bayes_crlm.sensitivity.parts import (
-    CREDIBLE,
-    Context,
-    PartResult,
-    conclusion,
-    contrasts_note,
-    moves_conclusion,
-    side_of,
-)
+from bayes_crlm.sensitivity.parts import Context, PartResult, contrasts_note
 from bayes_crlm.sensitivity.prior_choices import prior_choices
 from bayes_crlm.sensitivity.refit import refit_priors
 from bayes_crlm.sensitivity.side_probability import say_side_probability
 from bayes_crlm.sensitivity.table_rows import table_of_rows
+from bayes_crlm.sensitivity.verdicts import (
+    DEFAULT_RULE,
+    STATE_WORDS,
+    add_states,
+    conclusion,
+    count_of,
+    judge,
+    side_of,
+)
 from bayes_crlm.spec import Table
 from bayes_crlm.spec_values import check_number
+from bayes_crlm.success import SuccessRule
 from bayes_crlm.tasks import Task
 
 if TYPE_CHECKING:
@@ -35,10 +37,14 @@ if TYPE_CHECKING:
 __all__ = ["Settings", "analyse", "check"]
 
 FIELDS = (
-    "median", "eti95", "prob_below_1", "mean_log", "sd_log", "mcse", "engine", "pareto_k", "r_hat",
-    "is_reliable", "note",
+    "median", "eti95", "prob_below_1", "prob_below_effect", "mean_log", "sd_log", "mcse", "engine",
+    "pareto_k", "r_hat", "is_reliable", "note",
 )  # fmt: skip
-CURVE_FIELDS = ("prob_below_1", "median", "engine", "pareto_k", "r_hat", "is_reliable")
+JUDGED = (*FIELDS, "conclusion", "state")
+CURVE_FIELDS = (
+    *("prob_below_1", "prob_below_effect", "median", "engine", "pareto_k", "r_hat"),
+    *("is_reliable", "conclusion"),
+)
 ENTHUSIAST = "enthusiastic"
 
 # about what trials in oncology are planned to detect; its inverse where the finding is harm
@@ -104,7 +110,7 @@ def benefit_of(settings: Settings, base: Mapping[str, Any]) -> float:
     """The stated benefit, or the default one on the side of the finding."""
     if settings.benefit != "auto":
         return settings.benefit
-    return BENEFIT if side_of(base) == "below" else 1 / BENEFIT
+    return BENEFIT if base["median"] < 1 else 1 / BENEFIT
 
 
 def choices(settings: Settings, benefit: float) -> dict[str, str]:
@@ -125,7 +131,8 @@ def choices(settings: Settings, benefit: float) -> dict[str, str]:
 
 def analyse(context: Context, settings: Settings) -> PartResult:
     """Refit under every prior, named ones first, then a grid of means and scales."""
-    benefit, side = benefit_of(settings, context.base), side_of(context.base)
+    rule = context.rule
+    benefit, side = benefit_of(settings, context.base), side_of(context.base, rule)
     named = choices(settings, benefit)
     grid = [
         f"normal({math.log(mean)!r}, {float(scale)!r})"
@@ -155,21 +162,21 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         {"name": name, "prior": text} | {field: row[field] for field in FIELDS}
         for (name, text), row in zip(named.items(), found, strict=False)
     ]
-    cells = found[len(rows) :]
+    cells = [dict(row) for row in found[len(rows) :]]
+    add_states([*rows, *cells], context.base, rule)
     table = [cells[k : k + width] for k in range(0, len(cells), width)]
     curve = {"prior_median": list(settings.means), "prior_scale": list(settings.scales)} | {
         field: [[row[field] for row in line] for line in table] for field in CURVE_FIELDS
     }
-    turned = sum(
-        row["is_reliable"] and conclusion(row) != conclusion(context.base) for row in cells
-    )
+    held = conclusion(context.base, rule)
+    turned = sum(row["conclusion"] not in (None, held) for row in cells)
     unreliable = sum(not row["is_reliable"] for row in found)
     by_nuts = sum(row["engine"] == "nuts" for row in found)
     notes = [
         f"The sceptic gives {settings.tail:.0%} to hazard ratios beyond {benefit:.3g}.",
         *contrasts_note(context),
     ]
-    if (benefit < 1) != (side == "below"):
+    if (benefit < 1) != (context.base["median"] < 1):
         notes.append(
             f"The stated benefit, {benefit:.3g}, lies on the other side of 1 than the finding: the "
             "enthusiast argues against it."
@@ -182,7 +189,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
             "and move nothing."
         )
     counted = rows
-    if conclusion(context.base) == "undecided":
+    if held == "undecided":
         counted = [row for row in rows if row["name"] != ENTHUSIAST]
         notes.append(
             "The spec as it stands is undecided. An enthusiast, who begins with an effect, does "
@@ -190,23 +197,32 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         )
     return PartResult(
         result={"benefit": benefit, "rows": rows, "curve": curve},
-        sentence=sentence(rows, side, turned, len(cells)),
-        moves=moves_conclusion(context.base, counted),
+        sentence=sentence(rows, side, turned, len(cells), rule),
+        **judge(context.base, counted, rule, "name"),
         tables=tables_of(rows, settings, table),
         figures=figures_of(context, settings, rows, curve),
         notes=tuple(notes),
-        would_move=say_would_move(context.base, rows, turned, len(cells)),
+        would_move=say_would_move(held, rows, turned, len(cells)),
     )
 
 
 def say_would_move(
-    base: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], turned: int, n_cells: int
+    held: str, rows: Sequence[Mapping[str, Any]], turned: int, n_cells: int
 ) -> str | None:
-    """Name the beliefs that turn the conclusion and are not those of readers to be convinced."""
+    """Name the beliefs that turn the conclusion and are not those of readers to be convinced.
+
+    Parameters
+    ----------
+    held : {"lower", "higher", "undecided"}
+        What the spec as it stands concludes.
+    rows : sequence of mapping
+        Named priors, with their `conclusion`.
+    turned, n_cells : int
+        Priors of the grid that conclude otherwise, and all of them.
+    """
     said = []
-    if conclusion(base) == "undecided" and any(
-        row["name"] == ENTHUSIAST and row["is_reliable"] and conclusion(row) != "undecided"
-        for row in rows
+    if held == "undecided" and any(
+        row["name"] == ENTHUSIAST and row["conclusion"] not in (None, held) for row in rows
     ):
         said.append("an enthusiast's prior")
     if turned:
@@ -214,14 +230,21 @@ def say_would_move(
     return " or ".join(said) or None
 
 
-def sentence(rows: Sequence[Mapping[str, Any]], side: str, turned: int, n_cells: int) -> str:
+def sentence(
+    rows: Sequence[Mapping[str, Any]],
+    side: str,
+    turned: int,
+    n_cells: int,
+    rule: SuccessRule = DEFAULT_RULE,
+) -> str:
     """Say what each reader concludes."""
     told = "; ".join(
         f"{row['name']}: {row['median']:.2f} ({row['eti95'][0]:.2f} to {row['eti95'][1]:.2f}), "
-        f"{say_side_probability(row, side)}"
+        f"{say_side_probability(row, side, rule)}{STATE_WORDS[row['state']]}"
         for row in rows
     )
-    return f"{told}. Of {n_cells} priors of the grid {turned} turn the conclusion."
+    turn = "turns" if turned == 1 else "turn"
+    return f"{told}. Of {count_of(n_cells, 'prior')} of the grid {turned} {turn} the conclusion."
 
 
 def tables_of(
@@ -231,7 +254,7 @@ def tables_of(
 ) -> dict[str, Any]:
     """Named priors, and the grid with a row for each cell."""
     grid = [
-        {"prior_median": mean, "prior_scale": scale} | {field: row[field] for field in FIELDS}
+        {"prior_median": mean, "prior_scale": scale} | {field: row[field] for field in JUDGED}
         for mean, line in zip(settings.means, table, strict=True)
         for scale, row in zip(settings.scales, line, strict=True)
     ]
@@ -247,9 +270,12 @@ def figures_of(
     """A forest of the named priors, and P(HR < 1) over the grid."""
     from bayes_crlm.sensitivity.figures import plot_forest_rows, plot_surface
 
+    rule = context.rule
+    level, name = rule.probability, rule.probability_name("lower")
     turns = (
-        "an undecided conclusion turns at 0.05 and at 0.95, of which the nearer is thick."
-        if conclusion(context.base) == "undecided"
+        f"an undecided conclusion turns at {1 - level:.3g} and at {level:.3g}, of which the "
+        "nearer is thick."
+        if conclusion(context.base, rule) == "undecided"
         else "the conclusion turns at the thick line."
     )
     labels = ["the spec as it stands", *(f"{row['name']}: {short(row['prior'])}" for row in rows)]
@@ -259,18 +285,18 @@ def figures_of(
             lambda: plot_forest_rows(context, [context.base, *rows], labels),
         ),
         "priors_grid": (
-            f"P(HR < 1) over normal priors of the log hazard ratio; {turns}",
+            f"{name} over normal priors of the log hazard ratio; {turns}",
             lambda: plot_surface(
                 context,
                 settings.scales,
                 settings.means,
-                curve["prob_below_1"],
+                curve["prob_below_1" if rule.effect == 1 else "prob_below_effect"],
                 xlabel="prior standard deviation of the log hazard ratio",
                 ylabel="prior median of the hazard ratio",
-                levels=[1 - CREDIBLE, 0.5, 0.8, CREDIBLE, 0.99],
-                thick=CREDIBLE if side_of(context.base) == "below" else 1 - CREDIBLE,
-                label=lambda each: f"{each:.2f}",
-                quantity="P(HR < 1)",
+                levels=sorted({1 - level, 0.5, 0.8, level, 0.99}),
+                thick=level if side_of(context.base, rule) == "below" else 1 - level,
+                label=lambda each: f"{each:.3g}",
+                quantity=name,
                 log_x=True,
                 log_y=True,
             ),

@@ -39,7 +39,7 @@ from bayes_crlm.intervals import cut_follow_up
 from bayes_crlm.priors import Horseshoe, Normal, simple_prior
 from bayes_crlm.psis import PARETO_K_MOST, pareto_smooth
 from bayes_crlm.sensitivity.grids import number_list
-from bayes_crlm.sensitivity.parts import Context, PartResult, conclusion, side_of
+from bayes_crlm.sensitivity.parts import Context, PartResult
 from bayes_crlm.sensitivity.refit import (
     DRAWS,
     Draws,
@@ -52,7 +52,17 @@ from bayes_crlm.sensitivity.refit import (
 )
 from bayes_crlm.sensitivity.side_probability import say_side_probability
 from bayes_crlm.sensitivity.table_rows import table_of_rows
+from bayes_crlm.sensitivity.verdicts import (
+    DEFAULT_RULE,
+    add_states,
+    conclusion,
+    judge,
+    prob_below,
+    reliable,
+    side_of,
+)
 from bayes_crlm.spec import Table
+from bayes_crlm.success import SuccessRule
 from bayes_crlm.tasks import Task
 from bayes_crlm.tied_times import event_quantiles
 
@@ -376,14 +386,16 @@ def fit_periods(
             "to": float(edges[k + 1]) if np.isfinite(edges[k + 1]) else None,
             "n_events": int(events[k]),
         }
-        | summarise_draws(log_ratio[:, k], drawn)
+        | summarise_draws(log_ratio[:, k], drawn, shared.effect)
         for k in range(len(times) + 1)
     ]
     return {
         "rows": rows,
-        "average": summarise_draws(log_ratio @ (events / events.sum()), drawn),
+        "average": summarise_draws(log_ratio @ (events / events.sum()), drawn, shared.effect),
         "change": summarise_draws(log_ratio[:, -1] - log_ratio[:, 0], drawn),
-        "one": summarise_draws(treatment_effect(single, inputs, shared.level), single),
+        "one": summarise_draws(
+            treatment_effect(single, inputs, shared.level), single, shared.effect
+        ),
         "elpd_difference": float(difference.sum()),
         "elpd_difference_se": float(np.sqrt(len(difference)) * difference.std(ddof=1)),
         "loo_pareto_k": max(pareto_k, single_k),
@@ -419,17 +431,75 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         notes.append(f"No test of Cox's model: {test}")
     result = found | {"times": times}
     result["grambsch_therneau"] = [] if isinstance(test, str) else test
-    averaged = conclusion(found["average"])
-    # cutpoints that turn the conclusion are another part's finding
-    moves = averaged not in (conclusion(context.base), conclusion(found["one"]))
+    labelled = [*found["rows"], found["average"], found["one"]]
+    add_states(labelled, context.base, context.rule)
+    result["periods_disagree"] = periods_disagree(found["rows"], context.rule)
     return PartResult(
         result=result,
         sentence=sentence(context, result),
-        moves=moves if is_reliable else None,
+        **judge_periods(context.base, found, context.rule),
         tables={"proportional_hazards": table_of(found)},
         figures=figures_of(context, found),
         notes=tuple(notes),
     )
+
+
+def periods_disagree(
+    rows: Sequence[Mapping[str, Any]], rule: SuccessRule = DEFAULT_RULE
+) -> bool | None:
+    """Whether one period concludes that the hazard is lower and another that it is higher.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Of the periods; None where one fails its diagnostic.
+    rule : SuccessRule
+    """
+    if len(reliable(rows)) < len(rows):
+        return None
+    return {"lower", "higher"} <= {conclusion(row, rule) for row in rows}
+
+
+def judge_periods(
+    base: Mapping[str, Any], found: Mapping[str, Any], rule: SuccessRule = DEFAULT_RULE
+) -> dict[str, Any]:
+    """Judge periods and their average against the spec as it stands.
+
+    Periods change the conclusion when one has its probability above and another below the limits
+    of the success rule, or when the average concludes otherwise than the spec as it stands and
+    than one hazard ratio with the same cutpoints does: what cutpoints turn is another part's
+    finding.
+
+    Parameters
+    ----------
+    base : mapping
+    found : mapping
+        As `fit_periods` gives it.
+    rule : SuccessRule
+
+    Returns
+    -------
+    dict
+        As of `bayes_crlm.sensitivity.verdicts.judge`; nothing is judged where a refit fails its
+        diagnostic.
+    """
+    average, one, rows = found["average"], found["one"], found["rows"]
+    disagree = periods_disagree(rows, rule)
+    if disagree:
+        changed = [
+            row | {"label": row["period"]} for row in rows if conclusion(row, rule) != "undecided"
+        ]
+        movers = tuple(
+            {key: row[key] for key in ("label", "median", "eti95", "prob_below_1") if key in row}
+            | {"prob_below_effect": prob_below(row, rule), "state": "changes"}
+            for row in changed
+        )
+        return {"moves": True, "state": "changes", "movers": movers}
+    if disagree is None or not (average["is_reliable"] and one["is_reliable"]):
+        return judge(base, [], rule)
+    kept = conclusion(average, rule) == conclusion(one, rule)
+    counted = average | {"label": "averaged over the events"}
+    return judge(base, [base if kept else counted], rule)
 
 
 def cox_test(context: Context) -> list[dict[str, Any]] | str:
@@ -475,10 +545,16 @@ def sentence(context: Context, result: Mapping[str, Any]) -> str:
     )
     if p_value is not None:
         text += f", and Grambsch and Therneau's test has p = {p_value:.2g}"
-    average = result["average"]
+    average, rule = result["average"], context.rule
+    start = (
+        "The hazard ratio changes sides over time, so that no single one describes it: "
+        if result["periods_disagree"]
+        else ""
+    )
+    text = f"{start}{text[0].lower()}{text[1:]}" if start else text
     return (
         f"{text}. Averaged over the events it is {average['median']:.2f}, "
-        f"{say_side_probability(average, side_of(context.base))}."
+        f"{say_side_probability(average, side_of(context.base, rule), rule)}."
     )
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "Shared",
     "changed_inputs",
     "draw_posterior",
+    "probabilities_below",
     "refit",
     "refit_priors",
     "summarise_draws",
@@ -56,12 +57,15 @@ class Shared:
         Place of the treatment level in question, from 1.
     everyone : Cohort
         With the patients who were left out because they miss a value.
+    effect : float
+        The hazard ratio that the success rule is about.
     """
 
     cohort: "Cohort"
     model: dict[str, Any]
     level: int
     everyone: "Cohort"
+    effect: float = 1.0
 
     @classmethod
     def of(
@@ -82,7 +86,7 @@ class Shared:
             "treatment_prior": priors.treatment,
             "covariate_prior": priors.covariates,
         }
-        return cls(cohort, model, level, everyone or cohort)
+        return cls(cohort, model, level, everyone or cohort, spec.success.effect)
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,9 +287,9 @@ def refit(
     Returns
     -------
     dict
-        median, eti95, prob_below_1, mean_log, sd_log, mcse, elpd_loo, loo_pareto_k, engine,
-        pareto_k, r_hat, chains (diagnostics of NUTS, a dict), is_reliable, note, cox_hr,
-        cox_ci95, n_patients, n_events, n_intervals.
+        median, eti95, prob_below_1, prob_below_effect, mean_log, sd_log, mcse, elpd_loo,
+        loo_pareto_k, engine, pareto_k, r_hat, chains (diagnostics of NUTS, a dict), is_reliable,
+        note, cox_hr, cox_ci95, n_patients, n_events, n_intervals.
 
     Raises
     ------
@@ -354,7 +358,7 @@ def posterior_row(
     """Draw from one posterior and summarise it."""
     drawn = draw_posterior(model, inputs, seed, draws)
     log_ratio = treatment_effect(drawn, inputs, shared.level)
-    row = summarise_draws(log_ratio, drawn)
+    row = summarise_draws(log_ratio, drawn, shared.effect)
     row |= {
         "n_patients": inputs.cohort.n_patients,
         "n_events": inputs.cohort.n_events,
@@ -375,7 +379,7 @@ def treatment_effect(drawn: Draws, inputs: "ModelInputs", level: int) -> NDArray
     return drawn.effect[:, level - 1] / inputs.design.scale[level - 1]
 
 
-def summarise_draws(log_ratio: NDArray, drawn: Draws) -> dict[str, Any]:
+def summarise_draws(log_ratio: NDArray, drawn: Draws, effect: float = 1.0) -> dict[str, Any]:
     """Summarise weighted draws of a log hazard ratio.
 
     Parameters
@@ -383,6 +387,8 @@ def summarise_draws(log_ratio: NDArray, drawn: Draws) -> dict[str, Any]:
     log_ratio : (draws,) ndarray
     drawn : Draws
         Where they come from.
+    effect : float
+        The hazard ratio that the success rule is about, of `prob_below_effect`.
     """
     mean = float(drawn.weight @ log_ratio)
     sd = math.sqrt(float(drawn.weight @ (log_ratio - mean) ** 2))
@@ -390,7 +396,7 @@ def summarise_draws(log_ratio: NDArray, drawn: Draws) -> dict[str, Any]:
     return {
         "median": math.exp(median),
         "eti95": [math.exp(low), math.exp(high)],
-        "prob_below_1": float(min(drawn.weight[log_ratio < 0].sum(), 1.0)),
+        **probabilities_below(log_ratio, drawn.weight, effect),
         "mean_log": mean,
         "sd_log": sd,
         "mcse": sd / math.sqrt(drawn.ess),
@@ -400,6 +406,22 @@ def summarise_draws(log_ratio: NDArray, drawn: Draws) -> dict[str, Any]:
         "chains": drawn.chains,
         "is_reliable": drawn.is_reliable,
         "note": drawn.note,
+    }
+
+
+def probabilities_below(log_ratio: NDArray, weight: NDArray, effect: float) -> dict[str, float]:
+    """Probabilities of a hazard ratio below 1 and below another effect, from weighted draws.
+
+    Parameters
+    ----------
+    log_ratio, weight : (draws,) ndarray
+        Weights add up to 1.
+    effect : float
+        A hazard ratio.
+    """
+    return {
+        "prob_below_1": float(min(weight[log_ratio < 0].sum(), 1.0)),
+        "prob_below_effect": float(min(weight[log_ratio < math.log(effect)].sum(), 1.0)),
     }
 
 

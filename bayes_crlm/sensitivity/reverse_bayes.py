@@ -7,6 +7,7 @@ model under priors of different scales until the interval's limit is at no effec
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -16,13 +17,14 @@ from bayes_crlm.errors import BayesCRLMError, SensitivityError
 from bayes_crlm.priors import HALF_WIDTH_95, Normal, parse_prior
 from bayes_crlm.sensitivity.credibility import (
     CriticalPrior,
+    IntrinsicCredibility,
     critical_prior,
     intrinsic_credibility,
     judge_evidence,
     say_ratio,
 )
 from bayes_crlm.sensitivity.critical_scale import ReverseBayes, quantile_mcse, reverse_bayes
-from bayes_crlm.sensitivity.parts import TWO_THRESHOLDS, Context, PartResult
+from bayes_crlm.sensitivity.parts import Context, PartResult, interval_note
 from bayes_crlm.sensitivity.refit import Shared, refit_priors
 from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.spec import Table
@@ -40,6 +42,8 @@ DRAWS = 20_000
 # so many times as many where that is not enough
 MORE = 4
 TAIL = 0.025
+# two-sided p-value at which Held's intrinsic one is 0.05: 2 (1 - Phi(1.96 sqrt(2)))
+INTRINSIC_P = 2 * NormalDist().cdf(-NormalDist().inv_cdf(0.975) * math.sqrt(2))
 # a critical limit whose logarithm has a Monte Carlo error above this share of it is not known
 MOST_RELATIVE_ERROR = 0.25
 KINDS = {"sceptical": "sceptical", "advocacy": "advocate's"}
@@ -151,7 +155,9 @@ def solve(shared: Shared, widest: float, seed: int, draws: int) -> dict[str, Any
         error = None
     if problem is None and not all(row["is_reliable"] for row in rows):
         problem = "a refit fails its diagnostic"
-    without = {key: rows[0][key] for key in ("median", "eti95", "prob_below_1")}
+    without = {
+        key: rows[0][key] for key in ("median", "eti95", "prob_below_1", "prob_below_effect")
+    }
     return critical | {
         "limit_mcse": error,
         "draws": draws,
@@ -198,7 +204,8 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     notes = [
         f"The finding is the posterior under a normal(0, {settings.widest:g}) prior of the log "
         "hazard ratio, so that no prior is counted twice.",
-        TWO_THRESHOLDS,
+        *interval_note(context.rule),
+        say_intrinsic_rule(intrinsic),
     ]
     design = context.plan.inputs.design
     if len(design.levels) > 2:
@@ -235,7 +242,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
             "intrinsic": asdict(intrinsic),
             "evidence": verdicts,
         },
-        sentence=sentence(found, verdicts, intrinsic.is_credible),
+        sentence=sentence(found, verdicts, intrinsic),
         moves=None,
         tables={"reverse_bayes": table_of(context, found, closed, settings.evidence)},
         figures=figures_of(context, found),
@@ -292,7 +299,9 @@ def critical_of(found: Mapping[str, Any]) -> CriticalPrior:
 
 
 def sentence(
-    found: Mapping[str, Any], verdicts: Mapping[str, Mapping[str, Any]], is_credible: bool
+    found: Mapping[str, Any],
+    verdicts: Mapping[str, Mapping[str, Any]],
+    intrinsic: IntrinsicCredibility,
 ) -> str:
     """Say what prior the finding withstands, by the rule of the 95% interval."""
     interval = f"{say_ratio(found['low'])} to {say_ratio(found['high'])}"
@@ -324,14 +333,32 @@ def sentence(
             )
         else:
             text += "; which belief would make them do so is not known (see the notes)"
-    text += (
-        ". The finding is credible without earlier evidence (intrinsic credibility)"
-        if is_credible
-        else ". Without earlier evidence the finding is not credible (intrinsic credibility)"
-    )
+    text += f". {say_intrinsic(intrinsic)}"
     if found["is_reliable"]:
         text += "".join(f"; with {name}: {each['verdict']}" for name, each in verdicts.items())
     return f"{text}."
+
+
+def say_intrinsic(intrinsic: IntrinsicCredibility) -> str:
+    """Say what intrinsic credibility is, a p-value of at most 0.0056, and whether it is reached."""
+    p_value = f"p = {intrinsic.p:.2g}" if intrinsic.p >= 0.0001 else "p < 0.0001"
+    limit = f"{INTRINSIC_P:.4f}"
+    return (
+        f"The two-sided {p_value} is at most {limit}: the finding conflicts with the sceptic whom "
+        "it just does not convince (intrinsic credibility)"
+        if intrinsic.is_credible
+        else f"The two-sided {p_value} is above {limit}: the finding does not conflict with the "
+        "sceptic whom it just does not convince (no intrinsic credibility)"
+    )
+
+
+def say_intrinsic_rule(intrinsic: IntrinsicCredibility) -> str:
+    """Say what intrinsic credibility can show and what it cannot."""
+    return (
+        f"Intrinsic credibility is a stricter p-value and nothing else: p of at most "
+        f"{INTRINSIC_P:.4f} for 0.05 (here Held's p is {intrinsic.p_intrinsic:.2g}). It uses no "
+        "earlier evidence, and says nothing of confounding or bias."
+    )
 
 
 def is_even(finding: Mapping[str, Any]) -> bool:

@@ -30,6 +30,8 @@ class SensitivitySettings:
         Names, in the order of the report.
     asked : frozenset of str
         Those that the spec or the command line names: they are not left out in silence.
+    selected : frozenset of str
+        Those that are picked by name from all there are; a list of all picks none.
     level : str, int, float, bool or None
         Treatment level whose hazard ratio is the question; the first one without it.
     tables : dict
@@ -38,17 +40,23 @@ class SensitivitySettings:
 
     parts: tuple[str, ...]
     asked: frozenset[str]
+    selected: frozenset[str]
     level: Any
     tables: dict[str, Any]
 
     def to_mapping(self) -> dict[str, Any]:
-        """Write them as a spec's table, every default spelled out."""
+        """Write them as a spec's table, every default spelled out.
+
+        Beliefs that nobody stated are left out: written out they would be stated.
+        """
         found: dict[str, Any] = {"parts": list(self.parts)}
         if self.level is not None:
             found["level"] = self.level
         for name in self.parts:
             if name in self.tables:
-                found[name] = self.tables[name].model_dump(mode="python", exclude_none=True)
+                table = self.tables[name]
+                unstated = set(getattr(table, "BELIEFS", ())) - table.model_fields_set
+                found[name] = table.model_dump(mode="python", exclude_none=True, exclude=unstated)
         return found
 
 
@@ -153,6 +161,7 @@ def read_settings(given: Mapping[str, Any] | None, only: Sequence[str] = ()) -> 
         parts = check_part_names(list(only)) if only else tuple(given.get("parts", PARTS))
     except ValueError as problem:
         raise SpecError(f"--only: {problem}") from None
+    picked = set(only) or set(given.get("parts", ()))
     asked = set(only) if only else {*given.get("parts", ()), *(set(PARTS) & set(given))}
     tables = {}
     for name in parts:
@@ -162,6 +171,7 @@ def read_settings(given: Mapping[str, Any] | None, only: Sequence[str] = ()) -> 
     return SensitivitySettings(
         parts=tuple(name for name in PARTS if name in parts),
         asked=frozenset(asked),
+        selected=frozenset() if len(picked) == len(PARTS) else frozenset(picked),
         level=given.get("level"),
         tables=tables,
     )

@@ -1,9 +1,13 @@
-"""The probability of one side of 1 in words: never certain, nor at a threshold by rounding."""
+"""The probability of one side of the success rule's effect in words.
+
+It is never certain, nor at a threshold by rounding.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
-from bayes_crlm.sensitivity.parts import CREDIBLE
+from bayes_crlm.sensitivity.verdicts import DEFAULT_RULE, prob_below
+from bayes_crlm.success import SuccessRule
 
 __all__ = ["say_side_probability"]
 
@@ -11,24 +15,28 @@ __all__ = ["say_side_probability"]
 MOST = 0.999
 
 
-def say_side_probability(row: Mapping[str, Any], side: str) -> str:
-    """Write the probability of one side of 1.
+def say_side_probability(
+    row: Mapping[str, Any], side: str, rule: SuccessRule = DEFAULT_RULE
+) -> str:
+    """Write the probability of one side of the rule's effect.
 
     Parameters
     ----------
     row : mapping
-        With `prob_below_1`.
+        As of `bayes_crlm.sensitivity.verdicts.prob_below`.
     side : {"below", "above"}
         Of the base, as a rule, so that a large number always speaks for the finding.
+    rule : SuccessRule
     """
-    name = "P(HR < 1)" if side == "below" else "P(HR > 1)"
-    probability = row["prob_below_1"] if side == "below" else 1 - row["prob_below_1"]
+    name = rule.probability_name("lower" if side == "below" else "higher")
+    below = prob_below(row, rule)
+    probability = below if side == "below" else 1 - below
     if probability > MOST:
         return f"{name} above {MOST:g}"
     if probability < 1 - MOST:
         return f"{name} below {1 - MOST:.3g}"
-    for limit in (CREDIBLE, 1 - CREDIBLE):
-        # 0.9497 turns a conclusion that 0.950 seems to keep
+    for limit in (rule.probability, 1 - rule.probability):
+        # 0.97473 turns a conclusion that 0.975 seems to keep
         if f"{probability:.3f}" == f"{limit:.3f}":
             return f"{name} = {probability:.5f}"
     return f"{name} = {probability:.3f}"

@@ -47,6 +47,8 @@ class TwoArms:
     is_treated : (patients,) ndarray of bool
     row_number : (patients,) ndarray of int
         1-based rows in the file.
+    effect : float
+        The hazard ratio that the success rule is about.
     """
 
     model: "PiecewiseExponential"
@@ -59,6 +61,7 @@ class TwoArms:
     event: NDArray[np.int8]
     is_treated: NDArray[np.bool]
     row_number: NDArray[np.int64]
+    effect: float = 1.0
 
     @property
     def n_patients(self) -> int:
@@ -124,7 +127,10 @@ def unused_name(name: str, taken: Sequence[Any]) -> str:
 
 
 def two_arms(
-    model: "PiecewiseExponential", inputs: "ModelInputs", level: int | None = None
+    model: "PiecewiseExponential",
+    inputs: "ModelInputs",
+    level: int | None = None,
+    effect: float = 1.0,
 ) -> TwoArms:
     """See a prepared cohort as two arms.
 
@@ -135,6 +141,8 @@ def two_arms(
     level : int, optional
         Place in `design.levels` of the level to compare with the reference; patients of other
         levels are left out. Without it, all levels but the reference are one arm.
+    effect : float
+        The hazard ratio that the success rule is about.
 
     Raises
     ------
@@ -162,6 +170,7 @@ def two_arms(
         event=cohort.event[kept],
         is_treated=design.treatment_level[kept] > 0,
         row_number=cohort.row_number[kept],
+        effect=effect,
     )
 
 

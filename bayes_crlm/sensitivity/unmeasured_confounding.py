@@ -6,7 +6,7 @@ refits the model with the confounder in it.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,19 +16,21 @@ from bayes_crlm.errors import SensitivityError
 from bayes_crlm.sensitivity.e_values import hazard_ratio_e_value
 from bayes_crlm.sensitivity.grids import number_list, ratios
 from bayes_crlm.sensitivity.latent_confounder import ConfounderPrior, fit_latent_confounder
-from bayes_crlm.sensitivity.parts import (
-    CREDIBLE,
-    TWO_THRESHOLDS,
-    Context,
-    PartResult,
-    conclusion,
-    moves_conclusion,
-    side_of,
-)
+from bayes_crlm.sensitivity.parts import Context, PartResult, interval_note
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.side_probability import say_side_probability
+from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.sensitivity.tipping_points import TippingSurface, tipping_bias, tipping_surface
+from bayes_crlm.sensitivity.verdicts import (
+    DEFAULT_RULE,
+    add_states,
+    conclusion,
+    count_of,
+    judge,
+    side_of,
+)
 from bayes_crlm.spec import Table
+from bayes_crlm.success import SuccessRule
 from bayes_crlm.tasks import Task
 
 if TYPE_CHECKING:
@@ -50,8 +52,13 @@ class Settings(Table):
     """The table `[sensitivity.unmeasured_confounding]`.
 
     The default beliefs are of a confounder as strong as the strongest measured ones of this
-    disease, twice as frequent on the strategy that looks worse.
+    disease, twice as frequent on the strategy that looks worse. Only beliefs that the spec states
+    may change the conclusion.
     """
+
+    BELIEFS: ClassVar[tuple[str, ...]] = (
+        *("latent_hazard_ratio", "latent_prevalence_worse", "latent_prevalence_better"),
+    )
 
     strengths: Annotated[Any, ratios("hazard ratios of the confounder")] = (
         1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0,
@@ -121,7 +128,12 @@ def latent_refit(
     _, inputs = changed_inputs(shared, {})
     low, high = hazard_ratio
     prior = ConfounderPrior((low, high), tuple((a, b) for a, b in prevalence))
-    return fit_latent_confounder(inputs, prior, seed=seed).to_dict()
+    fit = fit_latent_confounder(inputs, prior, seed=seed)
+    found = fit.to_dict()
+    log_ratio = np.asarray(fit.posterior["posterior"]["log_hazard_ratio"])
+    for k, row in enumerate(found["hazard_ratios"]):
+        row["prob_below_effect"] = float(np.mean(log_ratio[..., k] < np.log(shared.effect)))
+    return found
 
 
 def analyse(context: Context, settings: Settings) -> PartResult:
@@ -132,16 +144,21 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     values = hazard_ratio_e_value(base["median"], low, high, is_common=is_common)
     column = context.level - 1
     log_ratio = context.fit.effect_draws[:, column] / inputs.design.scale[column]
-    side = "below" if base["median"] < 1 else "above"
+    rule = context.rule
+    side = side_of(base, rule)
     sign = -1.0 if side == "below" else 1.0
-    surface = tipping_surface(
-        log_ratio,
-        settings.strengths,
-        [sign * each for each in settings.differences],
-        settings.prevalence,
-        level=CREDIBLE,
+    surface, about_1 = (
+        tipping_surface(
+            log_ratio,
+            settings.strengths,
+            [sign * each for each in settings.differences],
+            settings.prevalence,
+            threshold=threshold,
+            level=rule.probability,
+        )
+        for threshold in (rule.effect, 1.0)
     )
-    bias = tipping_bias(log_ratio, level=CREDIBLE)
+    bias = tipping_bias(log_ratio, rule.effect, rule.probability)
     drawn = {
         "engine": context.fit.engine,
         "pareto_k": None
@@ -149,10 +166,12 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         else float(context.fit.importance.pareto_k),
     }
     latent, failure = refit_latent(context, settings, side)
+    is_stated = bool(settings.model_fields_set & set(Settings.BELIEFS))
     rows = [] if latent is None else [latent]
+    add_states(rows, base, rule)
     turns = np.array(
         [
-            [conclusion({"prob_below_1": each}) != conclusion(base) for each in line]
+            [rule.conclusion(each) != conclusion(base, rule) for each in line]
             for line in surface.prob_below
         ]
     )
@@ -168,7 +187,8 @@ def analyse(context: Context, settings: Settings) -> PartResult:
             "median": surface.median,
             "low": surface.low,
             "high": surface.high,
-            "prob_below_1": surface.prob_below,
+            "prob_below_1": about_1.prob_below,
+            "prob_below_effect": surface.prob_below,
             "turns_conclusion": turns,
             **drawn,
         },
@@ -179,16 +199,51 @@ def analyse(context: Context, settings: Settings) -> PartResult:
             "median": bias.median,
         },
         "latent": latent if latent is not None else {"failure": failure},
+        "beliefs_are_stated": is_stated,
     }
     return PartResult(
         result=result,
-        sentence=sentence(base, result, tipped, surface, latent),
-        moves=moves_conclusion(base, rows),
-        tables={"unmeasured_confounding_surface": surface_table(surface, turns, drawn)},
+        sentence=sentence(base, result, tipped, surface, latent, rule),
+        **judge(base, [named(each) for each in rows] if is_stated else [], rule),
+        tables={
+            "unmeasured_confounding_surface": surface_table(
+                surface, about_1.prob_below, turns, drawn
+            )
+        }
+        | ({"unmeasured_confounding_latent": table_of_rows([table_row(latent)])} if latent else {}),
         figures=figures_of(context, surface, latent),
-        notes=notes_of(latent, failure, is_common, bool(np.any(inputs.cohort.entry > 0))),
-        would_move=f"{tipped} of {turns.size} confounders of the grid" if tipped else None,
+        notes=notes_of(latent, failure, is_common, bool(np.any(inputs.cohort.entry > 0)), is_stated)
+        + tuple(interval_note(rule)),
+        would_move=say_would_move(tipped, turns.size, None if is_stated else latent),
     )
+
+
+def named(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the refit a label."""
+    return {**row, "label": "a confounder of the stated beliefs"}
+
+
+def table_row(latent: Mapping[str, Any]) -> dict[str, Any]:
+    """The refit's row without what is nested in it."""
+    return {
+        key: value
+        for key, value in latent.items()
+        if key == "eti95" or not isinstance(value, dict | list | tuple)
+    }
+
+
+def say_would_move(tipped: int, size: int, unstated: Mapping[str, Any] | None) -> str | None:
+    """Name the confounders, of the grid or of beliefs nobody stated, that turn the conclusion."""
+    said = []
+    if unstated is not None and unstated["state"] in ("weaker", "changes"):
+        low, high = unstated["eti95"]
+        said.append(
+            "a confounder of the default beliefs, which the spec does not state "
+            f"({unstated['median']:.2f}, {low:.2f} to {high:.2f})"
+        )
+    if tipped:
+        said.append(f"{tipped} of {count_of(size, 'confounder')} of the grid")
+    return " or ".join(said) or None
 
 
 def refit_latent(
@@ -217,6 +272,7 @@ def sentence(
     tipped: int,
     surface: TippingSurface,
     latent: Mapping[str, Any] | None,
+    rule: SuccessRule = DEFAULT_RULE,
 ) -> str:
     """Say what confounding would have to be."""
     low, high = base["eti95"]
@@ -229,26 +285,44 @@ def sentence(
         if low <= 1 <= high
         else f", and by {result['e_value_limit']:.2f} each to take the 95% interval to 1"
     )
-    text += f"; {tipped} of {surface.prob_below.size} confounders of the grid turn the conclusion"
+    text += (
+        f"; {tipped} of {surface.prob_below.size} confounders of the grid "
+        f"{'turns' if tipped == 1 else 'turn'} the conclusion"
+    )
     if latent is not None:
         low, high = latent["eti95"]
         text += (
-            "; with the stated beliefs about a confounder in the model the hazard ratio is "
+            f"; with {beliefs_in_words(result['beliefs_are_stated'])} about a confounder in the "
+            "model the hazard ratio is "
             f"{latent['median']:.2f} ({low:.2f} to {high:.2f}), "
-            f"{say_side_probability(latent, side_of(base))}"
+            f"{say_side_probability(latent, side_of(base, rule), rule)}"
         )
     return f"{text}."
 
 
+def beliefs_in_words(is_stated: bool) -> str:
+    """Say whose beliefs they are."""
+    return "the stated beliefs" if is_stated else "default beliefs, which the spec does not state,"
+
+
 def notes_of(
-    latent: Mapping[str, Any] | None, failure: str | None, is_common: bool, is_delayed: bool
+    latent: Mapping[str, Any] | None,
+    failure: str | None,
+    is_common: bool,
+    is_delayed: bool,
+    is_stated: bool,
 ) -> tuple[str, ...]:
     """What the numbers rest on."""
     notes = [
         "The data hardly speak of a confounder that nobody measured: the bias analysis rests on "
-        "its stated beliefs.",
-        f"Of the E-value of the limit: {TWO_THRESHOLDS}",
+        "beliefs.",
     ]
+    if not is_stated:
+        notes.append(
+            "The beliefs about a confounder are defaults, made for metastases of colorectal "
+            "cancer, not the spec's: what they do is said apart and does not count. State "
+            f"{', '.join(Settings.BELIEFS)} in [sensitivity.unmeasured_confounding]."
+        )
     if is_delayed:
         notes.append(
             "Patients enter after time zero: the confounder's prevalence is that of patients when "
@@ -267,7 +341,7 @@ def notes_of(
 
 
 def surface_table(
-    surface: TippingSurface, turns: NDArray, drawn: Mapping[str, Any]
+    surface: TippingSurface, below_1: NDArray, turns: NDArray, drawn: Mapping[str, Any]
 ) -> "pd.DataFrame":
     """One row for every confounder of the grid."""
     import pandas as pd
@@ -282,7 +356,8 @@ def surface_table(
             "median": surface.median.ravel(),
             "eti95_low": surface.low.ravel(),
             "eti95_high": surface.high.ravel(),
-            "prob_below_1": surface.prob_below.ravel(),
+            "prob_below_1": below_1.ravel(),
+            "prob_below_effect": surface.prob_below.ravel(),
             "turns_conclusion": turns.ravel(),
         }
     ).assign(**drawn)
@@ -294,6 +369,9 @@ def figures_of(
     """The tipping surface, and the refit beside the base."""
     from bayes_crlm.sensitivity.figures import plot_forest_rows, plot_surface
 
+    rule = context.rule
+    level = rule.probability
+
     def draw_surface() -> "Figure":
         below = surface.side == "below"
         held = surface.prob_below if below else 1 - surface.prob_below
@@ -304,19 +382,20 @@ def figures_of(
             held,
             xlabel="hazard ratio of the confounder with the event",
             ylabel="difference of its prevalence between strategies",
-            levels=[1 - CREDIBLE, 0.2, 0.5, 0.8, 0.9, CREDIBLE, 0.99],
+            levels=sorted({1 - level, 0.2, 0.5, 0.8, 0.9, level, 0.99}),
             # an undecided result turns where the other side has enough
-            thick=CREDIBLE if conclusion(context.base) != "undecided" else 1 - CREDIBLE,
-            label=lambda each: f"{each:.2f}",
-            quantity="P(HR < 1)" if below else "P(HR > 1)",
+            thick=level if conclusion(context.base, rule) != "undecided" else 1 - level,
+            label=lambda each: f"{each:.3g}",
+            quantity=rule.probability_name("lower" if below else "higher"),
             log_x=True,
         )
 
     figures: dict[str, Any] = {
         "unmeasured_confounding": (
-            "Probability that the hazard ratio lies on the side of 1 that it lies on without a "
-            f"confounder, for confounders that {surface.prevalence_reference:.0%} of the reference "
-            "carry; beyond the thick line the conclusion turns.",
+            f"Probability that the hazard ratio lies on the side of {rule.effect:g} that it lies "
+            "on without a confounder, for confounders that "
+            f"{surface.prevalence_reference:.0%} of the reference carry; beyond the thick "
+            "line the conclusion turns.",
             draw_surface,
         )
     }

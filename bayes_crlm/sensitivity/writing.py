@@ -4,7 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.psis import PARETO_K_MOST
-from bayes_crlm.sensitivity.parts import CREDIBLE, PARTS, conclusion
+from bayes_crlm.sensitivity.overall import overall_sentence, part_rows
+from bayes_crlm.sensitivity.parts import PARTS
+from bayes_crlm.sensitivity.table_rows import table_of_rows
+from bayes_crlm.sensitivity.verdicts import conclusion, prob_below
 from bayes_crlm.source_paths import spec_for_readers, spec_seen_from
 from bayes_crlm.summary import data_section, to_json_value
 
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["IN_WORDS", "conclusion_sentence", "summarise_sensitivity", "write_sensitivity"]
 
 SCHEMA_VERSION = 1
+PARTS_TABLE = "sensitivity_parts"
 IN_WORDS = {
     "multiverse": "combinations of analysis choices",
     "power_scaling": "the weight of prior and likelihood",
@@ -29,60 +33,39 @@ IN_WORDS = {
     "cutpoints": "number and placement of intervals",
 }
 BASE_FIELDS = (
-    "median", "eti95", "prob_below_1", "mean_log", "sd_log", "elpd_loo", "loo_pareto_k",
-    "engine", "pareto_k", "r_hat", "is_reliable", "cox_hr", "cox_ci95", "n_patients", "n_events",
+    "median", "eti95", "prob_below_1", "prob_below_effect", "mean_log", "sd_log", "elpd_loo",
+    "loo_pareto_k", "engine", "pareto_k", "r_hat", "is_reliable", "note", "cox_hr", "cox_ci95",
+    "n_patients", "n_events",
 )  # fmt: skip
 
 
 def conclusion_sentence(found: "Sensitivity") -> str:
-    """Say what moves the conclusion and what does not.
+    """Begin with the conclusion, then say what changes it, weakens it and where it holds.
 
     Parameters
     ----------
     found : Sensitivity
     """
-    base = found.base
     levels = found.plan.inputs.design.levels
-    low, high = base["eti95"]
-    moved = [IN_WORDS[name] for name, part in found.parts.items() if part.moves is True]
-    kept = [IN_WORDS[name] for name, part in found.parts.items() if part.moves is False]
-    held = {
-        "below": f"a hazard ratio below 1 with more than {CREDIBLE:.0%} probability",
-        "above": f"a hazard ratio above 1 with more than {CREDIBLE:.0%} probability",
-        "undecided": "no side of 1 that the hazard ratio is on with more than "
-        f"{CREDIBLE:.0%} probability",
-    }[conclusion(base)]
-    if moved and kept:
-        first = f"What moves the conclusion: {listed(moved)}. What does not: {listed(kept)}."
-    elif moved:
-        first = f"What moves the conclusion: {listed(moved)}."
-    elif kept:
-        first = (
-            f"Nothing that was examined moves the conclusion: neither {listed(kept, 'nor')}."
-            if len(kept) > 1
-            else f"Nothing that was examined ({kept[0]}) moves the conclusion."
-        )
-    else:
-        first = "No part that was run says whether the conclusion moves."
-    would = would_move(found)
-    # each is a list of its own, as a rule
-    more = f" Pushed further, the conclusion would be moved by {'; '.join(would)}." if would else ""
-    return (
-        f"{first}{more} The conclusion of the spec as it stands: {held} "
-        f"({found.plan.inputs.design.treatment} {levels[found.level]} against {levels[0]}: "
-        f"{base['median']:.2f}, 95% interval {low:.2f} to {high:.2f})."
+    treatment = found.plan.inputs.design.treatment
+    return overall_sentence(
+        base_row(found),
+        part_rows(found.parts, IN_WORDS),
+        found.plan.spec.success.rule,
+        f"{treatment} {levels[found.level]} against {levels[0]}",
     )
+
+
+def base_row(found: "Sensitivity") -> dict[str, Any]:
+    """The spec as it stands, with the probability that the success rule is about."""
+    rule = found.plan.spec.success.rule
+    return dict(found.base) | {"prob_below_effect": prob_below(found.base, rule)}
 
 
 def would_move(found: "Sensitivity") -> list[str]:
     """What would turn a conclusion that a part's plausible alternatives do not turn."""
     parts = found.parts.values()
     return [part.would_move for part in parts if part.would_move and not part.moves]
-
-
-def listed(names: list[str], last: str = "and") -> str:
-    """Join names as a sentence does."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}"
 
 
 def summarise_sensitivity(found: "Sensitivity") -> dict[str, Any]:
@@ -98,7 +81,8 @@ def summarise_sensitivity(found: "Sensitivity") -> dict[str, Any]:
         schema_version, title, status, warnings, conclusion, data, model, base, one key for each
         part that was asked for, provenance; JSON values only.
     """
-    base, design = found.base, found.plan.inputs.design
+    base, design = base_row(found), found.plan.inputs.design
+    rule = found.plan.spec.success.rule
     failures = [] if base["is_reliable"] else [f"the base model: {base['note']}"]
     remarks = []
     if base.get("loo_pareto_k") is not None and not base["loo_pareto_k"] <= PARETO_K_MOST:
@@ -112,8 +96,15 @@ def summarise_sensitivity(found: "Sensitivity") -> dict[str, Any]:
         "title": found.plan.spec.title,
         "status": "untrustworthy" if failures else "ok",
         "warnings": [*failures, *remarks, *found.plan.warnings],
+        "study": {"design": found.plan.spec.study.design},
+        "success": rule.to_dict(),
         "conclusion": {
             "sentence": conclusion_sentence(found),
+            "conclusion": conclusion(base, rule) if base["is_reliable"] else None,
+            "changed_by": [name for name, part in found.parts.items() if part.state == "changes"],
+            "weakened_by": [name for name, part in found.parts.items() if part.state == "weaker"],
+            "held_by": [name for name, part in found.parts.items() if part.state == "holds"],
+            "rows": part_rows(found.parts, IN_WORDS),
             "moved_by": [name for name, part in found.parts.items() if part.moves is True],
             "would_be_moved_by": would_move(found),
             "not_moved_by": [name for name, part in found.parts.items() if part.moves is False],
@@ -130,7 +121,13 @@ def summarise_sensitivity(found: "Sensitivity") -> dict[str, Any]:
     for name in PARTS:
         if name in found.parts:
             part = found.parts[name]
-            told = {"sentence": part.sentence, "moves": part.moves, "notes": list(part.notes)}
+            told = {
+                "sentence": part.sentence,
+                "moves": part.moves,
+                "state": part.state,
+                "movers": list(part.movers),
+                "notes": list(part.notes),
+            }
             summary[name] = {"status": "done"} | told | part.result
         elif name in found.crashes:
             summary[name] = {"status": "failed", "reason": found.not_run[name]}
@@ -178,17 +175,18 @@ def fill(folder: Path, earlier: Path, found: "Sensitivity", summary: dict[str, A
     pictures = draw(found)
     for name, svg in pictures.items():
         write_text(folder / "figures" / f"{name}.svg", svg)
+    tables = {PARTS_TABLE: table_of_rows(part_rows(found.parts, IN_WORDS))}
     for part in found.parts.values():
-        for name, table in part.tables.items():
-            if is_synthetic:
-                table = table.assign(data="synthetic, not patient data")
-            for_spreadsheets(table).to_csv(folder / "tables" / f"{name}.csv", index=False)
+        tables |= part.tables
+    for name, table in tables.items():
+        if is_synthetic:
+            table = table.assign(data="synthetic, not patient data")
+        for_spreadsheets(table).to_csv(folder / "tables" / f"{name}.csv", index=False)
     spec = found.plan.spec.model_copy(update={"sensitivity": found.settings.to_mapping()})
     write_text(folder / "sensitivity.toml", spec_seen_from(spec, folder).to_toml())
     page = render(found, summary, pictures, has_report=(earlier / "report.html").exists())
     write_text(folder / "sensitivity.html", page)
-    tables = [name for part in found.parts.values() for name in part.tables]
-    written = {"sensitivity.toml", "sensitivity.html"} | names_of(pictures, tables)
+    written = {"sensitivity.toml", "sensitivity.html"} | names_of(pictures, list(tables))
     write_summary(folder, "sensitivity.json", summary, written)
 
 
@@ -261,6 +259,7 @@ def render(
         has_report=has_report,
         question=found.plan.spec.question,
         probability=probability_in_words,
+        success=found.plan.spec.success.rule.in_words(),
         spec_text=spec_for_readers(
             found.plan.spec.model_copy(update={"sensitivity": found.settings.to_mapping()})
         ).to_toml(),
