@@ -124,6 +124,7 @@ def plan_analysis(spec: "Spec") -> Plan:
         where=spec.data.where,
         missing=spec.data.missing,
         treatment_start=spec.data.treatment_start,
+        censoring_end=spec.data.censoring_end,
     )
     model = PiecewiseExponential(
         treatment=spec.model.treatment,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.eligibility import Dropped, select
 from bayes_crlm.errors import CohortError, join_problems
-from bayes_crlm.follow_up import check_follow_up, check_starts, numbers_of, patients_of
+from bayes_crlm.follow_up import check_ends, check_follow_up, check_starts, numbers_of, patients_of
 from bayes_crlm.tied_times import distinct_times, onto
 from bayes_crlm.wording import no_column, shown, shown_name, shown_names
 
@@ -30,7 +30,7 @@ __all__ = ["Cohort", "Dropped", "read_cohort"]
 
 # rows of a table that are turned into text at a time, for its hash
 ROWS_HASHED = 2**16
-OPTIONAL_ROLES = ("entry", "id", "treatment_start")
+OPTIONAL_ROLES = ("entry", "id", "treatment_start", "censoring_end")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -74,6 +74,11 @@ class Cohort:
         it is not said.
     start_column : str or None
         Where `start` comes from; None as well when all are said to have started at time 0.
+    censoring_end : (n_rows,) float64 or None
+        When a patient would have been censored because the study ended, on the scale of `time`;
+        NaN where the column is empty. None where it is not said.
+    censoring_end_column : str or None
+        Where `censoring_end` comes from.
     """
 
     table: "pd.DataFrame"
@@ -96,6 +101,8 @@ class Cohort:
     excluded: tuple[Dropped, ...] = ()
     start: NDArray[np.float64] | None = None
     start_column: str | None = None
+    censoring_end: NDArray[np.float64] | None = None
+    censoring_end_column: str | None = None
 
     def __post_init__(self) -> None:
         for name, dtype in (
@@ -113,6 +120,10 @@ class Cohort:
             start = np.asarray(self.start, dtype=np.float64).view()
             start.flags.writeable = False
             object.__setattr__(self, "start", start)
+        if self.censoring_end is not None:
+            end = np.asarray(self.censoring_end, dtype=np.float64).view()
+            end.flags.writeable = False
+            object.__setattr__(self, "censoring_end", end)
 
     def __repr__(self) -> str:
         rows = f" in {self.n_rows} rows" if self.n_rows != self.n_patients else ""
@@ -122,6 +133,13 @@ class Cohort:
             f"{self.n_events} events in {self.exposure:.6g} {self.unit or 'time units'} "
             f"of follow-up{synthetic}>"
         )
+
+    @property
+    def is_administrative(self) -> NDArray[np.bool]:
+        """Whether a row ends without the event because the study ended, shape (n_rows,)."""
+        if self.censoring_end is None:
+            return np.zeros(len(self.time), dtype=bool)
+        return (self.event == 0) & (self.time >= self.censoring_end)
 
     @property
     def n_patients(self) -> int:
@@ -274,6 +292,7 @@ class Cohort:
             patients=self.patients[kept_patients],
             row_number=self.row_number[keep],
             start=None if self.start is None else self.start[keep],
+            censoring_end=None if self.censoring_end is None else self.censoring_end[keep],
         )
 
 
@@ -288,6 +307,7 @@ def read_cohort(
     where: Iterable[object] = (),
     missing: Literal["error", "drop"] = "error",
     treatment_start: str | int | None = None,
+    censoring_end: str | None = None,
     name: str | None = None,
 ) -> Cohort:
     """Read a table and check that it is a cohort.
@@ -315,6 +335,10 @@ def read_cohort(
     treatment_start : str or 0, optional
         The column that says when treatment started, on the scale of `time`: finite numbers, 0 or
         more, empty for patients who never started. 0 says that treatment started at time 0.
+    censoring_end : str, optional
+        The column that says when a patient would have been censored because the study ended, on
+        the scale of `time`: not before `time`, empty where it is not known. Whoever is censored
+        then did not drop out.
     name : str, optional
         What messages and reports call the source.
 
@@ -333,7 +357,7 @@ def read_cohort(
     label = name if name is not None else _label(source)
     roles = {"time": time, "event": event, "entry": entry, "id": id}
     start_column = treatment_start if isinstance(treatment_start, str) else None
-    roles["treatment_start"] = start_column
+    roles |= {"treatment_start": start_column, "censoring_end": censoring_end}
     problems = _option_problems(roles, unit, missing, name)
     is_said = start_column is not None or treatment_start is None
     if not is_said and (isinstance(treatment_start, bool) or treatment_start != 0):
@@ -361,6 +385,8 @@ def read_cohort(
         problems += row_problems
         start, row_problems = check_starts(kept, row_number, start_column, id, treatment_start)
         problems += row_problems
+        end, row_problems = check_ends(kept, row_number, censoring_end, follow_up.time)
+        problems += row_problems
     if problems:
         raise CohortError(join_problems(shown_name(label), problems))
     if start is not None:
@@ -386,6 +412,8 @@ def read_cohort(
         excluded=excluded,
         start=start,
         start_column=start_column,
+        censoring_end=end,
+        censoring_end_column=censoring_end,
     )
 
 

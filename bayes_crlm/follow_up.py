@@ -13,13 +13,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.tied_times import one_time_each
+from bayes_crlm.tied_times import one_time_each, onto
 from bayes_crlm.wording import shown, shown_rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FollowUp", "check_follow_up", "check_starts", "events_of", "numbers_of", "patients_of"]
+__all__ = [
+    "FollowUp",
+    "check_ends",
+    "check_follow_up",
+    "check_starts",
+    "events_of",
+    "numbers_of",
+    "patients_of",
+]
 
 NUMBER, MISSING, TEXT, TRUTH, DATE, OTHER = range(6)
 KINDS = {
@@ -36,6 +44,7 @@ MUST_BE = {
     "id": "every row must name its patient",
     "treatment_start": "every start must be a finite number, 0 or more, or empty for patients who "
     "never started",
+    "censoring_end": "every end must be a finite number above 0, or empty where none is known",
 }
 MUST_HAVE = ("time", "entry")
 FAR = 1e6
@@ -402,6 +411,48 @@ def _told(
     if what == "is text" and any("," in cell for cell in cells or ()):
         hint = " with a decimal point"
     return [f"column {shown(values.name)} ({role}) {what} in {named}; {MUST_BE[role]}{hint}"]
+
+
+def check_ends(
+    table: "pd.DataFrame",
+    row_number: NDArray[np.int64],
+    column: str | None,
+    times: NDArray[np.float64],
+) -> tuple[NDArray[np.float64] | None, list[str]]:
+    """Read when patients would have been censored because the study ended.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The rows of the cohort.
+    row_number : (n_rows,) int
+        1-based row numbers in the file, for the messages.
+    column : str or None
+        The column of ends; one that the table does not have is left to the caller.
+    times : (n_rows,) float64
+        The ends of follow-up.
+
+    Returns
+    -------
+    end : (n_rows,) float64 or None
+        On the times of follow-up where they differ by rounding; NaN where a cell is empty; None
+        without a column.
+    problems : list of str
+    """
+    if column is None or column not in table.columns:
+        return None, []
+    end, problems = _check_numbers(table[column], "censoring_end", row_number)
+    if problems:
+        return end, problems
+    end = onto(end, np.unique(times))
+    late = np.flatnonzero(times > end)
+    if len(late):
+        pairs = [f"{shown(times[k])} and {shown(end[k])}" for k in late[:5].tolist()]
+        problems.append(
+            f"time lies after censoring_end (column {shown(column)}) in "
+            f"{shown_rows(row_number[late], pairs)}; nobody is followed beyond the end of the study"
+        )
+    return end, problems
 
 
 def _check_patients(

@@ -55,7 +55,7 @@ __all__ = [
     "read_spec",
 ]
 
-OUTCOME_KEYS = ("time", "event", "entry", "id", "treatment_start")
+OUTCOME_KEYS = ("time", "event", "entry", "id", "treatment_start", "censoring_end")
 
 
 class Table(BaseModel):
@@ -121,6 +121,10 @@ class DataSpec(Table):
     missing: Annotated[Literal["error", "drop"], Field(description="one of 'error', 'drop'")] = (
         "error"
     )
+    censoring_end: Annotated[
+        str | None,
+        Field(min_length=1, description="the column of times at which the study ended"),
+    ] = None
     treatment_start: Annotated[
         Any,
         PlainValidator(check_treatment_start),

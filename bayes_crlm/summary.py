@@ -96,6 +96,9 @@ def data_section(cohort: "Cohort") -> dict[str, Any]:
         "n_rows": cohort.n_rows,
         "n_events": cohort.n_events,
         "exposure": cohort.exposure,
+        "n_censored_at_end": None
+        if cohort.censoring_end is None
+        else int(cohort.is_administrative.sum()),
         "unit": cohort.unit,
         "n_dropped": sum(each.n_patients for each in cohort.dropped),
         "dropped_why": counts(cohort.dropped),

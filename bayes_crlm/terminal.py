@@ -94,6 +94,7 @@ def describe(plan: "Plan") -> str:
             f"{cohort.n_patients} patients{rows}, {cohort.n_events} events, "
             f"{significant(cohort.exposure, 6)} {unit} at risk",
         ),
+        *censoring_in_words(plan),
         ("treatment", f"{design.treatment}: {levels}, against {design.reference}"),
         ("formula", design.formula),
         ("intervals", f"{intervals.n_intervals}, ending at {ends} {unit}"),
@@ -106,6 +107,17 @@ def describe(plan: "Plan") -> str:
         *(("note", warning) for warning in plan.warnings if warning != SYNTHETIC),
     ]
     return "\n".join([plan.spec.title, *in_columns(items)])
+
+
+def censoring_in_words(plan: "Plan") -> list[tuple[str, str]]:
+    """Say how many were censored because the study ended, where that is known."""
+    cohort, last = plan.inputs.cohort, plan.inputs.final_row
+    if cohort.censoring_end is None:
+        return []
+    at_end = int(cohort.is_administrative[last].sum())
+    before = int((cohort.event[last] == 0).sum()) - at_end
+    said = f"{at_end} at the end of the study ({cohort.censoring_end_column}), {before} before it"
+    return [("censored", said)]
 
 
 def source_in_words(plan: "Plan") -> str:

@@ -141,7 +141,7 @@ def test_files_open_anywhere_and_the_conclusion_comes_first(done, summary):
     ("arguments", "words"),
     [
         (["--only", "multivers"], "unknown part 'multivers'; did you mean 'multiverse'?"),
-        (["--only", "immortal_time"], "decision_months"),
+        (["--only", "immortal_time"], "when treatment started is not stated"),
         (["--only", ","], "separated by commas"),
         (["--jobs", "0"], "--jobs"),
         (["--executor", "tcp://127.0.0.1:9", "--only", "multiverse"], "tcp://127.0.0.1:9"),
@@ -181,7 +181,10 @@ def test_check_says_which_parts_would_be_run(tmp_path):
     spec.write_text(spec.read_text().replace('["multiverse"]', '["multiverse", "immortal_time"]'))
     refused = call("check", spec)
     assert refused.returncode == 2
-    assert "decision_months" in refused.stderr and "Traceback" not in refused.stderr
+    assert (
+        "when treatment started is not stated" in refused.stderr
+        and "Traceback" not in refused.stderr
+    )
 
 
 def test_a_refused_command_leaves_no_file(tmp_path):
@@ -227,7 +230,7 @@ def test_a_part_that_only_a_default_asked_for_is_left_out_with_its_reason(tmp_pa
 
     plan = plan_analysis(read_spec(spec))
     reasons = check_parts(plan, read_settings(plan.spec.sensitivity))
-    assert "decision_months" in reasons["immortal_time"]
+    assert "when treatment started is not stated" in reasons["immortal_time"]
     assert "covariates" in reasons["overlap"]
     assert "multiverse" not in reasons
 

@@ -249,4 +249,4 @@ def test_a_cohort_without_censoring_says_so(tmp_path):
         *("--only", "informative_censoring", "--out", tmp_path / "out"),
     )
     assert done.returncode == 2
-    assert "nobody is censored before" in done.stderr
+    assert "nobody drops out before" in done.stderr

@@ -106,12 +106,21 @@ def test_the_average_is_weighted_by_events(found):
     assert found["average"]["mean_log"] == pytest.approx(expected, abs=1e-9)
 
 
+def test_periods_on_both_sides_change_the_conclusion(found):
+    assert found["state"] == "changes" and found["moves"] is True
+    assert found["periods_disagree"] is True
+    assert [each["label"] for each in found["movers"]] == [row["period"] for row in found["rows"]]
+    assert found["sentence"].startswith("The hazard ratio changes sides over time")
+
+
 def part_of(found, folder, below, unreliable=""):
     """The part, told what a fit found: P(HR < 1) of base, average and one, and which one fails."""
     table_of().to_csv(folder / "cohort.csv", index=False)
     (folder / "small.toml").write_text(SPEC)
     base, average, one = ({"median": 0.8, "prob_below_1": each} for each in below)
     value = found | {"average": found["average"] | average, "one": found["one"] | one}
+    # of periods that cross the average does not matter
+    value["rows"] = [row | {"prob_below_1": 0.5} for row in found["rows"]]
     if unreliable:
         value[unreliable] = value[unreliable] | {"is_reliable": False}
     context = Context(

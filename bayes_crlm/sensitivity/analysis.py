@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.errors import BayesCRLMError, ExecutorError, OutputError, SpecError
-from bayes_crlm.sensitivity.parts import Context, PartResult, part_module
+from bayes_crlm.sensitivity.parts import Context, NotRunError, PartResult, part_module
 from bayes_crlm.sensitivity.refit import Shared, refit
 from bayes_crlm.tasks import Task, TaskResult, run_tasks
 from bayes_crlm.wording import did_you_mean, shown
@@ -25,6 +25,12 @@ BASE_DRAWS = 4000
 # so few refits are done before other processes have started, but for those of some parts
 FEW_TASKS = 16
 SLOW_PARTS = ("missing_data",)
+# what is no question where treatment was drawn by lot
+SETTLED_BY_LOT = {
+    "unmeasured_confounding": "no confounder decided on treatment that was drawn by lot",
+    "overlap": "no covariate decided on treatment that was drawn by lot",
+    "immortal_time": "nobody has to live to be counted as treated when a lot has decided",
+}
 
 
 @dataclass(frozen=True)
@@ -144,6 +150,7 @@ def check_parts(plan: "Plan", settings: "SensitivitySettings") -> dict[str, str]
     reasons = {}
     for name in settings.parts:
         try:
+            check_design(name, plan.spec.study.design)
             check = getattr(part_module(name), "check", None)
             if check is not None:
                 check(plan, settings.tables[name])
@@ -152,6 +159,20 @@ def check_parts(plan: "Plan", settings: "SensitivitySettings") -> dict[str, str]
                 raise
             reasons[name] = str(problem)
     return reasons
+
+
+def check_design(name: str, design: str) -> None:
+    """Refuse a part that asks what a drawn lot has answered.
+
+    Raises
+    ------
+    NotRunError
+    """
+    if design == "randomised" and name in SETTLED_BY_LOT:
+        raise NotRunError(
+            f"{name} does not apply: {SETTLED_BY_LOT[name]}, as study.design = 'randomised' says; "
+            "leave it out, or say study.design = 'observational'"
+        )
 
 
 def run_sensitivity(

@@ -66,6 +66,7 @@ def leaving_rows(inputs: "ModelInputs", lost: str | None, horizon: float) -> NDA
 
     cohort, rows = inputs.cohort, inputs.final_row
     is_leaving = (cohort.event[rows] == 0) & (cohort.time[rows] < horizon)
+    is_leaving &= ~cohort.is_administrative[rows]
     if lost is not None:
         if lost not in cohort.table.columns:
             raise SensitivityError(
@@ -82,6 +83,15 @@ def leaving_rows(inputs: "ModelInputs", lost: str | None, horizon: float) -> NDA
             )
         is_leaving &= given == 1
     return rows[is_leaving]
+
+
+def horizon_of_rows(
+    cohort: "Cohort", rows: NDArray[np.intp], horizon: float
+) -> NDArray[np.float64]:
+    """Where the completed follow-up of some rows ends: never after the study ended for them."""
+    if cohort.censoring_end is None:
+        return np.full(len(rows), horizon)
+    return np.fmin(cohort.censoring_end[rows], horizon)
 
 
 def complete_follow_up(
@@ -123,9 +133,10 @@ def complete_follow_up(
     left = inputs.cohort.time[rows]
     # cumulative hazards are piecewise linear, and so is their inverse
     target = np.interp(left, edges, at_edges) - np.log(uniform) / relative
-    died = target < np.interp(horizon, edges, at_edges)
+    ends = horizon_of_rows(inputs.cohort, rows, horizon)
+    died = target < np.interp(ends, edges, at_edges)
     time, event = inputs.cohort.time.copy(), data.event.copy()
-    time[rows] = np.where(died, np.interp(target, at_edges, edges), horizon)
+    time[rows] = np.where(died, np.interp(target, at_edges, edges), ends)
     event[rows] = died
     completed = dataclasses.replace(
         data, follow_up=cut_follow_up(inputs.cohort.entry, time, edges), event=event

@@ -52,12 +52,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from bayes_crlm.analysis import Plan
+    from bayes_crlm.cohort import Cohort
 
 __all__ = ["Settings", "analyse", "check", "choose_times", "compare", "compare_methods"]
 
 # without times of the user's: by when these shares of the treated had started
 LANDMARK_SHARES, GRACE_SHARE = (0.5, 0.75, 0.9), 0.9
 BINS = 24
+OWN_START = "decision_months"
+"""The column of the data sets that ship with this package."""
 
 
 def increasing(times: tuple[float, ...] | None) -> tuple[float, ...] | None:
@@ -71,8 +74,9 @@ class Settings(Table):
     """The table `[sensitivity.immortal_time]`."""
 
     start: Annotated[
-        str, Field(min_length=1, description="the column with the time at which treatment starts")
-    ] = "decision_months"
+        str | None,
+        Field(min_length=1, description="the column with the time at which treatment starts"),
+    ] = None
     landmarks: Annotated[
         tuple[Annotated[float, Field(gt=0)], ...] | None,
         Field(strict=False, min_length=1, description="a list of increasing times after 0"),
@@ -100,8 +104,29 @@ def check(plan: "Plan", settings: Settings) -> None:
     NotRunError
         Without the start of treatment, or with times that leave nobody.
     """
+    settings = with_start(settings, plan.inputs.cohort)
     arms = two_arms(plan.model, plan.inputs)
-    choose_times(arms, start_of_treatment(arms, settings.start), settings)
+    choose_times(arms, start_of_treatment(arms, str(settings.start)), settings)
+
+
+def with_start(settings: Settings, cohort: "Cohort") -> Settings:
+    """Say in which column the start of treatment is: the part's, the cohort's, or a data set's own.
+
+    Raises
+    ------
+    NotRunError
+        When nobody says.
+    """
+    from bayes_crlm.datasets import DATASETS
+
+    own = OWN_START if cohort.source in DATASETS and OWN_START in cohort.table else None
+    start = settings.start or cohort.start_column or own
+    if start is None:
+        raise NotRunError(
+            f"{cohort.source}: when treatment started is not stated; give the column as "
+            "data.treatment_start"
+        )
+    return settings.model_copy(update={"start": start})
 
 
 def compare(shared: Shared, *, settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
@@ -144,6 +169,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         As `check`.
     """
     plan = context.plan
+    settings = with_start(settings, plan.inputs.cohort)
     arguments = {"settings": settings.model_dump(), "seed": context.seed}
     (done,) = context.run("immortal_time", [Task("immortal_time", compare, arguments)])
     if done.value is None:
@@ -339,7 +365,8 @@ def compare_methods(arms: TwoArms, settings: Settings, seed: int) -> dict[str, A
     NotRunError
         As `check`.
     """
-    start = start_of_treatment(arms, settings.start)
+    settings = with_start(settings, arms.source)
+    start = start_of_treatment(arms, str(settings.start))
     landmarks, grace = choose_times(arms, start, settings)
     every = np.arange(arms.n_patients)
     naive = arms.cohort(every, arms.time, arms.event, arms.is_treated)
@@ -359,7 +386,7 @@ def compare_methods(arms: TwoArms, settings: Settings, seed: int) -> dict[str, A
         "rows": rows,
         "weights": weight_rows(weights),
         "final_weights": weights,
-        "reference_starts": starts_of_reference(arms, settings.start),
+        "reference_starts": starts_of_reference(arms, str(settings.start)),
     }
 
 

@@ -91,7 +91,7 @@ def check(plan: "Plan", settings: Settings) -> None:
     leavers = leaving_rows(plan.inputs, settings.lost, horizon)
     if not len(leavers):
         raise NotRunError(
-            f"{plan.inputs.cohort.source}: nobody is censored before {horizon:g}, so no follow-up "
+            f"{plan.inputs.cohort.source}: nobody drops out before {horizon:g}, so no follow-up "
             "is to be completed"
         )
 
@@ -153,7 +153,8 @@ def analyse(context: Context, settings: Settings) -> PartResult:
             conclusion(context.base, rule),
         )
     turned = [row for row in rows if row["turns_conclusion"]]
-    is_stated = settings.is_stated or "informative_censoring" in context.selected
+    is_stated = settings.is_stated or inputs.cohort.censoring_end is not None
+    is_stated = is_stated or "informative_censoring" in context.selected
     counted = [row for row in rows if row["is_plausible"] and row is not unchanged and is_stated]
     unlikely = len([row for row in turned if row not in counted])
     unreliable = sum(not row["is_reliable"] for row in rows)
@@ -181,10 +182,11 @@ def analyse(context: Context, settings: Settings) -> PartResult:
             "apart and does not count. Name those lost to follow-up (lost), state deltas, or ask "
             "for this part by name."
         )
-    if settings.lost is None:
+    if settings.lost is None and inputs.cohort.censoring_end is None:
         notes.append(
             "All censored patients count as leaving for a reason, those at the end of the study "
-            "too, unless a column (lost) names those who were lost to follow-up."
+            "too, unless data.censoring_end says when the study ended for whom, or a column (lost) "
+            "names those who were lost to follow-up."
         )
     if unreliable:
         notes.append(
