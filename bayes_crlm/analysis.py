@@ -106,6 +106,7 @@ def plan_analysis(spec: "Spec") -> Plan:
     from bayes_crlm.design import columns_needed
     from bayes_crlm.late_start import NOT_STATED, check_late_starts, is_start_stated
     from bayes_crlm.model import PiecewiseExponential
+    from bayes_crlm.prior_meaning import baseline_cautions
     from bayes_crlm.priors import Normal, baseline_prior
     from bayes_crlm.source_paths import source_name
 
@@ -148,6 +149,7 @@ def plan_analysis(spec: "Spec") -> Plan:
         for each in inputs.cohort.dropped
     ]
     warnings += [*inputs.intervals.notes, *inputs.cautions, *count_cautions(inputs)]
+    warnings += baseline_cautions(inputs)
     if spec.study.design == "observational" and not is_start_stated(inputs):
         warnings.append(NOT_STATED)
     for prior in (inputs.treatment_prior, inputs.covariate_prior):

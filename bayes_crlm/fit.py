@@ -340,6 +340,7 @@ class Fit:
         from bayes_crlm.answers import proportionality_warnings
         from bayes_crlm.changing_rows import changing_sentence, finer_rows
         from bayes_crlm.column_counts import count_cautions
+        from bayes_crlm.prior_meaning import baseline_cautions
 
         changing = changing_sentence(finer_rows(self))
         return (
@@ -347,6 +348,7 @@ class Fit:
             *([changing] if changing else []),
             *self.inputs.cautions,
             *count_cautions(self.inputs),
+            *baseline_cautions(self.inputs),
             *self.notes,
             *self.cox.warnings,
         )

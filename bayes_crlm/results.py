@@ -309,6 +309,7 @@ def tables(analysis: "Analysis") -> dict[str, Any]:
 
     from bayes_crlm.column_counts import column_rows
     from bayes_crlm.observed_survival import kaplan_meier_distances
+    from bayes_crlm.prior_meaning import implied_rows
 
     fit, estimands = analysis.fit, analysis.spec.estimands
     horizons = list(estimands.horizons or [])
@@ -328,6 +329,7 @@ def tables(analysis: "Analysis") -> dict[str, Any]:
         "kaplan_meier_distance": pd.DataFrame(kaplan_meier_distances(fit)),
     }
     made["answers"] = pd.json_normalize(analysis.beside.answers, sep="_", max_level=1)
+    made["prior_implied"] = pd.DataFrame(implied_rows(analysis.inputs))
     made["levels"] = pd.DataFrame(column_rows(analysis.inputs)).assign(
         terms=lambda rows: rows["terms"].map(", ".join)
     )

@@ -10,6 +10,7 @@ from bayes_crlm.arm_follow_up import last_follow_up
 from bayes_crlm.column_counts import column_rows
 from bayes_crlm.observed_survival import kaplan_meier_distances
 from bayes_crlm.origin import given_survival
+from bayes_crlm.prior_meaning import implied_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -195,6 +196,7 @@ def summarise(analysis: "Analysis") -> dict[str, Any]:
             "crude": [with_limits(row) for row in analysis.beside.crude],
             "finer_intervals": [with_limits(row) for row in analysis.beside.finer],
             "levels": column_rows(analysis.inputs),
+            "prior_implied": implied_rows(analysis.inputs),
             "hazard_ratios": withdraw(
                 rows_of(fit.hazard_ratios(thresholds, spec.success.rule), thresholds),
                 analysis.beside.answers,

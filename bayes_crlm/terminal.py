@@ -77,6 +77,8 @@ def describe(plan: "Plan") -> str:
     str
         The title, then one item a line, in a column of names and a column of values.
     """
+    from bayes_crlm.prior_meaning import implied_in_words, implied_rows
+
     inputs, cohort = plan.inputs, plan.inputs.cohort
     unit = cohort.unit or "time units"
     intervals, design = inputs.intervals, inputs.design
@@ -100,6 +102,7 @@ def describe(plan: "Plan") -> str:
         ("intervals", f"{intervals.n_intervals}, ending at {ends} {unit}"),
         ("events", f"{events} in these intervals"),
         ("priors", f"{prior} (log hazard ratios)"),
+        ("", implied_in_words(implied_rows(inputs))),
         ("baseline", inputs.baseline.describe()),
         ("estimands", estimands_asked(plan)),
         ("study", plan.spec.study.design),
