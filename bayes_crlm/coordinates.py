@@ -111,13 +111,18 @@ def parts_of(inputs: "ModelInputs") -> Parts:
     return Parts(rest, scaled, scales, scales_of, len(steps))
 
 
-def sampler_coordinates(inputs: "ModelInputs") -> Coordinates:
+def sampler_coordinates(
+    inputs: "ModelInputs", start: tuple[NDArray, NDArray] | None = None
+) -> Coordinates:
     """Find the sampler's coordinates for a cohort.
 
     Parameters
     ----------
     inputs : ModelInputs
         A cohort as the model sees it.
+    start : (intervals,) ndarray and (terms,) ndarray, optional
+        Log-hazards and effects near the mode to move around, where Student t priors make several:
+        they are then kept. Normal priors stand in for them without it.
 
     Returns
     -------
@@ -127,11 +132,11 @@ def sampler_coordinates(inputs: "ModelInputs") -> Coordinates:
     parts = parts_of(inputs)
     stand_in = replace(
         inputs,
-        treatment_prior=as_normal(inputs.treatment_prior),
-        covariate_prior=as_normal(inputs.covariate_prior),
+        treatment_prior=stand_in_prior(inputs.treatment_prior, start is not None),
+        covariate_prior=stand_in_prior(inputs.covariate_prior, start is not None),
     )
     has_walk = parts.n_steps > 0
-    mode = posterior_mode(stand_in, step_scale=STAND_IN_SCALE if has_walk else None)
+    mode = posterior_mode(stand_in, step_scale=STAND_IN_SCALE if has_walk else None, start=start)
     scale_centre = log_scale_centre(inputs, len(parts.scales))
     gaussian = gaussian_of(mode.log_hazard, mode.effect, mode.information, inputs, parts)
     if not mode.converged or gaussian is None:
@@ -149,6 +154,11 @@ def sampler_coordinates(inputs: "ModelInputs") -> Coordinates:
         scale_centre=scale_centre,
         start_spread=START_SPREAD,
     )
+
+
+def stand_in_prior(prior: "EffectPrior", is_near_mode: bool) -> "EffectPrior":
+    """Take a prior whose mode and curvature describe the posterior."""
+    return prior if is_near_mode and isinstance(prior, StudentT) else as_normal(prior)
 
 
 def as_normal(prior: "EffectPrior") -> Normal:

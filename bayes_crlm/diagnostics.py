@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_crlm.leave_one_out import Loo, leave_one_out
+from bayes_crlm.mode_exchange import say_no_exchange
 from bayes_crlm.parameters import model_parameters
 from bayes_crlm.psis import PARETO_K_MOST
 
@@ -204,6 +205,9 @@ def diagnose_chains(fit: "Fit") -> Chains:
     divergences = int(stats["diverging"].values.sum())
     n_max_depth = int(stats["reached_max_treedepth"].values.sum())
     failures = []
+    stuck = say_no_exchange(fit)
+    if stuck is not None:
+        failures.append(stuck)
     if chains > 1 and not r_hat <= R_HAT_MOST:
         failures.append(
             f"R-hat is {r_hat:.3f}, above {R_HAT_MOST}: chains have not mixed; {RUN_LONGER}"
@@ -255,6 +259,12 @@ def diagnose_importance(fit: "Fit", importance: "Importance") -> Diagnostics:
             f"importance effective sample size is {importance.ess:.0f}, below {ess_least}; "
             "run longer with --draws"
         )
+    ess_tail = float(importance.ess_tail.min())
+    if importance.ess >= ess_least and not ess_tail >= ess_least:
+        failures.append(
+            f"smallest tail effective sample size is {ess_tail:.0f}, below {ess_least}; "
+            f"{RUN_LONGER}"
+        )
     if n_high:
         failures.append(high_pareto_k(n_high, len(loo.pareto_k)))
     remarks = [
@@ -266,7 +276,7 @@ def diagnose_importance(fit: "Fit", importance: "Importance") -> Diagnostics:
     return Diagnostics(
         max_r_hat=nothing,
         min_ess_bulk=importance.ess,
-        min_ess_tail=importance.ess,
+        min_ess_tail=ess_tail,
         divergences=None,
         min_bfmi=nothing,
         n_max_depth=None,

@@ -8,12 +8,7 @@ import numpy as np
 
 from bayes_crlm.errors import SamplingError
 from bayes_crlm.fit import ETI95, Fit, Importance
-from bayes_crlm.importance import (
-    LEAST_ESS,
-    PARETO_K_MOST,
-    ImportanceDraws,
-    sample_importance,
-)
+from bayes_crlm.importance import ImportanceDraws, problem_of, sample_importance
 from bayes_crlm.priors import Horseshoe
 
 if TYPE_CHECKING:
@@ -80,7 +75,8 @@ def approximate(inputs: "ModelInputs", draws: int, seed: int) -> Approximation:
     -------
     Approximation
         Without draws for a horseshoe, where no mode is found or a tail was not reached, where
-        Pareto k is above 0.7, and where draws are worth less than a tenth of their number.
+        Pareto k is above 0.7, and where draws, or those at a term's 95% limits, are worth less than
+        a tenth of their number.
     """
     started = time.perf_counter()
     drawn, problem = None, None
@@ -90,18 +86,8 @@ def approximate(inputs: "ModelInputs", draws: int, seed: int) -> Approximation:
         drawn = sample_importance(inputs, draws, seed)
         if not drawn.converged:
             drawn, problem = None, "engine laplace found no approximation of the posterior"
-        elif not drawn.pareto_k <= PARETO_K_MOST:
-            drawn, problem = (
-                None,
-                f"engine laplace: Pareto k of its weights is {drawn.pareto_k:.2f}, above "
-                f"{PARETO_K_MOST}",
-            )
-        elif drawn.weighted.ess < LEAST_ESS * len(drawn.weighted.weight):
-            drawn, problem = (
-                None,
-                f"engine laplace: {len(drawn.weighted.weight):,} draws are worth only "
-                f"{drawn.weighted.ess:,.0f}",
-            )
+        elif (why := problem_of(drawn.weighted)) is not None:
+            drawn, problem = None, f"engine laplace: {why}"
     return Approximation(drawn, problem, time.perf_counter() - started)
 
 
@@ -202,7 +188,9 @@ def fit_laplace(
         seed=seed,
         settings=settings,
         seconds={"import": 0.0, "compile": 0.0, "sample": approximation.seconds},
-        importance=Importance(drawn.pareto_k, drawn.ess),
+        importance=Importance(
+            drawn.pareto_k, drawn.ess, np.minimum(drawn.weighted.ess_tail, len(drawn.vectors))
+        ),
         weighted=drawn.weighted,
     )
 

@@ -89,6 +89,22 @@ class CohortSums:
             total += np.exp(block.design @ effect) @ block.exposure
         return total
 
+    def weighted_exposures(self, effect: NDArray) -> NDArray[np.float64]:
+        """Weighted exposures of many draws of the effects, shape (draws, intervals).
+
+        Parameters
+        ----------
+        effect : (draws, terms) ndarray
+        """
+        total = np.zeros((len(effect), len(self.data.follow_up.width)))
+        for block in self.blocks():
+            size = max(1, DRAW_ENTRIES // len(block.design))
+            for first in range(0, len(effect), size):
+                relative = effect[first : first + size] @ block.design.T
+                np.exp(relative, out=relative)
+                total[first : first + len(relative)] += relative @ block.exposure
+        return total
+
     def paired_exposures(self, centre: NDArray, deviation: NDArray) -> NDArray[np.float64]:
         """Weighted exposures at a centre plus, and at the centre minus, each deviation.
 

@@ -37,12 +37,23 @@ HR_THRESHOLDS = (1.0, 0.8)
 ETI95 = (0.025, 0.975)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Importance:
-    """Quality of importance-sampled draws: Pareto k of the weights and effective draws."""
+    """Quality of importance-sampled draws.
+
+    Attributes
+    ----------
+    pareto_k : float
+        Of the weights.
+    ess : float
+        Effective draws.
+    ess_tail : (terms,) ndarray
+        Effective draws behind each term's 95% limits.
+    """
 
     pareto_k: float
     ess: float
+    ess_tail: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,7 +251,8 @@ class Fit:
             table["r_hat"] = azs.rhat(ratios).values
         else:
             mcse = table["sd_log"] / np.sqrt(self.importance.ess)
-            table["ess_bulk"] = table["ess_tail"] = np.full(n_terms, self.importance.ess)
+            table["ess_bulk"] = np.full(n_terms, self.importance.ess)
+            table["ess_tail"] = self.importance.ess_tail
             table["r_hat"] = np.full(n_terms, np.nan)
         columns = list(table)
         table["mcse_mean_log"] = mcse

@@ -43,6 +43,7 @@ __all__ = [
     "step_scale_shares",
     "step_scales",
     "walk_log_target",
+    "walks_given",
 ]
 
 LOG_2PI = math.log(2 * math.pi)
@@ -355,6 +356,14 @@ class StepScales:
     share: NDArray[np.float64]
     log_hazard: NDArray[np.float64]
 
+    def log_density(self, log_scale: NDArray) -> NDArray[np.float64]:
+        """Log density of log step scales; minus infinity outside the cells."""
+        cell = np.searchsorted(self.edges[1:-1], log_scale)
+        is_inside = (log_scale >= self.edges[0]) & (log_scale <= self.edges[-1])
+        with np.errstate(divide="ignore"):
+            log_density = np.log(self.share / (self.edges[1] - self.edges[0]))
+        return np.where(is_inside, log_density[cell], -np.inf)
+
     @property
     def typical(self) -> float:
         """The step scale at the posterior mean of its log."""
@@ -507,12 +516,63 @@ def draw_walks(
         normal = rng.standard_normal((weighted.shape[1], pairs))
     log_scale, log_density = np.tile(log_scale, 2), np.tile(log_density, 2)
     cell = np.tile(cell, 2)
+    normal = np.concatenate([normal, -normal], axis=1)
+    log_hazard, log_ratio = walk_draws(
+        weighted, log_scale, cell, normal, steps, scales, inputs, sums
+    )
+    return log_hazard, log_scale, log_ratio - log_density
+
+
+def walks_given(
+    weighted: NDArray,
+    log_scale: NDArray,
+    normal: NDArray,
+    scales: StepScales,
+    inputs: "ModelInputs",
+    sums: "CohortSums",
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Draw walks of log-hazards given the effects and the step scales.
+
+    Parameters
+    ----------
+    weighted : (draws, intervals) ndarray
+        Exposures weighted by relative hazards.
+    log_scale : (draws,) ndarray
+        Within the cells of `scales`.
+    normal : (intervals, draws) ndarray
+        Standard normals.
+    scales : StepScales
+        Whose modes the walks are near.
+    inputs, sums
+        The cohort.
+
+    Returns
+    -------
+    log_hazard : (draws, intervals) ndarray
+    log_ratio : (draws,) ndarray
+        Log of (prior x likelihood of the hazards' part / density of the walk).
+    """
+    cell = np.searchsorted(scales.edges[1:-1], log_scale)
+    return walk_draws(weighted, log_scale, cell, normal, DRAW_STEPS, scales, inputs, sums)
+
+
+def walk_draws(
+    weighted: NDArray,
+    log_scale: NDArray,
+    cell: NDArray[np.intp],
+    normal: NDArray,
+    steps: int,
+    scales: StepScales,
+    inputs: "ModelInputs",
+    sums: "CohortSums",
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Draw walks as `walks_given` does, the cells being known."""
     transposed = np.ascontiguousarray(weighted.T)
     # the cell's mode, moved to the level at which as many events are expected as there were
     expected = (transposed * np.exp(scales.log_hazard)[:, cell]).sum(axis=0)
     start = scales.log_hazard[:, cell] + np.log(sums.events.sum() / expected)
     cases = WalkCases.of(inputs, sums)
     walk = fit_walk(start, transposed, log_scale, cases, steps)
-    log_hazard, log_walk = walk.draw(np.concatenate([normal, -normal], axis=1))
+    log_hazard, log_walk = walk.draw(normal)
     log_ratio = walk_log_target(log_hazard, transposed, log_scale, cases)
-    return log_hazard.T, log_scale, log_ratio - log_walk - log_density
+    return log_hazard.T, log_ratio - log_walk

@@ -18,6 +18,7 @@ Stat 13:907-929 (proposals moved by their own weights); Vehtari, Simpson, Gelman
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,7 +50,8 @@ from bayes_crlm.parameters import (
     model_parameters,
 )
 from bayes_crlm.priors import EffectPrior, Horseshoe, simple_prior
-from bayes_crlm.psis import PARETO_K_MOST, pareto_smooth
+from bayes_crlm.psis import PARETO_K_MOST, pareto_smooth, tail_effective_sizes
+from bayes_crlm.several_modes import find_components
 
 if TYPE_CHECKING:
     from bayes_crlm.model import ModelInputs
@@ -59,6 +61,7 @@ __all__ = [
     "ImportanceDraws",
     "WeightedDraws",
     "log_target",
+    "problem_of",
     "sample_importance",
     "weighted_draws",
 ]
@@ -111,6 +114,11 @@ class WeightedDraws:
     weight: NDArray[np.float64]
     pareto_k: float
     ess: float
+
+    @cached_property
+    def ess_tail(self) -> NDArray[np.float64]:
+        """Effective draws behind each term's 95% limits, shape (terms,)."""
+        return tail_effective_sizes(self.effect, self.weight)
 
     def vectors(self, inputs: "ModelInputs", chosen: NDArray | slice) -> NDArray[np.float64]:
         """Unconstrained vectors of chosen draws, in the order of `model_parameters`."""
@@ -204,6 +212,19 @@ def sample_importance(inputs: "ModelInputs", draws: int, seed: int) -> Importanc
     )
 
 
+def problem_of(weighted: WeightedDraws) -> str | None:
+    """Say why weighted draws are not to be used; None where they are."""
+    draws = len(weighted.weight)
+    if not weighted.pareto_k <= PARETO_K_MOST:
+        return f"Pareto k of its weights is {weighted.pareto_k:.2f}, above {PARETO_K_MOST}"
+    if not weighted.ess >= LEAST_ESS * draws:
+        return f"{draws:,} draws are worth only {weighted.ess:,.0f}"
+    tail = float(weighted.ess_tail.min())
+    if not tail >= LEAST_ESS * draws:
+        return f"{draws:,} draws are worth only {tail:,.0f} at a 95% limit"
+    return None
+
+
 @dataclass(frozen=True)
 class Part:
     """A part of the proposal: all of it, or that of a range of step scales.
@@ -254,7 +275,13 @@ def weighted_draws(
         raise ValueError("a horseshoe's posterior has no useful mode; use engine 'nuts'")
     sums = CohortSums(inputs.density_data)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        parts = make_parts(inputs, sums, (draws + 1) // 2)
+        components = find_components(inputs, sums, FIRST_STEP_SCALE if has_walk(inputs) else None)
+        if len(components) > 1:
+            from bayes_crlm.mode_mixture import draw_around_several
+
+            return draw_around_several(inputs, sums, components, draws, rng)
+        start = [(each.mode.log_hazard, each.mode.effect) for each in components]
+        parts = make_parts(inputs, sums, (draws + 1) // 2, start=start[0] if start else None)
         best, best_parts = None, []
         for degrees_of_freedom in (*MOVED_DEGREES_OF_FREEDOM, None):
             drawn = propose_and_weigh(parts, inputs, sums, draws, rng) if parts else None
@@ -296,8 +323,22 @@ def reaches_tails(parts: list[Part], inputs: "ModelInputs", sums: CohortSums) ->
     return True
 
 
-def make_parts(inputs: "ModelInputs", sums: CohortSums, pairs: int) -> list[Part]:
+def make_parts(
+    inputs: "ModelInputs",
+    sums: CohortSums,
+    pairs: int,
+    start: tuple[NDArray, NDArray] | None = None,
+) -> list[Part]:
     """Find the mode, or for a random walk that of several ranges of its step scale.
+
+    Parameters
+    ----------
+    inputs, sums
+        The cohort.
+    pairs : int
+        Mirrored pairs of all parts together.
+    start : (intervals,) ndarray and (terms,) ndarray, optional
+        As for `posterior_mode`.
 
     Returns
     -------
@@ -305,11 +346,15 @@ def make_parts(inputs: "ModelInputs", sums: CohortSums, pairs: int) -> list[Part
         Empty where a mode was not found.
     """
     if not has_walk(inputs):
-        mode = posterior_mode(inputs, sums=sums, rise_tolerance=RISE_TOLERANCE)
+        mode = posterior_mode(inputs, start=start, sums=sums, rise_tolerance=RISE_TOLERANCE)
         proposal = proposal_around(mode, inputs)
         return [] if proposal is None else [Part(mode, proposal, pairs, None)]
     mode = posterior_mode(
-        inputs, step_scale=FIRST_STEP_SCALE, sums=sums, rise_tolerance=FIRST_RISE_TOLERANCE
+        inputs,
+        step_scale=FIRST_STEP_SCALE,
+        start=start,
+        sums=sums,
+        rise_tolerance=FIRST_RISE_TOLERANCE,
     )
     all_scales = step_scales(sums.weighted_exposure(mode.effect), inputs, sums)
     parts, left = [], pairs
@@ -418,15 +463,22 @@ def propose_and_weigh(
         np.concatenate(piece)[:draws] for piece in zip(*pieces, strict=True)
     )
     log_ratio += log_effect_prior(effect, inputs)
+    return weigh(effect, log_hazard, log_scale if has_walk(inputs) else None, log_ratio)
+
+
+def weigh(
+    effect: NDArray, log_hazard: NDArray, log_step_scale: NDArray | None, log_ratio: NDArray
+) -> WeightedDraws | None:
+    """Smooth and normalise the weights of draws; None where hardly a draw is possible."""
     log_ratio = np.where(np.isfinite(log_ratio), log_ratio, -np.inf)
-    if np.isfinite(log_ratio).sum() < max(10, draws // 10):
+    if np.isfinite(log_ratio).sum() < max(10, len(log_ratio) // 10):
         return None
     log_weight, pareto_k = pareto_smooth(log_ratio)
     weight = np.exp(log_weight)
     return WeightedDraws(
         effect=effect,
         log_hazard=log_hazard,
-        log_step_scale=log_scale if has_walk(inputs) else None,
+        log_step_scale=log_step_scale,
         log_ratio=log_ratio,
         weight=weight,
         pareto_k=float(pareto_k),

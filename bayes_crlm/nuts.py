@@ -12,6 +12,7 @@ from bayes_crlm.log_posterior import DensityData, density_data
 from bayes_crlm.model import ModelInputs
 from bayes_crlm.parameters import draw_integrated
 from bayes_crlm.priors import GammaProcess
+from bayes_crlm.several_modes import modes_for_chains
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -93,17 +94,23 @@ def sample_nuts(
     from bayes_crlm.callbacks import POSTERIOR
 
     compiled_at = time.perf_counter()
-    vectors, statistics = sample_density(
-        POSTERIOR,
-        density_data(inputs),
-        sampler_coordinates(inputs),
-        draws=draws,
-        tune=tune,
-        chains=chains,
-        seed=seed,
-        target_accept=target_accept,
-        progress=progress,
-    )
+    density, pieces = density_data(inputs), []
+    around = starts_of_chains(inputs, chains)
+    for k, (start, count) in enumerate(around):
+        pieces.append(
+            sample_density(
+                POSTERIOR,
+                density,
+                sampler_coordinates(inputs, start),
+                draws=draws,
+                tune=tune,
+                chains=count,
+                seed=seed_of_start(seed, k),
+                target_accept=target_accept,
+                progress=progress,
+            )
+        )
+    vectors, statistics = pieces[0] if len(pieces) == 1 else dealt(pieces)
     if inputs.is_baseline_integrated:
         vectors = draw_integrated(vectors, inputs, np.random.default_rng([seed, 3]))
     return NutsDraws(
@@ -112,6 +119,44 @@ def sample_nuts(
         seconds_compile=compiled_at - started,
         seconds_sample=time.perf_counter() - compiled_at,
     )
+
+
+def starts_of_chains(
+    inputs: ModelInputs, chains: int
+) -> list[tuple[tuple[NDArray, NDArray] | None, int]]:
+    """Say where chains start: all at one place, or shared out over the posterior's modes.
+
+    Returns
+    -------
+    list of (start, number of chains)
+        A start is log-hazards and effects, or None for what `sampler_coordinates` finds itself.
+    """
+    modes = modes_for_chains(inputs)[:chains]
+    if not modes:
+        return [(None, chains)]
+    return [
+        ((each.mode.log_hazard, each.mode.effect), len(range(k, chains, len(modes))))
+        for k, each in enumerate(modes)
+    ]
+
+
+def seed_of_start(seed: int, k: int) -> int:
+    """Give the chains of each start a seed of their own; the first have the one asked for."""
+    return int(np.random.SeedSequence([seed, k]).generate_state(1)[0]) if k else seed
+
+
+def dealt(
+    pieces: "list[tuple[NDArray[np.float64], xr.Dataset]]",
+) -> "tuple[NDArray[np.float64], xr.Dataset]":
+    """Put chains of several starts together: the first of each start, then the second of each."""
+    import xarray as xr
+
+    counts = [len(vectors) for vectors, _ in pieces]
+    place = [(k, piece) for piece, count in enumerate(counts) for k in range(count)]
+    order = sorted(range(len(place)), key=lambda each: place[each])
+    statistics = xr.concat([each for _, each in pieces], dim="chain").isel(chain=order)
+    vectors = np.concatenate([each for each, _ in pieces])[order]
+    return vectors, statistics.assign_coords(chain=np.arange(len(order)))
 
 
 def with_integrated_baseline(inputs: ModelInputs) -> ModelInputs:

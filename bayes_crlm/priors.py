@@ -271,8 +271,8 @@ class GammaProcess:
 
     exp(log_hazard_j) ~ Gamma(shape = weight x rate x width_j, rate = weight x width_j):
     the prior mean of every hazard is the overall rate, and the prior counts as
-    `weight` patients at risk. With `is_integrated` the sampler moves the effects only: hazards
-    are integrated out in closed form and drawn given the effects afterwards.
+    `weight` patients at risk. NUTS moves the effects only: hazards are integrated out in closed
+    form and drawn given the effects afterwards. `is_integrated` says the same of the `pm.Model`.
 
     References
     ----------

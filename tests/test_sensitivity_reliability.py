@@ -126,8 +126,8 @@ def test_reruns_by_nuts_are_judged_by_every_diagnostic_of_the_chains(monkeypatch
 
 
 @pytest.mark.parametrize(("pareto_k", "share", "told"), [
-    (0.2, 0.05, "2,000 importance draws were worth only 100"),
-    (0.9, 0.5, "Pareto k of the importance weights was 0.90"),
+    (0.2, 0.05, "importance sampling: 2,000 draws are worth only 100"),
+    (0.9, 0.5, "importance sampling: Pareto k of its weights is 0.90, above 0.7"),
 ])  # fmt: skip
 def test_importance_draws_that_are_worth_little_are_not_used(monkeypatch, pareto_k, share, told):
     model, inputs = prepared(table_of(30))
@@ -136,6 +136,23 @@ def test_importance_draws_that_are_worth_little_are_not_used(monkeypatch, pareto
     monkeypatch.setattr(importance, "weighted_draws", lambda *_: poor)
     monkeypatch.setattr(refit, "draw_by_nuts", lambda model, inputs, seed, why: why)
     assert refit.draw_posterior(model, inputs, 1) == told
+
+
+def test_draws_that_are_worth_little_at_a_limit_are_not_used(monkeypatch):
+    model, inputs = prepared(table_of(30))
+    weighted = importance.weighted_draws(inputs, 2000, np.random.default_rng(1))
+    # as many draws as before, hardly one of them below the lowest twentieth
+    value = weighted.effect[:, 0]
+    weight = weighted.weight.copy()
+    low = np.argsort(value)[:100]
+    weight[low[:97]], weight[low[97:]] = 1e-9, 0.03 / 3
+    poor = dataclasses.replace(weighted, weight=weight / weight.sum())
+    assert poor.ess_tail[0] < 200
+    monkeypatch.setattr(importance, "weighted_draws", lambda *_: poor)
+    monkeypatch.setattr(refit, "draw_by_nuts", lambda model, inputs, seed, why: why)
+    told = refit.draw_posterior(model, inputs, 1)
+    assert told.startswith("importance sampling: 2,000 draws are worth only ")
+    assert told.endswith(" at a 95% limit")
 
 
 def row_of(label, prob_below_1, is_reliable=True):

@@ -13,19 +13,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.batch.hazards import HazardsGivenEffects, IndependentHazards
+from bayes_crlm.batch.matrices import inverses
 from bayes_crlm.batch.modes import BlockSums, Targets, effect_priors, find_modes
 from bayes_crlm.batch.proposals import Proposals, of_pairs, proposals_around
 from bayes_crlm.batch.walks import BlockWalks, find_step_scales, modes_of_ranges
 from bayes_crlm.effect_proposals import FAR, least_fall, wide_degrees_of_freedom
-from bayes_crlm.importance import ENOUGH_ESS, ENOUGH_K, weighted_draws
-from bayes_crlm.priors import RandomWalk, SimplePrior
+from bayes_crlm.importance import (
+    ENOUGH_ESS,
+    ENOUGH_K,
+    FIRST_RISE_TOLERANCE,
+    FIRST_STEP_SCALE,
+    weighted_draws,
+)
+from bayes_crlm.priors import RandomWalk, SimplePrior, simple_prior
 from bayes_crlm.psis import pareto_smooth
+from bayes_crlm.several_modes import has_student_t, needs_components, vague_inputs
 
 if TYPE_CHECKING:
     from bayes_crlm.batch.blocks import CohortBlock
     from bayes_crlm.model import PiecewiseExponential
 
-__all__ = ["BlockDraws", "draw_block"]
+__all__ = ["BlockDraws", "draw_block", "may_have_several_modes"]
 
 # draws x intervals that are worked on together, so that arrays stay in a processor's cache
 ENTRIES_IN_CACHE = 2**16
@@ -124,7 +132,9 @@ def draw_block(
     best = BlockDraws.none(len(block), draws, len(block.terms))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         around = surroundings(block, model, draws // 2, rngs)
-        left = np.flatnonzero(np.isfinite(around.proposal.factor).all(axis=(1, 2, 3)))
+        is_plain = ~may_have_several_modes(block, model, around.sums)
+        is_plain &= np.isfinite(around.proposal.factor).all(axis=(1, 2, 3))
+        left = np.flatnonzero(is_plain)
         if len(left):
             left = left[reaches_tails(around.part(left))]
         size = max(1, ENTRIES_IN_CACHE // (draws * block.n_intervals))
@@ -136,6 +146,34 @@ def draw_block(
             best.effect[k], best.weight[k] = one.effect, one.weight
             best.pareto_k[k], best.ess[k], best.converged[k] = one.pareto_k, one.ess, True
     return best
+
+
+def may_have_several_modes(
+    block: "CohortBlock", model: "PiecewiseExponential", sums: BlockSums | None = None
+) -> NDArray[np.bool]:
+    """Which cohorts' likelihoods compete with a Student t prior, shape (cohorts,).
+
+    They are left to `bayes_crlm.importance`, which draws around all their modes.
+    """
+    inputs = block.inputs(0, model)
+    if not has_student_t(inputs):
+        return np.zeros(len(block), dtype=bool)
+    vague = vague_inputs(inputs)
+    sums = BlockSums.of(block) if sums is None else sums
+    n_treatment, n_terms = block.n_treatment_terms, len(block.terms)
+    priors = [(simple_prior(vague.treatment_prior), slice(0, n_treatment))]
+    if n_terms > n_treatment:
+        priors.append((simple_prior(vague.covariate_prior), slice(n_treatment, n_terms)))
+    step_scale = None
+    if isinstance(model.baseline, RandomWalk) and block.n_intervals > 1:
+        step_scale = np.full(len(block), FIRST_STEP_SCALE)
+    modes = find_modes(
+        Targets(sums, model, priors, step_scale), rise_tolerance=FIRST_RISE_TOLERANCE
+    )
+    with np.errstate(invalid="ignore"):
+        variance = np.diagonal(inverses(modes.information), axis1=1, axis2=2)
+    variance = np.where(modes.converged[:, None], variance, np.nan)
+    return needs_components(inputs, modes.effect, variance[:, block.n_intervals :])
 
 
 def surroundings(

@@ -14,7 +14,7 @@ Gelman, Yao & Gabry (2024), JMLR 25(72); Zhang & Stephens (2009), Technometrics 
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +23,9 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.batch.draws import draw_block, may_have_several_modes
 from bayes_crlm.batch.jax_weights import pareto_smooth, summaries
-from bayes_crlm.batch.summary import BlockSummary
+from bayes_crlm.batch.summary import BlockSummary, summarise
 from bayes_crlm.effect_proposals import FAR, LEAST_FALL, PAIRS_PER_EFFECT
 from bayes_crlm.errors import PriorError
 from bayes_crlm.jax_density import JaxDensity, jax_log_density
@@ -109,12 +110,28 @@ class JaxEngine:
             draw = self.compiled(block, arrays, shared)
             found = draw(arrays, shared, seeds[filled], block.scale[filled])
             result = [np.asarray(each)[: len(block)] for each in found]
-        mean, sd, quantiles, below, pareto_k, ess, converged = result
+        *numbers, converged = result
         gaps = [
             np.where(converged.reshape(-1, *[1] * (each.ndim - 1)), each, np.nan)
-            for each in (mean, sd, quantiles, below, pareto_k, ess)
+            for each in numbers
         ]
-        return BlockSummary(*gaps, converged=converged)
+        return self.with_several_modes(block, seeds, BlockSummary(*gaps, converged=converged))
+
+    def with_several_modes(
+        self, block: "CohortBlock", seeds: NDArray[np.int64], summary: BlockSummary
+    ) -> BlockSummary:
+        """Draw anew, by NumPy, where a Student t prior may have made several modes."""
+        which = np.flatnonzero(may_have_several_modes(block, self.model))
+        if not len(which):
+            return summary
+        drawn = draw_block(block.part(which), self.model, self.draws, seeds[which])
+        quality = (drawn.pareto_k, drawn.ess, drawn.converged)
+        scale = block.scale[which]
+        other = summarise(drawn.effect, drawn.weight, scale, self.thresholds, quality)
+        merged = {each.name: getattr(summary, each.name).copy() for each in fields(summary)}
+        for name, values in merged.items():
+            values[which] = getattr(other, name)
+        return BlockSummary(**merged)
 
     def compiled(
         self, block: "CohortBlock", arrays: dict[str, NDArray], shared: dict[str, NDArray]
@@ -242,7 +259,8 @@ def compiled_draws(
         converged &= reached & (possible.sum() >= max(10, draws // 10))
         order, weight, pareto_k = pareto_smooth(jnp.where(possible, log_ratio, -jnp.inf))
         summary = summaries(effect[order] / scale, weight, thresholds)
-        return (*summary, pareto_k, 1 / (weight**2).sum(), converged)
+        *about, ess_tail = summary
+        return (*about, pareto_k, 1 / (weight**2).sum(), ess_tail, converged)
 
     return jax.jit(jax.vmap(one, in_axes=(0, None, 0, 0)))
 

@@ -78,7 +78,9 @@ def fit_generalized_pareto(excess: Any) -> tuple[Any, Any]:
 
 
 def summaries(value: Any, weight: Any, thresholds: tuple[float, ...]) -> tuple[Any, ...]:
-    """Mean, sd, quantiles and probabilities below thresholds; as `BlockSummary` has them.
+    """Mean, sd, quantiles, probabilities below thresholds, and the smallest tail effective size.
+
+    As `bayes_crlm.batch.summary.BlockSummary` has them.
 
     Parameters
     ----------
@@ -92,11 +94,20 @@ def summaries(value: Any, weight: Any, thresholds: tuple[float, ...]) -> tuple[A
     mean = weight @ value
     sd = jnp.sqrt(weight @ (value - mean) ** 2)
 
-    def quantiles(draws: Any) -> Any:
+    def quantiles(draws: Any) -> tuple[Any, Any]:
         order = jnp.argsort(draws)
-        reached = jnp.cumsum(weight[order]) - weight[order] / 2
-        return jnp.interp(jnp.array(PROBABILITIES), reached, draws[order])
+        share = weight[order]
+        reached, squared = jnp.cumsum(share), jnp.cumsum(share**2)
+        tails = []
+        for probability in (PROBABILITIES[0], PROBABILITIES[-1]):
+            last = jnp.minimum((reached < probability).sum(), len(share) - 1)
+            p, below = reached[last], squared[last]
+            variance = (1 - p) ** 2 * below + p**2 * (squared[-1] - below)
+            tails.append(jnp.where(variance > 0, p * (1 - p) / variance, 0.0))
+        found = jnp.interp(jnp.array(PROBABILITIES), reached - share / 2, draws[order])
+        return found, jnp.minimum(*tails)
 
     below = [weight @ (value < jnp.log(threshold)) for threshold in thresholds]
     stacked = jnp.stack(below, axis=1) if below else jnp.empty((value.shape[1], 0))
-    return mean, sd, jax.vmap(quantiles, in_axes=1)(value), stacked
+    limits, tail = jax.vmap(quantiles, in_axes=1)(value)
+    return mean, sd, limits, stacked, tail.min()

@@ -151,6 +151,8 @@ def rows_of_block(
             reason = f"Pareto k of its weights is {pareto_k:.2f}, above {PARETO_K_MOST}"
         elif summary.ess[k] < LEAST_ESS * draws:
             reason = f"its {draws:,} draws are worth only {summary.ess[k]:.0f}"
+        elif summary.ess_tail[k] < LEAST_ESS * draws:
+            reason = f"its {draws:,} draws are worth only {summary.ess_tail[k]:.0f} at a 95% limit"
         about = {
             "n_patients": int(n_patients[k]),
             "n_events": int(n_events[k]),

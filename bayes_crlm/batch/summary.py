@@ -22,6 +22,8 @@ class BlockSummary:
     below : (cohorts, terms, thresholds) ndarray
         Probabilities that a hazard ratio lies below each threshold.
     pareto_k, ess : (cohorts,) ndarray
+    ess_tail : (cohorts,) ndarray
+        Effective draws behind the 95% limits of the term with the fewest.
     converged : (cohorts,) ndarray of bool
         Where it is false, all numbers are nan.
     """
@@ -32,6 +34,7 @@ class BlockSummary:
     below: NDArray[np.float64]
     pareto_k: NDArray[np.float64]
     ess: NDArray[np.float64]
+    ess_tail: NDArray[np.float64]
     converged: NDArray[np.bool]
 
 
@@ -73,14 +76,17 @@ def summarise(
         else np.empty((*mean.shape, 0))
     )
     pareto_k, ess, converged = quality
-    result = [mean, np.sqrt(variance), weighted_quantiles(value, weight), below, pareto_k, ess]
+    quantiles, ess_tail = weighted_quantiles(value, weight)
+    result = [mean, np.sqrt(variance), quantiles, below, pareto_k, ess, ess_tail]
     with_gaps = [
         np.where(converged.reshape(-1, *[1] * (each.ndim - 1)), each, np.nan) for each in result
     ]
     return BlockSummary(*with_gaps, converged=converged)
 
 
-def weighted_quantiles(value: NDArray, weight: NDArray) -> NDArray[np.float64]:
+def weighted_quantiles(
+    value: NDArray, weight: NDArray
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Quantiles at `PROBABILITIES`; a draw stands at the middle of its share of probability.
 
     Parameters
@@ -91,12 +97,15 @@ def weighted_quantiles(value: NDArray, weight: NDArray) -> NDArray[np.float64]:
     Returns
     -------
     (cohorts, terms, 3) ndarray
+    (cohorts,) ndarray
+        Effective draws behind the limits, as `bayes_crlm.psis.tail_effective_sizes` counts them.
     """
     count, _, draws = value.shape
     order = np.argsort(value, axis=2)
     # places in flat arrays: several times quicker than places along an axis
     share = weight.ravel().take(order + draws * np.arange(count)[:, None, None])
     reached = np.cumsum(share, axis=2)
+    ess_tail = tail_sizes(reached, share)
     share *= 0.5
     reached -= share
     after = np.stack([(reached < each).sum(axis=2) for each in PROBABILITIES], axis=2)
@@ -107,4 +116,29 @@ def weighted_quantiles(value: NDArray, weight: NDArray) -> NDArray[np.float64]:
         for k in (after - 1, after)
     )
     between = (np.array(PROBABILITIES) - low) / np.where(high > low, high - low, 1.0)
-    return start + np.clip(between, 0.0, 1.0) * (end - start)
+    return start + np.clip(between, 0.0, 1.0) * (end - start), ess_tail
+
+
+def tail_sizes(reached: NDArray, share: NDArray) -> NDArray[np.float64]:
+    """Fewest effective draws behind a 95% limit of any term, shape (cohorts,).
+
+    Parameters
+    ----------
+    reached, share : (cohorts, terms, draws) ndarray
+        Cumulative and own weights in the order of each term's draws.
+    """
+    draws = share.shape[2]
+    total = (share[:, 0] ** 2).sum(axis=1)[:, None]
+    fewest = np.full(len(share), float(draws))
+    for probability in (PROBABILITIES[0], PROBABILITIES[-1]):
+        last = np.minimum((reached < probability).sum(axis=2, keepdims=True), draws - 1)
+        p = np.take_along_axis(reached, last, axis=2)[:, :, 0]
+        # of the side with less, so that few weights are squared
+        outer = np.arange(draws) <= last if probability < 0.5 else np.arange(draws) > last
+        squared = np.einsum("ctd,ctd,ctd->ct", share, share, outer)
+        beyond = p if probability < 0.5 else 1 - p
+        variance = (1 - beyond) ** 2 * squared + beyond**2 * (total - squared)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            size = np.where(variance > 0, p * (1 - p) / variance, 0.0)
+        fewest = np.minimum(fewest, size.min(axis=1))
+    return fewest

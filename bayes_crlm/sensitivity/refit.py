@@ -1,8 +1,9 @@
 """One refit: the base analysis with something changed, as a task that any worker can do.
 
 A refit draws by importance sampling around the mode, which takes a fraction of a second and no
-PyMC; where the weights' Pareto k is above 0.7, draws are worth less than a tenth of their number,
-or there is no mode to draw around, NUTS does it. Chains are judged as those of `run` are.
+PyMC; where the weights' Pareto k is above 0.7, draws (or those at a term's 95% limits) are worth
+less than a tenth of their number, or there is no mode to draw around, NUTS does it. Chains are
+judged as those of `run` are.
 """
 
 import dataclasses
@@ -183,22 +184,17 @@ def draw_posterior(
     draws : int
         Of importance sampling; NUTS has its own number.
     """
-    from bayes_crlm.importance import LEAST_ESS, weighted_draws
+    from bayes_crlm.importance import problem_of, weighted_draws
     from bayes_crlm.priors import Horseshoe
-    from bayes_crlm.psis import PARETO_K_MOST
 
     if inputs.n_covariate_terms and isinstance(inputs.covariate_prior, Horseshoe):
         return draw_by_nuts(model, inputs, seed, "a horseshoe prior has no mode to draw around")
     weighted = weighted_draws(inputs, max(draws, 1000), np.random.default_rng([seed, 2]))
     if weighted is None:
         return draw_by_nuts(model, inputs, seed, "no approximation of the posterior was found")
-    if not weighted.pareto_k <= PARETO_K_MOST:
-        why = f"Pareto k of the importance weights was {weighted.pareto_k:.2f}"
-        return draw_by_nuts(model, inputs, seed, why)
-    n_draws = len(weighted.weight)
-    if not weighted.ess >= LEAST_ESS * n_draws:
-        why = f"{n_draws:,} importance draws were worth only {weighted.ess:,.0f}"
-        return draw_by_nuts(model, inputs, seed, why)
+    why = problem_of(weighted)
+    if why is not None:
+        return draw_by_nuts(model, inputs, seed, f"importance sampling: {why}")
     return of_importance(weighted)
 
 
