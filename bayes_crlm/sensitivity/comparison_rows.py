@@ -4,6 +4,7 @@ Weighted rows have a calibrated posterior (`bayes_crlm.sensitivity.weighted_post
 reliable where an arm has few weighted events; a row that cannot be fitted says why.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,12 @@ from bayes_crlm.sensitivity.refit import (
 )
 from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.sensitivity.verdicts import reliable
-from bayes_crlm.sensitivity.weighted_posterior import Calibration, calibrate, with_weights
+from bayes_crlm.sensitivity.weighted_posterior import (
+    NORMAL_975,
+    Calibration,
+    calibrate,
+    with_weights,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +36,8 @@ if TYPE_CHECKING:
     from bayes_crlm.sensitivity.parts import Context
 
 __all__ = [
+    "add_problems",
+    "cut_finely",
     "draw_rows",
     "failed_row",
     "fit_row",
@@ -54,6 +62,8 @@ NUMBERS = (
     *("r_hat", "chains", "is_reliable", "note", "cox_hr", "cox_ci95"),
     *("n_patients", "n_events", "n_treated"),
 )
+# of weighted fits, and the most that a model takes
+FINER, MOST_INTERVALS = 3, 200
 # of a table's columns
 FIRST = ("label", "method", "at", "median", "eti95_low", "eti95_high", "prob_below_1")
 
@@ -100,6 +110,65 @@ def failed_row(why: str) -> dict[str, Any]:
     return dict.fromkeys(NUMBERS) | {"failure": why}
 
 
+def cut_finely(
+    model: "PiecewiseExponential",
+    patients: tuple[NDArray, NDArray, NDArray],
+    time: NDArray,
+    event: NDArray,
+    weight: NDArray,
+) -> "PiecewiseExponential":
+    """Give a model three times as many intervals, at most one an event, of equal weighted deaths.
+
+    Weights let some deaths count several times, just where intervals chosen by the number of
+    deaths are coarse. Cut finely, and at times of death, where Cox regression takes its risk sets,
+    a weighted hazard ratio is that of weighted Cox regression.
+
+    Parameters
+    ----------
+    model : PiecewiseExponential
+    patients : tuple of (patients,) ndarray
+        Entry, time and event, by which the model's own intervals are chosen.
+    time, event, weight : (rows,) ndarray
+        Of the rows that are fitted.
+    """
+    from bayes_crlm.intervals import choose_intervals
+
+    own = choose_intervals(*patients, model.cutpoints).n_intervals
+    number = min(FINER * own, len(np.unique(patients[1][patients[2] == 1])), MOST_INTERVALS)
+    is_death = (event == 1) & (weight > 0)
+    deaths, place = np.unique(time[is_death], return_inverse=True)
+    share = np.cumsum(np.bincount(place, weight[is_death]))
+    # the last of several sums of the same numbers may be a rounding error short of the whole
+    at = np.searchsorted(share / share[-1], np.arange(1, number) / number - 1e-12)
+    cutpoints = np.unique(deaths[at])
+    inner = tuple(float(each) for each in cutpoints[cutpoints < time.max()])
+    return dataclasses.replace(model, cutpoints=inner or 1)
+
+
+def weighted_cox_row(
+    inputs: "ModelInputs", row_weight: NDArray, cluster: NDArray
+) -> dict[str, Any]:
+    """Cox's hazard ratio of weighted rows, with the robust limits of their patients.
+
+    Parameters
+    ----------
+    inputs : ModelInputs
+    row_weight : (rows,) ndarray
+    cluster : (rows,) ndarray of int
+        Whose rows they are.
+    """
+    from bayes_crlm.cox import fit_weighted_cox
+
+    cohort = inputs.cohort
+    coef, se = fit_weighted_cox(
+        cohort.entry, cohort.time, cohort.event, inputs.design.matrix, row_weight, cluster
+    )
+    if not np.isfinite(coef[0]):
+        return {"cox_hr": None, "cox_ci95": [None, None]}
+    limits = np.exp(coef[0] + NORMAL_975 * se[0] * np.array([-1.0, 1.0]))
+    return {"cox_hr": float(np.exp(coef[0])), "cox_ci95": limits.tolist()}
+
+
 def weighted_row(
     model: "PiecewiseExponential",
     inputs: "ModelInputs",
@@ -110,6 +179,7 @@ def weighted_row(
     *,
     is_own: NDArray | None = None,
     effect: float = 1.0,
+    cluster: NDArray | None = None,
 ) -> dict[str, Any]:
     """Fit weighted rows, the width of the posterior calibrated over patients.
 
@@ -122,11 +192,13 @@ def weighted_row(
     seed : int
     effect : float
         The hazard ratio that the success rule is about.
+    cluster : (rows,) ndarray of int, optional
+        Whose rows they are; every row is a patient without it.
 
     Returns
     -------
     dict
-        A row with `calibration`, a dict.
+        A row with `calibration`, a dict, and weighted Cox regression beside it.
     """
     calibration = calibrate(inputs, weigh, n_patients, groups, seed, is_own=is_own)
     scaled = with_weights(inputs, calibration.learning_rate * calibration.row_weight)
@@ -135,11 +207,23 @@ def weighted_row(
     if calibration.problem is not None:
         notes = [each for each in (row["note"], calibration.problem) if each]
         row |= {"is_reliable": False, "note": "; ".join(notes)}
+    cluster = np.arange(inputs.cohort.n_rows) if cluster is None else cluster
     return (
         row
-        | dict.fromkeys(("cox_hr", "cox_ci95", "failure"))
+        | weighted_cox_row(inputs, calibration.row_weight, cluster)
+        | {"failure": None}
         | {"calibration": calibration_summary(calibration)}
     )
+
+
+def add_problems(row: dict[str, Any], problems: Sequence[str]) -> dict[str, Any]:
+    """Mark a row as not reliable, for reasons beside its own; as it is without any."""
+    if not problems or row["failure"] is not None:
+        return row
+    return row | {
+        "is_reliable": False,
+        "note": "; ".join(each for each in (row["note"], *problems) if each),
+    }
 
 
 def calibration_summary(calibration: Calibration) -> dict[str, Any]:

@@ -5,7 +5,7 @@ the rows are is in the modules of the methods.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,11 +14,17 @@ from numpy.typing import NDArray
 from bayes_crlm.late_start import waiting_cutpoints
 from bayes_crlm.priors import Independent
 from bayes_crlm.sensitivity.clone_censor_weight import Clones, WeightModel
-from bayes_crlm.sensitivity.comparison_rows import fit_row, try_row, weighted_row
+from bayes_crlm.sensitivity.comparison_rows import (
+    add_problems,
+    cut_finely,
+    fit_row,
+    try_row,
+    weighted_row,
+)
 from bayes_crlm.sensitivity.landmark import take_landmark
 from bayes_crlm.sensitivity.treatment_switch import split_at_start
 from bayes_crlm.sensitivity.two_arms import TwoArms
-from bayes_crlm.sensitivity.weighted_posterior import effective_sample_size
+from bayes_crlm.sensitivity.weighted_posterior import effective_sample_size, weight_problems
 
 if TYPE_CHECKING:
     from bayes_crlm.cohort import Cohort
@@ -30,6 +36,9 @@ __all__ = [
     "final_weights",
     "landmark_row",
     "split_row",
+    "start_problems",
+    "start_test",
+    "truncated",
     "weight_rows",
 ]
 
@@ -39,6 +48,8 @@ STRATEGIES = {
     "never": "never start",
 }
 STRATEGY_NAMES = {1: "start within the grace period", 0: "never start"}
+TRUNCATED_SHARES, TRUNCATED_AT = (0.01, 0.99), "their 1st and 99th percentiles"
+START_TEST_P = 0.05
 WEIGHT_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -101,39 +112,64 @@ def waiting_model(arms: TwoArms, start: NDArray) -> "PiecewiseExponential":
 def clone_rows(
     arms: TwoArms, start: NDArray, weighing: WeightModel, groups: int, seed: int
 ) -> list[dict[str, Any]]:
-    """Fit weighted clones: the strategy alone, and the covariates beside it."""
+    """Fit weighted clones: the strategy alone, the covariates beside it, and weights truncated.
+
+    Rows are not reliable where few clones stand for a strategy, or starting is not proportional in
+    the covariates; the row with truncated weights shows what the largest of them do.
+    """
     clones, grace = weighing.clones, weighing.grace
     rows = []
 
     def weigh(patient_weight: NDArray) -> NDArray:
         return patient_weight[clones.patient] * weighing.weights(patient_weight)
 
-    for suffix, covariates in (("", ""), (", adjusted too", arms.model.covariates)):
-        if suffix and not covariates:
+    def weigh_truncated(patient_weight: NDArray) -> NDArray:
+        return patient_weight[clones.patient] * truncated(
+            weighing.weights(patient_weight), clones.arm
+        )
+
+    final = final_weights(weighing, arms.n_patients)
+    not_proportional = start_problems(start_test(arms, start))
+    adjusted = arms.model.covariates
+    for suffix, covariates, weigher in (
+        ("", "", weigh),
+        (", adjusted too", adjusted, weigh),
+        (f", weights truncated at {TRUNCATED_AT}", "", weigh_truncated),
+    ):
+        if suffix == ", adjusted too" and not covariates:
             continue
 
-        def fit(covariates: str = covariates) -> dict[str, Any]:
+        def fit(
+            covariates: str = covariates, weigher: Callable[[NDArray], NDArray] = weigher
+        ) -> dict[str, Any]:
             model = dataclasses.replace(arms.model, covariates=covariates)
-            model, cohort = clone_model(model, arms, clones)
+            model, cohort = clone_model(model, arms, clones, weigher(np.ones(arms.n_patients)))
             inputs = model.prepare(cohort)
             # deaths of clones that still wait are deaths under the other strategy, too
             is_own = clones.has_started | (clones.arm == 0)
             return weighted_row(
                 model,
                 inputs,
-                weigh,
+                weigher,
                 arms.n_patients,
                 groups,
                 seed,
                 is_own=is_own,
                 effect=arms.effect,
+                cluster=clones.patient,
             )
 
+        is_truncated = weigher is weigh_truncated
+        weights = {
+            name: truncated(weight) if is_truncated else weight for name, weight in final.items()
+        }
+        problems = [*weight_problems(weights, "clones"), *not_proportional]
+        method = "_truncated" if is_truncated else "_adjusted" if suffix else ""
         rows.append(
-            try_row(fit)
+            add_problems(try_row(fit), problems)
             | {
                 "label": f"clone-censor-weight, grace {grace:g}{suffix}",
-                "method": "clone_censor_weight" + ("_adjusted" if suffix else ""),
+                "method": f"clone_censor_weight{method}",
                 "at": grace,
                 "n_patients": arms.n_patients,
                 "n_events": int(arms.event.sum()),
@@ -144,16 +180,89 @@ def clone_rows(
     return rows
 
 
-def clone_model(
-    model: "PiecewiseExponential", arms: TwoArms, clones: Clones
-) -> "tuple[PiecewiseExponential, Cohort]":
-    """Make a cohort of the clones, and cut its follow-up as that of the patients.
+def truncated(weight: NDArray, arm: NDArray | None = None) -> NDArray[np.float64]:
+    """Bring weights beyond their 1st and 99th percentile, within each arm, to these.
 
-    Deaths count twice while both clones of a patient are followed, so that intervals chosen by
-    the clones' deaths would be too many.
+    References
+    ----------
+    Cole & Hernan (2008), Am J Epidemiol 168:656-664.
     """
-    from bayes_crlm.intervals import choose_intervals
+    arm = np.zeros(len(weight)) if arm is None else arm
+    kept = weight.copy()
+    for each in np.unique(arm):
+        here = arm == each
+        kept[here] = np.clip(weight[here], *np.quantile(weight[here], TRUNCATED_SHARES))
+    return kept
 
+
+def start_test(arms: TwoArms, start: NDArray) -> list[dict[str, Any]]:
+    """Test whether the hazard of starting is proportional in the covariates.
+
+    Parameters
+    ----------
+    arms : TwoArms
+    start : (patients,) ndarray
+        Infinity for patients who never started.
+
+    Returns
+    -------
+    list of dict
+        term and p, the last of all terms together; empty without covariates, and where Cox
+        regression of the starts has no estimate to be tested.
+
+    References
+    ----------
+    Grambsch & Therneau (1994), Biometrika 81:515-526.
+    """
+    from bayes_crlm.cox import fit_cox
+
+    waits = start > 0
+    if not arms.terms or not np.any(np.isfinite(start[waits])):
+        return []
+    until = np.minimum(start, arms.time)[waits]
+    begun = np.isfinite(start[waits]).astype(int)
+    cox = fit_cox(np.zeros(len(until)), until, begun, arms.design[waits], arms.terms)
+    return [
+        {"term": term, "p": float(p)} for term, p in cox.ph_test if p is not None and np.isfinite(p)
+    ]
+
+
+def start_problems(tests: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say that starting is not proportional: a function of the tests' p-values.
+
+    The smallest one of the terms counts once for each term, and half of the error is that of all
+    terms together, so that a start that is proportional is refused in 5% of cohorts.
+
+    Parameters
+    ----------
+    tests : sequence of mapping
+        From `start_test`.
+    """
+    alone = [row for row in tests if row["term"] != "GLOBAL"]
+    together = [row["p"] for row in tests if row["term"] == "GLOBAL"]
+    if not alone:
+        return []
+    worst = min(alone, key=lambda row: row["p"])
+    p = min(1.0, 2 * min([len(alone) * worst["p"], *together]))
+    if p >= START_TEST_P:
+        return []
+    return [
+        f"the hazard of starting treatment is not proportional (most of all in {worst['term']}; p "
+        f"= {p:.2g}), so that the weights are wrong"
+    ]
+
+
+def clone_model(
+    model: "PiecewiseExponential",
+    arms: TwoArms,
+    clones: Clones,
+    weight: NDArray,
+) -> "tuple[PiecewiseExponential, Cohort]":
+    """Make a cohort of the clones, and cut its follow-up finely, at their weighted deaths.
+
+    Deaths count twice while both clones of a patient are followed, so that the number of intervals
+    goes by the patients' deaths.
+    """
     cohort = arms.cohort(
         clones.patient,
         clones.time,
@@ -162,10 +271,8 @@ def clone_model(
         entry=clones.entry,
         stretch_of=2 * clones.patient + clones.arm,
     )
-    entry, longest = np.zeros(arms.n_patients), float(cohort.time.max())
-    chosen = choose_intervals(entry, arms.time, arms.event, model.cutpoints).cutpoints
-    inner = tuple(float(each) for each in chosen[1:-1] if each < longest)
-    return dataclasses.replace(model, cutpoints=inner), cohort
+    patients = (np.zeros(arms.n_patients), arms.time, arms.event)
+    return cut_finely(model, patients, cohort.time, cohort.event, weight), cohort
 
 
 def final_weights(weighing: WeightModel, n_patients: int) -> dict[str, NDArray[np.float64]]:

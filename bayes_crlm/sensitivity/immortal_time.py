@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
+from bayes_crlm.late_start import diluted, share_on_treatment
+from bayes_crlm.late_start_words import landmark_in_words
 from bayes_crlm.sensitivity.clone_censor_weight import weight_model
 from bayes_crlm.sensitivity.comparison_rows import draw_rows, fit_row, rows_table, usable
 from bayes_crlm.sensitivity.delayed_treatment import (
@@ -28,6 +30,7 @@ from bayes_crlm.sensitivity.delayed_treatment import (
     final_weights,
     landmark_row,
     split_row,
+    start_test,
     weight_rows,
 )
 from bayes_crlm.sensitivity.landmark import landmark_times
@@ -43,6 +46,7 @@ from bayes_crlm.sensitivity.verdicts import (
     say_range,
     say_verdict,
 )
+from bayes_crlm.sensitivity.weighted_posterior import WEIGHT_LIMITS
 from bayes_crlm.spec import Table
 from bayes_crlm.success import SuccessRule
 from bayes_crlm.tasks import Task
@@ -178,7 +182,9 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     rows, unit = found["rows"], plan.inputs.cohort.unit or "time units"
     naive, fitted = rows[0], usable(rows[1:])
     landmarks = [row for row in fitted if row["method"] == "landmark"]
-    others = [row for row in fitted if row["method"] != "landmark"]
+    # truncated weights are biased: they are there to be seen
+    beside = ("landmark", "clone_censor_weight_truncated")
+    others = [row for row in fitted if row["method"] not in beside]
     levels = plan.inputs.design.levels
     is_pooled, of_reference = len(levels) > 2, f"{plan.model.treatment} = {levels[0]}"
     notes = [
@@ -187,14 +193,20 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         f"Grace period: {found['grace']:g} {unit}; landmarks at "
         f"{', '.join(f'{each:g}' for each in found['landmarks'])} {unit}.",
         "A landmark asks another question: whether those who have started by then live longer "
-        "than those who have not, some of whom start later. Its hazard ratio lies nearer to 1 "
-        "for that alone and does not count as a change of the conclusion.",
+        "than those who have not, some of whom start later. It does not count as a change of the "
+        "conclusion.",
+        *landmark_notes(rows),
         "Treatment that changes over time is fitted with cutpoints also where treatment starts "
         "and independent hazards of the intervals: smoothed early hazards would make waiting "
         "look safer than it is.",
         f"Clone-censor-weight compares two strategies: {STRATEGIES['start']}, and "
         f"{STRATEGIES['never']}. Both begin with the same wait, so that their hazard ratio is an "
         "average over time, nearer to 1 than that of treatment itself.",
+        "To be right, clone-censor-weight needs covariates that hold all on which both starting "
+        "and dying depend, as they are at time zero; patients of every kind who start and who do "
+        f"not; and a hazard of starting that is proportional in them ({start_in_words(found)}). "
+        f"{WEIGHT_LIMITS} The row with truncated weights shows what the largest weights do; "
+        "confounding stays in it, so that it counts for nothing.",
     ]
     if plan.inputs.n_covariate_terms:
         notes.append(
@@ -297,6 +309,25 @@ def sentence(
     return said
 
 
+def landmark_notes(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Say of every landmark what its hazard ratio allows to be said, from the table's rows."""
+    split = next((row for row in rows if row["method"] == "time_dependent"), None)
+    itself = split if split and split["failure"] is None else None
+    return [
+        f"Landmark at {row['at']:g}: {landmark_in_words(itself, row)}."
+        for row in rows
+        if row["method"] == "landmark" and row["failure"] is None
+    ]
+
+
+def start_in_words(found: Mapping[str, Any]) -> str:
+    """Say what the tests of the model of starting found."""
+    tests = found["start_model"]
+    if not tests:
+        return "not tested: there is nothing that it could depend on"
+    return "tests: " + ", ".join(f"{row['term']} p = {row['p']:.2g}" for row in tests)
+
+
 def later_starters(row: dict[str, Any]) -> str:
     """Say how many of a landmark's untreated patients start later: '45 of 87'."""
     return f"{row['n_started_later']} of {row['n_untreated']}"
@@ -355,8 +386,10 @@ def compare_methods(arms: TwoArms, settings: Settings, seed: int) -> dict[str, A
     dict
         `landmarks`, `grace`, `rows` (label, method, at, n_patients, n_events, n_treated, the
         columns of `bayes_crlm.sensitivity.refit.summarise_draws`, Cox's estimate where rows are
-        not weighted, calibration where they are, failure; of landmarks also `n_untreated` and
-        `n_started_later`), `strategies` (what the clones follow), `weights` (their
+        not weighted, calibration where they are, failure; of landmarks also `n_untreated`,
+        `n_started_later`, `share_on_treatment` of the untreated's follow-up, and `diluted`, what
+        the time-dependent hazard ratio comes to against them), `start_model` (tests of whether
+        starting is proportional: term, p), `strategies` (what the clones follow), `weights` (their
         distribution in each arm), `final_weights` (arrays by strategy) and `reference_starts`
         (what patients on the reference have in the column of starts: n, n_patients, median).
 
@@ -375,7 +408,13 @@ def compare_methods(arms: TwoArms, settings: Settings, seed: int) -> dict[str, A
         | {"label": "as treated (naive)", "method": "naive", "at": None}
     ]
     rows += [landmark_row(arms, start, each, seed) for each in landmarks]
-    rows.append(split_row(arms, start, seed))
+    split = split_row(arms, start, seed)
+    for row, at in zip(rows[1:], landmarks, strict=True):
+        share = share_on_treatment(start, arms.time, at)
+        is_known = split["median"] is not None
+        row["share_on_treatment"] = share
+        row["diluted"] = diluted(split["median"], share) if is_known else None
+    rows.append(split)
     weighing = weight_model(start, arms.time, arms.event, arms.design, grace)
     rows += clone_rows(arms, start, weighing, settings.groups, seed)
     weights = final_weights(weighing, arms.n_patients)
@@ -386,6 +425,7 @@ def compare_methods(arms: TwoArms, settings: Settings, seed: int) -> dict[str, A
         "rows": rows,
         "weights": weight_rows(weights),
         "final_weights": weights,
+        "start_model": start_test(arms, start),
         "reference_starts": starts_of_reference(arms, str(settings.start)),
     }
 

@@ -20,6 +20,8 @@ from bayes_crlm.sensitivity.balance import (
     standardised_differences,
 )
 from bayes_crlm.sensitivity.comparison_rows import (
+    add_problems,
+    cut_finely,
     draw_rows,
     fit_row,
     rows_table,
@@ -37,7 +39,11 @@ from bayes_crlm.sensitivity.propensity import (
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.two_arms import TwoArms, two_arms
 from bayes_crlm.sensitivity.verdicts import DEFAULT_RULE, add_states, judge, say_verdict
-from bayes_crlm.sensitivity.weighted_posterior import effective_sample_size
+from bayes_crlm.sensitivity.weighted_posterior import (
+    WEIGHT_LIMITS,
+    effective_sample_size,
+    weight_problems,
+)
 from bayes_crlm.spec import Table
 from bayes_crlm.success import SuccessRule
 from bayes_crlm.tasks import Task
@@ -60,6 +66,12 @@ METHODS = {
 PROPENSITY_DRAWS = 4000
 # what Austin (2009, Stat Med 28:3083-3107) calls balanced
 LARGE_DIFFERENCE = 0.1
+# beyond which weights leave the arms apart (Rubin 2001, Health Serv Outcomes Res Methodol
+# 2:169-188; Stuart 2010, Stat Sci 25:1-21)
+MOST_DIFFERENCE = 0.25
+NO_COUNTERPART = (
+    "the covariates decide on treatment alone: no patient has a counterpart in the other arm"
+)
 BINS = 20
 
 
@@ -153,6 +165,8 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         "Scores, weights, balance and weighted hazard ratios all come from the posterior's mode, "
         "which is found anew for every weighting of the patients in the calibration; the scores' "
         "intervals are from draws of the posterior.",
+        f"{WEIGHT_LIMITS} Nor does it where a covariate's standardised difference is still "
+        f"above {MOST_DIFFERENCE:g}; above {LARGE_DIFFERENCE:g} the arms are not balanced.",
     ]
     if len(levels) > 2:
         notes.append(f"Only patients on {levels[context.level]} and {levels[0]} are compared here.")
@@ -216,6 +230,11 @@ def sentence(
         f"{after:.2f} under overlap weights, which leave the information of "
         f"{sizes['treated']:.0f} treated and {sizes['reference']:.0f} other patients"
     )
+    if not any(found["common_support"].values()):
+        return (
+            f"{start}; {NO_COUNTERPART}, so that nothing but the model's extrapolation compares "
+            "the arms, and no weighted hazard ratio can be trusted."
+        )
     if not weighted:
         return f"{start}; no weighted hazard ratio can be trusted."
     ratios = " and ".join(f"{row['median']:.2f} with {row['label']}" for row in weighted)
@@ -237,7 +256,8 @@ def compare_weights(arms: TwoArms, settings: Settings, seed: int) -> dict[str, A
         `propensity` (engine, pareto_k, r_hat, is_reliable, failures, terms), `rows` (label, method,
         the columns of `bayes_crlm.sensitivity.refit.summarise_draws`, calibration of weighted
         ones), `balance` (per covariate), `effective_sample_size` (per weights and arm), `weights`
-        (their distribution) and `patients` (per patient: arm, propensity with its 95% interval,
+        (their distribution), `common_support` (patients of each arm with a propensity that the
+        other arm has too) and `patients` (per patient: arm, propensity with its 95% interval,
         weights).
     """
     drawn = propensity_draws(
@@ -261,8 +281,12 @@ def compare_weights(arms: TwoArms, settings: Settings, seed: int) -> dict[str, A
             "failures": list(drawn.failures),
             "terms": coefficient_rows(arms, drawn),
         },
-        "rows": outcome_rows(arms, settings.groups, seed),
+        "rows": [
+            add_problems(row, overlap_problems(arms, weights.get(row["method"]), score))
+            for row in outcome_rows(arms, settings.groups, seed)
+        ],
         "balance": balance_rows(arms, weights),
+        "common_support": common_support(score, arms.is_treated),
         "effective_sample_size": {
             name: {
                 "treated": effective_sample_size(weight[arms.is_treated]),
@@ -283,6 +307,49 @@ def compare_weights(arms: TwoArms, settings: Settings, seed: int) -> dict[str, A
         }
         | {name: weight.tolist() for name, weight in weights.items()},
     }
+
+
+def common_support(score: NDArray, is_treated: NDArray) -> dict[str, int]:
+    """Count the patients of each arm whose propensity lies within the range of the other arm's.
+
+    Parameters
+    ----------
+    score : (patients,) ndarray
+    is_treated : (patients,) ndarray of bool
+    """
+    treated, other = score[is_treated], score[~is_treated]
+    low, high = max(treated.min(), other.min()), min(treated.max(), other.max())
+    return {
+        "treated": int(np.sum((treated >= low) & (treated <= high))),
+        "reference": int(np.sum((other >= low) & (other <= high))),
+    }
+
+
+def overlap_problems(arms: TwoArms, weight: NDArray | None, score: NDArray) -> list[str]:
+    """Say why weights do not make the arms comparable; nothing where they do.
+
+    Parameters
+    ----------
+    arms : TwoArms
+    weight : (patients,) ndarray or None
+        None of rows without weights.
+    score : (patients,) ndarray
+        Propensities.
+    """
+    if weight is None:
+        return []
+    difference = np.abs(standardised_differences(arms.design, arms.is_treated, weight))
+    worst = int(np.argmax(difference))
+    problems = []
+    if difference[worst] > MOST_DIFFERENCE:
+        problems.append(
+            f"the arms' standardised difference in {arms.terms[worst]} is still "
+            f"{difference[worst]:.2f} under these weights; at most {MOST_DIFFERENCE:g} is asked for"
+        )
+    if not any(common_support(score, arms.is_treated).values()):
+        problems.append(NO_COUNTERPART)
+    by_arm = {"treated": weight[arms.is_treated], "reference": weight[~arms.is_treated]}
+    return [*problems, *weight_problems(by_arm)]
 
 
 def propensity_limits(arms: TwoArms, drawn: PropensityDraws) -> NDArray[np.float64]:
@@ -329,9 +396,16 @@ def outcome_rows(arms: TwoArms, groups: int, seed: int) -> list[dict[str, Any]]:
             mode, _ = propensity_mode(arms.design, arms.is_treated, patient_weight)
             return patient_weight * make(propensity(arms.design, mode), patient_weight)
 
-        inputs = marginal.prepare(cohort)
+        finely = cut_finely(
+            marginal,
+            (arms.entry, arms.time, arms.event),
+            cohort.time,
+            cohort.event,
+            weigh(np.ones(arms.n_patients)),
+        )
+        inputs = finely.prepare(cohort)
         return weighted_row(
-            marginal, inputs, weigh, arms.n_patients, groups, seed, effect=arms.effect
+            finely, inputs, weigh, arms.n_patients, groups, seed, effect=arms.effect
         )
 
     def by_overlap(score: NDArray, patient_weight: NDArray) -> NDArray:

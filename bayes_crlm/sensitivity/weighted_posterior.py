@@ -31,7 +31,7 @@ Cooley & Davison (2012), Stat Sinica 22:813-845, and Lyddon, Holmes & Walker (20
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -48,11 +48,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FEWEST_EVENTS",
+    "NORMAL_975",
+    "WEIGHT_LIMITS",
     "Calibration",
     "calibrate",
     "effective_events",
     "effective_sample_size",
     "learning_rate",
+    "weight_problems",
     "with_weights",
 ]
 
@@ -60,12 +63,24 @@ Weigh = Callable[[NDArray], NDArray]
 
 # of the effect in the fits that the learning rate comes from: nearly flat, but proper
 VAGUE_SD = 5.0
+# weighted deaths of a short interval may be a fraction of one: a prior that is not flat pulls
+VAGUE_HAZARD_SD = 10.0
 KEPT_SHARE = 0.5
 # influences are differences of modes, which have to be known to more digits than usual
 RISE_TOLERANCE = 1e-12
 NORMAL_975 = 1.959963984540054
 FEWEST_EVENTS = 5.0
 """Of either arm, in equally weighted events; with fewer an interval is not to be trusted."""
+LEAST_SIZE, LEAST_SHARE = 10.0, 0.1
+"""Of an arm's effective size: so many patients, and such a share of those who are weighted."""
+LARGEST_WEIGHT = 0.2
+"""Share of an arm's weight that one patient may have."""
+WEIGHT_LIMITS = (
+    f"A weighted row counts only where each arm's weights have an effective size of at least "
+    f"{LEAST_SIZE:g} and {LEAST_SHARE:.0%} of those who are weighted, none has more than "
+    f"{LARGEST_WEIGHT:.0%} of its arm's weight, and each arm's weighted events are worth "
+    f"{FEWEST_EVENTS:g} equally weighted ones."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,7 +285,7 @@ def nearly_flat(inputs: "ModelInputs") -> "ModelInputs":
         covariate_prior = Normal(0.0, 1.0)
     return dataclasses.replace(
         inputs,
-        baseline=Independent(),
+        baseline=Independent(VAGUE_HAZARD_SD),
         treatment_prior=Normal(0.0, VAGUE_SD),
         covariate_prior=covariate_prior,
     )
@@ -303,3 +318,33 @@ def effective_sample_size(weight: NDArray) -> float:
     """
     total = float(weight.sum())
     return total**2 / float((weight**2).sum()) if total > 0 else 0.0
+
+
+def weight_problems(weights: Mapping[str, NDArray], of: str = "patients") -> list[str]:
+    """Say in which arms few patients stand for all others; nothing where none does.
+
+    An estimate is then what happened to those few, and its own variance cannot tell: they are the
+    ones that it is estimated from.
+
+    Parameters
+    ----------
+    weights : mapping of str to (n,) ndarray
+        By what a reader calls the arm.
+    of : str
+        What is weighted.
+    """
+    problems = []
+    for arm, weight in weights.items():
+        size, count = effective_sample_size(weight), len(weight)
+        largest = float(weight.max() / weight.sum()) if count else 0.0
+        if size < LEAST_SIZE or size < LEAST_SHARE * count:
+            problems.append(
+                f"{count:,} {of} ({arm}) have an effective size of {size:.1f}; at least "
+                f"{LEAST_SIZE:g} and {LEAST_SHARE:.0%} of them are asked for"
+            )
+        elif largest > LARGEST_WEIGHT:
+            problems.append(
+                f"one of {count:,} {of} ({arm}) has {largest:.0%} of their weight; at most "
+                f"{LARGEST_WEIGHT:.0%} is asked for"
+            )
+    return problems
