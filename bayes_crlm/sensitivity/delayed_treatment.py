@@ -256,9 +256,9 @@ def clone_model(
     model: "PiecewiseExponential",
     arms: TwoArms,
     clones: Clones,
-    weight: NDArray,
+    weight: NDArray | None = None,
 ) -> "tuple[PiecewiseExponential, Cohort]":
-    """Make a cohort of the clones, and cut its follow-up finely, at their weighted deaths.
+    """Make a cohort of the clones, and cut its follow-up finely, at their (weighted) deaths.
 
     Deaths count twice while both clones of a patient are followed, so that the number of intervals
     goes by the patients' deaths.
@@ -271,6 +271,7 @@ def clone_model(
         entry=clones.entry,
         stretch_of=2 * clones.patient + clones.arm,
     )
+    weight = np.ones(cohort.n_rows) if weight is None else weight
     patients = (np.zeros(arms.n_patients), arms.time, arms.event)
     return cut_finely(model, patients, cohort.time, cohort.event, weight), cohort
 
