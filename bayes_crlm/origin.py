@@ -100,16 +100,11 @@ def origin_cautions(origin: float, inputs: "ModelInputs") -> list[str]:
     unit, told = cohort.unit or "time units", []
     first = float(cohort.entry.min())
     if origin > 0:
+        when = np.array([origin])
+        n_at_risk = int(number_at_risk_from(cohort.entry, cohort.time, when)[0])
         told.append(
             f"survival, its median and restricted means are given survival to {origin:g} {unit}, "
-            + (
-                "where curves begin at 100%"
-                if first >= origin or not np.any(cohort.entry > 0)
-                else f"from where on at least {AT_RISK_LEAST} patients, or as many as ever are, "
-                "are at risk"
-                if origin == default_origin(cohort.entry, cohort.time)
-                else "where curves begin at 100%"
-            )
+            f"where curves begin with {n_at_risk} patients at risk"
         )
     if first > origin:
         told.append(

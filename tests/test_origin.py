@@ -20,7 +20,7 @@ from bayes_crlm.estimands import (
     standardised_survival,
 )
 from bayes_crlm.kaplan_meier import kaplan_meier
-from bayes_crlm.origin import default_origin
+from bayes_crlm.origin import default_origin, origin_cautions
 from bayes_crlm.population import effective_size, population
 from bayes_crlm.spec import Spec
 
@@ -241,3 +241,32 @@ def test_without_delayed_entry_curves_begin_at_0_and_nobody_is_weighted(colon_fi
     weighted = colon_fit.estimating(population="before_entry")
     pd.testing.assert_frame_equal(weighted.survival([180.0]), colon_fit.survival([180.0]))
     assert weighted.effective_patients == pytest.approx(colon_fit.inputs.data.n_patients)
+
+
+def test_a_reader_is_told_where_curves_begin_and_where_nobody_is_at_risk():
+    table = late_entrants(80, 1)
+    cohort = bc.read_cohort(table, time="time", event="event", entry="entry", unit="months")
+    inputs = bc.PiecewiseExponential("arm", 0, cutpoints=3).prepare(cohort)
+    (told,) = origin_cautions(12.0, inputs)
+    at_risk = ((table["entry"] <= 12) & (table["time"] > 12)).sum()
+    assert told == (
+        "survival, its median and restricted means are given survival to 12 months, where curves "
+        f"begin with {at_risk} patients at risk"
+    )
+    (early,) = origin_cautions(0.0, inputs)
+    assert early.startswith(f"nobody is at risk before {table['entry'].min():g} months")
+    gap = pd.DataFrame(
+        {
+            "arm": [0, 1] * 20,
+            "entry": [0.0] * 20 + [30.0] * 20,
+            "time": np.r_[np.linspace(1, 9, 20), np.linspace(31, 50, 20)],
+            "event": [1] * 40,
+        }
+    )
+    cohort = bc.read_cohort(gap, time="time", event="event", entry="entry", unit="months")
+    inputs = bc.PiecewiseExponential("arm", 0, cutpoints=[10, 20, 30, 40]).prepare(cohort)
+    told = [each for each in origin_cautions(0.0, inputs) if each.startswith("nobody")]
+    assert told == [
+        f"nobody is at risk in {label}: the curve there is the prior's"
+        for label in ("(10, 20]", "(20, 30]")
+    ]
