@@ -19,6 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from bayes_crlm.blas_threads import one_blas_thread
 from bayes_crlm.errors import BayesCRLMError, ExecutorError
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "ChunkReport",
     "Outcome",
     "code_in_use",
+    "every_library_on_one_thread",
     "find_function",
     "refuse_other_code",
     "run_chunk",
@@ -80,7 +82,7 @@ def run_chunk(
     outcomes: list[Outcome] = []
     started = time.perf_counter()
     # threads of a worker share libraries' settings and the warnings' filters
-    with in_turn, one_blas_thread():
+    with in_turn, every_library_on_one_thread():
         for call in calls:
             outcomes.append(run_call(call, shared))
             if outcomes[-1].status == "crash":
@@ -109,12 +111,11 @@ def find_function(name: str) -> Any:
 
 
 @contextmanager
-def one_blas_thread() -> Generator[None]:
-    """Run linear algebra on one thread: with more, sums are added in another order."""
+def every_library_on_one_thread() -> Generator[None]:
+    """Run linear algebra on one thread, SciPy's too."""
     import scipy.linalg  # noqa: F401  (brings the libraries that the limit is for)
-    from threadpoolctl import ThreadpoolController
 
-    with ThreadpoolController().limit(limits=1, user_api="blas"):
+    with one_blas_thread():
         yield
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from bayes_crlm.blas_threads import one_blas_thread
 from bayes_crlm.errors import SamplingError
 from bayes_crlm.fit import ETI95, Fit, Importance
 from bayes_crlm.importance import ImportanceDraws, problem_of, sample_importance
@@ -83,7 +84,8 @@ def approximate(inputs: "ModelInputs", draws: int, seed: int) -> Approximation:
     if inputs.n_covariate_terms and isinstance(inputs.covariate_prior, Horseshoe):
         problem = "engine laplace cannot follow a horseshoe prior"
     else:
-        drawn = sample_importance(inputs, draws, seed)
+        with one_blas_thread():
+            drawn = sample_importance(inputs, draws, seed)
         if not drawn.converged:
             drawn, problem = None, "engine laplace found no approximation of the posterior"
         elif (why := problem_of(drawn.weighted)) is not None:
@@ -131,7 +133,8 @@ def fit_model(
         if approximation.drawn is not None:
             return fit_laplace(model, inputs, settings, seed, approximation)
         notes.append(f"{approximation.problem}: NUTS was used instead")
-    return fit_nuts(model, inputs, settings, seed, target_accept, progress, notes)
+    with one_blas_thread():
+        return fit_nuts(model, inputs, settings, seed, target_accept, progress, notes)
 
 
 def check_sampling(

@@ -511,7 +511,8 @@ def test_no_number_comes_without_its_flag(table, baseline, prior):
 
 def test_quantiles_of_equal_weights_are_hazens():
     value = np.random.default_rng(1).normal(size=(2, 3, 200))
-    found = weighted_quantiles(value, np.full((2, 200), 1 / 200))
+    found, ess_tail = weighted_quantiles(value, np.full((2, 200), 1 / 200))
+    np.testing.assert_allclose(ess_tail, 200, rtol=1e-9)
     expected = np.quantile(value, [0.025, 0.5, 0.975], axis=2, method="hazen")
     np.testing.assert_allclose(found, np.moveaxis(expected, 0, 2), rtol=1e-12)
 

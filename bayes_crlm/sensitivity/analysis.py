@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayes_crlm.calls import every_library_on_one_thread
 from bayes_crlm.errors import BayesCRLMError, ExecutorError, OutputError, SpecError
 from bayes_crlm.sensitivity.parts import Context, NotRunError, PartResult, part_module
 from bayes_crlm.sensitivity.refit import Shared, refit
@@ -175,6 +176,7 @@ def check_design(name: str, design: str) -> None:
         )
 
 
+@every_library_on_one_thread()
 def run_sensitivity(
     plan: "Plan",
     settings: "SensitivitySettings",
