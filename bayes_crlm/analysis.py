@@ -111,7 +111,7 @@ def plan_analysis(spec: "Spec") -> Plan:
     from bayes_crlm.source_paths import source_name
 
     try:
-        columns_needed(spec.model.treatment, spec.model.covariates)
+        needs = columns_needed(spec.model.treatment, spec.model.covariates)
     except DesignError as problem:
         raise DesignError(f"{spec_name(spec)}: model.{problem}") from problem
     cohort = read_cohort(
@@ -122,8 +122,14 @@ def plan_analysis(spec: "Spec") -> Plan:
         entry=spec.data.entry,
         id=spec.data.id,
         unit=spec.data.unit,
+        time_unit=spec.data.time_unit,
+        date_format=spec.data.date_format,
+        zero_times=spec.data.zero_times,
+        rounded=spec.data.rounded,
+        seed=spec.sampling.seed,
         where=spec.data.where,
         missing=spec.data.missing,
+        needs=needs,
         treatment_start=spec.data.treatment_start,
         censoring_end=spec.data.censoring_end,
     )
@@ -148,8 +154,8 @@ def plan_analysis(spec: "Spec") -> Plan:
         f"{each.n_patients} patients ({each.n_rows} rows) left out: {each.reason}"
         for each in inputs.cohort.dropped
     ]
-    warnings += [*inputs.intervals.notes, *inputs.cautions, *count_cautions(inputs)]
-    warnings += baseline_cautions(inputs)
+    warnings += [*inputs.cohort.remarks, *inputs.intervals.notes, *inputs.cautions]
+    warnings += [*count_cautions(inputs), *baseline_cautions(inputs)]
     if spec.study.design == "observational" and not is_start_stated(inputs):
         warnings.append(NOT_STATED)
     for prior in (inputs.treatment_prior, inputs.covariate_prior):

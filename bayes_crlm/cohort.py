@@ -8,8 +8,7 @@ Everything wrong with a file is reported at once, as one sentence.
 """
 
 import dataclasses
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,20 +16,32 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.eligibility import Dropped, select
+from bayes_crlm.cohort_source import (
+    gap_problems,
+    label_of,
+    load_table,
+    option_problems,
+    rows_of,
+    shared_columns,
+    unit_of_data_set,
+    unknown_columns,
+)
+from bayes_crlm.eligibility import Dropped, select, unmatched_values
 from bayes_crlm.errors import CohortError, join_problems
-from bayes_crlm.follow_up import check_ends, check_follow_up, check_starts, numbers_of, patients_of
+from bayes_crlm.follow_up import patients_of
+from bayes_crlm.outcome import outcome_of, read_outcome
+from bayes_crlm.rounded_times import Rounding
 from bayes_crlm.tied_times import distinct_times, onto
-from bayes_crlm.wording import no_column, shown, shown_name, shown_names
+from bayes_crlm.time_scale import TimeScale
+from bayes_crlm.wording import shown, shown_name, shown_names
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Cohort", "Dropped", "read_cohort"]
 
-# rows of a table that are turned into text at a time, for its hash
-ROWS_HASHED = 2**16
-OPTIONAL_ROLES = ("entry", "id", "treatment_start", "censoring_end")
+FILE_SCALE = TimeScale()
+"""Columns hold times in the cohort's unit."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -79,6 +90,12 @@ class Cohort:
         NaN where the column is empty. None where it is not said.
     censoring_end_column : str or None
         Where `censoring_end` comes from.
+    remarks : tuple of str
+        What was read as what, and what was drawn or replaced, with counts.
+    scale : TimeScale
+        How columns of the table become times in `unit`.
+    rounded : Rounding or None
+        Where times were drawn within their unit.
     """
 
     table: "pd.DataFrame"
@@ -103,6 +120,9 @@ class Cohort:
     start_column: str | None = None
     censoring_end: NDArray[np.float64] | None = None
     censoring_end_column: str | None = None
+    remarks: tuple[str, ...] = ()
+    scale: TimeScale = FILE_SCALE
+    rounded: Rounding | None = None
 
     def __post_init__(self) -> None:
         for name, dtype in (
@@ -175,10 +195,10 @@ class Cohort:
         Returns
         -------
         (n_rows,) float64
-            On the scale of `time`; NaN where a cell is missing or no number.
+            In `unit`, from the same time zero as `time`; NaN where a cell is missing or no time.
         """
-        numbers, _ = numbers_of(self.table[column])
-        return onto(numbers, distinct_times(self.entry, self.time))
+        times, _, _ = self.scale.read(self.table, column)
+        return onto(times, distinct_times(self.entry, self.time))
 
     def complete(self, columns: Sequence[str]) -> "Cohort":
         """Keep patients whose rows have a value in every one of these columns.
@@ -201,7 +221,7 @@ class Cohort:
             or when too few patients are left.
         """
         columns = list(dict.fromkeys(columns))
-        problems = _unknown_columns(columns, self.table)
+        problems = unknown_columns(columns, self.table)
         if problems:
             raise CohortError(join_problems(shown_name(self.source), problems))
         gaps = {column: self.table[column].isna().to_numpy(dtype=bool) for column in columns}
@@ -284,7 +304,7 @@ class Cohort:
         kept_patients, patient_index = np.unique(self.patient_index[keep], return_inverse=True)
         return dataclasses.replace(
             self,
-            table=_rows_of(self.table, keep),
+            table=rows_of(self.table, keep),
             entry=self.entry[keep],
             time=self.time[keep],
             event=self.event[keep],
@@ -299,15 +319,21 @@ class Cohort:
 def read_cohort(
     source: "str | Path | pd.DataFrame",
     *,
-    time: str,
-    event: str,
+    time: str | Mapping[str, str],
+    event: str | Mapping[str, Any],
     entry: str | None = None,
     id: str | None = None,
     unit: str | None = None,
+    time_unit: str | None = None,
+    date_format: str | None = None,
+    zero_times: str | float = "error",
+    rounded: Mapping[str, Any] | None = None,
+    seed: int | None = None,
     where: Iterable[object] = (),
     missing: Literal["error", "drop"] = "error",
     treatment_start: str | int | None = None,
     censoring_end: str | None = None,
+    needs: Sequence[str] = (),
     name: str | None = None,
 ) -> Cohort:
     """Read a table and check that it is a cohort.
@@ -316,17 +342,32 @@ def read_cohort(
     ----------
     source : str, Path or pandas.DataFrame
         A file (`bayes_crlm.reading` lists the formats), the name of a data set, or a table.
-    time : str
-        The column that says when follow-up ends: finite numbers above 0.
-    event : str
-        The column that says whether it ends with the event: 0/1 or true/false.
+    time : str or mapping
+        The column that says when follow-up ends: finite numbers above 0. Or ``start`` and ``end``,
+        the columns of the dates at which it begins and ends.
+    event : str or mapping
+        The column that says whether it ends with the event: 0/1 or true/false. Or ``column``,
+        ``value`` (a code of the event, or a list) and ``censored`` (a list of codes; not needed
+        where one other code is left), see `bayes_crlm.event_codes`.
     entry : str, optional
         The column that says when a row's follow-up begins: finite numbers, 0 or more, before
         `time`. Without it follow-up begins at 0.
     id : str, optional
         The column that names the patient. Without it every row is a patient.
     unit : str, optional
-        The time unit, for labels; a data set brings its own.
+        The time unit, for labels; a data set brings its own. Times are converted to it where they
+        are dates, or where `time_unit` is given.
+    time_unit : str, optional
+        The unit of the file's times: hours, days, weeks, months (365.25/12 days) or years.
+    date_format : str, optional
+        How dates are written that are text, such as ``"%d/%m/%Y"``; YYYY-MM-DD without it.
+    zero_times : "error", "drop" or float
+        What becomes of rows without time at risk; a number is the time they are given, in `unit`.
+    rounded : mapping, optional
+        ``unit`` and ``to`` ("nearest", "up" or "down"): how times were rounded when they were
+        written down. Each patient's times are drawn once within the unit.
+    seed : int, optional
+        Of these draws.
     where : iterable
         Conditions that rows must meet, see `Cohort.where`; rows that do not are not checked.
     missing : {"error", "drop"}
@@ -339,6 +380,8 @@ def read_cohort(
         The column that says when a patient would have been censored because the study ended, on
         the scale of `time`: not before `time`, empty where it is not known. Whoever is censored
         then did not drop out.
+    needs : sequence of str
+        Columns that an analysis uses: what is wrong with them is told with the rest.
     name : str, optional
         What messages and reports call the source.
 
@@ -354,171 +397,77 @@ def read_cohort(
     CohortError
         When it is not a cohort; the message tells every problem found.
     """
-    label = name if name is not None else _label(source)
-    roles = {"time": time, "event": event, "entry": entry, "id": id}
-    start_column = treatment_start if isinstance(treatment_start, str) else None
-    roles |= {"treatment_start": start_column, "censoring_end": censoring_end}
-    problems = _option_problems(roles, unit, missing, name)
-    is_said = start_column is not None or treatment_start is None
-    if not is_said and (isinstance(treatment_start, bool) or treatment_start != 0):
-        problems.append(
-            "treatment_start must be a column's name in text, or 0 where treatment started at "
-            f"time 0, not {shown(treatment_start)}"
-        )
-    if problems:
+    label = name if name is not None else label_of(source)
+    if isinstance(where, Iterable) and not isinstance(where, str | bytes):
+        where = list(where)
+    own_unit = unit_of_data_set(source)
+    outcome, problems = outcome_of(
+        time=time,
+        event=event,
+        entry=entry,
+        id=id,
+        treatment_start=treatment_start,
+        censoring_end=censoring_end,
+        unit=unit if unit is not None else own_unit,
+        time_unit=time_unit,
+        date_format=date_format,
+        zero_times=zero_times,
+        rounded=rounded,
+        seed=seed,
+        own_unit=own_unit,
+    )
+    problems += option_problems(missing, name)
+    if outcome is None or problems:
         raise CohortError(join_problems(shown_name(label), problems))
+    roles = outcome.roles
     columns = list(dict.fromkeys(column for column in roles.values() if column is not None))
-    table, sha256, is_synthetic, own_unit = _load(source, columns, id)
-    shared = _shared_columns(roles)
-    problems = shared + _unknown_columns(columns, table)
+    numbers = [each for each in columns if each != roles["event"] or outcome.event.are_numbers]
+    table, sha256, is_synthetic = load_table(source, numbers, id)
+    shared = shared_columns(roles)
+    problems = shared + unknown_columns([*columns, *needs], table)
     row_number = np.arange(1, len(table) + 1)
     patient_of_row = patients_of(table[id])[1] if id in table.columns else row_number - 1
     keep, excluded, dropped, where_problems = select(
         table, where, missing, patient_of_row, row_number
     )
     problems += where_problems
-    kept, row_number = _rows_of(table, keep), row_number[keep]
+    remarks = unmatched_values(table, where) if not where_problems else []
+    kept, row_number = rows_of(table, keep), row_number[keep]
+    read = None
     if not where_problems and not shared:
-        follow_up, row_problems = check_follow_up(
-            kept, row_number, time=time, event=event, entry=entry, id=id
-        )
-        problems += row_problems
-        start, row_problems = check_starts(kept, row_number, start_column, id, treatment_start)
-        problems += row_problems
-        end, row_problems = check_ends(kept, row_number, censoring_end, follow_up.time)
-        problems += row_problems
-    if problems:
+        read = read_outcome(kept, row_number, outcome)
+        problems += read.problems
+        if missing == "error":
+            problems += gap_problems(kept, [each for each in needs if each in kept.columns])
+    if read is None or problems:
         raise CohortError(join_problems(shown_name(label), problems))
-    if start is not None:
-        start = onto(start, distinct_times(follow_up.entry, follow_up.time))
     return Cohort(
-        table=kept,
-        entry=follow_up.entry,
-        time=follow_up.time,
-        event=follow_up.event,
-        patient_index=follow_up.patient_index,
-        patients=follow_up.patients,
+        table=rows_of(kept, read.keep),
+        entry=read.follow_up.entry,
+        time=read.follow_up.time,
+        event=read.follow_up.event,
+        patient_index=read.follow_up.patient_index,
+        patients=read.follow_up.patients,
         source=str(label),
         is_synthetic=is_synthetic,
         sha256=sha256,
         unit=unit if unit is not None else own_unit,
-        time_column=time,
-        event_column=event,
+        time_column=outcome.time.end,
+        event_column=outcome.event.column,
         entry_column=entry,
         id_column=id,
         missing=missing,
-        dropped=dropped,
-        row_number=row_number,
+        dropped=(*dropped, *read.dropped),
+        row_number=row_number[read.keep],
         excluded=excluded,
-        start=start,
-        start_column=start_column,
-        censoring_end=end,
-        censoring_end_column=censoring_end,
+        start=read.start,
+        start_column=outcome.start_column,
+        censoring_end=read.censoring_end,
+        censoring_end_column=outcome.censoring_end,
+        remarks=(*remarks, *read.remarks),
+        scale=outcome.scale,
+        rounded=outcome.rounded,
     )
-
-
-def _label(source: object) -> str:
-    """Name the source as the user did."""
-    return str(source) if isinstance(source, str | Path) else type(source).__name__
-
-
-def _option_problems(
-    roles: dict[str, Any], unit: object, missing: object, name: object
-) -> list[str]:
-    """Check the options' types."""
-    problems = [
-        f"{role} must be a column's name in text, not {shown(column)}"
-        for role, column in roles.items()
-        if not isinstance(column, str) and not (column is None and role in OPTIONAL_ROLES)
-    ]
-    for option, value in (("unit", unit), ("name", name)):
-        if value is not None and not isinstance(value, str):
-            problems.append(f"{option} must be text, not {shown(value)}")
-    if not isinstance(missing, str) or missing not in ("error", "drop"):
-        problems.append(f'missing must be "error" or "drop", not {shown(missing)}')
-    return problems
-
-
-def _shared_columns(roles: dict[str, str | None]) -> list[str]:
-    """Say which columns are asked to be two things."""
-    users: dict[str, list[str]] = {}
-    for role, column in roles.items():
-        if column is not None:
-            users.setdefault(column, []).append(role)
-    return [
-        f"column {shown(column)} is used for {' and '.join(several)}; "
-        "each needs a column of its own"
-        for column, several in users.items()
-        if len(several) > 1
-    ]
-
-
-def _load(
-    source: object, columns: Sequence[str], id: str | None
-) -> "tuple[pd.DataFrame, str, bool, str | None]":
-    """Give the table, its sha256, whether it is synthetic, and its own time unit."""
-    import pandas as pd
-
-    from bayes_crlm.reading import data_sets, read_table
-
-    datasets, load = data_sets()
-
-    if isinstance(source, pd.DataFrame):
-        table = _plain(source)
-        return table, _sha256_of_csv(table), False, None
-    if not isinstance(source, str | Path):
-        raise CohortError(
-            f"the source must be a path, a data set's name or a DataFrame, not {shown(source)}"
-        )
-    table, sha256 = read_table(source, numbers=columns, identifier=id)
-    if isinstance(source, str) and source in datasets:
-        dataset = datasets[source]
-        return table, sha256, dataset.is_synthetic, dataset.unit
-    # A copy of a synthetic data set is as synthetic under any other name.
-    synthetic = [each for each, dataset in datasets.items() if dataset.is_synthetic]
-    return table, sha256, any(load(each)[1] == sha256 for each in synthetic), None
-
-
-def _sha256_of_csv(table: "pd.DataFrame") -> str:
-    """Hash a table's text as CSV, without holding all of it."""
-    digest = hashlib.sha256()
-    for start in range(0, max(1, len(table)), ROWS_HASHED):
-        rows = table.iloc[start : start + ROWS_HASHED]
-        text = rows.to_csv(index=False, header=start == 0, lineterminator="\n")
-        digest.update(text.encode("utf-8", errors="surrogatepass"))
-    return digest.hexdigest()
-
-
-def _plain(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Give the frame with a RangeIndex and unique column names."""
-    import pandas as pd
-
-    from bayes_crlm.reading import plain_index
-
-    if isinstance(frame.columns, pd.MultiIndex):
-        raise CohortError("DataFrame: its columns have several levels; they must have one")
-    if not frame.columns.is_unique:
-        twice = list(frame.columns[frame.columns.duplicated()].unique())
-        raise CohortError(
-            f"DataFrame: the column name {shown(twice[0])} occurs more than once; every column "
-            "needs a name of its own"
-        )
-    return plain_index(frame)
-
-
-def _unknown_columns(columns: Iterable[str], table: "pd.DataFrame") -> list[str]:
-    """Say which columns the table does not have."""
-    return [no_column(each, table.columns) for each in columns if each not in table.columns]
-
-
-def _rows_of(table: "pd.DataFrame", keep: NDArray[np.bool]) -> "pd.DataFrame":
-    """Keep some rows; categories that none of them has are forgotten."""
-    if keep.all():
-        return table
-    table = table[keep].reset_index(drop=True)
-    for column in table.columns[(table.dtypes == "category").to_numpy()]:
-        table[column] = table[column].cat.remove_unused_categories()
-    return table
 
 
 def _check_enough(cohort: Cohort, when: str) -> None:

@@ -20,7 +20,7 @@ from bayes_crlm.wording import SHOWN, did_you_mean, no_column, shown, shown_name
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["OPERATORS", "Condition", "Dropped", "compare", "kind_of", "select"]
+__all__ = ["OPERATORS", "Condition", "Dropped", "compare", "kind_of", "select", "unmatched_values"]
 
 EQUALITY = {"==": "==", "!=": "!=", "in": "in", "not in": "not in"}
 OPERATORS = ("==", "!=", "<", "<=", ">", ">=", "in", "not in")
@@ -294,3 +294,39 @@ def _left_out(
     """Count the rows that went, and the patients that lost all their rows."""
     n_patients = len(np.unique(patient_of_row[before])) - len(np.unique(patient_of_row[after]))
     return Dropped(reason, n_patients, int(before.sum() - after.sum()))
+
+
+def unmatched_values(table: "pd.DataFrame", conditions: Iterable[object]) -> list[str]:
+    """Name values of conditions that no row of the table holds: a word spelt otherwise, perhaps.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        All rows, before any is left out.
+    conditions : iterable
+        As of `select`, without anything wrong with them.
+
+    Returns
+    -------
+    list of str
+        A sentence for each condition with such a value.
+    """
+    told = []
+    for given in conditions:
+        condition = Condition.of(given)
+        if condition.op not in EQUALITY:
+            continue
+        is_list = condition.op in ("in", "not in")
+        values = condition.value if is_list else [condition.value]
+        column = table[condition.column]
+        absent = [
+            each
+            for each in values
+            if not compare(Condition(condition.column, "==", each), column)[0].any()
+        ]
+        if absent:
+            told.append(
+                f"where: no row holds {shown_names(absent)} in column {shown(condition.column)}; "
+                f"it holds {shown_names(list(column.dropna().unique()))}"
+            )
+    return told

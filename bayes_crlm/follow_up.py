@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.tied_times import one_time_each, onto
+from bayes_crlm.tied_times import one_time_each
 from bayes_crlm.wording import shown, shown_rows
 
 if TYPE_CHECKING:
@@ -21,12 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FollowUp",
-    "check_ends",
     "check_follow_up",
-    "check_starts",
     "events_of",
     "numbers_of",
     "patients_of",
+    "told_rows",
 ]
 
 NUMBER, MISSING, TEXT, TRUTH, DATE, OTHER = range(6)
@@ -46,7 +45,6 @@ MUST_BE = {
     "never started",
     "censoring_end": "every end must be a finite number above 0, or empty where none is known",
 }
-MUST_HAVE = ("time", "entry")
 FAR = 1e6
 """A time of so many medians is a mistake, not a follow-up."""
 
@@ -209,26 +207,18 @@ def _is_hashable(cell: object) -> bool:
 
 
 def check_follow_up(
-    table: "pd.DataFrame",
-    row_number: NDArray[np.int64],
-    *,
-    time: str,
-    event: str,
-    entry: str | None,
-    id: str | None,
+    follow_up: FollowUp, row_number: NDArray[np.int64], roles: dict[str, str | None]
 ) -> tuple[FollowUp, list[str]]:
-    """Turn the follow-up columns into numbers and find everything wrong with them.
-
-    Columns that the table does not have are left out; the caller reports them.
+    """Apply the rule of ties, and find everything wrong with rows and patients.
 
     Parameters
     ----------
-    table : pandas.DataFrame
-        The rows of the cohort.
+    follow_up : FollowUp
+        NaN where a column is not there or a cell is wrong, which is said already.
     row_number : (n_rows,) int
         1-based row numbers in the file, for the messages.
-    time, event, entry, id : str or None
-        The columns.
+    roles : dict
+        The columns of time, entry and id.
 
     Returns
     -------
@@ -237,46 +227,30 @@ def check_follow_up(
     problems : list of str
         One for each kind of problem, with the first rows that have it.
     """
-    n = len(table)
+    entries, times = follow_up.entry, follow_up.time
+    time, entry, id = roles["time"], roles["entry"], roles["id"]
     problems: list[str] = []
-    times, entries = np.full(n, np.nan), np.zeros(n)
-    events = np.zeros(n, dtype=np.int8)
-    patients: NDArray[Any] = row_number
-    patient_index = np.arange(n)
-    if time in table.columns:
-        times, found = _check_numbers(table[time], "time", row_number)
-        problems += found
-    if entry is not None:
-        entries = np.full(n, np.nan)
-        if entry in table.columns:
-            entries, found = _check_numbers(table[entry], "entry", row_number)
-            problems += found
-            late = np.flatnonzero(entries >= times)
-            if len(late):
-                pairs = [f"{shown(entries[k])} and {shown(times[k])}" for k in late[:5].tolist()]
-                problems.append(
-                    f"entry (column {shown(entry)}) is not before time (column {shown(time)}) in "
-                    f"{shown_rows(row_number[late], pairs)}; every entry must be "
-                    "before its time"
-                )
-    if time in table.columns:
-        problems += _far_times(times, time, row_number)
+    late = np.flatnonzero(entries >= times)
+    if entry is not None and len(late):
+        pairs = [f"{shown(entries[k])} and {shown(times[k])}" for k in late[:5].tolist()]
+        problems.append(
+            f"entry (column {shown(entry)}) is not before time (column {shown(time)}) in "
+            f"{shown_rows(row_number[late], pairs)}; every entry must be "
+            "before its time"
+        )
+    elif len(late):
+        cells = [shown(times[k]) for k in late[:5].tolist()]
+        problems.append(
+            f"column {shown(time)} (time) is zero in {shown_rows(row_number[late], cells)} after "
+            "rounded times were drawn; say what becomes of such rows with zero_times"
+        )
+    problems += _far_times(times, str(time), row_number)
     entries, times, found = _tied(entries, times, row_number)
     problems += found
-    if event in table.columns:
-        events, missing, wrong = events_of(table[event])
-        for bad, what in ((missing, "is missing"), (wrong, "is not 0 or 1")):
-            problems += _told(table[event], "event", what, bad, row_number)
-        if n and not missing.any() and not wrong.any() and not events.any():
-            problems.append(
-                f"column {shown(event)} (event) has no event in {n} row{'s' * (n != 1)}; at least "
-                "one must be 1"
-            )
-    if id is not None and id in table.columns:
-        patients, patient_index = patients_of(table[id])
-        problems += _told(table[id], "id", "is missing", patient_index < 0, row_number)
+    patients, patient_index = follow_up.patients, follow_up.patient_index
+    if id is not None:
         problems += _check_patients(
-            patients, patient_index, entries, times, events, entry, id, row_number
+            patients, patient_index, entries, times, follow_up.event, entry, id, row_number
         )
     if len(patients) < 2:
         problems.append(
@@ -290,51 +264,27 @@ def check_follow_up(
             f"column {shown(time)} (time) has values so large that the total follow-up is "
             "infinite; use a larger time unit"
         )
-    return FollowUp(entries, times, events, patient_index, patients), problems
+    return FollowUp(entries, times, follow_up.event, patient_index, patients), problems
 
 
-def check_starts(
-    table: "pd.DataFrame",
-    row_number: NDArray[np.int64],
-    column: str | None,
-    id: str | None,
-    treatment_start: str | int | None,
-) -> tuple[NDArray[np.float64] | None, list[str]]:
-    """Read when treatment started, and find everything wrong with it.
+def _far_times(times: NDArray[np.float64], column: str, row_number: NDArray[np.int64]) -> list[str]:
+    """Refuse times that cannot be of the same study as the others.
 
-    Whether a row is treated is the model's to say, and so is whether it may be without a start.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        The rows of the cohort.
-    row_number : (n_rows,) int
-        1-based row numbers in the file, for the messages.
-    column : str or None
-        The column of starts; one that the table does not have is left to the caller.
-    id : str or None
-        The column that names the patient.
-    treatment_start : str, 0 or None
-        As the user gave it: 0 where treatment started at time 0.
-
-    Returns
-    -------
-    start : (n_rows,) float64 or None
-        NaN where a cell is empty; None where nothing is said.
-    problems : list of str
+    The longest of real follow-ups is some hundreds of times the median; one of a million
+    times as long would take every digit from the others.
     """
-    if column is None:
-        return (None if treatment_start is None else np.zeros(len(table))), []
-    if column not in table.columns:
-        return None, []
-    start, problems = _check_numbers(table[column], "treatment_start", row_number)
-    if id is not None and id in table.columns and table[id].duplicated().any():
-        problems.append(
-            f"treatment_start (column {shown(column)}) is given, but column {shown(id)} (id) names "
-            "some patients in several rows, which say when treatment starts themselves; leave "
-            "treatment_start out, or give one row per patient"
-        )
-    return start, problems
+    known = times[np.isfinite(times)]
+    if not len(known):
+        return []
+    median = float(np.median(known))
+    far = np.flatnonzero(times / FAR > median)
+    if not len(far):
+        return []
+    cells = [shown(times[k]) for k in far[:5].tolist()]
+    return [
+        f"column {shown(column)} (time) is more than a million times its median {median:.4g} in "
+        f"{shown_rows(row_number[far], cells)}; correct it, or leave the row out with where"
+    ]
 
 
 def _tied(
@@ -361,45 +311,13 @@ def _tied(
     )
 
 
-def _check_numbers(
-    values: "pd.Series", role: str, row_number: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], list[str]]:
-    """Check times or entries; the numbers are NaN where something is wrong."""
-    numbers, kinds = numbers_of(values)
-    problems: list[str] = []
-    for kind, what in KINDS.items():
-        if kind != MISSING or role in MUST_HAVE:
-            problems += _told(values, role, what, kinds == kind, row_number)
-    problems += _told(values, role, "is infinite", np.isinf(numbers), row_number)
-    low = np.isfinite(numbers) & (numbers <= 0 if role == "time" else numbers < 0)
-    problems += _told(
-        values, role, "is zero or negative" if role == "time" else "is negative", low, row_number
-    )
-    return np.where(np.isfinite(numbers) & ~low, numbers, np.nan), problems
-
-
-def _far_times(times: NDArray[np.float64], column: str, row_number: NDArray[np.int64]) -> list[str]:
-    """Refuse times that cannot be of the same study as the others.
-
-    The longest of real follow-ups is some hundreds of times the median; one of a million
-    times as long would take every digit from the others.
-    """
-    known = times[np.isfinite(times)]
-    if not len(known):
-        return []
-    median = float(np.median(known))
-    far = np.flatnonzero(times / FAR > median)
-    if not len(far):
-        return []
-    cells = [shown(times[k]) for k in far[:5].tolist()]
-    return [
-        f"column {shown(column)} (time) is more than a million times its median {median:.4g} in "
-        f"{shown_rows(row_number[far], cells)}; correct it, or leave the row out with where"
-    ]
-
-
-def _told(
-    values: "pd.Series", role: str, what: str, bad: NDArray[np.bool], row_number: NDArray[np.int64]
+def told_rows(
+    values: "pd.Series",
+    role: str,
+    what: str,
+    bad: NDArray[np.bool],
+    row_number: NDArray[np.int64],
+    right: str | None = None,
 ) -> list[str]:
     """Say what is wrong with a column and in which rows; nothing when no row is bad."""
     rows = np.flatnonzero(bad)
@@ -407,52 +325,10 @@ def _told(
         return []
     cells = None if what == "is missing" else [shown(values.iloc[row]) for row in rows[:5].tolist()]
     named = shown_rows(row_number[rows], cells)
-    hint = ""
+    right = MUST_BE[role] if right is None else right
     if what == "is text" and any("," in cell for cell in cells or ()):
-        hint = " with a decimal point"
-    return [f"column {shown(values.name)} ({role}) {what} in {named}; {MUST_BE[role]}{hint}"]
-
-
-def check_ends(
-    table: "pd.DataFrame",
-    row_number: NDArray[np.int64],
-    column: str | None,
-    times: NDArray[np.float64],
-) -> tuple[NDArray[np.float64] | None, list[str]]:
-    """Read when patients would have been censored because the study ended.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        The rows of the cohort.
-    row_number : (n_rows,) int
-        1-based row numbers in the file, for the messages.
-    column : str or None
-        The column of ends; one that the table does not have is left to the caller.
-    times : (n_rows,) float64
-        The ends of follow-up.
-
-    Returns
-    -------
-    end : (n_rows,) float64 or None
-        On the times of follow-up where they differ by rounding; NaN where a cell is empty; None
-        without a column.
-    problems : list of str
-    """
-    if column is None or column not in table.columns:
-        return None, []
-    end, problems = _check_numbers(table[column], "censoring_end", row_number)
-    if problems:
-        return end, problems
-    end = onto(end, np.unique(times))
-    late = np.flatnonzero(times > end)
-    if len(late):
-        pairs = [f"{shown(times[k])} and {shown(end[k])}" for k in late[:5].tolist()]
-        problems.append(
-            f"time lies after censoring_end (column {shown(column)}) in "
-            f"{shown_rows(row_number[late], pairs)}; nobody is followed beyond the end of the study"
-        )
-    return end, problems
+        right += " with a decimal point"
+    return [f"column {shown(values.name)} ({role}) {what} in {named}; {right}"]
 
 
 def _check_patients(

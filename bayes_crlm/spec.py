@@ -31,10 +31,14 @@ from bayes_crlm.spec_problems import spec_problems
 from bayes_crlm.spec_values import (
     check_condition_value,
     check_cutpoints,
+    check_event,
     check_horizons,
+    check_rounded,
     check_scalar,
     check_thresholds,
+    check_time,
     check_treatment_start,
+    check_zero_times,
 )
 from bayes_crlm.success import SuccessRule
 from bayes_crlm.toml_writing import write_toml
@@ -99,10 +103,17 @@ class DataSpec(Table):
         str,
         Field(min_length=1, description="the name of a data set, or a path relative to the spec"),
     ]
-    time: Annotated[str, Field(min_length=1, description="the column of follow-up times")]
+    time: Annotated[
+        Any,
+        PlainValidator(check_time),
+        Field(description="the column of follow-up times, or {start, end}, two columns of dates"),
+    ]
     event: Annotated[
-        str,
-        Field(min_length=1, description="the column that is 1 or true where the event happened"),
+        Any,
+        PlainValidator(check_event),
+        Field(
+            description="the column that is 1 or true where the event happened, or {column, value}"
+        ),
     ]
     entry: Annotated[
         str | None, Field(min_length=1, description="the column of times at which rows enter")
@@ -113,6 +124,23 @@ class DataSpec(Table):
     unit: Annotated[
         str | None,
         Field(min_length=1, max_length=40, description="the unit of time, such as 'months'"),
+    ] = None
+    time_unit: Annotated[
+        Literal["hours", "days", "weeks", "months", "years"] | None,
+        Field(description="the unit of the file's times: hours, days, weeks, months or years"),
+    ] = None
+    date_format: Annotated[
+        str | None, Field(min_length=2, description="how dates are written, such as '%d/%m/%Y'")
+    ] = None
+    zero_times: Annotated[
+        Any,
+        PlainValidator(check_zero_times),
+        Field(description="'error', 'drop', or a number above 0 in the unit"),
+    ] = "error"
+    rounded: Annotated[
+        Any,
+        PlainValidator(check_rounded),
+        Field(description="how times were rounded, such as {unit = 1, to = 'nearest'}"),
     ] = None
     where: Annotated[
         tuple[ConditionSpec, ...],
@@ -143,10 +171,7 @@ class DataSpec(Table):
     def check_columns_differ(self) -> Self:
         """Refuse one column in two roles."""
         roles: dict[str, str] = {}
-        for key in OUTCOME_KEYS:
-            column = getattr(self, key)
-            if column is None or column == 0:
-                continue
+        for key, column in self.outcome_columns():
             if column in roles:
                 raise ValueError(
                     f"{roles[column]} and {key} are both {shown(column)}; "
@@ -154,6 +179,18 @@ class DataSpec(Table):
                 )
             roles[column] = key
         return self
+
+    def outcome_columns(self) -> list[tuple[str, str]]:
+        """Which key names which column of the outcome; a key may name two."""
+        found = []
+        for key in OUTCOME_KEYS:
+            given = getattr(self, key)
+            if isinstance(given, Mapping):
+                named = [given.get("start"), given.get("end"), given.get("column")]
+            else:
+                named = [given]
+            found += [(key, column) for column in named if isinstance(column, str)]
+        return found
 
 
 class BaselineSpec(Table):
@@ -366,10 +403,7 @@ class Spec(Table):
     def check_roles(self) -> Self:
         """Refuse the outcome as its own explanation."""
         covariates = check_formula(self.model.covariates)
-        for key in OUTCOME_KEYS:
-            column = getattr(self.data, key)
-            if column is None or column == 0:
-                continue
+        for key, column in self.data.outcome_columns():
             if column == self.model.treatment:
                 raise ValueError(
                     f"model.treatment and data.{key} are both {shown(column)}; "

@@ -6,6 +6,7 @@ Each returns the value it takes and raises `ValueError` with a sentence that say
 
 import itertools
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 from bayes_crlm.wording import shown
@@ -13,10 +14,14 @@ from bayes_crlm.wording import shown
 __all__ = [
     "check_condition_value",
     "check_cutpoints",
+    "check_event",
     "check_horizons",
+    "check_rounded",
     "check_scalar",
     "check_thresholds",
+    "check_time",
     "check_treatment_start",
+    "check_zero_times",
 ]
 
 MOST_INTERVALS = 200
@@ -56,6 +61,47 @@ def check_treatment_start(value: object) -> str | int:
         f"{shown(value)} is neither the name of a column nor 0; give the column of times at which "
         "treatment started, or 0 where it started at time 0"
     )
+
+
+def check_time(value: object) -> str | dict[str, str]:
+    """Take a column's name, or the columns of the dates at which follow-up begins and ends."""
+    from bayes_crlm.time_scale import TimeColumns
+
+    return TimeColumns.of(column_or_table(value)).to_mapping()
+
+
+def check_event(value: object) -> str | dict[str, object]:
+    """Take a column's name, or a column with the codes of the event and of censoring."""
+    from bayes_crlm.event_codes import EventCodes
+
+    return EventCodes.of(column_or_table(value)).to_mapping()
+
+
+def column_or_table(value: object) -> object:
+    """Refuse what is neither a name nor a table, in the words of a spec."""
+    if value == "" or not isinstance(value, str | Mapping):
+        from pydantic_core import PydanticCustomError
+
+        # the field's description says what would be right
+        raise PydanticCustomError("column", "neither the name of a column nor a table")
+    return value
+
+
+def check_rounded(value: object) -> dict[str, object]:
+    """Take how times were rounded: unit and to."""
+    from bayes_crlm.rounded_times import Rounding
+
+    return Rounding.of(value).to_mapping()
+
+
+def check_zero_times(value: object) -> str | float:
+    """Take what becomes of times of zero: an error, out with them, or a number."""
+    if value in ("error", "drop"):
+        return str(value)
+    number = check_number(value)
+    if number <= 0:
+        raise ValueError(f"{shown(value)} is not above 0; give 'error', 'drop', or a time above 0")
+    return number
 
 
 def check_number(value: object) -> float:

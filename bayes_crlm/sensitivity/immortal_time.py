@@ -188,7 +188,8 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     levels = plan.inputs.design.levels
     is_pooled, of_reference = len(levels) > 2, f"{plan.model.treatment} = {levels[0]}"
     notes = [
-        f"Time zero is that of {plan.spec.data.time}, and {settings.start} is measured from it. "
+        f"Time zero is that of {plan.inputs.cohort.time_column}, and {settings.start} is measured "
+        "from it. "
         f"Before it, a treated patient counts as {of_reference}.",
         f"Grace period: {found['grace']:g} {unit}; landmarks at "
         f"{', '.join(f'{each:g}' for each in found['landmarks'])} {unit}.",
@@ -257,7 +258,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         pooled = ", ".join(str(each) for each in levels[1:])
         said = f"With {pooled} as one treatment against {levels[0]}: {said[0].lower()}{said[1:]}"
     return PartResult(
-        result=found | {"start": settings.start, "time_zero": plan.spec.data.time},
+        result=found | {"start": settings.start, "time_zero": plan.inputs.cohort.time_column},
         sentence=said,
         **judge(naive, others if can_say else [], rule),
         tables={
