@@ -1,18 +1,23 @@
-"""What follow-up in several rows may mean for the results, in a sentence each."""
+"""What a cohort's rows, units and covariates may mean for the results, in a sentence each."""
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.repeated_patients import repeated_patients
+from bayes_crlm.rounded_times import rounded_times
+from bayes_crlm.time_scale import days_in
+from bayes_crlm.treatment_functions import treatment_functions
+
 if TYPE_CHECKING:
     from bayes_crlm.cohort import Cohort
     from bayes_crlm.design import Design
 
-__all__ = ["cautions"]
+__all__ = ["cautions", "longest_in_years"]
 
-# fewer rows that begin where another ends may do so by chance
-FEWEST_SPLIT_ROWS = 3
+MOST_YEARS = 60
+"""A longer follow-up of one patient is days taken for months, say."""
 
 
 def cautions(cohort: "Cohort", design: "Design") -> tuple[str, ...]:
@@ -28,17 +33,18 @@ def cautions(cohort: "Cohort", design: "Design") -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        A sentence when rows look like stretches of patients whom no column names, and one when the
-        treatment changes during follow-up.
+        A sentence when the unit makes a follow-up longer than lives are, when rows look like those
+        of patients whom no column names, for each covariate that looks like a part of the
+        treatment, when times are rounded, and when the treatment changes during follow-up.
     """
-    told = []
-    n_split = split_rows(cohort.entry, cohort.time, cohort.event)
-    if cohort.id_column is None and n_split >= FEWEST_SPLIT_ROWS:
-        told.append(
-            f"each of the {n_split} rows that begin after 0 begins just where another row ends "
-            "without the event, as if they were stretches of the same patients; each row counts as "
-            "a patient here, so give data.id if a column names the patients"
-        )
+    told = [
+        *say_unit(cohort),
+        *repeated_patients(cohort, design),
+        *treatment_functions(cohort, design),
+    ]
+    rounded = rounded_times(cohort)
+    if rounded is not None:
+        told.append(rounded.in_words(cohort.unit))
     n_changing = patients_whose_level_changes(cohort.patient_index, design.treatment_level)
     if n_changing:
         told.append(
@@ -48,15 +54,27 @@ def cautions(cohort: "Cohort", design: "Design") -> tuple[str, ...]:
     return tuple(told)
 
 
-def split_rows(entry: NDArray, time: NDArray, event: NDArray) -> int:
-    """Count rows that begin after 0 if each continues an eventless row of its own, else 0."""
-    begins, number = np.unique(entry[entry > 0], return_counts=True)
-    ends, available = np.unique(time[event == 0], return_counts=True)
-    if not len(begins) or not len(ends):
-        return 0
-    place = np.minimum(np.searchsorted(ends, begins), len(ends) - 1)
-    is_continued = (ends[place] == begins) & (available[place] >= number)
-    return int(number.sum()) if is_continued.all() else 0
+def longest_in_years(cohort: "Cohort") -> float | None:
+    """The longest follow-up of a patient in years; None where the unit is not a known one."""
+    days = days_in(cohort.unit)
+    if days is None:
+        return None
+    last = np.full(cohort.n_patients, -np.inf)
+    first = np.full(cohort.n_patients, np.inf)
+    np.maximum.at(last, cohort.patient_index, cohort.time)
+    np.minimum.at(first, cohort.patient_index, cohort.entry)
+    return float((last - first).max()) * days / 365.25
+
+
+def say_unit(cohort: "Cohort") -> list[str]:
+    """Doubt the unit where a patient is followed for longer than people are."""
+    years = longest_in_years(cohort)
+    if years is None or years <= MOST_YEARS:
+        return []
+    return [
+        f"one patient is followed for {years:,.0f} years if times are in {cohort.unit}: are they "
+        'in another unit? write it as data.time_unit, such as "days", and they are converted'
+    ]
 
 
 def patients_whose_level_changes(patient_index: NDArray, level: NDArray) -> int:

@@ -303,7 +303,8 @@ def order_of_patients(
     hashed = np.zeros(len(patient_index), dtype=np.uint64)
     for column in table.columns:
         # cells that cannot be hashed, lists for example, have a text
-        cells = hash_array(table[column].astype(str).to_numpy(dtype=object))
+        text = table[column].astype(str).to_numpy(dtype=object)
+        cells = hash_array(text)  # ty: ignore[not-callable]
         hashed = hashed * np.uint64(1_000_003) + cells
     first_key = np.lexsort([hashed, *reversed(keys)])
     rank = np.empty(len(first_key), dtype=np.intp)

@@ -19,6 +19,7 @@ from bayes_crlm.success import SuccessRule
 
 if TYPE_CHECKING:
     from bayes_crlm.analysis import Plan
+    from bayes_crlm.cohort import Cohort
     from bayes_crlm.engines import Approximation, HazardRatio
 
 __all__ = [
@@ -94,7 +95,7 @@ def describe(plan: "Plan") -> str:
         (
             "follow-up",
             f"{cohort.n_patients} patients{rows}, {cohort.n_events} events, "
-            f"{significant(cohort.exposure, 6)} {unit} at risk",
+            f"{significant(cohort.exposure, 6)} {unit} at risk{longest_in_words(cohort)}",
         ),
         *censoring_in_words(plan),
         ("treatment", f"{design.treatment}: {levels}, against {design.reference}"),
@@ -121,6 +122,14 @@ def censoring_in_words(plan: "Plan") -> list[tuple[str, str]]:
     before = int((cohort.event[last] == 0).sum()) - at_end
     said = f"{at_end} at the end of the study ({cohort.censoring_end_column}), {before} before it"
     return [("censored", said)]
+
+
+def longest_in_words(cohort: "Cohort") -> str:
+    """Say the longest follow-up of a patient in years, by which a wrong unit is seen."""
+    from bayes_crlm.cautions import longest_in_years
+
+    years = longest_in_years(cohort)
+    return "" if years is None else f", the longest {significant(years, 3)} years"
 
 
 def source_in_words(plan: "Plan") -> str:
