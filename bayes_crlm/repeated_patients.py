@@ -58,11 +58,11 @@ def repeated_patients(cohort: "Cohort", design: "Design") -> tuple[str, ...]:
     if is_split:
         each = f"each of the {n_split}" if n_split == n_late else f"{n_split} of the {n_late}"
         how = (
-            f"{n_after_event} of them with the event, as if they were further events"
+            f", {n_after_event} of them with the event, as if they were further events"
             if n_after_event
-            else "without the event, as if they were stretches"
+            else " without the event, as if they were stretches"
         )
-        told = f"{each} rows that begin after 0 begins just where another row ends {how} of the "
+        told = f"{each} rows that begin after 0 begins just where another row ends{how} of the "
         told += "same patients; each row counts as a patient here, "
     if column is None:
         return (f"{told}so give data.id if a column names the patients",)
