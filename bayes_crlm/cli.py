@@ -1,7 +1,6 @@
 """The command line: `bayes-crlm run`, `check`, `sensitivity` and `list`."""
 
 import argparse
-import os
 import sys
 import time
 import warnings
@@ -10,12 +9,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.errors import BayesCRLMError, SpecError
+from bayes_crlm.program import (
+    INTERRUPTED,
+    draw_with_agg,
+    ended_by_signals,
+    is_terminal,
+    open_streams,
+    require_docstrings,
+    require_working_folder,
+    temporary_folder,
+    writing,
+)
 from bayes_crlm.sensitivity.command import add_command, run_command
 from bayes_crlm.terminal import (
     conclude,
     describe,
     describe_sensitivity,
     failures,
+    flush_streams,
     on_one_line,
     ratios_in_words,
     say,
@@ -29,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-DONE, BAD_INPUT, UNTRUSTWORTHY, INTERRUPTED = 0, 2, 3, 130
+DONE, BAD_INPUT, UNTRUSTWORTHY = 0, 2, 3
 
 
 class Parser(argparse.ArgumentParser):
@@ -108,30 +119,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0 done and trustworthy, 2 wrong input, 3 results not to be trusted, 130 interrupted.
     """
-    parser = make_parser()
-    options = parser.parse_args(arguments)
-    try:
-        if options.version:
-            from bayes_crlm import __version__
+    is_ours = arguments is None
+    if is_ours:
+        open_streams()
+    with ended_by_signals(is_ours=is_ours):
+        parser = make_parser()
+        try:
+            return run_command_line(parser, parser.parse_args(arguments))
+        except BayesCRLMError as problem:
+            say(f"bayes-crlm: error: {on_one_line(problem)}", stream=sys.stderr)
+            return BAD_INPUT
+        except KeyboardInterrupt:
+            say("bayes-crlm: interrupted; nothing was written", stream=sys.stderr)
+            return INTERRUPTED
+        finally:
+            flush_streams()
 
-            say(__version__)
-            return DONE
-        if options.command == "run":
-            return run(options)
-        if options.command == "check":
-            return check(options)
-        if options.command == "sensitivity":
-            return run_command(options)
-        if options.command == "list":
-            return list_specs()
-        parser.error("give a command: run, check, sensitivity or list")
-    except BayesCRLMError as problem:
-        say(f"bayes-crlm: error: {on_one_line(problem)}", stream=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        say("bayes-crlm: interrupted; nothing was written", stream=sys.stderr)
-        return INTERRUPTED
-    return DONE
+
+def run_command_line(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    """Do what the arguments ask for; gives the exit status."""
+    if options.version:
+        from bayes_crlm import __version__
+
+        say(__version__)
+        return DONE
+    if options.command in ("run", "check", "sensitivity"):
+        require_working_folder()
+    if options.command == "run":
+        return run(options)
+    if options.command == "check":
+        return check(options)
+    if options.command == "sensitivity":
+        return run_command(options)
+    if options.command == "list":
+        return list_specs()
+    parser.error("give a command: run, check, sensitivity or list")
+    return BAD_INPUT
 
 
 def read_checked_spec(options: argparse.Namespace) -> "Spec":
@@ -158,6 +181,8 @@ def run(options: argparse.Namespace) -> int:
     spec = read_checked_spec(options)
     where = Path("results") / spec.name if options.out is None else options.out
     folder = check_output(where)
+    require_docstrings()
+    draw_with_agg()
     plan = plan_analysis(spec)
     seconds: dict[str, float | None] = {"plan": time.perf_counter() - began}
     if not options.quiet:
@@ -165,22 +190,20 @@ def run(options: argparse.Namespace) -> int:
     approximation = None
     if options.engine == "laplace" or not options.quiet:
         approximation, seconds["first_answer"] = first_answer(plan, options, began)
-    show_progress = sys.stderr.isatty() and not options.quiet
-    # figures are files here, also where a screen is there to open windows on
-    os.environ.setdefault("MPLBACKEND", "svg")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), temporary_folder(folder):
         # what a reader has to know is in the summary's warnings, in this package's words
         warnings.simplefilter("ignore")
         analysis = run_analysis(
             plan,
-            progress=show_progress,
+            progress=is_terminal(sys.stderr) and not options.quiet,
             engine=options.engine,
             approximation=approximation,
             seconds=seconds,
             began=began,
         )
         summary = summarise(analysis)
-        report = write_results(analysis, summary, folder)
+        with writing():
+            report = write_results(analysis, summary, folder)
     if not options.quiet:
         say("\n" + conclude(summary))
         say(f"\nReport: {shortest(report)}  ({time.perf_counter() - began:.0f} s)")

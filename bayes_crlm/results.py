@@ -247,11 +247,13 @@ def remove_abandoned(parent: Path) -> None:
 def fill(folder: Path, analysis: "Analysis", summary: dict[str, Any]) -> None:
     """Write every result file into an empty folder, and its time into the summary."""
     from bayes_crlm.figures import draw_figures
+    from bayes_crlm.figures.drawing import for_files
     from bayes_crlm.posterior import described
     from bayes_crlm.report import render_report
 
     started = time.perf_counter()
-    figures = draw_figures(analysis, summary)
+    with for_files():
+        figures = draw_figures(analysis, summary)
     (folder / "figures").mkdir()
     for name, svg in figures.items():
         write_text(folder / "figures" / f"{name}.svg", svg)

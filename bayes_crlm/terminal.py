@@ -1,9 +1,11 @@
 """What the command line says: what will be fitted, the answer, and how lines are set."""
 
 import os
+import shutil
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -29,7 +31,9 @@ __all__ = [
     "describe",
     "describe_sensitivity",
     "failures",
+    "flush_streams",
     "in_columns",
+    "line_width",
     "on_one_line",
     "ratios_in_words",
     "say",
@@ -37,7 +41,7 @@ __all__ = [
 ]
 
 SYNTHETIC = "synthetic, not patient data"
-LINE_WIDTH = 98
+LINE_WIDTH, MIN_WIDTH = 98, 30
 NO_ANSWER = "no answer is given, "
 
 
@@ -54,15 +58,53 @@ def say(text: str, *, stream: TextIO | None = None) -> None:
     they are shown as question marks or escapes.
     """
     stream = sys.stdout if stream is None else stream
+    if stream is None:
+        return
     text = "".join(each if each.isprintable() or each == "\n" else "?" for each in text)
     encoding = getattr(stream, "encoding", None) or "utf-8"
     text = text.encode(encoding, errors="backslashreplace").decode(encoding)
     try:
-        print(text, file=stream, flush=True)
-    except BrokenPipeError:
-        # Python flushes the standard streams once more when it ends
-        with open(os.devnull, "w", encoding="utf-8") as nowhere:
-            os.dup2(nowhere.fileno(), stream.fileno())
+        print(fitted(text), file=stream, flush=True)
+    except (OSError, ValueError):
+        give_up(stream)
+
+
+def give_up(stream: TextIO) -> None:
+    """Send what is still to be printed nowhere: a pipe is closed, a disk full, or the stream.
+
+    Python flushes the standard streams once more when it ends, and would fail again.
+    """
+    with suppress(OSError, ValueError), open(os.devnull, "w", encoding="utf-8") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def flush_streams() -> None:
+    """Print what others, such as the parser of arguments, have left unprinted."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is None:
+            continue
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            give_up(stream)
+
+
+def line_width() -> int:
+    """Characters of a line: as many as fit on a narrow terminal, else `LINE_WIDTH`."""
+    columns = shutil.get_terminal_size((LINE_WIDTH, 24)).columns
+    return max(MIN_WIDTH, min(columns, LINE_WIDTH))
+
+
+def fitted(text: str) -> str:
+    """Break lines that a narrow terminal would break anywhere; others stay as they are."""
+    width = line_width()
+    if width == LINE_WIDTH:
+        return text
+    lines = []
+    for line in text.split("\n"):
+        lead = len(line) - len(line.lstrip())
+        lines += textwrap.wrap(line, width, subsequent_indent=" " * min(lead, 14)) or [""]
+    return "\n".join(lines)
 
 
 def describe(plan: "Plan") -> str:
@@ -321,7 +363,7 @@ def in_columns(items: Sequence[tuple[str, str]]) -> list[str]:
     for name, value in items:
         lines += textwrap.wrap(
             " ".join(value.split()),
-            width=LINE_WIDTH,
+            width=line_width(),
             initial_indent=f"  {name:<12}",
             subsequent_indent=" " * 14,
             break_long_words=False,

@@ -115,7 +115,12 @@ class LocalProcesses:
         self.context: Any = multiprocessing.get_context("forkserver" if is_served else "spawn")
         if is_served:
             self.context.set_forkserver_preload(list(PRELOADED))
-        self.start()
+        try:
+            self.start()
+        except OSError:
+            # the server's socket needs a temporary folder whose path is short
+            self.context = multiprocessing.get_context("spawn")
+            self.start()
 
     def start(self) -> None:
         """Open a pool and wait for its first process."""

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.figures.checks import plot_predictive, plot_ranks
-from bayes_crlm.figures.drawing import STYLE, to_svg
+from bayes_crlm.figures.drawing import styled, to_svg
 from bayes_crlm.figures.hazard_ratios import plot_forest, plot_prior_posterior
 from bayes_crlm.figures.survival import plot_hazard, plot_prior_survival, plot_survival
 
@@ -37,7 +37,6 @@ def draw_figures(analysis: "Analysis", summary: dict[str, Any]) -> dict[str, str
     dict of str to str
         SVG text by figure name.
     """
-    import matplotlib as mpl
     import matplotlib.pyplot as plt
 
     fit = analysis.fit
@@ -52,7 +51,7 @@ def draw_figures(analysis: "Analysis", summary: dict[str, Any]) -> dict[str, str
     }
     made = {}
     for name, plot in plots.items():
-        with mpl.rc_context(STYLE):
+        with styled():
             ax = plot(fit)
         if ax is not None:
             figure: Any = ax.get_figure()

@@ -3,6 +3,8 @@
 import io
 import math
 import textwrap
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,14 +35,36 @@ STYLE: dict[Any, Any] = {
 }
 
 
+@contextmanager
+def styled(more: dict[Any, Any] | None = None) -> Generator[None]:
+    """Draw meanwhile in the style of all figures; `more` settings override it.
+
+    The backend is chosen before: a notebook's switches interactive display on when it is chosen,
+    and matplotlib would take that back, and show no later figure, at the end of the style.
+    """
+    import matplotlib as mpl
+
+    mpl.get_backend()
+    with mpl.rc_context(STYLE | (more or {})):
+        yield
+
+
+@contextmanager
+def for_files() -> Generator[None]:
+    """Draw meanwhile with matplotlib's own settings: files look alike whoever writes them."""
+    import matplotlib.style
+
+    with matplotlib.style.context("default"):
+        yield
+
+
 def new_axes(ax: "Axes | None", width: float, height: float) -> "Axes":
     """Use the caller's axes, or make a figure of a width and a height in inches."""
     if ax is not None:
         return ax
-    import matplotlib as mpl
     import matplotlib.pyplot as plt
 
-    with mpl.rc_context(STYLE):
+    with styled():
         return plt.subplots(figsize=(width, height))[1]
 
 
@@ -129,9 +153,7 @@ def restyle(ax: "Axes") -> None:
 
 def to_svg(figure: "Figure") -> str:
     """Write a figure as an SVG element without a date, so that it repeats exactly."""
-    import matplotlib as mpl
-
     buffer = io.StringIO()
-    with mpl.rc_context(STYLE | {"figure.constrained_layout.use": False}):
+    with styled({"figure.constrained_layout.use": False}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()

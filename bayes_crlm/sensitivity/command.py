@@ -1,6 +1,7 @@
 """The command `bayes-crlm sensitivity`."""
 
 import argparse
+import hashlib
 import os
 import sys
 import time
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["add_command", "run_command"]
 
 DONE, FAULT, UNTRUSTWORTHY = 0, 1, 3
+# bytes of a file's name, on the file systems in use
+LONGEST_NAME = 255
 
 
 def add_command(commands: Any, whole_number: Any) -> None:
@@ -70,6 +73,14 @@ def run_command(options: argparse.Namespace) -> int:
     from bayes_crlm.analysis import plan_analysis
     from bayes_crlm.cli import read_checked_spec
     from bayes_crlm.errors import BayesCRLMError, ExecutorError
+    from bayes_crlm.program import (
+        at_interrupt,
+        draw_with_agg,
+        is_terminal,
+        require_docstrings,
+        temporary_folder,
+        writing,
+    )
     from bayes_crlm.results import check_output
     from bayes_crlm.sensitivity.settings import read_settings
     from bayes_crlm.terminal import describe, in_columns, say, shortest
@@ -79,19 +90,27 @@ def run_command(options: argparse.Namespace) -> int:
     spec = read_checked_spec(options)
     settings = read_settings(spec.sensitivity, names_of(options.only))
     folder = check_output(Path("results") / spec.name if options.out is None else options.out)
+    require_docstrings()
+    draw_with_agg()
     plan = plan_analysis(spec)
     if not options.quiet:
         say(describe(plan))
         say("")
         say("\n".join(in_columns([("parts", ", ".join(settings.parts))])))
-    # figures are files here, also where a screen is there to open windows on
-    os.environ.setdefault("MPLBACKEND", "svg")
     from bayes_crlm.sensitivity.analysis import run_sensitivity
     from bayes_crlm.sensitivity.writing import summarise_sensitivity, write_sensitivity
 
     store = store_of(folder)
     is_going_on = store.exists()
-    with warnings.catch_warnings():
+
+    def keep_store() -> str | None:
+        """Keep finished refits for the next run when a signal ends this one; nothing else."""
+        if has_results(store):
+            return "finished refits are kept: the same command goes on"
+        store.unlink(missing_ok=True)
+        return None
+
+    with warnings.catch_warnings(), temporary_folder(folder), at_interrupt(keep_store):
         # what a reader has to know is in the notes, in this package's words
         warnings.simplefilter("ignore")
         try:
@@ -101,7 +120,7 @@ def run_command(options: argparse.Namespace) -> int:
                 jobs=options.jobs,
                 executor=options.executor,
                 store=store,
-                progress=sys.stderr.isatty() and not options.quiet,
+                progress=is_terminal(sys.stderr) and not options.quiet,
                 announce=None if options.quiet else lambda text: say(f"\n{text}"),
                 warn=once_each(lambda text: say(f"bayes-crlm: {text}", stream=sys.stderr)),
             )
@@ -112,13 +131,15 @@ def run_command(options: argparse.Namespace) -> int:
                 store.unlink(missing_ok=True)
             raise
         except KeyboardInterrupt:
-            if has_results(store):
-                say("finished refits are kept: the same command goes on", stream=sys.stderr)
+            kept = keep_store()
+            if kept:
+                say(kept, stream=sys.stderr)
             raise
         summary = summarise_sensitivity(found)
-        report = write_sensitivity(found, summary, folder)
-    if not found.crashes:
-        store.unlink(missing_ok=True)
+        with writing():
+            report = write_sensitivity(found, summary, folder)
+            if not found.crashes:
+                store.unlink(missing_ok=True)
     if not options.quiet:
         say(f"\n{conclude(summary, plan)}")
         say(f"\nReport: {shortest(report)}  ({time.perf_counter() - began:.0f} s)")
@@ -167,12 +188,16 @@ def names_of(only: str | None) -> list[str]:
 
 def store_of(folder: Path) -> Path:
     """Where finished refits are kept: beside the result folder, which is replaced as a whole."""
-    return folder.parent / f".{folder.name}.sensitivity-refits"
+    name = f".{folder.name}.sensitivity-refits"
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        digest = hashlib.sha256(os.fsencode(folder.name)).hexdigest()[:16]
+        name = f".{digest}.sensitivity-refits"
+    return folder.parent / name
 
 
 def conclude(summary: dict[str, Any], plan: "Plan") -> str:
     """Say what moves the conclusion, what is not to be trusted first."""
-    from bayes_crlm.terminal import LINE_WIDTH, SYNTHETIC, in_columns
+    from bayes_crlm.terminal import SYNTHETIC, in_columns, line_width
 
     lines = []
     if summary["status"] != "ok":
@@ -181,5 +206,5 @@ def conclude(summary: dict[str, Any], plan: "Plan") -> str:
         lines.append(f"{SYNTHETIC.capitalize()}: no clinical conclusion may be drawn.")
     import textwrap
 
-    lines += textwrap.wrap(summary["conclusion"]["sentence"], LINE_WIDTH)
+    lines += textwrap.wrap(summary["conclusion"]["sentence"], line_width())
     return "\n".join(lines)

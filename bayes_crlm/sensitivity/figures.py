@@ -12,10 +12,10 @@ from bayes_crlm.figures.drawing import (
     COLOURS,
     INK,
     MUTED,
-    STYLE,
     label_synthetic,
     plain_text,
     ratio_ticks,
+    styled,
 )
 
 if TYPE_CHECKING:
@@ -59,10 +59,9 @@ def figure_of(context: "Context", draw: Callable[["Axes"], None], height: float 
     height : float
         In inches; never so low that the mark of synthetic data is cut off.
     """
-    import matplotlib as mpl
     import matplotlib.pyplot as plt
 
-    with mpl.rc_context(STYLE):
+    with styled():
         figure, ax = plt.subplots(figsize=(WIDTH, max(height, LEAST_HEIGHT)))
         draw(ax)
         label_synthetic(context.plan, ax)
@@ -120,13 +119,12 @@ def plot_specification_curve(
     names : mapping of str to str
         What a reader calls a choice.
     """
-    import matplotlib as mpl
     import matplotlib.pyplot as plt
 
     options = {name: list(dict.fromkeys(row["choices"][name] for row in rows)) for name in order}
     lines = sum(len(each) + 1 for each in options.values())
     top, beneath = 3.2, max(0.17 * lines, 0.4)
-    with mpl.rc_context(STYLE):
+    with styled():
         figure, (upper, lower) = plt.subplots(
             2, 1, figsize=(WIDTH + 0.6, top + beneath), sharex=True, height_ratios=[top, beneath]
         )

@@ -384,12 +384,11 @@ def tables_of(
 def draw(context: Context, fit: "Fit", tree: "xr.DataTree") -> "Figure":
     """Draw `arviz_plots.plot_psense_dist` of the treatment's log hazard ratio."""
     import arviz_plots as azp
-    import matplotlib as mpl
 
-    from bayes_crlm.figures.drawing import STYLE, label_synthetic
+    from bayes_crlm.figures.drawing import label_synthetic, styled
 
     term = fit.inputs.design.terms[context.level - 1]
-    with mpl.rc_context(STYLE):
+    with styled():
         plotted = azp.plot_psense_dist(
             tree,
             var_names=["log_hazard_ratio"],

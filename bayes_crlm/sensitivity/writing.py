@@ -213,13 +213,14 @@ def draw(found: "Sensitivity") -> dict[str, str]:
     """Draw every part's figures: SVG text by name."""
     import matplotlib.pyplot as plt
 
-    from bayes_crlm.figures.drawing import to_svg
+    from bayes_crlm.figures.drawing import for_files, to_svg
 
     pictures = {}
     for part in found.parts.values():
         for name, (_, make) in part.figures.items():
-            figure = make()
-            pictures[name] = to_svg(figure)
+            with for_files():
+                figure = make()
+                pictures[name] = to_svg(figure)
             plt.close(figure)
     return pictures
 
