@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.calls import every_library_on_one_thread
 from bayes_crlm.errors import BayesCRLMError, ExecutorError, OutputError, SpecError
+from bayes_crlm.sensitivity.earlier_run import base_of_run
 from bayes_crlm.sensitivity.parts import Context, NotRunError, PartResult, part_module
 from bayes_crlm.sensitivity.refit import Shared, refit
 from bayes_crlm.tasks import Task, TaskResult, run_tasks
@@ -187,6 +188,7 @@ def run_sensitivity(
     progress: bool = False,
     announce: Callable[[str], None] | None = None,
     warn: Callable[[str], None] | None = None,
+    folder: Path | None = None,
 ) -> Sensitivity:
     """Fit the base model and run every part that is asked for.
 
@@ -208,6 +210,8 @@ def run_sensitivity(
         Told the base result and each part's sentence when it is there.
     warn : callable, optional
         Told what of the store cannot be used and is computed again; warnings without it.
+    folder : Path, optional
+        Where results go: a `run` of the same spec, data, seed and version there is the base.
 
     Returns
     -------
@@ -228,12 +232,13 @@ def run_sensitivity(
     shared = Shared.of(plan.spec, plan.inputs.cohort, level, plan.everyone)
     run = Runner(shared, jobs, executor, store, progress, warn)
     seed = plan.spec.sampling.seed
-    (result,) = run("base", [Task("base", refit, {"seed": seed, "draws": BASE_DRAWS})])
-    if result.value is None:
-        raise SpecError(f"the spec as it stands cannot be fitted: {result.failure}")
-    context = Context(
-        plan, result.value, lambda: fit_base(plan), level, seed, run, settings.selected
-    )
+    base = None if folder is None else base_of_run(folder, plan, level)
+    if base is None:
+        (result,) = run("base", [Task("base", refit, {"seed": seed, "draws": BASE_DRAWS})])
+        if result.value is None:
+            raise SpecError(f"the spec as it stands cannot be fitted: {result.failure}")
+        base = result.value
+    context = Context(plan, base, lambda: fit_base(plan), level, seed, run, settings.selected)
     seconds = {"base": time.perf_counter() - began}
     parts: dict[str, PartResult] = {}
     crashes: dict[str, Exception] = {}

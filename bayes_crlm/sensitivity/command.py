@@ -123,6 +123,7 @@ def run_command(options: argparse.Namespace) -> int:
                 progress=is_terminal(sys.stderr) and not options.quiet,
                 announce=None if options.quiet else lambda text: say(f"\n{text}"),
                 warn=once_each(lambda text: say(f"bayes-crlm: {text}", stream=sys.stderr)),
+                folder=folder,
             )
         except BayesCRLMError as problem:
             # refits are kept for a run that can go on: not for one that cannot be done as asked

@@ -116,7 +116,8 @@ def summarise_sensitivity(found: "Sensitivity") -> dict[str, Any]:
             "level": design.levels[found.level],
             "reference": design.reference,
         },
-        "base": {name: base.get(name) for name in BASE_FIELDS},
+        "base": {name: base.get(name) for name in BASE_FIELDS}
+        | {"is_of_run": base.get("is_of_run", False)},
     }
     for name in PARTS:
         if name in found.parts:
