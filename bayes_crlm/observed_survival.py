@@ -82,7 +82,7 @@ def kaplan_meier_table(fit: "Fit", times: Sequence[float]) -> "pd.DataFrame":
     pandas.DataFrame
         treatment, time, n_at_risk, kaplan_meier (missing beyond the arm's last patient), model
         (posterior mean of standardised survival), difference (Kaplan-Meier minus model), given:
-        the time to which Kaplan-Meier is given survival, the origin or where it starts again.
+        the time to which both are given survival, the origin or where Kaplan-Meier starts again.
     """
     import pandas as pd
 
@@ -95,14 +95,17 @@ def kaplan_meier_table(fit: "Fit", times: Sequence[float]) -> "pd.DataFrame":
         at_risk, survival = curve.number_at_risk(times), curve.at(times)
         for j, time in enumerate(times):
             given = max((t for t in curve.restarts if t <= time), default=fit.begin)
+            expected = float(model[k, j])
+            if given > fit.begin:
+                expected /= float(fit.survival_draws([given]).values[:, k].mean())
             rows.append(
                 {
                     "treatment": level,
                     "time": float(time),
                     "n_at_risk": int(at_risk[j]),
                     "kaplan_meier": float(survival[j]),
-                    "model": float(model[k, j]),
-                    "difference": float(survival[j] - model[k, j]),
+                    "model": expected,
+                    "difference": float(survival[j]) - expected,
                     "given": float(given),
                 }
             )

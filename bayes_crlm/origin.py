@@ -88,15 +88,17 @@ def given_survival(origin: float, unit: str | None) -> str:
 
 
 def origin_cautions(origin: float, inputs: "ModelInputs") -> list[str]:
-    """Say what a reader should know of where the curves begin, and where nobody is at risk.
+    """Say what a reader should know of where the curves begin.
+
+    Intervals in which nobody is at risk are said with the intervals.
 
     Returns
     -------
     list of str
-        That curves are given survival to the origin; that nobody is at risk between the origin and
-        the first entry; and intervals in which nobody is at risk.
+        That curves are given survival to the origin, and that nobody is at risk between the origin
+        and the first entry.
     """
-    cohort, intervals = inputs.cohort, inputs.intervals
+    cohort = inputs.cohort
     unit, told = cohort.unit or "time units", []
     first = float(cohort.entry.min())
     if origin > 0:
@@ -111,10 +113,4 @@ def origin_cautions(origin: float, inputs: "ModelInputs") -> list[str]:
             f"nobody is at risk before {first:g} {unit}: survival from {origin:g} to there, and "
             "with it every later number, is the model's and its prior's alone"
         )
-    empty = (intervals.exposure <= 0) & (intervals.cutpoints[1:] > first)
-    told += [
-        f"nobody is at risk in {label}: the curve there is the prior's"
-        for label, is_empty in zip(intervals.labels, empty, strict=True)
-        if is_empty
-    ]
     return told

@@ -171,3 +171,26 @@ def test_where_a_risk_set_dies_out_kaplan_meier_starts_again_and_it_is_said():
     assert told.startswith("Kaplan-Meier of arm a falls to 0 at 2 months")
     assert "starts again at 3" in told
     assert kaplan_meier_cautions(inputs, 3.0) == []
+
+
+def test_a_curve_that_started_again_is_held_against_the_model_given_the_same():
+    rng = np.random.default_rng(5)
+    table = pd.DataFrame(
+        {
+            "arm": [0, 1] * 100,
+            "entry": [0.0] * 40 + [30.0] * 160,
+            "time": np.r_[rng.uniform(1, 9, 40), 30 + rng.exponential(20, 160)],
+            "event": 1,
+        }
+    )
+    cohort = bc.read_cohort(table, time="time", event="event", entry="entry")
+    fit = bc.PiecewiseExponential("arm", 0, cutpoints=[10, 20, 30, 40]).fit(
+        cohort, engine="laplace", seed=1
+    )
+    rows = fit.kaplan_meier([5, 40])
+    late = rows.query("time == 40")
+    assert late["given"].tolist() == [30, 30]
+    # exp(-10 / 20) of those alive at 30, of 80 an arm
+    assert np.all(np.abs(late["kaplan_meier"] - np.exp(-0.5)) < 4 * np.sqrt(0.61 * 0.39 / 80))
+    assert np.all(np.abs(late["difference"]) < 4 * np.sqrt(0.61 * 0.39 / 80))
+    assert rows.query("time == 5")["given"].tolist() == [0, 0]

@@ -243,7 +243,7 @@ def test_without_delayed_entry_curves_begin_at_0_and_nobody_is_weighted(colon_fi
     assert weighted.effective_patients == pytest.approx(colon_fit.inputs.data.n_patients)
 
 
-def test_a_reader_is_told_where_curves_begin_and_where_nobody_is_at_risk():
+def test_a_reader_is_told_where_curves_begin():
     table = late_entrants(80, 1)
     cohort = bc.read_cohort(table, time="time", event="event", entry="entry", unit="months")
     inputs = bc.PiecewiseExponential("arm", 0, cutpoints=3).prepare(cohort)
@@ -255,18 +255,3 @@ def test_a_reader_is_told_where_curves_begin_and_where_nobody_is_at_risk():
     )
     (early,) = origin_cautions(0.0, inputs)
     assert early.startswith(f"nobody is at risk before {table['entry'].min():g} months")
-    gap = pd.DataFrame(
-        {
-            "arm": [0, 1] * 20,
-            "entry": [0.0] * 20 + [30.0] * 20,
-            "time": np.r_[np.linspace(1, 9, 20), np.linspace(31, 50, 20)],
-            "event": [1] * 40,
-        }
-    )
-    cohort = bc.read_cohort(gap, time="time", event="event", entry="entry", unit="months")
-    inputs = bc.PiecewiseExponential("arm", 0, cutpoints=[10, 20, 30, 40]).prepare(cohort)
-    told = [each for each in origin_cautions(0.0, inputs) if each.startswith("nobody")]
-    assert told == [
-        f"nobody is at risk in {label}: the curve there is the prior's"
-        for label in ("(10, 20]", "(20, 30]")
-    ]
