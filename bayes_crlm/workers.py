@@ -10,8 +10,8 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Generator, Sequence
-from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -48,6 +48,8 @@ CONNECT_SECONDS = 5
 FIRST_WORKER_SECONDS = 30
 # how long a Dask scheduler may be without any worker before a run gives up
 NO_WORKER_SECONDS = 60
+# and how long it may leave a question without an answer
+ANSWER_SECONDS = 60
 
 
 shared_of_process: bytes | None = None
@@ -289,7 +291,8 @@ class DaskWorkers:
             raise ExecutorError(
                 f"{self.where}: has no workers; start some with `dask worker tcp://HOST:PORT`"
             ) from problem
-        for worker, found in self.client.run(code_in_use, on_error="return").items():
+        said = within_limit(self.where, lambda: self.client.run(code_in_use, on_error="return"))
+        for worker, found in said.items():
             if not isinstance(found, dict):
                 raise ExecutorError(
                     f"{self.where}: worker {worker} cannot use bayes_crlm ({found}); "
@@ -321,7 +324,7 @@ class DaskWorkers:
             When the scheduler has gone, or all its workers for `NO_WORKER_SECONDS`.
         """
         try:
-            count = len(self.client.nthreads())
+            count = len(within_limit(self.where, self.client.nthreads))
         except (OSError, TimeoutError) as problem:
             raise ExecutorError(f"{self.where}: the scheduler has gone") from problem
         now = time.monotonic()
@@ -343,12 +346,48 @@ class DaskWorkers:
             self.client.close()
 
 
+def within_limit(where: str, call: Callable[[], Any]) -> Any:
+    """Wait for an answer, but not for ever: what listens at an address may never give one.
+
+    Parameters
+    ----------
+    where : str
+        Whose answer it is.
+    call : callable
+        Asks; it goes on in a thread of its own when nothing comes.
+
+    Raises
+    ------
+    ExecutorError
+        After `ANSWER_SECONDS`.
+    """
+    answer: Future[Any] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(call())
+        except BaseException as problem:  # told to the thread that waits
+            answer.set_exception(problem)
+
+    threading.Thread(target=ask, daemon=True).start()
+    if not wait([answer], timeout=ANSWER_SECONDS).done:
+        raise ExecutorError(
+            f"{where}: has not answered for {ANSWER_SECONDS} seconds; look whether a Dask "
+            "scheduler and its workers run there, or leave the executor out to use processes on "
+            "this machine"
+        )
+    return answer.result()
+
+
 def connect(distributed: Any, address: str, where: str) -> Any:
     """Connect to a scheduler, or say in one sentence that nothing answers."""
     # what it would log at length is raised here in a sentence
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     try:
-        return distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+        return within_limit(
+            where,
+            lambda: distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False),
+        )
     except (OSError, TimeoutError, ValueError) as problem:
         raise ExecutorError(
             f"{where}: no Dask scheduler answers there; start one with `dask scheduler`, "

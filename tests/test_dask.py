@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -137,6 +138,16 @@ def test_an_address_where_nothing_answers_is_named(monkeypatch):
         monkeypatch.setattr(workers, "CONNECT_SECONDS", 1)
         with pytest.raises(ExecutorError, match=f"executor {address}: no Dask scheduler answers"):
             run_tasks(numbered(task_functions.square, [1]), executor=address)
+
+
+def test_an_address_where_something_else_listens_is_said_within_the_limit(monkeypatch):
+    monkeypatch.setattr(workers, "ANSWER_SECONDS", 3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        began = time.monotonic()
+        with pytest.raises(ExecutorError, match=f"executor {address}: "):
+            run_tasks(numbered(task_functions.square, [1]), executor=address)
+        assert time.monotonic() - began < 30
 
 
 def test_a_missing_dask_is_named_with_what_to_install(monkeypatch):
