@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from bayes_crlm.column_counts import FEW_EVENTS, Side, sides_of_columns
 from bayes_crlm.parameters import constrain, effects, model_parameters
 from bayes_crlm.priors import Independent, Normal
-from bayes_crlm.shown_numbers import ratio_in_words
+from bayes_crlm.shown_numbers import ratio_in_words, significant
 
 if TYPE_CHECKING:
     from bayes_crlm.cox import Cox
@@ -193,6 +193,8 @@ def unmoved_reason(fit: "Fit", term: str, sides: tuple[Side, ...]) -> str:
     sides : tuple of Side
         Of all columns: an indicator rests on the events, and the others, of both of its sides.
     """
+    from bayes_crlm.rounded_times import rounded_times
+
     part = (
         "the posterior mean and Cox's maximum part ways even under vague priors and with finer "
         "intervals"
@@ -213,6 +215,13 @@ def unmoved_reason(fit: "Fit", term: str, sides: tuple[Side, ...]) -> str:
         return (
             f"few without the event: {scarce.n_without_event} of the {scarce.n_patients} patients "
             f"on {scarce.name}; {part}"
+        )
+    rounded = rounded_times(inputs.cohort)
+    if rounded is not None:
+        return (
+            f"rounded times: they look rounded to {significant(rounded.unit, 4)} "
+            f"{inputs.cohort.unit or 'time units'}, {rounded.share:.0%} of the median survival, "
+            "which Cox takes as ties and the model as exact; data.rounded repairs it"
         )
     return (
         "not explained: vague priors and finer intervals, alone and together, leave the difference"

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.shown_numbers import as_written, significant
+
 if TYPE_CHECKING:
     from bayes_crlm.model import ModelInputs
 
@@ -76,11 +78,13 @@ def beyond_follow_up(inputs: "ModelInputs", times: dict[str, Any]) -> list[str]:
     for k, last in enumerate(last_follow_up(inputs)):
         beyond = {name: [t for t in each if t > last] for name, each in times.items()}
         parts = [
-            f"{name} {', '.join(f'{t:g}' for t in each)}" for name, each in beyond.items() if each
+            f"{name} {', '.join(f'{as_written(t)}' for t in each)}"
+            for name, each in beyond.items()
+            if each
         ]
         if parts:
             told.append(
                 f"{design.treatment} {design.levels[k]}, {' and '.join(parts)} {unit}: "
-                f"{MODEL_ONLY} (the longest: {last:.4g})"
+                f"{MODEL_ONLY} (the longest: {significant(float(last), 4)})"
             )
     return told

@@ -31,6 +31,7 @@ from bayes_crlm.errors import CohortError, join_problems
 from bayes_crlm.follow_up import patients_of
 from bayes_crlm.outcome import outcome_of, read_outcome
 from bayes_crlm.rounded_times import Rounding
+from bayes_crlm.shown_numbers import significant
 from bayes_crlm.tied_times import distinct_times, onto
 from bayes_crlm.time_scale import TimeScale
 from bayes_crlm.wording import shown, shown_name, shown_names
@@ -150,7 +151,8 @@ class Cohort:
         synthetic = "; synthetic, not patient data" if self.is_synthetic else ""
         return (
             f"<Cohort {shown_name(self.source)}: {self.n_patients} patients{rows}, "
-            f"{self.n_events} events in {self.exposure:.6g} {self.unit or 'time units'} "
+            f"{self.n_events} events in {significant(self.exposure, 6)} "
+            f"{self.unit or 'time units'} "
             f"of follow-up{synthetic}>"
         )
 

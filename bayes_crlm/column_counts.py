@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_crlm.priors import EffectPrior, Horseshoe, Laplace, Normal, StudentT
+from bayes_crlm.shown_numbers import as_written
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -119,7 +120,7 @@ def sides_of_columns(cohort: "Cohort", design: "Design") -> tuple[Side, ...]:
         if named is None:
             low = values.min()
             for mask, value in ((is_high, high), (~is_high, low)):
-                name = f"{term} = {value:g}"
+                name = f"{term} = {as_written(value)}"
                 found.append(count(cohort, last, mask, (term,), name, False))
             continue
         found.append(count(cohort, last, is_high, (term,), " ".join(named), False))

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.errors import CohortError, DesignError, FormulaError
 from bayes_crlm.formula import check_formula, evaluate_formula
+from bayes_crlm.shown_numbers import as_written, significant
 from bayes_crlm.weighted_moments import row_shares, weighted_center_and_scale
 from bayes_crlm.wording import did_you_mean, shown
 
@@ -329,14 +330,16 @@ def check_estimable(source: str, matrix: NDArray, terms: tuple[str, ...]) -> Non
         spread = column.max() - column.min()
         if spread <= RANK_TOLERANCE * max(1e-300, float(np.abs(column).max())):
             raise DesignError(
-                f"{source}: covariate {term!r} is constant ({column[0]:g} in every row used); "
+                f"{source}: covariate {term!r} is constant ({as_written(column[0])} in every row "
+                "used); "
                 "leave it out"
             )
         largest = float(np.abs(column).max())
         if spread < LEAST_SPREAD or largest > LARGEST_VALUE:
             raise DesignError(
                 f"{source}: covariate {term!r} has values as "
-                f"{'large' if largest > LARGEST_VALUE else 'small'} as {largest:.3g}, which "
+                f"{'large' if largest > LARGEST_VALUE else 'small'} as "
+                f"{significant(largest, 3)}, which "
                 "arithmetic cannot hold; give it in another unit"
             )
     if len(matrix) <= matrix.shape[1]:

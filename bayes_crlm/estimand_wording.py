@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from bayes_crlm.shown_numbers import as_written, significant
+
 if TYPE_CHECKING:
     from bayes_crlm.analysis import Plan
 
@@ -19,10 +21,11 @@ def estimands_asked(plan: "Plan") -> str:
     from bayes_crlm.origin import given_survival
 
     asked, unit = plan.spec.estimands, plan.inputs.cohort.unit
-    times = ", ".join(f"{time:g}" for time in asked.horizons or ())
+    times = ", ".join(f"{as_written(time)}" for time in asked.horizons or ())
     given = given_survival(asked.origin or 0.0, unit)
     return (
-        f"survival at {times}, mean survival up to {asked.rmst:g} {unit or 'time units'}"
+        f"survival at {times}, mean survival up to {as_written(asked.rmst or 0.0)} "
+        f"{unit or 'time units'}"
         + (f", {given}" if given else "")
         + ("; of the population before entry" if asked.population == "before_entry" else "")
     )
@@ -49,7 +52,7 @@ def estimand_items(summary: dict[str, Any]) -> list[tuple[str, str]]:
         median = (
             "not reached within follow-up"
             if row["median"] is None
-            else f"{row['median']:.3g} {unit}"
+            else f"{significant(row['median'], 3)} {unit}"
         )
         note = f" ({row['note']})" if row["note"] else ""
         items.append(
@@ -63,4 +66,4 @@ def estimand_items(summary: dict[str, Any]) -> list[tuple[str, str]]:
 
 def limit_in_words(limit: float | None) -> str:
     """Write a limit of a median; one beyond follow-up has no number."""
-    return "not reached" if limit is None else f"{limit:.3g}"
+    return "not reached" if limit is None else f"{significant(limit, 3)}"

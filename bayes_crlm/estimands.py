@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.errors import EstimandError
 from bayes_crlm.likelihood import blocks_of_draws
+from bayes_crlm.shown_numbers import as_written
 
 __all__ = [
     "cumulative_hazard_at",
@@ -94,7 +95,8 @@ def check_times(times: NDArray, origin: float, end: float) -> None:
     if len(outside):
         worst = times.max() if times.max() > end else times.min()
         raise EstimandError(
-            f"time {worst:g} lies outside follow-up; give times between {origin:g} and {end:g}"
+            f"time {as_written(worst)} lies outside follow-up; give times between "
+            f"{as_written(origin)} and {as_written(end)}"
         )
 
 
@@ -215,8 +217,8 @@ def restricted_mean_survival(
     """
     if not origin < horizon <= cutpoints[-1]:
         raise EstimandError(
-            f"rmst horizon {horizon:g} lies outside follow-up; "
-            f"give one above {origin:g} and at most {cutpoints[-1]:g}"
+            f"rmst horizon {as_written(horizon)} lies outside follow-up; "
+            f"give one above {as_written(origin)} and at most {as_written(cutpoints[-1])}"
         )
     low, high = np.clip(cutpoints[:-1], origin, None), np.clip(cutpoints[1:], None, horizon)
     width = np.clip(high - low, 0.0, None)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.shown_numbers import significant
 from bayes_crlm.tied_times import one_time_each
 from bayes_crlm.wording import shown, shown_rows
 
@@ -282,7 +283,8 @@ def _far_times(times: NDArray[np.float64], column: str, row_number: NDArray[np.i
         return []
     cells = [shown(times[k]) for k in far[:5].tolist()]
     return [
-        f"column {shown(column)} (time) is more than a million times its median {median:.4g} in "
+        f"column {shown(column)} (time) is more than a million times its median "
+        f"{significant(median, 4)} in "
         f"{shown_rows(row_number[far], cells)}; correct it, or leave the row out with where"
     ]
 

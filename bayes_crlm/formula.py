@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.errors import FormulaError
 from bayes_crlm.formula_reading import ALLOWED_FUNCTIONS, END, Reader, tokenize
+from bayes_crlm.shown_numbers import as_written
 from bayes_crlm.wording import did_you_mean, shown
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def guarded(name: str) -> Callable[[Any], Any]:
             rows = int(wrong.sum())
             raise FormulaError(
                 f"{name}() of {term} is not finite in {rows} {'row' if rows == 1 else 'rows'}, "
-                f"the first with the value {numbers[wrong][0]:g}; {domain}"
+                f"the first with the value {as_written(numbers[wrong][0])}; {domain}"
             )
         return result
 

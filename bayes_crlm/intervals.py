@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.errors import CutpointError
+from bayes_crlm.shown_numbers import as_written
 from bayes_crlm.tied_times import event_quantiles
 
 __all__ = [
@@ -339,17 +340,20 @@ def given_cutpoints(cutpoints: Sequence[float], last: float, n_events: int) -> N
     if values.ndim != 1 or not np.all(np.isfinite(values)):
         raise CutpointError(f"cutpoints: {list(cutpoints)} must be a list of finite times")
     if np.any(values < 0):
-        raise CutpointError(f"cutpoints: {values[values < 0][0]:g} is negative; give times after 0")
+        raise CutpointError(
+            f"cutpoints: {as_written(values[values < 0][0])} is negative; give times after 0"
+        )
     if np.any(np.diff(values) <= 0):
         first = int(np.flatnonzero(np.diff(values) <= 0)[0])
         raise CutpointError(
-            f"cutpoints: {values[first + 1]:g} follows {values[first]:g}; "
+            f"cutpoints: {as_written(values[first + 1])} follows {as_written(values[first])}; "
             "give each time once, in increasing order"
         )
     if len(values) and values[-1] > last:
         raise CutpointError(
-            f"cutpoints: {values[-1]:g} lies beyond the last follow-up time {last:g}; "
-            f"give cutpoints below {last:g}"
+            f"cutpoints: {as_written(values[-1])} lies beyond the last follow-up time "
+            f"{as_written(last)}; "
+            f"give cutpoints below {as_written(last)}"
         )
     inner = values[(values > 0) & (values < last)]
     if len(inner) + 1 > n_events:
@@ -381,7 +385,10 @@ def drop_impossible(edges: NDArray, earliest: float) -> tuple[NDArray[np.float64
     notes = []
     for count, why in (
         (len(edges) - len(distinct), "no width, since cutpoints fall on the same time,"),
-        (len(distinct) - len(kept), f"an end before anybody is at risk (from {earliest:g})"),
+        (
+            len(distinct) - len(kept),
+            f"an end before anybody is at risk (from {as_written(earliest)})",
+        ),
     ):
         if count:
             notes.append(
@@ -400,7 +407,9 @@ def at_risk_in(entry: NDArray, time: NDArray, edges: NDArray) -> NDArray[np.bool
 
 def say_nobody_at_risk(edges: NDArray, is_reached: NDArray[np.bool]) -> tuple[str, ...]:
     """Name the intervals of which the data say nothing."""
-    empty = [f"({edges[k]:g}, {edges[k + 1]:g}]" for k in np.flatnonzero(~is_reached)]
+    empty = [
+        f"({as_written(edges[k])}, {as_written(edges[k + 1])}]" for k in np.flatnonzero(~is_reached)
+    ]
     if not empty:
         return ()
     return (

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.errors import BayesCRLMError, CohortError
 from bayes_crlm.priors import Independent
+from bayes_crlm.shown_numbers import significant
 from bayes_crlm.success import SuccessRule
 from bayes_crlm.tied_times import event_quantiles
 from bayes_crlm.wording import shown, shown_name, shown_rows
@@ -497,7 +498,8 @@ def choose_headline(
     """
     waited = (
         f"{about['n_waited']} treated patients waited for treatment (median "
-        f"{about['median_wait']:.3g} {unit}), and as treated this time, in which they could not "
+        f"{significant(about['median_wait'], 3)} {unit}), and as treated this time, in which "
+        "they could not "
         "die untreated, counts for the treatment"
     )
     if split["is_reliable"]:

@@ -7,6 +7,8 @@ The rows are those of `bayes_crlm.late_start.compare_starts`, and stand in `summ
 from collections.abc import Mapping
 from typing import Any
 
+from bayes_crlm.shown_numbers import as_written
+
 __all__ = ["ANALYSES", "headline_in_words", "headline_row", "landmark_in_words", "start_rows"]
 
 ANALYSES = {
@@ -37,7 +39,7 @@ def start_rows(start: Mapping[str, Any]) -> list[dict[str, Any]]:
             continue
         about = {key: fit.get(key) for key in ("n_patients", "n_events", "at")}
         if fit.get("at") is not None:
-            label = f"landmark at {fit['at']:g}"
+            label = f"landmark at {as_written(fit['at'])}"
         for row in fit["hazard_ratios"]:
             is_headline = name == start["headline"]
             rows.append(

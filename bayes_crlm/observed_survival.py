@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.kaplan_meier import KaplanMeier, kaplan_meier
+from bayes_crlm.shown_numbers import as_written
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -182,8 +183,10 @@ def kaplan_meier_cautions(inputs: "ModelInputs", origin: float) -> list[str]:
             # the last time at which the curve stood at 0 before it
             fell = curve.times[(curve.survival <= 0) & (curve.times <= restart)].max()
             told.append(
-                f"Kaplan-Meier of {design.treatment} {level} falls to 0 at {fell:g} {unit}, when "
-                f"all who were at risk had had the event, and starts again at {restart:g}: from "
+                f"Kaplan-Meier of {design.treatment} {level} falls to 0 at {as_written(fell)} "
+                f"{unit}, when "
+                f"all who were at risk had had the event, and starts again at "
+                f"{as_written(restart)}: from "
                 "there on it is given survival to there"
             )
     return told

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.errors import EstimandError
+from bayes_crlm.shown_numbers import as_written
 
 if TYPE_CHECKING:
     from bayes_crlm.model import ModelInputs
@@ -77,14 +78,15 @@ def check_origin(origin: float | None, inputs: "ModelInputs") -> float:
     is_number = isinstance(origin, int | float | np.number) and not isinstance(origin, bool)
     if not (is_number and 0 <= origin < end):
         raise EstimandError(
-            f"origin: {origin!r} lies outside follow-up; give a time from 0 to below {end:g}"
+            f"origin: {origin!r} lies outside follow-up; give a time from 0 to below "
+            f"{as_written(end)}"
         )
     return float(origin)
 
 
 def given_survival(origin: float, unit: str | None) -> str:
     """Say what estimands are conditional on; nothing for an origin of 0."""
-    return f"given survival to {origin:g} {unit or 'time units'}" if origin > 0 else ""
+    return f"given survival to {as_written(origin)} {unit or 'time units'}" if origin > 0 else ""
 
 
 def origin_cautions(origin: float, inputs: "ModelInputs") -> list[str]:
@@ -105,12 +107,14 @@ def origin_cautions(origin: float, inputs: "ModelInputs") -> list[str]:
         when = np.array([origin])
         n_at_risk = int(number_at_risk_from(cohort.entry, cohort.time, when)[0])
         told.append(
-            f"survival, its median and restricted means are given survival to {origin:g} {unit}, "
+            f"survival, its median and restricted means are given survival to "
+            f"{as_written(origin)} {unit}, "
             f"where curves begin with {n_at_risk} patients at risk"
         )
     if first > origin:
         told.append(
-            f"nobody is at risk before {first:g} {unit}: survival from {origin:g} to there, and "
+            f"nobody is at risk before {as_written(first)} {unit}: survival from "
+            f"{as_written(origin)} to there, and "
             "with it every later number, is the model's and its prior's alone"
         )
     return told

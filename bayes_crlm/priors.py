@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.errors import PriorError
+from bayes_crlm.shown_numbers import as_written, significant
 
 __all__ = [
     "BASELINE_PRIORS",
@@ -70,7 +71,7 @@ class Normal:
 
     def describe(self) -> str:
         """Say the prior in the way the spec writes it."""
-        return f"normal({self.mean:g}, {self.sd:g})"
+        return f"normal({as_written(self.mean)}, {as_written(self.sd)})"
 
     def log_density(self, effect: NDArray) -> NDArray:
         """Elementwise log density at log hazard ratios of any shape."""
@@ -106,7 +107,10 @@ class StudentT:
 
     def describe(self) -> str:
         """Say the prior in the way the spec writes it."""
-        return f"student_t({self.degrees_of_freedom:g}, {self.location:g}, {self.scale:g})"
+        return (
+            f"student_t({as_written(self.degrees_of_freedom)}, {as_written(self.location)}, "
+            f"{as_written(self.scale)})"
+        )
 
     def log_density(self, effect: NDArray) -> NDArray:
         """Elementwise log density at log hazard ratios of any shape."""
@@ -154,7 +158,7 @@ class Laplace:
 
     def describe(self) -> str:
         """Say the prior in the way the spec writes it."""
-        return f"laplace({self.location:g}, {self.scale:g})"
+        return f"laplace({as_written(self.location)}, {as_written(self.scale)})"
 
     def log_density(self, effect: NDArray) -> NDArray:
         """Elementwise log density at log hazard ratios of any shape."""
@@ -196,7 +200,7 @@ class Horseshoe:
 
     def describe(self) -> str:
         """Say the prior in the way the spec writes it."""
-        return f"horseshoe({self.scale:g})"
+        return f"horseshoe({as_written(self.scale)})"
 
 
 SimplePrior = Normal | StudentT | Laplace
@@ -231,7 +235,7 @@ class Independent:
 
     def describe(self) -> str:
         """Say the prior in words."""
-        return f"log-hazard of each interval ~ normal(log_rate, {self.sd:g}), independent"
+        return f"log-hazard of each interval ~ normal(log_rate, {as_written(self.sd)}), independent"
 
 
 @dataclass(frozen=True)
@@ -259,9 +263,9 @@ class RandomWalk:
     def describe(self) -> str:
         """Say the prior in words."""
         return (
-            f"first log-hazard ~ normal(log_rate, {self.start_sd:g}); "
+            f"first log-hazard ~ normal(log_rate, {as_written(self.start_sd)}); "
             f"steps between intervals ~ normal(0, step_scale), "
-            f"step_scale ~ half_normal({self.step_scale_sd:g})"
+            f"step_scale ~ half_normal({as_written(self.step_scale_sd)})"
         )
 
 
@@ -293,7 +297,7 @@ class GammaProcess:
         """Say the prior in words."""
         return (
             f"hazard of each interval ~ gamma(mean = overall rate, "
-            f"weight = {self.weight:g} patients at risk)"
+            f"weight = {as_written(self.weight)} patients at risk)"
         )
 
 
@@ -354,7 +358,7 @@ def hazard_ratio_prior(median: float, low: float, high: float) -> Normal:
     """
     if not 0 < low < median < high:
         raise PriorError(
-            f"hr({median:g}, {low:g}, {high:g}) is impossible; "
+            f"hr({as_written(median)}, {as_written(low)}, {as_written(high)}) is impossible; "
             "give hr(median, low, high) with 0 < low < median < high"
         )
     mean = (math.log(low) + math.log(high)) / 2
@@ -363,8 +367,10 @@ def hazard_ratio_prior(median: float, low: float, high: float) -> Normal:
     note = None
     if abs(math.log(median / implied)) > math.log(1.1):
         note = (
-            f"prior hr({median:g}, {low:g}, {high:g}): the normal with these 95% limits has its "
-            f"median at {implied:.3g}, not at {median:g}; the limits were used"
+            f"prior hr({as_written(median)}, {as_written(low)}, {as_written(high)}): the normal "
+            "with these 95% limits has its "
+            f"median at {significant(implied, 3)}, not at {as_written(median)}; the limits were "
+            "used"
         )
     return Normal(mean, sd, note)
 
@@ -387,20 +393,21 @@ def check_limits(parameter: str, value: float, text: str) -> None:
     low, high = LIMITS[parameter]
     if not low <= value <= high:
         raise PriorError(
-            f"{text} cannot be used: {IN_WORDS[parameter]} {value:g} must lie between {low:g} "
-            f"and {high:g}"
+            f"{text} cannot be used: {IN_WORDS[parameter]} {as_written(value)} must lie between "
+            f"{as_written(low)} "
+            f"and {as_written(high)}"
         )
 
 
 def positive(name: str, value: float, text: str) -> None:
     """Refuse a scale that is not above zero."""
     if not value > 0:
-        raise PriorError(f"{text} is impossible; its {name} {value:g} must be above 0")
+        raise PriorError(f"{text} is impossible; its {name} {as_written(value)} must be above 0")
 
 
 def make_normal(mean: float, sd: float) -> Normal:
     """Check and make a normal prior."""
-    positive("standard deviation", sd, f"normal({mean:g}, {sd:g})")
+    positive("standard deviation", sd, f"normal({as_written(mean)}, {as_written(sd)})")
     return Normal(mean, sd)
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.shown_numbers import significant
 from bayes_crlm.wording import did_you_mean, shown
 
 if TYPE_CHECKING:
@@ -133,8 +134,9 @@ class RoundedTimes:
         """Say what the rounding does to the results, and what to write."""
         name = unit or "time units"
         told = (
-            f"times look rounded to {self.unit:.4g} {name}, {self.share:.0%} of the median "
-            f"survival of {self.median:.4g} {name}: "
+            f"times look rounded to {significant(self.unit, 4)} {name}, {self.share:.0%} of the "
+            "median "
+            f"survival of {significant(self.median, 4)} {name}: "
         )
         told += (
             "do not trust the survival curve, and take the hazard ratio for one that is pulled "

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Literal
 
+from bayes_crlm.shown_numbers import as_written
 from bayes_crlm.wording import shown
 
 __all__ = [
@@ -124,11 +125,12 @@ def check_times(value: object, lowest: float) -> tuple[float, ...]:
         raise ValueError("[] is an empty list; give at least one time, or leave the key out")
     times = tuple(check_number(each) for each in value)
     if times[0] < lowest:
-        raise ValueError(f"{times[0]:g} is negative; give times after 0")
+        raise ValueError(f"{as_written(times[0])} is negative; give times after 0")
     for before, after in itertools.pairwise(times):
         if after <= before:
             raise ValueError(
-                f"{after:g} follows {before:g}; give each time once, in increasing order"
+                f"{as_written(after)} follows {as_written(before)}; give each time once, in "
+                "increasing order"
             )
     return times
 
@@ -177,7 +179,7 @@ def check_thresholds(value: object) -> tuple[float, ...]:
     ratios = tuple(check_number(each) for each in value)
     for k, ratio in enumerate(ratios):
         if ratio <= 0:
-            raise ValueError(f"{ratio:g} is not above 0, as every hazard ratio is")
+            raise ValueError(f"{as_written(ratio)} is not above 0, as every hazard ratio is")
         if ratio in ratios[:k]:
-            raise ValueError(f"{ratio:g} is given twice; give each hazard ratio once")
+            raise ValueError(f"{as_written(ratio)} is given twice; give each hazard ratio once")
     return ratios

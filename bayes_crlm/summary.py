@@ -11,6 +11,7 @@ from bayes_crlm.column_counts import column_rows
 from bayes_crlm.observed_survival import kaplan_meier_distances
 from bayes_crlm.origin import given_survival
 from bayes_crlm.prior_meaning import implied_rows
+from bayes_crlm.shown_numbers import significant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -143,10 +144,14 @@ def estimand_warnings(fit: "Fit") -> list[str]:
         zip(table["treatment"], table["median"], table["eti95_high"], table["note"], strict=True)
     ):
         if note is not None:
-            where = f"{median:.4g}" if median > last[k] else f"{median:.4g} (to {high:.4g})"
+            where = (
+                f"{significant(median, 4)}"
+                if median > last[k]
+                else f"{significant(median, 4)} (to {significant(high, 4)})"
+            )
             told.append(
                 f"{treatment} {level}, median survival {where} {unit}: {note} "
-                f"(the longest: {last[k]:.4g})"
+                f"(the longest: {significant(last[k], 4)})"
             )
     if fit.population == "before_entry":
         told.append(

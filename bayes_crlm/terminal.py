@@ -16,7 +16,7 @@ from bayes_crlm.late_start_words import (
     landmark_in_words,
     start_rows,
 )
-from bayes_crlm.shown_numbers import probability_in_words, ratio_in_words, significant
+from bayes_crlm.shown_numbers import as_written, probability_in_words, ratio_in_words, significant
 from bayes_crlm.success import SuccessRule
 
 if TYPE_CHECKING:
@@ -286,7 +286,7 @@ def conclude(summary: dict[str, Any]) -> str:
     if others and summary["status"] == "ok":
         notes.append(("note", f"covariates that differ from Cox: {', '.join(others)}"))
     lines += in_columns(notes)
-    if summary["status"] == "ok":
+    if summary["status"] == "ok" and not any(row["withdrawn"] for row in summary["answers"]):
         lines += ["survival", *in_columns(estimand_items(summary))]
     return "\n".join(lines)
 
@@ -308,7 +308,7 @@ def starts_of_level(summary: dict[str, Any], level: Any) -> list[tuple[str, str]
         ratio = ratio_in_words(landmark["median"], landmark["eti95"])
         said = landmark_in_words(split, start["landmark"] | landmark)
         mark = " (headline)" if landmark["is_headline"] else ""
-        where = f"of those followed beyond {landmark['at']:g}"
+        where = f"of those followed beyond {as_written(landmark['at'])}"
         items.append(("landmark", f"hazard ratio {ratio} {where}{mark}; {said}"))
     return items
 

@@ -7,6 +7,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from bayes_crlm.shown_numbers import as_written
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -124,7 +126,9 @@ def ratio_ticks(ax: "Axes") -> None:
         ]
         if len(ratios) <= 9:
             break
-    ax.set_xticks([math.log(ratio) for ratio in ratios], [f"{ratio:g}" for ratio in ratios])
+    ax.set_xticks(
+        [math.log(ratio) for ratio in ratios], [f"{as_written(ratio)}" for ratio in ratios]
+    )
     ax.minorticks_off()
 
 

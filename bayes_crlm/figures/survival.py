@@ -19,6 +19,7 @@ from bayes_crlm.figures.drawing import (
 )
 from bayes_crlm.observed_survival import CURVE_DRAWS, arm_kaplan_meier, model_curves
 from bayes_crlm.origin import given_survival
+from bayes_crlm.shown_numbers import significant
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -195,8 +196,8 @@ def plot_hazard(fit: "Fit", ax: "Axes | None" = None) -> "Axes":
     has_events = fit.inputs.intervals.events > 0
     floor = LEAST_PICTURED * np.exp(table["eti95_low"][has_events].min())
     ax.set_ylim(bottom=max(ax.get_ylim()[0], floor))
-    ax.yaxis.set_major_formatter(lambda value, _: f"{value:.4g}")
-    ax.yaxis.set_minor_formatter(lambda value, _: f"{value:.4g}")
+    ax.yaxis.set_major_formatter(lambda value, _: f"{significant(value, 4)}")
+    ax.yaxis.set_minor_formatter(lambda value, _: f"{significant(value, 4)}")
     low, high = ax.get_ylim()
     if high / low > 10:
         ax.yaxis.set_minor_formatter(lambda value, _: "")

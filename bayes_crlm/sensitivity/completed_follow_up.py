@@ -30,6 +30,7 @@ from bayes_crlm.sensitivity.refit import (
     treatment_effect,
     weighted_quantiles,
 )
+from bayes_crlm.shown_numbers import as_written
 from bayes_crlm.wording import did_you_mean, shown
 
 if TYPE_CHECKING:
@@ -48,8 +49,10 @@ def horizon_of(cohort: "Cohort", asked: float | None) -> float:
     last = float(cohort.time.max())
     if asked is not None and asked > last:
         raise SensitivityError(
-            f"sensitivity.informative_censoring.horizon: {asked:g} lies beyond the last follow-up "
-            f"time {last:g}, where no hazard is estimated; give at most {last:g}"
+            f"sensitivity.informative_censoring.horizon: {as_written(asked)} lies beyond the "
+            "last follow-up "
+            f"time {as_written(last)}, where no hazard is estimated; give at most "
+            f"{as_written(last)}"
         )
     return asked or last
 

@@ -27,6 +27,7 @@ from typing import Literal
 
 from bayes_crlm.errors import SensitivityError
 from bayes_crlm.priors import Normal
+from bayes_crlm.shown_numbers import as_written, significant
 
 __all__ = [
     "CriticalPrior",
@@ -324,7 +325,7 @@ def say_ratio(ratio: float) -> str:
     if ratio > 1000:
         return "more than 1,000"
     if ratio < 0.095:
-        return f"{ratio:.2g}"
+        return f"{significant(ratio, 2)}"
     return f"{ratio:.2f}" if ratio < 100 else f"{ratio:.0f}"
 
 
@@ -332,7 +333,7 @@ def log_limits(low: float, high: float) -> tuple[float, float]:
     """Logarithms of an interval's limits, refusing an impossible interval."""
     if not 0 < low <= high < math.inf:
         raise SensitivityError(
-            f"limits {low:g} and {high:g} are no interval of a hazard ratio; "
+            f"limits {as_written(low)} and {as_written(high)} are no interval of a hazard ratio; "
             "give finite ones with 0 < low <= high"
         )
     return math.log(low), math.log(high)
@@ -341,7 +342,7 @@ def log_limits(low: float, high: float) -> tuple[float, float]:
 def standard_quantile(level: float) -> float:
     """Half the width of a standard normal's central interval."""
     if not 0 < level < 1:
-        raise SensitivityError(f"level {level:g} is impossible; give one between 0 and 1")
+        raise SensitivityError(f"level {as_written(level)} is impossible; give one between 0 and 1")
     return STANDARD.inv_cdf((1 + level) / 2)
 
 

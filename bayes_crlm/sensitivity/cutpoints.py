@@ -30,6 +30,7 @@ from bayes_crlm.sensitivity.verdicts import (
     moves_conclusion,
     reliable,
 )
+from bayes_crlm.shown_numbers import as_written, significant
 from bayes_crlm.spec import Table
 from bayes_crlm.tasks import Task
 from bayes_crlm.tied_times import event_quantiles
@@ -335,7 +336,7 @@ def notes_of(rows: Sequence[Mapping[str, Any]], failures: Sequence[str]) -> tupl
         "Intervals without an event stay; those of no width are dropped, and equal sets of "
         "intervals are fitted once.",
         "The part moves the conclusion when the stacked posterior does, or a set of intervals with "
-        f"a stacking weight of at least {WEIGHT_LEAST:g}: others predict worse.",
+        f"a stacking weight of at least {as_written(WEIGHT_LEAST)}: others predict worse.",
     ]
     unreliable = sum(not row["is_reliable"] for row in rows)
     if unreliable:
@@ -347,7 +348,7 @@ def notes_of(rows: Sequence[Mapping[str, Any]], failures: Sequence[str]) -> tupl
     if high:
         notes.append(
             f"In {high} refits a patient's leave-one-out density is uncertain (Pareto k above "
-            f"{LOO_PARETO_K_MOST:g}), and so is the weight."
+            f"{as_written(LOO_PARETO_K_MOST)}), and so is the weight."
         )
     notes += [f"Not fitted: {each}" for each in failures]
     return tuple(notes)
@@ -356,7 +357,8 @@ def notes_of(rows: Sequence[Mapping[str, Any]], failures: Sequence[str]) -> tupl
 def table_of(rows: Sequence[Mapping[str, Any]], stacked: Mapping[str, Any] | None) -> Any:
     """One row for every set of intervals, and one for all of them stacked."""
     written = [
-        {**row, "cutpoints": " ".join(f"{each:.6g}" for each in row["cutpoints"])} for row in rows
+        {**row, "cutpoints": " ".join(f"{significant(each, 6)}" for each in row["cutpoints"])}
+        for row in rows
     ]
     if stacked is not None:
         written.append({"placement": "stacked", **stacked})

@@ -25,6 +25,7 @@ from bayes_crlm.sensitivity.landmark import take_landmark
 from bayes_crlm.sensitivity.treatment_switch import split_at_start
 from bayes_crlm.sensitivity.two_arms import TwoArms
 from bayes_crlm.sensitivity.weighted_posterior import effective_sample_size, weight_problems
+from bayes_crlm.shown_numbers import as_written, significant
 
 if TYPE_CHECKING:
     from bayes_crlm.cohort import Cohort
@@ -67,7 +68,8 @@ def landmark_row(arms: TwoArms, start: NDArray, landmark: float, seed: int) -> d
         return fit_row(model, cohort, seed, arms.effect)
 
     return try_row(fit) | {
-        "label": f"landmark at {landmark:g}, {taken.n_later}/{n_untreated} untreated start later",
+        "label": f"landmark at {as_written(landmark)}, "
+        f"{taken.n_later}/{n_untreated} untreated start later",
         "method": "landmark",
         "at": landmark,
         "n_dead_before": taken.n_dead,
@@ -168,7 +170,7 @@ def clone_rows(
         rows.append(
             add_problems(try_row(fit), problems)
             | {
-                "label": f"clone-censor-weight, grace {grace:g}{suffix}",
+                "label": f"clone-censor-weight, grace {as_written(grace)}{suffix}",
                 "method": f"clone_censor_weight{method}",
                 "at": grace,
                 "n_patients": arms.n_patients,
@@ -248,7 +250,7 @@ def start_problems(tests: Sequence[Mapping[str, Any]]) -> list[str]:
         return []
     return [
         f"the hazard of starting treatment is not proportional (most of all in {worst['term']}; p "
-        f"= {p:.2g}), so that the weights are wrong"
+        f"= {significant(p, 2)}), so that the weights are wrong"
     ]
 
 

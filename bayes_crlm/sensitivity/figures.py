@@ -17,6 +17,7 @@ from bayes_crlm.figures.drawing import (
     ratio_ticks,
     styled,
 )
+from bayes_crlm.shown_numbers import as_written, significant
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,7 +98,9 @@ def log_ratio_axis(ax: "Axes", *, vertical: bool) -> None:
         for digit in (1, 1.5, 2, 3, 5, 7)
         if low <= math.log(digit * 10.0**power) <= high
     ]
-    ax.set_yticks([math.log(ratio) for ratio in ratios], [f"{ratio:g}" for ratio in ratios])
+    ax.set_yticks(
+        [math.log(ratio) for ratio in ratios], [f"{as_written(ratio)}" for ratio in ratios]
+    )
     ax.minorticks_off()
 
 
@@ -306,7 +309,9 @@ def plot_surface(
         for numbers, is_log, axis in ((across, log_x, "x"), (along, log_y, "y")):
             if is_log:
                 getattr(ax, f"set_{axis}scale")("log")
-                getattr(ax, f"set_{axis}ticks")(numbers, [f"{each:.3g}" for each in numbers])
+                getattr(ax, f"set_{axis}ticks")(
+                    numbers, [f"{significant(each, 3)}" for each in numbers]
+                )
                 ax.minorticks_off()
         least, most = float(np.nanmin(table)), float(np.nanmax(table))
         drawn = [each for each in levels if least < each < most]

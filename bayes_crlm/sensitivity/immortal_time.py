@@ -47,6 +47,7 @@ from bayes_crlm.sensitivity.verdicts import (
     say_verdict,
 )
 from bayes_crlm.sensitivity.weighted_posterior import WEIGHT_LIMITS
+from bayes_crlm.shown_numbers import as_written, significant
 from bayes_crlm.spec import Table
 from bayes_crlm.success import SuccessRule
 from bayes_crlm.tasks import Task
@@ -191,8 +192,8 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         f"Time zero is that of {plan.inputs.cohort.time_column}, and {settings.start} is measured "
         "from it. "
         f"Before it, a treated patient counts as {of_reference}.",
-        f"Grace period: {found['grace']:g} {unit}; landmarks at "
-        f"{', '.join(f'{each:g}' for each in found['landmarks'])} {unit}.",
+        f"Grace period: {as_written(found['grace'])} {unit}; landmarks at "
+        f"{', '.join(f'{as_written(each)}' for each in found['landmarks'])} {unit}.",
         "A landmark asks another question: whether those who have started by then live longer "
         "than those who have not, some of whom start later. It does not count as a change of the "
         "conclusion.",
@@ -302,7 +303,7 @@ def sentence(
         worst = max(landmarks, key=lambda row: row["n_started_later"])
         said += (
             f" Landmarks ask another question ({later_starters(worst)} untreated start later at "
-            f"{worst['at']:g}): the hazard ratio {say_range(min(ratios), max(ratios))}."
+            f"{as_written(worst['at'])}): the hazard ratio {say_range(min(ratios), max(ratios))}."
             if len(ratios) > 1
             else f" The landmark asks another question ({later_starters(worst)} untreated start "
             f"later) and gives {ratios[0]:.2f}."
@@ -315,7 +316,7 @@ def landmark_notes(rows: Sequence[dict[str, Any]]) -> list[str]:
     split = next((row for row in rows if row["method"] == "time_dependent"), None)
     itself = split if split and split["failure"] is None else None
     return [
-        f"Landmark at {row['at']:g}: {landmark_in_words(itself, row)}."
+        f"Landmark at {as_written(row['at'])}: {landmark_in_words(itself, row)}."
         for row in rows
         if row["method"] == "landmark" and row["failure"] is None
     ]
@@ -326,7 +327,7 @@ def start_in_words(found: Mapping[str, Any]) -> str:
     tests = found["start_model"]
     if not tests:
         return "not tested: there is nothing that it could depend on"
-    return "tests: " + ", ".join(f"{row['term']} p = {row['p']:.2g}" for row in tests)
+    return "tests: " + ", ".join(f"{row['term']} p = {significant(row['p'], 2)}" for row in tests)
 
 
 def later_starters(row: dict[str, Any]) -> str:
@@ -367,8 +368,9 @@ def choose_times(
     for name, value in (("landmarks", max(landmarks)), ("grace", grace)):
         if value >= last:
             raise NotRunError(
-                f"sensitivity.immortal_time.{name}: {value:g} is not before the end of follow-up "
-                f"at {last:g}; give less"
+                f"sensitivity.immortal_time.{name}: {as_written(value)} is not before the end of "
+                "follow-up "
+                f"at {as_written(last)}; give less"
             )
     return landmarks, grace
 
@@ -472,12 +474,12 @@ def draw_weights(
         ax.set_xscale("log")
         steps = [digit * 10.0**power for power in range(-3, 4) for digit in (1, 1.5, 2, 3, 5, 7)]
         ticks = [each for each in steps if edges[0] <= each <= edges[-1]]
-        ax.set_xticks(ticks, [f"{each:g}" for each in ticks])
+        ax.set_xticks(ticks, [f"{as_written(each)}" for each in ticks])
         ax.minorticks_off()
         ax.axhline(0, color=INK, linewidth=0.8)
         # clones are counted on both sides of the line
         counts = [each for each in ax.get_yticks() if float(each).is_integer()]
-        ax.set_yticks(counts, [f"{abs(each):g}" for each in counts])
+        ax.set_yticks(counts, [f"{as_written(abs(each))}" for each in counts])
         ax.set_xlabel("stabilised weight after the grace period")
         ax.set_ylabel("clones")
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1.02), ncols=1, borderaxespad=0, fontsize=9)

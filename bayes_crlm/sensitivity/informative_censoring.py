@@ -38,6 +38,7 @@ from bayes_crlm.sensitivity.verdicts import (
     say_range,
     side_of,
 )
+from bayes_crlm.shown_numbers import as_written, significant
 from bayes_crlm.spec import Table
 from bayes_crlm.success import SuccessRule
 from bayes_crlm.tasks import Task
@@ -91,7 +92,8 @@ def check(plan: "Plan", settings: Settings) -> None:
     leavers = leaving_rows(plan.inputs, settings.lost, horizon)
     if not len(leavers):
         raise NotRunError(
-            f"{plan.inputs.cohort.source}: nobody drops out before {horizon:g}, so no follow-up "
+            f"{plan.inputs.cohort.source}: nobody drops out before {as_written(horizon)}, so no "
+            "follow-up "
             "is to be completed"
         )
 
@@ -105,7 +107,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     cells = [(reference, treated) for reference in deltas for treated in deltas]
     tasks = [
         Task(
-            f"informative_censoring: {reference:g} {treated:g}",
+            f"informative_censoring: {as_written(reference)} {as_written(treated)}",
             refit_completed,
             {
                 "deltas": [reference, treated],
@@ -122,7 +124,9 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         cells, context.run("informative_censoring", tasks), strict=True
     ):
         if done.value is None:
-            failures.append(f"deltas {reference:g} and {treated:g}: {done.failure}")
+            failures.append(
+                f"deltas {as_written(reference)} and {as_written(treated)}: {done.failure}"
+            )
         else:
             rows.append({"delta_reference": reference, "delta_treated": treated} | done.value)
     if not rows:
@@ -143,8 +147,8 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     add_states(rows, context.base, rule)
     for row in rows:
         row["label"] = (
-            f"deltas {row['delta_reference']:g} with {inputs.design.levels[0]} and "
-            f"{row['delta_treated']:g} with {inputs.design.levels[context.level]}"
+            f"deltas {as_written(row['delta_reference'])} with {inputs.design.levels[0]} and "
+            f"{as_written(row['delta_treated'])} with {inputs.design.levels[context.level]}"
         )
         row["is_plausible"] = is_plausible(row, settings.plausible)
         # where nothing is changed completion's Monte Carlo error alone turns nothing
@@ -160,14 +164,16 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     unreliable = sum(not row["is_reliable"] for row in rows)
     levels, unit = inputs.design.levels, inputs.cohort.unit or "time units"
     notes = [
-        f"Follow-up of {rows[0]['n_completed']} censored patients is completed up to {horizon:g} "
+        f"Follow-up of {rows[0]['n_completed']} censored patients is completed up to "
+        f"{as_written(horizon)} "
         f"{unit}, {settings.completions} times for each pair of deltas; mcse has the completions' "
         "share in it.",
         f"Delta multiplies the hazard after censoring: delta_reference on {levels[0]}, "
         f"delta_treated on {levels[context.level]}.",
         "Tipping deltas are interpolated between those of the grid.",
         f"The part moves the conclusion when a pair of deltas does that are both between "
-        f"{1 / settings.plausible:.3g} and {settings.plausible:.3g}; others are the edges of what "
+        f"{significant(1 / settings.plausible, 3)} and {significant(settings.plausible, 3)}; "
+        "others are the edges of what "
         "was examined.",
     ]
     if unchanged is not None and unchanged["state"] not in (None, "holds"):
@@ -290,8 +296,8 @@ def sentence(
     ]
     text = (
         "When the hazard of the censored is multiplied by up to "
-        f"{max(row['delta_treated'] for row in sound):g} or down to "
-        f"{min(row['delta_treated'] for row in sound):g} in each arm, the hazard ratio "
+        f"{as_written(max(row['delta_treated'] for row in sound))} or down to "
+        f"{as_written(min(row['delta_treated'] for row in sound))} in each arm, the hazard ratio "
         f"{say_range(min(medians), max(medians))}"
     )
     if said:
@@ -309,7 +315,8 @@ def say_turning(base: Mapping[str, Any], rule: SuccessRule = DEFAULT_RULE) -> st
     level = rule.probability
     if conclusion(base, rule) == "undecided":
         return (
-            f"Below {1 - level:.3g} and above {level:.3g} the conclusion is another; the "
+            f"Below {significant(1 - level, 3)} and above {significant(level, 3)} the conclusion "
+            "is another; the "
             "line of the two that is nearer to the spec as it stands is thick."
         )
     return "Beyond a thick line the conclusion is another; without one it is the same everywhere."
@@ -344,7 +351,7 @@ def figures_of(
             ylabel=f"delta with {treatment} = {plain_text(levels[0])}",
             levels=sorted({1 - level, level, 0.2, 0.5, 0.8, 0.9, 0.99}),
             thick=thick,
-            label=lambda each: f"{each:.3g}",
+            label=lambda each: f"{significant(each, 3)}",
             quantity=name,
             log_x=True,
             log_y=True,

@@ -33,6 +33,7 @@ from bayes_crlm.sensitivity.verdicts import (
     say_mover,
     say_range,
 )
+from bayes_crlm.shown_numbers import as_written
 from bayes_crlm.spec import Table
 from bayes_crlm.tasks import Task
 
@@ -142,7 +143,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     settled = {"errors": settings.errors, "draws": settings.draws, "seed": context.seed}
     tasks = [
         Task(
-            f"missing_data: {column or 'at random'} {delta:g}",
+            f"missing_data: {column or 'at random'} {as_written(delta)}",
             impute,
             {"delta": {} if column is None else {column: delta}} | settled,
         )
@@ -152,7 +153,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     rows, failures, at_random = [], [], None
     for (column, delta), done in zip(shifts, context.run("missing_data", tasks), strict=True):
         if done.value is None:
-            failures.append(f"{column or 'missing at random'}, {delta:g}: {done.failure}")
+            failures.append(f"{column or 'missing at random'}, {as_written(delta)}: {done.failure}")
             continue
         if column is None:
             at_random = done.value

@@ -61,6 +61,7 @@ from bayes_crlm.sensitivity.verdicts import (
     reliable,
     side_of,
 )
+from bayes_crlm.shown_numbers import as_written, significant
 from bayes_crlm.spec import Table
 from bayes_crlm.success import SuccessRule
 from bayes_crlm.tasks import Task
@@ -155,8 +156,12 @@ def period_label(edges: NDArray, place: int) -> str:
     """Say in words when a period is."""
     low, high = edges[place], edges[place + 1]
     if not np.isfinite(high):
-        return f"after {low:.3g}"
-    return f"up to {high:.3g}" if low == 0 else f"{low:.3g} to {high:.3g}"
+        return f"after {significant(low, 3)}"
+    return (
+        f"up to {significant(high, 3)}"
+        if low == 0
+        else f"{significant(low, 3)} to {significant(high, 3)}"
+    )
 
 
 def common_cutpoints(
@@ -417,8 +422,10 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     factor = math.exp(1.96 * math.sqrt(2) * scale)
     notes = [
         "The average log hazard ratio, weighted by the periods' events, has the prior of the "
-        f"treatment's effect; deviations from it have one of scale {scale:g}, under which one "
-        f"period's hazard ratio is up to {factor:.2g} times another's with 95% probability.",
+        f"treatment's effect; deviations from it have one of scale {as_written(scale)}, under "
+        "which one "
+        f"period's hazard ratio is up to {significant(factor, 2)} times another's with 95% "
+        "probability.",
         "The periods' limits are cutpoints of the baseline, in the model with one hazard ratio "
         "too.",
         "The difference of the expected log predictive density is that of the model with periods "
@@ -544,7 +551,7 @@ def sentence(context: Context, result: Mapping[str, Any]) -> str:
         None,
     )
     if p_value is not None:
-        text += f", and Grambsch and Therneau's test has p = {p_value:.2g}"
+        text += f", and Grambsch and Therneau's test has p = {significant(p_value, 2)}"
     average, rule = result["average"], context.rule
     start = (
         "The hazard ratio changes sides over time, so that no single one describes it: "

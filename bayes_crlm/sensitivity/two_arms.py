@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.design import columns_needed
 from bayes_crlm.sensitivity.parts import NotRunError
+from bayes_crlm.shown_numbers import as_written
 from bayes_crlm.wording import did_you_mean, shown
 
 if TYPE_CHECKING:
@@ -213,10 +214,15 @@ def start_of_treatment(arms: TwoArms, column: str) -> NDArray[np.float64]:
         is_wrong = arms.is_treated & ~((start >= 0) & (start < arms.time))
     if is_wrong.any():
         first = int(np.flatnonzero(is_wrong)[0])
-        given = "is missing or no number" if np.isnan(start[first]) else f"is {start[first]:g}"
+        given = (
+            "is missing or no number"
+            if np.isnan(start[first])
+            else f"is {as_written(start[first])}"
+        )
         raise NotRunError(
             f"{cohort.source}: {shown(column)} {given} in row {arms.row_number[first]}, a treated "
-            f"patient followed to {arms.time[first]:g} ({int(is_wrong.sum())} such rows); "
+            f"patient followed to {as_written(arms.time[first])} ({int(is_wrong.sum())} such "
+            "rows); "
             "treatment must start at 0 or later, and before follow-up ends"
         )
     return start
