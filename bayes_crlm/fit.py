@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.answers import withdrawal
+from bayes_crlm.arguments import horizon_of, thresholds_of, times_of
 from bayes_crlm.estimand_draws import median_survival_draws, rmst_draws, survival_draws
 from bayes_crlm.origin import check_origin
 from bayes_crlm.parameters import constrain, effects, log_hazards, model_parameters
@@ -220,6 +221,7 @@ class Fit:
             mcse_mean_log, eti95_low, eti95_high, prob_below_<r>, ess_bulk, ess_tail, r_hat;
             median and limits are log hazard ratios.
         """
+        thresholds = thresholds_of(thresholds)
         import arviz_stats as azs
         import pandas as pd
 
@@ -411,7 +413,7 @@ class Fit:
             For pictures: use no more draws than about this many, evenly spaced, and of a sampled
             population no more patients than are needed for a line's width; all without it.
         """
-        when = np.atleast_1d(np.asarray(times, dtype=float))
+        when = np.array(times_of(times, "survival"))
         key = ("survival", most_draws, *when.tolist())
         if key not in self.estimand_draws:
             self.estimand_draws[key] = survival_draws(self, when, most_draws)
@@ -419,7 +421,8 @@ class Fit:
 
     def rmst_draws(self, horizon: float) -> "xr.DataArray":
         """Area under standardised survival from origin to horizon, dims (sample, treatment)."""
-        key = ("rmst", float(horizon))
+        horizon = horizon_of(horizon, "rmst")
+        key = ("rmst", horizon)
         if key not in self.estimand_draws:
             self.estimand_draws[key] = rmst_draws(self, horizon)
         return self.estimand_draws[key]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.arguments import covariates_of, cutpoints_of
 from bayes_crlm.cautions import cautions
 from bayes_crlm.cohort import Cohort
 from bayes_crlm.design import Design, Level, build_design, columns_needed
@@ -188,8 +189,8 @@ class PiecewiseExponential:
         object.__setattr__(self, "baseline", baseline_prior(self.baseline))
         object.__setattr__(self, "treatment_prior", parse_prior(self.treatment_prior, "treatment"))
         object.__setattr__(self, "covariate_prior", parse_prior(self.covariate_prior))
-        if not isinstance(self.cutpoints, (str, int)):
-            object.__setattr__(self, "cutpoints", tuple(self.cutpoints))
+        object.__setattr__(self, "covariates", covariates_of(self.covariates))
+        object.__setattr__(self, "cutpoints", cutpoints_of(self.cutpoints))
 
     def prepare(self, cohort: Cohort) -> ModelInputs:
         """Choose intervals and build the design for a cohort.

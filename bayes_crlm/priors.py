@@ -325,6 +325,10 @@ def baseline_prior(name: str | BaselinePrior, weight: float = 1.0) -> BaselinePr
     if not isinstance(name, str):
         if isinstance(name, GammaProcess):
             check_limits("weight", name.weight, f"gamma prior of the baseline hazard {name!r}")
+        elif not isinstance(name, Independent | RandomWalk):
+            raise PriorError(
+                f"baseline prior {name!r} is unknown; give one of {', '.join(BASELINE_PRIORS)}"
+            )
         return name
     if name not in BASELINE_PRIORS:
         raise PriorError(

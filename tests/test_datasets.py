@@ -215,3 +215,20 @@ def test_colon_data_are_the_reference_file():
 def test_unknown_data_set_is_refused():
     with pytest.raises(KeyError, match="crlm"):
         load_dataset("crlm")
+
+
+def test_the_colon_cohort_says_whom_it_leaves_out():
+    import survival.datasets as shipped
+
+    rows = pd.DataFrame(shipped.load_colon())
+    early = rows[(rows["etype"] == 1) & (rows["status"] == 1) & (rows["time"] <= 365)]
+    death = rows[rows["etype"] == 2].set_index("id").loc[early["id"]]
+    columns = ["rx", "age", "sex", "nodes", "differ", "extent"]
+    incomplete = early[columns].isna().any(axis=1).to_numpy()
+    without_time = death["time"].to_numpy() <= early["time"].to_numpy()
+    assert len(early) == 222
+    assert without_time.sum() == 2
+    assert (incomplete & ~without_time).sum() == 13
+    title = DATASETS["colon-early-recurrence"].title
+    for count in ("207", "222", "13", "2 have no time"):
+        assert count in title

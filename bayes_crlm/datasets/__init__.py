@@ -60,7 +60,8 @@ DATASETS: dict[str, Dataset] = {
         ),
         Dataset(
             "colon-early-recurrence",
-            "207 patients of the adjuvant colon-cancer trial who recurred within a year",
+            "207 of 222 patients of the adjuvant colon-cancer trial who recurred within a year: "
+            "2 have no time after recurrence, 13 others miss a covariate",
             False,
             "days",
             "Moertel et al. (1990), N Engl J Med 322:352-358; survival::colon in R",
@@ -109,7 +110,8 @@ def colon_early_recurrence() -> "pd.DataFrame":
     -------
     pandas.DataFrame
         id, time (days from recurrence to death or censoring), event (death), rx, age, sex,
-        nodes, differ, extent, recurrence_days; complete cases with time above 0.
+        nodes, differ, extent, recurrence_days; complete cases with time above 0: of 222 patients
+        2 have no time after recurrence and 13 others miss a covariate, so 207 are left.
     """
     import pandas as pd
     import survival.datasets as shipped
