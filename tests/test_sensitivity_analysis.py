@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 from bayes_crlm.analysis import plan_analysis
-from bayes_crlm.calls import one_blas_thread
+from bayes_crlm.calls import every_library_on_one_thread
 from bayes_crlm.sensitivity import analysis, immortal_time, overlap
 from bayes_crlm.sensitivity.parts import Context
 from bayes_crlm.sensitivity.refit import Shared
@@ -52,7 +52,7 @@ def test_one_task_gives_the_numbers_of_the_plan_and_is_not_done_twice(
     part, compare, plan, tmp_path, monkeypatch
 ):
     settings = part.Settings(groups=50)
-    with one_blas_thread():
+    with every_library_on_one_thread():
         direct = getattr(part, compare)(two_arms(plan.model, plan.inputs, 1), settings, 1)
     shared = Shared.of(plan.spec, plan.inputs.cohort)
     run = analysis.Runner(shared, None, None, tmp_path / "refits", False)
