@@ -18,6 +18,7 @@ from bayes_crlm.sensitivity.power_scaling import (
     say_would_move,
     scaled_effects,
 )
+from bayes_crlm.success import SuccessRule
 
 SPEC = """
 title = "A small simulated cohort"
@@ -195,6 +196,7 @@ def test_the_likelihood_is_that_of_all_patients_where_the_tree_holds_a_sample(mo
         monkeypatch.setattr("bayes_crlm.posterior.PATIENTS_SAMPLED", 100)
         fit = model.fit(cohort, seed=1, engine="laplace", draws=1000, chains=4)
         context = SimpleNamespace(
+            rule=SuccessRule(),
             level=1,
             plan=SimpleNamespace(
                 inputs=fit.inputs,
