@@ -9,6 +9,7 @@ from bayes_crlm.repeated_patients import repeated_patients
 from bayes_crlm.rounded_times import rounded_times
 from bayes_crlm.time_scale import days_in
 from bayes_crlm.treatment_functions import treatment_functions
+from bayes_crlm.treatment_products import treatment_products
 
 if TYPE_CHECKING:
     from bayes_crlm.cohort import Cohort
@@ -41,6 +42,7 @@ def cautions(cohort: "Cohort", design: "Design") -> tuple[str, ...]:
         *say_unit(cohort),
         *repeated_patients(cohort, design),
         *treatment_functions(cohort, design),
+        *treatment_products(design),
     ]
     rounded = rounded_times(cohort)
     if rounded is not None:

@@ -141,6 +141,7 @@ def describe(plan: "Plan") -> str:
         ),
         *censoring_in_words(plan),
         ("treatment", f"{design.treatment}: {levels}, against {design.reference}"),
+        *start_items(plan),
         ("formula", design.formula),
         ("intervals", f"{intervals.n_intervals}, ending at {ends} {unit}"),
         ("events", f"{events} in these intervals"),
@@ -172,6 +173,25 @@ def longest_in_words(cohort: "Cohort") -> str:
 
     years = longest_in_years(cohort)
     return "" if years is None else f", the longest {significant(years, 3)} years"
+
+
+def start_items(plan: "Plan") -> list[tuple[str, str]]:
+    """Say when treatment started, where the spec does."""
+    import numpy as np
+
+    from bayes_crlm.late_start import starts_of_treatment
+
+    cohort = plan.inputs.cohort
+    start = starts_of_treatment(plan.inputs)
+    if start is None:
+        return [] if cohort.start is None else [("start", "treatment began at time zero")]
+    n_waited = int((np.isfinite(start) & (start > cohort.entry)).sum())
+    return [
+        (
+            "start",
+            f"of treatment: {cohort.start_column}; {n_waited} treated patients waited for it",
+        )
+    ]
 
 
 def source_in_words(plan: "Plan") -> str:
