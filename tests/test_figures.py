@@ -137,3 +137,18 @@ def test_files_have_no_date(nasty_run):
 def test_the_package_imports_without_matplotlib():
     code = "import sys, bayes_crlm; assert 'matplotlib' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_backend_that_switches_display_on_keeps_it_on_after_a_figure():
+    import matplotlib as mpl
+
+    from bayes_crlm.figures.drawing import styled
+
+    before = mpl.is_interactive()
+    try:
+        mpl.interactive(False)
+        with styled():
+            mpl.interactive(True)  # as a notebook's backend does at its first figure
+        assert mpl.is_interactive()
+    finally:
+        mpl.interactive(before)

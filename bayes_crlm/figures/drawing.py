@@ -41,14 +41,20 @@ STYLE: dict[Any, Any] = {
 def styled(more: dict[Any, Any] | None = None) -> Generator[None]:
     """Draw meanwhile in the style of all figures; `more` settings override it.
 
-    The backend is chosen before: a notebook's switches interactive display on when it is chosen,
-    and matplotlib would take that back, and show no later figure, at the end of the style.
+    A notebook's backend switches interactive display on when the first figure is made.
+    Matplotlib would take that back at the end of the style, and no later figure would be shown.
     """
     import matplotlib as mpl
 
-    mpl.get_backend()
-    with mpl.rc_context(STYLE | (more or {})):
-        yield
+    is_interactive = mpl.is_interactive()
+    try:
+        with mpl.rc_context(STYLE | (more or {})):
+            try:
+                yield
+            finally:
+                is_interactive = mpl.is_interactive()
+    finally:
+        mpl.interactive(is_interactive)
 
 
 @contextmanager
