@@ -26,7 +26,6 @@ __all__ = ["EventCodes", "read_events"]
 MOST_CODES = 8
 """How many codes a message lists."""
 CDISC = re.compile(r"cnsr\d*", re.IGNORECASE)
-CENSORED = re.compile(r"(is_?)?cens(or(ed|ing)?)?\d*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
