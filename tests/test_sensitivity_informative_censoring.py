@@ -104,7 +104,7 @@ def test_the_treated_who_leave_and_die_turn_the_conclusion(found):
         f"{len(turning)} pairs of larger deltas of the hazard after censoring"
     ]
     # nobody of the reference was lost, so that its delta changes nothing
-    told = {"delta_reference": 8.0, "is_plausible": False}
+    told = {"delta_reference": 8.0, "is_plausible": False, "label": "deltas 8 with 0 and 1 with 1"}
     assert cell(found, 8.0, 1.0) == cell(found, 1.0, 1.0) | told
     lost = table_of()["lost"].sum()
     assert {row["n_completed"] for row in found["informative_censoring"]["rows"]} == {lost}
