@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from bayes_crlm.errors import CutpointError, DesignError, EstimandError, join_problems
-from bayes_crlm.wording import shown_name
+from bayes_crlm.wording import shown, shown_name
 
 if TYPE_CHECKING:
     from bayes_crlm.beside_answer import BesideAnswer
@@ -132,6 +132,10 @@ def plan_analysis(spec: "Spec") -> Plan:
         needs=needs,
         treatment_start=spec.data.treatment_start,
         censoring_end=spec.data.censoring_end,
+        levels=spec.data.levels,
+        references=spec.data.references,
+        missing_values=spec.data.missing_values,
+        sheet=spec.data.sheet,
     )
     model = PiecewiseExponential(
         treatment=spec.model.treatment,
@@ -154,6 +158,7 @@ def plan_analysis(spec: "Spec") -> Plan:
         f"{each.n_patients} patients ({each.n_rows} rows) left out: {each.reason}"
         for each in inputs.cohort.dropped
     ]
+    warnings += column_notes(spec, cohort)
     warnings += [*inputs.cohort.remarks, *inputs.intervals.notes, *inputs.cautions]
     warnings += [*count_cautions(inputs), *baseline_cautions(inputs)]
     if spec.study.design == "observational" and not is_start_stated(inputs):
@@ -178,6 +183,27 @@ def estimand_cautions(spec: "Spec", inputs: "ModelInputs") -> list[str]:
         *origin_cautions(origin, inputs),
         *beyond_follow_up(inputs, times),
         *kaplan_meier_cautions(inputs, origin),
+    ]
+
+
+def used_columns(spec: "Spec") -> list[str]:
+    """List the columns that a spec uses, in the spec's order."""
+    from bayes_crlm.design import columns_needed
+    from bayes_crlm.spec import OUTCOME_KEYS
+
+    outcome = [getattr(spec.data, key) for key in OUTCOME_KEYS]
+    named = [each for each in outcome if isinstance(each, str)]
+    named += [each.column for each in spec.data.where]
+    named += columns_needed(spec.model.treatment, spec.model.covariates)
+    return list(dict.fromkeys(named))
+
+
+def column_notes(spec: "Spec", cohort: "Cohort") -> list[str]:
+    """Say what was done to the columns used when they were read; of the file first."""
+    return [
+        f"column {shown(column)}: {note}" if column else note
+        for column in ["", *used_columns(spec)]
+        for note in cohort.column_notes.get(column, ())
     ]
 
 

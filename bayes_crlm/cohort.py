@@ -9,7 +9,7 @@ Everything wrong with a file is reported at once, as one sentence.
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,19 +19,20 @@ from numpy.typing import NDArray
 from bayes_crlm.cohort_source import (
     gap_problems,
     label_of,
-    load_table,
     option_problems,
     rows_of,
     shared_columns,
     unit_of_data_set,
     unknown_columns,
 )
+from bayes_crlm.column_settings import ColumnSettings
 from bayes_crlm.eligibility import Dropped, select, unmatched_values
 from bayes_crlm.errors import CohortError, join_problems
 from bayes_crlm.follow_up import patients_of
 from bayes_crlm.outcome import outcome_of, read_outcome
 from bayes_crlm.rounded_times import Rounding
 from bayes_crlm.shown_numbers import significant
+from bayes_crlm.sources import load_source
 from bayes_crlm.tied_times import distinct_times, onto
 from bayes_crlm.time_scale import TimeScale
 from bayes_crlm.wording import shown, shown_name, shown_names
@@ -97,6 +98,13 @@ class Cohort:
         How columns of the table become times in `unit`.
     rounded : Rounding or None
         Where times were drawn within their unit.
+    column_notes : mapping of str to tuple of str
+        What was done to columns when they were read: marks of missing, spaces taken off.
+    column_said : mapping of str to str
+        What the file says of columns: labels, units, reasons for missing values.
+    number_texts : mapping of str to array
+        How numbers are written in columns where that tells levels apart (01 and 1), for every
+        row of the file: that of row r is at r - 1.
     """
 
     table: "pd.DataFrame"
@@ -124,6 +132,9 @@ class Cohort:
     remarks: tuple[str, ...] = ()
     scale: TimeScale = FILE_SCALE
     rounded: Rounding | None = None
+    column_notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    column_said: Mapping[str, str] = field(default_factory=dict)
+    number_texts: Mapping[str, NDArray[np.object_]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, dtype in (
@@ -319,7 +330,7 @@ class Cohort:
 
 
 def read_cohort(
-    source: "str | Path | pd.DataFrame",
+    source: "str | Path | pd.DataFrame | object",
     *,
     time: str | Mapping[str, str],
     event: str | Mapping[str, Any],
@@ -336,14 +347,19 @@ def read_cohort(
     treatment_start: str | int | None = None,
     censoring_end: str | None = None,
     needs: Sequence[str] = (),
+    levels: Mapping[str, Sequence[str | int | float | bool] | Literal["number"]] | None = None,
+    references: Mapping[str, str | int | float | bool] | None = None,
+    missing_values: Mapping[str, Sequence[str | int | float | bool]] | None = None,
+    sheet: str | None = None,
     name: str | None = None,
 ) -> Cohort:
     """Read a table and check that it is a cohort.
 
     Parameters
     ----------
-    source : str, Path or pandas.DataFrame
-        A file (`bayes_crlm.reading` lists the formats), the name of a data set, or a table.
+    source : str, Path, pandas.DataFrame or another table
+        A file (`bayes_crlm.reading` lists the formats), the name of a data set, or a table: a
+        DataFrame, or whatever offers ``__arrow_c_stream__`` (pyarrow, Polars).
     time : str or mapping
         The column that says when follow-up ends: finite numbers above 0. Or ``start`` and ``end``,
         the columns of the dates at which it begins and ends.
@@ -384,6 +400,14 @@ def read_cohort(
         then did not drop out.
     needs : sequence of str
         Columns that an analysis uses: what is wrong with them is told with the rest.
+    levels : mapping, optional
+        By column, its levels in order, the first the reference, or ``"number"``.
+    references : mapping, optional
+        By column, the reference level of a covariate.
+    missing_values : mapping, optional
+        By column, values that mean that a value is missing, such as ``[999]``.
+    sheet : str, optional
+        The sheet of an Excel workbook; the first one without it.
     name : str, optional
         What messages and reports call the source.
 
@@ -418,15 +442,18 @@ def read_cohort(
         seed=seed,
         own_unit=own_unit,
     )
-    problems += option_problems(missing, name)
+    problems += option_problems(missing, name, sheet)
+    settings, found = ColumnSettings.of(levels, references, missing_values)
+    problems += found
     if outcome is None or problems:
         raise CohortError(join_problems(shown_name(label), problems))
     roles = outcome.roles
     columns = list(dict.fromkeys(column for column in roles.values() if column is not None))
     numbers = [each for each in columns if each != roles["event"] or outcome.event.are_numbers]
-    table, sha256, is_synthetic = load_table(source, numbers, id)
+    loaded = load_source(source, numbers, id, settings, sheet, columns)
+    table = loaded.table
     shared = shared_columns(roles)
-    problems = shared + unknown_columns([*columns, *needs], table)
+    problems = shared + unknown_columns([*columns, *needs], table) + loaded.problems
     row_number = np.arange(1, len(table) + 1)
     patient_of_row = patients_of(table[id])[1] if id in table.columns else row_number - 1
     keep, excluded, dropped, where_problems = select(
@@ -451,8 +478,8 @@ def read_cohort(
         patient_index=read.follow_up.patient_index,
         patients=read.follow_up.patients,
         source=str(label),
-        is_synthetic=is_synthetic,
-        sha256=sha256,
+        is_synthetic=loaded.is_synthetic,
+        sha256=loaded.sha256,
         unit=unit if unit is not None else own_unit,
         time_column=outcome.time.end,
         event_column=outcome.event.column,
@@ -469,6 +496,9 @@ def read_cohort(
         remarks=(*remarks, *read.remarks),
         scale=outcome.scale,
         rounded=outcome.rounded,
+        column_notes=loaded.notes,
+        column_said=loaded.said,
+        number_texts=loaded.texts,
     )
 
 

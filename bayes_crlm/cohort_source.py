@@ -1,6 +1,5 @@
 """Where a cohort's table comes from, and what its columns must be before anything is read."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.errors import CohortError
 from bayes_crlm.wording import no_column, shown
 
 if TYPE_CHECKING:
@@ -17,16 +15,12 @@ if TYPE_CHECKING:
 __all__ = [
     "gap_problems",
     "label_of",
-    "load_table",
     "option_problems",
     "rows_of",
     "shared_columns",
     "unit_of_data_set",
     "unknown_columns",
 ]
-
-# rows of a table that are turned into text at a time, for its hash
-ROWS_HASHED = 2**16
 
 
 def unit_of_data_set(source: object) -> str | None:
@@ -56,11 +50,12 @@ def label_of(source: object) -> str:
     return str(source) if isinstance(source, str | Path) else type(source).__name__
 
 
-def option_problems(missing: object, name: object) -> list[str]:
+def option_problems(missing: object, name: object, sheet: object) -> list[str]:
     """Check the options' types."""
     problems = []
-    if name is not None and not isinstance(name, str):
-        problems.append(f"name must be text, not {shown(name)}")
+    for option, value in (("name", name), ("sheet", sheet)):
+        if value is not None and not isinstance(value, str):
+            problems.append(f"{option} must be text, not {shown(value)}")
     if not isinstance(missing, str) or missing not in ("error", "drop"):
         problems.append(f'missing must be "error" or "drop", not {shown(missing)}')
     return problems
@@ -78,58 +73,6 @@ def shared_columns(roles: dict[str, str | None]) -> list[str]:
         for column, several in users.items()
         if len(several) > 1
     ]
-
-
-def load_table(
-    source: object, numbers: Sequence[str], id: str | None
-) -> "tuple[pd.DataFrame, str, bool]":
-    """Give the table, its sha256, and whether it is synthetic."""
-    import pandas as pd
-
-    from bayes_crlm.reading import data_sets, read_table
-
-    datasets, load = data_sets()
-
-    if isinstance(source, pd.DataFrame):
-        table = plain_frame(source)
-        return table, sha256_of_csv(table), False
-    if not isinstance(source, str | Path):
-        raise CohortError(
-            f"the source must be a path, a data set's name or a DataFrame, not {shown(source)}"
-        )
-    table, sha256 = read_table(source, numbers=numbers, identifier=id)
-    if isinstance(source, str) and source in datasets:
-        return table, sha256, datasets[source].is_synthetic
-    # A copy of a synthetic data set is as synthetic under any other name.
-    synthetic = [each for each, dataset in datasets.items() if dataset.is_synthetic]
-    return table, sha256, any(load(each)[1] == sha256 for each in synthetic)
-
-
-def sha256_of_csv(table: "pd.DataFrame") -> str:
-    """Hash a table's text as CSV, without holding all of it."""
-    digest = hashlib.sha256()
-    for start in range(0, max(1, len(table)), ROWS_HASHED):
-        rows = table.iloc[start : start + ROWS_HASHED]
-        text = rows.to_csv(index=False, header=start == 0, lineterminator="\n")
-        digest.update(text.encode("utf-8", errors="surrogatepass"))
-    return digest.hexdigest()
-
-
-def plain_frame(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Give the frame with a RangeIndex and unique column names."""
-    import pandas as pd
-
-    from bayes_crlm.reading import plain_index
-
-    if isinstance(frame.columns, pd.MultiIndex):
-        raise CohortError("DataFrame: its columns have several levels; they must have one")
-    if not frame.columns.is_unique:
-        twice = list(frame.columns[frame.columns.duplicated()].unique())
-        raise CohortError(
-            f"DataFrame: the column name {shown(twice[0])} occurs more than once; every column "
-            "needs a name of its own"
-        )
-    return plain_index(frame)
 
 
 def unknown_columns(columns: Iterable[str], table: "pd.DataFrame") -> list[str]:

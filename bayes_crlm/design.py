@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.columns import level_text
+from bayes_crlm.covariates import covariate_table
 from bayes_crlm.errors import CohortError, DesignError, FormulaError
-from bayes_crlm.formula import check_formula, evaluate_formula
+from bayes_crlm.formula import check_formula, evaluate_formula, parse_formula
 from bayes_crlm.shown_numbers import as_written, significant
 from bayes_crlm.weighted_moments import row_shares, weighted_center_and_scale
 from bayes_crlm.wording import did_you_mean, shown
@@ -243,18 +245,29 @@ def treatment_levels(
 
     where = f"{cohort.source}: treatment {treatment!r}"
     column = cohort.table[treatment]
+    if treatment in cohort.number_texts:
+        texts = cohort.number_texts[treatment][cohort.row_number - 1]
+        column = pd.Series(texts, dtype="str")
     if column.dtype == object:
         refuse_nested(column, where)
-    values = list(dict.fromkeys(plain_level(value) for value in column.dropna().unique()))
+    if column.dtype.kind in "mM":
+        kind = "dates" if column.dtype.kind == "M" else "durations"
+        raise DesignError(f"{where} holds {kind}; give a column that names the treatments")
+    is_ordered = isinstance(column.dtype, pd.CategoricalDtype)
+    found = column.cat.categories if is_ordered else column.dropna().unique()
+    if is_ordered:
+        found = [each for each in found if (column == each).any()]
+    values = list(dict.fromkeys(plain_level(value) for value in found))
     if len(values) > MOST_LEVELS:
         raise DesignError(
             f"{where} has {len(values)} different values; give a column with 2 to "
             f"{MOST_LEVELS} levels"
         )
-    try:
-        values.sort()  # type: ignore[type-var]
-    except TypeError:
-        values.sort(key=str)
+    if not is_ordered:
+        try:
+            values.sort()  # type: ignore[type-var]
+        except TypeError:
+            values.sort(key=str)
     if len(values) < 2:
         raise DesignError(
             f"{where} has only the level {values[0]!r} in the rows used; "
@@ -262,7 +275,7 @@ def treatment_levels(
         )
     if reference is None:
         reference = values[0]
-    match = [value for value in values if value == reference or str(value) == str(reference)]
+    match = [value for value in values if value == reference or str(value) == level_text(reference)]
     if not match:
         raise DesignError(
             f"{where} has no level {reference!r} (model.reference); "
@@ -292,7 +305,8 @@ def covariate_columns(
         if cohort.table[name].dtype == object:
             refuse_nested(cohort.table[name], f"{cohort.source}: covariate {name!r}")
     try:
-        columns = evaluate_formula(covariates, cohort.table, shares_of(cohort))
+        table = covariate_table(cohort, parse_formula(covariates))
+        columns = evaluate_formula(covariates, table, shares_of(cohort))
     except FormulaError as problem:
         raise FormulaError(f"{cohort.source}: {problem}") from problem
     names = [str(name) for name in columns.columns]

@@ -6,6 +6,7 @@ and fails none: it is unknown, and the cohort decides (`missing`) whether that i
 
 import datetime
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Real
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["OPERATORS", "Condition", "Dropped", "compare", "kind_of", "select", "unmatched_values"]
 
+DATE = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
+    r"(Z|[+-][0-9]{2}:[0-9]{2})?)?"
+)
 EQUALITY = {"==": "==", "!=": "!=", "in": "in", "not in": "not in"}
 OPERATORS = ("==", "!=", "<", "<=", ">", ">=", "in", "not in")
 """What a condition may ask."""
@@ -46,7 +51,14 @@ class Condition:
 
     def __str__(self) -> str:
         is_plain = self.column.isidentifier() and len(self.column) <= 40
-        return f"{self.column if is_plain else shown(self.column)} {self.op} {shown(self.value)}"
+        value = self.value
+        if isinstance(value, datetime.date):
+            said = value.isoformat()
+        elif isinstance(value, list | tuple) and any(isinstance(v, datetime.date) for v in value):
+            said = f"[{', '.join(map(str, value))}]"
+        else:
+            said = shown(value)
+        return f"{self.column if is_plain else shown(self.column)} {self.op} {said}"
 
     @classmethod
     def of(cls, given: object) -> "Condition":
@@ -138,12 +150,14 @@ def _checked(condition: Condition, value: object, kind: str) -> Any:
         if not isinstance(value, str):
             raise CohortError(f"{told}; it must be text in quotation marks")
     elif kind == "dates":
+        if not isinstance(value, datetime.date) and not (
+            isinstance(value, str) and DATE.fullmatch(value)
+        ):
+            raise CohortError(f"{told}; it must be a date as YYYY-MM-DD, such as 2015-12-31")
         try:
-            if not isinstance(value, datetime.date | str):
-                raise TypeError
             return pd.Timestamp(value)
         except (TypeError, ValueError, OverflowError):
-            raise CohortError(f"{told}; it must be a date such as 2015-12-31") from None
+            raise CohortError(f"{told}, which is no day of the calendar") from None
     return value
 
 
@@ -199,9 +213,17 @@ def compare(condition: Condition, values: "pd.Series") -> tuple[NDArray[np.bool]
     try:
         met[~unknown] = _answer(op, known, value, kind)
     except (TypeError, ValueError, OverflowError):
+        hint = ""
+        if kind == "dates":
+            zone = getattr(known.dt, "tz", None) if hasattr(known, "dt") else None
+            hint = (
+                "; its dates have a time zone, so give one, as in 2015-12-31T00:00+00:00"
+                if zone is not None
+                else "; give a date without a time zone, such as 2015-12-31"
+            )
         raise CohortError(
             f"where: column {column} holds {kind} that cannot be compared with "
-            f"{shown(condition.value)}"
+            f"{shown(condition.value)}{hint}"
         ) from None
     return met, unknown
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.columns import level_text
 from bayes_crlm.shown_numbers import significant
 from bayes_crlm.tied_times import one_time_each
 from bayes_crlm.wording import shown, shown_rows
@@ -188,23 +189,28 @@ def patients_of(values: "pd.Series") -> tuple[NDArray[Any], NDArray[np.intp]]:
     if isinstance(values.dtype, pd.StringDtype):
         values = values.mask(values.str.strip() == "")
     elif values.dtype == object:
-        # Cells that cannot be compared, lists for example, go by what they look like.
+        missing = values.isna().to_numpy(dtype=bool).tolist()
         cells = [
-            None if isinstance(cell, str) and not cell.strip() else cell
-            for cell in values.to_numpy()
+            None if gap or (isinstance(cell, str) and not cell.strip()) else cell
+            for cell, gap in zip(values.to_list(), missing, strict=True)
         ]
-        cells = [cell if _is_hashable(cell) else shown(cell, 1000) for cell in cells]
+        if not all(cell is None or type(cell) is int for cell in cells):
+            cells = [None if cell is None else _name_of(cell) for cell in cells]
         values = pd.Series(cells, dtype=object)
+    elif values.dtype.kind not in "iufb":
+        names = values.map(_name_of, na_action="ignore").astype(object)
+        values = names.where(values.notna(), None)
     patient_index, patients = pd.factorize(values)
     return np.asarray(patients), patient_index.astype(np.intp)
 
 
-def _is_hashable(cell: object) -> bool:
-    try:
-        hash(cell)
-    except TypeError:
-        return False
-    return True
+def _name_of(cell: object) -> str:
+    """Write a patient's name as text, of whatever type it is: files of results hold one type."""
+    if isinstance(cell, bytes):
+        return cell.decode("utf-8", errors="backslashreplace")
+    if isinstance(cell, list | tuple | set | dict | frozenset | np.ndarray):
+        return shown(cell, 1000)
+    return level_text(cell)
 
 
 def check_follow_up(

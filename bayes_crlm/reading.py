@@ -1,7 +1,8 @@
 """The one place that reads data files: a path or a data set's name in, a table out.
 
-Formats go by suffix: ``.csv``, ``.tsv`` and ``.txt`` (each also with ``.gz``), Parquet, Excel
-(``.xlsx``, ``.xlsm``; the first sheet), Stata ``.dta``, SPSS ``.sav``, ``.zsav`` and ``.por``,
+Formats go by suffix: ``.csv``, ``.tsv`` and ``.txt`` (each also with ``.gz``, ``.bz2``, ``.xz`` or
+``.zip``), Parquet, Excel (``.xlsx``, ``.xlsm``; the first sheet, or the one asked for),
+Stata ``.dta``, SPSS ``.sav``, ``.zsav`` and ``.por``,
 SAS ``.sas7bdat`` and ``.xpt``.
 
 What a file says is never guessed at in silence:
@@ -15,43 +16,94 @@ What a file says is never guessed at in silence:
   and id), which keep their codes.
 """
 
-import gzip
 import hashlib
-import io
-import zlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayes_crlm.columns import ColumnRead
+from bayes_crlm.compression import PACKED, decompressed
 from bayes_crlm.errors import DataFileError
-from bayes_crlm.separated_text import check_header, header_of, is_text, read_separated_text
+from bayes_crlm.separated_text import check_header, read_separated_text
+from bayes_crlm.statistics_files import STATISTICS, read_statistics
 from bayes_crlm.wording import did_you_mean, one_line, shown, shown_name, shown_names
+from bayes_crlm.workbooks import read_excel
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bayes_crlm.datasets import Dataset
 
-__all__ = ["SUFFIXES", "data_sets", "plain_index", "read_table"]
+__all__ = ["SUFFIXES", "FileRead", "data_sets", "plain_index", "read_file", "read_table"]
 
 TEXT = (".csv", ".tsv", ".txt")
 EXCEL = (".xlsx", ".xlsm")
-STATISTICS = {
-    ".dta": ("Stata", "read_dta"),
-    ".sav": ("SPSS", "read_sav"),
-    ".zsav": ("SPSS", "read_sav"),
-    ".por": ("SPSS", "read_por"),
-    ".sas7bdat": ("SAS", "read_sas7bdat"),
-    ".xpt": ("SAS", "read_xport"),
-}
-SUFFIXES = (*TEXT, *(f"{each}.gz" for each in TEXT), ".parquet", *EXCEL, *STATISTICS)
+SUFFIXES = (
+    *TEXT,
+    *(f"{each}{packed}" for each in TEXT for packed in PACKED),
+    ".parquet",
+    *EXCEL,
+    *STATISTICS,
+)
 """The suffixes `read_table` reads."""
+
+
+@dataclass(frozen=True)
+class FileRead:
+    """A file as a table, with what was done to its columns and what it says of them.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        At least one row, unique column names, a RangeIndex.
+    sha256 : str
+        Of the file's bytes, in hexadecimal.
+    known : dict of ColumnRead
+        Columns of a text file, as they were read.
+    notes : dict
+        By column, what became of codes that have labels.
+    said : dict
+        By column, its label, its unit and its reasons for missing values, as the file says.
+    """
+
+    table: "pd.DataFrame"
+    sha256: str
+    known: Mapping[str, ColumnRead] = field(default_factory=dict)
+    notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    said: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_table(
     source: str | Path, *, numbers: Collection[str] = (), identifier: str | None = None
 ) -> tuple["pd.DataFrame", str]:
     """Read a data file, or one of the package's data sets, as a table.
+
+    Parameters
+    ----------
+    source, numbers, identifier
+        As of `read_file`.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        At least one row, unique column names, a RangeIndex.
+    sha256 : str
+        Of the file's bytes, in hexadecimal.
+    """
+    read = read_file(source, numbers=numbers, identifier=identifier)
+    return read.table, read.sha256
+
+
+def read_file(
+    source: str | Path,
+    *,
+    numbers: Collection[str] = (),
+    identifier: str | None = None,
+    levels: Mapping[str, Any] | None = None,
+    sheet: str | None = None,
+) -> FileRead:
+    """Read a data file, or one of the package's data sets, with all that is known of it.
 
     Parameters
     ----------
@@ -63,13 +115,10 @@ def read_table(
         The column that names the patients. In text files it is read as text unless every
         value is a whole number written plainly, so that 1.1 and 1.10, or 01 and 1, stay
         two patients.
-
-    Returns
-    -------
-    table : pandas.DataFrame
-        At least one row, unique column names, a RangeIndex.
-    sha256 : str
-        Of the file's bytes, in hexadecimal.
+    levels : mapping, optional
+        Levels that the user names, by column: codes stay codes where these are codes.
+    sheet : str, optional
+        The sheet of an Excel workbook; the first one without it.
 
     Raises
     ------
@@ -80,40 +129,76 @@ def read_table(
     if isinstance(source, str):
         names, load = data_sets()
         if source in names:
-            return load(source)
+            _refuse_sheet(sheet, source)
+            return FileRead(*load(source))
     name = shown_name(source)
     path, data = _read_bytes(source, name)
+    try:
+        read = _read_format(path, data, name, numbers, identifier, levels or {}, sheet)
+    except MemoryError:
+        raise DataFileError(
+            f"{name}: the table is larger than this machine's memory; give a file with only the "
+            "columns and rows that the analysis needs"
+        ) from None
+    if len(read.table) == 0:
+        raise DataFileError(f"{name}: it has a header but no rows; there must be one per patient")
+    return read
+
+
+def _read_format(
+    path: Path,
+    data: bytes,
+    name: str,
+    numbers: Collection[str],
+    identifier: str | None,
+    levels: Mapping[str, Any],
+    sheet: str | None,
+) -> FileRead:
+    """Read a file's bytes by its suffix."""
     sha256 = hashlib.sha256(data).hexdigest()
     suffix = _suffix(path)
-    if suffix.removesuffix(".gz") in TEXT:
-        if suffix.endswith(".gz"):
-            data = _decompressed(data, name)
-        table = read_separated_text(data, name, identifier)
-    elif suffix == ".parquet":
-        table = _read_parquet(data, name)
-    elif suffix in EXCEL:
-        table = _read_excel(data, name)
-    elif suffix in STATISTICS:
-        table = _read_statistics(data, name, suffix, numbers)
-    else:
-        hint = {
-            ".xls": "; save an old Excel workbook as .xlsx or CSV",
-            ".xlsb": "; save a binary Excel workbook as .xlsx or CSV",
-            ".ods": "; save an OpenDocument sheet as .xlsx or CSV",
-        }.get(suffix, "")
+    if suffix not in EXCEL:
+        _refuse_sheet(sheet, name)
+    plain, _, packed = suffix[1:].partition(".")
+    if f".{plain}" in TEXT:
+        if packed:
+            data = decompressed(data, f".{packed}", name)
+        table, known = read_separated_text(data, name, identifier)
+        return FileRead(table, sha256, known=known)
+    if suffix == ".parquet":
+        table, said = _read_parquet(data, name)
+        return FileRead(table, sha256, said=said)
+    if suffix in EXCEL:
+        table, note = read_excel(data, name, sheet)
+        return FileRead(table, sha256, notes={"": (note,)} if note else {})
+    if suffix in STATISTICS:
+        named = {each: said for each, said in levels.items() if said != "number"}
+        table, said, notes = read_statistics(data, name, suffix, numbers, named)
+        return FileRead(table, sha256, notes=notes, said=said)
+    hint = {
+        ".xls": "; save an old Excel workbook as .xlsx or CSV",
+        ".xlsb": "; save a binary Excel workbook as .xlsx or CSV",
+        ".ods": "; save an OpenDocument sheet as .xlsx or CSV",
+    }.get(suffix, "")
+    raise DataFileError(
+        f"{name}: files with the suffix {shown(suffix)} are not read{hint}; "
+        f"these are: {', '.join(SUFFIXES)}"
+    )
+
+
+def _refuse_sheet(sheet: str | None, name: str) -> None:
+    """Refuse a sheet of what has none."""
+    if sheet is not None:
         raise DataFileError(
-            f"{name}: files with the suffix {shown(suffix)} are not read{hint}; "
-            f"these are: {', '.join(SUFFIXES)}"
+            f"{name}: data.sheet is {shown(sheet)}, but only Excel workbooks have sheets; leave it "
+            "out"
         )
-    if len(table) == 0:
-        raise DataFileError(f"{name}: it has a header but no rows; there must be one per patient")
-    return table, sha256
 
 
 def _suffix(path: Path) -> str:
-    """Give the lower-case suffix, with the one before it when it is .gz."""
+    """Give the lower-case suffix, with the one before it when it is that of compression."""
     suffix = path.suffix.lower()
-    return Path(path.stem).suffix.lower() + suffix if suffix == ".gz" else suffix
+    return Path(path.stem).suffix.lower() + suffix if suffix in PACKED else suffix
 
 
 def _read_bytes(source: str | Path, name: str) -> tuple[Path, bytes]:
@@ -157,17 +242,6 @@ def _nearest(path: Path) -> str:
     return f"give a path, or the name of a data set: {shown_names(list(names))}"
 
 
-def _decompressed(data: bytes, name: str) -> bytes:
-    """Undo gzip."""
-    try:
-        return gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataFileError(
-            f"{name}: it is not a whole gzip file ({one_line(error)}); compress it again, or "
-            "give the file without .gz"
-        ) from None
-
-
 # --- other formats ----------------------------------------------------------------------------
 
 
@@ -178,18 +252,49 @@ def _not_a(kind: str, name: str, error: Exception) -> DataFileError:
     )
 
 
-def _read_parquet(data: bytes, name: str) -> "pd.DataFrame":
+def _read_parquet(data: bytes, name: str) -> "tuple[pd.DataFrame, dict[str, str]]":
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         file = pq.ParquetFile(pa.BufferReader(data))
-        check_header(file.schema_arrow.names, name)
-        return plain_index(file.read().to_pandas())
+        schema = file.schema_arrow
+        check_header(schema.names, name)
+        _refuse_larger_than_memory(file.metadata, name)
+        said = {each.name: _field_in_words(each.metadata or {}) for each in schema}
+        table = plain_index(file.read().to_pandas())
+        return table, {each: words for each, words in said.items() if words}
     except DataFileError:
         raise
     except (pa.ArrowException, OSError, ValueError, TypeError, NotImplementedError) as error:
         raise _not_a("Parquet", name, error) from None
+
+
+def _refuse_larger_than_memory(metadata: Any, name: str) -> None:
+    """Refuse a table that would take more than the machine's memory, before it is read."""
+    import os
+
+    if not hasattr(os, "sysconf"):
+        return
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    needed = 8 * metadata.num_rows * metadata.num_columns
+    if needed > memory:
+        raise DataFileError(
+            f"{name}: its {metadata.num_rows:,} rows and {metadata.num_columns:,} columns take "
+            f"{needed / 1e9:,.0f} GB and this machine has {memory / 1e9:,.0f}; give a file with "
+            "only the columns and rows that the analysis needs"
+        )
+
+
+def _field_in_words(metadata: Mapping[bytes, bytes]) -> str:
+    """Say a column's label and unit, where the file has them."""
+    found = {key.decode("utf-8", "replace").lower(): value for key, value in metadata.items()}
+    words = [
+        found[key].decode("utf-8", "replace").strip()
+        for key in ("label", "description", "unit", "units")
+        if key in found
+    ]
+    return "; ".join(each for each in words if each)
 
 
 def plain_index(table: "pd.DataFrame") -> "pd.DataFrame":
@@ -198,70 +303,6 @@ def plain_index(table: "pd.DataFrame") -> "pd.DataFrame":
     if named and not set(named) & set(table.columns):
         table = table.reset_index(level=named)
     return table.reset_index(drop=True)
-
-
-def _read_excel(data: bytes, name: str) -> "pd.DataFrame":
-    import pandas as pd
-
-    try:
-        cells = pd.read_excel(io.BytesIO(data), header=None, dtype=object, engine="openpyxl")
-    except Exception as error:
-        raise _not_a("Excel .xlsx", name, error) from None
-    if cells.empty:
-        raise DataFileError(f"{name}: the first sheet is empty; it must hold a table")
-    header = ["" if pd.isna(cell) else str(cell) for cell in cells.iloc[0]]
-    if sum(column.strip() != "" for column in header) < 2:
-        raise DataFileError(
-            f"{name}: the first row of the first sheet must be the header, with at least two "
-            "column names"
-        )
-    table = cells.iloc[1:].reset_index(drop=True)
-    table.columns = header_of(header, name)
-    return table.infer_objects()
-
-
-def _read_statistics(
-    data: bytes, name: str, suffix: str, numbers: Collection[str]
-) -> "pd.DataFrame":
-    import pyreadstat
-
-    program, reader = STATISTICS[suffix]
-    try:
-        table, metadata = getattr(pyreadstat, reader)(io.BytesIO(data))
-    except Exception as error:
-        raise _not_a(f"{program} {suffix}", name, error) from None
-    check_header(table.columns, name)
-    labels = getattr(metadata, "variable_value_labels", None) or {}
-    for column in table.columns:
-        values = _whole_numbers(table[column])
-        if is_text(values):
-            # These programs have no other missing text than the empty one.
-            values = values.mask(values == "")
-        if column in labels and column not in numbers:
-            values = _labelled(values, labels[column])
-        table[column] = values
-    return table.reset_index(drop=True)
-
-
-def _whole_numbers(values: "pd.Series") -> "pd.Series":
-    """Make whole numbers integers: SPSS and SAS keep every number as a double."""
-    if values.dtype.kind != "f" or len(values) == 0:
-        return values
-    if ((values % 1 == 0) & (values.abs() < 2**53)).all():
-        return values.astype("int64")
-    return values
-
-
-def _labelled(values: "pd.Series", labels: dict[Any, str]) -> "pd.Series":
-    """Replace codes by their labels, in the codes' order, when every code has its own."""
-    import pandas as pd
-
-    codes = sorted(values.dropna().unique().tolist())
-    names = [labels.get(code) for code in codes]
-    if None in names or len(set(names)) < len(names):
-        return values
-    named = values.map(dict(zip(codes, names, strict=True)))
-    return pd.Series(pd.Categorical(named, categories=names), index=values.index)
 
 
 def data_sets() -> "tuple[dict[str, Dataset], Callable[[str], tuple[pd.DataFrame, str]]]":

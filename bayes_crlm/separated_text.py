@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from bayes_crlm.columns import MARKS, ColumnRead, column_from_texts
 from bayes_crlm.errors import DataFileError
 from bayes_crlm.wording import one_line, shown, shown_names, shown_rows
 
@@ -131,8 +132,18 @@ def _separator(data: bytes, name: str) -> str:
     return best[0]
 
 
-def read_separated_text(data: bytes, name: str, identifier: str | None) -> "pd.DataFrame":
-    """Read a table of separated text."""
+def read_separated_text(
+    data: bytes, name: str, identifier: str | None
+) -> "tuple[pd.DataFrame, dict[str, ColumnRead]]":
+    """Read a table of separated text.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Its columns as numbers, true/false, dates or text.
+    dict of ColumnRead
+        How each column but the identifier was read.
+    """
     import pandas as pd
 
     _check_text(data, name)
@@ -150,15 +161,24 @@ def read_separated_text(data: bytes, name: str, identifier: str | None) -> "pd.D
             index_col=False,
             skipinitialspace=True,
             low_memory=False,
-            dtype={identifier: str} if identifier in columns else None,
+            dtype=str,
+            na_filter=False,
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         raise DataFileError(
             f"{name}: it cannot be read as a table ({one_line(error)}); close every quotation mark"
         ) from None
-    if identifier in columns:
-        table[identifier] = _identifiers(table[identifier])
-    return table if separator == "," else _decimal_commas(table, name, identifier)
+    read = {each: column_from_texts(table[each]) for each in columns if each != identifier}
+    changed = {each: column.values for each, column in read.items()}
+    if identifier is not None and identifier in columns:
+        changed[identifier] = _identifiers(table[identifier])
+    table = pd.DataFrame({each: changed[each] for each in columns})
+    if separator != ",":
+        table = _decimal_commas(table, name, identifier)
+        for each, column in read.items():
+            if table[each].dtype != column.values.dtype:
+                read[each] = ColumnRead(table[each], column.notes)
+    return table, read
 
 
 def header_of(cells: Iterable[str], name: str) -> list[str]:
@@ -194,6 +214,7 @@ def _check_widths(records: Iterable[list[str]], width: int, name: str, separated
 def _identifiers(column: "pd.Series") -> "pd.Series":
     """Turn identifiers into whole numbers where that loses nothing."""
     stripped = column.str.strip()
+    stripped = stripped.mask(stripped.isin(sorted(MARKS)))
     given = stripped.dropna()
     if len(given) == len(stripped) and given.str.fullmatch(r"0|-?[1-9][0-9]{0,17}").all():
         return stripped.astype("int64")

@@ -33,6 +33,9 @@ from bayes_crlm.spec_values import (
     check_cutpoints,
     check_event,
     check_horizons,
+    check_levels,
+    check_missing_values,
+    check_references,
     check_rounded,
     check_scalar,
     check_thresholds,
@@ -152,6 +155,24 @@ class DataSpec(Table):
     censoring_end: Annotated[
         str | None,
         Field(min_length=1, description="the column of times at which the study ended"),
+    ] = None
+    levels: Annotated[
+        dict[str, Any],
+        PlainValidator(check_levels),
+        Field(description="a table of lists of levels, or 'number', by column"),
+    ] = {}
+    references: Annotated[
+        dict[str, Any],
+        PlainValidator(check_references),
+        Field(description="a table of reference levels by column"),
+    ] = {}
+    missing_values: Annotated[
+        dict[str, Any],
+        PlainValidator(check_missing_values),
+        Field(description="a table of lists of values by column"),
+    ] = {}
+    sheet: Annotated[
+        str | None, Field(min_length=1, description="the name of a sheet of an Excel workbook")
     ] = None
     treatment_start: Annotated[
         Any,
@@ -529,8 +550,9 @@ class Spec(Table):
         tables = self.model_dump(mode="python", exclude_none=True)
         if self.model.baseline.prior != "gamma":
             del tables["model"]["baseline"]["weight"]
-        if not self.data.where:
-            del tables["data"]["where"]
+        for key in ("where", "levels", "references", "missing_values"):
+            if not getattr(self.data, key):
+                del tables["data"][key]
         if self.sensitivity is not None:
             tables["sensitivity"] = self.sensitivity
         return tables

@@ -4,10 +4,11 @@ Plain functions rather than unions of types, for a union reports one problem per
 Each returns the value it takes and raises `ValueError` with a sentence that says what is wrong.
 """
 
+import datetime
 import itertools
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from bayes_crlm.shown_numbers import as_written
 from bayes_crlm.wording import shown
@@ -17,6 +18,9 @@ __all__ = [
     "check_cutpoints",
     "check_event",
     "check_horizons",
+    "check_levels",
+    "check_missing_values",
+    "check_references",
     "check_rounded",
     "check_scalar",
     "check_thresholds",
@@ -43,13 +47,62 @@ def check_scalar(value: object) -> Scalar:
     )
 
 
-def check_condition_value(value: object) -> Scalar | tuple[Scalar, ...]:
+def check_scalar_or_date(value: object) -> Scalar | datetime.date:
+    """Take what `check_scalar` takes, and a date, with or without a time of day."""
+    return value if isinstance(value, datetime.date) else check_scalar(value)
+
+
+def check_condition_value(
+    value: object,
+) -> Scalar | datetime.date | tuple[Scalar | datetime.date, ...]:
     """Take what a column is compared with: one value, or a list of values for `in`."""
     if not isinstance(value, list | tuple):
-        return check_scalar(value)
+        return check_scalar_or_date(value)
     if not value:
         raise ValueError("[] is an empty list; give at least one value")
-    return tuple(check_scalar(each) for each in value)
+    return tuple(check_scalar_or_date(each) for each in value)
+
+
+def check_by_column(value: object) -> Mapping[str, Any]:
+    """Take a table by column."""
+    if not isinstance(value, Mapping) or not all(isinstance(each, str) for each in value):
+        raise ValueError(f"{shown(value)} is not a table by column, such as {{site = ...}}")
+    return value
+
+
+def check_list(column: str, value: object, least: int) -> tuple[Scalar, ...]:
+    """Take a list of different values."""
+    if not isinstance(value, list | tuple) or len(value) < least:
+        raise ValueError(
+            f"{shown(value)} for column {shown(column)} is not a list of at least {least} "
+            f"value{'s' if least > 1 else ''}"
+        )
+    values = tuple(check_scalar(each) for each in value)
+    texts = [str(each) for each in values]
+    twice = [each for each in texts if texts.count(each) > 1]
+    if twice:
+        raise ValueError(f"{shown(twice[0])} is given twice for column {shown(column)}")
+    return values
+
+
+def check_levels(value: object) -> dict[str, Any]:
+    """Take lists of levels, or "number", by column."""
+    return {
+        column: each if each == "number" else check_list(column, each, least=2)
+        for column, each in check_by_column(value).items()
+    }
+
+
+def check_references(value: object) -> dict[str, Any]:
+    """Take a level by column."""
+    return {column: check_scalar(each) for column, each in check_by_column(value).items()}
+
+
+def check_missing_values(value: object) -> dict[str, Any]:
+    """Take lists of values by column."""
+    return {
+        column: check_list(column, each, least=1) for column, each in check_by_column(value).items()
+    }
 
 
 def check_treatment_start(value: object) -> str | int:

@@ -120,6 +120,8 @@ def describe(plan: "Plan") -> str:
     str
         The title, then one item a line, in a column of names and a column of values.
     """
+    from bayes_crlm.analysis import used_columns
+    from bayes_crlm.covariates import factors_in_words
     from bayes_crlm.prior_meaning import implied_in_words, implied_rows
 
     inputs, cohort = plan.inputs, plan.inputs.cohort
@@ -143,6 +145,12 @@ def describe(plan: "Plan") -> str:
         ("treatment", f"{design.treatment}: {levels}, against {design.reference}"),
         *start_items(plan),
         ("formula", design.formula),
+        *(("factor", told) for told in factors_in_words(design, cohort, plan.model.covariates)),
+        *(
+            ("column", f"{column}: {cohort.column_said[column]}")
+            for column in used_columns(plan.spec)
+            if column in cohort.column_said
+        ),
         ("intervals", f"{intervals.n_intervals}, ending at {ends} {unit}"),
         ("events", f"{events} in these intervals"),
         ("priors", f"{prior} (log hazard ratios)"),

@@ -333,7 +333,7 @@ def test_options_of_another_type(options, words):
 
 
 def test_a_source_of_another_type():
-    assert "a path, a data set's name or a DataFrame, not 12" in refusal(12)
+    assert "a path, a data set's name, a DataFrame or another table" in refusal(12)
 
 
 def test_duplicate_columns_of_a_frame():
@@ -488,8 +488,8 @@ def test_row_numbers_are_those_of_the_file_after_where():
         (condition("arm", "==", 1), "column 'arm' holds text, but the value is 1"),
         (condition("arm", "<", "local"), "holds text, which op '<' cannot put in order"),
         (condition("seen", "<", "soon"), "holds dates, but the value is 'soon'"),
-        (condition("seen", "<", 2019), "must be a date such as 2015-12-31"),
-        (condition("mixed", "==", 1), "holds values of several types"),
+        (condition("seen", "<", 2019), "must be a date as YYYY-MM-DD, such as 2015-12-31"),
+        (condition("mixed", "==", 1), "holds text, but the value is 1"),
         (condition("early", "==", "yes"), "holds true/false, but the value is 'yes'"),
         (condition("age", "in", []), "no row is left that meets age in []"),
         (condition("age", ">", 99), "no row is left that meets age > 99"),

@@ -17,6 +17,8 @@ from bayes_crlm.batch.blocks import CohortBlock, block_of_inputs, joined
 from bayes_crlm.batch.cutting import are_reached, candidate_cutpoints, located
 from bayes_crlm.batch.stack import Slab, StackedRows
 from bayes_crlm.cohort import Cohort
+from bayes_crlm.columns import read_column
+from bayes_crlm.covariates import check_covariates
 from bayes_crlm.design import columns_needed, treatment_levels
 from bayes_crlm.errors import BayesCRLMError
 from bayes_crlm.formula import evaluate_formula, parse_formula
@@ -83,6 +85,8 @@ def blocks_of_rows(
     """Prepare those cohorts together of which nothing has to be said."""
     needed = columns_needed(model.treatment, model.covariates)
     if any(name not in rows.table.columns or name in rows.outcome for name in needed):
+        return []
+    if any(read_column(rows.table[name]).values is not rows.table[name] for name in needed):
         return []
     is_gap = rows.table[list(needed)].isna().to_numpy().any(axis=1)
     is_usable = rows.is_plain & ~np.logical_or.reduceat(is_gap, rows.starts[:-1])
@@ -183,6 +187,8 @@ def stacked_columns(
         names = [f"{model.treatment}[T.{level}]" for level in levels[1:]]
         if not model.covariates.strip():
             return contrasts, tuple(names), levels
+        parsed = parse_formula(model.covariates)
+        check_covariates(parsed, rows.table, np.arange(1, len(rows.table) + 1))
         columns = evaluate_formula(model.covariates, rows.table)
     except BayesCRLMError:
         return None

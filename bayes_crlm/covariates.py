@@ -1,0 +1,180 @@
+"""What a covariate may be: numbers, true and false, or at least two levels and not too many."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.columns import is_number, level_text, sorted_levels
+from bayes_crlm.errors import FormulaError
+from bayes_crlm.wording import shown, shown_names, shown_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayes_crlm.cohort import Cohort
+    from bayes_crlm.design import Design
+    from bayes_crlm.formula import ParsedFormula
+
+__all__ = ["check_covariates", "covariate_table", "factors_in_words"]
+
+MOST_LEVELS = 50
+"""Of a covariate: with an event or ten a level, more than small cohorts can have."""
+
+
+def covariate_table(cohort: "Cohort", parsed: "ParsedFormula") -> "pd.DataFrame":
+    """Give the cohort's table with levels as they are written, and refuse what is no covariate.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Without missing values in the formula's columns.
+    parsed : ParsedFormula
+        What the covariates use.
+
+    Raises
+    ------
+    FormulaError
+        See `check_covariates`.
+    """
+    import pandas as pd
+
+    table = cohort.table
+    changed = {}
+    for name in sorted(parsed.categorical & set(cohort.number_texts)):
+        texts = cohort.number_texts[name][cohort.row_number - 1]
+        changed[name] = pd.Categorical(texts, categories=sorted_levels(set(texts)), ordered=True)
+    table = table.assign(**changed) if changed else table
+    check_covariates(parsed, table, cohort.row_number)
+    return table
+
+
+def check_covariates(
+    parsed: "ParsedFormula", table: "pd.DataFrame", row_number: NDArray[np.int64]
+) -> None:
+    """Refuse columns of a formula that would be read as something else.
+
+    Parameters
+    ----------
+    parsed : ParsedFormula
+        What the covariates use.
+    table : pandas.DataFrame
+        The rows used, none with a missing value in these columns.
+    row_number : (n_rows,) ndarray of int
+        The rows' numbers in the file, for the messages.
+
+    Raises
+    ------
+    FormulaError
+        For dates, durations and other types; a column of numbers with some text; one level;
+        too many levels.
+    """
+    from pandas.api.types import is_numeric_dtype
+
+    for name in sorted(parsed.columns & set(map(str, table.columns))):
+        values = table[name]
+        if is_numeric_dtype(values.dtype) and name not in parsed.categorical:
+            continue
+        refuse_other_types(name, values)
+        if name not in parsed.categorical:
+            refuse_text_among_numbers(name, values, row_number)
+        levels = values.unique()
+        if len(levels) < 2:
+            raise FormulaError(
+                f"covariate {shown(name)} is constant ({shown(levels[0])} in every row used); "
+                "leave it out"
+            )
+        if len(levels) > MOST_LEVELS:
+            raise FormulaError(
+                f"covariate {shown(name)} has {len(levels)} levels; a covariate has at most "
+                f"{MOST_LEVELS}, so merge levels, leave it out, or make it a number with "
+                "data.levels"
+            )
+
+
+def refuse_other_types(name: str, values: "pd.Series") -> None:
+    """Refuse dates, durations and whatever is neither number, truth value nor text."""
+    import pandas as pd
+
+    dtype = values.dtype
+    column = f"covariate {shown(name)}"
+    if pd.api.types.is_datetime64_any_dtype(dtype):
+        raise FormulaError(
+            f"{column} holds dates; give a number instead, the age or the year for example"
+        )
+    if pd.api.types.is_timedelta64_dtype(dtype):
+        raise FormulaError(
+            f"{column} holds durations, whose unit the file chooses; give a number in a unit of "
+            "your own, days for example"
+        )
+    if isinstance(dtype, pd.CategoricalDtype) or pd.api.types.is_numeric_dtype(dtype):
+        return
+    if isinstance(dtype, pd.StringDtype):
+        return
+    kinds = {type(each).__name__ for each in values.tolist()} - {"str"}
+    if kinds:
+        raise FormulaError(
+            f"{column} holds values of type {', '.join(sorted(kinds)[:3])}; give numbers, text or "
+            "true and false"
+        )
+
+
+def refuse_text_among_numbers(
+    name: str, values: "pd.Series", row_number: NDArray[np.int64]
+) -> None:
+    """Refuse a text in a column of which most values are numbers: a typing error makes no levels.
+
+    Texts that are numbers throughout are levels: what writes them as text means that.
+    """
+    import pandas as pd
+
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return
+    codes, found = pd.factorize(values)
+    numeric = np.array([is_number(level_text(each)) for each in found], dtype=bool)
+    is_numeric = numeric[codes]
+    if numeric.all() or 2 * is_numeric.sum() < len(values):
+        return
+    rows = np.flatnonzero(~is_numeric)
+    cells = [shown(values.iloc[k]) for k in rows[:5].tolist()]
+    raise FormulaError(
+        f"covariate {shown(name)} holds numbers except in {shown_rows(row_number[rows], cells)}; "
+        "correct these cells or name them in data.missing_values; if the values are levels, write "
+        f"C({name}) or data.levels"
+    )
+
+
+def factors_in_words(design: "Design", cohort: "Cohort", covariates: str) -> list[str]:
+    """Say the levels and the reference of every factor among the covariates.
+
+    Returns
+    -------
+    list of str
+        ``site: B, C, against A`` for each.
+    """
+    from pandas.api.types import is_numeric_dtype
+
+    from bayes_crlm.formula import parse_formula
+
+    parsed = parse_formula(covariates)
+    told = []
+    for name in sorted(parsed.columns):
+        values: Any = cohort.table[name]
+        if is_numeric_dtype(values.dtype) and name not in parsed.categorical:
+            continue
+        if name in parsed.categorical and name in cohort.number_texts:
+            values = cohort.table[name].copy()
+            levels = sorted_levels(set(cohort.number_texts[name][cohort.row_number - 1]))
+        elif hasattr(values, "cat"):
+            levels = list(values.cat.categories)
+        else:
+            levels = sorted_levels(values.unique())
+        texts = [level_text(each) for each in levels]
+        of_term = [term for term in design.terms if name in term]
+        others = [t for t in texts if any(f"[T.{t}]" in term for term in of_term)]
+        reference = [t for t in texts if t not in others]
+        if len(reference) == 1:
+            told.append(f"{name}: {', '.join(others)}, against {reference[0]}")
+        else:
+            told.append(f"{name}: {shown_names(texts)}")
+    return told

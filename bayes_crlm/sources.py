@@ -1,0 +1,200 @@
+"""From what a user gives (a path, a data set's name, a table) to a table of plain columns."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bayes_crlm.column_settings import ColumnSettings, typed_table
+from bayes_crlm.errors import CohortError
+from bayes_crlm.wording import one_line, shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayes_crlm.reading import FileRead
+
+__all__ = ["Loaded", "load_source"]
+
+# rows of a table that are turned into text at a time, for its hash
+ROWS_HASHED = 2**16
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A source as a table of plain columns, and what is known of it.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        Unique column names in text, a RangeIndex.
+    sha256 : str
+        Of the file's bytes, or of the table as CSV.
+    is_synthetic : bool
+        Whether the data are simulated, not patients'.
+    unit : str or None
+        The time unit of a data set.
+    notes, said : mapping
+        By column, what was done to it, and what the file says of it.
+    texts : mapping
+        By column, how numbers are written, see `bayes_crlm.columns.ColumnRead`.
+    problems : list of str
+        What does not fit what the user says of columns.
+    """
+
+    table: "pd.DataFrame"
+    sha256: str
+    is_synthetic: bool
+    unit: str | None
+    notes: Mapping[str, tuple[str, ...]]
+    said: Mapping[str, str]
+    texts: Mapping[str, Any]
+    problems: list[str]
+
+
+def load_source(
+    source: object,
+    numbers: Sequence[str],
+    id: str | None,
+    settings: ColumnSettings,
+    sheet: str | None,
+    outcome: Sequence[str],
+) -> Loaded:
+    """Read a source.
+
+    Parameters
+    ----------
+    source : str, Path, pandas.DataFrame or object with ``__arrow_c_stream__``
+        A file, the name of a data set, or a table.
+    numbers : sequence of str
+        Columns that must be numbers: their codes are kept although they have labels.
+    id : str or None
+        The column that names the patients.
+    settings : ColumnSettings
+        What the user says of columns.
+    sheet : str or None
+        Of an Excel workbook.
+    outcome : sequence of str
+        Columns that say how follow-up ends, whose cells are checked one by one elsewhere.
+
+    Raises
+    ------
+    DataFileError, CohortError
+        When it is no table.
+    """
+    from bayes_crlm.reading import data_sets, read_file
+
+    datasets, load = data_sets()
+    if not isinstance(source, str | Path):
+        if sheet is not None:
+            raise CohortError("sheet is given, but only Excel workbooks have sheets; leave it out")
+        table = plain_frame(as_frame(source))
+        typed = typed_table(table, settings, kept=(id,), outcome=outcome)
+        return Loaded(
+            typed.table,
+            sha256_of_csv(table),
+            False,
+            None,
+            typed.notes,
+            {},
+            typed.texts,
+            typed.problems,
+        )
+    read = read_file(
+        source,
+        numbers=[*numbers, *settings.numbers],
+        identifier=id,
+        levels=settings.levels,
+        sheet=sheet,
+    )
+    typed = typed_table(read.table, settings, kept=(id,), outcome=outcome, known=read.known)
+    unit, is_synthetic = None, False
+    if isinstance(source, str) and source in datasets:
+        is_synthetic, unit = datasets[source].is_synthetic, datasets[source].unit
+    else:
+        # A copy of a synthetic data set is as synthetic under any other name.
+        synthetic = [each for each, dataset in datasets.items() if dataset.is_synthetic]
+        is_synthetic = any(load(each)[1] == read.sha256 for each in synthetic)
+    return Loaded(
+        typed.table,
+        read.sha256,
+        is_synthetic,
+        unit,
+        joined_notes(read, typed.notes),
+        read.said,
+        typed.texts,
+        typed.problems,
+    )
+
+
+def joined_notes(
+    read: "FileRead", notes: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """Put what the file's reader and what the columns' reader did together."""
+    return {
+        column: (*read.notes.get(column, ()), *notes.get(column, ()))
+        for column in [*read.notes, *(each for each in notes if each not in read.notes)]
+    }
+
+
+def as_frame(source: object) -> "pd.DataFrame":
+    """Give a table of Python as a DataFrame.
+
+    Raises
+    ------
+    CohortError
+        When it is none.
+    """
+    import pandas as pd
+
+    if isinstance(source, pd.DataFrame):
+        return source
+    if not hasattr(source, "__arrow_c_stream__"):
+        raise CohortError(
+            "the source must be a path, a data set's name, a DataFrame or another table that "
+            f"Arrow can read (pyarrow, Polars), not {shown(source)}"
+        )
+    import pyarrow as pa
+
+    try:
+        table: Any = pa.table(source)
+        return table.to_pandas()
+    except (pa.ArrowException, TypeError, ValueError, NotImplementedError) as error:
+        raise CohortError(
+            f"the {type(source).__name__} cannot be read as a table ({one_line(error)}); give a "
+            "DataFrame"
+        ) from None
+
+
+def plain_frame(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Give the frame with a RangeIndex and unique column names in text."""
+    import pandas as pd
+
+    from bayes_crlm.reading import plain_index
+
+    if isinstance(frame.columns, pd.MultiIndex):
+        raise CohortError("DataFrame: its columns have several levels; they must have one")
+    frame = plain_index(frame)
+    names = [str(each) for each in frame.columns]
+    twice = [each for each in dict.fromkeys(names) if names.count(each) > 1]
+    if twice:
+        raise CohortError(
+            f"DataFrame: the column name {shown(twice[0])} occurs more than once; every column "
+            "needs a name of its own"
+        )
+    return (
+        frame
+        if all(isinstance(each, str) for each in frame.columns)
+        else frame.set_axis(names, axis="columns")
+    )
+
+
+def sha256_of_csv(table: "pd.DataFrame") -> str:
+    """Hash a table's text as CSV, without holding all of it."""
+    digest = hashlib.sha256()
+    for start in range(0, max(1, len(table)), ROWS_HASHED):
+        rows = table.iloc[start : start + ROWS_HASHED]
+        text = rows.to_csv(index=False, header=start == 0, lineterminator="\n")
+        digest.update(text.encode("utf-8", errors="surrogatepass"))
+    return digest.hexdigest()
