@@ -86,7 +86,8 @@ def blocks_of_rows(
     needed = columns_needed(model.treatment, model.covariates)
     if any(name not in rows.table.columns or name in rows.outcome for name in needed):
         return []
-    if any(read_column(rows.table[name]).values is not rows.table[name] for name in needed):
+    columns_used = [rows.table[name] for name in needed]
+    if any(read_column(column).values is not column for column in columns_used):
         return []
     is_gap = rows.table[list(needed)].isna().to_numpy().any(axis=1)
     is_usable = rows.is_plain & ~np.logical_or.reduceat(is_gap, rows.starts[:-1])
