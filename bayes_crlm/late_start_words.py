@@ -79,7 +79,7 @@ def headline_in_words(start: Mapping[str, Any]) -> list[str]:
         if fit is not None and fit["failure"]:
             said.append(f"No hazard ratio {ANALYSES[name]}: {fit['failure']}.")
     spread = [
-        f"{row['low']:.2f} to {row['high']:.2f} ({row['treatment']})"
+        f"{row['low']:.2f} to {row['high']:.2f} for {row['treatment']}"
         for row in start.get("ranges", ())
         if row["low"] != row["high"]
     ]

@@ -131,7 +131,7 @@ def implied_in_words(rows: list[dict[str, Any]]) -> str:
             name = f"{each['of']} {significant(each['to'])} against {significant(each['against'])}"
         else:
             name = f"{each['of']} {each['to']} against {each['against']}"
-        told.append(f"{name} {span}")
+        told.append(f"{name}: {span}")
     rest = len(told) - MOST_SHOWN
     more = f"; {rest} more in the results" if rest > 0 else ""
     return f"95% of hazard ratios before the data: {'; '.join(told[:MOST_SHOWN])}{more}"
