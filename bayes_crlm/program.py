@@ -193,25 +193,32 @@ def temporary_folder(folder: Path) -> Generator[None]:
     from bayes_crlm.results import locked
 
     beside = next(each for each in folder.parents if each.exists())
-    place = tempfile.mkdtemp(prefix=PARTIAL, dir=beside)
+    place = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=beside))
     before = {name: os.environ.get(name) for name in ("TMPDIR", "MPLCONFIGDIR")}
-
-    def remove() -> None:
-        shutil.rmtree(place, ignore_errors=True)
-
-    with ExitStack() as until_done:
-        until_done.enter_context(at_interrupt(remove))
-        # so that no other run takes it for an abandoned one
-        until_done.enter_context(locked(Path(place)))
-        os.environ |= {"TMPDIR": place, "MPLCONFIGDIR": before["MPLCONFIGDIR"] or place}
-        tempfile.tempdir = place
-        try:
+    until_removed = ExitStack()
+    # so that no other run takes it for an abandoned one
+    until_removed.enter_context(locked(place))
+    until_removed.callback(shutil.rmtree, place, ignore_errors=True)
+    os.environ |= {"TMPDIR": str(place), "MPLCONFIGDIR": before["MPLCONFIGDIR"] or str(place)}
+    tempfile.tempdir = str(place)
+    try:
+        with at_interrupt(until_removed.close):
             yield
-        finally:
-            remove()
-            tempfile.tempdir = None
-            for name, value in before.items():
-                os.environ.pop(name) if value is None else os.environ.update({name: value})
+    finally:
+        tempfile.tempdir = None
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        when_processes_are_done(place, until_removed.close)
+
+
+def when_processes_are_done(place: Path, remove: Callable[[], None]) -> None:
+    """Remove a folder: now, or after multiprocessing, which keeps its own in it until the end."""
+    pools = sys.modules.get("multiprocessing.util")
+    if pools is None or not any(place.glob("pymp-*")):
+        remove()
+    else:
+        # multiprocessing removes its own at -100, loudly if it is not there any more
+        pools.Finalize(None, remove, exitpriority=-200)
 
 
 def require_working_folder() -> None:

@@ -173,3 +173,28 @@ def test_libraries_get_a_temporary_folder_beside_the_results(tmp_path, monkeypat
             assert Path(tempfile.tempdir) == place
     assert os.listdir(tmp_path) == []
     assert os.environ.get("TMPDIR") != str(place)
+
+
+# the command line where the system has no folder for temporary files
+NO_TEMPORARY = """
+import sys, tempfile
+tempfile._candidate_tempdir_list = lambda: [os.environ["TMPDIR"]] if "TMPDIR" in os.environ else []
+from bayes_crlm import cli
+if __name__ == "__main__":
+    sys.exit(cli.main())
+"""
+
+
+@pytest.mark.parametrize("command", ["run", "sensitivity"])
+def test_without_a_temporary_folder_commands_work_and_end_in_silence(tmp_path, command):
+    spec, script = write(tmp_path), tmp_path / "command.py"
+    script.write_text("import os" + NO_TEMPORARY)
+    options = ["--engine", "laplace"] if command == "run" else ["--jobs", "2"]
+    environment = {name: value for name, value in os.environ.items() if name != "TMPDIR"}
+    done = subprocess.run(
+        [sys.executable, script, command, spec, *options, "--quiet", "--out", tmp_path / "out"],
+        capture_output=True, text=True, env=environment, timeout=300, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / "out" / "report.html").exists() or command == "sensitivity"
+    assert not list(tmp_path.glob(".*"))
