@@ -5,8 +5,10 @@ import math
 import numpy as np
 import pytest
 
+from bayes_crlm.errors import SensitivityError
+from bayes_crlm.priors import parse_prior
 from bayes_crlm.sensitivity.credibility import critical_prior, intrinsic_credibility
-from bayes_crlm.sensitivity.critical_scale import quantile_mcse
+from bayes_crlm.sensitivity.critical_scale import quantile_mcse, reverse_bayes
 from bayes_crlm.sensitivity.reverse_bayes import closed_form_mcse, sentence
 
 
@@ -67,3 +69,48 @@ def test_a_critical_prior_that_is_not_reliable_is_not_told(kind, prior_sd, eti95
     assert untold.startswith("By the 95% interval")
     assert "is not known (see the notes)" in untold
     assert belief not in untold and "debatable" not in untold
+
+
+# --- the search asks for priors that there are ---------------------------------------------------
+
+
+def normal_posterior(mean, sd):
+    """Limits of a normal likelihood under a normal prior, which has to be one that can be said."""
+
+    def limits(prior):
+        parse_prior(f"normal({prior.mean!r}, {prior.sd!r})", "treatment")
+        precision = 1 / sd**2 + 1 / prior.sd**2
+        middle = (mean / sd**2 + prior.mean / prior.sd**2) / precision
+        half = 1.959963984540054 / math.sqrt(precision)
+        return middle - half, middle + half
+
+    return limits
+
+
+@pytest.mark.parametrize("widest", [10.0, 1000.0])
+@pytest.mark.parametrize("mean", [1e-7, -0.05, 0.19, -0.39])
+def test_an_advocate_however_narrow_or_wide_is_a_prior_that_there_is(mean, widest):
+    found = reverse_bayes(normal_posterior(mean, 0.2), widest=widest)
+    assert found.critical.kind == "advocacy"
+    limit = found.critical.limit
+    low, high = (math.exp(mean + side * 1.959963984540054 * 0.2) for side in (-1, 1))
+    exact = critical_prior(low, high).limit
+    # one step of the search knows the scale to 0.1%
+    if found.critical.prior is not None:
+        assert math.log(limit) == pytest.approx(math.log(exact), rel=0.002)
+    else:
+        assert abs(math.log(exact)) > 2 * 1.96 * 10.0
+
+
+def test_an_advocate_narrower_than_any_prior_is_not_known():
+    with pytest.raises(SensitivityError, match="no advocate's prior, however narrow"):
+        reverse_bayes(normal_posterior(-1e-9, 0.2))
+
+
+def test_draws_that_no_prior_takes_to_1_end_the_search_at_the_narrowest_prior_there_is():
+    def all_below(prior):
+        parse_prior(f"normal({prior.mean!r}, {prior.sd!r})", "treatment")
+        return -2e-8, -1e-8
+
+    with pytest.raises(SensitivityError, match="no sceptical prior, however narrow"):
+        reverse_bayes(all_below)

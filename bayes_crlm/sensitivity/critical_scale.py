@@ -19,12 +19,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayes_crlm.errors import SensitivityError
-from bayes_crlm.priors import Normal, SimplePrior
+from bayes_crlm.priors import LIMITS, Normal, SimplePrior
 from bayes_crlm.sensitivity.credibility import (
     CriticalPrior,
+    Kind,
     critical_prior,
     critical_prior_of_scale,
     prior_of_scale,
+    standard_quantile,
 )
 from bayes_crlm.sensitivity.reweighting import reweight, weighted_quantile
 
@@ -39,6 +41,8 @@ MOST_ERROR = 0.2
 # a density at a quantile is taken from this much probability on both sides of it, as a share of the
 # tail; a slope in the prior's scale from this factor on both sides
 DENSITY_SHARE, SLOPE_FACTOR = 0.4, 1.1
+# a scale's logarithm and back may leave the bounds of priors by less than this share
+ROUNDING = 1e-9
 # a limit so many Monte Carlo errors from no effect, or so far on the log scale, is at no effect
 MOST_ERRORS, LEAST_DISTANCE = 2.0, 0.002
 
@@ -171,8 +175,8 @@ def reverse_bayes(
     Raises
     ------
     SensitivityError
-        When even a prior 190,000 times narrower than the closed form's leaves the limit on the
-        finding's side, as draws do that all lie there.
+        When even a prior 190,000 times narrower than the closed form's, or the narrowest that
+        there is, leaves the limit on the finding's side, as draws do that all lie there.
     """
     seen: dict[float, tuple[float, float]] = {}
     base = posterior_limits(Normal(0.0, widest))
@@ -191,7 +195,9 @@ def reverse_bayes(
 
     critical, interval, slope = expected, base, None
     if expected.prior is not None:
-        ends = bracket(nearest_limit, math.log(expected.prior.sd), math.log(widest), expected)
+        least, largest = (math.log(scale) for scale in scales_of_priors(kind, level))
+        start = max(math.log(expected.prior.sd), least)
+        ends = bracket(nearest_limit, start, (least, min(math.log(widest), largest)), expected)
         if ends is None:
             critical = critical_prior_of_scale(kind, side, math.inf, level)
         else:
@@ -201,14 +207,27 @@ def reverse_bayes(
             critical = critical_prior_of_scale(kind, side, math.exp(root), level)
             interval = limits(root)
             step = math.log(SLOPE_FACTOR)
-            slope = (nearest_limit(root + step) - nearest_limit(root - step)) / (2 * step)
+            narrow, wide = max(root - step, least), min(root + step, largest)
+            slope = (nearest_limit(wide) - nearest_limit(narrow)) / (wide - narrow)
     low, high = interval
     evaluations = len(seen) + 1
     return ReverseBayes(critical, math.exp(low), math.exp(high), evaluations, slope)
 
 
+def scales_of_priors(kind: Kind, level: float) -> tuple[float, float]:
+    """Smallest and largest scale of a prior of this kind that `bayes_crlm.priors` takes."""
+    least, largest = LIMITS["scale"]
+    if kind == "advocacy":
+        # its mean grows with its scale
+        largest = min(largest, LIMITS["mean"][1] / standard_quantile(level))
+    return least * (1 + ROUNDING), largest * (1 - ROUNDING)
+
+
 def bracket(
-    nearest_limit: Callable[[float], float], start: float, end: float, expected: CriticalPrior
+    nearest_limit: Callable[[float], float],
+    start: float,
+    bounds: tuple[float, float],
+    expected: CriticalPrior,
 ) -> tuple[float, float] | None:
     """Two log scales between which the posterior's limit passes no effect.
 
@@ -216,8 +235,10 @@ def bracket(
     ----------
     nearest_limit : callable
         From a log scale to the limit, positive where it is on the finding's side.
-    start, end : float
-        Expected and largest log scale.
+    start : float
+        Expected log scale.
+    bounds : (float, float)
+        Smallest and largest log scale.
     expected : CriticalPrior
         By the closed form: a sceptical prior overturns when it is narrow, an advocate's fails
         when it is wide.
@@ -227,16 +248,18 @@ def bracket(
     (float, float) or None
         None when an advocate's prior still makes the finding credible at the largest scale.
     """
-    step = math.log(STEP)
+    (least, end), step = bounds, math.log(STEP)
     at = min(start, end)
     is_wide = (nearest_limit(at) > 0) == (expected.kind == "sceptical")
     for _ in range(MOST_STEPS):
-        following = at - step if is_wide else min(at + step, end)
+        following = max(at - step, least) if is_wide else min(at + step, end)
         is_next_wide = (nearest_limit(following) > 0) == (expected.kind == "sceptical")
         if is_next_wide != is_wide:
             return min(at, following), max(at, following)
         if following == end:
             return None
+        if following == least:
+            break
         at = following
     prior = "sceptical" if expected.kind == "sceptical" else "advocate's"
     raise SensitivityError(f"no {prior} prior, however narrow, takes the posterior's limit to 1")
