@@ -41,7 +41,7 @@ def treatment_functions(cohort: "Cohort", design: "Design") -> tuple[str, ...]:
 
     _, _, covariates = design.formula.partition(f"{design.treatment} + ")
     told = []
-    first = design.first_row
+    first = first_rows_on_levels(cohort, design)
     level = design.treatment_level[first]
     for name in sorted(parse_formula(covariates).columns):
         codes, values = pd.factorize(cohort.table[name].iloc[first])
@@ -68,6 +68,28 @@ def treatment_functions(cohort: "Cohort", design: "Design") -> tuple[str, ...]:
                 "read the hazard ratios only"
             )
     return tuple(told)
+
+
+def first_rows_on_levels(cohort: "Cohort", design: "Design") -> NDArray[np.intp]:
+    """Find each patient's earliest row on each treatment level that the patient was on.
+
+    Where treatment starts during follow-up nobody may be on it at the first row; a dose shows
+    beside the patient's own time without it.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    design : Design
+
+    Returns
+    -------
+    (patients and levels,) ndarray of int
+        Row numbers, by patient.
+    """
+    order = np.lexsort((cohort.entry, design.treatment_level, cohort.patient_index))
+    patient_and_level = cohort.patient_index * len(design.levels) + design.treatment_level
+    _, starts = np.unique(patient_and_level[order], return_index=True)
+    return order[starts]
 
 
 def telling_level(

@@ -145,3 +145,33 @@ def test_covariates_that_are_part_of_the_treatment_are_told(seed):
         (told,) = PiecewiseExponential("arm", 0, name).prepare(cohort).cautions
         assert f"covariate '{name}' is 0" in told
     assert PiecewiseExponential("arm", 0, "age + rare").prepare(cohort).cautions == ()
+
+
+def late_starts() -> pd.DataFrame:
+    """Patients who all wait for their treatment; two in three get it, at time 2."""
+    n = 60
+    treated = np.arange(n) % 3 > 0
+    age = np.random.default_rng(5).normal(60, 9, n)
+    end = np.random.default_rng(6).exponential(20, n) + 2.5
+    waits = pd.DataFrame({"id": np.arange(n), "start": 0.0, "stop": np.where(treated, 2, end)})
+    waits = waits.assign(event=np.where(treated, 0, 1), arm=0, age=age)
+    treatments = pd.DataFrame({"id": np.arange(n), "start": 2.0, "stop": end, "event": 1, "arm": 1})
+    rows = pd.concat([waits, treatments.assign(age=age)[treated]], ignore_index=True)
+    rows["dose"] = np.where(rows["arm"] == 1, 40 + rows["id"] % 7, 0)
+    return rows
+
+
+def cautions_of(rows: pd.DataFrame, covariates: str) -> tuple[str, ...]:
+    cohort = read_cohort(rows, time="stop", event="event", entry="start", id="id")
+    return PiecewiseExponential("arm", 0, covariates=covariates).prepare(cohort).cautions
+
+
+def test_a_treatment_that_nobody_has_at_first_is_no_fault():
+    told = cautions_of(late_starts(), "age")
+    assert not any("part of the treatment" in text or "as if it said" in text for text in told)
+
+
+def test_a_dose_that_begins_with_a_late_treatment_is_part_of_it():
+    told = cautions_of(late_starts(), "age + dose")
+    assert sum("covariate 'dose' is 0 for every patient with arm = 0" in text for text in told) == 1
+    assert not any("'age'" in text and "part of the treatment" in text for text in told)
