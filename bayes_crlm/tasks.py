@@ -19,18 +19,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from bayes_crlm.calls import Call, ChunkReport, Outcome, code_in_use, find_function
+from bayes_crlm.dask_workers import DaskWorkers, check_executor
 from bayes_crlm.errors import ExecutorError
 from bayes_crlm.task_digests import digest_of, digest_of_code, digest_of_function
 from bayes_crlm.task_store import TaskStore, open_store
 from bayes_crlm.wording import shown
-from bayes_crlm.workers import (
-    DaskWorkers,
-    LocalProcesses,
-    ThisProcess,
-    WorkerDiedError,
-    available_cpus,
-    check_executor,
-)
+from bayes_crlm.workers import LocalProcesses, ThisProcess, WorkerDiedError, available_cpus
 
 __all__ = ["Task", "TaskError", "TaskResult", "run_tasks"]
 
@@ -137,8 +131,9 @@ def run_tasks(
     shared : object, optional
         A picklable value, sent once to each worker: every function's first argument.
     announce : callable, optional
-        Told, in one sentence each, what of the store cannot be used and is computed again, and
-        that its disk has no locks; without it these are warnings.
+        Told, in one sentence each, what of the store cannot be used and is computed again, that
+        its disk has no locks, and which of Dask's workers are left out; without it these are
+        warnings.
 
     Returns
     -------
@@ -176,7 +171,11 @@ def run_tasks(
         todo = deque(index for index, outcome in enumerate(outcomes) if outcome is None)
         if todo:
             advance = until_done.enter_context(progress_bar(progress, len(tasks), len(todo)))
-            workers = until_done.enter_context(open_workers(jobs, executor, len(todo), payload))
+            workers = until_done.enter_context(
+                open_workers(
+                    jobs, executor, len(todo), payload, lambda note: tell([note], announce)
+                )
+            )
             for index, outcome in finished_calls(workers, todo, calls, opened, digests):
                 if outcome.status == "crash":
                     raise TaskError(f"task {tasks[index].key!r} broke off:\n{outcome.text}")
@@ -215,7 +214,7 @@ def result_of(task: Task, outcome: Outcome | None) -> TaskResult:
 
 
 def tell(notes: Iterable[str], announce: Callable[[str], None] | None) -> None:
-    """Say what a user has to know of the store, once each: to `announce`, else as warnings."""
+    """Say what a user has to know of store and workers: to `announce`, else as warnings."""
     for note in notes:
         if announce is None:
             warnings.warn(note, UserWarning, stacklevel=3)
@@ -319,7 +318,11 @@ def chunk_size(seconds: float | None, n_todo: int, n_workers: int) -> int:
 
 @contextmanager
 def open_workers(
-    jobs: int | None, executor: str | None, n_tasks: int, payload: bytes | None
+    jobs: int | None,
+    executor: str | None,
+    n_tasks: int,
+    payload: bytes | None,
+    tell: Callable[[str], None],
 ) -> Generator[Workers]:
     """Start workers, no more than there are tasks, and end them: at once, after an error."""
     # a worker of somebody's pool may have no processes of its own; numbers are the same without
@@ -327,7 +330,7 @@ def open_workers(
     count = 1 if is_worker else min(jobs or available_cpus(), n_tasks)
     workers: Workers
     if executor is not None:
-        workers = DaskWorkers(executor, payload)
+        workers = DaskWorkers(executor, payload, tell)
     elif count == 1:
         workers = ThisProcess(payload)
     else:

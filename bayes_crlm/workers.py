@@ -1,27 +1,24 @@
-"""Where calls are made: in this process, in processes on this machine, or by Dask's workers.
+"""Where calls are made: in this process, or in processes on this machine.
 
-Each of the three kinds of workers takes a chunk of calls and gives a future of its report.
+Each kind of workers, `bayes_crlm.dask_workers` too, takes a chunk of calls and gives a future of
+its report.
 """
 
-import logging
 import multiprocessing
 import os
-import re
 import signal
 import threading
-import time
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, wait
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
-from bayes_crlm.calls import Call, ChunkReport, code_in_use, refuse_other_code, run_chunk
+from bayes_crlm.calls import Call, ChunkReport, run_chunk
 from bayes_crlm.errors import ExecutorError
 
 __all__ = [
-    "DaskWorkers",
     "LocalProcesses",
     "ThisProcess",
     "WorkerDiedError",
@@ -44,13 +41,6 @@ PRELOADED = (
     "xarray",
 )
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
-CONNECT_SECONDS = 5
-FIRST_WORKER_SECONDS = 30
-# how long a Dask scheduler may be without any worker before a run gives up
-NO_WORKER_SECONDS = 60
-# and how long it may leave a question without an answer
-ANSWER_SECONDS = 60
-
 
 shared_of_process: bytes | None = None
 
@@ -221,175 +211,3 @@ def prepared_for_children() -> Generator[None]:
                 os.environ[name] = value
         if is_posix:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
-def check_executor(address: str | None, jobs: int | None) -> None:
-    """Refuse what is no scheduler's address, and jobs beside it; nothing is connected.
-
-    Raises
-    ------
-    ExecutorError
-        In one sentence.
-    """
-    if address is None:
-        return
-    if jobs is not None:
-        raise ExecutorError("jobs and executor cannot both be given: jobs are on this machine")
-    if not re.fullmatch(r"(tcp|tls)://(\[[0-9a-fA-F:.]+\]|[^\s/:\[\]]+):[0-9]{1,5}", address):
-        raise ExecutorError(
-            f"executor {address!r}: is no scheduler's address; write tcp://HOST:PORT"
-        )
-
-
-class DaskWorkers:
-    """Sends calls to the workers of a running Dask scheduler.
-
-    The scheduler moves the calls of a worker that dies to another one, until they have been
-    with more dying workers than its setting ``allowed-failures`` lets pass.
-    """
-
-    def __init__(self, address: str, shared: bytes | None) -> None:
-        """Connect, and look whether the workers have the same code as this process.
-
-        Raises
-        ------
-        ExecutorError
-            When the address is malformed, the package `distributed` is missing, nothing
-            answers, there is no worker, or a worker has other code.
-        """
-        self.where = f"executor {address}"
-        check_executor(address, None)
-        try:
-            import distributed
-        except ImportError as problem:
-            raise ExecutorError(
-                f"{self.where}: needs the package distributed; install it with "
-                "`pip install 'bayes_crlm[dask]'`"
-            ) from problem
-        self.code = code_in_use()
-        self.client = connect(distributed, address, self.where)
-        try:
-            self.require_same_code()
-            self.pool = self.client.get_executor(pure=False)
-            # a task of its own, not scattered: it can be made again when its worker dies
-            self.shared = None if shared is None else self.client.submit(bytes, shared, pure=False)
-        except BaseException:
-            self.client.close()
-            raise
-        self.count, self.last_seen = 1, time.monotonic()
-
-    @property
-    def most_in_flight(self) -> int:
-        """Two chunks a worker, so that none waits for the next."""
-        return 2 * self.count
-
-    def require_same_code(self) -> None:
-        """Refuse workers that lack this package or have other versions."""
-        try:
-            self.client.wait_for_workers(1, timeout=FIRST_WORKER_SECONDS)
-        except TimeoutError as problem:
-            raise ExecutorError(
-                f"{self.where}: has no workers; start some with `dask worker tcp://HOST:PORT`"
-            ) from problem
-        said = within_limit(self.where, lambda: self.client.run(code_in_use, on_error="return"))
-        for worker, found in said.items():
-            if not isinstance(found, dict):
-                raise ExecutorError(
-                    f"{self.where}: worker {worker} cannot use bayes_crlm ({found}); "
-                    f"install version {self.code['bayes_crlm']} there"
-                )
-            refuse_other_code(self.code, found, f"{self.where}: worker {worker}")
-
-    def submit(self, calls: Sequence[Call]) -> "Future[ChunkReport]":
-        """Send calls to whichever worker the scheduler chooses."""
-        return self.pool.submit(run_chunk, calls, self.shared, self.code)
-
-    def report(self, future: "Future[ChunkReport]") -> ChunkReport:
-        """Read a finished future; raises `WorkerDiedError`, or `ExecutorError` if all is gone."""
-        from distributed import KilledWorker
-
-        try:
-            return future.result()
-        except KilledWorker as problem:
-            raise WorkerDiedError from problem
-        except CancelledError as problem:
-            raise ExecutorError(f"{self.where}: the scheduler has gone") from problem
-
-    def check(self) -> None:
-        """Count the workers; they may come and go.
-
-        Raises
-        ------
-        ExecutorError
-            When the scheduler has gone, or all its workers for `NO_WORKER_SECONDS`.
-        """
-        try:
-            count = len(within_limit(self.where, self.client.nthreads))
-        except (OSError, TimeoutError) as problem:
-            raise ExecutorError(f"{self.where}: the scheduler has gone") from problem
-        now = time.monotonic()
-        if count:
-            self.count, self.last_seen = count, now
-        elif now - self.last_seen > NO_WORKER_SECONDS:
-            raise ExecutorError(
-                f"{self.where}: has had no workers for {NO_WORKER_SECONDS} seconds; start some"
-            )
-
-    def restart(self) -> None:
-        """Do nothing: the scheduler goes on with the workers that it has."""
-
-    def close(self, *, is_done: bool) -> None:
-        """Take back what is not done, and hang up; the scheduler and its workers stay."""
-        try:
-            self.pool.shutdown(wait=is_done)
-        finally:
-            self.client.close()
-
-
-def within_limit(where: str, call: Callable[[], Any]) -> Any:
-    """Wait for an answer, but not for ever: what listens at an address may never give one.
-
-    Parameters
-    ----------
-    where : str
-        Whose answer it is.
-    call : callable
-        Asks; it goes on in a thread of its own when nothing comes.
-
-    Raises
-    ------
-    ExecutorError
-        After `ANSWER_SECONDS`.
-    """
-    answer: Future[Any] = Future()
-
-    def ask() -> None:
-        try:
-            answer.set_result(call())
-        except BaseException as problem:  # told to the thread that waits
-            answer.set_exception(problem)
-
-    threading.Thread(target=ask, daemon=True).start()
-    if not wait([answer], timeout=ANSWER_SECONDS).done:
-        raise ExecutorError(
-            f"{where}: has not answered for {ANSWER_SECONDS} seconds; look whether a Dask "
-            "scheduler and its workers run there, or leave the executor out to use processes on "
-            "this machine"
-        )
-    return answer.result()
-
-
-def connect(distributed: Any, address: str, where: str) -> Any:
-    """Connect to a scheduler, or say in one sentence that nothing answers."""
-    # what it would log at length is raised here in a sentence
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
-    try:
-        return within_limit(
-            where,
-            lambda: distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False),
-        )
-    except (OSError, TimeoutError, ValueError) as problem:
-        raise ExecutorError(
-            f"{where}: no Dask scheduler answers there; start one with `dask scheduler`, "
-            "or leave the executor out to use processes on this machine"
-        ) from problem

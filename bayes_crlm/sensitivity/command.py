@@ -72,6 +72,7 @@ def run_command(options: argparse.Namespace) -> int:
     began = time.perf_counter()
     from bayes_crlm.analysis import plan_analysis
     from bayes_crlm.cli import read_checked_spec
+    from bayes_crlm.dask_workers import check_executor
     from bayes_crlm.errors import BayesCRLMError, ExecutorError
     from bayes_crlm.program import (
         at_interrupt,
@@ -84,7 +85,6 @@ def run_command(options: argparse.Namespace) -> int:
     from bayes_crlm.results import check_output
     from bayes_crlm.sensitivity.settings import read_settings
     from bayes_crlm.terminal import describe, in_columns, say, shortest
-    from bayes_crlm.workers import check_executor
 
     check_executor(options.executor, options.jobs)
     spec = read_checked_spec(options)
