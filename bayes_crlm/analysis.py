@@ -6,8 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from bayes_crlm.errors import CutpointError, DesignError, EstimandError, join_problems
-from bayes_crlm.wording import shown, shown_name
+from bayes_crlm.errors import (
+    CohortError,
+    CutpointError,
+    DesignError,
+    EstimandError,
+    FormulaError,
+)
+from bayes_crlm.wording import shown
 
 if TYPE_CHECKING:
     from bayes_crlm.beside_answer import BesideAnswer
@@ -108,35 +114,8 @@ def plan_analysis(spec: "Spec") -> Plan:
     from bayes_crlm.model import PiecewiseExponential
     from bayes_crlm.prior_meaning import baseline_cautions
     from bayes_crlm.priors import Normal, baseline_prior
-    from bayes_crlm.source_paths import source_name
 
-    try:
-        needs = columns_needed(spec.model.treatment, spec.model.covariates)
-    except DesignError as problem:
-        raise DesignError(f"{spec_name(spec)}: model.{problem}") from problem
-    cohort = read_cohort(
-        spec.data_path(),
-        name=source_name(spec),
-        time=spec.data.time,
-        event=spec.data.event,
-        entry=spec.data.entry,
-        id=spec.data.id,
-        unit=spec.data.unit,
-        time_unit=spec.data.time_unit,
-        date_format=spec.data.date_format,
-        zero_times=spec.data.zero_times,
-        rounded=spec.data.rounded,
-        seed=spec.sampling.seed,
-        where=spec.data.where,
-        missing=spec.data.missing,
-        needs=needs,
-        treatment_start=spec.data.treatment_start,
-        censoring_end=spec.data.censoring_end,
-        levels=spec.data.levels,
-        references=spec.data.references,
-        missing_values=spec.data.missing_values,
-        sheet=spec.data.sheet,
-    )
+    options = cohort_options(spec)
     model = PiecewiseExponential(
         treatment=spec.model.treatment,
         reference=spec.model.reference,
@@ -147,10 +126,15 @@ def plan_analysis(spec: "Spec") -> Plan:
         covariate_prior=spec.model.priors.covariates,
     )
     try:
+        needs = columns_needed(spec.model.treatment, spec.model.covariates)
+        cohort = read_cohort(spec.data_path(), needs=needs, **options)
         inputs = model.prepare(cohort)
-    except CutpointError as problem:
-        raise CutpointError(f"{spec_name(spec)}: model.baseline.{problem}") from problem
-    check_late_starts(inputs)
+        check_late_starts(inputs)
+        resolved = resolve(spec, inputs)
+    except (CohortError, DesignError, FormulaError, CutpointError, EstimandError) as first:
+        from bayes_crlm.every_problem import every_problem
+
+        raise every_problem(spec, options, first) from first
     warnings = []
     if inputs.cohort.is_synthetic:
         warnings.append("synthetic, not patient data")
@@ -166,9 +150,23 @@ def plan_analysis(spec: "Spec") -> Plan:
     for prior in (inputs.treatment_prior, inputs.covariate_prior):
         if isinstance(prior, Normal) and prior.note:
             warnings.append(prior.note)
-    resolved = resolve(spec, inputs)
     warnings += estimand_cautions(resolved, inputs)
     return Plan(resolved, model, inputs, tuple(warnings), cohort)
+
+
+def cohort_options(spec: "Spec") -> dict[str, Any]:
+    """What a spec says to `bayes_crlm.read_cohort` of its data."""
+    from bayes_crlm.source_paths import source_name
+
+    keys = (
+        *("time", "event", "entry", "id", "treatment_start", "censoring_end"),
+        *("unit", "time_unit", "date_format", "zero_times", "rounded", "where", "missing"),
+        *("levels", "references", "missing_values", "sheet"),
+    )
+    return {key: getattr(spec.data, key) for key in keys} | {
+        "name": source_name(spec),
+        "seed": spec.sampling.seed,
+    }
 
 
 def estimand_cautions(spec: "Spec", inputs: "ModelInputs") -> list[str]:
@@ -207,11 +205,6 @@ def column_notes(spec: "Spec", cohort: "Cohort") -> list[str]:
     ]
 
 
-def spec_name(spec: "Spec") -> str:
-    """Name the spec's file in messages."""
-    return "spec" if spec.path is None else shown_name(spec.path)
-
-
 def resolve(spec: "Spec", inputs: "ModelInputs") -> "Spec":
     """Fill in estimand times that the spec leaves open, and refuse those outside follow-up.
 
@@ -219,29 +212,15 @@ def resolve(spec: "Spec", inputs: "ModelInputs") -> "Spec":
     levels' longest follow-ups (so that every curve is observed up to there), rounded down, and
     survival is given at a third, two thirds and all of the way from the origin, as round numbers.
     """
-    from bayes_crlm.horizons import default_horizons, default_rmst
+    from bayes_crlm.horizons import default_horizons, default_rmst, horizon_problems
     from bayes_crlm.origin import check_origin
 
     last = float(inputs.intervals.cutpoints[-1])
     horizons, rmst = spec.estimands.horizons, spec.estimands.rmst
-    try:
-        origin = check_origin(spec.estimands.origin, inputs)
-    except EstimandError as problem:
-        raise EstimandError(f"{spec_name(spec)}: estimands.{problem}") from problem
-    problems = [
-        f"estimands.{key}: {value!r} "
-        + (
-            f"lies beyond the last follow-up time {last!r}; give times up to {last!r}"
-            if value > last
-            else f"does not lie after estimands.origin, {origin!r}, where curves begin; "
-            f"give times after {origin!r}"
-        )
-        for key, values in (("horizons", horizons or []), ("rmst", [] if rmst is None else [rmst]))
-        for value in values
-        if not origin < value <= last
-    ]
+    origin = check_origin(spec.estimands.origin, inputs)
+    problems = horizon_problems(spec.estimands, origin, last)
     if problems:
-        raise EstimandError(join_problems(spec_name(spec), problems))
+        raise EstimandError.of("estimands", problems)
     if rmst is None:
         rmst = default_rmst(inputs, origin)
     if horizons is None:

@@ -446,7 +446,7 @@ def read_cohort(
     settings, found = ColumnSettings.of(levels, references, missing_values)
     problems += found
     if outcome is None or problems:
-        raise CohortError(join_problems(shown_name(label), problems))
+        raise CohortError.of(shown_name(label), problems)
     roles = outcome.roles
     columns = list(dict.fromkeys(column for column in roles.values() if column is not None))
     numbers = [each for each in columns if each != roles["event"] or outcome.event.are_numbers]
@@ -469,7 +469,7 @@ def read_cohort(
         if missing == "error":
             problems += gap_problems(kept, [each for each in needs if each in kept.columns])
     if read is None or problems:
-        raise CohortError(join_problems(shown_name(label), problems))
+        raise CohortError.of(shown_name(label), problems)
     return Cohort(
         table=rows_of(kept, read.keep),
         entry=read.follow_up.entry,

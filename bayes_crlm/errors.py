@@ -1,6 +1,7 @@
 """Errors a user can mend: each is one sentence that says what, where and what would be right."""
 
 from collections.abc import Sequence
+from typing import Self
 
 __all__ = [
     "BayesCRLMError",
@@ -21,7 +22,22 @@ __all__ = [
 
 
 class BayesCRLMError(ValueError):
-    """Base of every error that the user's spec, data or arguments cause."""
+    """Base of every error that the user's spec, data or arguments cause.
+
+    Attributes
+    ----------
+    problems : tuple of str
+        Each of several problems by itself; empty where the message is one sentence.
+    """
+
+    problems: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, where: str, problems: Sequence[str]) -> Self:
+        """Say several problems of one place, and keep them apart for whoever knows more."""
+        error = cls(join_problems(where, problems))
+        error.problems = tuple(problems)
+        return error
 
 
 class SpecError(BayesCRLMError):

@@ -7,8 +7,9 @@ from bayes_crlm.arm_follow_up import last_follow_up
 
 if TYPE_CHECKING:
     from bayes_crlm.model import ModelInputs
+    from bayes_crlm.spec import EstimandSpec
 
-__all__ = ["default_horizons", "default_rmst", "round_step"]
+__all__ = ["default_horizons", "default_rmst", "horizon_problems", "round_step"]
 
 # what people count time in, by unit; beyond and below these, 1, 2 and 5 times powers of ten
 STEPS = {
@@ -68,3 +69,27 @@ def default_horizons(origin: float, rmst: float, unit: str | None) -> tuple[floa
 def as_written(value: float) -> float:
     """Take off the rounding of a product such as 3 x 0.1."""
     return float(f"{value:.12g}")
+
+
+def horizon_problems(asked: "EstimandSpec", origin: float, last: float) -> list[str]:
+    """Say which times that are asked for lie outside of (origin, last].
+
+    Parameters
+    ----------
+    asked : EstimandSpec
+    origin, last : float
+        Where curves begin, and the last follow-up time.
+    """
+    rmst = () if asked.rmst is None else (asked.rmst,)
+    return [
+        f"estimands.{key}: {value!r} "
+        + (
+            f"lies beyond the last follow-up time {last!r}; give times up to {last!r}"
+            if value > last
+            else f"does not lie after estimands.origin, {origin!r}, where curves begin; "
+            f"give times after {origin!r}"
+        )
+        for key, values in (("horizons", asked.horizons or ()), ("rmst", rmst))
+        for value in values
+        if not origin < value <= last
+    ]

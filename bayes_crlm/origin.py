@@ -74,7 +74,11 @@ def check_origin(origin: float | None, inputs: "ModelInputs") -> float:
     cohort = inputs.cohort
     if origin is None:
         return default_origin(cohort.entry, cohort.time)
-    end = float(inputs.intervals.cutpoints[-1])
+    return origin_before(origin, float(inputs.intervals.cutpoints[-1]))
+
+
+def origin_before(origin: float, end: float) -> float:
+    """Refuse an origin that is no time from 0 to before the end of follow-up."""
     is_number = isinstance(origin, int | float | np.number) and not isinstance(origin, bool)
     if not (is_number and 0 <= origin < end):
         raise EstimandError(

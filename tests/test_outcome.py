@@ -9,7 +9,7 @@ import survival.datasets as shipped
 
 from bayes_crlm.analysis import plan_analysis
 from bayes_crlm.cohort import read_cohort
-from bayes_crlm.errors import CohortError
+from bayes_crlm.errors import BayesCRLMError, CohortError
 from bayes_crlm.spec import Spec
 
 LUNG = {"time": "time", "event": {"column": "status", "value": 2}}
@@ -214,6 +214,89 @@ def test_what_is_wrong_with_outcome_and_covariates_is_told_together(tmp_path):
     said = str(caught.value)
     for words in ("(event) is not 0 or 1", "no column 'missing_column'", "'wt.loss' in 14"):
         assert words in said
+
+
+MISTAKES = {
+    "time": ({"data": {"time": "tiem"}}, "no column 'tiem'"),
+    "event": ({"data": {"event": "status"}}, "(event) is not 0 or 1"),
+    "id": ({"data": {"id": "patient"}}, "no column 'patient'"),
+    "reference": ({"model": {"reference": "male"}}, "no level 'male' (model.reference)"),
+    "unknown covariate": ({"model": {"covariates": "age + agee"}}, "no column 'agee'"),
+    "formula": ({"model": {"covariates": "age + log(`ph.karno` - 100)"}}, "log() of a term"),
+    "horizons": ({"estimands": {"horizons": [5000]}}, "estimands.horizons: 5000.0 lies beyond"),
+    "rmst": ({"estimands": {"rmst": 2000.0}}, "estimands.rmst: 2000.0 lies beyond"),
+    "cutpoints": (
+        {"model": {"baseline": {"cutpoints": [100, 3000]}}}, "model.baseline.cutpoints: 3000",
+    ),
+    "where": (
+        {"data": {"where": [{"column": "ecog", "op": "==", "value": 1}]}},
+        "where: there is no column 'ecog'",
+    ),
+}  # fmt: skip
+
+
+def lung_with(tmp_path, *mistakes):
+    r_data("lung").to_csv(tmp_path / "lung.csv", index=False)
+    spec = {
+        "title": "Lung",
+        "data": {"source": str(tmp_path / "lung.csv"), "time": "time", "missing": "drop"}
+        | {"event": {"column": "status", "value": 2}},
+        "model": {"treatment": "sex", "reference": 1, "covariates": "age"},
+        "estimands": {},
+    }
+    for mistake in mistakes:
+        for table, keys in MISTAKES[mistake][0].items():
+            for key, value in keys.items():
+                former = spec[table].get(key)
+                both = key == "covariates" and former != "age"
+                spec[table][key] = f"{former} + {value}" if both else value
+    return spec
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_one_mistake_is_one_sentence(tmp_path, mistake):
+    with pytest.raises(BayesCRLMError) as caught:
+        plan_analysis(Spec.from_mapping(lung_with(tmp_path, mistake)))
+    assert MISTAKES[mistake][1] in str(caught.value)
+    assert "problems" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "mistakes",
+    [
+        ("event", "reference", "unknown covariate", "formula", "horizons", "rmst"),
+        ("time", "event", "id", "reference", "unknown covariate", "formula"),
+        ("reference", "formula", "horizons", "cutpoints"),
+        ("event", "cutpoints", "rmst"),
+        ("where", "reference", "id"),
+        ("horizons", "rmst", "cutpoints"),
+    ],
+)
+def test_all_mistakes_of_a_spec_and_its_file_are_told_in_one_message(tmp_path, mistakes):
+    with pytest.raises(BayesCRLMError) as caught:
+        plan_analysis(Spec.from_mapping(lung_with(tmp_path, *mistakes)))
+    said = str(caught.value)
+    for mistake in mistakes:
+        assert MISTAKES[mistake][1] in said
+    assert f"{len(mistakes)} problems: (1)" in said
+    assert "\n" not in said
+
+
+def test_what_is_not_wrong_is_not_told(tmp_path):
+    # the times are not known, so nothing is said of times; rows that where leaves out are not read
+    spec = lung_with(tmp_path, "time", "horizons")
+    with pytest.raises(BayesCRLMError) as caught:
+        plan_analysis(Spec.from_mapping(spec))
+    assert "horizons" not in str(caught.value)
+    table = r_data("lung")
+    table.loc[3, "sex"] = 7
+    table.to_csv(tmp_path / "lung.csv", index=False)
+    spec = lung_with(tmp_path, "unknown covariate")
+    table.to_csv(tmp_path / "lung.csv", index=False)
+    spec["data"]["where"] = [{"column": "sex", "op": "<", "value": 3}]
+    with pytest.raises(BayesCRLMError) as caught:
+        plan_analysis(Spec.from_mapping(spec))
+    assert "problems" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
