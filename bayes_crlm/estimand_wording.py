@@ -32,7 +32,7 @@ def estimands_asked(plan: "Plan") -> str:
 
 
 def estimand_items(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    """Give the terminal's lines of median survival, one for each treatment level.
+    """Give the terminal's lines of median survival, one for each treatment level, and of whom.
 
     Parameters
     ----------
@@ -59,6 +59,14 @@ def estimand_items(summary: dict[str, Any]) -> list[tuple[str, str]]:
             (
                 "" if items else "median",
                 f"{row['treatment']}: {median} (95% interval {low} to {high}){given}{note}",
+            )
+        )
+    if estimands["population"] == "before_entry":
+        items.append(
+            (
+                "patients",
+                f"{estimands['effective_patients']:.0f} effective of "
+                f"{summary['data']['n_patients']}: survival is of the population before entry",
             )
         )
     return items

@@ -354,17 +354,26 @@ class Fit:
         from bayes_crlm.answers import proportionality_warnings
         from bayes_crlm.changing_rows import changing_sentence, finer_rows
         from bayes_crlm.column_counts import count_cautions
+        from bayes_crlm.observed_survival import kaplan_meier_cautions
+        from bayes_crlm.origin import origin_cautions
         from bayes_crlm.prior_meaning import baseline_cautions
+        from bayes_crlm.summary import estimand_warnings
 
+        origin = self.origin or 0.0
         changing = changing_sentence(finer_rows(self))
         return (
             *proportionality_warnings(self),
             *([changing] if changing else []),
+            *self.inputs.cohort.remarks,
+            *self.inputs.intervals.notes,
             *self.inputs.cautions,
             *count_cautions(self.inputs),
             *baseline_cautions(self.inputs),
+            *origin_cautions(origin, self.inputs),
+            *kaplan_meier_cautions(self.inputs, origin),
             *self.notes,
             *self.cox.warnings,
+            *estimand_warnings(self),
         )
 
     def log_hazard(self) -> "pd.DataFrame":

@@ -130,6 +130,7 @@ def render_report(analysis: "Analysis", summary: dict[str, Any], figures: dict[s
         question=analysis.spec.question,
         spec_text=spec_for_readers(analysis.spec).to_toml(),
         spec_name=analysis.spec.name,
+        adjusted=len(summary["model"]["terms"]) >= len(analysis.fit.inputs.design.levels),
         not_proportional=proportionality_warnings(analysis.fit),
         rare=rare_by_term(summary),
         success=analysis.spec.success.rule.in_words(),

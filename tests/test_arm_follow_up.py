@@ -49,6 +49,11 @@ def fit():
     return bc.PiecewiseExponential("arm", 0, cutpoints=3).fit(cohort, engine="laplace", seed=1)
 
 
+def test_a_fits_warnings_name_medians_beyond_an_arm(fit):
+    (told,) = (each for each in fit.warnings if MODEL_ONLY in each)
+    assert told.startswith("arm 1, median survival")
+
+
 def test_every_table_notes_exactly_the_numbers_beyond_the_arms_last_patient(fit):
     arm, time = fit.inputs.design.treatment_level, fit.inputs.cohort.time
     last = {k: time[arm == k].max() for k in (0, 1)}
@@ -99,6 +104,10 @@ def test_terminal_report_tables_and_warnings_say_it(tmp_path):
     words = " ".join(run.output.split())
     assert words.count(MODEL_ONLY) == 2
     report = (run.folder / "report.html").read_text(encoding="utf-8")
+    # without covariates nothing is adjusted for
+    assert "It is adjusted for nothing: the model has no covariates." in report
+    assert "other terms of the model" not in report
+    assert "adjusted for the others" not in report
     # the median, survival at 48 and the restricted mean of arm 1, and the two warnings
     assert report.count(MODEL_ONLY) == 5
     for name, count in (("survival", 1), ("rmst", 1), ("median_survival", 1)):

@@ -183,6 +183,11 @@ def test_an_age_scale_has_medians_of_ages(tmp_path):
     assert all(time > origin for time in plan.spec.estimands.horizons)
     assert any(f"given survival to {origin:g} years of age" in each for each in plan.warnings)
     fit = plan.model.fit(plan.inputs.cohort, engine="laplace", seed=3)
+    assert any(f"given survival to {origin:g} years of age" in each for each in fit.warnings)
+    assert not any("before entry" in each for each in fit.warnings)
+    before = fit.estimating(population="before_entry")
+    left = f"which leaves {before.effective_patients:.0f} effective of 400 patients"
+    assert sum(left in each for each in before.warnings) == 1
     medians = fit.median_survival()
     for row, rate in zip(medians.itertuples(), (0.06, 0.06 * np.exp(-0.51)), strict=True):
         assert row.eti95_low < origin + np.log(2) / rate < row.eti95_high
