@@ -38,6 +38,8 @@ from bayes_crlm.time_scale import TimeScale
 from bayes_crlm.wording import shown, shown_name, shown_names
 
 if TYPE_CHECKING:
+    import datetime
+
     import pandas as pd
 
 __all__ = ["Cohort", "Dropped", "read_cohort"]
@@ -91,7 +93,7 @@ class Cohort:
         When a patient would have been censored because the study ended, on the scale of `time`;
         NaN where the column is empty. None where it is not said.
     censoring_end_column : str or None
-        Where `censoring_end` comes from.
+        Where `censoring_end` comes from: a column, or a date as YYYY-MM-DD.
     remarks : tuple of str
         What was read as what, and what was drawn or replaced, with counts.
     scale : TimeScale
@@ -345,7 +347,7 @@ def read_cohort(
     where: Iterable[object] = (),
     missing: Literal["error", "drop"] = "error",
     treatment_start: str | int | None = None,
-    censoring_end: str | None = None,
+    censoring_end: "str | datetime.date | None" = None,
     needs: Sequence[str] = (),
     levels: Mapping[str, Sequence[str | int | float | bool] | Literal["number"]] | None = None,
     references: Mapping[str, str | int | float | bool] | None = None,
@@ -394,10 +396,11 @@ def read_cohort(
     treatment_start : str or 0, optional
         The column that says when treatment started, on the scale of `time`: finite numbers, 0 or
         more, empty for patients who never started. 0 says that treatment started at time 0.
-    censoring_end : str, optional
+    censoring_end : str or date, optional
         The column that says when a patient would have been censored because the study ended, on
-        the scale of `time`: not before `time`, empty where it is not known. Whoever is censored
-        then did not drop out.
+        the scale of `time`: not before `time`, empty where it is not known. Or the date at which
+        it ended for everybody, where `time` is counted between dates. Whoever is censored then did
+        not drop out.
     needs : sequence of str
         Columns that an analysis uses: what is wrong with them is told with the rest.
     levels : mapping, optional
@@ -470,6 +473,7 @@ def read_cohort(
             problems += gap_problems(kept, [each for each in needs if each in kept.columns])
     if read is None or problems:
         raise CohortError.of(shown_name(label), problems)
+    study_end = outcome.censoring_end
     return Cohort(
         table=rows_of(kept, read.keep),
         entry=read.follow_up.entry,
@@ -492,7 +496,7 @@ def read_cohort(
         start=read.start,
         start_column=outcome.start_column,
         censoring_end=read.censoring_end,
-        censoring_end_column=outcome.censoring_end,
+        censoring_end_column=None if study_end is None else study_end.column or f"{study_end.date}",
         remarks=(*remarks, *read.remarks),
         scale=outcome.scale,
         rounded=outcome.rounded,

@@ -25,7 +25,7 @@ from bayes_crlm.outcome_columns import (
 )
 from bayes_crlm.rounded_times import Rounding, draw_within_unit, order_of_patients
 from bayes_crlm.tied_times import distinct_times, onto
-from bayes_crlm.time_scale import TimeColumns, TimeScale, scale_problems
+from bayes_crlm.time_scale import StudyEnd, TimeColumns, TimeScale, scale_problems
 from bayes_crlm.wording import shown
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ class Outcome:
     entry, id : str or None
     start : str, 0 or None
         `treatment_start` as it is given.
-    censoring_end : str or None
-        The column of times at which the study ended for a patient.
+    censoring_end : StudyEnd or None
+        When the study ended: a column for every patient, or a date for all.
     scale : TimeScale
     zero_times : "error", "drop" or float
         What becomes of rows without width; a number is their width, in the cohort's unit.
@@ -60,7 +60,7 @@ class Outcome:
     entry: str | None
     id: str | None
     start: str | int | None
-    censoring_end: str | None
+    censoring_end: StudyEnd | None
     scale: TimeScale
     zero_times: str | float
     rounded: Rounding | None
@@ -81,7 +81,7 @@ class Outcome:
             "entry": self.entry,
             "id": self.id,
             "treatment_start": self.start_column,
-            "censoring_end": self.censoring_end,
+            "censoring_end": None if self.censoring_end is None else self.censoring_end.column,
         }
 
 
@@ -146,9 +146,15 @@ def outcome_of(
             return None
 
     columns, codes = taken(TimeColumns.of, time), taken(EventCodes.of, event)
-    for role, column in (("entry", entry), ("id", id), ("censoring_end", censoring_end)):
+    for role, column in (("entry", entry), ("id", id)):
         if column is not None and not isinstance(column, str):
             problems.append(f"{role} must be a column's name in text, not {shown(column)}")
+    end = None if censoring_end is None else taken(StudyEnd.of, censoring_end)
+    if end is not None and end.date is not None and columns is not None and columns.start is None:
+        problems.append(
+            f"censoring_end is a date ({end.in_words}), but time is a column of times; give a "
+            "column of times, or time = {start, end}"
+        )
     is_zero = isinstance(treatment_start, int) and not isinstance(treatment_start, bool)
     if not (
         treatment_start is None
@@ -182,7 +188,7 @@ def outcome_of(
             entry,
             id,
             treatment_start,
-            censoring_end,
+            end,
             scale,
             zero_times,
             rounding,
@@ -243,10 +249,12 @@ def read_outcome(
         problems += found
     elif column is None and outcome.start is not None:
         start = np.zeros(n)
-    if outcome.censoring_end in table.columns:
-        column_of_ends = str(outcome.censoring_end)
-        end, found = check_times(table, column_of_ends, "censoring_end", row_number, scale)
+    study_end = outcome.censoring_end
+    if study_end is not None and study_end.column in table.columns:
+        end, found = check_times(table, str(study_end.column), "censoring_end", row_number, scale)
         problems += found
+    elif study_end is not None and study_end.date and scale.start in table.columns:
+        end = scale.ends_at(table, study_end, times)
     patients, patient_index, found = check_patient_column(table, outcome.id, row_number, column)
     problems += found
     events, said, found = check_events(table, outcome.event, row_number)
@@ -290,8 +298,8 @@ def read_outcome(
     problems += found
     if start is not None and not problems:
         start = onto(start, distinct_times(follow_up.entry, follow_up.time))
-    if end is not None and not problems:
-        end, found = check_ends(end, follow_up.time, row_number, str(outcome.censoring_end))
+    if end is not None and study_end is not None and not problems:
+        end, found = check_ends(end, follow_up.time, row_number, study_end.in_words)
         problems += found
     return OutcomeRead(follow_up, start, end, keep, dropped, tuple(remarks), problems)
 

@@ -104,7 +104,7 @@ def check_ends(
     end: NDArray[np.float64],
     times: NDArray[np.float64],
     row_number: NDArray[np.int64],
-    column: str,
+    where: str,
 ) -> tuple[NDArray[np.float64], list[str]]:
     """Put ends of the study onto the times of follow-up, and refuse follow-up beyond them.
 
@@ -116,8 +116,8 @@ def check_ends(
         The ends of follow-up.
     row_number : (n_rows,) int
         1-based row numbers in the file, for the messages.
-    column : str
-        Of the ends.
+    where : str
+        What says the ends: a column, or a date.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def check_ends(
         return end, []
     pairs = [f"{shown(times[k])} and {shown(end[k])}" for k in late[:5].tolist()]
     return end, [
-        f"time lies after censoring_end (column {shown(column)}) in "
+        f"time lies after censoring_end ({where}) in "
         f"{shown_rows(row_number[late], pairs)}; nobody is followed beyond the end of the study"
     ]
 

@@ -29,6 +29,7 @@ from bayes_crlm.formula import check_formula
 from bayes_crlm.source_paths import path_seen_from
 from bayes_crlm.spec_problems import spec_problems
 from bayes_crlm.spec_values import (
+    check_censoring_end,
     check_condition_value,
     check_cutpoints,
     check_event,
@@ -153,8 +154,9 @@ class DataSpec(Table):
         "error"
     )
     censoring_end: Annotated[
-        str | None,
-        Field(min_length=1, description="the column of times at which the study ended"),
+        Any,
+        PlainValidator(check_censoring_end),
+        Field(description="the column of times at which the study ended, or a date"),
     ] = None
     levels: Annotated[
         dict[str, Any],

@@ -117,6 +117,17 @@ def check_treatment_start(value: object) -> str | int:
     )
 
 
+def check_censoring_end(value: object) -> object:
+    """Take a column's name, or the date at which the study ended."""
+    from bayes_crlm.time_scale import StudyEnd
+
+    try:
+        end = StudyEnd.of(value)
+    except ValueError as problem:
+        raise ValueError(str(problem).removeprefix("censoring_end: ")) from None
+    return end.column if end.date is None else end.date
+
+
 def check_time(value: object) -> str | dict[str, str]:
     """Take a column's name, or the columns of the dates at which follow-up begins and ends."""
     from bayes_crlm.time_scale import TimeColumns

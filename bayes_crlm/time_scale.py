@@ -4,6 +4,8 @@ A month is a twelfth of a year of 365.25 days. Dates are never guessed: they are
 file, text as YYYY-MM-DD (with or without a time of day), or text as `date_format` says.
 """
 
+import datetime
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,10 +19,11 @@ from bayes_crlm.wording import shown, shown_names
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["DAYS", "TimeColumns", "TimeScale", "days_in", "scale_problems"]
+__all__ = ["DAYS", "StudyEnd", "TimeColumns", "TimeScale", "days_in", "scale_problems"]
 
 DAYS = {"hours": 1 / 24, "days": 1.0, "weeks": 7.0, "months": 365.25 / 12, "years": 365.25}
 """Days in each unit that times can be converted to and from."""
+DAY = datetime.timedelta(days=1)
 ISO_DATE = r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
 
 
@@ -83,6 +86,62 @@ class TimeColumns:
 
 
 @dataclass(frozen=True)
+class StudyEnd:
+    """When the study ended: a column says it for every patient, or one date for all.
+
+    Attributes
+    ----------
+    column : str or None
+        Of times on the data's scale, or of dates where times count from one.
+    date : datetime.date or None
+        The last day of follow-up, or, with a time of day, its last moment.
+    """
+
+    column: str | None = None
+    date: datetime.date | None = None
+
+    @classmethod
+    def of(cls, given: object) -> "StudyEnd":
+        """Take a column's name, a date, or text written YYYY-MM-DD.
+
+        Raises
+        ------
+        ValueError
+            One sentence.
+        """
+        if isinstance(given, np.datetime64) and not np.isnat(given):
+            given = given.astype("datetime64[us]").item()
+        if isinstance(given, datetime.date) and given == given:  # pandas' NaT is no date
+            is_midnight = isinstance(given, datetime.datetime) and given.time() == datetime.time()
+            return cls(date=given.date() if is_midnight else given)
+        if isinstance(given, str) and re.fullmatch(ISO_DATE, given.strip()):
+            try:
+                return cls.of(datetime.datetime.fromisoformat(given.strip()))
+            except ValueError:
+                raise ValueError(f"censoring_end: {given!r} is no day of the calendar") from None
+        if isinstance(given, str) and given:
+            return cls(column=given)
+        raise ValueError(
+            "censoring_end must be a column's name in text, or a date as YYYY-MM-DD, not "
+            f"{shown(given)}"
+        )
+
+    @property
+    def in_words(self) -> str:
+        """The column, or the date."""
+        return f"column {shown(self.column)}" if self.date is None else f"{self.date}"
+
+    @property
+    def days(self) -> float:
+        """Days from 1970-01-01 to the date."""
+        if not isinstance(self.date, datetime.datetime):
+            return float((self.date - datetime.date(1970, 1, 1)).days) if self.date else np.nan
+        is_local = self.date.tzinfo is None
+        moment = self.date.replace(tzinfo=datetime.UTC) if is_local else self.date
+        return (moment - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)) / DAY
+
+
+@dataclass(frozen=True)
 class TimeScale:
     """How a column becomes times in the cohort's unit.
 
@@ -137,6 +196,32 @@ class TimeScale:
             return np.full(len(days), np.nan), kinds, True
         origin, _ = days_of(table[self.start], self.date_format)
         return (days - origin) / self.days, kinds, True
+
+    def ends_at(
+        self, table: "pd.DataFrame", end: StudyEnd, times: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Turn one date into every row's time at which the study ended.
+
+        Parameters
+        ----------
+        table : pandas.DataFrame
+            With the column of starts.
+        end : StudyEnd
+            With a date. Without a time of day that whole day belongs to the study.
+        times : (n_rows,) float64
+            The ends of follow-up, in the cohort's unit.
+
+        Returns
+        -------
+        (n_rows,) float64
+            NaN where a start is missing.
+        """
+        origin, _ = days_of(table[self.start], self.date_format)
+        ends = (end.days - origin) / self.days
+        if isinstance(end.date, datetime.datetime):
+            return ends
+        is_last_day = (times > ends) & (times < (end.days + 1 - origin) / self.days)
+        return np.where(is_last_day, times, ends)
 
 
 def days_of(
