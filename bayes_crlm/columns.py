@@ -135,7 +135,7 @@ def column_from_texts(values: "pd.Series") -> ColumnRead:
         is_whole = not gaps.any() and all(WHOLE.fullmatch(each) for each in given)
         if is_whole:
             parsed = np.array([int(each) for each in texts], dtype=np.int64)
-        told, written = _written_numbers(texts, gaps)
+        told, written = _written_numbers(texts, gaps, parsed)
         of_row = None if written is None else written[codes]
         column = pd.Series(parsed[codes], index=values.index, name=values.name)
         return ColumnRead(column, (*notes, *told), of_row)
@@ -145,7 +145,19 @@ def column_from_texts(values: "pd.Series") -> ColumnRead:
         column = pd.Series(pd.array(truth, dtype="boolean"))[codes].astype(dtype)
         return ColumnRead(column.set_axis(values.index).rename(values.name), notes)
     read = _levels_of(raw, texts, gaps, codes, values)
-    return ColumnRead(read.values, (*notes, *read.notes))
+    told = _mixture_told(given, numbers)
+    return ColumnRead(read.values, (*notes, *told, *read.notes))
+
+
+def _mixture_told(given: list[str], numbers: list[str]) -> tuple[str, ...]:
+    """Say that a column holds numbers and text, which makes its numbers levels."""
+    if not numbers:
+        return ()
+    texts = sorted(set(given) - set(numbers))
+    return (
+        f"it holds numbers ({shown_names(sorted(set(numbers)), 3)}) and text "
+        f"({shown_names(texts, 3)}), so that every value is a level",
+    )
 
 
 def read_column(values: "pd.Series") -> ColumnRead:
@@ -215,13 +227,17 @@ def _marks_told(texts: list[str], counts: NDArray[np.intp], gaps: NDArray[np.boo
 
 
 def _written_numbers(
-    texts: list[str], gaps: NDArray[np.bool]
+    texts: list[str], gaps: NDArray[np.bool], parsed: NDArray[Any]
 ) -> tuple[tuple[str, ...], NDArray[np.object_] | None]:
     """Give numbers as they are written, where levels by number would not be their texts.
 
     0 and 0.0 are one level. 01 is not written as numbers are, and 1.10 beside 1.1 is the same
     number in another text: with either, levels are texts.
     """
+    if len(set(parsed[~gaps].tolist())) == len(texts) - gaps.sum() and all(
+        gap or PLAIN.fullmatch(text) for text, gap in zip(texts, gaps.tolist(), strict=True)
+    ):
+        return (), None
     written: NDArray[np.object_] = np.array(
         [
             None if gap else re.sub(r"(?<=[0-9])\.0+$", "", text)
@@ -302,6 +318,8 @@ def _read_texts(values: "pd.Series") -> ColumnRead:
             f"numbers written as text are {len(set(numbers))} levels, not a number "
             f'(data.levels = {{{values.name} = "number"}} makes them one)',
         )
+    else:
+        notes = (*notes, *_mixture_told([each for each in given if each != DASH], numbers))
     is_plain = not gaps.any() and raw == texts and not any(map(DATE.fullmatch, given))
     usual = pd.StringDtype(na_value=np.nan)
     if is_plain:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bayes_crlm.design import Design
     from bayes_crlm.formula import ParsedFormula
 
-__all__ = ["check_covariates", "covariate_table", "factors_in_words"]
+__all__ = ["check_covariates", "covariate_table", "factors_in_words", "with_written_levels"]
 
 MOST_LEVELS = 50
 """Of a covariate: with an event or ten a level, more than small cohorts can have."""
@@ -37,16 +37,20 @@ def covariate_table(cohort: "Cohort", parsed: "ParsedFormula") -> "pd.DataFrame"
     FormulaError
         See `check_covariates`.
     """
+    table = with_written_levels(cohort, parsed)
+    check_covariates(parsed, table, cohort.row_number)
+    return table
+
+
+def with_written_levels(cohort: "Cohort", parsed: "ParsedFormula") -> "pd.DataFrame":
+    """Give the cohort's table with numbers that are levels as they are written: 01 beside 1."""
     import pandas as pd
 
-    table = cohort.table
     changed = {}
     for name in sorted(parsed.categorical & set(cohort.number_texts)):
         texts = cohort.number_texts[name][cohort.row_number - 1]
         changed[name] = pd.Categorical(texts, categories=sorted_levels(set(texts)), ordered=True)
-    table = table.assign(**changed) if changed else table
-    check_covariates(parsed, table, cohort.row_number)
-    return table
+    return cohort.table.assign(**changed) if changed else cohort.table
 
 
 def check_covariates(

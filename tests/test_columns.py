@@ -12,6 +12,7 @@ from bayes_crlm.analysis import plan_analysis
 from bayes_crlm.cohort import read_cohort
 from bayes_crlm.errors import BayesCRLMError
 from bayes_crlm.model import PiecewiseExponential
+from bayes_crlm.sensitivity.two_arms import two_arms
 from bayes_crlm.spec import Spec
 from bayes_crlm.terminal import describe
 
@@ -391,3 +392,33 @@ def test_a_far_cell_of_a_sheet_is_refused(tmp_path):
         book.active[cell] = 1
         book.save(tmp_path / "far.xlsx")
         assert "delete what lies beside" in refused(tmp_path / "far.xlsx")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "xlsx"])
+def test_numbers_among_text_are_levels_and_said(tmp_path, suffix):
+    values = [["1", "2", "high", "low", "high"][k % 5] for k in range(N)]
+    path = tmp_path / f"data.{suffix}"
+    if suffix == "csv":
+        table(x=values).to_csv(path, index=False)
+    elif suffix == "parquet":
+        table(x=values).to_parquet(path)
+    else:
+        table(x=[int(each) if each.isdigit() else each for each in values]).to_excel(
+            path, index=False
+        )
+    said = " ".join(describe(planned(path)).split())
+    assert "holds numbers ('1', '2') and text ('high', 'low'), so that every value is a level" in (
+        said
+    )
+
+
+def test_levels_written_alike_as_numbers_stay_apart_in_rebuilt_cohorts(tmp_path):
+    path = csv(tmp_path, x=[["01", "1", "2"][k // 2 % 3] for k in range(N)])
+    model = PiecewiseExponential("arm", 0, "C(x)")
+    inputs = model.prepare(read_cohort(path, time="time", event="event"))
+    arms = two_arms(model, inputs)
+    every = np.arange(N)
+    rebuilt = arms.cohort(every, arms.time, arms.event, arms.is_treated)
+    design = arms.model.prepare(rebuilt).design
+    assert design.terms[1:] == inputs.design.terms[1:]
+    assert np.array_equal(design.matrix, inputs.design.matrix)

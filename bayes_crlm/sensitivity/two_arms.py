@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.covariates import with_written_levels
 from bayes_crlm.design import columns_needed
+from bayes_crlm.formula import parse_formula
 from bayes_crlm.sensitivity.parts import NotRunError
 from bayes_crlm.shown_numbers import as_written
 from bayes_crlm.wording import did_you_mean, shown
@@ -160,10 +162,11 @@ def two_arms(
         kept = np.flatnonzero((design.treatment_level == 0) | (design.treatment_level == level))
     split = design.n_treatment_terms
     columns = list(columns_needed(model.treatment, model.covariates)[1:])
+    table = with_written_levels(cohort, parse_formula(model.covariates))
     return TwoArms(
         model=dataclasses.replace(model, reference=0),
         source=cohort,
-        covariates=cohort.table[columns].iloc[kept].reset_index(drop=True),
+        covariates=table[columns].iloc[kept].reset_index(drop=True),
         design=design.scaled[kept][:, split:],
         terms=design.terms[split:],
         entry=cohort.entry[kept],
