@@ -64,7 +64,8 @@ def say(text: str, *, stream: TextIO | None = None) -> None:
     encoding = getattr(stream, "encoding", None) or "utf-8"
     text = text.encode(encoding, errors="backslashreplace").decode(encoding)
     try:
-        print(fitted(text), file=stream, flush=True)
+        # an error is one line, whatever reads it; a narrow terminal breaks it by itself
+        print(text if stream is sys.stderr else fitted(text), file=stream, flush=True)
     except (OSError, ValueError):
         give_up(stream)
 

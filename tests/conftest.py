@@ -1,6 +1,7 @@
 """Cohorts and fits that several test modules look at, each made once per worker."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ import pytest
 from bayes_crlm.cohort import Cohort, read_cohort
 from bayes_crlm.model import PiecewiseExponential
 from bayes_crlm.priors import GammaProcess
+
+# what runs the tests may say how wide its terminal is; lines are as wide as in a pipe
+os.environ.pop("COLUMNS", None)
 
 REFERENCE = Path(__file__).parent / "reference"
 

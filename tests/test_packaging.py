@@ -205,9 +205,10 @@ def test_dependencies_are_those_that_the_package_imports(project):
         {re.match(r"[\w-]+", each)[0].lower() for each in listed}
         for listed in (project["project"]["dependencies"], extras)
     )
-    # ArviZ is made of arviz_base, arviz_stats and arviz_plots; Jinja escapes with MarkupSafe
+    # ArviZ is made of arviz_base, arviz_stats and arviz_plots; Jinja escapes with MarkupSafe;
+    # pydantic validates by pydantic_core
     parts = {"arviz_base": "arviz", "arviz_stats": "arviz", "arviz_plots": "arviz"}
-    parts["markupsafe"] = "jinja2"
+    parts |= {"markupsafe": "jinja2", "pydantic_core": "pydantic"}
     imported = set(imported_packages()) - {"bayes_crlm"} - set(sys.stdlib_module_names)
     imported = {parts.get(name, name) for name in imported}
     assert imported <= names | optional
