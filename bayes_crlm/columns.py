@@ -360,6 +360,15 @@ def _read_categories(values: "pd.Series") -> ColumnRead:
             text for text, is_used in zip(new, used, strict=True) if is_used and text is not None
         )
     )
+    written = [level_text(each) for each in kept]
+    numbers = [each for each in written if is_number(each)]
+    if len(numbers) < len(written):
+        notes += _mixture_told(written, numbers)
+    elif not set(numbers) <= {"0", "1"}:
+        notes.append(
+            f"numbers written as categories are {len(kept)} levels, not a number "
+            f'(data.levels = {{{values.name} = "number"}} makes them one)'
+        )
     order = kept if values.cat.ordered else sorted_levels(kept)
     place = {level: k for k, level in enumerate(order)}
     of_code = np.array([place.get(each, -1) for each in new] + [-1])
