@@ -34,11 +34,12 @@ sys.exit(cli.main())
 """
 
 
-def interrupted(folder, moment, number, group=False):
+def interrupted(folder, moment, number, *options):
     """Run, send a signal at a moment, and give status, what was said and what is there."""
     spec = runs.write_rows(folder)
     process = subprocess.Popen(
-        [sys.executable, "-c", SLOW, "x", "run", spec, "--engine", "laplace", "--out", "out"],
+        [sys.executable, "-c", SLOW, "x", "run", spec, "--engine", "laplace", "--out", "out",
+         *options],
         cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
     )  # fmt: skip
@@ -52,6 +53,14 @@ def interrupted(folder, moment, number, group=False):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_results_are_written_waits_for_them(tmp_path, number):
     assert interrupted(tmp_path, "writing", number) == (0, "", True)
+    assert set(os.listdir(tmp_path / "out")) >= {"summary.json", "report.html", "posterior.nc"}
+    assert not list(tmp_path.glob(".bayes*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_results_not_to_be_trusted_are_written_ends_with_3(tmp_path, number):
+    options = ("--draws", "4", "--chains", "2")
+    assert interrupted(tmp_path, "writing", number, *options) == (3, "", True)
     assert set(os.listdir(tmp_path / "out")) >= {"summary.json", "report.html", "posterior.nc"}
     assert not list(tmp_path.glob(".bayes*"))
 
