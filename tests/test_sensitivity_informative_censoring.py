@@ -13,6 +13,8 @@ from scipy.stats import norm
 from bayes_crlm import PiecewiseExponential, read_cohort
 from bayes_crlm.sensitivity.completed_follow_up import complete_follow_up, leaving_rows
 from bayes_crlm.sensitivity.informative_censoring import say_turning, sentence, tipping_delta
+from bayes_crlm.sensitivity.verdicts import add_states, conclusion, judge
+from bayes_crlm.success import SuccessRule
 
 SPEC = """
 title = "A simulated cohort"
@@ -250,3 +252,21 @@ def test_a_cohort_without_censoring_says_so(tmp_path):
     )
     assert done.returncode == 2
     assert "nobody drops out before" in done.stderr
+
+
+def test_a_completion_that_already_turns_by_noise_makes_no_finding_robust():
+    """The base just decides; completed without any change it just does not; larger deltas turn."""
+
+    def row_of(probability, reference=1.0, treated=1.0):
+        row = {"prob_below_1": probability, "prob_below_effect": probability}
+        row |= {"median": 0.7, "eti95": [0.45, 1.1], "is_reliable": True, "label": "a pair"}
+        return row | {"delta_reference": reference, "delta_treated": treated}
+
+    base = row_of(0.978)
+    rows = [row_of(0.970), row_of(0.825, treated=2.0), row_of(0.483, 0.5, 2.0)]
+    add_states(rows, base, SuccessRule())
+    assert conclusion(base, SuccessRule()) == "lower"
+    judged = judge(base, rows[1:], SuccessRule())
+    assert judged["moves"] is True
+    tipping = tipping_delta(rows[:2], "delta_treated", base)
+    assert 1.0 < tipping < 2.0
