@@ -84,7 +84,7 @@ def test_the_density_is_that_of_the_model():
 def test_weights_that_are_shown_are_those_that_are_used(monkeypatch):
     arms, used = arms_of(), []
 
-    def capture(model, inputs, weigh, n_patients, groups, seed):
+    def capture(model, inputs, weigh, n_patients, groups, seed, **options):
         used.append(weigh(np.ones(n_patients)))
         return {"failure": None}
 

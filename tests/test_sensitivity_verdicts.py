@@ -88,6 +88,7 @@ def test_the_sentences_of_immortal_time_and_overlap_end_with_that_verdict(base, 
     found = {
         "balance": [{"unweighted": 0.5, "overlap_weights": 0.1}],
         "effective_sample_size": {"overlap_weights": {"treated": 30.0, "reference": 40.0}},
+        "common_support": {"treated": 30, "reference": 40},
     }
     assert overlap.sentence(found, base, rows).endswith(f": {say_verdict(base, rows)}.")
 
