@@ -25,7 +25,7 @@ __all__ = [
     "stack_cohorts",
 ]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # found on first use, so that importing the package costs nothing
 ROOMS = {
