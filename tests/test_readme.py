@@ -148,6 +148,8 @@ def spec_keys():
         PriorSpec,
         SamplingSpec,
         Spec,
+        StudySpec,
+        SuccessSpec,
     )
 
     tables = {
@@ -158,6 +160,8 @@ def spec_keys():
         "model.priors": PriorSpec,
         "sampling": SamplingSpec,
         "estimands": EstimandSpec,
+        "success": SuccessSpec,
+        "study": StudySpec,
     }
     for name, table in tables.items():
         for key, field in table.model_fields.items():
@@ -186,7 +190,7 @@ def test_every_spec_key_is_documented_with_its_default():
         else:
             assert row != "required", key
         checked += 1
-    assert checked == 26
+    assert checked == 42
 
 
 def test_specs_in_the_docs_are_specs():
