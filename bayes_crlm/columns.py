@@ -257,9 +257,11 @@ def _written_numbers(
         return (), written
     pairs = "; ".join(" and ".join(map(shown, same)) for same in several[:3])
     more = f" and {len(several) - 3} more" if len(several) > 3 else ""
-    return (f"the same number in several texts, which are levels of their own: {pairs}{more}",), (
-        written
+    told = (
+        f"the same number in several texts: {pairs}{more}; as the treatment and in C() they are "
+        "levels of their own, elsewhere one number"
     )
+    return (told,), written
 
 
 def _levels_of(

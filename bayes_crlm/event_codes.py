@@ -21,11 +21,13 @@ from bayes_crlm.wording import did_you_mean, shown, shown_rows
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["EventCodes", "read_events"]
+__all__ = ["EventCodes", "doubted_name", "read_events"]
 
 MOST_CODES = 8
 """How many codes a message lists."""
 CDISC = re.compile(r"cnsr\d*", re.IGNORECASE)
+CENSORED = re.compile(r"(?<![a-z])(?:cnsr|cens|censor|censored|censoring)(?![a-z])", re.IGNORECASE)
+DENIED = re.compile(r"(?<![a-z])(?:no|not|non|un)(?![a-z])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -203,6 +205,26 @@ def read_events(
     event = np.zeros(len(values), dtype=np.int8)
     event[places >= 0] = is_event[places[places >= 0]]
     return event, remarks, problems
+
+
+def doubted_name(column: str, events: NDArray[np.int8]) -> list[str]:
+    """Doubt that 1 is the event in a column whose name says censored.
+
+    Parameters
+    ----------
+    column : str
+        Of 0 and 1, given without a code of the event.
+    events : (n_rows,) int8
+        As they are taken.
+    """
+    if not CENSORED.search(column) or DENIED.search(column):
+        return []
+    n = int(events.sum())
+    return [
+        f"column {shown(column)} (event): 1 ({n:,} row{'s' * (n != 1)}) is taken as the event, but "
+        f'the name says that 1 is censored; if it is, write event = {{column = "{column}", '
+        "value = 0}, and with value = 1 nothing is doubted"
+    ]
 
 
 def _distinct_codes(values: "pd.Series") -> tuple[NDArray[np.intp], NDArray[Any]]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.event_codes import EventCodes, read_events
+from bayes_crlm.event_codes import EventCodes, doubted_name, read_events
 from bayes_crlm.follow_up import (
     DATE,
     KINDS,
@@ -188,7 +188,7 @@ def check_events(
             f"column {shown(column)} (event) has no event in {n} row{'s' * (n != 1)}; at least "
             "one must be 1"
         )
-    return events, [], problems
+    return events, doubted_name(column, events), problems
 
 
 def check_patient_column(

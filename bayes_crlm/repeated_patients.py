@@ -124,7 +124,8 @@ def naming_column(cohort: "Cohort", level: NDArray[np.intp], treatment: str) -> 
         chance = log_chance(codes, level)
         has_name = NAMES.search(str(column)) is not None
         varying = [each for each in agreeing if len(np.unique(others[each])) > 1]
-        if chance < np.log(BY_CHANCE) and (has_name or len(varying) >= 2):
+        unlikely = [each for each in varying if log_chance(codes, others[each]) < np.log(BY_CHANCE)]
+        if chance < np.log(BY_CHANCE) and (has_name or unlikely or len(varying) >= 2):
             return str(column)
     return None
 
@@ -151,9 +152,9 @@ def is_constant_within(codes: NDArray[np.intp], values: NDArray[np.intp]) -> boo
 
 
 def log_chance(codes: NDArray[np.intp], level: NDArray[np.intp]) -> float:
-    """Log probability that rows of one code agree in the treatment if names meant nothing."""
+    """Log probability that rows of one code agree in another column if names meant nothing."""
     known = codes >= 0
     count = np.bincount(codes[known])
     further = int((count[count > 1] - 1).sum())
-    share = np.bincount(level) / len(level)
+    share = np.bincount(level + 1) / len(level)
     return further * float(np.log(share @ share))

@@ -104,6 +104,27 @@ def test_two_outcomes_of_each_patient_in_one_file_are_told(seed):
     assert PiecewiseExponential("arm", 0).prepare(read_cohort(one, **roles)).cautions == ()
 
 
+@pytest.mark.parametrize("name", ["pt", "kenn", "nr"])
+def test_recurrent_events_in_gap_times_are_told_under_any_name_of_patients(name):
+    table = recurrent_events().rename(columns={"subject": name})
+    table = table.assign(gap=table["stop"] - table["start"])
+    cohort = read_cohort(table, time="gap", event="death")
+    (told,) = PiecewiseExponential("arm", 0, "age").prepare(cohort).cautions
+    assert f"column '{name}' has 60 values" in told
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_sites_that_chose_one_arm_each_are_no_patients(seed):
+    rng = np.random.default_rng(seed)
+    site = rng.integers(20, size=160)
+    table = pd.DataFrame(
+        {"site": site, "arm": site % 2, "age": rng.integers(30, 80, 160),
+         "time": rng.exponential(20, 160), "death": 1}
+    )  # fmt: skip
+    cohort = read_cohort(table, time="time", event="death")
+    assert PiecewiseExponential("arm", 0).prepare(cohort).cautions == ()
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_columns_that_repeat_by_chance_are_no_names(seed):
     rng = np.random.default_rng(seed)

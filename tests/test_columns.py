@@ -145,6 +145,17 @@ def test_case_makes_levels():
     assert len(terms(table(x=["A", "A", "a", "a", "B", "B", "b", "b"] * 5))) == 3
 
 
+def test_two_texts_of_a_number_are_not_called_levels_where_they_are_one_number(tmp_path):
+    path = csv(tmp_path, x=["1.10", "1.1", "2", "2", "3.5"] * 8)
+    for covariates, n_terms in (("x", 1), ("C(x)", 3)):
+        plan = planned(path, covariates=covariates)
+        (told,) = [each for each in plan.warnings if "same number" in each]
+        assert "'1.1' and '1.10'" in told
+        assert "levels of their own" in told
+        assert "elsewhere one number" in told
+        assert len(plan.inputs.design.terms) == 1 + n_terms
+
+
 def test_a_level_that_no_row_has_is_forgotten_and_said():
     values = pd.Categorical(["A", "B"] * 20, categories=["A", "B", "C"])
     cohort = read_cohort(table(x=values[np.arange(N) // 2 % 20]), time="time", event="event")

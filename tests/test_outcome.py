@@ -76,6 +76,23 @@ def test_cnsr_without_its_code_is_refused():
     assert read_cohort(table, time="months", event=event).event.tolist() == [1, 0, 1, 0]
 
 
+@pytest.mark.parametrize("name", ["Censored", "cens", "cnsr_os", "is_censored", "censoring"])
+def test_a_name_that_says_censored_is_doubted_as_the_event(name):
+    table = codes([0, 1, 1, 1]).rename(columns={"status": name})
+    cohort = read_cohort(table, time="months", event=name)
+    (remark,) = cohort.remarks
+    assert "1 (3 rows) is taken as the event" in remark
+    assert f'event = {{column = "{name}", value = 0}}' in remark
+    said = read_cohort(table, time="months", event={"column": name, "value": 1})
+    assert not any("name" in each for each in said.remarks)
+
+
+@pytest.mark.parametrize("name", ["status", "uncensored", "not_censored", "licensed", "recens"])
+def test_other_names_of_the_event_are_not_doubted(name):
+    table = codes([0, 1, 1, 1]).rename(columns={"status": name})
+    assert read_cohort(table, time="months", event=name).remarks == ()
+
+
 @pytest.mark.parametrize(
     ("event", "words"),
     [
