@@ -275,6 +275,7 @@ def run_analysis(
     from bayes_crlm.agreement import compare
     from bayes_crlm.beside_answer import beside_answer
     from bayes_crlm.engines import fit_model
+    from bayes_crlm.late_start_words import withdraw_starts
 
     sampling = plan.spec.sampling
     fit = fit_model(
@@ -332,7 +333,7 @@ def run_analysis(
             },
         },
         began=began,
-        start=start,
+        start=withdraw_starts(start, beside.answers),
         beside=beside,
     )
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.answers import withdrawal
 from bayes_crlm.errors import BayesCRLMError, CohortError
 from bayes_crlm.priors import Independent
 from bayes_crlm.shown_numbers import significant
@@ -33,7 +34,6 @@ from bayes_crlm.wording import shown, shown_name, shown_rows
 if TYPE_CHECKING:
     from bayes_crlm.cohort import Cohort
     from bayes_crlm.cox import Cox
-    from bayes_crlm.design import Design
     from bayes_crlm.fit import Fit
     from bayes_crlm.intervals import Cutpoints
     from bayes_crlm.model import ModelInputs, PiecewiseExponential
@@ -335,12 +335,16 @@ def fit_rows(
     split = inputs.n_treatment_terms
     effect = approximation.drawn.vectors[:, :split] / inputs.design.scale[:split]
     found = {"is_reliable": True, "pareto_k": approximation.drawn.pareto_k, "failure": None}
-    rows = level_rows(effect, inputs.design, cox, thresholds, rule)
+    rows = level_rows(effect, inputs, cox, thresholds, rule)
     return rows[0] | {"hazard_ratios": rows} | counts | found
 
 
 def level_rows(
-    effect: NDArray, design: "Design", cox: "Cox", thresholds: Sequence[float], rule: SuccessRule
+    effect: NDArray,
+    inputs: "ModelInputs",
+    cox: "Cox",
+    thresholds: Sequence[float],
+    rule: SuccessRule,
 ) -> list[dict[str, Any]]:
     """Summarise the log hazard ratio of every treatment level, Cox's hazard ratio beside it.
 
@@ -348,15 +352,17 @@ def level_rows(
     ----------
     effect : (draws, treatment terms) ndarray
         In original units.
-    design : Design
+    inputs : ModelInputs
+        A level on which none of its rows has an event leaves nothing to conclude from.
     cox : Cox
         Of the same rows and columns.
     thresholds : sequence of float
         Hazard ratios r whose P(HR < r) is given.
     rule : SuccessRule
     """
-    rows = []
+    rows, design = [], inputs.design
     for k, level in enumerate(design.levels[1:]):
+        why = withdrawal(inputs, (), (k + 1, 0))
         low, median, high = np.exp(np.quantile(effect[:, k], [0.025, 0.5, 0.975])).tolist()
         below = float(np.mean(effect[:, k] < math.log(rule.effect)))
         rows.append(
@@ -371,7 +377,8 @@ def level_rows(
                     str(each): float(np.mean(effect[:, k] < math.log(each))) for each in thresholds
                 },
                 "prob_below_effect": below,
-                "conclusion": rule.conclusion(below),
+                "conclusion": "withdrawn" if why else rule.conclusion(below),
+                "withdrawn": why,
                 "cox_hr": float(cox.hazard_ratio[k]),
                 "cox_ci95": cox.ci95[k].tolist(),
             }
@@ -421,7 +428,7 @@ def compare_starts(
     split = inputs.n_treatment_terms
     draws = fit.log_hazard_ratio_draws.values
     draws = draws.reshape(-1, draws.shape[-1])[:, :split]
-    as_treated = {"hazard_ratios": level_rows(draws, inputs.design, fit.cox, thresholds, rule)}
+    as_treated = {"hazard_ratios": level_rows(draws, inputs, fit.cox, thresholds, rule)}
     if not waited.any():
         why = "every treated patient started when follow-up began, so that nobody waited"
         return about | {"headline": "as_treated", "why": why, "as_treated": as_treated}

@@ -4,12 +4,19 @@ The rows are those of `bayes_crlm.late_start.compare_starts`, and stand in `summ
 `tables/start.csv`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bayes_crlm.shown_numbers import as_written
 
-__all__ = ["ANALYSES", "headline_in_words", "headline_row", "landmark_in_words", "start_rows"]
+__all__ = [
+    "ANALYSES",
+    "headline_in_words",
+    "headline_row",
+    "landmark_in_words",
+    "start_rows",
+    "withdraw_starts",
+]
 
 ANALYSES = {
     "as_treated": "as treated from time zero on",
@@ -61,8 +68,48 @@ def headline_row(start: Mapping[str, Any] | None, row: Mapping[str, Any]) -> Map
     if start is None or start["headline"] == "as_treated":
         return row
     found = [each for each in start_rows(start) if each["is_headline"]]
-    same = [each for each in found if each["treatment"] == row["treatment"]]
+    same = [
+        each
+        for each in found
+        if each["treatment"] == row["treatment"] and not each.get("withdrawn")
+    ]
     return same[0] if same else row
+
+
+def withdraw_starts(
+    start: Mapping[str, Any] | None, answers: Sequence[Mapping[str, Any]]
+) -> dict[str, Any] | None:
+    """Withdraw the conclusions of every analysis of a level whose answer is withdrawn.
+
+    Parameters
+    ----------
+    start : mapping or None
+        From `bayes_crlm.late_start.compare_starts`.
+    answers : sequence of mapping
+        With treatment, reference and withdrawn, as in `summary["answers"]`.
+
+    Returns
+    -------
+    dict or None
+        The same with `conclusion` and `withdrawn` of its rows as the answers have them; numbers
+        stay.
+    """
+    if start is None:
+        return None
+    why = {(row["treatment"], row["reference"]): row["withdrawn"] for row in answers}
+
+    def taken_back(row: Mapping[str, Any]) -> dict[str, Any]:
+        told = why.get((row["treatment"], row["reference"])) or row["withdrawn"]
+        return dict(row) | ({"conclusion": "withdrawn", "withdrawn": told} if told else {})
+
+    found = dict(start)
+    for name in ANALYSES:
+        fit = start.get(name)
+        if fit is not None and fit["hazard_ratios"]:
+            rows = [taken_back(row) for row in fit["hazard_ratios"]]
+            first = {key: rows[0][key] for key in ("conclusion", "withdrawn") if key in fit}
+            found[name] = dict(fit) | first | {"hazard_ratios": rows}
+    return found
 
 
 def headline_in_words(start: Mapping[str, Any]) -> list[str]:
@@ -72,7 +119,19 @@ def headline_in_words(start: Mapping[str, Any]) -> list[str]:
     ----------
     start : mapping
         `summary["start"]`.
+
+    Returns
+    -------
+    list of str
+        Nothing of levels whose answer is withdrawn; empty where every one is.
     """
+    withdrawn = {
+        row["treatment"]
+        for row in start["as_treated"]["hazard_ratios"]
+        if row["conclusion"] == "withdrawn"
+    }
+    if len(withdrawn) == len(start["as_treated"]["hazard_ratios"]):
+        return []
     said = [f"Taken for the headline: {ANALYSES[start['headline']]}; {start['why']}."]
     for name in ("time_dependent", "landmark"):
         fit = start.get(name)
@@ -81,7 +140,7 @@ def headline_in_words(start: Mapping[str, Any]) -> list[str]:
     spread = [
         f"{row['low']:.2f} to {row['high']:.2f} for {row['treatment']}"
         for row in start.get("ranges", ())
-        if row["low"] != row["high"]
+        if row["low"] != row["high"] and row["treatment"] not in withdrawn
     ]
     if spread:
         said.append(f"Hazard ratios of these analyses reach from {', '.join(spread)}.")

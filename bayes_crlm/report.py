@@ -28,7 +28,7 @@ def landmark_sentences(start: dict[str, Any] | None) -> list[str]:
         f"{row['treatment']} at the landmark: "
         f"{landmark_in_words(itself.get(row['treatment']), start['landmark'] | row)}."
         for row in rows
-        if start and row["analysis"] == "landmark"
+        if start and row["analysis"] == "landmark" and not row["withdrawn"]
     ]
 
 

@@ -335,6 +335,9 @@ def starts_of_level(summary: dict[str, Any], level: Any) -> list[tuple[str, str]
     landmark = rows.get("landmark")
     if landmark is not None:
         ratio = ratio_in_words(landmark["median"], landmark["eti95"])
+        if landmark["withdrawn"]:
+            why = landmark["withdrawn"].removeprefix(NO_ANSWER)
+            return [*items, ("landmark", f"no answer from {as_written(landmark['at'])} on, {why}")]
         said = landmark_in_words(split, start["landmark"] | landmark)
         mark = " (headline)" if landmark["is_headline"] else ""
         where = f"of those followed beyond {as_written(landmark['at'])}"

@@ -1,5 +1,6 @@
 """Figures of a fit: hazard ratios, survival, priors, diagnostics. Each is drawn once as SVG."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.figures.checks import plot_predictive, plot_ranks
@@ -41,7 +42,7 @@ def draw_figures(analysis: "Analysis", summary: dict[str, Any]) -> dict[str, str
 
     fit = analysis.fit
     plots = {
-        "forest": plot_forest,
+        "forest": partial(plot_forest, failures=analysis.diagnostics.failures),
         "survival": plot_survival,
         "hazard": plot_hazard,
         "prior_posterior": plot_prior_posterior,

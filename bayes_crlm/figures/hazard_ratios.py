@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayes_crlm.answers import withdrawal
 from bayes_crlm.figures.drawing import (
+    ALARM,
     COLOURS,
     INK,
     LINE_STYLES,
@@ -19,6 +21,8 @@ from bayes_crlm.figures.drawing import (
 from bayes_crlm.priors import simple_prior
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
@@ -30,8 +34,13 @@ __all__ = ["plot_forest", "plot_prior_posterior"]
 RATIO_LIMITS = (math.log(0.02), math.log(50))
 
 
-def plot_forest(fit: "Fit", ax: "Axes | None" = None) -> "Axes":
+def plot_forest(
+    fit: "Fit", ax: "Axes | None" = None, failures: "Sequence[str] | None" = None
+) -> "Axes":
     """Posterior and Cox hazard ratios of every term, with 95% intervals.
+
+    In the place of a posterior that gives no answer stands that it gives none: of every term where
+    a diagnostic fails, of treatment contrasts where a level has no events.
 
     Parameters
     ----------
@@ -39,6 +48,8 @@ def plot_forest(fit: "Fit", ax: "Axes | None" = None) -> "Axes":
         A fitted model.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure without it.
+    failures : sequence of str, optional
+        Diagnostics that fail; found by `Fit.diagnose` without it.
 
     Returns
     -------
@@ -48,7 +59,16 @@ def plot_forest(fit: "Fit", ax: "Axes | None" = None) -> "Axes":
     n_terms = len(table)
     ax = new_axes(ax, 7, 1.1 + 0.46 * n_terms)
     place = np.arange(n_terms)[::-1].astype(float)
+    failures = fit.diagnose().failures if failures is None else failures
+    is_withdrawn = np.array(
+        [
+            bool(failures)
+            or (k < fit.inputs.n_treatment_terms and bool(withdrawal(fit.inputs, (), (k + 1, 0))))
+            for k in range(n_terms)
+        ]
+    )
     limits = table[["eti95_low", "eti95_high"]].to_numpy(dtype=float)
+    limits = np.where(is_withdrawn[:, None], np.nan, limits)
     with np.errstate(divide="ignore", invalid="ignore"):
         cox_limits = np.log(np.asarray(cox.ci95, dtype=float))
     every = np.concatenate([limits.ravel(), cox_limits.ravel(), [0.0]])
@@ -63,7 +83,7 @@ def plot_forest(fit: "Fit", ax: "Axes | None" = None) -> "Axes":
     draw_intervals(
         ax,
         place + 0.14,
-        table["median"].to_numpy(dtype=float),
+        np.where(is_withdrawn, np.nan, table["median"].to_numpy(dtype=float)),
         limits,
         "o",
         COLOURS[0],
@@ -78,6 +98,8 @@ def plot_forest(fit: "Fit", ax: "Axes | None" = None) -> "Axes":
         MUTED,
         f"Cox ({plain_text(cox.method)}): estimate, 95% interval",
     )
+    for each in place[is_withdrawn]:
+        ax.text(0, each + 0.14, " no answer", color=ALARM, va="center", fontsize=9)
     ratio_ticks(ax)
     ax.set_yticks(place, [plain_text(term, 30) for term in table["term"]])
     ax.tick_params(axis="y", length=0)

@@ -65,6 +65,19 @@ class Sensitivity:
     crashes: dict[str, Exception]
     provenance: dict[str, Any]
 
+    @property
+    def withdrawn(self) -> str | None:
+        """Why the spec as it stands has no answer that could be moved; None where it has one."""
+        return withdrawn_base(self.plan, self.base, self.level)
+
+
+def withdrawn_base(plan: "Plan", base: dict[str, Any], level: int) -> str | None:
+    """Say why the base model has no answer: its diagnostic fails, or a level has no events."""
+    from bayes_crlm.answers import withdrawal
+
+    failures = () if base["is_reliable"] else (str(base["note"]),)
+    return withdrawal(plan.inputs, failures, (level, 0))
+
 
 @dataclass(frozen=True)
 class Runner:
@@ -238,6 +251,7 @@ def run_sensitivity(
         if result.value is None:
             raise SpecError(f"the spec as it stands cannot be fitted: {result.failure}")
         base = result.value
+    is_withdrawn = withdrawn_base(plan, base, level) is not None
     context = Context(plan, base, lambda: fit_base(plan), level, seed, run, settings.selected)
     seconds = {"base": time.perf_counter() - began}
     parts: dict[str, PartResult] = {}
@@ -259,7 +273,11 @@ def run_sensitivity(
             crashes[name] = crash
             not_run[name] = f"failed by a fault of this package ({type(crash).__name__}: {crash})"
         seconds[name] = time.perf_counter() - part_began
-        say(f"{name}: {parts[name].sentence if name in parts else not_run[name]}")
+        if name not in parts:
+            say(f"{name}: {not_run[name]}")
+        else:
+            told = "done; no answer that could be moved" if is_withdrawn else parts[name].sentence
+            say(f"{name}: {told}")
     return Sensitivity(
         plan=plan,
         settings=settings,

@@ -56,7 +56,7 @@ def overall_sentence(
     Parameters
     ----------
     base : mapping
-        The spec as it stands: median, eti95, prob_below_effect, is_reliable, note.
+        The spec as it stands: median, eti95, prob_below_effect, is_reliable, note, withdrawn.
     rows : sequence of mapping
         From `part_rows`.
     rule : SuccessRule
@@ -65,6 +65,8 @@ def overall_sentence(
     """
     low, high = base["eti95"]
     found = f"{comparison}: hazard ratio {base['median']:.2f}, 95% interval {low:.2f} to {high:.2f}"
+    if base.get("withdrawn") and base.get("is_reliable") is not False:
+        return f"Nothing is concluded: {base['withdrawn']}."
     if base.get("is_reliable") is False:
         return f"Nothing is concluded: the spec as it stands fails its diagnostic ({base['note']})."
     said = [f"{rule.sentence(base).removesuffix('.')} ({found})."]

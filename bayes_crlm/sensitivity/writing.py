@@ -1,5 +1,6 @@
 """Result files of a sensitivity analysis: what moves the conclusion comes first."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from bayes_crlm.summary import data_section, to_json_value
 
 if TYPE_CHECKING:
     from bayes_crlm.sensitivity.analysis import Sensitivity
+    from bayes_crlm.sensitivity.parts import PartResult
 
 __all__ = ["IN_WORDS", "conclusion_sentence", "summarise_sensitivity", "write_sensitivity"]
 
@@ -50,7 +52,7 @@ def conclusion_sentence(found: "Sensitivity") -> str:
     treatment = found.plan.inputs.design.treatment
     return overall_sentence(
         base_row(found),
-        part_rows(found.parts, IN_WORDS),
+        part_rows(judged_parts(found), IN_WORDS),
         found.plan.spec.success.rule,
         f"{treatment} {levels[found.level]} against {levels[0]}",
     )
@@ -59,12 +61,25 @@ def conclusion_sentence(found: "Sensitivity") -> str:
 def base_row(found: "Sensitivity") -> dict[str, Any]:
     """The spec as it stands, with the probability that the success rule is about."""
     rule = found.plan.spec.success.rule
-    return dict(found.base) | {"prob_below_effect": prob_below(found.base, rule)}
+    return dict(found.base) | {
+        "prob_below_effect": prob_below(found.base, rule),
+        "withdrawn": found.withdrawn,
+    }
+
+
+def judged_parts(found: "Sensitivity") -> dict[str, "PartResult"]:
+    """What the parts found; without a verdict where there is no answer that could be moved."""
+    if not found.withdrawn:
+        return found.parts
+    return {
+        name: replace(part, moves=None, state=None, movers=(), would_move=None)
+        for name, part in found.parts.items()
+    }
 
 
 def would_move(found: "Sensitivity") -> list[str]:
     """What would turn a conclusion that a part's plausible alternatives do not turn."""
-    parts = found.parts.values()
+    parts = judged_parts(found).values()
     return [part.would_move for part in parts if part.would_move and not part.moves]
 
 
@@ -82,7 +97,7 @@ def summarise_sensitivity(found: "Sensitivity") -> dict[str, Any]:
         part that was asked for, provenance; JSON values only.
     """
     base, design = base_row(found), found.plan.inputs.design
-    rule = found.plan.spec.success.rule
+    rule, parts = found.plan.spec.success.rule, judged_parts(found)
     failures = [] if base["is_reliable"] else [f"the base model: {base['note']}"]
     remarks = []
     if base.get("loo_pareto_k") is not None and not base["loo_pareto_k"] <= PARETO_K_MOST:
@@ -100,14 +115,15 @@ def summarise_sensitivity(found: "Sensitivity") -> dict[str, Any]:
         "success": rule.to_dict(),
         "conclusion": {
             "sentence": conclusion_sentence(found),
-            "conclusion": conclusion(base, rule) if base["is_reliable"] else None,
-            "changed_by": [name for name, part in found.parts.items() if part.state == "changes"],
-            "weakened_by": [name for name, part in found.parts.items() if part.state == "weaker"],
-            "held_by": [name for name, part in found.parts.items() if part.state == "holds"],
-            "rows": part_rows(found.parts, IN_WORDS),
-            "moved_by": [name for name, part in found.parts.items() if part.moves is True],
+            "conclusion": None if found.withdrawn else conclusion(base, rule),
+            "withdrawn": found.withdrawn,
+            "changed_by": [name for name, part in parts.items() if part.state == "changes"],
+            "weakened_by": [name for name, part in parts.items() if part.state == "weaker"],
+            "held_by": [name for name, part in parts.items() if part.state == "holds"],
+            "rows": part_rows(parts, IN_WORDS),
+            "moved_by": [name for name, part in parts.items() if part.moves is True],
             "would_be_moved_by": would_move(found),
-            "not_moved_by": [name for name, part in found.parts.items() if part.moves is False],
+            "not_moved_by": [name for name, part in parts.items() if part.moves is False],
         },
         "data": data_section(found.plan.inputs.cohort),
         "model": {
@@ -121,7 +137,7 @@ def summarise_sensitivity(found: "Sensitivity") -> dict[str, Any]:
     }
     for name in PARTS:
         if name in found.parts:
-            part = found.parts[name]
+            part = parts[name]
             told = {
                 "sentence": part.sentence,
                 "moves": part.moves,
@@ -176,7 +192,7 @@ def fill(folder: Path, earlier: Path, found: "Sensitivity", summary: dict[str, A
     pictures = draw(found)
     for name, svg in pictures.items():
         write_text(folder / "figures" / f"{name}.svg", svg)
-    tables = {PARTS_TABLE: table_of_rows(part_rows(found.parts, IN_WORDS))}
+    tables = {PARTS_TABLE: table_of_rows(part_rows(judged_parts(found), IN_WORDS))}
     for part in found.parts.values():
         tables |= part.tables
     for name, table in tables.items():
