@@ -15,8 +15,8 @@ from bayes_crlm.report import render_report
 from bayes_crlm.sensitivity.analysis import run_sensitivity
 from bayes_crlm.sensitivity.report_section import section_of
 from bayes_crlm.sensitivity.settings import read_settings
+from bayes_crlm.sensitivity.writing import NOTHING_TO_MOVE, summarise_sensitivity
 from bayes_crlm.sensitivity.writing import render as render_page
-from bayes_crlm.sensitivity.writing import summarise_sensitivity
 from bayes_crlm.spec import Spec
 from bayes_crlm.success import SuccessRule
 from bayes_crlm.summary import summarise
@@ -143,6 +143,7 @@ def test_sensitivity_of_a_withdrawn_answer_concludes_nothing(tmp_path, is_reliab
         assert told[name] == []
     assert {row["state"] for row in told["rows"]} == {None}
     assert [summary[name]["state"] for name in names] == [None, None]
+    assert {summary[name]["sentence"] for name in names} == {NOTHING_TO_MOVE}
     page = render_page(
         found, summary, dict.fromkeys(figure_names(found), "<svg></svg>"), has_report=False
     )

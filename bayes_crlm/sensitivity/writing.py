@@ -16,10 +16,17 @@ if TYPE_CHECKING:
     from bayes_crlm.sensitivity.analysis import Sensitivity
     from bayes_crlm.sensitivity.parts import PartResult
 
-__all__ = ["IN_WORDS", "conclusion_sentence", "summarise_sensitivity", "write_sensitivity"]
+__all__ = [
+    "IN_WORDS",
+    "NOTHING_TO_MOVE",
+    "conclusion_sentence",
+    "summarise_sensitivity",
+    "write_sensitivity",
+]
 
 SCHEMA_VERSION = 1
 PARTS_TABLE = "sensitivity_parts"
+NOTHING_TO_MOVE = "No answer is given that it could move; its numbers are in its tables."
 IN_WORDS = {
     "multiverse": "combinations of analysis choices",
     "power_scaling": "the weight of prior and likelihood",
@@ -72,7 +79,9 @@ def judged_parts(found: "Sensitivity") -> dict[str, "PartResult"]:
     if not found.withdrawn:
         return found.parts
     return {
-        name: replace(part, moves=None, state=None, movers=(), would_move=None)
+        name: replace(
+            part, sentence=NOTHING_TO_MOVE, moves=None, state=None, movers=(), would_move=None
+        )
         for name, part in found.parts.items()
     }
 
