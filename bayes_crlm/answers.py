@@ -24,6 +24,8 @@ __all__ = [
     "PROPORTIONAL_P_LEAST",
     "answer_rows",
     "answer_sentence",
+    "no_bound",
+    "no_trust",
     "proportionality_warnings",
     "side_of",
     "withdrawal",
@@ -158,18 +160,42 @@ def withdrawal(
         The two treatment levels, by their place among all.
     """
     if failures:
-        return f"no answer is given, because a diagnostic fails: {'; '.join(failures)}"
+        return no_trust(failures)
     empty = [each for each in levels_without_events(inputs) if each in levels]
     if not empty:
         return None
     design, cohort = inputs.design, inputs.cohort
-    told = []
-    for each in empty:
-        patients = len(set(cohort.patient_index[design.treatment_level == each].tolist()))
-        told.append(
-            f"none of the {patients} patients on {design.treatment} {design.levels[each]} "
-            "had an event"
-        )
+    return no_bound(
+        design.treatment,
+        [
+            (
+                design.levels[each],
+                len(set(cohort.patient_index[design.treatment_level == each].tolist())),
+            )
+            for each in empty
+        ],
+    )
+
+
+def no_trust(failures: Sequence[str]) -> str:
+    """Say that nothing is concluded from draws whose diagnostics fail."""
+    return f"no answer is given, because a diagnostic fails: {'; '.join(failures)}"
+
+
+def no_bound(treatment: str, levels: Sequence[tuple[Any, int]]) -> str:
+    """Say that nothing is concluded about levels, with their patients, on which no event happened.
+
+    Parameters
+    ----------
+    treatment : str
+        The treatment's column.
+    levels : sequence of (level, int)
+        Levels without events, and how many patients are on each.
+    """
+    told = [
+        f"none of the {patients} patients on {treatment} {level} had an event"
+        for level, patients in levels
+    ]
     return (
         f"no answer is given, because {' and '.join(told)}: the data do not bound the hazard "
         "ratio on one side, so the prior decides how far from 1 it lies"

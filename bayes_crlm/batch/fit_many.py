@@ -20,6 +20,7 @@ from bayes_crlm.batch.preparation import prepare_slab
 from bayes_crlm.batch.results import (
     CohortRow,
     ManyFits,
+    Reported,
     escalated_row,
     failed_row,
     rows_of_block,
@@ -29,6 +30,7 @@ from bayes_crlm.batch.stack import SLAB, CohortStack, Slab, slabs_of
 from bayes_crlm.batch.summary import BlockSummary, summarise
 from bayes_crlm.errors import PriorError, SamplingError
 from bayes_crlm.priors import Horseshoe, RandomWalk, StudentT, parse_prior
+from bayes_crlm.success import SuccessRule
 from bayes_crlm.tasks import progress_bar
 from bayes_crlm.workers import available_cpus
 
@@ -57,6 +59,7 @@ def fit_many(
     escalate: bool = False,
     jobs: int | None = None,
     progress: bool | str = False,
+    success: SuccessRule | None = None,
 ) -> ManyFits:
     """Fit one model to many cohorts by importance sampling, and summarise every posterior.
 
@@ -91,6 +94,8 @@ def fit_many(
         Threads; one for each CPU that this process may use without it.
     progress : bool or str
         Show a bar on the terminal's standard error, under this name.
+    success : SuccessRule, optional
+        By which is concluded; 0.975 on one side of 1 without it.
 
     Returns
     -------
@@ -111,7 +116,8 @@ def fit_many(
     Vehtari, Simpson, Gelman, Yao & Gabry (2024), JMLR 25(72).
     """
     check_arguments(model, cohorts, draws, thresholds, engine, jobs)
-    chosen = choose_engine(engine, model, draws + draws % 2, tuple(float(r) for r in thresholds))
+    reported = Reported(tuple(float(r) for r in thresholds), success or SuccessRule())
+    chosen = choose_engine(engine, model, draws + draws % 2, reported.ratios)
     labels: list[Any] = []
     used: list[int] = []
     rows: dict[int, CohortRow] = {}
@@ -122,7 +128,7 @@ def fit_many(
         for future in futures:
             rows.update(future.result())
         if escalate:
-            escalate_rows(model, slab, rows, used, chosen.thresholds)
+            escalate_rows(model, slab, rows, used, reported)
 
     with (
         ThreadpoolController().limit(limits=1, user_api="blas"),
@@ -140,7 +146,13 @@ def fit_many(
             parts = [part for block in prepared.blocks for part in chosen.parts(block)]
             seed_array = np.array(used, dtype=np.int64)
             waiting.append(
-                (slab, [pool.submit(fit_part, part, seed_array, chosen, cox) for part in parts])
+                (
+                    slab,
+                    [
+                        pool.submit(fit_part, part, seed_array, chosen, cox, reported)
+                        for part in parts
+                    ],
+                )
             )
             # the next slab is prepared while this one is fitted
             if len(waiting) > 1:
@@ -154,7 +166,7 @@ def fit_many(
     if not labels:
         raise SamplingError("there are no cohorts; give one or more")
     in_order = [rows[k] for k in range(len(labels))]
-    return tables_of(in_order, labels, used, chosen.thresholds)
+    return tables_of(in_order, labels, used, reported)
 
 
 class BatchEngine(Protocol):
@@ -236,13 +248,16 @@ def is_gpu_likely(model: "PiecewiseExponential") -> bool:
 
 
 def fit_part(
-    block: CohortBlock, seeds: NDArray[np.int64], engine: BatchEngine, cox: bool
+    block: CohortBlock,
+    seeds: NDArray[np.int64],
+    engine: BatchEngine,
+    cox: bool,
+    reported: Reported,
 ) -> dict[int, CohortRow]:
     """Fit a part of a block; `seeds` are those of all cohorts so far."""
     summary = engine.summary(block, seeds[block.position])
-    return rows_of_block(
-        block, summary, fit_block_cox(block) if cox else None, (engine.name, engine.draws)
-    )
+    of_cox = fit_block_cox(block) if cox else None
+    return rows_of_block(block, summary, of_cox, (engine.name, engine.draws), reported)
 
 
 def escalate_rows(
@@ -250,7 +265,7 @@ def escalate_rows(
     slab: Slab,
     rows: dict[int, CohortRow],
     seeds: list[int],
-    thresholds: tuple[float, ...],
+    reported: Reported,
 ) -> None:
     """Replace rows of a slab that are not to be trusted by NUTS fits."""
     from bayes_crlm.engines import fit_model
@@ -276,7 +291,7 @@ def escalate_rows(
             # one cohort that no sampler can follow does not lose the others
             rows[slab.first + k] = failed_row(f"{row.about['reason']}; NUTS: {problem}")
             continue
-        rows[slab.first + k] = escalated_row(row, fit, thresholds)
+        rows[slab.first + k] = escalated_row(row, fit, reported)
 
 
 def seeds_of(seeds: int | Sequence[int] | None, total: int | None) -> Callable[[int], int]:
