@@ -8,7 +8,7 @@ censored is never taken for one of them in silence.
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from bayes_crlm.wording import did_you_mean, shown, shown_rows
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["EventCodes", "doubted_name", "read_events"]
+__all__ = ["EventCodes", "doubted_name", "events_by_code", "read_events", "settled_codes"]
 
 MOST_CODES = 8
 """How many codes a message lists."""
@@ -160,13 +160,8 @@ def read_events(
         Which codes were taken as censored, with their counts.
     problems : list of str
     """
-    import pandas as pd
-
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        values = values.astype(values.cat.categories.dtype)
-    places, distinct = _distinct_codes(values)
+    places, distinct, shape = _sorted_codes(values, codes)
     counts = np.bincount(places[places >= 0], minlength=len(distinct))
-    shape = [_kind_of_code(key, codes) for key in distinct]
     told = f"column {shown(codes.column)} (event)"
     listed = _listed(distinct, counts)
     problems, remarks = [], []
@@ -201,10 +196,85 @@ def read_events(
             f"{told}: {_listed(distinct[named], counts[named]) if named else 'no row'} censored, "
             f"{_said_events(distinct, counts, shape)} the event"
         )
-    is_event = np.array([kind == "event" for kind in shape], dtype=bool)
-    event = np.zeros(len(values), dtype=np.int8)
-    event[places >= 0] = is_event[places[places >= 0]]
+    event = _of_rows(places, shape, "event").astype(np.int8)
     return event, remarks, problems
+
+
+def events_by_code(
+    values: "pd.Series", codes: EventCodes
+) -> tuple[NDArray[np.int8], NDArray[np.bool]]:
+    """Turn an event column into 0 and 1 where nothing has to be said of it.
+
+    Parameters
+    ----------
+    values : pandas.Series, (n_rows,)
+    codes : EventCodes
+        With at least one value.
+
+    Returns
+    -------
+    event : (n_rows,) int8
+    is_said : (n_rows,) bool
+        Whether the cell is the event, or named as censored.
+    """
+    places, _, shape = _sorted_codes(values, codes)
+    is_event = _of_rows(places, shape, "event")
+    return is_event.astype(np.int8), is_event | _of_rows(places, shape, "censored")
+
+
+def settled_codes(
+    values: "pd.Series", codes: EventCodes, row_number: NDArray[np.int64]
+) -> tuple[EventCodes, list[str]]:
+    """Name the code of censoring that a whole column leaves, so that its parts mean the same.
+
+    Parameters
+    ----------
+    values : pandas.Series, (n_rows,)
+        Of all cohorts.
+    codes : EventCodes
+    row_number : (n_rows,) int
+        1-based rows of the table, for messages.
+
+    Returns
+    -------
+    codes : EventCodes
+    problems : list of str
+        Where it is not said which codes are censored, or no row has the event.
+    """
+    if not codes.value or codes.censored:
+        return codes, []
+    problems = read_events(values, codes, row_number)[2]
+    _, distinct, shape = _sorted_codes(values, codes)
+    left = [_plain(key) for key, kind in zip(distinct, shape, strict=True) if kind == "other"]
+    if problems or not left:
+        return codes, problems
+    return replace(codes, censored=tuple(left)), []
+
+
+def _sorted_codes(
+    values: "pd.Series", codes: EventCodes
+) -> tuple[NDArray[np.intp], NDArray[Any], list[str]]:
+    """Number the codes of a column, and say of each whether it is the event, censored or neither.
+
+    Returns
+    -------
+    places : (n_rows,) int
+        -1 where a cell is missing.
+    distinct : (codes,) object
+    shape : list of str
+        "event", "censored" or "other".
+    """
+    import pandas as pd
+
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(values.cat.categories.dtype)
+    places, distinct = _distinct_codes(values)
+    return places, distinct, [_kind_of_code(key, codes) for key in distinct]
+
+
+def _of_rows(places: NDArray[np.intp], shape: list[str], kind: str) -> NDArray[np.bool]:
+    """Whether each row's code is of a kind."""
+    return np.array([*(each == kind for each in shape), False], dtype=bool)[places]
 
 
 def doubted_name(column: str, events: NDArray[np.int8]) -> list[str]:

@@ -4,8 +4,8 @@ Checks that can be made for all rows at once are made here. They only tell cohor
 is nothing to say from the others: those are read one by one, and get the usual sentences.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,12 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.cohort import Cohort, read_cohort
+from bayes_crlm.cohort_source import option_problems, shared_columns, unknown_columns
+from bayes_crlm.column_settings import ColumnSettings, typed_table
 from bayes_crlm.errors import CohortError
-from bayes_crlm.follow_up import NUMBER, events_of, numbers_of, patients_of
+from bayes_crlm.event_codes import events_by_code, settled_codes
+from bayes_crlm.follow_up import NUMBER, events_of, patients_of
+from bayes_crlm.outcome import Outcome, outcome_of
+from bayes_crlm.sources import as_frame, plain_frame
 from bayes_crlm.tied_times import may_have_ties, one_time_each
-from bayes_crlm.wording import did_you_mean, shown
+from bayes_crlm.wording import shown
 
 if TYPE_CHECKING:
+    import datetime
+
     import pandas as pd
 
 __all__ = ["CohortStack", "StackedRows", "slabs_of", "stack_cohorts"]
@@ -39,23 +46,17 @@ class CohortStack:
         The cohorts' names, in order of appearance.
     starts : (cohorts + 1,) ndarray of int
         Where each cohort's rows begin and the last one's end.
-    time, event, entry, id : str or None
-        Columns, as in `bayes_crlm.read_cohort`.
-    unit : str or None
-        Of the times.
-    missing : {"error", "drop"}
-        What to do with missing values of covariates.
+    outcome : Outcome
+        How columns become follow-up, the same for every cohort.
+    options : mapping
+        Arguments of `bayes_crlm.read_cohort` for every cohort.
     """
 
     table: "pd.DataFrame"
     labels: NDArray[Any]
     starts: NDArray[np.intp]
-    time: str
-    event: str
-    entry: str | None
-    id: str | None
-    unit: str | None
-    missing: Literal["error", "drop"]
+    outcome: Outcome
+    options: Mapping[str, Any]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -65,14 +66,14 @@ class CohortStack:
         if not -len(self) <= k < len(self):
             raise IndexError(f"there are {len(self)} cohorts, and none is number {k}")
         k %= len(self)
+        options = dict(self.options)
+        if self.outcome.rounded is not None:
+            # the first draws of one seed would be those of the first patient in every cohort
+            made = np.random.SeedSequence([self.options["seed"], k]).generate_state(1)
+            options["seed"] = int(made[0])
         return read_cohort(
             self.table.iloc[self.starts[k] : self.starts[k + 1]].reset_index(drop=True),
-            time=self.time,
-            event=self.event,
-            entry=self.entry,
-            id=self.id,
-            unit=self.unit,
-            missing=self.missing,
+            **options,
             name=f"cohort {self.labels[k]}",
         )
 
@@ -81,27 +82,42 @@ class CohortStack:
 
 
 def stack_cohorts(
-    table: "pd.DataFrame",
+    table: "pd.DataFrame | object",
     *,
     cohort: str,
-    time: str,
-    event: str,
+    time: str | Mapping[str, str],
+    event: str | Mapping[str, Any],
     entry: str | None = None,
     id: str | None = None,
     unit: str | None = None,
+    time_unit: str | None = None,
+    date_format: str | None = None,
+    zero_times: str | float = "error",
+    rounded: Mapping[str, Any] | None = None,
+    seed: int | None = None,
     missing: Literal["error", "drop"] = "error",
+    treatment_start: str | int | None = None,
+    censoring_end: "str | datetime.date | None" = None,
+    levels: Mapping[str, Sequence[str | int | float | bool] | Literal["number"]] | None = None,
+    references: Mapping[str, str | int | float | bool] | None = None,
+    missing_values: Mapping[str, Sequence[str | int | float | bool]] | None = None,
 ) -> CohortStack:
     """Take many cohorts from one table.
 
     Parameters
     ----------
-    table : pandas.DataFrame
-        The rows of all cohorts, in any order.
+    table : pandas.DataFrame or another table
+        The rows of all cohorts, in any order: a DataFrame, or whatever offers
+        ``__arrow_c_stream__`` (pyarrow, Polars).
     cohort : str
         The column that says which cohort a row belongs to.
-    time, event, entry, id, unit, missing
+    time, event, entry, id, unit, time_unit, date_format, zero_times, rounded, seed, missing
         As in `bayes_crlm.read_cohort`, for every cohort. Rows are checked when cohorts are
-        fitted: what is wrong with one cohort does not stop the others.
+        fitted: what is wrong with one cohort does not stop the others, and its rows are counted
+        within it. The one code that `event` leaves is censored where it is the only one in the
+        whole table. Rounded times of each cohort are drawn from `seed` and its place.
+    treatment_start, censoring_end, levels, references, missing_values
+        Likewise.
 
     Returns
     -------
@@ -110,24 +126,50 @@ def stack_cohorts(
     Raises
     ------
     CohortError
-        When a column is not there, or a row does not say its cohort.
+        When a column is not there, a row does not say its cohort, or an argument is wrong for
+        every cohort.
     """
     import pandas as pd
 
-    if not isinstance(table, pd.DataFrame):
-        raise CohortError(f"cohorts are taken from a DataFrame, not from {shown(table)}")
-    for column in (cohort, time, event, entry, id):
-        if column is not None and column not in table.columns:
-            raise CohortError(
-                f"DataFrame: there is no column {shown(column)}; "
-                f"{did_you_mean(column, list(table.columns))}"
-            )
-    codes, labels = pd.factorize(table[cohort])
+    table = plain_frame(as_frame(table))
+    outcome, problems = outcome_of(
+        time=time,
+        event=event,
+        entry=entry,
+        id=id,
+        treatment_start=treatment_start,
+        censoring_end=censoring_end,
+        unit=unit,
+        time_unit=time_unit,
+        date_format=date_format,
+        zero_times=zero_times,
+        rounded=rounded,
+        seed=seed,
+        own_unit=None,
+    )
+    problems += option_problems(missing, None, None)
+    settings, found = ColumnSettings.of(levels, references, missing_values)
+    problems += found
+    if not isinstance(cohort, str):
+        problems.append(f"cohort must be a column's name in text, not {shown(cohort)}")
+    if outcome is None or problems:
+        raise CohortError.of("DataFrame", problems)
+    roles = {"cohort": cohort, **outcome.roles}
+    named = [column for column in roles.values() if column is not None]
+    problems = shared_columns(roles) + unknown_columns(dict.fromkeys(named), table)
+    if problems:
+        raise CohortError.of("DataFrame", problems)
     if not len(table):
         raise CohortError("DataFrame: it has no rows; give at least one cohort")
+    row_number = np.arange(1, len(table) + 1)
+    codes, labels = pd.factorize(table[cohort])
     if (codes < 0).any():
         row = int(np.flatnonzero(codes < 0)[0]) + 1
         raise CohortError(f"DataFrame: column {shown(cohort)} (cohort) is missing in row {row}")
+    events, problems = settled_codes(table[outcome.event.column], outcome.event, row_number)
+    table, settings, found = said_columns(table, settings)
+    if problems or found:
+        raise CohortError.of("DataFrame", problems + found)
     if np.any(np.diff(codes) < 0):
         order = np.argsort(codes, kind="stable")
         table, codes = table.iloc[order], codes[order]
@@ -136,13 +178,51 @@ def stack_cohorts(
         table=table.drop(columns=cohort).reset_index(drop=True),
         labels=np.asarray(labels),
         starts=starts,
-        time=time,
-        event=event,
-        entry=entry,
-        id=id,
-        unit=unit,
-        missing=missing,
+        outcome=replace(outcome, event=events),
+        options={
+            "time": outcome.time,
+            "event": events,
+            "entry": entry,
+            "id": id,
+            "unit": unit,
+            "time_unit": time_unit,
+            "date_format": date_format,
+            "zero_times": zero_times,
+            "rounded": outcome.rounded,
+            "seed": seed,
+            "missing": missing,
+            "treatment_start": treatment_start,
+            "censoring_end": censoring_end,
+            "levels": settings.levels,
+            "references": settings.references,
+        },
     )
+
+
+def said_columns(
+    table: "pd.DataFrame", settings: ColumnSettings
+) -> "tuple[pd.DataFrame, ColumnSettings, list[str]]":
+    """Apply what is said of columns to all rows, so that a column is the same in every cohort.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+    settings : ColumnSettings
+        What each cohort has to be told again: the order of its levels.
+    problems : list of str
+        With 1-based rows of the table.
+    """
+    said = dict.fromkeys([*settings.levels, *settings.references, *settings.missing_values])
+    if not said:
+        return table, settings, []
+    known = [each for each in said if each in table.columns]
+    typed = typed_table(table[known], settings)
+    levels = dict(settings.levels)
+    for name in settings.references:
+        if name in known and not typed.problems:
+            levels[name] = tuple(typed.table[name].cat.categories)
+    kept = replace(settings, levels=levels)
+    return table.assign(**{name: typed.table[name] for name in known}), kept, typed.problems
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,29 +312,43 @@ def slabs_of(cohorts: Iterable[Cohort] | CohortStack, size: int = SLAB) -> Itera
         first += len(some)
 
 
-def rows_of_stack(stack: CohortStack, first: int, last: int) -> StackedRows:
-    """Turn follow-up columns of consecutive cohorts into numbers."""
+def rows_of_stack(stack: CohortStack, first: int, last: int) -> StackedRows | None:
+    """Turn follow-up columns of consecutive cohorts into numbers.
+
+    None where every cohort is read by itself: times are drawn, or the end of the study and the
+    start of treatment are checked too.
+    """
+    if stack.outcome.rounded or stack.outcome.start is not None or stack.outcome.censoring_end:
+        return None
     rows = slice(stack.starts[first], stack.starts[last])
     starts = stack.starts[first : last + 1] - stack.starts[first]
     table = stack.table.iloc[rows].reset_index(drop=True)
-    time, kinds = numbers_of(table[stack.time])
+    outcome = stack.outcome
+    time, kinds, _ = outcome.scale.read(table, outcome.time.end, may_be_numbers=False)
     is_good = (kinds == NUMBER) & np.isfinite(time) & (time > 0)
     entry = np.zeros(len(table))
-    if stack.entry is not None:
-        entry, kinds = numbers_of(table[stack.entry])
+    if outcome.entry is not None:
+        entry, kinds, _ = outcome.scale.read(table, outcome.entry)
         is_good &= (kinds == NUMBER) & (entry >= 0) & (entry < time)
+    if not is_good.all():
+        # cohorts with such rows are read by themselves
+        entry, time = np.where(is_good, entry, 0.0), np.where(is_good, time, 1.0)
     entry, time = tied_in_each(entry, time, starts)
     is_good &= entry < time
-    event, missing, wrong = events_of(table[stack.event])
-    is_good &= ~missing & ~wrong
+    if outcome.event.value:
+        event, is_said = events_by_code(table[outcome.event.column], outcome.event)
+        is_good &= is_said
+    else:
+        event, missing, wrong = events_of(table[outcome.event.column])
+        is_good &= ~missing & ~wrong
     is_plain = np.logical_and.reduceat(is_good, starts[:-1])
     with np.errstate(over="ignore", invalid="ignore"):
         is_plain &= np.isfinite(np.add.reduceat(time - entry, starts[:-1]))
     is_plain &= (np.diff(starts) >= 2) & (np.add.reduceat(event, starts[:-1], dtype=int) > 0)
-    if stack.id is not None:
-        is_plain &= have_row_per_patient(table[stack.id], starts)
-    outcome = frozenset({stack.time, stack.event})
-    return StackedRows(table, starts, entry, time, event, is_plain, outcome)
+    if outcome.id is not None:
+        is_plain &= have_row_per_patient(table[outcome.id], starts)
+    columns = frozenset(column for column in outcome.roles.values() if column is not None)
+    return StackedRows(table, starts, entry, time, event, is_plain, columns)
 
 
 def tied_in_each(
