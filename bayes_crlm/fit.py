@@ -166,9 +166,8 @@ class Fit:
         import xarray as xr
 
         chains, draws, _ = self.vectors.shape
-        values = self.effect_draws / self.inputs.design.scale
         return xr.DataArray(
-            values.reshape(chains, draws, -1),
+            self.log_hazard_ratio_values.reshape(chains, draws, -1),
             dims=("chain", "draw", "term"),
             coords={
                 "chain": np.arange(chains),
@@ -177,6 +176,11 @@ class Fit:
             },
             name="log_hazard_ratio",
         )
+
+    @cached_property
+    def log_hazard_ratio_values(self) -> NDArray[np.float64]:
+        """Log hazard ratios in original units, shape (chains x draws, terms)."""
+        return self.effect_draws / self.inputs.design.scale
 
     @cached_property
     def begin(self) -> float:
@@ -222,11 +226,9 @@ class Fit:
             median and limits are log hazard ratios.
         """
         thresholds = thresholds_of(thresholds)
-        import arviz_stats as azs
         import pandas as pd
 
-        ratios = self.log_hazard_ratio_draws
-        values = ratios.values.reshape(-1, ratios.shape[-1])
+        values = self.log_hazard_ratio_values
         low, median, high = np.quantile(values, [ETI95[0], 0.5, ETI95[1]], axis=0)
         levels = list(self.inputs.design.levels[1:])
         n_terms, n_treatment = values.shape[1], len(levels)
@@ -241,25 +243,26 @@ class Fit:
             "median": median,
             "mean_log": values.mean(axis=0),
             "sd_log": values.std(axis=0, ddof=1),
+            "mcse_mean_log": None,  # below, by where the draws come from
             "eti95_low": low,
             "eti95_high": high,
         }
         for threshold in thresholds:
             table[f"prob_below_{threshold}"] = (values < np.log(threshold)).mean(axis=0)
         if self.importance is None:
-            mcse = azs.mcse(ratios, method="mean").values
+            import arviz_stats as azs
+
+            ratios = self.log_hazard_ratio_draws
+            table["mcse_mean_log"] = azs.mcse(ratios, method="mean").values
             table["ess_bulk"] = azs.ess(ratios, method="bulk").values
             table["ess_tail"] = azs.ess(ratios, method="tail").values
             table["r_hat"] = azs.rhat(ratios).values
         else:
-            mcse = table["sd_log"] / np.sqrt(self.importance.ess)
+            table["mcse_mean_log"] = table["sd_log"] / np.sqrt(self.importance.ess)
             table["ess_bulk"] = np.full(n_terms, self.importance.ess)
             table["ess_tail"] = self.importance.ess_tail
             table["r_hat"] = np.full(n_terms, np.nan)
-        columns = list(table)
-        table["mcse_mean_log"] = mcse
-        columns.insert(columns.index("sd_log") + 1, "mcse_mean_log")
-        return pd.DataFrame(table)[columns]
+        return pd.DataFrame(table)
 
     def hazard_ratios(
         self, thresholds: Sequence[float] = HR_THRESHOLDS, success: SuccessRule | None = None
@@ -283,17 +286,18 @@ class Fit:
         """
         rule = success or SuccessRule()
         n_treatment = self.inputs.n_treatment_terms
-        table = self.coefficients(thresholds).iloc[:n_treatment].copy()
-        for column in ("median", "eti95_low", "eti95_high"):
-            table[column] = np.exp(table[column])
-        draws = self.log_hazard_ratio_draws.values.reshape(-1, len(self.inputs.design.terms))
-        below = (draws[:, :n_treatment] < np.log(rule.effect)).mean(axis=0)
-        table["prob_below_effect"] = below
-        table["conclusion"] = [
+        table = self.coefficients(thresholds).iloc[:n_treatment]
+        below = self.log_hazard_ratio_values[:, :n_treatment] < np.log(rule.effect)
+        share_below = below.mean(axis=0)
+        conclusions = [
             "withdrawn" if withdrawal(self.inputs, (), (k + 1, 0)) else rule.conclusion(each)
-            for k, each in enumerate(below.tolist())
+            for k, each in enumerate(share_below.tolist())
         ]
-        return table
+        return table.assign(
+            **{name: np.exp(table[name]) for name in ("median", "eti95_low", "eti95_high")},
+            prob_below_effect=share_below,
+            conclusion=conclusions,
+        )
 
     def starts(
         self, thresholds: Sequence[float] = (1.0,), success: SuccessRule | None = None

@@ -7,6 +7,7 @@ grammar of `bayes_crlm.formula_reading`, and then sees the columns it names and 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.errors import FormulaError
@@ -17,6 +18,7 @@ from bayes_crlm.wording import did_you_mean, shown
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    from formulaic import SimpleFormula, StructuredFormula
     from numpy.typing import NDArray
 
 __all__ = [
@@ -85,6 +87,12 @@ def parse_formula(text: str) -> ParsedFormula:
         raise FormulaError(
             f"formula has {len(text)} characters; give at most {MOST_CHARACTERS} characters"
         )
+    return read_formula(text)
+
+
+@lru_cache(maxsize=64)
+def read_formula(text: str) -> ParsedFormula:
+    """Read a text by the grammar; a fit asks for the same one several times."""
     reader = Reader(tokenize(text))
     if reader.token.kind != END:
         reader.read_sum(depth=0)
@@ -200,7 +208,7 @@ def evaluate_formula(
     import warnings
 
     import numpy as np
-    from formulaic import ModelSpec, model_matrix
+    from formulaic import ModelSpec
     from formulaic.errors import DataMismatchWarning, FormulaicError
 
     parsed = parse_formula(text)
@@ -209,13 +217,8 @@ def evaluate_formula(
         with warnings.catch_warnings():
             # formulaic would turn levels left out of C(levels=[...]) into missing values
             warnings.simplefilter("error", DataMismatchWarning)
-            matrix = model_matrix(
-                text if text.strip() else "1",
-                data,
-                context=evaluation_context(shares),
-                na_action="raise",
-                output="pandas",
-            )
+            design = ModelSpec.from_spec(terms_of(text), na_action="raise", output="pandas")
+            matrix = design.get_model_matrix(data, context=evaluation_context(shares))
     except (
         FormulaicError,
         DataMismatchWarning,
@@ -230,13 +233,11 @@ def evaluate_formula(
         raise FormulaError(say_evaluation_error(text, error)) from None
     spec = matrix.model_spec
     places = spec.variable_indices if isinstance(spec, ModelSpec) else {}
-    made_of = [
-        frozenset(name for name in parsed.columns if k in places.get(name, ()))
-        for k, column in enumerate(matrix.columns)
-        if column != "Intercept"
-    ]
-    matrix = matrix.drop(columns="Intercept", errors="ignore")
-    matrix.attrs["variables"] = tuple(made_of)
+    kept = [k for k, column in enumerate(matrix.columns) if column != "Intercept"]
+    matrix = matrix.iloc[:, kept]
+    matrix.attrs["variables"] = tuple(
+        frozenset(name for name in parsed.columns if k in places.get(name, ())) for k in kept
+    )
     is_finite = np.isfinite(matrix.to_numpy(dtype=float)).all(axis=0)
     if not is_finite.all():
         name = matrix.columns[int(np.flatnonzero(~is_finite)[0])]
@@ -247,8 +248,17 @@ def evaluate_formula(
     return matrix
 
 
+@lru_cache(maxsize=64)
+def terms_of(text: str) -> "SimpleFormula | StructuredFormula":
+    """Terms of a checked formula as formulaic holds them; kept, since fits repeat a formula."""
+    from formulaic import Formula
+
+    return Formula.from_spec(text if text.strip() else "1")
+
+
 def formula_data(parsed: ParsedFormula, table: "pd.DataFrame") -> "pd.DataFrame":
     """Take a formula's columns out of a table, numbers as floating point."""
+    import pandas as pd
     from pandas.api.types import is_numeric_dtype
 
     for name in sorted(parsed.columns):
@@ -257,23 +267,25 @@ def formula_data(parsed: ParsedFormula, table: "pd.DataFrame") -> "pd.DataFrame"
                 f"formula uses {shown(name)}, which is not a column; "
                 f"{did_you_mean(name, table.columns)}"
             )
-    data = table[sorted(parsed.columns)].copy()
-    for name in data.columns:
-        missing = int(data[name].isna().sum())
+    columns = {}
+    for name in sorted(parsed.columns):
+        column = table[name]
+        missing = int(column.isna().sum())
         if missing:
             raise FormulaError(
                 f"formula uses {shown(name)}, which is missing in {missing} "
                 f"{'row' if missing == 1 else 'rows'}; give every row a value"
             )
-        if is_numeric_dtype(data[name]):
+        if is_numeric_dtype(column.dtype):
             if name not in parsed.categorical:
-                data[name] = data[name].astype(float)
+                column = column.astype(float)
         elif name in parsed.numeric:
             raise FormulaError(
                 f"formula computes with {shown(name)}, which holds no numbers; give it outside "
                 "of a call or in C()"
             )
-    return data
+        columns[name] = column
+    return pd.DataFrame(columns, index=table.index)
 
 
 def say_evaluation_error(text: str, error: BaseException) -> str:
