@@ -181,6 +181,8 @@ def read_column(values: "pd.Series") -> ColumnRead:
         return _read_categories(values)
     if isinstance(dtype, pd.StringDtype):
         return _read_texts(values)
+    if isinstance(dtype, pd.SparseDtype):
+        return read_column(values.sparse.to_dense())
     if isinstance(dtype, pd.ArrowDtype):
         plain = _without_arrow(values)
         return ColumnRead(values) if plain is None else read_column(plain)
@@ -338,6 +340,9 @@ def _read_categories(values: "pd.Series") -> ColumnRead:
     import pandas as pd
 
     categories = list(values.cat.categories)
+    is_interval = isinstance(values.cat.categories.dtype, pd.IntervalDtype)
+    if not is_interval and {"date", "other"} & {_kind(each) for each in categories}:
+        return read_column(_without_categories(values))
     used = np.zeros(len(categories), dtype=bool)
     codes = values.cat.codes.to_numpy()
     used[np.unique(codes[codes >= 0])] = True
@@ -378,6 +383,17 @@ def _read_categories(values: "pd.Series") -> ColumnRead:
     return ColumnRead(pd.Series(column, index=values.index, name=values.name), tuple(notes))
 
 
+def _without_categories(values: "pd.Series") -> "pd.Series":
+    """Give categories that are no levels (dates, durations, tuples) as the values they stand for."""
+    import pandas as pd
+
+    categories = values.cat.categories
+    if categories.dtype.kind in "mM":
+        return values.astype(categories.dtype)
+    cells = [None if code < 0 else categories[code] for code in values.cat.codes.tolist()]
+    return pd.Series(pd.array(cells, dtype=object), index=values.index, name=values.name)
+
+
 # --- columns whose cells are of several types ---------------------------------------------------
 
 
@@ -387,6 +403,8 @@ def _kind(cell: object) -> str:
         return "number text" if is_number(cell.strip()) else "text"
     if isinstance(cell, bool | np.bool):
         return "truth"
+    if isinstance(cell, np.timedelta64):  # NumPy's durations call themselves whole numbers
+        return "other"
     if isinstance(cell, Real | Decimal):
         return "number"
     if isinstance(cell, datetime.datetime | datetime.date | np.datetime64):
@@ -395,8 +413,8 @@ def _kind(cell: object) -> str:
 
 
 def _decoded(cell: object) -> object:
-    """Give bytes that are text as text."""
-    if not isinstance(cell, bytes):
+    """Give bytes that are text as text; a NUL is in none, but in numbers packed into bytes."""
+    if not isinstance(cell, bytes) or b"\0" in cell:
         return cell
     try:
         return cell.decode("utf-8")

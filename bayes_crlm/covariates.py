@@ -73,15 +73,14 @@ def check_covariates(
         For dates, durations and other types; a column of numbers with some text; one level;
         too many levels.
     """
-    from pandas.api.types import is_numeric_dtype
-
     for name in sorted(parsed.columns & set(map(str, table.columns))):
         values = table[name]
-        if is_numeric_dtype(values.dtype) and name not in parsed.categorical:
+        if values.dtype.kind in "iufb" and name not in parsed.categorical:
             continue
         refuse_other_types(name, values)
         if name not in parsed.categorical:
             refuse_text_among_numbers(name, values, row_number)
+            refuse_decimal_commas(name, values)
         levels = values.unique()
         if len(levels) < 2:
             raise FormulaError(
@@ -102,20 +101,24 @@ def refuse_other_types(name: str, values: "pd.Series") -> None:
 
     dtype = values.dtype
     column = f"covariate {shown(name)}"
+    durations = (
+        "holds durations, whose unit the file chooses; give a number in a unit of your own, days "
+        "for example"
+    )
     if pd.api.types.is_datetime64_any_dtype(dtype):
         raise FormulaError(
             f"{column} holds dates; give a number instead, the age or the year for example"
         )
     if pd.api.types.is_timedelta64_dtype(dtype):
-        raise FormulaError(
-            f"{column} holds durations, whose unit the file chooses; give a number in a unit of "
-            "your own, days for example"
-        )
-    if isinstance(dtype, pd.CategoricalDtype) or pd.api.types.is_numeric_dtype(dtype):
-        return
-    if isinstance(dtype, pd.StringDtype):
+        raise FormulaError(f"{column} {durations}")
+    is_complex = pd.api.types.is_complex_dtype(dtype)
+    if isinstance(dtype, pd.CategoricalDtype | pd.StringDtype) or (
+        pd.api.types.is_numeric_dtype(dtype) and not is_complex
+    ):
         return
     kinds = {type(each).__name__ for each in values.tolist()} - {"str"}
+    if kinds and kinds <= {"timedelta", "timedelta64"}:
+        raise FormulaError(f"{column} {durations}")
     if kinds:
         raise FormulaError(
             f"{column} holds values of type {', '.join(sorted(kinds)[:3])}; give numbers, text or "
@@ -146,6 +149,18 @@ def refuse_text_among_numbers(
         "correct these cells or name them in data.missing_values; if the values are levels, write "
         f"C({name}) or data.levels"
     )
+
+
+def refuse_decimal_commas(name: str, values: "pd.Series") -> None:
+    """Refuse a column of text that is numbers throughout, some of them with a decimal comma."""
+    texts = [level_text(each) for each in values.unique()]
+    with_comma = [each for each in texts if "," in each]
+    if with_comma and all(is_number(each.replace(",", ".", 1)) for each in texts):
+        raise FormulaError(
+            f"covariate {shown(name)} holds numbers with a decimal comma, stored as text "
+            f"({shown_names(sorted(with_comma), 3)}); store them as numbers, or, if they are "
+            f"levels, write C({name}) or data.levels"
+        )
 
 
 def factors_in_words(design: "Design", cohort: "Cohort", covariates: str) -> list[str]:

@@ -6,6 +6,8 @@ from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from bayes_crlm.analysis import plan_analysis
@@ -29,6 +31,7 @@ def table(**columns):
 
 
 AGES = [40 + k % 17 for k in range(N)]
+K3 = [k % 3 for k in range(N)]
 
 
 def terms(source, covariates="x", **options):
@@ -433,3 +436,44 @@ def test_levels_written_alike_as_numbers_stay_apart_in_rebuilt_cohorts(tmp_path)
     design = arms.model.prepare(rebuilt).design
     assert design.terms[1:] == inputs.design.terms[1:]
     assert np.array_equal(design.matrix, inputs.design.matrix)
+
+
+PACKED = {
+    "numbers packed into bytes": [b"\x00\x01\x00" if k % 3 else b"\x00b\x00" for k in range(N)],
+    "complex numbers": [k + 1j for k in range(N)],
+    "durations of NumPy": [np.timedelta64(k, "D") for k in range(N)],
+    "durations of Python": [datetime.timedelta(k) for k in range(N)],
+    "categories of dates": pd.Categorical(pd.Timestamp("2020-01-01") + pd.to_timedelta(K3, "D")),
+    "categories of durations": pd.Categorical(pd.to_timedelta(K3, "D")),
+    "categories of tuples": pd.Series([(1, k % 2) for k in range(N)]).astype("category"),
+}
+
+
+@pytest.mark.parametrize("kind", PACKED)
+def test_what_is_neither_number_nor_level_is_refused(kind):
+    said = refused(table(x=pd.Series(PACKED[kind])))
+    assert "covariate 'x' holds" in said
+    assert ("durations" in kind) == ("durations" in said)
+
+
+def test_an_interval_of_parquet_makes_no_levels(tmp_path):
+    """DuckDB and Spark write one as twelve bytes: months, days, milliseconds."""
+    packed = [np.array([0, 40 + k % 5, 0], dtype="<u4").tobytes() for k in range(N)]
+    column = pa.array(packed, type=pa.binary(12))
+    whole = pa.Table.from_pandas(table()).append_column("x", column)
+    pq.write_table(whole, tmp_path / "data.parquet")
+    assert "bytes" in refused(tmp_path / "data.parquet")
+
+
+def test_a_sparse_column_is_the_column():
+    sparse = pd.Series(pd.arrays.SparseArray([float(each) for each in AGES]))
+    assert terms(table(x=sparse)) == ("x",)
+
+
+def test_decimal_commas_in_text_make_no_levels(tmp_path):
+    sizes = [f"{k % 5},5" if k % 4 else str(k % 5) for k in range(N)]
+    assert "decimal comma" in refused(table(x=[f"{k % 5},5" for k in range(N)]))
+    assert "'x'" in refused(table(x=sizes))
+    assert len(terms(table(x=[f"{k % 5},5" for k in range(N)]), "C(x)")) == 4
+    table(x=[f"{k % 5},5" for k in range(N)]).to_excel(tmp_path / "data.xlsx", index=False)
+    assert "decimal comma" in refused(tmp_path / "data.xlsx")
