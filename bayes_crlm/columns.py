@@ -384,7 +384,7 @@ def _read_categories(values: "pd.Series") -> ColumnRead:
 
 
 def _without_categories(values: "pd.Series") -> "pd.Series":
-    """Give categories that are no levels (dates, durations, tuples) as the values they stand for."""
+    """Give categories that are no levels (dates, durations, tuples) as what they stand for."""
     import pandas as pd
 
     categories = values.cat.categories
