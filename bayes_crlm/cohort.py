@@ -212,6 +212,9 @@ class Cohort:
         (n_rows,) float64
             In `unit`, from the same time zero as `time`; NaN where a cell is missing or no time.
         """
+        if self.start is not None and column == self.start_column:
+            # read already, and drawn within its unit with the patient's other times
+            return self.start
         times, _, _ = self.scale.read(self.table, column)
         return onto(times, distinct_times(self.entry, self.time))
 

@@ -336,6 +336,8 @@ def fit_rows(
     effect = approximation.drawn.vectors[:, :split] / inputs.design.scale[:split]
     found = {"is_reliable": True, "pareto_k": approximation.drawn.pareto_k, "failure": None}
     rows = level_rows(effect, inputs, cox, thresholds, rule)
+    for row in rows:
+        row["mcse_mean_log"] = row["sd_log"] / math.sqrt(approximation.drawn.ess)
     return rows[0] | {"hazard_ratios": rows} | counts | found
 
 
@@ -423,7 +425,9 @@ def compare_starts(
         "column": cohort.start_column,
         "n_waited": int(waited.sum()),
         "median_wait": float(np.median((start - cohort.entry)[waited])) if waited.any() else None,
-        "n_reference_starts": int(np.sum(np.isfinite(cohort.start) & (level == 0))),
+        "n_reference_starts": int(
+            np.sum(np.isfinite(cohort.start) & (cohort.start > 0) & (level == 0))
+        ),
     }
     split = inputs.n_treatment_terms
     draws = fit.log_hazard_ratio_draws.values

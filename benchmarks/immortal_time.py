@@ -8,7 +8,8 @@ Every cohort has 135 patients who wait for a treatment: it starts between 2 week
 after time zero, the fitter the patient the sooner, and only in those who are still alive. Patients
 who die or are lost while they wait count as untreated. The treatment does nothing, or it multiplies
 the hazard of death by 0.5 from its start on. About two in three start it, as in the package's own
-cohort, or more, so that few are left to say what happens without treatment. Cohorts of one number
+cohort, or more, so that few are left to say what happens without treatment; or it is first the fit
+and then the others who start, which the model of the weights does not know. Cohorts of one number
 have the same patients.
 
 What a method should find is known from potential outcomes: of 400,000 patients one half starts by
@@ -41,11 +42,13 @@ NO_CONFOUNDING = dict.fromkeys(START, 0.0)
 CENTRE = {"age": 64, "node_positive": 0.6, "number_of_metastases": 2.6, "log(cea)": 2.3}
 FIRST_START, LAST_START, START_HAZARD = 0.5, 8.0, 0.16
 MEDIAN_SURVIVAL, SHAPE = 18.0, 1.2
-# hazard ratio of treatment, and hazard of starting it
+# hazard ratio of treatment, hazard of starting it, and the month from which on the less fit start
+# the sooner (None: never)
 SCENARIOS = {
-    "no_effect": (1.0, START_HAZARD),
-    "effect": (0.5, START_HAZARD),
-    "few_untreated": (1.0, 0.22),
+    "no_effect": (1.0, START_HAZARD, None),
+    "effect": (0.5, START_HAZARD, None),
+    "few_untreated": (1.0, 0.22, None),
+    "not_proportional": (1.0, START_HAZARD, 2.5),
 }
 METHODS = {
     "naive": "as treated (naive)",
@@ -55,6 +58,7 @@ METHODS = {
     "time_dependent": "time-dependent treatment",
     "clone_censor_weight": "clone-censor-weight",
     "clone_censor_weight_adjusted": "clone-censor-weight, adjusted too",
+    "clone_censor_weight_truncated": "clone-censor-weight, truncated weights (counts for nothing)",
 }
 TRUTH_SIZE = 200_000
 LARGE_SIZE, LARGE_COHORTS, LARGE_EFFECTS = 20_000, 6, (1.0, 0.4)
@@ -71,6 +75,8 @@ class Population:
         Log hazard ratios of starting treatment.
     start_hazard : float
         Of an average patient.
+    reversal : float, optional
+        The month from which on the log hazard ratios of starting change their sign.
     """
 
     def __init__(
@@ -79,6 +85,7 @@ class Population:
         n_patients: int,
         starting: dict[str, float],
         start_hazard: float,
+        reversal: float | None = None,
     ):
         self.table = pd.DataFrame(
             {
@@ -94,7 +101,13 @@ class Population:
         # cumulative hazards of the untreated at which patients die, and of starting
         self.death_at = rng.standard_exponential(n_patients) / np.exp(self.predictor(DEATH))
         self.start_hazard = start_hazard * np.exp(self.predictor(starting))
-        self.wait = rng.standard_exponential(n_patients) / self.start_hazard
+        need = rng.standard_exponential(n_patients)
+        self.wait = need / self.start_hazard
+        if reversal is not None:
+            early = reversal - FIRST_START
+            later_hazard = start_hazard**2 / self.start_hazard
+            later = early + (need - early * self.start_hazard) / later_hazard
+            self.wait = np.where(self.wait <= early, self.wait, later)
         self.followed = np.minimum(
             rng.uniform(6, 100, n_patients), rng.exponential(200, n_patients)
         )
@@ -132,6 +145,7 @@ def simulate_cohort(
     hazard_ratio: float = 1.0,
     starting: dict[str, float] = START,
     start_hazard: float = START_HAZARD,
+    reversal: float | None = None,
 ) -> pd.DataFrame:
     """Simulate a cohort whose treatment starts late.
 
@@ -146,6 +160,8 @@ def simulate_cohort(
         Log hazard ratios of starting treatment.
     start_hazard : float
         Of an average patient.
+    reversal : float, optional
+        The month from which on the less fit start the sooner.
 
     Returns
     -------
@@ -153,7 +169,7 @@ def simulate_cohort(
         `months`, `death`, `treated`, `start_months` (missing for the untreated) and covariates.
     """
     rng = np.random.default_rng([SEED, number])
-    patients = Population(rng, n_patients, starting, start_hazard)
+    patients = Population(rng, n_patients, starting, start_hazard, reversal)
     start, table = patients.start(), patients.table
     death = patients.death(start, hazard_ratio)
     months = np.minimum(death, patients.followed)
@@ -235,6 +251,7 @@ def true_log_ratios(hazard_ratio: float) -> dict[str, float]:
         "clone_censor_weight": log_hazard_ratio(patients, by_grace, hazard_ratio, adjusted=False),
         "clone_censor_weight_adjusted": log_hazard_ratio(patients, by_grace, hazard_ratio),
     }
+    found["clone_censor_weight_truncated"] = found["clone_censor_weight"]
     for place, landmark in enumerate(landmarks, start=1):
         later = patients.start_within(landmark, 1e6)
         later = np.where(later < LAST_START, later, np.inf)
@@ -256,8 +273,10 @@ def fit_cohort(place: int) -> list[dict[str, Any]]:
     from bayes_crlm.sensitivity.immortal_time import Settings, compare_methods
 
     number, scenario = divmod(place, len(SCENARIOS))
-    hazard_ratio, start_hazard = list(SCENARIOS.values())[scenario]
-    table = simulate_cohort(number, hazard_ratio=hazard_ratio, start_hazard=start_hazard)
+    hazard_ratio, start_hazard, reversal = list(SCENARIOS.values())[scenario]
+    table = simulate_cohort(
+        number, hazard_ratio=hazard_ratio, start_hazard=start_hazard, reversal=reversal
+    )
     arms = arms_of(table)
     rows = compare_methods(arms, Settings(start="start_months"), SEED + number)["rows"]
     landmarks = [row for row in rows if row["method"] == "landmark"]
@@ -406,6 +425,8 @@ def text_of(
         f"{SCENARIOS['effect'][0]:g} from its start on:",
         "few_untreated": "Treatment does nothing, and few patients go without it (hazard of "
         f"starting {SCENARIOS['few_untreated'][1]:g} a month instead of {START_HAZARD:g}):",
+        "not_proportional": "Treatment does nothing, and starting is not proportional: from "
+        f"{SCENARIOS['not_proportional'][2]:g} months on the less fit start the sooner:",
     }
     lines = [
         f"{n_cohorts} simulated cohorts of {N_PATIENTS} patients a table; {seconds:.1f} s of CPU "
@@ -452,7 +473,7 @@ def main() -> None:
         "--cohorts", type=int, default=N_COHORTS, help="how many a table (default: 200)"
     )
     options = parser.parse_args()
-    truths = {name: true_log_ratios(ratio) for name, (ratio, _) in SCENARIOS.items()}
+    truths = {name: true_log_ratios(ratio) for name, (ratio, *_) in SCENARIOS.items()}
     large = large_cohorts()
     cohorts = fit_cohorts(
         fit_cohort,

@@ -8,7 +8,7 @@ import pytest
 from runs import call
 
 from bayes_crlm.analysis import plan_analysis
-from bayes_crlm.sensitivity.earlier_run import base_of_run
+from bayes_crlm.sensitivity.earlier_run import base_of_run, fit_of_run
 from bayes_crlm.spec import read_spec
 
 SPEC = """
@@ -89,3 +89,94 @@ def test_a_run_of_anything_else_is_not_taken(folder, tmp_path, change):
     assert base_of_run(place, plan, 1) is None
     same = plan_analysis(read_spec(folder / "small.toml"))
     assert base_of_run(folder / "out", same, 1) is not None
+
+
+STARTING = """
+title = "A simulated cohort"
+[data]
+source = "cohort.csv"
+time = "months"
+event = "dead"
+treatment_start = "begun"
+[model]
+treatment = "arm"
+reference = 0
+covariates = "x"
+[sampling]
+draws = 500
+tune = 500
+[sensitivity]
+parts = ["power_scaling", "unmeasured_confounding", "immortal_time", "influence", "overlap"]
+[sensitivity.influence]
+worst = 1
+candidates = 1
+[sensitivity.immortal_time]
+groups = 50
+"""
+
+
+@pytest.fixture(scope="module")
+def chains(tmp_path_factory):
+    """A run by NUTS of a treatment that starts late, and its sensitivity analysis."""
+    place = tmp_path_factory.mktemp("chains")
+    rng = np.random.default_rng(8)
+    n = 70
+    frame = pd.DataFrame({"arm": np.arange(n) % 2, "x": rng.normal(size=n).round(3)})
+    death = rng.exponential(20, n).round(2) + 4
+    frame["months"] = np.minimum(death, 40)
+    frame["dead"] = (death < 40).astype(int)
+    frame["begun"] = np.where(frame["arm"] == 1, rng.uniform(0, 3.5, n).round(2), np.nan)
+    frame.to_csv(place / "cohort.csv", index=False)
+    (place / "small.toml").write_text(STARTING)
+    for name in ("run", "sensitivity"):
+        done = call(name, place / "small.toml", "--out", place / "out", "--quiet")
+        assert done.returncode == 0, done.stderr
+    return place
+
+
+def test_after_chains_every_number_of_the_spec_as_it_stands_is_that_of_the_answer(chains):
+    summary, found = read(chains, "summary.json"), read(chains, "sensitivity.json")
+    (answer,) = summary["hazard_ratios"]
+    assert summary["provenance"]["engine"] == found["base"]["engine"] == "nuts"
+    assert {row["engine"] for row in found["power_scaling"]["scaled"]} == {"nuts"}
+    tipping = found["unmeasured_confounding"]
+    assert tipping["surface"]["engine"] == "nuts"
+    assert tipping["tipping_bias_factor"]["median"] == pytest.approx(answer["median"], rel=1e-12)
+    rows = {row["method"]: row for row in found["immortal_time"]["rows"]}
+    (regression,) = [r for r in found["overlap"]["rows"] if r["method"] == "outcome_regression"]
+    for row in (found["base"], rows["naive"], regression):
+        for name in ("median", "eti95", "mean_log", "sd_log", "prob_below_effect"):
+            assert row[name] == answer[name]
+        assert row["prob_below_1"] == answer["prob_below"]["1.0"]
+    start = summary["start"]
+    landmarks = [r for r in found["immortal_time"]["rows"] if r["at"] == start["landmark"]["at"]]
+    same = [row for row in landmarks if row["method"] == "landmark"]
+    for row, name in ((rows["time_dependent"], "time_dependent"), (same[0], "landmark")):
+        for key in ("median", "eti95", "mean_log", "sd_log", "cox_hr"):
+            assert row[key] == start[name][key]
+
+
+def test_influence_after_chains_is_that_of_the_chains_in_the_folder(chains):
+    import arviz_stats as azs
+    import xarray as xr
+
+    tree = xr.open_datatree(chains / "out" / "posterior.nc")
+    size, _ = azs.loo_influence(
+        tree, var_names="log_hazard_ratio", group="posterior", log_likelihood_var_name="event"
+    )
+    expected = np.asarray(size["log_hazard_ratio"] if hasattr(size, "data_vars") else size)
+    rows = read(chains, "sensitivity.json")["influence"]["rows"]
+    given = [row["loo_influence"] for row in rows]
+    assert given == pytest.approx(expected[..., 0].tolist(), rel=1e-9)
+
+
+def test_chains_that_are_not_those_of_the_answer_are_not_taken(chains, tmp_path):
+    import shutil
+
+    plan = plan_analysis(read_spec(chains / "small.toml"))
+    base = base_of_run(chains / "out", plan, 1)
+    assert fit_of_run(chains / "out", plan, base, 1).engine == "nuts"
+    assert fit_of_run(chains / "out", plan, base | {"median": 1.23}, 1) is None
+    assert fit_of_run(tmp_path, plan, base, 1) is None
+    shutil.copy(chains / "cohort.csv", tmp_path / "posterior.nc")
+    assert fit_of_run(tmp_path, plan, base, 1) is None

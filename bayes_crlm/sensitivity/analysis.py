@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.calls import every_library_on_one_thread
 from bayes_crlm.errors import BayesCRLMError, ExecutorError, OutputError, SpecError
-from bayes_crlm.sensitivity.earlier_run import base_of_run
+from bayes_crlm.sensitivity.earlier_run import base_of_run, fit_of_run, start_of_run
 from bayes_crlm.sensitivity.parts import Context, NotRunError, PartResult, part_module
 from bayes_crlm.sensitivity.refit import Shared, refit
 from bayes_crlm.tasks import Task, TaskResult, run_tasks
@@ -252,7 +252,15 @@ def run_sensitivity(
             raise SpecError(f"the spec as it stands cannot be fitted: {result.failure}")
         base = result.value
     is_withdrawn = withdrawn_base(plan, base, level) is not None
-    context = Context(plan, base, lambda: fit_base(plan), level, seed, run, settings.selected)
+    # of the run whose answer the base is; None where the base was fitted here
+    of_run = folder if base.get("is_of_run") else None
+
+    def make_fit() -> "Fit":
+        found = None if of_run is None else fit_of_run(of_run, plan, base, level)
+        return found or fit_base(plan)
+
+    start = None if of_run is None else start_of_run(of_run)
+    context = Context(plan, base, make_fit, level, seed, run, settings.selected, start)
     seconds = {"base": time.perf_counter() - began}
     parts: dict[str, PartResult] = {}
     crashes: dict[str, Exception] = {}

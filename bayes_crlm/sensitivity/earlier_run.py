@@ -5,17 +5,26 @@ seed and version, its draws are the spec as it stands, and are not drawn a secon
 """
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from bayes_crlm.sensitivity.report_section import read_json
 
 if TYPE_CHECKING:
     from bayes_crlm.analysis import Plan
+    from bayes_crlm.fit import Fit
 
-__all__ = ["base_of_run"]
+__all__ = ["as_it_stands", "base_of_run", "fit_of_run", "start_of_run"]
 
 SAME = ("median", "eti95", "prob_below_effect", "mean_log", "sd_log", "r_hat")
+# what rows of a part take from a fit that is there already
+SHOWN = (
+    *("median", "eti95", "prob_below_1", "prob_below_effect", "mean_log", "sd_log", "mcse"),
+    *("engine", "pareto_k", "r_hat", "chains", "is_reliable", "note", "cox_hr", "cox_ci95"),
+)
 
 
 def base_of_run(folder: Path, plan: "Plan", level: int) -> dict[str, Any] | None:
@@ -50,6 +59,72 @@ def base_of_run(folder: Path, plan: "Plan", level: int) -> dict[str, Any] | None
     except (OSError, ValueError, KeyError, IndexError, TypeError):
         # files of another version, or what is no result at all
         return None
+
+
+def fit_of_run(folder: Path, plan: "Plan", base: dict[str, Any], level: int) -> "Fit | None":
+    """Read the chains of the run that `base_of_run` took the answer from.
+
+    Draws of importance sampling are no chains, and come out the same when they are drawn again.
+
+    Parameters
+    ----------
+    folder : Path
+        That results go to.
+    plan : Plan
+    base : dict
+        From `base_of_run`.
+    level : int
+        Place of the treatment level in question, from 1.
+
+    Returns
+    -------
+    Fit or None
+        None where the file has no chains of this model, or not those of the answer.
+    """
+    import xarray as xr
+
+    from bayes_crlm.fit import Fit
+    from bayes_crlm.parameters import model_parameters
+
+    if base["engine"] != "nuts":
+        return None
+    sampling, asked, inputs = plan.spec.sampling, plan.spec.estimands, plan.inputs
+    size = sum(each.size for each in model_parameters(inputs))
+    settings = {name: getattr(sampling, name) for name in ("chains", "draws", "tune")}
+    path = folder / "posterior.nc"
+    try:
+        vectors = xr.load_dataset(path, group="unconstrained_posterior")["vector"].values
+        statistics = xr.load_dataset(path, group="sample_stats")
+    except (OSError, ValueError, KeyError):
+        return None
+    if vectors.shape != (sampling.chains, sampling.draws, size):
+        return None
+    effect = vectors[..., level - 1] / inputs.design.scale[level - 1]
+    if not np.isclose(np.exp(np.median(effect)), base["median"], rtol=1e-9):
+        return None
+    fit = Fit(plan.model, inputs, vectors, statistics, "nuts", sampling.seed, settings, {})
+    return fit.estimating(origin=asked.origin, population=asked.population)
+
+
+def start_of_run(folder: Path) -> dict[str, Any] | None:
+    """Read what the run that `base_of_run` took the answer from found of starts of treatment."""
+    summary = read_json(folder / "summary.json")
+    return None if summary is None else summary.get("start")
+
+
+def as_it_stands(row: dict[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a row that repeats the spec as it stands the numbers of the base: they are one fit.
+
+    Parameters
+    ----------
+    row : dict
+        Of a part; what only it has, its label for example, stays.
+    base : mapping
+        Of the sensitivity analysis.
+    """
+    if row["failure"] is not None or not base.get("is_reliable", False):
+        return row
+    return row | {name: base[name] for name in SHOWN if name in base}
 
 
 def is_same_version(provenance: dict[str, Any]) -> bool:

@@ -33,6 +33,7 @@ from bayes_crlm.sensitivity.delayed_treatment import (
     start_test,
     weight_rows,
 )
+from bayes_crlm.sensitivity.earlier_run import as_it_stands
 from bayes_crlm.sensitivity.landmark import landmark_times
 from bayes_crlm.sensitivity.parts import Context, NotRunError, PartResult, unreliable_note
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
@@ -64,6 +65,11 @@ __all__ = ["Settings", "analyse", "check", "choose_times", "compare", "compare_m
 # without times of the user's: by when these shares of the treated had started
 LANDMARK_SHARES, GRACE_SHARE = (0.5, 0.75, 0.9), 0.9
 BINS = 24
+# what rows take from those of `run`
+OF_RUN = (
+    *("median", "eti95", "prob_below_effect", "mean_log", "sd_log", "pareto_k"),
+    *("cox_hr", "cox_ci95"),
+)
 OWN_START = "decision_months"
 """The column of the data sets that ship with this package."""
 
@@ -180,6 +186,10 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     if done.value is None:
         raise NotRunError(str(done.failure))
     found = done.value
+    if len(plan.inputs.design.levels) == 2:
+        found["rows"] = with_fits_of_run(
+            found["rows"], context.base, context.start, str(settings.start)
+        )
     rows, unit = found["rows"], plan.inputs.cohort.unit or "time units"
     naive, fitted = rows[0], usable(rows[1:])
     landmarks = [row for row in fitted if row["method"] == "landmark"]
@@ -268,6 +278,61 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         },
         figures=figures,
         notes=tuple(notes),
+    )
+
+
+def with_fits_of_run(
+    rows: Sequence[dict[str, Any]],
+    base: Mapping[str, Any],
+    start: Mapping[str, Any] | None,
+    column: str,
+) -> list[dict[str, Any]]:
+    """Give rows whose fits stand elsewhere already the numbers that they have there.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        Of a treatment with two levels.
+    base : mapping
+        The spec as it stands.
+    start : mapping or None
+        What `bayes_crlm.late_start.compare_starts` found in the run that the base is of.
+    column : str
+        Of the starts that the rows are made from.
+    """
+    rows = [as_it_stands(row, base) if row["method"] == "naive" else row for row in rows]
+    if start is None or start["column"] != column:
+        return rows
+    rows = [of_run(row, start.get(row["method"])) for row in rows]
+    split = next((row for row in rows if row["method"] == "time_dependent"), None)
+    if split is None or split["median"] is None:
+        return rows
+    return [
+        row | {"diluted": diluted(split["median"], row["share_on_treatment"])}
+        if row["method"] == "landmark"
+        else row
+        for row in rows
+    ]
+
+
+def of_run(row: dict[str, Any], found: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Put a run's numbers into a row of the same rows of the cohort."""
+    is_same = found is not None and found["is_reliable"] and found.get("at") == row["at"]
+    if found is None or not is_same or row["failure"] is not None:
+        return row
+    below = found["prob_below"].get("1.0")
+    return (
+        row
+        | {name: found[name] for name in OF_RUN}
+        | {
+            "prob_below_1": row["prob_below_1"] if below is None else below,
+            "mcse": found["mcse_mean_log"],
+            "engine": "laplace",
+            "is_reliable": True,
+            "r_hat": None,
+            "chains": None,
+            "note": None,
+        }
     )
 
 
@@ -435,11 +500,10 @@ def compare_methods(arms: TwoArms, settings: Settings, seed: int) -> dict[str, A
 
 def starts_of_reference(arms: TwoArms, column: str) -> dict[str, Any]:
     """Count starts that patients on the reference have themselves, and take their median."""
-    from bayes_crlm.follow_up import numbers_of
-
     # rows of the file are numbered; the arms' patients are some of the source's
-    numbers, _ = numbers_of(arms.source.table[column])
-    own = numbers[np.isin(arms.source.row_number, arms.row_number[~arms.is_treated])]
+    own = arms.source.times_of(column)[
+        np.isin(arms.source.row_number, arms.row_number[~arms.is_treated])
+    ]
     own = own[np.isfinite(own) & (own > 0)]
     return {
         "n": len(own),

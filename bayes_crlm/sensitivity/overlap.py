@@ -29,6 +29,7 @@ from bayes_crlm.sensitivity.comparison_rows import (
     usable,
     weighted_row,
 )
+from bayes_crlm.sensitivity.earlier_run import as_it_stands
 from bayes_crlm.sensitivity.parts import Context, NotRunError, PartResult, unreliable_note
 from bayes_crlm.sensitivity.propensity import (
     PropensityDraws,
@@ -151,6 +152,13 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     if done.value is None:
         raise NotRunError(str(done.failure))
     found = done.value
+    levels = context.plan.inputs.design.levels
+    if len(levels) == 2:
+        # with other levels left out it is a fit of its own
+        found["rows"] = [
+            as_it_stands(row, context.base) if row["method"] == "outcome_regression" else row
+            for row in found["rows"]
+        ]
     rows = found["rows"]
     rule = context.rule
     regression = next(row for row in rows if row["method"] == "outcome_regression")
@@ -158,7 +166,6 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     add_states(weighted, regression, rule)
     # regression as well: against a row that fails nothing can be said
     fitted = usable(weighted) if usable([regression]) else []
-    levels = context.plan.inputs.design.levels
     notes = [
         "Weighted hazard ratios are marginal, that of outcome regression is conditional on the "
         "covariates: a hazard ratio that is not 1 differs between the two without any bias.",

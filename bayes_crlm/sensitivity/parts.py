@@ -77,6 +77,8 @@ class Context:
         functions of the tasks take a `bayes_crlm.sensitivity.refit.Shared` first.
     selected : frozenset of str
         Parts that the user picks by name from all there are.
+    start : mapping or None
+        Where the base is that of a `run`: what it found of the start of treatment.
     """
 
     plan: "Plan"
@@ -86,6 +88,7 @@ class Context:
     seed: int
     run: Callable[[str, Sequence[Task]], list[TaskResult]]
     selected: frozenset[str] = frozenset()
+    start: Mapping[str, Any] | None = None
 
     @property
     def rule(self) -> SuccessRule:
