@@ -44,6 +44,8 @@ def estimand_items(summary: dict[str, Any]) -> list[tuple[str, str]]:
     list of (str, str)
         Names and values; numbers beyond an arm's follow-up say so.
     """
+    from bayes_crlm.entry_weights import entry_weight_warnings
+
     estimands, unit = summary["estimands"], summary["data"]["unit"] or "time units"
     given = f", {estimands['given']}" if estimands["given"] else ""
     items = []
@@ -69,6 +71,8 @@ def estimand_items(summary: dict[str, Any]) -> list[tuple[str, str]]:
                 f"{summary['data']['n_patients']}: survival is of the population before entry",
             )
         )
+        told = entry_weight_warnings(estimands["entry_weights"], summary["data"]["unit"])
+        items += [("", each) for each in told]
     return items
 
 

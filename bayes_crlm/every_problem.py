@@ -283,5 +283,6 @@ def time_problems(known: Known, spec: "Spec", source: str) -> list[str]:
     elif not isinstance(cutpoints, str | int):
         problems += told_by(source, given_cutpoints, cutpoints, known.last, cohort.n_rows)
     if asked.origin is not None:
-        problems += told_by(source, origin_before, asked.origin, known.last)
+        first = float(cohort.entry.min()) if known.is_whole else 0.0
+        problems += told_by(source, origin_before, asked.origin, known.last, first)
     return [*problems, *horizon_problems(asked, asked.origin or 0.0, known.last)]

@@ -210,6 +210,25 @@ class Fit:
         """Effective number of patients behind the estimands, the median over draws."""
         return effective_size(self.weights, self.people.share, self.inputs.data.n_patients)
 
+    @cached_property
+    def entry_weight_rows(self) -> list[dict[str, Any]]:
+        """What `entry_weights` is made of."""
+        from bayes_crlm.entry_weights import entry_weight_rows
+
+        return entry_weight_rows(self)
+
+    def entry_weights(self) -> "pd.DataFrame":
+        """Whether weights of the population before entry can be trusted, one row per level.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As `bayes_crlm.entry_weights.entry_weight_rows`; empty for entrants.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(self.entry_weight_rows)
+
     def coefficients(self, thresholds: Sequence[float] = HR_THRESHOLDS) -> "pd.DataFrame":
         """Posterior of every log hazard ratio in original units, with its Monte Carlo error.
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["check_origin", "default_origin", "given_survival", "origin_cautions"]
 
 AT_RISK_LEAST = 10
+# how long before the first entry curves may begin, as a share of the time that follows it
+BEFORE_ENTRY_MOST = 0.1
 
 
 def default_origin(entry: NDArray, time: NDArray) -> float:
@@ -69,21 +71,41 @@ def check_origin(origin: float | None, inputs: "ModelInputs") -> float:
     Raises
     ------
     EstimandError
-        When it is no time within follow-up.
+        When it is no time within follow-up, or lies long before anybody was at risk.
     """
     cohort = inputs.cohort
     if origin is None:
         return default_origin(cohort.entry, cohort.time)
-    return origin_before(origin, float(inputs.intervals.cutpoints[-1]))
+    end = float(inputs.intervals.cutpoints[-1])
+    return origin_before(origin, end, float(cohort.entry.min()))
 
 
-def origin_before(origin: float, end: float) -> float:
-    """Refuse an origin that is no time from 0 to before the end of follow-up."""
+def origin_before(origin: float, end: float, first: float = 0.0) -> float:
+    """Refuse an origin outside follow-up, or long before the first entry.
+
+    A study that people could enter from 50 on may have its first entry at 50.1, and curves from 50
+    on are what is asked. Curves from birth would be invented: more than a tenth of the time from
+    the first entry to the end is refused.
+
+    Parameters
+    ----------
+    origin : float
+        A time on the data's scale.
+    end : float
+        The end of follow-up.
+    first : float
+        The first entry.
+    """
     is_number = isinstance(origin, int | float | np.number) and not isinstance(origin, bool)
     if not (is_number and 0 <= origin < end):
         raise EstimandError(
             f"origin: {origin!r} lies outside follow-up; give a time from 0 to below "
             f"{as_written(end)}"
+        )
+    if first - origin > BEFORE_ENTRY_MOST * (end - first):
+        raise EstimandError(
+            f"origin: {origin!r} lies long before the first entry, at {as_written(first)}: nobody "
+            f"was at risk then; give a time from {as_written(first)} to below {as_written(end)}"
         )
     return float(origin)
 

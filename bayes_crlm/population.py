@@ -34,6 +34,7 @@ __all__ = [
     "Population",
     "PopulationName",
     "check_population",
+    "curves_of_levels",
     "effective_size",
     "population",
 ]
@@ -242,8 +243,34 @@ def mean_curves(
     """
     cutpoints = inputs.intervals.cutpoints
     times = np.linspace(origin, cutpoints[-1], COMPARED_TIMES)
-    cumulative = cumulative_hazard_at(log_hazard[None], cutpoints, times, origin)
     weight = people.weights(log_hazard[None], effect[None], cutpoints, origin)
+    return curves_of_levels(inputs, log_hazard, effect, people, weight, times, origin)
+
+
+def curves_of_levels(
+    inputs: "ModelInputs",
+    log_hazard: NDArray,
+    effect: NDArray,
+    people: Population,
+    weight: NDArray,
+    times: NDArray,
+    origin: float,
+) -> NDArray[np.float64]:
+    """Standardised survival of every treatment level under given weights, of one draw.
+
+    Parameters
+    ----------
+    weight : (patterns,) or (1, patterns) ndarray
+        Adding up to 1.
+    times : (times,) ndarray
+        From the origin to the end of follow-up.
+
+    Returns
+    -------
+    (levels, times) ndarray
+    """
+    cutpoints = inputs.intervals.cutpoints
+    cumulative = cumulative_hazard_at(log_hazard[None], cutpoints, times, origin)
     curves = []
     for level in range(len(inputs.design.levels)):
         contrast = inputs.design.treatment_contrast(level)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.answers import proportionality_warnings
+from bayes_crlm.entry_weights import entry_weight_warnings
 from bayes_crlm.late_start_words import headline_in_words, landmark_in_words, start_rows
 from bayes_crlm.shown_numbers import duration, number, p_value, probability_in_words, significant
 from bayes_crlm.source_paths import spec_for_readers
@@ -131,6 +132,9 @@ def render_report(analysis: "Analysis", summary: dict[str, Any], figures: dict[s
         spec_text=spec_for_readers(analysis.spec).to_toml(),
         spec_name=analysis.spec.name,
         adjusted=len(summary["model"]["terms"]) >= len(analysis.fit.inputs.design.levels),
+        entry_weights=entry_weight_warnings(
+            analysis.fit.entry_weight_rows, analysis.fit.inputs.cohort.unit
+        ),
         not_proportional=proportionality_warnings(analysis.fit),
         rare=rare_by_term(summary),
         success=analysis.spec.success.rule.in_words(),

@@ -341,6 +341,8 @@ def tables(analysis: "Analysis") -> dict[str, Any]:
     ):
         if rows:
             made[name] = pd.DataFrame(rows)
+    if fit.entry_weight_rows:
+        made["entry_weights"] = fit.entry_weights()
     if horizons:
         made["survival"] = fit.survival(horizons)
         made["kaplan_meier"] = fit.kaplan_meier(horizons)

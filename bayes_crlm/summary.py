@@ -136,6 +136,8 @@ def estimand_warnings(fit: "Fit") -> list[str]:
 
     What is known before fitting - horizons beyond an arm, the origin - is in the plan's warnings.
     """
+    from bayes_crlm.entry_weights import entry_weight_warnings
+
     cohort, treatment = fit.inputs.cohort, fit.inputs.design.treatment
     unit, last = cohort.unit or "time units", last_follow_up(fit.inputs)
     table = fit.median_survival()
@@ -159,7 +161,7 @@ def estimand_warnings(fit: "Fit") -> list[str]:
             "each patient counts 1 / survival from the origin to the first entry, which leaves "
             f"{fit.effective_patients:.0f} effective of {cohort.n_patients} patients"
         )
-    return told
+    return [*told, *entry_weight_warnings(fit.entry_weight_rows, unit)]
 
 
 def summarise(analysis: "Analysis") -> dict[str, Any]:
@@ -217,6 +219,7 @@ def summarise(analysis: "Analysis") -> dict[str, Any]:
                 "given": given_survival(fit.begin, fit.inputs.cohort.unit) or None,
                 "population": fit.population,
                 "effective_patients": fit.effective_patients,
+                "entry_weights": fit.entry_weight_rows,
                 "median_survival": rows_of(fit.median_survival()),
                 "survival": rows_of(fit.survival(horizons)) if horizons else [],
                 "rmst": rows_of(fit.rmst(rmst)) if rmst is not None else [],

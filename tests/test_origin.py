@@ -241,6 +241,44 @@ def test_python_takes_the_same_names_and_refuses_the_same_times():
         model.fit(cohort, population="all")
 
 
+def test_an_origin_long_before_anybody_was_at_risk_is_refused(tmp_path):
+    """People could enter from 50 on: curves from 50 are asked for, curves from birth are none."""
+    rng = np.random.default_rng(2)
+    entry = rng.uniform(50, 75, 60)
+    table = pd.DataFrame(
+        {
+            "arm": np.arange(60) % 2,
+            "entry": entry,
+            "age": entry + 8,
+            "event": rng.integers(2, size=60),
+        }
+    )
+    cohort = bc.read_cohort(table, time="age", event="event", entry="entry")
+    model = bc.PiecewiseExponential("arm", 0, cutpoints=3)
+    fit = model.fit(cohort, engine="laplace", seed=1, origin=50)
+    assert any(f"nobody is at risk before {entry.min():g}" in each for each in fit.warnings)
+    for make in (
+        lambda: model.fit(cohort, engine="laplace", seed=1, origin=0),
+        lambda: fit.estimating(origin=0),
+    ):
+        with pytest.raises(EstimandError, match="origin: 0 lies long before the first entry, at 5"):
+            make()
+    table.to_csv(tmp_path / "data.csv", index=False)
+    spec = Spec.from_mapping(
+        {
+            "title": "t",
+            "data": {
+                "source": str(tmp_path / "data.csv"), "time": "age", "event": "event",
+                "entry": "entry",
+            },
+            "model": {"treatment": "arm", "reference": 0},
+            "estimands": {"origin": 30.0},
+        }
+    )  # fmt: skip
+    with pytest.raises(EstimandError, match="nobody was at risk then; give a time from 5"):
+        plan_analysis(spec)
+
+
 def test_without_delayed_entry_curves_begin_at_0_and_nobody_is_weighted(colon_fit):
     assert colon_fit.origin == 0
     weighted = colon_fit.estimating(population="before_entry")
