@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.column_counts import FEW_EVENTS, Side, sides_of_columns
+from bayes_crlm.kaplan_meier import reaches_zero
 from bayes_crlm.parameters import constrain, effects, model_parameters
 from bayes_crlm.priors import Independent, Normal
 from bayes_crlm.shown_numbers import ratio_in_words, significant
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from bayes_crlm.cox import Cox
     from bayes_crlm.fit import Fit
     from bayes_crlm.model import ModelInputs, PiecewiseExponential
+    from bayes_crlm.rounded_times import RoundedTimes, Rounding
 
 __all__ = ["Contrast", "compare", "contrast"]
 
@@ -126,7 +128,9 @@ class Reason:
 
 
 def find_reasons(fit: "Fit", measured: Contrast) -> list[Reason]:
-    """Refit under vague priors, with finer intervals and with both, until each term agrees."""
+    """Refit with times drawn within their unit, vague priors, finer intervals, until all agree."""
+    from bayes_crlm.rounded_times import rounded_times
+
     terms, cox = fit.inputs.design.terms, fit.cox
     reasons = [Reason()] * len(terms)
     pending = [k for k in range(len(terms)) if not measured.agrees[k]]
@@ -137,26 +141,55 @@ def find_reasons(fit: "Fit", measured: Contrast) -> list[Reason]:
                 "and Firth's penalty, which differ, decide"
             )
             pending.remove(k)
-    for model, name, how in trials(fit):
+    rounded = rounded_times(fit.inputs.cohort) if pending else None
+    for trial in trials(fit, rounded):
         if not pending:
             break
-        draws = refit(fit, model)
-        again = contrast(draws, cox)
+        draws, fitted = refit(fit, trial)
+        again = contrast(draws, cox if fitted is fit.inputs else cox_of(fitted))
         for k in list(pending):
             if again.agrees[k]:
                 low, median, high = np.exp(np.quantile(draws[:, k], [0.025, 0.5, 0.975])).tolist()
                 size = ratio_in_words(median, (low, high))
-                text = f"{name}: {how} the fit agrees with Cox, at a hazard ratio of {size}"
-                reasons[k] = Reason(text, median, low, high)
+                text = f"{trial.reason} the fit agrees with Cox, at a hazard ratio of {size}"
+                reasons[k] = Reason(text + trial.more, median, low, high)
                 pending.remove(k)
     sides = sides_of_columns(fit.inputs.cohort, fit.inputs.design) if pending else ()
     for k in pending:
-        reasons[k] = Reason(unmoved_reason(fit, terms[k], sides))
+        reasons[k] = Reason(unmoved_reason(fit, terms[k], sides, rounded))
     return reasons
 
 
-def trials(fit: "Fit") -> "list[tuple[PiecewiseExponential, str, str]]":
-    """List the models to refit: each with the reason that it gives, and what it changes."""
+@dataclass(frozen=True)
+class Trial:
+    """A refit that may explain a difference.
+
+    Attributes
+    ----------
+    reason : str
+        How the reason begins when a term then agrees: its name, and what the refit changes.
+    model : PiecewiseExponential
+        What is fitted.
+    rounding : Rounding, optional
+        Every time is first drawn once within this unit.
+    more : str
+        What is said after the size.
+    """
+
+    reason: str
+    model: "PiecewiseExponential"
+    rounding: "Rounding | None" = None
+    more: str = ""
+
+
+def trials(fit: "Fit", rounded: "RoundedTimes | None") -> list[Trial]:
+    """List what is tried, in this order; times that are rounded come before everything else.
+
+    A pull of the prior that is one of rounded times would else be called the prior's: what
+    moves a posterior towards Cox need not be what holds it away.
+    """
+    from bayes_crlm.rounded_times import Rounding
+
     vague = replace(
         fit.model,
         baseline=VAGUE_BASELINE,
@@ -165,23 +198,49 @@ def trials(fit: "Fit") -> "list[tuple[PiecewiseExponential, str, str]]":
     )
     n_intervals, n_events = fit.inputs.intervals.n_intervals, fit.inputs.cohort.n_events
     finer = min(max(3 * n_intervals, 20), max(n_intervals, n_events // 2))
-    found: list[tuple[PiecewiseExponential, str, str]] = [
-        (vague, "prior pull", "under vague priors")
-    ]
+    found, also = [Trial("prior pull: under vague priors", vague)], also_rounded(fit, rounded)
+    if rounded is not None:
+        once, repairs = Rounding(rounded.unit, "nearest"), "; data.rounded repairs it"
+        told = f"{rounded_in_words(fit, rounded)}; with each drawn once within it"
+        both = f"rounded times and prior pull: {told} and under vague priors"
+        found = [
+            Trial(f"rounded times: {told}", fit.model, once, repairs),
+            replace(found[0], more=also),
+            Trial(both, vague, once, "; data.rounded repairs the first of them"),
+        ]
     if finer > n_intervals:
-        many = f"with {finer} intervals instead of {n_intervals}"
+        many = f"with {finer} intervals"
+        coarse = f"coarse intervals: {many} instead of {n_intervals}"
+        both = f"prior pull and coarse intervals: under vague priors and {many}"
         found += [
-            (replace(fit.model, cutpoints=finer), "coarse intervals", many),
-            (
-                replace(vague, cutpoints=finer),
-                "prior pull and coarse intervals",
-                f"under vague priors and with {finer} intervals",
-            ),
+            Trial(coarse, replace(fit.model, cutpoints=finer), None, also),
+            Trial(both, replace(vague, cutpoints=finer), None, also),
         ]
     return found
 
 
-def unmoved_reason(fit: "Fit", term: str, sides: tuple[Side, ...]) -> str:
+def rounded_in_words(fit: "Fit", rounded: "RoundedTimes") -> str:
+    """Say to which unit times are rounded."""
+    return (
+        f"they look rounded to {significant(rounded.unit, 4)} "
+        f"{fit.inputs.cohort.unit or 'time units'}, {rounded.share:.0%} of the median survival, "
+        "which Cox takes as ties and the model as exact"
+    )
+
+
+def also_rounded(fit: "Fit", rounded: "RoundedTimes | None") -> str:
+    """Say beside another reason that times are rounded; nothing where they are not."""
+    if rounded is None:
+        return ""
+    return (
+        f"; times are rounded too ({rounded_in_words(fit, rounded).removeprefix('they look ')}), "
+        "and drawing them within their unit was not enough"
+    )
+
+
+def unmoved_reason(
+    fit: "Fit", term: str, sides: tuple[Side, ...], rounded: "RoundedTimes | None" = None
+) -> str:
     """Say why a term differs from Cox that no refit brings nearer.
 
     Parameters
@@ -192,9 +251,9 @@ def unmoved_reason(fit: "Fit", term: str, sides: tuple[Side, ...]) -> str:
         Its column.
     sides : tuple of Side
         Of all columns: an indicator rests on the events, and the others, of both of its sides.
+    rounded : RoundedTimes, optional
+        Where times are rounded.
     """
-    from bayes_crlm.rounded_times import rounded_times
-
     part = (
         "the posterior mean and Cox's maximum part ways even under vague priors and with finer "
         "intervals"
@@ -202,52 +261,71 @@ def unmoved_reason(fit: "Fit", term: str, sides: tuple[Side, ...]) -> str:
     inputs = fit.inputs
     n_events, n_terms = inputs.cohort.n_events, len(inputs.design.terms)
     each = f"{n_events} events for {n_terms} terms ({n_events / n_terms:.1f} each)"
-    everybody = does_everybody_have_the_event(inputs)
+    also = also_rounded(fit, rounded)
+    cohort = inputs.cohort
+    everybody = reaches_zero(cohort.entry, cohort.time, cohort.event)
     few = "few patients: Kaplan-Meier's curve reaches 0, " if everybody else "few events: "
     own = [side for side in sides if term in side.terms]
     rarest = min(own, key=lambda side: (side.n_events, side.name), default=None)
     if rarest is not None and rarest.n_events < FEW_EVENTS:
-        return f"{few}{rarest.n_events} of {n_events} on {rarest.name}, {each}; {part}"
+        if rarest.reaches_zero and not everybody:
+            few = f"few patients: Kaplan-Meier's curve of {rarest.name} reaches 0, "
+        return f"{few}{rarest.n_events} of {n_events} on {rarest.name}, {each}; {part}{also}"
     if n_events < FEW_EVENTS * n_terms:
-        return f"{few}{each}; {part}"
+        return f"{few}{each}; {part}{also}"
     scarce = min(own, key=lambda side: (side.n_without_event, side.name), default=None)
     if scarce is not None and not everybody and scarce.n_without_event <= 1:
         return (
             f"few without the event: {scarce.n_without_event} of the {scarce.n_patients} patients "
-            f"on {scarce.name}; {part}"
+            f"on {scarce.name}; {part}{also}"
         )
-    rounded = rounded_times(inputs.cohort)
     if rounded is not None:
-        return (
-            f"rounded times: they look rounded to {significant(rounded.unit, 4)} "
-            f"{inputs.cohort.unit or 'time units'}, {rounded.share:.0%} of the median survival, "
-            "which Cox takes as ties and the model as exact; data.rounded repairs it"
-        )
+        return f"rounded times: {rounded_in_words(fit, rounded)}; data.rounded may repair it"
     return (
         "not explained: vague priors and finer intervals, alone and together, leave the difference"
     )
 
 
-def does_everybody_have_the_event(inputs: "ModelInputs") -> bool:
-    """Whether nobody is censored at the end: Kaplan-Meier's curve then reaches 0."""
-    cohort = inputs.cohort
-    at_end = cohort.time == cohort.time.max()
-    return bool(np.asarray(cohort.event)[at_end].all())
-
-
-def refit(fit: "Fit", model: "PiecewiseExponential") -> NDArray[np.float64]:
-    """Draw log hazard ratios (draws, terms) of the same cohort under another model.
+def refit(fit: "Fit", trial: Trial) -> "tuple[NDArray[np.float64], ModelInputs]":
+    """Draw log hazard ratios (draws, terms) of the same patients under another model.
 
     Importance sampling takes milliseconds; where its weights cannot be trusted, NUTS draws.
+
+    Returns
+    -------
+    draws : (draws, terms) ndarray
+        In original units.
+    inputs : ModelInputs
+        What Cox is to be fitted to: those of `fit`, unless times were drawn.
     """
     from bayes_crlm.engines import approximate
     from bayes_crlm.nuts import sample_nuts
+    from bayes_crlm.rounded_times import drawn_once
 
-    inputs = model.prepare(fit.inputs.cohort)
+    cohort = fit.inputs.cohort
+    if trial.rounding is not None:
+        cohort = drawn_once(cohort, trial.rounding, fit.seed)
+    inputs = trial.model.prepare(cohort)
     drawn = approximate(inputs, REFIT_DRAWS, fit.seed).drawn
     if drawn is not None:
         flat = drawn.vectors
     else:
         sampled = sample_nuts(inputs, draws=REFIT_DRAWS // 4, tune=1000, chains=4, seed=fit.seed)
         flat = sampled.vectors.reshape(-1, sampled.vectors.shape[-1])
-    return effects(constrain(flat, model_parameters(inputs)), inputs) / inputs.design.scale
+    draws = effects(constrain(flat, model_parameters(inputs)), inputs) / inputs.design.scale
+    return draws, fit.inputs if trial.rounding is None else inputs
+
+
+def cox_of(inputs: "ModelInputs") -> "Cox":
+    """Fit Cox to a cohort as the model sees it."""
+    from bayes_crlm.cox import fit_cox
+
+    cohort, design = inputs.cohort, inputs.design
+    return fit_cox(
+        cohort.entry,
+        cohort.time,
+        cohort.event,
+        design.matrix,
+        design.terms,
+        patient_index=cohort.patient_index,
+    )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_crlm.kaplan_meier import reaches_zero
 from bayes_crlm.priors import EffectPrior, Horseshoe, Laplace, Normal, StudentT
 from bayes_crlm.shown_numbers import as_written
 
@@ -63,6 +64,8 @@ class Side:
         Events on all other rows.
     is_treatment : bool
         Whether it is a level of the treatment.
+    reaches_zero : bool
+        Whether Kaplan-Meier's curve of these rows does.
     """
 
     terms: tuple[str, ...]
@@ -72,6 +75,7 @@ class Side:
     n_without_event: int
     n_other_events: int
     is_treatment: bool
+    reaches_zero: bool = False
 
     @property
     def information(self) -> float:
@@ -171,6 +175,7 @@ def count(
         n_without_event=int((last & mask & ~event).sum()),
         n_other_events=int(event[~mask].sum()),
         is_treatment=is_treatment,
+        reaches_zero=reaches_zero(cohort.entry[mask], cohort.time[mask], event[mask]),
     )
 
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayes_crlm.tied_times import merge_tied_times
 
-__all__ = ["KaplanMeier", "kaplan_meier"]
+__all__ = ["KaplanMeier", "kaplan_meier", "reaches_zero"]
 
 Floats = NDArray[np.float64]
 
@@ -195,6 +195,21 @@ def kaplan_meier(
         origin=float(origin),
         restarts=tuple(restarts),
     )
+
+
+def reaches_zero(entry: Floats, time: Floats, event: NDArray) -> bool:
+    """Whether the curve is 0 somewhere: all who are at risk at some time have the event there.
+
+    Parameters
+    ----------
+    entry, time : (n_rows,) float
+        A row is at risk over (entry, time].
+    event : (n_rows,) 0 or 1
+    """
+    times, deaths = np.unique(time[np.asarray(event) == 1], return_counts=True)
+    entered = np.searchsorted(np.sort(entry), times, side="left")
+    left = np.searchsorted(np.sort(time), times, side="left")
+    return bool((deaths >= entered - left).any())
 
 
 def first_died_out(times: Floats, survival: Floats, start: int) -> int | None:

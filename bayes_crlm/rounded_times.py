@@ -11,7 +11,7 @@ Heitjan & Rubin (1991), Ann Stat 19:2244-2253 (coarsened data).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 
     from bayes_crlm.cohort import Cohort
 
-__all__ = ["RoundedTimes", "Rounding", "draw_within_unit", "rounded_times", "unit_of_times"]
+__all__ = [
+    "RoundedTimes",
+    "Rounding",
+    "draw_within_unit",
+    "drawn_once",
+    "rounded_times",
+    "unit_of_times",
+]
 
 Floats = NDArray[np.float64]
 
@@ -281,6 +288,29 @@ def draw_within_unit(
         None if each is None else np.where(each > 0, each + moves, each) for each in others
     )
     return entry, time + moves, moved, int(np.count_nonzero(move))
+
+
+def drawn_once(cohort: "Cohort", rounding: Rounding, seed: int) -> "Cohort":
+    """Draw the times of a cohort once within their unit, as when it is read with `rounded`.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Read without `rounded`.
+    rounding : Rounding
+    seed : int
+    """
+    keys = [cohort.time, cohort.event, cohort.entry]
+    entry, time, (start, end), _ = draw_within_unit(
+        rounding,
+        seed,
+        cohort.entry,
+        cohort.time,
+        (cohort.start, cohort.censoring_end),
+        cohort.patient_index,
+        order_of_patients(cohort.table, cohort.patient_index, keys),
+    )
+    return replace(cohort, entry=entry, time=time, start=start, censoring_end=end, rounded=rounding)
 
 
 def order_of_patients(

@@ -6,12 +6,15 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from bayes_crlm.agreement import (
     UNTRUSTED,
     VAGUE_BASELINE,
     VAGUE_EFFECT,
+    Trial,
     compare,
     contrast,
     refit,
@@ -19,6 +22,7 @@ from bayes_crlm.agreement import (
 )
 from bayes_crlm.cohort import read_cohort
 from bayes_crlm.column_counts import sides_of_columns
+from bayes_crlm.kaplan_meier import reaches_zero
 from bayes_crlm.model import PiecewiseExponential
 
 
@@ -78,7 +82,8 @@ def test_prior_pull_is_found_and_true(seed):
         fitted.model, baseline=VAGUE_BASELINE, treatment_prior=VAGUE_EFFECT,
         covariate_prior=VAGUE_EFFECT,
     )  # fmt: skip
-    draws = refit(fitted, vague)
+    draws, inputs = refit(fitted, Trial("prior pull", vague))
+    assert inputs is fitted.inputs
     assert contrast(draws, fitted.cox).agrees.all()
     # its size: the refit's hazard ratio and interval, in the row and in words
     low, median, high = np.exp(np.quantile(draws[:, 0], [0.025, 0.5, 0.975]))
@@ -135,6 +140,78 @@ def test_a_level_with_one_event_is_explained_by_it():
     assert side.n_events < 10
     assert text.startswith(f"few events: {side.n_events} of {cohort.n_events} on rare = 1")
     assert not any("not explained" in (row["reason"] or "") for row in compare(fitted))
+
+
+def followed(n, seed, unit=None):
+    """Two arms with a hazard ratio of 1/2 and a median of 24 and 48 months, rounded up."""
+    rng = np.random.default_rng(seed)
+    arm, x = rng.integers(2, size=n), rng.normal(size=n)
+    death = rng.exponential(24 / np.log(2), n) * np.exp(np.log(2) * arm - 0.4 * x)
+    end = rng.uniform(20, 90, n)
+    time = np.minimum(death, end)
+    table = pd.DataFrame({"arm": arm, "x": x, "death": (death <= end).astype(int), "time": time})
+    if unit is not None:
+        table["time"] = np.ceil(table["time"] / unit) * unit
+    return read_cohort(table, time="time", event="death", unit="months")
+
+
+@pytest.mark.parametrize("unit", [6, 12])
+@pytest.mark.parametrize("n", [300, 1000])
+@pytest.mark.parametrize("seed", range(3))
+def test_times_rounded_to_half_years_or_years_are_the_reason(n, unit, seed):
+    rows = compare(fit(followed(n, seed, unit), covariates="x"))
+    exact = {row["term"]: row for row in compare(fit(followed(n, seed), covariates="x"))}
+    differing = [row for row in rows if row["verdict"] == "differ"]
+    assert differing or unit == 6
+    for row in differing:
+        # the times that were rounded away leave no difference to be explained by a prior
+        assert exact[row["term"]]["verdict"] == "agree"
+        assert row["reason"].startswith(f"rounded times: they look rounded to {unit} months")
+        assert "prior pull" not in row["reason"] and "few events" not in row["reason"]
+        assert row["refit_low"] < row["refit_hazard_ratio"] < row["refit_high"]
+        assert f"{row['refit_hazard_ratio']:.2f} (95% interval" in row["reason"]
+
+
+@pytest.mark.parametrize(("n", "unit"), [(300, 12), (120, 6)])
+def test_a_narrow_prior_is_named_where_times_are_rounded_too(n, unit):
+    cohort = followed(n, 1, unit)
+    rows = compare(fit(cohort, covariates="x", treatment_prior="normal(0, 0.05)"))
+    assert rows[0]["verdict"] == "differ"
+    assert "prior pull" in rows[0]["reason"]
+    assert f"rounded to {unit} months" in rows[0]["reason"]
+
+
+def test_times_in_months_of_a_long_survival_are_no_reason():
+    rows = compare(fit(followed(300, 1, 1), covariates="x", treatment_prior="normal(0, 0.05)"))
+    assert rows[0]["reason"].startswith("prior pull: under vague priors")
+    assert not any("rounded" in (row["reason"] or "") for row in rows)
+
+
+@given(st.integers(0, 10_000))
+def test_a_curve_reaches_zero_exactly_where_the_product_does(seed):
+    rng = np.random.default_rng(seed)
+    n = rng.integers(1, 8)
+    entry = rng.integers(0, 4, n) * float(rng.integers(2))
+    time, event = entry + rng.integers(1, 5, n), rng.integers(2, size=n)
+    product = 1.0
+    for each in sorted(set(time[event == 1].tolist())):
+        n_risk = np.sum((entry < each) & (time >= each))
+        product *= 1 - np.sum((time == each) & (event == 1)) / n_risk
+    assert reaches_zero(entry, time, event) == (product == 0)
+
+
+def test_a_level_on_which_everybody_has_the_event_has_few_patients_not_few_events():
+    rng = np.random.default_rng(3)
+    n = 120
+    table = pd.DataFrame({"arm": rng.integers(2, size=n), "time": rng.exponential(10, n) + 0.1})
+    table["event"] = rng.integers(2, size=n)
+    table["rare"] = (np.arange(n) < 5).astype(int)
+    table.loc[table["rare"] == 1, "event"] = 1
+    table.loc[n - 1, ["time", "event"]] = [100.0, 0]
+    fitted = fit(read_cohort(table, time="time", event="event"), covariates="rare")
+    sides = sides_of_columns(fitted.inputs.cohort, fitted.inputs.design)
+    text = unmoved_reason(fitted, "rare", sides)
+    assert text.startswith("few patients: Kaplan-Meier's curve of rare = 1 reaches 0, 5 of ")
 
 
 def test_draws_not_to_be_trusted_are_not_explained():
