@@ -11,11 +11,13 @@ from bayes_crlm.columns import (
     ColumnRead,
     as_levels,
     as_number,
+    is_short_float,
     level_text,
     read_column,
     without_values,
 )
 from bayes_crlm.separated_text import is_text
+from bayes_crlm.tied_times import short_times_once
 from bayes_crlm.wording import did_you_mean, no_column, shown, shown_rows
 
 if TYPE_CHECKING:
@@ -181,7 +183,35 @@ def typed_table(
             notes[str(name)] = read.notes
         if read.texts is not None:
             texts[str(name)] = read.texts
+    short = [name for name in outcome if name in changed and is_short_float(table[name].dtype)]
+    changed |= tied_short_floats([changed[name] for name in short])
     return TypedTable(table.assign(**changed) if changed else table, notes, texts, problems)
+
+
+def tied_short_floats(columns: "list[pd.Series]") -> dict[str, "pd.Series"]:
+    """Make one time of times of 32 bits that differ by their rounding alone, in all columns.
+
+    The rule of ties that comes later, when a cohort is made, is for 64 bits. Whole numbers, codes
+    of events for example, have no such rounding.
+
+    Parameters
+    ----------
+    columns : list of pandas.Series, (n_rows,)
+        Numbers that came in 32 bits, as decimals.
+
+    Returns
+    -------
+    dict
+        By name, those that are not whole numbers.
+    """
+    parts = [each for each in columns if (each.dropna() % 1 != 0).any()]
+    if not parts:
+        return {}
+    tied = short_times_once(*(each.to_numpy(dtype=np.float64) for each in parts))
+    return {
+        str(each.name): each.where(each.isna(), values)
+        for each, values in zip(parts, tied, strict=True)
+    }
 
 
 def _applied(name: str, read: ColumnRead, settings: ColumnSettings) -> tuple[ColumnRead, list[str]]:

@@ -33,7 +33,9 @@ __all__ = [
     "MARKS",
     "ColumnRead",
     "column_from_texts",
+    "decimals_of",
     "is_number",
+    "is_short_float",
     "level_text",
     "read_column",
     "sorted_levels",
@@ -176,7 +178,7 @@ def read_column(values: "pd.Series") -> ColumnRead:
 
     dtype = values.dtype
     if isinstance(dtype, np.dtype) and dtype.kind != "O":
-        return ColumnRead(values)
+        return ColumnRead(decimals_of(values) if is_short_float(dtype) else values)
     if isinstance(dtype, pd.CategoricalDtype):
         return _read_categories(values)
     if isinstance(dtype, pd.StringDtype):
@@ -189,15 +191,36 @@ def read_column(values: "pd.Series") -> ColumnRead:
     if pd.api.types.is_bool_dtype(dtype):
         return ColumnRead(values if values.isna().any() else values.astype(bool))
     if pd.api.types.is_numeric_dtype(dtype):
-        return ColumnRead(_narrowed(values))
+        narrow = _narrowed(values)
+        return ColumnRead(decimals_of(narrow) if is_short_float(dtype) else narrow)
     return _read_objects(values) if pd.api.types.is_object_dtype(dtype) else ColumnRead(values)
 
 
 def _narrowed(values: "pd.Series") -> "pd.Series":
     """Give numbers of a nullable type NumPy's type."""
+    if values.dtype.kind == "f":
+        return values.astype(f"float{8 * values.dtype.itemsize}")
     if values.isna().any():
         return values.astype("float64")
     return values.astype("int64" if values.dtype.kind == "i" else values.dtype.name.lower())
+
+
+def is_short_float(dtype: Any) -> bool:
+    """Whether numbers have fewer than 64 bits: Stata's, Parquet's and SAS's float."""
+    return dtype.kind == "f" and dtype.itemsize < 8
+
+
+def decimals_of(values: "pd.Series") -> "pd.Series":
+    """Give numbers of 32 bits as the decimals that were stored in them.
+
+    1.2 in 32 bits is 1.2000000476837158 in 64: beyond a landmark at 1.2, and no tie of 1.2 in
+    another column. The shortest decimal that 32 bits hold as this number is what was stored.
+    """
+    import pandas as pd
+
+    codes, found = pd.factorize(values, use_na_sentinel=False)
+    numbers = np.asarray(found).astype(values.dtype).astype(str).astype(np.float64)
+    return pd.Series(numbers[codes], index=values.index, name=values.name)
 
 
 def _without_arrow(values: "pd.Series") -> "pd.Series | None":
@@ -479,7 +502,7 @@ def _cell_text(cell: object) -> str:
 
 def _as_float(cell: Any) -> float:
     try:
-        return float(cell)
+        return float(str(cell) if isinstance(cell, np.float32 | np.float16) else cell)
     except OverflowError:
         return np.inf
 

@@ -25,6 +25,7 @@ __all__ = [
     "merge_tied_times",
     "one_time_each",
     "onto",
+    "short_times_once",
 ]
 
 Floats = NDArray[np.float64]
@@ -33,6 +34,8 @@ TOLERANCE = float(np.sqrt(np.finfo(float).eps))
 """Times closer than this share of the mean time are one time, as in R."""
 NOISE = 2.0**12 * float(np.finfo(float).eps)
 """What a subtraction of numbers a thousand times as large leaves behind, of the largest time."""
+SHORT_NOISE = 2.0**6 * float(np.finfo(np.float32).eps)
+"""The same of numbers of 32 bits, a dozen times as large: their day may not be lost in it."""
 DIGITS = 7
 """A decimal of more digits may lie within the noise of a time by chance."""
 
@@ -76,6 +79,35 @@ def one_time_each(*times: ArrayLike, tolerance: float = TOLERANCE) -> list[Float
         return np.where(np.isfinite(values), value[place], values)
 
     return [merged(each) for each in arrays]
+
+
+def short_times_once(*times: ArrayLike) -> list[Floats]:
+    """Apply `one_time_each` to times that were computed in 32 bits.
+
+    A difference of ages is 0.20000076 or 0.19999886 there for two tenths of a year.
+
+    Parameters
+    ----------
+    *times : (n,) float
+        Arrays of any lengths.
+
+    Returns
+    -------
+    list of (n,) float
+        The times themselves where so many lie so close that those which differ by rounding cannot
+        be told from those which do not.
+    """
+    arrays = [np.asarray(each, dtype=np.float64) for each in times]
+    together = np.concatenate([each[np.isfinite(each)] for each in arrays])
+    distinct = np.abs(np.unique(together))
+    largest = float(distinct.max(initial=0.0))
+    if largest == 0:
+        return arrays
+    tolerance = SHORT_NOISE * largest
+    tied = one_time_each(*arrays, tolerance=tolerance / float(np.sum(distinct / distinct.size)))
+    moved = [np.abs(one - other) for one, other in zip(tied, arrays, strict=True)]
+    is_told_apart = all(not (each > tolerance).any() for each in moved)
+    return tied if is_told_apart else arrays
 
 
 def shortest_decimals(low: Floats, high: Floats, noise: float) -> Floats:

@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 from hypothesis import given
 
+from bayes_crlm import fit_many, stack_cohorts
 from bayes_crlm.batch.cutting import quantile_edges
 from bayes_crlm.cohort import read_cohort
 from bayes_crlm.errors import CohortError
 from bayes_crlm.intervals import choose_intervals
 from bayes_crlm.model import PiecewiseExponential
-from bayes_crlm.tied_times import event_quantiles, one_time_each, onto
+from bayes_crlm.tied_times import event_quantiles, one_time_each, onto, short_times_once
 
 
 def differences(n=130, seed=1):
@@ -142,3 +143,96 @@ def test_quantiles_that_fall_on_a_time_are_that_time(n):
             np.unique(batch).tolist()
             == np.unique([0, *event_quantiles(times, shares), times[-1]]).tolist()
         )
+
+
+NARROW = {
+    "time": "float32",
+    "entry": "float32",
+    "start": "float32",
+    "all": "float32",
+    "nullable": "Float32",
+    "arrow": "float[pyarrow]",
+}
+
+
+def late_starts(n=80, seed=5):
+    """Tenths of a year: entries, starts of treatment and ends that often tie."""
+    rng = np.random.default_rng(seed)
+    end = rng.integers(2, 60, n)
+    arm = np.arange(n) % 2
+    start = np.where(arm == 1, np.minimum(rng.integers(1, 20, n), end - 1) / 10, np.nan)
+    entry = np.where(np.arange(n) % 3 == 0, np.minimum(end - 1, 7), 0) / 10
+    event = rng.integers(0, 2, n)
+    return pd.DataFrame(
+        {"time": end / 10, "entry": entry, "start": start, "event": event, "arm": arm}
+    )
+
+
+@pytest.mark.parametrize("kind", NARROW)
+def test_numbers_of_32_bits_are_the_decimals_that_were_stored(kind):
+    """Stata's and Parquet's float: 1.2 is 1.2000000476837158 there, no time after 1.2."""
+    table = late_starts()
+    columns = [kind] if kind in table.columns else ["time", "entry", "start"]
+    narrow = table.astype(dict.fromkeys(columns, NARROW[kind]))
+    one, other = (
+        read_cohort(each, time="time", event="event", entry="entry", treatment_start="start")
+        for each in (table, narrow)
+    )
+    assert other.time.tolist() == one.time.tolist()
+    assert other.entry.tolist() == one.entry.tolist()
+    np.testing.assert_array_equal(other.start, one.start)
+    np.testing.assert_array_equal(other.times_of("start"), one.times_of("start"))
+    assert len(other.where([{"column": "time", "op": "<=", "value": 1.2}]).table) == len(
+        one.where([{"column": "time", "op": "<=", "value": 1.2}]).table
+    )
+
+
+def test_many_fits_take_numbers_of_32_bits_for_their_decimals():
+    table = late_starts()
+    narrow = table.astype(dict.fromkeys(("time", "entry"), "float32"))
+    model = PiecewiseExponential("arm", 0, cutpoints=[1.2, 3.6], baseline="gamma")
+    stacks = [
+        stack_cohorts(
+            each.assign(cohort=0), cohort="cohort", time="time", event="event", entry="entry"
+        )
+        for each in (table, narrow)
+    ]
+    found = [fit_many(model, each, 1, draws=500) for each in stacks]
+    cohorts = [
+        read_cohort(each, time="time", event="event", entry="entry") for each in (table, narrow)
+    ]
+    found += [fit_many(model, cohorts[k : k + 1], 1, draws=500) for k in range(2)]
+    pd.testing.assert_frame_equal(found[2].terms, found[3].terms, check_exact=True)
+    pd.testing.assert_frame_equal(found[0].terms, found[1].terms, check_exact=True)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_differences_in_32_bits_are_the_decimals(seed):
+    rng = np.random.default_rng(seed)
+    n = 120
+    birth = np.round(rng.uniform(40, 80, n), 1)
+    years = np.round(np.maximum(rng.exponential(0.6, n), 0.1), 1)
+    death = np.round(birth + years, 1)
+    short = death.astype("float32") - birth.astype("float32")
+    assert np.abs(short - years).max() > 1e-6
+    table = pd.DataFrame({"years": short, "death": 1, "arm": np.arange(n) % 2})
+    cohorts = [
+        read_cohort(each, time="years", event="death")
+        for each in (table, table.assign(years=years))
+    ]
+    assert len(np.unique(cohorts[0].time)) == len(np.unique(cohorts[1].time))
+    assert cohorts[0].time == pytest.approx(cohorts[1].time, abs=1e-5)
+    inputs = [PiecewiseExponential("arm", 0).prepare(each) for each in cohorts]
+    assert inputs[0].intervals.n_intervals == inputs[1].intervals.n_intervals
+
+
+def test_many_times_in_32_bits_stay_apart():
+    times = np.random.default_rng(1).uniform(0, 10, 200_000).astype("float32")
+    (found,) = short_times_once(times)
+    assert found.tolist() == times.astype(float).tolist()
+
+
+def test_days_on_the_age_scale_stay_apart_in_32_bits():
+    days = np.arange(14_000, 36_600)
+    (found,) = short_times_once((days / 365.25).astype("float32"))
+    assert len(np.unique(found)) == len(days)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bayes_crlm.cohort import Cohort, read_cohort
 from bayes_crlm.cohort_source import option_problems, shared_columns, unknown_columns
 from bayes_crlm.column_settings import ColumnSettings, typed_table
+from bayes_crlm.columns import is_short_float
 from bayes_crlm.errors import CohortError
 from bayes_crlm.event_codes import events_by_code, settled_codes
 from bayes_crlm.follow_up import NUMBER, events_of, patients_of
@@ -341,6 +342,10 @@ def rows_of_stack(stack: CohortStack, first: int, last: int) -> StackedRows | No
     else:
         event, missing, wrong = events_of(table[outcome.event.column])
         is_good &= ~missing & ~wrong
+    times = [table[each].dtype for each in (outcome.time.end, outcome.entry) if each is not None]
+    if any(is_short_float(each) for each in times):
+        # the rule of ties depends on how many bits times have: reading one cohort applies it
+        is_good[:] = False
     is_plain = np.logical_and.reduceat(is_good, starts[:-1])
     with np.errstate(over="ignore", invalid="ignore"):
         is_plain &= np.isfinite(np.add.reduceat(time - entry, starts[:-1]))
