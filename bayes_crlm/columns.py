@@ -199,7 +199,7 @@ def read_column(values: "pd.Series") -> ColumnRead:
 def _narrowed(values: "pd.Series") -> "pd.Series":
     """Give numbers of a nullable type NumPy's type."""
     if values.dtype.kind == "f":
-        return values.astype(f"float{8 * values.dtype.itemsize}")
+        return values.astype(values.dtype.name.lower())
     if values.isna().any():
         return values.astype("float64")
     return values.astype("int64" if values.dtype.kind == "i" else values.dtype.name.lower())
@@ -218,8 +218,8 @@ def decimals_of(values: "pd.Series") -> "pd.Series":
     """
     import pandas as pd
 
-    codes, found = pd.factorize(values, use_na_sentinel=False)
-    numbers = np.asarray(found).astype(values.dtype).astype(str).astype(np.float64)
+    found, codes = np.unique(values.to_numpy(), return_inverse=True)
+    numbers = found.astype(str).astype(np.float64)
     return pd.Series(numbers[codes], index=values.index, name=values.name)
 
 
@@ -502,7 +502,7 @@ def _cell_text(cell: object) -> str:
 
 def _as_float(cell: Any) -> float:
     try:
-        return float(str(cell) if isinstance(cell, np.float32 | np.float16) else cell)
+        return float(str(cell) if isinstance(cell, (np.float32, np.float16)) else cell)
     except OverflowError:
         return np.inf
 
