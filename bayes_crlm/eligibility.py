@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.columns import sorted_levels
 from bayes_crlm.errors import CohortError
 from bayes_crlm.wording import SHOWN, did_you_mean, no_column, shown, shown_names
 
@@ -349,6 +350,6 @@ def unmatched_values(table: "pd.DataFrame", conditions: Iterable[object]) -> lis
         if absent:
             told.append(
                 f"where: no row holds {shown_names(absent)} in column {shown(condition.column)}; "
-                f"it holds {shown_names(list(column.dropna().unique()))}"
+                f"it holds {shown_names(sorted_levels(column.dropna().unique()))}"
             )
     return told

@@ -175,7 +175,14 @@ def read_events(
             f"{told}: the event's code {', '.join(map(shown, absent))} occurs in no row; the "
             f"column holds {listed}"
         )
+    if CDISC.fullmatch(codes.column) and any(_same(each, 1) for each in codes.value):
+        remarks.append(
+            f"{told}: in CDISC's column 0 is the event and other numbers are reasons for "
+            "censoring; here 1 is taken as the event, as value says"
+        )
     others = [k for k, kind in enumerate(shape) if kind == "other"]
+    if len(absent) == len(codes.value) and not codes.censored:
+        others = []  # codes that are not said, because the event is given another code
     if others and (codes.censored or len(others) > 1):
         rows = row_number[np.isin(places, others)]
         named = _listed(distinct[others], counts[others])

@@ -96,6 +96,8 @@ def check_times(
             f"is {'not after' if is_strict else 'before'} the start (column {shown(scale.start)})"
         )
         right = "every patient is followed from the start on"
+    if role == "time" and is_strict and (numbers[low] == 0).any():
+        right += "; zero_times says what becomes of times of 0"
     problems += told_rows(values, role, what, low, row_number, right)
     return np.where(np.isfinite(numbers) & ~low, numbers, np.nan), problems
 
@@ -180,7 +182,8 @@ def check_events(
         return events, remarks, problems + found
     events, missing, wrong = events_of(values)
     problems = told_rows(values, "event", "is missing", missing, row_number)
-    hint = f'; say which code is the event, such as event = {{column = "{column}", value = 2}}'
+    code = '"dead"' if any(isinstance(each, str) for each in values[wrong].head(1)) else "2"
+    hint = f'; say which code is the event, such as event = {{column = "{column}", value = {code}}}'
     right = MUST_BE["event"] + (hint if n and wrong.mean() > 0.2 else "")
     problems += told_rows(values, "event", "is not 0 or 1", wrong, row_number, right)
     if n and not missing.any() and not wrong.any() and not events.any():

@@ -1,5 +1,6 @@
 """How error messages name values, rows and columns: on one line, and never at length."""
 
+import datetime
 import difflib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -33,6 +34,10 @@ def shown(value: object, length: int = 40) -> str:
     length : int
         The most characters; a longer text is cut and ends in an ellipsis.
     """
+    if isinstance(value, datetime.date | datetime.time):
+        return _dated(value)
+    if type(value).__name__ == "datetime64":  # of nanoseconds: `item` would be a number
+        return str(value)
     item = getattr(value, "item", None)
     if callable(item) and getattr(value, "ndim", None) == 0:
         # A NumPy scalar writes itself as np.float64(1.0), which is not what the file says.
@@ -43,6 +48,12 @@ def shown(value: object, length: int = 40) -> str:
         text = f"a {type(value).__name__}"
     text = " ".join(text.split())
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _dated(value: datetime.date | datetime.time) -> str:
+    """Write a date or a time as YYYY-MM-DD and hh:mm do, without a midnight that nobody wrote."""
+    text = value.isoformat() if value == value else "no date"  # pandas' NaT is unlike itself
+    return text.replace("T", " ").removesuffix(" 00:00:00")
 
 
 def shown_name(name: object, length: int = 200) -> str:

@@ -245,7 +245,7 @@ def test_a_bad_time_is_named_with_its_row(value, words):
     ("times", "words"),
     [
         ([True, False, True], "is true/false in rows 1 (True), 2 (False) and 3 (True)"),
-        (pd.to_datetime(["2019-01-01"] * 3), "is a date in rows 1 (Timestamp("),
+        (pd.to_datetime(["2019-01-01"] * 3), "is a date in rows 1 (2019-01-01)"),
         (pd.to_timedelta([1, 2, 3], unit="D"), "is not a number in rows 1"),
         ([1 + 1j, 2, 3], "is not a number in rows 1"),
         (pd.period_range("2019-01", periods=3, freq="M"), "is not a number in rows 1"),

@@ -477,3 +477,9 @@ def test_decimal_commas_in_text_make_no_levels(tmp_path):
     assert len(terms(table(x=[f"{k % 5},5" for k in range(N)]), "C(x)")) == 4
     table(x=[f"{k % 5},5" for k in range(N)]).to_excel(tmp_path / "data.xlsx", index=False)
     assert "decimal comma" in refused(tmp_path / "data.xlsx")
+
+
+def test_values_that_a_condition_could_name_are_listed_in_order_whatever_the_rows():
+    wanted = [{"column": "x", "op": "!=", "value": 99}]
+    said = read_cohort(table(x=AGES[::-1]), time="time", event="event", where=wanted).remarks
+    assert any("it holds 40, 41, 42" in each for each in said)

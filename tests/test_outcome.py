@@ -76,6 +76,45 @@ def test_cnsr_without_its_code_is_refused():
     assert read_cohort(table, time="months", event=event).event.tolist() == [1, 0, 1, 0]
 
 
+@pytest.mark.parametrize("value", [1, "1", [1, 2], True])
+def test_cnsr_with_the_code_of_censoring_as_the_event_is_doubted(value):
+    table = codes([0, 1, 0, 1]).rename(columns={"status": "CNSR"})
+    cohort = read_cohort(table, time="months", event={"column": "CNSR", "value": value})
+    assert any("in CDISC's column 0 is the event" in each for each in cohort.remarks)
+    cohort = read_cohort(table, time="months", event={"column": "CNSR", "value": 0})
+    assert not any("CDISC" in each for each in cohort.remarks)
+
+
+def test_an_event_that_no_row_has_is_one_problem():
+    table = codes(["Dead", "Alive", "Dead", "Alive"])
+    said = refused(table, event={"column": "status", "value": "dead"})
+    assert "no row holds 'dead'; it holds 'Alive' (2 rows), 'Dead' (2 rows)" in said
+    assert "problems" not in said
+
+
+@pytest.mark.parametrize(("status", "hint"), [([1, 2, 1, 2], "value = 2}"), ("AABB", '"dead"}')])
+def test_the_code_that_is_suggested_is_of_the_columns_type(status, hint):
+    assert hint in refused(codes(list(status)))
+
+
+def test_a_time_of_0_is_refused_with_what_says_what_becomes_of_it():
+    table = codes([0, 1, 0, 1], [0.0, 1.0, 2.0, 3.0])
+    assert "zero_times says" in refused(table)
+    assert "zero_times says" not in refused(table.assign(months=[-1.0, 1.0, 2.0, 3.0]))
+
+
+def test_a_date_in_a_message_is_written_as_dates_are():
+    start = pd.to_datetime(["2018-03-01"] * 4)
+    end = pd.to_datetime(["2018-03-01", "2018-05-01", "2018-06-01", "2018-06-02"])
+    table = codes([0, 1, 0, 1]).assign(start=start, end=end)
+    said = refused(table, time={"start": "start", "end": "end"}, unit="days")
+    assert "in row 1 (2018-03-01)" in said
+    assert "zero_times says" in said
+    noon = end - pd.Timedelta(hours=12)
+    said = refused(table.assign(end=noon), time={"start": "start", "end": "end"}, unit="days")
+    assert "in row 1 (2018-02-28 12:00:00)" in said
+
+
 @pytest.mark.parametrize("name", ["Censored", "cens", "cnsr_os", "is_censored", "censoring"])
 def test_a_name_that_says_censored_is_doubted_as_the_event(name):
     table = codes([0, 1, 1, 1]).rename(columns={"status": name})
