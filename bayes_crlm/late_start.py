@@ -48,6 +48,7 @@ __all__ = [
     "share_on_treatment",
     "start_edges",
     "starts_of_treatment",
+    "time_dependent",
     "waiting_cutpoints",
 ]
 
@@ -213,6 +214,62 @@ def share_on_treatment(start: NDArray, time: NDArray, landmark: float) -> float:
 def diluted(ratio: float, share: float) -> float:
     """Hazard ratio of treatment against patients who are on it for a share of their follow-up."""
     return ratio / (1 - share + share * ratio)
+
+
+def waiting_model(
+    model: "PiecewiseExponential", inputs: "ModelInputs", start: NDArray
+) -> "PiecewiseExponential":
+    """Let the baseline follow the wait: independent hazards, cut also where treatment starts.
+
+    Parameters
+    ----------
+    model : PiecewiseExponential
+        Of the analysis as treated.
+    inputs : ModelInputs
+        One row per patient.
+    start : (patients,) ndarray
+        From `starts_of_treatment`.
+    """
+    cohort, baseline = inputs.cohort, model.baseline
+    return dataclasses.replace(
+        model,
+        reference=inputs.design.reference,
+        cutpoints=waiting_cutpoints(
+            cohort.entry, cohort.time, cohort.event, model.cutpoints, start
+        ),
+        baseline=baseline if isinstance(baseline, Independent) else "independent",
+    )
+
+
+def time_dependent(
+    model: "PiecewiseExponential", inputs: "ModelInputs"
+) -> "tuple[PiecewiseExponential, ModelInputs] | None":
+    """Model and rows in which treatment counts from its start on.
+
+    Parameters
+    ----------
+    model : PiecewiseExponential
+    inputs : ModelInputs
+        The cohort as treated.
+
+    Returns
+    -------
+    (PiecewiseExponential, ModelInputs) or None
+        None where nobody waited for treatment, or nothing is said of it.
+
+    Raises
+    ------
+    CohortError
+        When a treated patient has no start, or one that is not before the end of follow-up.
+    """
+    start = starts_of_treatment(inputs)
+    if start is None:
+        return None
+    check_late_starts(inputs)
+    if not np.any(np.isfinite(start) & (start > inputs.cohort.entry)):
+        return None
+    waiting = waiting_model(model, inputs, start)
+    return waiting, waiting.prepare(rows_from_start(inputs, start))
 
 
 def rows_from_start(inputs: "ModelInputs", start: NDArray) -> "Cohort":
@@ -436,16 +493,7 @@ def compare_starts(
     if not waited.any():
         why = "every treated patient started when follow-up began, so that nobody waited"
         return about | {"headline": "as_treated", "why": why, "as_treated": as_treated}
-    waiting = dataclasses.replace(
-        fit.model,
-        reference=inputs.design.reference,
-        cutpoints=waiting_cutpoints(
-            cohort.entry, cohort.time, cohort.event, fit.model.cutpoints, start
-        ),
-        baseline=fit.model.baseline
-        if isinstance(fit.model.baseline, Independent)
-        else "independent",
-    )
+    waiting = waiting_model(fit.model, inputs, start)
     changing = fit_rows(waiting, rows_from_start(inputs, start), fit.seed, thresholds, rule)
     landmark = fit_landmark(fit, start, thresholds, rule)
     for row in landmark["hazard_ratios"]:

@@ -289,3 +289,41 @@ def test_a_landmark_is_said_to_be_diluted_only_where_the_rows_show_it(drawn):
     assert ("compatible with no effect" in said) == (holds_1 and not (outside and holds))
     assert min(1, row["median"]) <= expected * (1 + 1e-9)
     assert expected <= max(1, row["median"]) * (1 + 1e-9)
+
+
+def test_many_fits_count_treatment_from_its_start_as_the_fit_of_one_cohort_does():
+    cohorts = [delayed_cohort(20 + k, effect=0.5, n=250) for k in range(3)]
+    model = PiecewiseExponential("arm", 0, "x", cutpoints=4)
+    many = fit_many(model, cohorts, seeds=3, draws=4000)
+    assert many.cohorts["analysis"].tolist() == ["time_dependent"] * 3
+    rows = many.of_term()
+    for k, cohort in enumerate(cohorts):
+        found = model.fit(cohort, seed=k, engine="laplace").starts()["time_dependent"]
+        row = rows.iloc[k]
+        assert row["n_patients"] == 250 and row["n_events"] == cohort.n_events
+        assert np.exp(row["cox_log_hr"]) == pytest.approx(found["cox_hr"], rel=1e-6)
+        error = found["sd_log"] * np.sqrt(2 / 2000)
+        assert abs(row["mean_log"] - found["mean_log"]) < 4 * error
+        assert row["sd_log"] == pytest.approx(found["sd_log"], rel=0.1)
+
+
+def test_many_fits_of_cohorts_in_which_nobody_waits_are_as_treated():
+    table = delayed_cohort(3).table
+    model = PiecewiseExponential("arm", 0, "x", cutpoints=4)
+    cohorts = [
+        read_cohort(table.assign(begun=begun), time="months", event="dead", treatment_start=start)
+        for begun, start in ((0.0, "begun"), (0.0, 0), (0.0, None))
+    ]
+    many = fit_many(model, cohorts, seeds=[5, 5, 5])
+    assert many.cohorts["analysis"].tolist() == ["as_treated"] * 3
+    assert many.of_term()["mean_log"].nunique() == 1
+
+
+def test_many_fits_refuse_a_treated_patient_without_a_start_by_its_row():
+    table = delayed_cohort(3).table
+    row = int(np.flatnonzero(table["arm"])[4])
+    table.loc[row, "begun"] = np.nan
+    cohort = read_cohort(table, time="months", event="dead", treatment_start="begun")
+    many = fit_many(PiecewiseExponential("arm", 0, "x", cutpoints=4), [cohort], seeds=1)
+    assert not many.cohorts["is_fitted"][0]
+    assert f"is missing in row {row + 1}" in many.cohorts["reason"][0]

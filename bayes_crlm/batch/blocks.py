@@ -46,6 +46,9 @@ class CohortBlock:
         Whose row it is.
     log_rate : (cohorts,) ndarray
         log(events / exposure).
+    is_from_start : bool
+        Whether treatment counts from its start on: rows are split there, and the baseline follows
+        the wait (`bayes_crlm.late_start`).
     """
 
     position: NDArray[np.intp]
@@ -67,6 +70,7 @@ class CohortBlock:
     entry_within: NDArray[np.float64]
     patient_index: NDArray[np.intp]
     log_rate: NDArray[np.float64]
+    is_from_start: bool = False
 
     def __len__(self) -> int:
         return len(self.position)
@@ -89,7 +93,8 @@ class CohortBlock:
     @property
     def shape(self) -> tuple[Any, ...]:
         """What cohorts must share to be in one block."""
-        return self.n_rows, self.n_intervals, self.terms, self.levels, self.treatment, self.formula
+        columns = (self.terms, self.levels, self.treatment, self.formula)
+        return (self.n_rows, self.n_intervals, *columns, self.is_from_start)
 
     @property
     def width(self) -> NDArray[np.float64]:
@@ -184,7 +189,7 @@ class CohortBlock:
         return self.part(slice(k, k + 1)).exposure[0].sum(axis=0)
 
 
-NOT_ARRAYS = ("terms", "levels", "treatment", "formula")
+NOT_ARRAYS = ("terms", "levels", "treatment", "formula", "is_from_start")
 ARRAYS = tuple(each.name for each in fields(CohortBlock) if each.name not in NOT_ARRAYS)
 
 
@@ -203,7 +208,9 @@ def joined(blocks: list[CohortBlock]) -> CohortBlock:
     return replace(blocks[0], **stacked)
 
 
-def block_of_inputs(inputs: ModelInputs, position: int) -> CohortBlock:
+def block_of_inputs(
+    inputs: ModelInputs, position: int, *, is_from_start: bool = False
+) -> CohortBlock:
     """Make a block of one prepared cohort."""
     design, data, cohort = inputs.design, inputs.data, inputs.cohort
     arrays = {
@@ -228,5 +235,6 @@ def block_of_inputs(inputs: ModelInputs, position: int) -> CohortBlock:
         levels=design.levels,
         treatment=design.treatment,
         formula=design.formula,
+        is_from_start=is_from_start,
         **{name: np.asarray(each, order="C")[None] for name, each in arrays.items()},
     )

@@ -1,5 +1,6 @@
 """Fits of one model to many cohorts, summarised."""
 
+import dataclasses
 import math
 import secrets
 from collections import deque
@@ -16,7 +17,7 @@ from threadpoolctl import ThreadpoolController
 from bayes_crlm.batch.blocks import CohortBlock
 from bayes_crlm.batch.cox import fit_block_cox
 from bayes_crlm.batch.draws import draw_block
-from bayes_crlm.batch.preparation import prepare_slab
+from bayes_crlm.batch.preparation import prepare_one, prepare_slab
 from bayes_crlm.batch.results import (
     CohortRow,
     ManyFits,
@@ -29,7 +30,7 @@ from bayes_crlm.batch.results import (
 from bayes_crlm.batch.stack import SLAB, CohortStack, Slab, slabs_of
 from bayes_crlm.batch.summary import BlockSummary, summarise
 from bayes_crlm.errors import PriorError, SamplingError
-from bayes_crlm.priors import Horseshoe, RandomWalk, StudentT, parse_prior
+from bayes_crlm.priors import Horseshoe, Independent, RandomWalk, StudentT, parse_prior
 from bayes_crlm.success import SuccessRule
 from bayes_crlm.tasks import progress_bar
 from bayes_crlm.workers import available_cpus
@@ -96,6 +97,10 @@ def fit_many(
         Show a bar on the terminal's standard error, under this name.
     success : SuccessRule, optional
         By which is concluded; 0.975 on one side of 1 without it.
+
+    Where a cohort says when treatment started (`treatment_start`) and somebody waited for it, the
+    fit is that of time-dependent treatment, as `Fit.starts` gives it: patients are on the reference
+    until treatment starts, and independent hazards follow the wait. Its row says so.
 
     Returns
     -------
@@ -178,6 +183,11 @@ class BatchEngine(Protocol):
         ...
 
     @property
+    def model(self) -> "PiecewiseExponential":
+        """What is fitted."""
+        ...
+
+    @property
     def draws(self) -> int:
         """Draws of each cohort."""
         ...
@@ -223,6 +233,13 @@ class NumpyEngine:
         return summarise(drawn.effect, drawn.weight, block.scale, self.thresholds, quality)
 
 
+def waiting(model: "PiecewiseExponential") -> "PiecewiseExponential":
+    """Give a model the baseline of cohorts in which treatment counts from its start on."""
+    if isinstance(model.baseline, Independent):
+        return model
+    return dataclasses.replace(model, baseline="independent")
+
+
 def choose_engine(
     engine: Engine, model: "PiecewiseExponential", draws: int, thresholds: tuple[float, ...]
 ) -> BatchEngine:
@@ -255,6 +272,8 @@ def fit_part(
     reported: Reported,
 ) -> dict[int, CohortRow]:
     """Fit a part of a block; `seeds` are those of all cohorts so far."""
+    if block.is_from_start:
+        engine = NumpyEngine(waiting(engine.model), engine.draws, engine.thresholds)
     summary = engine.summary(block, seeds[block.position])
     of_cox = fit_block_cox(block) if cox else None
     return rows_of_block(block, summary, of_cox, (engine.name, engine.draws), reported)
@@ -275,10 +294,11 @@ def escalate_rows(
         # a cohort without a design cannot be fitted by any engine
         if row.about["is_trustworthy"] or not row.terms:
             continue
+        fitted, inputs, _ = prepare_one(model, slab.cohorts[k])
         try:
             fit = fit_model(
-                model,
-                model.prepare(slab.cohorts[k]),
+                fitted,
+                inputs,
                 seed=seeds[slab.first + k] % 2**32,
                 engine="nuts",
                 draws=1000,

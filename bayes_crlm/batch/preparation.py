@@ -22,11 +22,12 @@ from bayes_crlm.covariates import check_covariates
 from bayes_crlm.design import columns_needed, treatment_levels
 from bayes_crlm.errors import BayesCRLMError
 from bayes_crlm.formula import evaluate_formula, parse_formula
+from bayes_crlm.late_start import time_dependent
 
 if TYPE_CHECKING:
-    from bayes_crlm.model import PiecewiseExponential
+    from bayes_crlm.model import ModelInputs, PiecewiseExponential
 
-__all__ = ["PreparedSlab", "prepare_slab"]
+__all__ = ["PreparedSlab", "prepare_one", "prepare_slab"]
 
 # functions whose value in a row depends on that row alone, or on the levels that there are
 STATELESS = frozenset({"log", "sqrt", "exp", "I", "C"})
@@ -70,13 +71,31 @@ def prepare_slab(model: "PiecewiseExponential", slab: Slab) -> PreparedSlab:
         if position in done:
             continue
         try:
-            inputs = model.prepare(slab.cohorts[k])
+            _, inputs, is_from_start = prepare_one(model, slab.cohorts[k])
         except BayesCRLMError as problem:
             failures[position] = str(problem)
             continue
-        block = block_of_inputs(inputs, position)
+        block = block_of_inputs(inputs, position, is_from_start=is_from_start)
         singles.setdefault(block.shape, []).append(block)
     return PreparedSlab([*blocks, *(joined(some) for some in singles.values())], failures)
+
+
+def prepare_one(
+    model: "PiecewiseExponential", cohort: Cohort
+) -> "tuple[PiecewiseExponential, ModelInputs, bool]":
+    """Prepare a cohort by itself; where patients wait for treatment, it counts from its start on.
+
+    Returns
+    -------
+    PiecewiseExponential
+        What is fitted: of patients who wait, with a baseline that follows the wait.
+    ModelInputs
+    bool
+        Whether treatment counts from its start on.
+    """
+    inputs = model.prepare(cohort)
+    found = time_dependent(model, inputs)
+    return (model, inputs, False) if found is None else (*found, True)
 
 
 def blocks_of_rows(

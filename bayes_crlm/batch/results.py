@@ -40,7 +40,8 @@ class ManyFits:
     cohorts : pandas.DataFrame
         One row a cohort: cohort, seed, n_patients, n_events, n_intervals, is_fitted,
         is_trustworthy, engine, pareto_k, importance_ess, reason (why it was not fitted or is not
-        to be trusted, empty otherwise), cox_method, cox_note.
+        to be trusted, empty otherwise), cox_method, cox_note, analysis ("time_dependent" where
+        treatment counts from its start on, else "as_treated"; empty where nothing was fitted).
     terms : pandas.DataFrame
         One row a cohort and column of its design: cohort, number (the cohort's place among all,
         from 0), term, then mean_log, sd_log, median,
@@ -237,6 +238,7 @@ def rows_of_block(
             "reason": reason,
             "cox_method": "" if cox is None else cox.method[k],
             "cox_note": "" if cox is None else cox.note[k],
+            "analysis": "time_dependent" if block.is_from_start else "as_treated",
         }
         rows[position] = CohortRow(about, block.terms, numbers[k], unbounded[k])
     return rows
@@ -274,6 +276,7 @@ def failed_row(reason: str) -> CohortRow:
         "reason": reason,
         "cox_method": "",
         "cox_note": "",
+        "analysis": "",
     }
     return CohortRow(about, (), np.empty((0, 0)))
 

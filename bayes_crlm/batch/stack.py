@@ -401,7 +401,12 @@ def rows_of_cohorts(cohorts: Sequence[Cohort]) -> StackedRows | None:
         entry=np.concatenate([cohort.entry for cohort in cohorts]),
         time=np.concatenate([cohort.time for cohort in cohorts]),
         event=np.concatenate([cohort.event for cohort in cohorts]),
-        is_plain=np.array([cohort.n_rows == cohort.n_patients for cohort in cohorts]),
+        is_plain=np.array(
+            [
+                cohort.n_rows == cohort.n_patients and cohort.start_column is None
+                for cohort in cohorts
+            ]
+        ),
         outcome=frozenset(
             column
             for cohort in cohorts
