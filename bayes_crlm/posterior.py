@@ -117,6 +117,8 @@ def origin_of(fit: "Fit") -> dict[str, Any]:
         "synthetic": int(cohort.is_synthetic),
         **({"comment": SYNTHETIC} if cohort.is_synthetic else {}),
         "unit": cohort.unit or "not given",
+        "origin": fit.begin,
+        "population": fit.population,
         "seed": fit.seed,
         "engine": fit.engine,
         "version": __version__,

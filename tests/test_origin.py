@@ -228,6 +228,8 @@ def test_python_takes_the_same_names_and_refuses_the_same_times():
     model = bc.PiecewiseExponential("arm", 0, cutpoints=3)
     fit = model.fit(cohort, engine="laplace", seed=1, origin=12.0, population="before_entry")
     assert (fit.origin, fit.population) == (12.0, "before_entry")
+    for group in fit.posterior.children.values():
+        assert (group.attrs["origin"], group.attrs["population"]) == (12.0, "before_entry")
     again = model.fit(cohort, engine="laplace", seed=1)
     np.testing.assert_array_equal(fit.vectors, again.vectors)
     assert again.origin == default_origin(cohort.entry, cohort.time)

@@ -164,6 +164,7 @@ def test_every_group_of_posterior_nc_says_what_it_was_made_from(tmp_path):
             assert group.attrs["comment"] == "synthetic, not patient data"
             assert group.attrs["synthetic"] == 1
             assert group.attrs["unit"] == "months"
+            assert (group.attrs["origin"], group.attrs["population"]) == (0.0, "entrants")
             assert (group.attrs["seed"], group.attrs["engine"]) == (7, "laplace")
             assert group.attrs["version"] == bc.__version__
 
