@@ -64,19 +64,22 @@ def beside_answer(
     start : mapping, optional
         From `bayes_crlm.late_start.compare_starts`; its headline is what is concluded from.
     """
-    treatment = fit.inputs.design.treatment
+    treatment, reference = fit.inputs.design.treatment, fit.inputs.design.reference
     answers = answer_rows(fit, rule, failures, thresholds)
     crude = crude_rows(fit)
     finer = finer_rows(fit)
     for row in answers:
-        is_told = not row["withdrawn"] and row["reference"] == fit.inputs.design.reference
+        is_told = not row["withdrawn"] and row["reference"] == reference
         told = headline_row(start, row) if is_told else row
         row["headline"] = told.get("analysis", "as_treated")
         if is_told:
             row["conclusion"] = rule.conclusion(told["prob_below_effect"])
         row["sentence"] = answer_sentence(row, treatment, rule, told)
         row["crude"] = crude_sentence(crude, row["treatment"]) if is_told else None
-    changing = changing_sentence(finer)
+    withdrawn = [
+        row["treatment"] for row in answers if row["withdrawn"] and row["reference"] == reference
+    ]
+    changing = changing_sentence(finer, withdrawn)
     found = (*proportionality_warnings(fit), *([changing] if changing else []))
     notes = (*found, *arm_cautions(fit.inputs), *rare_cautions(fit.inputs))
     return BesideAnswer(answers, crude, finer, found, notes)

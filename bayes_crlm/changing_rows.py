@@ -6,6 +6,7 @@ the true one just while they wait, and the hazard ratio moves with it. How far i
 fitting again with three times as many intervals.
 """
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -83,13 +84,17 @@ def finer_rows(fit: "Fit") -> list[dict[str, Any]]:
     ]
 
 
-def changing_sentence(rows: list[dict[str, Any]]) -> str | None:
+def changing_sentence(
+    rows: Sequence[Mapping[str, Any]], withdrawn: Collection[Any] = ()
+) -> str | None:
     """Say what rows that change within patients mean for the hazard ratios; None without rows.
 
     Parameters
     ----------
-    rows : list of dict
+    rows : sequence of mapping
         Of `finer_rows`.
+    withdrawn : collection
+        Levels against the reference of which there is no answer: no number is said of them.
     """
     if not rows:
         return None
@@ -105,7 +110,10 @@ def changing_sentence(rows: list[dict[str, Any]]) -> str | None:
         f"{ratio_in_words(row['finer_hazard_ratio'], (row['finer_low'], row['finer_high']))} "
         f"for {row['treatment']}"
         for row in rows
+        if row["treatment"] not in withdrawn
     ]
+    if not told:
+        return text
     return (
         f"{text}; with {first['finer_intervals']} intervals instead of {first['n_intervals']} the "
         f"hazard ratio is {' and '.join(told)}"

@@ -383,7 +383,11 @@ class Fit:
         from bayes_crlm.summary import estimand_warnings
 
         origin = self.origin or 0.0
-        changing = changing_sentence(finer_rows(self))
+        levels = self.inputs.design.levels
+        without_answer = [
+            levels[k] for k in range(1, len(levels)) if withdrawal(self.inputs, (), (k, 0))
+        ]
+        changing = changing_sentence(finer_rows(self), without_answer)
         return (
             *proportionality_warnings(self),
             *([changing] if changing else []),
