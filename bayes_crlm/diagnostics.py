@@ -24,6 +24,7 @@ from bayes_crlm.leave_one_out import Loo, leave_one_out
 from bayes_crlm.mode_exchange import say_no_exchange
 from bayes_crlm.parameters import model_parameters
 from bayes_crlm.psis import PARETO_K_MOST
+from bayes_crlm.shown_numbers import significant
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -300,7 +301,8 @@ def sampling_remarks(fit: "Fit", loo: Loo) -> list[str]:
     if loo.n_sampled < n_patients:
         remarks.append(
             f"elpd_loo is estimated from a random sample of {loo.n_sampled:,} of the "
-            f"{n_patients:,} patients, with a standard error of {loo.subsampling_se:.2g} from that "
+            f"{n_patients:,} patients, with a standard error of "
+            f"{significant(loo.subsampling_se, 2)} from that "
             "alone; log-likelihoods and predictions are kept for these patients"
         )
     people = fit.people
@@ -308,7 +310,8 @@ def sampling_remarks(fit: "Fit", loo: Loo) -> list[str]:
         remarks.append(
             f"standardised survival averages over {len(people.share):,} patients, evenly spaced "
             f"by linear predictor, of the {people.n_patterns:,} different ones; at the posterior "
-            f"mean no curve differs from that of all patients by more than {people.error:.1g}"
+            "mean no curve differs from that of all patients by more than "
+            f"{significant(people.error, 1)}"
         )
     return remarks
 

@@ -11,6 +11,7 @@ from bayes_crlm.errors import SamplingError
 from bayes_crlm.fit import ETI95, Fit, Importance
 from bayes_crlm.importance import ImportanceDraws, problem_of, sample_importance
 from bayes_crlm.priors import Horseshoe
+from bayes_crlm.shown_numbers import as_written
 
 if TYPE_CHECKING:
     from bayes_crlm.model import ModelInputs, PiecewiseExponential
@@ -222,8 +223,8 @@ def fit_nuts(
     if diverged and target_accept < TARGET_ACCEPT_CAREFUL:
         notes = [
             *notes,
-            f"{diverged} transitions diverged at target_accept {target_accept:g}: sampled again at "
-            f"{TARGET_ACCEPT_CAREFUL:g}, and only those draws are used",
+            f"{diverged} transitions diverged at target_accept {as_written(target_accept)}: "
+            f"sampled again at {TARGET_ACCEPT_CAREFUL:g}, and only those draws are used",
         ]
         sampled = sample_nuts(
             inputs, **settings, seed=seed, target_accept=TARGET_ACCEPT_CAREFUL, progress=progress

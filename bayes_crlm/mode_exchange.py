@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.several_modes import Component, effect_spread, modes_for_chains
+from bayes_crlm.shown_numbers import significant
 
 if TYPE_CHECKING:
     from bayes_crlm.fit import Fit
@@ -98,6 +99,6 @@ def say_places(fit: "Fit", components: list[Component]) -> str:
     design = fit.inputs.design
     places = np.array([each.mode.effect for each in components])
     k = int(np.argmax(np.ptp(places, axis=0)))
-    ratios = [f"{np.exp(value / design.scale[k]):.2g}" for value in places[:, k]]
+    ratios = [f"{significant(np.exp(value / design.scale[k]), 2)}" for value in places[:, k]]
     listed = ", ".join(ratios[:-1]) + f" and {ratios[-1]}"
     return f"hazard ratio of {design.terms[k]} {listed}"

@@ -24,6 +24,7 @@ from bayes_crlm.outcome_columns import (
     check_times,
 )
 from bayes_crlm.rounded_times import Rounding, draw_within_unit, order_of_patients
+from bayes_crlm.shown_numbers import as_written
 from bayes_crlm.tied_times import distinct_times, onto
 from bayes_crlm.time_scale import StudyEnd, TimeColumns, TimeScale, scale_problems
 from bayes_crlm.wording import shown
@@ -272,7 +273,8 @@ def read_outcome(
             order_of_patients(table, patient_index, keys),
         )
         remarks.append(
-            f"the times of {moved} patients were drawn once within {outcome.rounded.unit:g} of "
+            f"the times of {moved} patients were drawn once within "
+            f"{as_written(outcome.rounded.unit)} of "
             f"what the file says, which is rounded ({outcome.rounded.to}), from seed "
             f"{outcome.seed}"
         )
@@ -334,6 +336,6 @@ def settle_zeros(
     width = float(zero_times)
     said = (
         f"{count} row{'s' * (count != 1)} without time at risk ({with_events}) "
-        f"{'was' if count == 1 else 'were'} given {width:g}, as zero_times says"
+        f"{'was' if count == 1 else 'were'} given {as_written(width)}, as zero_times says"
     )
     return np.where(is_zero, entries + width, times), keep, (), [said]

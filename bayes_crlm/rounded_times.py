@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.shown_numbers import significant
+from bayes_crlm.shown_numbers import as_written, significant
 from bayes_crlm.wording import did_you_mean, shown
 
 if TYPE_CHECKING:
@@ -141,9 +141,8 @@ class RoundedTimes:
         """Say what the rounding does to the results, and what to write."""
         name = unit or "time units"
         told = (
-            f"times look rounded to {significant(self.unit, 4)} {name}, {self.share:.0%} of the "
-            "median "
-            f"survival of {significant(self.median, 4)} {name}: "
+            f"times look rounded to {as_written(self.unit)} {name}, {self.share:.0%} of the "
+            f"median survival of {significant(self.median, 4)} {name}: "
         )
         told += (
             "do not trust the survival curve, and take the hazard ratio for one that is pulled "
@@ -153,7 +152,7 @@ class RoundedTimes:
             "some hundredths"
         )
         return (
-            f'{told}; with data.rounded = {{unit = {self.unit:.4g}, to = "nearest"}} (or '
+            f'{told}; with data.rounded = {{unit = {as_written(self.unit)}, to = "nearest"}} (or '
             '"up", "down") each time is drawn once within its unit'
         )
 

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bayes_crlm.shown_numbers import as_written
 from bayes_crlm.tied_times import merge_tied_times
 
 __all__ = ["Separation", "find_separation", "is_maximum_certain"]
@@ -294,8 +295,8 @@ def _reason(
             n_patients = np.unique(patients[values == level]).size
             n_others = np.unique(patients[values != level]).size
             causes.append(
-                f"none of the {n_patients} patients with {terms[column]} = {level:g} had an event "
-                f"({int(is_event.sum())} events among the {n_others} others)"
+                f"none of the {n_patients} patients with {terms[column]} = {as_written(level)} had "
+                f"an event ({int(is_event.sum())} events among the {n_others} others)"
             )
             continue
         axis = np.eye(matrix.shape[1])[column]

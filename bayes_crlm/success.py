@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bayes_crlm.errors import SpecError
+from bayes_crlm.shown_numbers import as_written
 from bayes_crlm.wording import shown
 
 __all__ = ["UNDECIDED", "Conclusion", "SuccessRule"]
@@ -71,13 +72,14 @@ class SuccessRule:
 
     def probability_name(self, side: str) -> str:
         """Name the probability of one side: "P(HR < 1)"; `side` is "lower" or "higher"."""
-        return f"P(HR {'<' if side == 'lower' else '>'} {self.effect:g})"
+        return f"P(HR {'<' if side == 'lower' else '>'} {as_written(self.effect)})"
 
     def in_words(self) -> str:
         """Say the rule in one sentence."""
         lower, higher = self.probability_name("lower"), self.probability_name("higher")
         return (
-            f'The success rule: "lower" when {lower} is at least {self.probability:g}, "higher" '
+            f'The success rule: "lower" when {lower} is at least {as_written(self.probability)}, '
+            '"higher" '
             f"when {higher} is, and otherwise the data do not decide."
         )
 
@@ -92,11 +94,11 @@ class SuccessRule:
         concluded = self.conclusion(row["prob_below_effect"])
         if concluded == "undecided":
             names = f"{self.probability_name('lower')} nor {self.probability_name('higher')}"
-            return f"{UNDECIDED}: neither {names} reaches {self.probability:g}."
-        than = "" if self.effect == 1 else f" than {self.effect:g} times the reference's"
+            return f"{UNDECIDED}: neither {names} reaches {as_written(self.probability)}."
+        than = "" if self.effect == 1 else f" than {as_written(self.effect)} times the reference's"
         return (
             f"The hazard is {concluded}{than}: {self.probability_name(concluded)} is at least "
-            f"{self.probability:g}."
+            f"{as_written(self.probability)}."
         )
 
 

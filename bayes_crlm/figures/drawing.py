@@ -34,6 +34,9 @@ STYLE: dict[Any, Any] = {
     "figure.constrained_layout.use": True,
     "legend.frameon": False,
     "figure.max_open_warning": 0,
+    # long times are read as 36,500 days, not as 3.65 with a power of ten at the axis' end
+    "axes.formatter.limits": [-5, 15],
+    "axes.formatter.useoffset": False,
 }
 
 

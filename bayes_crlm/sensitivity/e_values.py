@@ -15,6 +15,7 @@ import math
 from dataclasses import dataclass
 
 from bayes_crlm.errors import SensitivityError
+from bayes_crlm.shown_numbers import as_written
 
 __all__ = [
     "EValue",
@@ -153,8 +154,8 @@ def hazard_ratio_e_value(
     check_target(shifted_to)
     if not (0 <= low <= hazard_ratio <= high and 0 < hazard_ratio < math.inf):
         raise SensitivityError(
-            f"hazard ratio {hazard_ratio:g} with limits {low:g} and {high:g} is impossible; "
-            "give 0 <= low <= hazard ratio <= high"
+            f"hazard ratio {as_written(hazard_ratio)} with limits {as_written(low)} and "
+            f"{as_written(high)} is impossible; give 0 <= low <= hazard ratio <= high"
         )
     nearest = low if hazard_ratio > shifted_to else high
     convert = risk_ratio_of_hazard_ratio if is_common else float
@@ -177,10 +178,14 @@ def hazard_ratio_e_value(
 def check_ratio(name: str, value: float) -> None:
     """Refuse a ratio that is negative or missing."""
     if not value >= 0:
-        raise SensitivityError(f"{name} {value:g} is impossible; give a number of 0 or more")
+        raise SensitivityError(
+            f"{name} {as_written(value)} is impossible; give a number of 0 or more"
+        )
 
 
 def check_target(value: float) -> None:
     """Refuse a ratio that nothing can be shifted to, or divided by."""
     if not 0 < value < math.inf:
-        raise SensitivityError(f"ratio {value:g} is impossible; give a finite number above 0")
+        raise SensitivityError(
+            f"ratio {as_written(value)} is impossible; give a finite number above 0"
+        )

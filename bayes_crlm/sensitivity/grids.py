@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import PlainValidator
 
+from bayes_crlm.shown_numbers import as_written
 from bayes_crlm.spec_values import MOST_INTERVALS, check_number
 from bayes_crlm.wording import did_you_mean, shown
 
@@ -55,13 +56,17 @@ def number_list(
         for number in numbers:
             is_inside = low < number < high if is_open else low <= number <= high
             if not is_inside:
-                raise ValueError(f"{number:g} is impossible; give {what} {limits}")
+                raise ValueError(f"{as_written(number)} is impossible; give {what} {limits}")
         return numbers
 
     if math.isinf(high):
-        limits = f"above {low:g}" if is_open else f"of at least {low:g}"
+        limits = f"above {as_written(low)}" if is_open else f"of at least {as_written(low)}"
     else:
-        limits = f"between {low:g} and {high:g}" if is_open else f"from {low:g} to {high:g}"
+        limits = (
+            f"between {as_written(low)} and {as_written(high)}"
+            if is_open
+            else f"from {as_written(low)} to {as_written(high)}"
+        )
     if math.isinf(low):
         limits = "that are finite"
     return PlainValidator(check)

@@ -36,6 +36,7 @@ from bayes_crlm.sensitivity.verdicts import (
     say_range,
     side_of,
 )
+from bayes_crlm.shown_numbers import as_written
 from bayes_crlm.spec import Table
 from bayes_crlm.success import SuccessRule
 from bayes_crlm.tasks import Task
@@ -408,8 +409,8 @@ def figures_of(
 
     said = (
         "The numbers beneath are probabilities, in bold where the conclusion turns: it asks for "
-        f"at least {rule.probability:g} on one side of {rule.effect:g}. The band is the 95% "
-        "interval."
+        f"at least {as_written(rule.probability)} on one side of {as_written(rule.effect)}. The "
+        "band is the 95% interval."
     )
     figures: dict[str, Any] = {
         "influence": (

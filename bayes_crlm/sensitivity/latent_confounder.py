@@ -33,6 +33,7 @@ from bayes_crlm.pymc_sampling import (
     ratio_summary,
     sample_carefully,
 )
+from bayes_crlm.shown_numbers import as_written
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -76,14 +77,14 @@ class ConfounderPrior:
         low, high = self.hazard_ratio
         if not 0 < low <= high < math.inf:
             raise SensitivityError(
-                f"the confounder's hazard ratio from {low:g} to {high:g} is impossible; give "
-                "limits above 0, the lower one first"
+                f"the confounder's hazard ratio from {as_written(low)} to {as_written(high)} is "
+                "impossible; give limits above 0, the lower one first"
             )
         for low, high in self.prevalence:
             if not 0 < low <= high < 1:
                 raise SensitivityError(
-                    f"the confounder's prevalence from {low:g} to {high:g} is impossible; give "
-                    "limits between 0 and 1, the lower one first"
+                    f"the confounder's prevalence from {as_written(low)} to {as_written(high)} is "
+                    "impossible; give limits between 0 and 1, the lower one first"
                 )
 
     @property

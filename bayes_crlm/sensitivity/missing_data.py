@@ -157,9 +157,10 @@ def analyse(context: Context, settings: Settings) -> PartResult:
             continue
         if column is None:
             at_random = done.value
-        label = (
-            "missing at random" if column is None else f"{column} {delta:+g} {unit(design, column)}"
-        )
+        label = "missing at random"
+        if column is not None:
+            shift = f"{'-' if delta < 0 else '+'}{as_written(abs(delta))}"
+            label = f"{column} {shift} {unit(design, column)}"
         rows.append({"label": label, "column": column, "delta": delta} | done.value["row"])
     if at_random is None:
         raise SensitivityError(f"sensitivity.missing_data: {failures[0]}")

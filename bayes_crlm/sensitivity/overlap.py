@@ -45,6 +45,7 @@ from bayes_crlm.sensitivity.weighted_posterior import (
     effective_sample_size,
     weight_problems,
 )
+from bayes_crlm.shown_numbers import as_written
 from bayes_crlm.spec import Table
 from bayes_crlm.success import SuccessRule
 from bayes_crlm.tasks import Task
@@ -459,7 +460,7 @@ def draw_overlap(context: Context, patients: dict[str, Any]) -> "Figure":
         ax.set_xlim(0, 1)
         # patients are counted on both sides of the line
         ticks = [each for each in ax.get_yticks() if float(each).is_integer()]
-        ax.set_yticks(ticks, [f"{abs(each):g}" for each in ticks])
+        ax.set_yticks(ticks, [f"{as_written(abs(each))}" for each in ticks])
         ax.set_xlabel("propensity score (posterior mode)")
         ax.set_ylabel("patients")
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1.02), ncols=2, borderaxespad=0)

@@ -24,6 +24,7 @@ from bayes_crlm.sensitivity.parts import Context, PartResult
 from bayes_crlm.sensitivity.refit import probabilities_below, weighted_quantiles
 from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.sensitivity.verdicts import DEFAULT_RULE, add_states, conclusion, judge
+from bayes_crlm.shown_numbers import as_written
 from bayes_crlm.spec import Table
 from bayes_crlm.success import SuccessRule
 
@@ -109,7 +110,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     notes = [
         "A sensitivity is the distance between a quantity's posteriors under powers just below and "
         "above 1 (cumulative Jensen-Shannon, from 0 for equal distributions to 1), for each "
-        f"doubling of the power; above {settings.threshold:g} it is worth a look.",
+        f"doubling of the power; above {as_written(settings.threshold)} it is worth a look.",
         "The prior is the joint prior of all parameters; the columns of single priors say which of "
         "them a quantity leans on.",
     ]
@@ -159,7 +160,7 @@ def is_near(row: Mapping[str, Any]) -> bool:
 
 def named(row: Mapping[str, Any]) -> dict[str, Any]:
     """Give a row a label: what is raised to which power."""
-    return {**row, "label": f"{row['scaled']} to the power of {row['power']:g}"}
+    return {**row, "label": f"{row['scaled']} to the power of {as_written(row['power'])}"}
 
 
 def say_would_move(
@@ -169,7 +170,7 @@ def say_would_move(
 ) -> str | None:
     """Name the powers of the treatment's prior, far from 1, that turn the conclusion."""
     powers = [
-        f"{row['power']:g}"
+        f"{as_written(row['power'])}"
         for row in scaled
         if row["scaled"] == PRIOR
         and not is_near(row)
@@ -369,7 +370,11 @@ def say_quantity(name: str, unit: str | None) -> str:
     words, at = QUANTITIES[kind.removesuffix("_difference")], ""
     if kind.startswith("survival"):
         label, _, time = label.rpartition(", ")
-        at = f" at {float(time):g} {unit}" if unit else f" at time {float(time):g}"
+        at = (
+            f" at {as_written(float(time))} {unit}"
+            if unit
+            else f" at time {as_written(float(time))}"
+        )
     change = "the difference in " if kind.endswith("_difference") else ""
     return f"{change}{words}{at} with {label}"
 

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from bayes_crlm.errors import SensitivityError
 from bayes_crlm.priors import Normal, SimplePrior, parse_prior, simple_prior
 from bayes_crlm.sensitivity.reweighting import reweight
+from bayes_crlm.shown_numbers import as_written
 
 __all__ = [
     "PriorGrid",
@@ -108,7 +109,9 @@ def vague_prior(scale: float = 10.0) -> Normal:
         For a scale that is not positive and finite.
     """
     if not 0 < scale < math.inf:
-        raise SensitivityError(f"scale {scale:g} is impossible; give a finite number above 0")
+        raise SensitivityError(
+            f"scale {as_written(scale)} is impossible; give a finite number above 0"
+        )
     return Normal(0.0, scale)
 
 
@@ -198,10 +201,12 @@ def prob_below_over_priors(
         if grid.ndim != 1 or grid.size == 0 or not np.all(np.isfinite(grid)):
             raise SensitivityError(f"the grid of prior {name} needs finite numbers, at least one")
     if not np.all(scales > 0):
-        raise SensitivityError(f"prior scale {scales.min():g} is impossible; give scales above 0")
+        raise SensitivityError(
+            f"prior scale {as_written(scales.min())} is impossible; give scales above 0"
+        )
     if not 0 < threshold < math.inf:
         raise SensitivityError(
-            f"threshold {threshold:g} is impossible; give a hazard ratio above 0"
+            f"threshold {as_written(threshold)} is impossible; give a hazard ratio above 0"
         )
     shape = (means.size, scales.size)
     prob_below, mcse, pareto_k = np.empty(shape), np.empty(shape), np.empty(shape)
@@ -244,8 +249,8 @@ def normal_likelihood(mean: float, sd: float, fitted: Normal) -> Normal:
     precision = 1 / sd**2 - 1 / fitted.sd**2
     if not precision > 0:
         raise SensitivityError(
-            f"posterior standard deviation {sd:g} is not below the prior's {fitted.sd:g}; "
-            "the data say nothing of this effect"
+            f"posterior standard deviation {as_written(sd)} is not below the prior's "
+            f"{as_written(fitted.sd)}; the data say nothing of this effect"
         )
     estimate = (mean / sd**2 - fitted.mean / fitted.sd**2) / precision
     return Normal(estimate, 1 / math.sqrt(precision))
@@ -286,7 +291,8 @@ def log_benefit(benefit: float) -> float:
     """Logarithm of a hazard ratio that says something."""
     if not (0 < benefit < math.inf and benefit != 1):
         raise SensitivityError(
-            f"hazard ratio {benefit:g} is no benefit to doubt; give a positive one other than 1"
+            f"hazard ratio {as_written(benefit)} is no benefit to doubt; give a positive one other "
+            "than 1"
         )
     return math.log(benefit)
 
@@ -294,5 +300,5 @@ def log_benefit(benefit: float) -> float:
 def tail_quantile(tail: float) -> float:
     """Standard normal point that leaves a probability beyond it."""
     if not 0 < tail < 0.5:
-        raise SensitivityError(f"tail {tail:g} is impossible; give one between 0 and 0.5")
+        raise SensitivityError(f"tail {as_written(tail)} is impossible; give one between 0 and 0.5")
     return STANDARD.inv_cdf(1 - tail)

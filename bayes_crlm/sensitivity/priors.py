@@ -26,6 +26,7 @@ from bayes_crlm.sensitivity.verdicts import (
     judge,
     side_of,
 )
+from bayes_crlm.shown_numbers import as_written, significant
 from bayes_crlm.spec import Table
 from bayes_crlm.spec_values import check_number
 from bayes_crlm.success import SuccessRule
@@ -57,7 +58,9 @@ def check_benefit(value: object) -> str | float:
         return "auto"
     number = check_number(value)
     if number <= 0:
-        raise ValueError(f"{number:g} is impossible; give a hazard ratio above 0, such as 0.7")
+        raise ValueError(
+            f"{as_written(number)} is impossible; give a hazard ratio above 0, such as 0.7"
+        )
     return number
 
 
@@ -143,7 +146,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     groups = [list(named.values()), *(grid[k : k + width] for k in range(0, len(grid), width))]
     tasks = [
         Task(
-            f"priors: {'named' if k == 0 else f'median {settings.means[k - 1]:g}'}",
+            f"priors: {'named' if k == 0 else f'median {as_written(settings.means[k - 1])}'}",
             refit_priors,
             {
                 "priors": [{"treatment_prior": text} for text in group],
@@ -173,13 +176,13 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     unreliable = sum(not row["is_reliable"] for row in found)
     by_nuts = sum(row["engine"] == "nuts" for row in found)
     notes = [
-        f"The sceptic gives {settings.tail:.0%} to hazard ratios beyond {benefit:.3g}.",
+        f"The sceptic gives {settings.tail:.0%} to hazard ratios beyond {significant(benefit, 3)}.",
         *contrasts_note(context),
     ]
     if (benefit < 1) != (context.base["median"] < 1):
         notes.append(
-            f"The stated benefit, {benefit:.3g}, lies on the other side of 1 than the finding: the "
-            "enthusiast argues against it."
+            f"The stated benefit, {significant(benefit, 3)}, lies on the other side of 1 than the "
+            "finding: the enthusiast argues against it."
         )
     if by_nuts:
         notes.append(f"{by_nuts} of {len(found)} refits were made by NUTS.")
@@ -273,8 +276,8 @@ def figures_of(
     rule = context.rule
     level, name = rule.probability, rule.probability_name("lower")
     turns = (
-        f"an undecided conclusion turns at {1 - level:.3g} and at {level:.3g}, of which the "
-        "nearer is thick."
+        f"an undecided conclusion turns at {significant(1 - level, 3)} and at "
+        f"{significant(level, 3)}, of which the nearer is thick."
         if conclusion(context.base, rule) == "undecided"
         else "the conclusion turns at the thick line."
     )
@@ -295,7 +298,7 @@ def figures_of(
                 ylabel="prior median of the hazard ratio",
                 levels=sorted({1 - level, 0.5, 0.8, level, 0.99}),
                 thick=level if side_of(context.base, rule) == "below" else 1 - level,
-                label=lambda each: f"{each:.3g}",
+                label=lambda each: f"{significant(each, 3)}",
                 quantity=name,
                 log_x=True,
                 log_y=True,
@@ -308,5 +311,6 @@ def short(written: str) -> str:
     """A prior as a label: a normal's numbers with three digits, others as they are written."""
     prior = parse_prior(written, "treatment")
     if isinstance(prior, Normal) and written.startswith("normal("):
-        return f"normal({prior.mean:.3g}, {prior.sd:.3g})"
+        mean, sd = (as_written(float(f"{each:.3g}")) for each in (prior.mean, prior.sd))
+        return f"normal({mean}, {sd})"
     return written

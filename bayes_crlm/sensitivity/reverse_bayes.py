@@ -27,6 +27,7 @@ from bayes_crlm.sensitivity.critical_scale import ReverseBayes, quantile_mcse, r
 from bayes_crlm.sensitivity.parts import Context, PartResult, interval_note
 from bayes_crlm.sensitivity.refit import Shared, refit_priors
 from bayes_crlm.sensitivity.table_rows import table_of_rows
+from bayes_crlm.shown_numbers import as_written, p_value, significant
 from bayes_crlm.spec import Table
 from bayes_crlm.tasks import Task
 
@@ -202,8 +203,8 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         for name, text in settings.evidence.items()
     }
     notes = [
-        f"The finding is the posterior under a normal(0, {settings.widest:g}) prior of the log "
-        "hazard ratio, so that no prior is counted twice.",
+        f"The finding is the posterior under a normal(0, {as_written(settings.widest)}) prior of "
+        "the log hazard ratio, so that no prior is counted twice.",
         *interval_note(context.rule),
         say_intrinsic_rule(intrinsic),
     ]
@@ -217,7 +218,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     if found["limit_mcse"] is not None:
         notes.append(
             f"The critical limit, {say_ratio(found['limit'])}, has a Monte Carlo standard error of "
-            f"{found['limit_mcse']:.2g}; each refit has {found['draws']:,} draws."
+            f"{significant(found['limit_mcse'], 2)}; each refit has {found['draws']:,} draws."
         )
     if not settings.evidence:
         notes.append(
@@ -356,8 +357,8 @@ def say_intrinsic_rule(intrinsic: IntrinsicCredibility) -> str:
     """Say what intrinsic credibility can show and what it cannot."""
     return (
         f"Intrinsic credibility is a stricter p-value and nothing else: p of at most "
-        f"{INTRINSIC_P:.4f} for 0.05 (here Held's p is {intrinsic.p_intrinsic:.2g}). It uses no "
-        "earlier evidence, and says nothing of confounding or bias."
+        f"{INTRINSIC_P:.4f} for 0.05 (here Held's p is {p_value(intrinsic.p_intrinsic)}). It uses "
+        "no earlier evidence, and says nothing of confounding or bias."
     )
 
 

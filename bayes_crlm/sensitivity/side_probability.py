@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bayes_crlm.sensitivity.verdicts import DEFAULT_RULE, prob_below
+from bayes_crlm.shown_numbers import significant
 from bayes_crlm.success import SuccessRule
 
 __all__ = ["say_side_probability"]
@@ -34,7 +35,7 @@ def say_side_probability(
     if probability > MOST:
         return f"{name} above {MOST:g}"
     if probability < 1 - MOST:
-        return f"{name} below {1 - MOST:.3g}"
+        return f"{name} below {significant(1 - MOST, 3)}"
     for limit in (rule.probability, 1 - rule.probability):
         # 0.97473 turns a conclusion that 0.975 seems to keep
         if f"{probability:.3f}" == f"{limit:.3f}":

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayes_crlm.errors import SensitivityError
+from bayes_crlm.shown_numbers import as_written
 
 __all__ = [
     "TippingBias",
@@ -137,7 +138,7 @@ def bias_factor(
         if np.any(is_wrong):
             raise SensitivityError(
                 f"the confounder's prevalence with the {name} would be "
-                f"{prevalence[is_wrong].flat[0]:g}; give prevalences between 0 and 1"
+                f"{as_written(prevalence[is_wrong].flat[0])}; give prevalences between 0 and 1"
             )
     return (1 + (ratio - 1) * treated) / (1 + (ratio - 1) * reference)
 
@@ -294,4 +295,6 @@ def check_positive(name: str, value: NDArray) -> None:
 def check_level(level: float) -> None:
     """Refuse a probability that no conclusion is drawn at."""
     if not 0.5 < level < 1:
-        raise SensitivityError(f"level {level:g} is impossible; give one between 0.5 and 1")
+        raise SensitivityError(
+            f"level {as_written(level)} is impossible; give one between 0.5 and 1"
+        )

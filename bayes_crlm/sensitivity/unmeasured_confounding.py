@@ -29,6 +29,7 @@ from bayes_crlm.sensitivity.verdicts import (
     judge,
     side_of,
 )
+from bayes_crlm.shown_numbers import as_written, significant
 from bayes_crlm.spec import Table
 from bayes_crlm.success import SuccessRule
 from bayes_crlm.tasks import Task
@@ -89,8 +90,10 @@ def check(plan: "Plan", settings: Settings) -> None:
     room = min(settings.prevalence, 1 - settings.prevalence)
     if max(settings.differences) > room + 1e-12:
         raise SensitivityError(
-            f"{where}.differences holds {max(settings.differences):g}, which no prevalence allows "
-            f"beside {settings.prevalence:g} with the reference; give at most {room:g}"
+            f"{where}.differences holds {as_written(max(settings.differences))}, which no "
+            "prevalence allows "
+            f"beside {as_written(settings.prevalence)} with the reference; give at most "
+            f"{as_written(room)}"
         )
 
 
@@ -385,15 +388,15 @@ def figures_of(
             levels=sorted({1 - level, 0.2, 0.5, 0.8, 0.9, level, 0.99}),
             # an undecided result turns where the other side has enough
             thick=level if conclusion(context.base, rule) != "undecided" else 1 - level,
-            label=lambda each: f"{each:.3g}",
+            label=lambda each: f"{significant(each, 3)}",
             quantity=rule.probability_name("lower" if below else "higher"),
             log_x=True,
         )
 
     figures: dict[str, Any] = {
         "unmeasured_confounding": (
-            f"Probability that the hazard ratio lies on the side of {rule.effect:g} that it lies "
-            "on without a confounder, for confounders that "
+            f"Probability that the hazard ratio lies on the side of {as_written(rule.effect)} that "
+            "it lies on without a confounder, for confounders that "
             f"{surface.prevalence_reference:.0%} of the reference carry; beyond the thick "
             "line the conclusion turns.",
             draw_surface,
