@@ -74,7 +74,7 @@ class Intervals:
         """Every interval in words, such as ``(6, 12]``."""
         # labels name entries of the posterior, so cutpoints that are close get more digits
         for digits in (6, 9, 12, 17):
-            ends = [f"{value:.{digits}g}" for value in self.cutpoints]
+            ends = [as_written(value, digits) for value in self.cutpoints]
             if len(set(ends)) == len(ends):
                 break
         return [f"({low}, {high}]" for low, high in pairwise(ends)]

@@ -66,12 +66,12 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{float(text):,.0f}" if "e+" in text else text
 
 
-def as_written(value: float) -> str:
+def as_written(value: float, digits: int = 6) -> str:
     """Write a number as a spec would: its digits alone, without commas or exponents.
 
-    Six significant digits, or all of those before the point where there are more.
+    So many significant digits, or all of those before the point where there are more.
     """
-    text = f"{value:g}"
+    text = f"{value:.{digits}g}"
     return f"{value:.0f}" if "e+" in text and abs(value) <= LARGEST else text
 
 

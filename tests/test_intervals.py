@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bayes_crlm.errors import CutpointError
 from bayes_crlm.intervals import (
+    Intervals,
     choose_intervals,
     cumulative_hazard,
     cut_follow_up,
@@ -223,3 +224,9 @@ def test_labels_differ_however_close_the_cutpoints():
         "(86400000.3, 86400000.6]",
         "(86400000.6, 86400001]",
     ]
+
+
+def test_labels_of_long_times_have_no_exponents_and_are_told_apart():
+    times = np.array([1_000_000.0, 1_000_000.5, 36_500_000.0])
+    found = Intervals(np.concatenate([[0.0], times]), np.ones(3, dtype=np.int64), np.ones(3)).labels
+    assert found == ["(0, 1000000]", "(1000000, 1000000.5]", "(1000000.5, 36500000]"]
