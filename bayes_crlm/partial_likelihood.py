@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +13,8 @@ __all__ = ["PartialLikelihood", "PartialLikelihoodValue"]
 Floats = NDArray[np.float64]
 
 TIES = ("efron", "breslow")
+# Of a risk set, beside the largest weight of a row: its inverse has to be a number, too.
+LEAST_TOTAL = 1e-200
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +37,7 @@ class PartialLikelihoodValue:
     information: Floats
     firth_score: Floats | None = None
 
-    @property
+    @cached_property
     def penalised_loglik(self) -> float:
         """Log-likelihood with Jeffreys' penalty; minus infinity where it is not defined."""
         sign, log_determinant = np.linalg.slogdet(self.information)
@@ -88,7 +91,6 @@ class PartialLikelihood:
         self.is_event = is_event[by_stop]
         self.matrix = matrix[by_stop]
         self.n_terms = matrix.shape[1]
-        self._upper = np.triu_indices(self.n_terms)
 
         self._by_start = np.argsort(self.start, kind="stable") if self.start.any() else None
         event_rows = np.flatnonzero(self.is_event)
@@ -104,6 +106,8 @@ class PartialLikelihood:
             self._count = np.ones(self._group.size)
         self._event_rows = event_rows
         self._has_fractions = bool(self._fraction.any())
+        # the groups follow one another, and each has a denominator
+        self._firsts = np.searchsorted(self._group, np.arange(self.event_times.size))
 
     def at(self, coef: ArrayLike, *, with_firth_score: bool = False) -> PartialLikelihoodValue:
         """Log partial likelihood and its derivatives.
@@ -118,49 +122,46 @@ class PartialLikelihood:
         linear_predictor = self.matrix @ coef
         shift = linear_predictor.max() if linear_predictor.size else 0.0
         weight = np.exp(linear_predictor - shift)[:, None]
-        rows, columns = self._upper
-        weighted = weight * self.matrix
-        moments = self._sums(
-            np.concatenate([weight, weighted, weighted[:, rows] * self.matrix[:, columns]], axis=1)
-        )
+        moments = self._sums(np.concatenate([weight, weight * self.matrix], axis=1))
         p = self.n_terms
-        total = moments[:, 0]
+        total = moments[:, :1]
         # Late entries are subtracted, so a risk set may round to nothing far from the maximum.
-        if not np.all(total > 0):
+        if not np.all(total > LEAST_TOTAL):
             return PartialLikelihoodValue(-np.inf, np.zeros(p), np.zeros((p, p)))
-        mean = moments[:, 1 : p + 1] / total[:, None]
-        second = np.empty((total.size, p, p))
-        second[:, rows, columns] = moments[:, p + 1 :] / total[:, None]
-        second[:, columns, rows] = second[:, rows, columns]
+        mean = moments[:, 1:] / total
 
         count = self._count
         events = self._event_rows
-        loglik = linear_predictor[events].sum() - count @ (np.log(total) + shift)
+        loglik = linear_predictor[events].sum() - count @ (np.log(total[:, 0]) + shift)
         score = self.matrix[events].sum(axis=0) - count @ mean
-        information = np.tensordot(count, second, axes=1) - (mean * count[:, None]).T @ mean
+        # A row's probability of being the one that dies, summed over the events: with it no second
+        # moment of any single risk set is needed, which would be p^2 numbers an event.
+        share = weight * self._sums_of_risk_sets(count[:, None] / total)
+        information = (self.matrix * share).T @ self.matrix - (mean * count[:, None]).T @ mean
         firth_score = None
         if with_firth_score and p:
-            firth_score = self._firth_score(weighted, total, mean, second, information)
+            firth_score = self._firth_score(weight, total, mean, share, information)
         return PartialLikelihoodValue(float(loglik), score, information, firth_score)
 
     def _firth_score(
-        self, weighted: Floats, total: Floats, mean: Floats, second: Floats, information: Floats
+        self, weight: Floats, total: Floats, mean: Floats, share: Floats, information: Floats
     ) -> Floats | None:
         """Half the trace of information⁻¹ times the third cumulants (Heinze & Schemper, eq. 2)."""
         try:
             inverse = np.linalg.inv(information)
         except np.linalg.LinAlgError:
             return None
-        quadratic = np.einsum("ij,jk,ik->i", self.matrix, inverse, self.matrix, optimize=True)
-        third = self._sums(weighted * quadratic[:, None]) / total[:, None]
-        inverse_mean = mean @ inverse
-        contraction = (
-            third
-            - 2.0 * np.einsum("tij,tj->ti", second, inverse_mean)
-            - mean * np.einsum("tij,ji->t", second, inverse)[:, None]
-            + 2.0 * mean * np.einsum("ti,ti->t", inverse_mean, mean)[:, None]
-        )
-        return 0.5 * (self._count @ contraction)
+        count = self._count[:, None]
+        row_inverse, inverse_mean = self.matrix @ inverse, mean @ inverse
+        quadratic = np.sum(row_inverse * self.matrix, axis=1, keepdims=True)
+        mean_quadratic = self._sums(weight * quadratic) / total
+        squared_mean = np.sum(inverse_mean * mean, axis=1, keepdims=True)
+        # of each row, over its risk sets: what they expect, times the row's probability
+        expected = weight * self._sums_of_risk_sets(count * mean / total)
+        crossed = np.sum(row_inverse * expected, axis=1, keepdims=True)
+        by_row = self.matrix.T @ (share * quadratic - 2.0 * crossed)
+        by_event = mean.T @ (count * (2.0 * squared_mean - mean_quadratic))
+        return 0.5 * (by_row + by_event)[:, 0]
 
     def _sums(self, values: Floats) -> Floats:
         """Sum (n_rows, k) values over the (n_events,) denominators' risk sets."""
@@ -172,6 +173,21 @@ class PartialLikelihood:
         if self._has_fractions:
             dead = _sums_at(values[self._event_rows], self.stop[self._event_rows] - 1, n_times)
             sums -= self._fraction[:, None] * dead[self._group]
+        return sums
+
+    def _sums_of_risk_sets(self, values: Floats) -> Floats:
+        """Sum (n_events, k) values over the denominators that each of the (n_rows,) is part of.
+
+        The transpose of `_sums`: a row counts in each with the share of its weight.
+        """
+        if not values.shape[0]:
+            return np.zeros((self.row.size, values.shape[1]))
+        up_to = np.zeros((self.event_times.size + 1, values.shape[1]))
+        np.cumsum(np.add.reduceat(values, self._firsts, axis=0), axis=0, out=up_to[1:])
+        sums = up_to[self.stop] - up_to[self.start]
+        if self._has_fractions:
+            of_dead = np.add.reduceat(self._fraction[:, None] * values, self._firsts, axis=0)
+            sums[self._event_rows] -= of_dead[self.stop[self._event_rows] - 1]
         return sums
 
 

@@ -1,5 +1,7 @@
 """Firth's penalised Cox regression: coxphf's numbers, and the definition maximised from scratch."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from scipy.optimize import brentq, minimize
 from scipy.stats import chi2
 
 from bayes_crlm.firth import fit_firth
+from bayes_crlm.partial_likelihood import PartialLikelihood
 
 
 def test_agrees_with_coxphf():
@@ -183,3 +186,47 @@ def test_one_risk_set_has_its_maximum_in_closed_form():
     level = np.concatenate([[1.0], np.zeros(n)])[:, None]
     firth = fit_firth(np.zeros(n + 1), time, event, level)
     assert firth.coef[0] == pytest.approx(np.log(n / 3), abs=1e-6)
+
+
+def test_many_columns_cost_no_matrix_for_each_event():
+    rng = np.random.default_rng(0)
+    rows, columns = 2_000, 50
+    matrix = rng.normal(size=(rows, columns))
+    likelihood = PartialLikelihood(
+        np.zeros(rows), rng.exponential(size=rows), rng.random(rows) < 0.6, matrix
+    )
+    coef = np.zeros(columns)
+    tracemalloc.start()
+    likelihood.at(coef, with_firth_score=True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 * matrix.nbytes
+
+
+@pytest.mark.parametrize("ties", ["efron", "breslow"])
+def test_derivatives_are_those_of_each_risk_set(ties):
+    """Moments of every denominator one by one, with tied events and late entries."""
+    rng = np.random.default_rng(3)
+    rows, columns = 60, 4
+    time = rng.integers(3, 9, rows).astype(float)
+    entry = np.where(rng.random(rows) < 0.4, rng.integers(0, 3, rows), 0).astype(float)
+    event, matrix = rng.random(rows) < 0.7, rng.normal(size=(rows, columns))
+    coef = rng.normal(size=columns)
+    value = PartialLikelihood(entry, time, event, matrix, ties).at(coef, with_firth_score=True)
+
+    information, third = np.zeros((columns, columns)), []
+    weight = np.exp(matrix @ coef)
+    for at in np.unique(time[event]):
+        dead = event & (time == at)
+        for k in range(dead.sum()):
+            left_out = k / dead.sum() if ties == "efron" else 0.0
+            probability = weight * ((entry < at) & (at <= time)) - left_out * weight * dead
+            probability /= probability.sum()
+            apart = matrix - probability @ matrix
+            information += np.einsum("i,ij,ik->jk", probability, apart, apart)
+            third.append(np.einsum("i,ij,ik,il->jkl", probability, apart, apart, apart))
+    inverse = np.linalg.inv(information)
+    np.testing.assert_allclose(value.information, information, rtol=1e-9)
+    np.testing.assert_allclose(
+        value.firth_score, 0.5 * np.einsum("jkl,jk->l", sum(third), inverse), rtol=1e-8, atol=1e-10
+    )
