@@ -119,7 +119,9 @@ def naming_column(cohort: "Cohort", level: NDArray[np.intp], treatment: str) -> 
         agreeing = [
             each
             for each, values in others.items()
-            if each != column and is_constant_within(codes, values)
+            if each != column
+            and is_constant_within(codes, values)
+            and not is_constant_within(level, values)  # it would agree because the treatment does
         ]
         chance = log_chance(codes, level)
         has_name = NAMES.search(str(column)) is not None

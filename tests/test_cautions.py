@@ -69,6 +69,15 @@ def recurrent_events(n=60, seed=1):
     return pd.DataFrame(rows, columns=["subject", "start", "stop", "death", "arm", "age"])
 
 
+def test_a_dose_names_no_patients(simulated_cohorts):
+    """Other columns that follow from the treatment are no sign that it does."""
+    table = simulated_cohorts[1].table.copy()
+    table["schedule"] = np.where(table["arm"] == 1, "weekly", "none")
+    table["dose"] = np.where(table["arm"] == 1, 50 + np.arange(len(table)) % 30, 0)
+    assert len(table) / 10 <= table["dose"].nunique()
+    assert not any("named the patients" in each for each in prepared(table).cautions)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_recurrent_events_without_an_id_are_told_with_the_column_that_repeats(seed):
     table = recurrent_events(seed=seed).sample(frac=1, random_state=seed)
