@@ -7,15 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.columns import (
-    ColumnRead,
-    as_levels,
-    as_number,
-    is_short_float,
-    level_text,
-    read_column,
-    without_values,
-)
+from bayes_crlm.column_levels import as_levels, as_number, without_values
+from bayes_crlm.column_values import ColumnRead, level_text
+from bayes_crlm.columns import is_short_float, read_column
 from bayes_crlm.separated_text import is_text
 from bayes_crlm.tied_times import short_times_once
 from bayes_crlm.wording import did_you_mean, no_column, shown, shown_rows

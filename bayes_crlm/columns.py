@@ -13,10 +13,7 @@ Whoever uses a column says what it may be: `bayes_crlm.covariates` what a covari
 """
 
 import datetime
-import re
-from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from decimal import Decimal
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -24,142 +21,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.wording import shown, shown_names
+from bayes_crlm.column_values import (
+    DASH,
+    MARKS,
+    ColumnRead,
+    as_float,
+    is_number,
+    level_text,
+    sorted_levels,
+)
+from bayes_crlm.text_columns import marks_told, mixture_told, read_texts
+from bayes_crlm.wording import shown_names
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "MARKS",
-    "ColumnRead",
-    "column_from_texts",
-    "decimals_of",
-    "is_number",
-    "is_short_float",
-    "level_text",
-    "read_column",
-    "sorted_levels",
-]
+__all__ = ["decimals_of", "is_short_float", "read_column"]
 
-MARKS = frozenset({"", ".", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "null"})
-"""Texts that are no value, as they are written; ``None`` and ``none`` are levels."""
-DASH = "-"
-"""No value either, in a column whose other values are numbers."""
-
-NUMBER = re.compile(
-    r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|inf|infinity)", re.IGNORECASE
-)
-WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
-PLAIN = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
-DATE = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?)?"
-)
 EXACT_WHOLE = 2**53
-
-
-@dataclass(frozen=True)
-class ColumnRead:
-    """A column as it was read.
-
-    Attributes
-    ----------
-    values : pandas.Series
-        Numbers, true/false, dates, text or categories; what is none of these as it came.
-    notes : tuple of str
-        What was done that a reader should know, a phrase each.
-    texts : (n_rows,) ndarray of object, or None
-        How numbers are written where that tells apart what the numbers do not (01 and 1).
-    """
-
-    values: "pd.Series"
-    notes: tuple[str, ...] = ()
-    texts: NDArray[np.object_] | None = None
-
-
-def is_number(text: str) -> bool:
-    """Whether a text is wholly a number, with a decimal point."""
-    return NUMBER.fullmatch(text) is not None
-
-
-def level_text(value: object) -> str:
-    """Write a value as the level that it is: 1 for 1.0, text without its outer spaces."""
-    if isinstance(value, str):
-        return value.strip()
-    if isinstance(value, bool | np.bool):
-        return str(bool(value))
-    if isinstance(value, Real | Decimal):
-        number = _as_float(value)
-        if isinstance(value, int | np.integer) or not number.is_integer():
-            return str(value) if isinstance(value, int | np.integer) else repr(number)
-        return str(int(number))
-    if isinstance(value, datetime.date):
-        return value.isoformat()
-    return str(value)
-
-
-def sorted_levels(levels: Iterable[Any]) -> list[Any]:
-    """Sort levels: by number where all of them are numbers, else as text."""
-    levels = list(levels)
-    if all(is_number(level_text(each)) for each in levels):
-        return sorted(levels, key=lambda each: (float(level_text(each)), level_text(each)))
-    return sorted(levels, key=level_text)
-
-
-def column_from_texts(values: "pd.Series") -> ColumnRead:
-    """Read a column of a text file, of which every cell is a text.
-
-    Parameters
-    ----------
-    values : pandas.Series of str, (n_rows,)
-
-    Returns
-    -------
-    ColumnRead
-        Whole numbers as int64 when none is missing, other numbers as float64.
-    """
-    import pandas as pd
-
-    codes, found = pd.factorize(values)
-    raw = [str(each) for each in found]
-    texts = [each.strip() for each in raw]
-    counts = np.bincount(codes, minlength=len(raw))
-    gaps = np.array([each in MARKS for each in texts], dtype=bool)
-    given = [each for each in texts if each not in MARKS]
-    numbers = [each for each in given if is_number(each)]
-    if numbers and all(each == DASH or is_number(each) for each in given):
-        gaps |= np.array([each == DASH for each in texts], dtype=bool)
-        given = numbers
-    notes = _marks_told(texts, counts, gaps)
-    if not given:
-        return ColumnRead(pd.Series(np.nan, index=values.index, name=values.name), notes)
-    if len(numbers) == len(given):
-        parsed = np.array([np.nan if gap else float(t) for t, gap in zip(texts, gaps, strict=True)])
-        is_whole = not gaps.any() and all(WHOLE.fullmatch(each) for each in given)
-        if is_whole:
-            parsed = np.array([int(each) for each in texts], dtype=np.int64)
-        told, written = _written_numbers(texts, gaps, parsed)
-        of_row = None if written is None else written[codes]
-        column = pd.Series(parsed[codes], index=values.index, name=values.name)
-        return ColumnRead(column, (*notes, *told), of_row)
-    if {each.lower() for each in given} <= {"true", "false"}:
-        truth = [None if gap else t.lower() == "true" for t, gap in zip(texts, gaps, strict=True)]
-        dtype = "boolean" if gaps.any() else bool
-        column = pd.Series(pd.array(truth, dtype="boolean"))[codes].astype(dtype)
-        return ColumnRead(column.set_axis(values.index).rename(values.name), notes)
-    read = _levels_of(raw, texts, gaps, codes, values)
-    told = _mixture_told(given, numbers)
-    return ColumnRead(read.values, (*notes, *told, *read.notes))
-
-
-def _mixture_told(given: list[str], numbers: list[str]) -> tuple[str, ...]:
-    """Say that a column holds numbers and text, which makes its numbers levels."""
-    if not numbers:
-        return ()
-    texts = sorted(set(given) - set(numbers))
-    return (
-        f"it holds numbers ({shown_names(sorted(set(numbers)), 3)}) and text "
-        f"({shown_names(texts, 3)}), so that every value is a level",
-    )
 
 
 def read_column(values: "pd.Series") -> ColumnRead:
@@ -182,7 +61,7 @@ def read_column(values: "pd.Series") -> ColumnRead:
     if isinstance(dtype, pd.CategoricalDtype):
         return _read_categories(values)
     if isinstance(dtype, pd.StringDtype):
-        return _read_texts(values)
+        return read_texts(values)
     if isinstance(dtype, pd.SparseDtype):
         return read_column(values.sparse.to_dense())
     if isinstance(dtype, pd.ArrowDtype):
@@ -237,124 +116,6 @@ def _without_arrow(values: "pd.Series") -> "pd.Series | None":
     return plain.set_axis(values.index).rename(values.name)
 
 
-def _marks_told(texts: list[str], counts: NDArray[np.intp], gaps: NDArray[np.bool]) -> Any:
-    """Say how many cells are missing, by how they are marked."""
-    marked: Counter[str] = Counter()
-    for text, count, gap in zip(texts, counts.tolist(), gaps.tolist(), strict=True):
-        if gap:
-            marked[text] += count
-    if not marked:
-        return ()
-    said = [
-        f"{'empty' if mark == '' else shown(mark)} in {n}" for mark, n in sorted(marked.items())
-    ]
-    return (f"marks of missing: {', '.join(said)} rows",)
-
-
-def _written_numbers(
-    texts: list[str], gaps: NDArray[np.bool], parsed: NDArray[Any]
-) -> tuple[tuple[str, ...], NDArray[np.object_] | None]:
-    """Give numbers as they are written, where levels by number would not be their texts.
-
-    0 and 0.0 are one level. 01 is not written as numbers are, and 1.10 beside 1.1 is the same
-    number in another text: with either, levels are texts.
-    """
-    if len(set(parsed[~gaps].tolist())) == len(texts) - gaps.sum() and all(
-        gap or PLAIN.fullmatch(text) for text, gap in zip(texts, gaps.tolist(), strict=True)
-    ):
-        return (), None
-    written: NDArray[np.object_] = np.array(
-        [
-            None if gap else re.sub(r"(?<=[0-9])\.0+$", "", text)
-            for text, gap in zip(texts, gaps, strict=True)
-        ],
-        dtype=object,
-    )
-    by_number: dict[float, set[str]] = {}
-    for text in written:
-        if text is not None:
-            by_number.setdefault(float(text), set()).add(text)
-    several = [sorted(same) for _, same in sorted(by_number.items()) if len(same) > 1]
-    is_plain = all(text is None or PLAIN.fullmatch(text) for text in written)
-    if is_plain and not several:
-        return (), None
-    if not several:
-        return (), written
-    pairs = "; ".join(" and ".join(map(shown, same)) for same in several[:3])
-    more = f" and {len(several) - 3} more" if len(several) > 3 else ""
-    told = (
-        f"the same number in several texts: {pairs}{more}; as the treatment and in C() they are "
-        "levels of their own, elsewhere one number"
-    )
-    return (told,), written
-
-
-def _levels_of(
-    raw: list[str],
-    texts: list[str],
-    gaps: NDArray[np.bool],
-    codes: NDArray[np.intp],
-    values: "pd.Series",
-) -> ColumnRead:
-    """Give texts as levels, or as dates where every one is an ISO date."""
-    import pandas as pd
-
-    clean = [None if gap else text for text, gap in zip(texts, gaps.tolist(), strict=True)]
-    given = [text for text in clean if text is not None]
-    index, name = values.index, values.name
-    if given and all(DATE.fullmatch(text) for text in given):
-        try:
-            dates = pd.Series(pd.to_datetime(pd.Series(clean, dtype=object), format="ISO8601"))
-            return ColumnRead(_taken(dates, codes).set_axis(index).rename(name))
-        except (ValueError, OverflowError):
-            pass  # a day that no calendar has stays a text, and is refused where a date is asked
-    column = _taken(pd.Series(clean, dtype="str"), codes).set_axis(index).rename(name)
-    spaced = [r for r, gap in zip(raw, gaps.tolist(), strict=True) if not gap and r != r.strip()]
-    notes: tuple[str, ...] = ()
-    if spaced:
-        n = int(np.isin(codes, [raw.index(each) for each in spaced]).sum())
-        notes = (f"outer spaces are taken off in {n} rows ({shown_names(sorted(spaced), 3)})",)
-    return ColumnRead(column, notes)
-
-
-def _taken(of_code: "pd.Series", codes: NDArray[np.intp]) -> "pd.Series":
-    """Give every row its code's value; a negative code has none."""
-    import pandas as pd
-
-    padded = pd.concat([of_code, of_code.iloc[:0].reindex([-1])]) if (codes < 0).any() else of_code
-    return padded.take(codes)
-
-
-def _read_texts(values: "pd.Series") -> ColumnRead:
-    """Read a column of texts that is no text file's: numbers written in it are levels."""
-    import pandas as pd
-
-    codes, found = pd.factorize(values)
-    raw = [str(each) for each in found]
-    texts = [each.strip() for each in raw]
-    known = codes[codes >= 0]
-    gaps = np.array([each in MARKS for each in texts], dtype=bool)
-    given = [each for each in texts if each not in MARKS]
-    if len(given) > 1 and all(each == DASH or is_number(each) for each in given):
-        gaps |= np.array([each == DASH for each in texts], dtype=bool)
-    notes = _marks_told(texts, np.bincount(known, minlength=len(raw)), gaps)
-    numbers = [each for each in given if is_number(each)]
-    if numbers and len(numbers) == len(set(given) - {DASH}):
-        notes = (
-            *notes,
-            f"numbers written as text are {len(set(numbers))} levels, not a number "
-            f'(data.levels = {{{values.name} = "number"}} makes them one)',
-        )
-    else:
-        notes = (*notes, *_mixture_told([each for each in given if each != DASH], numbers))
-    is_plain = not gaps.any() and raw == texts and not any(map(DATE.fullmatch, given))
-    usual = pd.StringDtype(na_value=np.nan)
-    if is_plain:
-        return ColumnRead(values if values.dtype == usual else values.astype(usual), notes)
-    read = _levels_of(raw, texts, gaps, codes, values)
-    return ColumnRead(read.values, (*notes, *read.notes))
-
-
 def _read_categories(values: "pd.Series") -> ColumnRead:
     """Read a type of categories: its levels that rows have, in an order that does not follow rows.
 
@@ -393,7 +154,7 @@ def _read_categories(values: "pd.Series") -> ColumnRead:
     written = [level_text(each) for each in kept]
     numbers = [each for each in written if is_number(each)]
     if len(numbers) < len(written):
-        notes += _mixture_told(written, numbers)
+        notes += mixture_told(written, numbers)
     elif not set(numbers) <= {"0", "1"}:
         notes.append(
             f"numbers written as categories are {len(kept)} levels, not a number "
@@ -467,7 +228,7 @@ def _read_objects(values: "pd.Series") -> ColumnRead:
         gap |= np.array(is_dash)
         found.discard("text")
     marked = [cell.strip() for cell, mark in zip(cells, marks, strict=True) if mark]
-    notes = _marks_told(marked, np.ones(len(marked), dtype=np.intp), np.ones(len(marked), bool))
+    notes = marks_told(marked, np.ones(len(marked), dtype=np.intp), np.ones(len(marked), bool))
 
     def column(of_cell: Callable[[Any], Any], dtype: Any) -> "pd.Series":
         read = [None if is_gap else of_cell(c) for c, is_gap in zip(cells, gap, strict=True)]
@@ -478,14 +239,14 @@ def _read_objects(values: "pd.Series") -> ColumnRead:
     if "number" in found and found <= {"number", "number text"}:
         n = kinds.count("number text")
         told = (f"numbers stored as text in {n} rows are numbers",) if n else ()
-        return ColumnRead(_numbers(column(_as_float, "float64"), cells, gap), (*notes, *told))
+        return ColumnRead(_numbers(column(as_float, "float64"), cells, gap), (*notes, *told))
     if found == {"truth"}:
         return ColumnRead(column(bool, "boolean" if gap.any() else bool), notes)
     if found <= {"text", "number text"}:
-        read = _read_texts(column(str, "str"))
+        read = read_texts(column(str, "str"))
         return ColumnRead(read.values, (*notes, *read.notes))
     if found <= {"text", "number text", "number", "truth"}:
-        read = _read_texts(column(_cell_text, "str"))
+        read = read_texts(column(_cell_text, "str"))
         return ColumnRead(read.values, (*notes, *read.notes))
     if found == {"date"}:
         try:
@@ -500,138 +261,9 @@ def _cell_text(cell: object) -> str:
     return cell if isinstance(cell, str) else level_text(cell)
 
 
-def _as_float(cell: Any) -> float:
-    try:
-        return float(str(cell) if isinstance(cell, (np.float32, np.float16)) else cell)
-    except OverflowError:
-        return np.inf
-
-
 def _numbers(numbers: "pd.Series", cells: list[Any], gap: NDArray[np.bool]) -> "pd.Series":
     """Give whole numbers as integers where none is missing and the cells were integers."""
     if gap.any() or not all(isinstance(each, int | np.integer) for each in cells):
         return numbers
     small = (numbers.abs() < EXACT_WHOLE).all()
     return numbers.astype("int64") if small else numbers
-
-
-# --- what a spec says of columns ----------------------------------------------------------------
-
-
-def without_values(
-    read: ColumnRead, unwanted: Iterable[object]
-) -> tuple[ColumnRead, dict[str, int]]:
-    """Make some values of a column missing.
-
-    Parameters
-    ----------
-    read : ColumnRead
-        The column.
-    unwanted : iterable of str, int, float or bool
-        Numbers for columns of numbers; else texts.
-
-    Returns
-    -------
-    ColumnRead
-    dict
-        How many rows had each value, by its text.
-    """
-    values, texts = read.values, read.texts
-    wanted = {level_text(each) for each in unwanted}
-    written = level_texts(values)
-    counts = {each: int((written == each).sum()) for each in sorted(wanted)}
-    hit = np.isin(written.astype(str), sorted(wanted)) & values.notna().to_numpy(dtype=bool)
-    if not hit.any():
-        return read, counts
-    if texts is not None:
-        texts = texts.copy()
-        texts[hit] = None
-    if values.dtype.kind in "iu":
-        values = values.astype("float64")
-    elif values.dtype.kind == "b":
-        values = values.astype("boolean")
-    said = ", ".join(f"{shown(each)} in {n}" for each, n in counts.items() if n)
-    notes = (*read.notes, f"missing by data.missing_values: {said} rows")
-    return ColumnRead(values.mask(hit), notes, texts), counts
-
-
-def level_texts(
-    values: "pd.Series", written: NDArray[np.object_] | None = None
-) -> NDArray[np.object_]:
-    """Give every row's value as the text of a level; missing ones as an empty text."""
-    import pandas as pd
-
-    if written is not None:
-        return np.array(["" if each is None else each for each in written], dtype=object)
-    codes, found = pd.factorize(values)
-    texts = np.array([*(level_text(each) for each in found), ""], dtype=object)
-    return texts[codes]
-
-
-def as_levels(read: ColumnRead, levels: Iterable[object] | None, first: object = None) -> Any:
-    """Make a column a type of levels in an order.
-
-    Parameters
-    ----------
-    read : ColumnRead
-        The column.
-    levels : iterable or None
-        Every level that it may have, the reference first; None for those it has, in order.
-    first : object, optional
-        The level that goes first.
-
-    Returns
-    -------
-    pandas.Series of categories, ordered
-    NDArray[np.bool]
-        Rows whose value is no level.
-
-    Raises
-    ------
-    ValueError
-        When `first` is no level.
-    """
-    import pandas as pd
-
-    values = read.values
-    texts = level_texts(values, read.texts)
-    known = values.notna().to_numpy(dtype=bool)
-    if levels is not None:
-        order = list(dict.fromkeys(level_text(each) for each in levels))
-    elif isinstance(values.dtype, pd.CategoricalDtype):
-        order = [level_text(each) for each in values.cat.categories]
-    else:
-        order = sorted_levels(sorted(set(texts[known].tolist())))
-    if first is not None:
-        reference = level_text(first)
-        if reference not in order:
-            raise ValueError(reference)
-        order = [reference, *(each for each in order if each != reference)]
-    place = {level: k for k, level in enumerate(order)}
-    codes = np.array([place.get(each, -1) for each in texts.tolist()], dtype=np.intp)
-    codes[~known] = -1
-    column = pd.Categorical.from_codes(codes, categories=pd.Index(order, dtype="str"), ordered=True)
-    wrong = known & (codes < 0)
-    return pd.Series(column, index=values.index, name=values.name), wrong
-
-
-def as_number(read: ColumnRead) -> tuple["pd.Series", NDArray[np.bool]]:
-    """Make a column numbers.
-
-    Returns
-    -------
-    pandas.Series of float64
-    NDArray[np.bool]
-        Rows whose value is no number.
-    """
-    import pandas as pd
-
-    values = read.values
-    if values.dtype.kind in "iuf":
-        return values, np.zeros(len(values), dtype=bool)
-    codes, found = pd.factorize(values)
-    texts = [level_text(each) for each in found]
-    parsed = np.array([*(float(t) if is_number(t) else np.nan for t in texts), np.nan])
-    numbers = parsed[codes]
-    wrong = np.isnan(numbers) & values.notna().to_numpy(dtype=bool)
-    return pd.Series(numbers, index=values.index, name=values.name), wrong

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.columns import is_number, level_text, sorted_levels
+from bayes_crlm.column_values import is_number, level_text, sorted_levels
 from bayes_crlm.errors import FormulaError
 from bayes_crlm.wording import shown, shown_names, shown_rows
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.columns import level_text
+from bayes_crlm.column_values import level_text
 from bayes_crlm.covariates import covariate_table
 from bayes_crlm.errors import CohortError, DesignError, FormulaError
 from bayes_crlm.formula import check_formula, evaluate_formula, parse_formula

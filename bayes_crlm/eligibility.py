@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.columns import sorted_levels
+from bayes_crlm.column_values import sorted_levels
 from bayes_crlm.errors import CohortError
 from bayes_crlm.wording import SHOWN, did_you_mean, no_column, shown, shown_names
 

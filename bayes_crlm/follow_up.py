@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.columns import level_text
+from bayes_crlm.column_values import level_text
 from bayes_crlm.shown_numbers import significant
 from bayes_crlm.tied_times import one_time_each
 from bayes_crlm.wording import shown, shown_rows

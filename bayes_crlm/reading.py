@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayes_crlm.columns import ColumnRead
+from bayes_crlm.column_values import ColumnRead
 from bayes_crlm.compression import PACKED, decompressed
 from bayes_crlm.errors import DataFileError
 from bayes_crlm.separated_text import check_header, read_separated_text

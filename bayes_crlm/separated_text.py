@@ -13,8 +13,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from bayes_crlm.columns import MARKS, ColumnRead, column_from_texts
+from bayes_crlm.column_values import MARKS, ColumnRead
 from bayes_crlm.errors import DataFileError
+from bayes_crlm.text_columns import column_from_texts
 from bayes_crlm.wording import one_line, shown, shown_names, shown_rows
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ class Loaded:
     notes, said : mapping
         By column, what was done to it, and what the file says of it.
     texts : mapping
-        By column, how numbers are written, see `bayes_crlm.columns.ColumnRead`.
+        By column, how numbers are written, see `bayes_crlm.column_values.ColumnRead`.
     problems : list of str
         What does not fit what the user says of columns.
     """

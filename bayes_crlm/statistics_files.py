@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bayes_crlm.columns import level_text
+from bayes_crlm.column_values import level_text
 from bayes_crlm.errors import DataFileError
 from bayes_crlm.separated_text import check_header, is_text
 from bayes_crlm.wording import one_line, shown

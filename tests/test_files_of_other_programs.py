@@ -9,7 +9,7 @@ import pytest
 
 from bayes_crlm.analysis import plan_analysis
 from bayes_crlm.cohort import read_cohort
-from bayes_crlm.columns import level_text
+from bayes_crlm.column_values import level_text
 from bayes_crlm.model import PiecewiseExponential
 from bayes_crlm.spec import Spec
 from bayes_crlm.terminal import describe

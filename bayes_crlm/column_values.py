@@ -1,0 +1,101 @@
+"""What the cells of columns mean: marks of missing, numbers written as text, levels.
+
+Levels are their text: 1 for the number 1.0, text without its outer spaces.
+"""
+
+import datetime
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "DASH",
+    "DATE",
+    "MARKS",
+    "PLAIN",
+    "WHOLE",
+    "ColumnRead",
+    "as_float",
+    "is_number",
+    "level_text",
+    "sorted_levels",
+]
+
+MARKS = frozenset({"", ".", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "null"})
+"""Texts that are no value, as they are written; ``None`` and ``none`` are levels."""
+DASH = "-"
+"""No value either, in a column whose other values are numbers."""
+
+NUMBER = re.compile(
+    r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|inf|infinity)", re.IGNORECASE
+)
+WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+PLAIN = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
+DATE = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?)?"
+)
+
+
+@dataclass(frozen=True)
+class ColumnRead:
+    """A column as it was read.
+
+    Attributes
+    ----------
+    values : pandas.Series
+        Numbers, true/false, dates, text or categories; what is none of these as it came.
+    notes : tuple of str
+        What was done that a reader should know, a phrase each.
+    texts : (n_rows,) ndarray of object, or None
+        How numbers are written where that tells apart what the numbers do not (01 and 1).
+    """
+
+    values: "pd.Series"
+    notes: tuple[str, ...] = ()
+    texts: NDArray[np.object_] | None = None
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is wholly a number, with a decimal point."""
+    return NUMBER.fullmatch(text) is not None
+
+
+def level_text(value: object) -> str:
+    """Write a value as the level that it is: 1 for 1.0, text without its outer spaces."""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, bool | np.bool):
+        return str(bool(value))
+    if isinstance(value, Real | Decimal):
+        number = as_float(value)
+        if isinstance(value, int | np.integer) or not number.is_integer():
+            return str(value) if isinstance(value, int | np.integer) else repr(number)
+        return str(int(number))
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    return str(value)
+
+
+def sorted_levels(levels: Iterable[Any]) -> list[Any]:
+    """Sort levels: by number where all of them are numbers, else as text."""
+    levels = list(levels)
+    if all(is_number(level_text(each)) for each in levels):
+        return sorted(levels, key=lambda each: (float(level_text(each)), level_text(each)))
+    return sorted(levels, key=level_text)
+
+
+def as_float(cell: Any) -> float:
+    """Give a number of any type as a float; infinity where it is too large for one."""
+    try:
+        return float(str(cell) if isinstance(cell, (np.float32, np.float16)) else cell)
+    except OverflowError:
+        return np.inf
