@@ -13,7 +13,6 @@ from bayes_crlm.errors import (
     EstimandError,
     FormulaError,
 )
-from bayes_crlm.wording import shown
 
 if TYPE_CHECKING:
     from bayes_crlm.beside_answer import BesideAnswer
@@ -108,6 +107,7 @@ def plan_analysis(spec: "Spec") -> Plan:
         One sentence: what is wrong, where, and what would be right.
     """
     from bayes_crlm.cohort import read_cohort
+    from bayes_crlm.cohort_source import column_notes
     from bayes_crlm.column_counts import count_cautions
     from bayes_crlm.design import columns_needed
     from bayes_crlm.late_start import NOT_STATED, check_late_starts, is_start_stated
@@ -142,7 +142,7 @@ def plan_analysis(spec: "Spec") -> Plan:
         f"{each.n_patients} patients ({each.n_rows} rows) left out: {each.reason}"
         for each in inputs.cohort.dropped
     ]
-    warnings += column_notes(spec, cohort)
+    warnings += column_notes(used_columns(spec), inputs.cohort)
     warnings += [*inputs.cohort.remarks, *inputs.intervals.notes, *inputs.cautions]
     warnings += [*count_cautions(inputs), *baseline_cautions(inputs)]
     if spec.study.design == "observational" and not is_start_stated(inputs):
@@ -194,15 +194,6 @@ def used_columns(spec: "Spec") -> list[str]:
     named += [each.column for each in spec.data.where]
     named += columns_needed(spec.model.treatment, spec.model.covariates)
     return list(dict.fromkeys(named))
-
-
-def column_notes(spec: "Spec", cohort: "Cohort") -> list[str]:
-    """Say what was done to the columns used when they were read; of the file first."""
-    return [
-        f"column {shown(column)}: {note}" if column else note
-        for column in ["", *used_columns(spec)]
-        for note in cohort.column_notes.get(column, ())
-    ]
 
 
 def resolve(spec: "Spec", inputs: "ModelInputs") -> "Spec":

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.cohort_source import (
+    emptied_levels,
     gap_problems,
     label_of,
     option_problems,
@@ -32,7 +33,7 @@ from bayes_crlm.follow_up import patients_of
 from bayes_crlm.outcome import outcome_of, read_outcome
 from bayes_crlm.rounded_times import Rounding
 from bayes_crlm.shown_numbers import significant
-from bayes_crlm.sources import load_source
+from bayes_crlm.sources import load_source, with_notes
 from bayes_crlm.tied_times import distinct_times, onto
 from bayes_crlm.time_scale import TimeScale
 from bayes_crlm.wording import shown, shown_name, shown_names
@@ -261,7 +262,9 @@ class Cohort:
         left_out = incomplete[self.patient_index]
         entry = Dropped(reason, int(incomplete.sum()), int(left_out.sum()))
         smaller = self._subset(~left_out)
-        smaller = dataclasses.replace(smaller, dropped=(*self.dropped, entry))
+        smaller = dataclasses.replace(
+            smaller, dropped=(*self.dropped, entry), column_notes=self._notes_of(smaller)
+        )
         _check_enough(smaller, f"after leaving out {entry.n_patients} patients with {reason}")
         return smaller
 
@@ -291,8 +294,10 @@ class Cohort:
         )
         if problems:
             raise CohortError(join_problems(shown_name(self.source), problems))
+        smaller = self._subset(keep)
         smaller = dataclasses.replace(
-            self._subset(keep),
+            smaller,
+            column_notes=self._notes_of(smaller),
             excluded=(*self.excluded, *excluded),
             dropped=(*self.dropped, *dropped),
         )
@@ -316,6 +321,12 @@ class Cohort:
         smaller = self._subset(~left_out)
         _check_enough(smaller, f"after leaving out {self.n_patients - smaller.n_patients} patients")
         return smaller
+
+    def _notes_of(self, smaller: "Cohort") -> Mapping[str, tuple[str, ...]]:
+        """What is said of columns, with the levels that a smaller cohort has no more."""
+        columns = (self.time_column, self.event_column, self.entry_column, self.id_column)
+        outcome = [each for each in columns if each is not None]
+        return with_notes(self.column_notes, emptied_levels(self.table, smaller.table, outcome))
 
     def _subset(self, keep: NDArray[np.bool]) -> "Cohort":
         """Keep some rows, and the patients that have one of them."""
@@ -477,8 +488,9 @@ def read_cohort(
     if read is None or problems:
         raise CohortError.of(shown_name(label), problems)
     study_end = outcome.censoring_end
+    used = rows_of(kept, read.keep)
     return Cohort(
-        table=rows_of(kept, read.keep),
+        table=used,
         entry=read.follow_up.entry,
         time=read.follow_up.time,
         event=read.follow_up.event,
@@ -503,7 +515,7 @@ def read_cohort(
         remarks=(*remarks, *read.remarks),
         scale=outcome.scale,
         rounded=outcome.rounded,
-        column_notes=loaded.notes,
+        column_notes=with_notes(loaded.notes, emptied_levels(table, used, columns)),
         column_said=loaded.said,
         number_texts=loaded.texts,
     )

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.wording import no_column, shown
+from bayes_crlm.wording import no_column, shown, shown_names
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bayes_crlm.cohort import Cohort
+
 __all__ = [
+    "column_notes",
+    "emptied_levels",
     "gap_problems",
     "label_of",
     "option_problems",
@@ -78,6 +82,56 @@ def shared_columns(roles: dict[str, str | None]) -> list[str]:
 def unknown_columns(columns: Iterable[str], table: "pd.DataFrame") -> list[str]:
     """Say which columns the table does not have."""
     return [no_column(each, table.columns) for each in columns if each not in table.columns]
+
+
+def column_notes(columns: Iterable[str], cohort: "Cohort") -> list[str]:
+    """Say what was done to some columns when they were read; of the file first."""
+    return [
+        f"column {shown(column)}: {note}" if column else note
+        for column in ["", *columns]
+        for note in cohort.column_notes.get(column, ())
+    ]
+
+
+def emptied_levels(
+    before: "pd.DataFrame", after: "pd.DataFrame", outcome: Sequence[str]
+) -> dict[str, tuple[str, ...]]:
+    """Say which levels of text and of types of categories went with the rows left out.
+
+    Parameters
+    ----------
+    before, after : pandas.DataFrame
+        The same columns, with all rows and with those used.
+    outcome : sequence of str
+        Columns whose texts are no levels: names of patients and how follow-up ends.
+
+    Returns
+    -------
+    dict of tuple of str
+        By column, what has to be said.
+    """
+    import pandas as pd
+
+    from bayes_crlm.column_values import level_text, sorted_levels
+    from bayes_crlm.covariates import MOST_LEVELS
+
+    if len(after) == len(before):
+        return {}
+    told = {}
+    for name in before.columns:
+        dtype = before[name].dtype
+        if name in outcome or not isinstance(dtype, pd.CategoricalDtype | pd.StringDtype):
+            continue
+        had = before[name].dropna().unique()
+        if len(had) > MOST_LEVELS:
+            continue
+        has = set(after[name].dropna().unique())
+        gone = sorted_levels({level_text(each) for each in had if each not in has})
+        if gone:
+            told[str(name)] = (
+                f"levels that no row used has are forgotten: {shown_names(gone, 5)}",
+            )
+    return told
 
 
 def rows_of(table: "pd.DataFrame", keep: NDArray[np.bool]) -> "pd.DataFrame":

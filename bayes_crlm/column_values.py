@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DASH",
     "DATE",
+    "EXACT_WHOLE",
     "MARKS",
     "PLAIN",
     "WHOLE",
@@ -43,6 +44,7 @@ PLAIN = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 DATE = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?)?"
 )
+EXACT_WHOLE = 2**53
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.column_values import (
     DASH,
+    EXACT_WHOLE,
     MARKS,
     ColumnRead,
     as_float,
@@ -30,15 +31,20 @@ from bayes_crlm.column_values import (
     level_text,
     sorted_levels,
 )
-from bayes_crlm.text_columns import marks_told, mixture_told, read_texts
+from bayes_crlm.text_columns import (
+    marks_told,
+    mixture_told,
+    number_levels,
+    numbers_as_levels_told,
+    read_texts,
+    written_numbers,
+)
 from bayes_crlm.wording import shown_names
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["decimals_of", "is_short_float", "read_column"]
-
-EXACT_WHOLE = 2**53
 
 
 def read_column(values: "pd.Series") -> ColumnRead:
@@ -134,11 +140,9 @@ def _read_categories(values: "pd.Series") -> ColumnRead:
     forgotten = [each for each, is_used in zip(categories, used, strict=True) if not is_used]
     if forgotten:
         notes.append(f"levels that no row has are forgotten: {shown_names(forgotten, 5)}")
-    new: list[Any] = []
     is_text = any(isinstance(each, str) for each in categories)
-    for each in categories:
-        text = level_text(each) if is_text else each
-        new.append(None if text in MARKS else text)
+    new: list[Any] = [level_text(each) if is_text else each for each in categories]
+    new = [None if isinstance(each, str) and each in MARKS else each for each in new]
     changed = [
         each
         for each, text, is_used in zip(categories, new, used, strict=True)
@@ -146,6 +150,10 @@ def _read_categories(values: "pd.Series") -> ColumnRead:
     ]
     if changed:
         notes.append(f"outer spaces and marks of missing are taken off: {shown_names(changed, 5)}")
+    several, has = "", {each for each, is_used in zip(new, used, strict=True) if is_used} - {None}
+    if is_text and all(map(is_number, has)):
+        levels, several = number_levels(sorted(has))
+        new = [levels.get(each, each) for each in new]
     kept = list(
         dict.fromkeys(
             text for text, is_used in zip(new, used, strict=True) if is_used and text is not None
@@ -160,6 +168,7 @@ def _read_categories(values: "pd.Series") -> ColumnRead:
             f"numbers written as categories are {len(kept)} levels, not a number "
             f'(data.levels = {{{values.name} = "number"}} makes them one)'
         )
+        notes += numbers_as_levels_told(several)
     order = kept if values.cat.ordered else sorted_levels(kept)
     place = {level: k for k, level in enumerate(order)}
     of_code = np.array([place.get(each, -1) for each in new] + [-1])
@@ -239,7 +248,12 @@ def _read_objects(values: "pd.Series") -> ColumnRead:
     if "number" in found and found <= {"number", "number text"}:
         n = kinds.count("number text")
         told = (f"numbers stored as text in {n} rows are numbers",) if n else ()
-        return ColumnRead(_numbers(column(as_float, "float64"), cells, gap), (*notes, *told))
+        texts = None
+        if n:
+            as_written, texts = written_numbers_of(cells, gap)
+            told = (*told, *as_written)
+        numbers = _numbers(column(as_float, "float64"), cells, gap)
+        return ColumnRead(numbers, (*notes, *told), texts)
     if found == {"truth"}:
         return ColumnRead(column(bool, "boolean" if gap.any() else bool), notes)
     if found <= {"text", "number text"}:
@@ -254,6 +268,17 @@ def _read_objects(values: "pd.Series") -> ColumnRead:
         except (ValueError, TypeError, OverflowError):
             return ColumnRead(values, notes)
     return ColumnRead(values, notes)
+
+
+def written_numbers_of(
+    cells: list[Any], gap: NDArray[np.bool]
+) -> tuple[tuple[str, ...], NDArray[np.object_] | None]:
+    """Give every row's number as it is written, as `written_numbers` does for a text each."""
+    written = ["" if is_gap else level_text(c) for c, is_gap in zip(cells, gap, strict=True)]
+    place = {text: k for k, text in enumerate(dict.fromkeys(written))}
+    texts = list(place)
+    told, levels = written_numbers(texts, np.array([each == "" for each in texts], dtype=bool))
+    return told, None if levels is None else levels[[place[each] for each in written]]
 
 
 def _cell_text(cell: object) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.column_values import level_text
+from bayes_crlm.column_values import level_text, sorted_levels
 from bayes_crlm.covariates import covariate_table
 from bayes_crlm.errors import CohortError, DesignError, FormulaError
 from bayes_crlm.formula import check_formula, evaluate_formula, parse_formula
@@ -264,10 +264,7 @@ def treatment_levels(
             f"{MOST_LEVELS} levels"
         )
     if not is_ordered:
-        try:
-            values.sort()  # type: ignore[type-var]
-        except TypeError:
-            values.sort(key=str)
+        values = sorted_levels(values)
     if len(values) < 2:
         raise DesignError(
             f"{where} has only the level {values[0]!r} in the rows used; "

@@ -376,6 +376,7 @@ class Fit:
         """What has to be read with the results, in a sentence each; diagnostics apart."""
         from bayes_crlm.answers import proportionality_warnings
         from bayes_crlm.changing_rows import changing_sentence, finer_rows
+        from bayes_crlm.cohort_source import column_notes
         from bayes_crlm.column_counts import count_cautions
         from bayes_crlm.observed_survival import kaplan_meier_cautions
         from bayes_crlm.origin import origin_cautions
@@ -388,9 +389,11 @@ class Fit:
             levels[k] for k in range(1, len(levels)) if withdrawal(self.inputs, (), (k, 0))
         ]
         changing = changing_sentence(finer_rows(self), without_answer)
+        columns = dict.fromkeys(each for of in self.inputs.design.variables for each in sorted(of))
         return (
             *proportionality_warnings(self),
             *([changing] if changing else []),
+            *column_notes(columns, self.inputs.cohort),
             *self.inputs.cohort.remarks,
             *self.inputs.intervals.notes,
             *self.inputs.cautions,

@@ -41,6 +41,8 @@ class ParsedFormula:
     ----------
     columns : frozenset of str
         Every column.
+    bare : frozenset of str
+        Columns outside of any call.
     categorical : frozenset of str
         Columns inside ``C()``: their values are levels.
     numeric : frozenset of str
@@ -50,6 +52,7 @@ class ParsedFormula:
     """
 
     columns: frozenset[str]
+    bare: frozenset[str]
     categorical: frozenset[str]
     numeric: frozenset[str]
     functions: frozenset[str]
@@ -106,6 +109,7 @@ def read_formula(text: str) -> ParsedFormula:
         )
     return ParsedFormula(
         columns=frozenset(reader.columns),
+        bare=frozenset(reader.bare),
         categorical=frozenset(reader.categorical),
         numeric=frozenset(reader.numeric),
         functions=frozenset(reader.functions),
@@ -279,13 +283,47 @@ def formula_data(parsed: ParsedFormula, table: "pd.DataFrame") -> "pd.DataFrame"
         if is_numeric_dtype(column.dtype):
             if name not in parsed.categorical:
                 column = column.astype(float)
+            elif column.dtype.kind == "f":
+                column = named_as_levels(column, name in parsed.bare | parsed.numeric)
         elif name in parsed.numeric:
             raise FormulaError(
                 f"formula computes with {shown(name)}, which holds no numbers; give it outside "
                 "of a call or in C()"
             )
+        elif not isinstance(column.dtype, pd.CategoricalDtype):
+            column = sorted_by_number(column)
         columns[name] = column
     return pd.DataFrame(columns, index=table.index)
+
+
+def named_as_levels(values: "pd.Series", is_number_too: bool) -> "pd.Series":
+    """Give floating-point levels the names that they have as whole numbers or text: 2, not 2.0."""
+    import numpy as np
+    import pandas as pd
+
+    from bayes_crlm.column_values import EXACT_WHOLE, level_text, sorted_levels
+
+    if ((values % 1 == 0) & (values.abs() < EXACT_WHOLE)).all():
+        return values.astype("int64")
+    if is_number_too or not np.isfinite(values).all():
+        return values
+    levels = sorted_levels(values.unique())
+    texts = values.map({each: level_text(each) for each in levels})
+    categories = [level_text(each) for each in levels]
+    return pd.Series(pd.Categorical(texts, categories), index=values.index, name=values.name)
+
+
+def sorted_by_number(values: "pd.Series") -> "pd.Series":
+    """Give text that is numbers throughout its order as numbers, in which 9 goes before 10."""
+    import pandas as pd
+
+    from bayes_crlm.column_values import is_number, sorted_levels
+
+    levels = values.unique()
+    if not all(isinstance(each, str) and is_number(each) for each in levels):
+        return values
+    categories = pd.Index(sorted_levels(levels), dtype="str")
+    return pd.Series(pd.Categorical(values, categories), index=values.index, name=values.name)
 
 
 def say_evaluation_error(text: str, error: BaseException) -> str:

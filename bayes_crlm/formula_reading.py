@@ -149,6 +149,7 @@ class Reader:
     tokens: list[Token]
     position: int = 0
     columns: set[str] = field(default_factory=set)
+    bare: set[str] = field(default_factory=set)
     categorical: set[str] = field(default_factory=set)
     numeric: set[str] = field(default_factory=set)
     functions: set[str] = field(default_factory=set)
@@ -275,7 +276,7 @@ class Reader:
         if self.is_call():
             self.read_call(ALLOWED_FUNCTIONS, depth)
         else:
-            self.read_column(is_in_call=False)
+            self.bare.add(self.read_column(is_in_call=False))
         return Size(1, 1)
 
     # Calls: what formulaic evaluates as Python.

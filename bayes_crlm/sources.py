@@ -13,9 +13,7 @@ from bayes_crlm.wording import one_line, shown
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bayes_crlm.reading import FileRead
-
-__all__ = ["Loaded", "load_source"]
+__all__ = ["Loaded", "load_source", "with_notes"]
 
 # rows of a table that are turned into text at a time, for its hash
 ROWS_HASHED = 2**16
@@ -121,20 +119,20 @@ def load_source(
         read.sha256,
         is_synthetic,
         unit,
-        joined_notes(read, typed.notes),
+        with_notes(read.notes, typed.notes),
         read.said,
         typed.texts,
         typed.problems,
     )
 
 
-def joined_notes(
-    read: "FileRead", notes: Mapping[str, tuple[str, ...]]
+def with_notes(
+    first: Mapping[str, tuple[str, ...]], then: Mapping[str, tuple[str, ...]]
 ) -> dict[str, tuple[str, ...]]:
-    """Put what the file's reader and what the columns' reader did together."""
+    """Put notes on columns beside others."""
     return {
-        column: (*read.notes.get(column, ()), *notes.get(column, ()))
-        for column in [*read.notes, *(each for each in notes if each not in read.notes)]
+        column: (*first.get(column, ()), *then.get(column, ()))
+        for column in dict.fromkeys([*first, *then])
     }
 
 

@@ -6,18 +6,36 @@ file or table whoever writes a number as text means a level.
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.column_values import DASH, DATE, MARKS, PLAIN, WHOLE, ColumnRead, is_number
+from bayes_crlm.column_values import (
+    DASH,
+    DATE,
+    MARKS,
+    PLAIN,
+    WHOLE,
+    ColumnRead,
+    is_number,
+    level_text,
+)
 from bayes_crlm.wording import shown, shown_names
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["column_from_texts", "marks_told", "mixture_told", "read_texts", "written_numbers"]
+__all__ = [
+    "column_from_texts",
+    "marks_told",
+    "mixture_told",
+    "number_levels",
+    "numbers_as_levels_told",
+    "read_texts",
+    "written_numbers",
+]
 
 
 def column_from_texts(values: "pd.Series") -> ColumnRead:
@@ -52,7 +70,7 @@ def column_from_texts(values: "pd.Series") -> ColumnRead:
         is_whole = not gaps.any() and all(WHOLE.fullmatch(each) for each in given)
         if is_whole:
             parsed = np.array([int(each) for each in texts], dtype=np.int64)
-        told, written = written_numbers(texts, gaps, parsed)
+        told, written = written_numbers(texts, gaps)
         of_row = None if written is None else written[codes]
         column = pd.Series(parsed[codes], index=values.index, name=values.name)
         return ColumnRead(column, (*notes, *told), of_row)
@@ -79,20 +97,24 @@ def read_texts(values: "pd.Series") -> ColumnRead:
     if len(given) > 1 and all(each == DASH or is_number(each) for each in given):
         gaps |= np.array([each == DASH for each in texts], dtype=bool)
     notes = marks_told(texts, np.bincount(known, minlength=len(raw)), gaps)
-    numbers = [each for each in given if is_number(each)]
+    numbers = sorted({each for each in given if is_number(each)})
+    named = {each: each for each in texts}
     if numbers and len(numbers) == len(set(given) - {DASH}):
+        levels, several = number_levels(numbers)
+        named |= levels
         notes = (
             *notes,
-            f"numbers written as text are {len(set(numbers))} levels, not a number "
+            f"numbers written as text are {len(set(levels.values()))} levels, not a number "
             f'(data.levels = {{{values.name} = "number"}} makes them one)',
+            *numbers_as_levels_told(several),
         )
     else:
         notes = (*notes, *mixture_told([each for each in given if each != DASH], numbers))
-    is_plain = not gaps.any() and raw == texts and not any(map(DATE.fullmatch, given))
+    is_plain = not gaps.any() and raw == [named[each] for each in texts]
     usual = pd.StringDtype(na_value=np.nan)
-    if is_plain:
+    if is_plain and not any(map(DATE.fullmatch, given)):
         return ColumnRead(values if values.dtype == usual else values.astype(usual), notes)
-    read = _levels_of(raw, texts, gaps, codes, values)
+    read = _levels_of(raw, [named[each] for each in texts], gaps, codes, values)
     return ColumnRead(read.values, (*notes, *read.notes))
 
 
@@ -121,42 +143,75 @@ def marks_told(texts: list[str], counts: NDArray[np.intp], gaps: NDArray[np.bool
     return (f"marks of missing: {', '.join(said)} rows",)
 
 
+def number_levels(texts: Iterable[str]) -> tuple[dict[str, str], str]:
+    """Name the levels of texts each of which is a number, alike in every format.
+
+    Plain numbers, of which no two are the same, are levels by number: 0 and 0.0 are one, and 1.50
+    is 1.5. 01 is not written as numbers are, and 1.10 beside 1.1 is the same number in another
+    text: with either, levels are the texts.
+
+    Parameters
+    ----------
+    texts : iterable of str
+        Different texts.
+
+    Returns
+    -------
+    dict of str
+        The level of each text.
+    str
+        Which texts are the same number, quoted; empty without any.
+    """
+    written = {text: re.sub(r"(?<=[0-9])\.0+$", "", text) for text in texts}
+    by_number: dict[float, set[str]] = {}
+    for text in written.values():
+        by_number.setdefault(float(text), set()).add(text)
+    several = [sorted(same) for _, same in sorted(by_number.items()) if len(same) > 1]
+    if not several and all(PLAIN.fullmatch(text) for text in written.values()):
+        return {text: plain_number(each) for text, each in written.items()}, ""
+    pairs = "; ".join(" and ".join(map(shown, same)) for same in several[:3])
+    return written, pairs + (f" and {len(several) - 3} more" if len(several) > 3 else "")
+
+
+def plain_number(text: str) -> str:
+    """Write a plain number as the level that it is as a number."""
+    return str(int(text)) if "." not in text else level_text(float(text))
+
+
 def written_numbers(
-    texts: list[str], gaps: NDArray[np.bool], parsed: NDArray[Any]
+    texts: list[str], gaps: NDArray[np.bool]
 ) -> tuple[tuple[str, ...], NDArray[np.object_] | None]:
     """Give numbers as they are written, where levels by number would not be their texts.
 
-    0 and 0.0 are one level. 01 is not written as numbers are, and 1.10 beside 1.1 is the same
-    number in another text: with either, levels are texts.
+    Returns
+    -------
+    tuple of str
+        What has to be said of it.
+    (texts,) ndarray of object, or None
+        None where levels are those of the numbers.
     """
-    if len(set(parsed[~gaps].tolist())) == len(texts) - gaps.sum() and all(
-        gap or PLAIN.fullmatch(text) for text, gap in zip(texts, gaps.tolist(), strict=True)
-    ):
+    given = [text for text, gap in zip(texts, gaps.tolist(), strict=True) if not gap]
+    levels, several = number_levels(given)
+    if not several and all(PLAIN.fullmatch(each) for each in levels.values()):
         return (), None
     written: NDArray[np.object_] = np.array(
-        [
-            None if gap else re.sub(r"(?<=[0-9])\.0+$", "", text)
-            for text, gap in zip(texts, gaps, strict=True)
-        ],
+        [None if gap else levels[t] for t, gap in zip(texts, gaps.tolist(), strict=True)],
         dtype=object,
     )
-    by_number: dict[float, set[str]] = {}
-    for text in written:
-        if text is not None:
-            by_number.setdefault(float(text), set()).add(text)
-    several = [sorted(same) for _, same in sorted(by_number.items()) if len(same) > 1]
-    is_plain = all(text is None or PLAIN.fullmatch(text) for text in written)
-    if is_plain and not several:
-        return (), None
     if not several:
         return (), written
-    pairs = "; ".join(" and ".join(map(shown, same)) for same in several[:3])
-    more = f" and {len(several) - 3} more" if len(several) > 3 else ""
     told = (
-        f"the same number in several texts: {pairs}{more}; as the treatment and in C() they are "
+        f"the same number in several texts: {several}; as the treatment and in C() they are "
         "levels of their own, elsewhere one number"
     )
     return (told,), written
+
+
+def numbers_as_levels_told(several: str) -> tuple[str, ...]:
+    """Say which levels are the same number in several texts."""
+    if not several:
+        return ()
+    return (f"the same number in several texts: {several}; they are levels of their own",)
 
 
 def _levels_of(

@@ -128,3 +128,35 @@ def designed(frame, cells, kind, name):
         cohort = read_cohort(source, time="time", event="event")
     model = PiecewiseExponential("arm", 0, covariates)
     return cohort, model.prepare(cohort).design
+
+
+WRITTEN = ["1", "01", "2", "2.0", "2.50", "2.5", "1e1", "10", "-1", "+3", "3", "0", "0.0", "007"]
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.lists(st.sampled_from(WRITTEN), min_size=2, max_size=4, unique=True))
+def test_levels_written_as_numbers_mean_one_model_whatever_holds_them(texts):
+    cells = [texts[k // 2 % len(texts)] for k in range(N)]
+    frame = pd.DataFrame(
+        {
+            "arm": [k % 2 for k in range(N)],
+            "time": [1 + 0.31 * k for k in range(N)],
+            "event": [int(k % 3 > 0) for k in range(N)],
+        }
+    )
+    tables = [frame.assign(x=pd.Series(cells, dtype=dtype)) for dtype in ("str", "category")]
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "data.csv"
+        frame.assign(x=cells).to_csv(path, index=False)
+        for source in (path, *tables):
+            cohort = read_cohort(source, time="time", event="event")
+            told = any("same number" in note for note in cohort.column_notes.get("x", ()))
+            for model in (PiecewiseExponential("arm", 0, "C(x)"), PiecewiseExponential("x")):
+                try:
+                    design = model.prepare(cohort).design
+                    found.append((told, design.terms, design.matrix.tolist()))
+                except BayesCRLMError:
+                    found.append((told, "refused"))
+    assert found[0::2] == [found[0]] * len(found[0::2])
+    assert found[1::2] == [found[1]] * len(found[1::2])
