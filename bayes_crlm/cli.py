@@ -206,6 +206,8 @@ def run(options: argparse.Namespace) -> int:
             report = write_results(analysis, summary, folder)
     if not options.quiet:
         say("\n" + conclude(summary))
+        if summary["status"] != "ok" and seconds.get("first_answer") is not None:
+            say("The first approximation above is withdrawn with the answers.")
         say(f"\nReport: {shortest(report)}  ({time.perf_counter() - began:.0f} s)")
     elif summary["status"] != "ok":
         say(

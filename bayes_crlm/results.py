@@ -261,9 +261,8 @@ def fill(folder: Path, analysis: "Analysis", summary: dict[str, Any]) -> None:
     made = tables(analysis)
     for name, table in made.items():
         for_spreadsheets(table).to_csv(folder / "tables" / f"{name}.csv", index=False)
-    write_posterior(
-        described(analysis.fit.posterior, {"title": analysis.spec.title}), folder / "posterior.nc"
-    )
+    posterior = described(analysis.fit.posterior, read_with_draws(summary))
+    write_posterior(posterior, folder / "posterior.nc")
     write_text(folder / "spec.toml", spec_seen_from(analysis.spec, folder).to_toml())
     write_text(folder / "report.html", render_report(analysis, summary, figures))
     # last, so that it can say how long all the others took
@@ -271,6 +270,21 @@ def fill(folder: Path, analysis: "Analysis", summary: dict[str, Any]) -> None:
     summary["provenance"]["seconds"] |= {"report": now - started, "total": now - analysis.began}
     written = {"posterior.nc", "spec.toml", "report.html"}
     write_summary(folder, "summary.json", summary, written | names_of(figures, made))
+
+
+def read_with_draws(summary: dict[str, Any]) -> dict[str, Any]:
+    """Gather what has to be read with the draws: attributes of every group of posterior.nc."""
+    reasons = [
+        f"{row['treatment']} against {row['reference']}: {row['withdrawn']}"
+        for row in summary["answers"]
+        if row["withdrawn"]
+    ]
+    return {
+        "title": summary["title"],
+        "status": summary["status"],
+        **({"caution": summary["caution"]} if summary["caution"] else {}),
+        **({"withdrawn": "; ".join(reasons)} if reasons else {}),
+    }
 
 
 def names_of(figures: Iterable[str], tables: Iterable[str]) -> set[str]:

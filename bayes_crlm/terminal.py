@@ -160,6 +160,7 @@ def describe(plan: "Plan") -> str:
         ("estimands", estimands_asked(plan)),
         ("study", plan.spec.study.design),
         ("success", plan.spec.success.rule.in_words().removeprefix("The success rule: ")),
+        *([("caution", plan.spec.caution)] if plan.spec.caution else []),
         *(("note", warning) for warning in plan.warnings if warning != SYNTHETIC),
     ]
     return "\n".join([plan.spec.title, *in_columns(items)])

@@ -208,4 +208,6 @@ def conclude(summary: dict[str, Any], plan: "Plan") -> str:
     import textwrap
 
     lines += textwrap.wrap(summary["conclusion"]["sentence"], line_width())
+    if summary["caution"]:
+        lines += in_columns([("caution", summary["caution"])])
     return "\n".join(lines)

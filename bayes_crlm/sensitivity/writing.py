@@ -102,8 +102,8 @@ def summarise_sensitivity(found: "Sensitivity") -> dict[str, Any]:
     Returns
     -------
     dict
-        schema_version, title, status, warnings, conclusion, data, model, base, one key for each
-        part that was asked for, provenance; JSON values only.
+        schema_version, title, caution, status, warnings, conclusion, data, model, base, one key
+        for each part that was asked for, provenance; JSON values only.
     """
     base, design = base_row(found), found.plan.inputs.design
     rule, parts = found.plan.spec.success.rule, judged_parts(found)
@@ -118,6 +118,7 @@ def summarise_sensitivity(found: "Sensitivity") -> dict[str, Any]:
     summary: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "title": found.plan.spec.title,
+        "caution": found.plan.spec.caution,
         "status": "untrustworthy" if failures else "ok",
         "warnings": [*failures, *remarks, *found.plan.warnings],
         "study": {"design": found.plan.spec.study.design},
