@@ -163,9 +163,13 @@ def check_zero_times(value: object) -> str | float:
     """Take what becomes of times of zero: an error, out with them, or a number."""
     if value in ("error", "drop"):
         return str(value)
-    number = check_number(value)
+    right = "give 'error', 'drop', or a time above 0"
+    try:
+        number = check_number(value)
+    except ValueError as problem:
+        raise ValueError(f"{problem}; {right}") from None
     if number <= 0:
-        raise ValueError(f"{shown(value)} is not above 0; give 'error', 'drop', or a time above 0")
+        raise ValueError(f"{shown(value)} is not above 0; {right}")
     return number
 
 

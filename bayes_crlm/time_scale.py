@@ -325,9 +325,20 @@ def scale_problems(
             "date_format is given, but time is a column of numbers; give time = {start, end}, or "
             "leave date_format out"
         )
-    if date_format is not None and (not isinstance(date_format, str) or "%" not in date_format):
+    if date_format is not None and not _is_date_format(date_format):
         problems.append(
-            f'date_format {shown(date_format)} is no format of dates, such as "%d/%m/%Y"'
+            f'date_format {shown(date_format)} does not say day, month and year, as "%d/%m/%Y" does'
         )
     factor = there / here if here is not None and there is not None else 1.0
     return TimeScale(columns.start, factor, here or 1.0, date_format), problems
+
+
+def _is_date_format(given: object) -> bool:
+    """Whether a format says a whole date, in directives that pandas knows as Python does."""
+    if not isinstance(given, str) or set(re.findall("%(.?)", given)) - set("aAbBdfHIjmMpSyYz%"):
+        return False
+    date = datetime.datetime(2011, 10, 23, tzinfo=datetime.UTC)
+    try:
+        return datetime.datetime.strptime(date.strftime(given), given).date() == date.date()
+    except ValueError:
+        return False

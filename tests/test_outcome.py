@@ -184,6 +184,14 @@ def test_time_between_dates_is_in_the_unit(kind, unit):
     assert cohort.time == pytest.approx(np.array(DAYS_LATER) / per, rel=1e-12)
 
 
+@pytest.mark.parametrize("form", ["%Q", "%", "%d.%m", "%m/%Y", "%Y", "%H:%M", "dd/mm/yyyy", "%x"])
+def test_a_format_that_says_no_whole_date_is_refused(form):
+    """%m/%Y would make every date the first of its month."""
+    table = dated("format")
+    said = refused(table, time={"start": "from", "end": "to"}, unit="days", date_format=form)
+    assert "does not say day, month and year" in said
+
+
 @pytest.mark.parametrize("cell", ["12/02/2015", "13/02/2015", "July", "2015", "2015-2-3"])
 def test_text_that_is_no_iso_date_is_refused_by_its_row(cell):
     table = dated("iso")
