@@ -332,9 +332,11 @@ class DaskWorkers:
         if now - self.looked_at >= LOOK_SECONDS:
             self.look()
             self.looked_at = time.monotonic()
-        if self.workers:
-            self.last_used = now
-        elif now - self.last_used > NO_WORKER_SECONDS:
+        signs = [worker.heard_at for worker in self.workers.values()]
+        # a worker that has just come is asked for its code
+        signs += [since for _, since in self.asked.values()]
+        self.last_used = max([self.last_used, *signs])
+        if not self.workers and now - self.last_used > NO_WORKER_SECONDS:
             raise ExecutorError(
                 f"{self.where}: has had no workers that answer for {NO_WORKER_SECONDS} seconds; "
                 "start some"

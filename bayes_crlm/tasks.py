@@ -30,7 +30,7 @@ __all__ = ["Task", "TaskError", "TaskResult", "run_tasks"]
 
 # tasks go to workers in chunks of about this long: little to lose, and little overhead
 CHUNK_SECONDS = 0.5
-LOOK_SECONDS = 5.0
+LOOK_SECONDS = 1.0
 KILLED = "each worker that ran it died, killed from outside or by what the task did"
 
 Workers = ThisProcess | LocalProcesses | DaskWorkers
