@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["for_spreadsheets"]
 
-BEGINNINGS = ("=", "+", "-", "@", "\t", "\r", "\n")
+# those of East Asian keyboards too
+BEGINNINGS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def as_text(cell: Any) -> Any:

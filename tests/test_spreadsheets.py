@@ -8,14 +8,16 @@ from hypothesis import strategies as st
 
 from bayes_crlm.spreadsheets import for_spreadsheets
 
-cells = st.text(max_size=8) | st.sampled_from(["=1+1", "+SUM(A1)", "@cmd", "-2+3", "\t=1", "\r=1"])
+cells = st.text(max_size=8) | st.sampled_from(
+    ["=1+1", "+SUM(A1)", "@cmd", "-2+3", "\t=1", "\r=1", "\uff1d1+1"]
+)
 
 
 @given(st.lists(cells, min_size=1, max_size=6), cells)
 def test_no_cell_of_a_table_begins_as_a_formula(texts, name):
     table = for_spreadsheets(pd.DataFrame({name: texts, "value": [-1.5] * len(texts)}))
     shown = [str(table.columns[0]), *table.iloc[:, 0]]
-    assert not any(text.startswith(("=", "+", "-", "@", "\t", "\r")) for text in shown)
+    assert not any(text.startswith(("=", "+", "-", "@", "\t", "\r", "\uff1d")) for text in shown)
     assert [text.removeprefix("'") for text in table.iloc[:, 0]] == [
         text.removeprefix("'") for text in texts
     ]

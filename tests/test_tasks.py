@@ -7,6 +7,7 @@ import io
 import json
 import multiprocessing
 import os
+import platform
 import re
 import runpy
 import signal
@@ -302,6 +303,42 @@ def test_a_store_of_another_version_is_said_and_computed_again(tmp_path, monkeyp
     monkeypatch.setattr(room, "code_in_use", lambda: code_in_use() | {"NumPy": "9.9"})
     with pytest.warns(UserWarning, match=r"2 of its results are of other code .* computed again"):
         run_tasks(tasks, jobs=1, store=store)
+    assert lines(log) == [0, 1, 0, 1]
+
+
+KERNEL_RUN = """
+import json, sys, warnings
+from bayes_crlm.task_digests import kernel
+from bayes_crlm.tasks import run_tasks
+import task_functions
+tasks = task_functions.numbered(task_functions.noted, range(2), log=sys.argv[2])
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    run_tasks(tasks, jobs=1, store=sys.argv[1])
+print(json.dumps([kernel(), [str(each.message) for each in told]]))
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the kernels named are of x86-64")
+def test_results_of_another_kernel_of_linear_algebra_are_computed_again_and_said(tmp_path):
+    store, log = tmp_path / "store.jsonl", tmp_path / "log"
+
+    def run(kernel):
+        found = subprocess.run(
+            [sys.executable, "-c", KERNEL_RUN, str(store), str(log)],
+            env=ENVIRONMENT | {"OPENBLAS_CORETYPE": kernel},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return json.loads(found.stdout.splitlines()[-1])
+
+    (here, told), (again, told_again) = run("Nehalem"), run("Nehalem")
+    assert here == again and told == told_again == []
+    assert lines(log) == [0, 1]
+    other, told = run("Sandybridge")
+    if other == here:
+        pytest.skip("NumPy's linear algebra here is not OpenBLAS with several kernels")
+    (sentence,) = told
+    assert "2 of its results are of other code" in sentence and "kernel" in sentence
     assert lines(log) == [0, 1, 0, 1]
 
 
