@@ -110,7 +110,12 @@ def plan_analysis(spec: "Spec") -> Plan:
     from bayes_crlm.cohort_source import column_notes
     from bayes_crlm.column_counts import count_cautions
     from bayes_crlm.design import columns_needed
-    from bayes_crlm.late_start import NOT_STATED, check_late_starts, is_start_stated
+    from bayes_crlm.late_start import (
+        NOT_STATED,
+        check_late_starts,
+        is_start_stated,
+        waiting_cautions,
+    )
     from bayes_crlm.model import PiecewiseExponential
     from bayes_crlm.prior_meaning import baseline_cautions
     from bayes_crlm.priors import Normal, baseline_prior
@@ -147,6 +152,7 @@ def plan_analysis(spec: "Spec") -> Plan:
     warnings += [*count_cautions(inputs), *baseline_cautions(inputs)]
     if spec.study.design == "observational" and not is_start_stated(inputs):
         warnings.append(NOT_STATED)
+    warnings += waiting_cautions(inputs)
     for prior in (inputs.treatment_prior, inputs.covariate_prior):
         if isinstance(prior, Normal) and prior.note:
             warnings.append(prior.note)

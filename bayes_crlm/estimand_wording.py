@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from bayes_crlm.late_start_words import estimands_in_words
 from bayes_crlm.shown_numbers import as_written, significant
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def estimand_items(summary: dict[str, Any]) -> list[tuple[str, str]]:
     from bayes_crlm.entry_weights import entry_weight_warnings
 
     estimands, unit = summary["estimands"], summary["data"]["unit"] or "time units"
+    as_treated = estimands_in_words(summary["start"])
     given = f", {estimands['given']}" if estimands["given"] else ""
     items = []
     for row in estimands["median_survival"]:
@@ -63,6 +65,8 @@ def estimand_items(summary: dict[str, Any]) -> list[tuple[str, str]]:
                 f"{row['treatment']}: {median} (95% interval {low} to {high}){given}{note}",
             )
         )
+    if as_treated is not None:
+        items.append(("", as_treated))
     if estimands["population"] == "before_entry":
         items.append(
             (

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.answers import withdrawal
 from bayes_crlm.arguments import horizon_of, thresholds_of, times_of
+from bayes_crlm.errors import EstimandError
 from bayes_crlm.estimand_draws import median_survival_draws, rmst_draws, survival_draws
 from bayes_crlm.origin import check_origin
 from bayes_crlm.parameters import constrain, effects, log_hazards, model_parameters
@@ -378,6 +379,7 @@ class Fit:
         from bayes_crlm.changing_rows import changing_sentence, finer_rows
         from bayes_crlm.cohort_source import column_notes
         from bayes_crlm.column_counts import count_cautions
+        from bayes_crlm.late_start import waiting_cautions
         from bayes_crlm.observed_survival import kaplan_meier_cautions
         from bayes_crlm.origin import origin_cautions
         from bayes_crlm.prior_meaning import baseline_cautions
@@ -398,6 +400,7 @@ class Fit:
             *self.inputs.intervals.notes,
             *self.inputs.cautions,
             *count_cautions(self.inputs),
+            *waiting_cautions(self.inputs),
             *baseline_cautions(self.inputs),
             *origin_cautions(origin, self.inputs),
             *kaplan_meier_cautions(self.inputs, origin),
@@ -543,6 +546,25 @@ class Fit:
         from bayes_crlm.figures import plot_survival
 
         return plot_survival(self, ax=ax)
+
+    def plot_starts(self, ax: "Axes | None" = None) -> "Axes":
+        """Hazard ratios as treated, from the start of treatment on, and at a landmark.
+
+        Raises
+        ------
+        EstimandError
+            When the cohort says nothing of starts, or nobody waited for treatment.
+        """
+        from bayes_crlm.figures import plot_starts
+        from bayes_crlm.late_start_words import withdraw_starts
+
+        start = withdraw_starts(self.starts(), self.answers().to_dict("records"))
+        if start is None or "time_dependent" not in start:
+            raise EstimandError(
+                "there is no late start of treatment to be drawn: the cohort says none, or nobody "
+                "waited for it; give treatment_start, the column of starts, to read_cohort"
+            )
+        return plot_starts(self, start, ax=ax)
 
     def plot_forest(self, ax: "Axes | None" = None) -> "Axes":
         """Posterior and Cox hazard ratios side by side."""

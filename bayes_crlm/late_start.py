@@ -49,6 +49,8 @@ __all__ = [
     "start_edges",
     "starts_of_treatment",
     "time_dependent",
+    "waited",
+    "waiting_cautions",
     "waiting_cutpoints",
 ]
 
@@ -88,6 +90,33 @@ def starts_of_treatment(inputs: "ModelInputs") -> NDArray[np.float64] | None:
     if cohort.start is None or cohort.start_column is None:
         return None
     return np.where(inputs.design.treatment_level > 0, cohort.start, np.inf)
+
+
+def waited(inputs: "ModelInputs") -> NDArray[np.bool]:
+    """Whether a patient's treatment started after follow-up did, shape (rows,).
+
+    Parameters
+    ----------
+    inputs : ModelInputs
+        As treated.
+    """
+    start = starts_of_treatment(inputs)
+    if start is None:
+        return np.zeros(inputs.cohort.n_rows, dtype=bool)
+    return np.isfinite(start) & (start > inputs.cohort.entry)
+
+
+def waiting_cautions(inputs: "ModelInputs") -> list[str]:
+    """Say of which analysis all but the headline is, where patients waited for treatment."""
+    n_waited = int(waited(inputs).sum())
+    if not n_waited:
+        return []
+    return [
+        f"{n_waited} treated patient{'s' * (n_waited > 1)} waited for treatment (column "
+        f"{shown(inputs.cohort.start_column)}): curves, estimands and coefficients are of patients "
+        "as treated from time zero on, which credits treatment with the wait; the hazard ratio "
+        "from its start on stands beside them"
+    ]
 
 
 def check_late_starts(inputs: "ModelInputs") -> None:
@@ -266,7 +295,7 @@ def time_dependent(
     if start is None:
         return None
     check_late_starts(inputs)
-    if not np.any(np.isfinite(start) & (start > inputs.cohort.entry)):
+    if not waited(inputs).any():
         return None
     waiting = waiting_model(model, inputs, start)
     return waiting, waiting.prepare(rows_from_start(inputs, start))
@@ -477,11 +506,13 @@ def compare_starts(
     if start is None or cohort.start is None:
         return None
     rule, level = success or SuccessRule(), inputs.design.treatment_level
-    waited = np.isfinite(start) & (start > cohort.entry)
+    has_waited = waited(inputs)
     about = {
         "column": cohort.start_column,
-        "n_waited": int(waited.sum()),
-        "median_wait": float(np.median((start - cohort.entry)[waited])) if waited.any() else None,
+        "n_waited": int(has_waited.sum()),
+        "median_wait": float(np.median((start - cohort.entry)[has_waited]))
+        if has_waited.any()
+        else None,
         "n_reference_starts": int(
             np.sum(np.isfinite(cohort.start) & (cohort.start > 0) & (level == 0))
         ),
@@ -490,7 +521,7 @@ def compare_starts(
     draws = fit.log_hazard_ratio_draws.values
     draws = draws.reshape(-1, draws.shape[-1])[:, :split]
     as_treated = {"hazard_ratios": level_rows(draws, inputs, fit.cox, thresholds, rule)}
-    if not waited.any():
+    if not has_waited.any():
         why = "every treated patient started when follow-up began, so that nobody waited"
         return about | {"headline": "as_treated", "why": why, "as_treated": as_treated}
     waiting = waiting_model(fit.model, inputs, start)

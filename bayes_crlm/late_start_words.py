@@ -11,6 +11,8 @@ from bayes_crlm.shown_numbers import as_written
 
 __all__ = [
     "ANALYSES",
+    "draws_in_words",
+    "estimands_in_words",
     "headline_in_words",
     "headline_row",
     "landmark_in_words",
@@ -150,6 +152,48 @@ def headline_in_words(start: Mapping[str, Any]) -> list[str]:
             f"{start['column']} and count as the reference from time zero on."
         )
     return said
+
+
+def estimands_in_words(start: Mapping[str, Any] | None) -> str | None:
+    """Say of which analysis curves, estimands and coefficients are, where patients waited.
+
+    Parameters
+    ----------
+    start : mapping or None
+        `summary["start"]`.
+
+    Returns
+    -------
+    str or None
+        None where nobody waited for treatment, or nothing is said of it.
+    """
+    if start is None or not start["n_waited"]:
+        return None
+    headline = start["headline"]
+    other = (
+        ""
+        if headline == "as_treated"
+        else f"; the hazard ratio of the headline is another ({ANALYSES[headline]})"
+    )
+    return (
+        "Survival, medians, restricted means, differences, coefficients and the crude ratios are "
+        f"of patients as treated from time zero on, which credits treatment with the wait{other}."
+    )
+
+
+def draws_in_words(start: Mapping[str, Any]) -> str:
+    """Say of which analysis draws are: an attribute of every group of the file of draws.
+
+    Parameters
+    ----------
+    start : mapping
+        `summary["start"]`.
+    """
+    name = start["headline"]
+    return (
+        f"draws {ANALYSES['as_treated']}; taken for the headline: {ANALYSES[name]} "
+        "(group treatment_start)"
+    )
 
 
 def landmark_in_words(itself: Mapping[str, Any] | None, landmark: Mapping[str, Any]) -> str:

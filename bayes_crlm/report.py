@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.answers import proportionality_warnings
 from bayes_crlm.entry_weights import entry_weight_warnings
-from bayes_crlm.late_start_words import headline_in_words, landmark_in_words, start_rows
+from bayes_crlm.late_start_words import (
+    estimands_in_words,
+    headline_in_words,
+    landmark_in_words,
+    start_rows,
+)
 from bayes_crlm.shown_numbers import duration, number, p_value, probability_in_words, significant
 from bayes_crlm.source_paths import spec_for_readers
 
@@ -139,6 +144,7 @@ def render_report(analysis: "Analysis", summary: dict[str, Any], figures: dict[s
         rare=rare_by_term(summary),
         success=analysis.spec.success.rule.in_words(),
         start_rows=start_rows(summary["start"]) if summary["start"] else [],
+        as_treated=estimands_in_words(summary["start"]),
         start_sentences=headline_in_words(summary["start"]) if summary["start"] else [],
         landmark_sentences=landmark_sentences(summary["start"]),
         levels=by_treatment(analysis),

@@ -33,8 +33,6 @@ from bayes_crlm.task_store import HELD
 from bayes_crlm.wording import shown_name
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bayes_crlm.analysis import Analysis
 
 __all__ = [
@@ -52,6 +50,11 @@ __all__ = [
 RENAME_EXCHANGE, AT_FDCWD = 2, -100
 # how long to wait for a lock that runs hold for moments only
 LOCK_SECONDS = 10.0
+# tables of the analysis as treated, which say so where patients waited for treatment
+AS_TREATED = (
+    *("hazard_ratios", "coefficients", "log_hazard", "cox", "agreement", "crude", "survival"),
+    *("median_survival", "rmst", "differences", "expected_events", "kaplan_meier"),
+)
 
 
 def write_results(analysis: "Analysis", summary: dict[str, Any], folder: Path) -> Path:
@@ -248,7 +251,6 @@ def fill(folder: Path, analysis: "Analysis", summary: dict[str, Any]) -> None:
     """Write every result file into an empty folder, and its time into the summary."""
     from bayes_crlm.figures import draw_figures
     from bayes_crlm.figures.drawing import for_files
-    from bayes_crlm.posterior import described
     from bayes_crlm.report import render_report
 
     started = time.perf_counter()
@@ -261,8 +263,7 @@ def fill(folder: Path, analysis: "Analysis", summary: dict[str, Any]) -> None:
     made = tables(analysis)
     for name, table in made.items():
         for_spreadsheets(table).to_csv(folder / "tables" / f"{name}.csv", index=False)
-    posterior = described(analysis.fit.posterior, read_with_draws(summary))
-    write_posterior(posterior, folder / "posterior.nc")
+    write_posterior(tree_of(analysis, summary), folder / "posterior.nc")
     write_text(folder / "spec.toml", spec_seen_from(analysis.spec, folder).to_toml())
     write_text(folder / "report.html", render_report(analysis, summary, figures))
     # last, so that it can say how long all the others took
@@ -285,6 +286,24 @@ def read_with_draws(summary: dict[str, Any]) -> dict[str, Any]:
         **({"caution": summary["caution"]} if summary["caution"] else {}),
         **({"withdrawn": "; ".join(reasons)} if reasons else {}),
     }
+
+
+def tree_of(analysis: "Analysis", summary: dict[str, Any]) -> Any:
+    """Complete the DataTree of draws by what is read with it, and by starts of treatment."""
+    import xarray as xr
+
+    from bayes_crlm.late_start_tables import start_dataset
+    from bayes_crlm.late_start_words import draws_in_words
+    from bayes_crlm.posterior import described
+
+    tree, told, start = analysis.fit.posterior, read_with_draws(summary), summary["start"]
+    if start is None:
+        return described(tree, told)
+    told["analysis"] = draws_in_words(start)
+    groups = {name: node.to_dataset(inherit=False) for name, node in tree.children.items()}
+    found = start_dataset(start)
+    found = found.assign_attrs(groups["posterior"].attrs | found.attrs)
+    return described(xr.DataTree.from_dict(groups | {"treatment_start": found}), told)
 
 
 def names_of(figures: Iterable[str], tables: Iterable[str]) -> set[str]:
@@ -324,6 +343,7 @@ def tables(analysis: "Analysis") -> dict[str, Any]:
     import pandas as pd
 
     from bayes_crlm.column_counts import column_rows
+    from bayes_crlm.late_start_tables import start_table
     from bayes_crlm.observed_survival import kaplan_meier_distances
     from bayes_crlm.prior_meaning import implied_rows
 
@@ -364,27 +384,17 @@ def tables(analysis: "Analysis") -> dict[str, Any]:
         made["rmst"] = fit.rmst(estimands.rmst)
     if analysis.start is not None:
         made["start"] = start_table(analysis.start)
+    if analysis.start is not None and analysis.start["n_waited"]:
+        made |= {
+            name: made[name].assign(treatment_counts="from time zero on")
+            for name in AS_TREATED
+            if name in made
+        }
     if analysis.inputs.cohort.is_synthetic:
         made = {
             name: table.assign(data="synthetic, not patient data") for name, table in made.items()
         }
     return made
-
-
-def start_table(start: dict[str, Any]) -> "pd.DataFrame":
-    """Hazard ratios by how the start of treatment is taken, one row for each level and analysis."""
-    import pandas as pd
-
-    from bayes_crlm.late_start_words import start_rows
-
-    rows = []
-    for row in start_rows(start):
-        plain = {key: value for key, value in row.items() if not isinstance(value, list | dict)}
-        for name in ("eti95", "cox_ci95"):
-            plain |= {f"{name}_low": row[name][0], f"{name}_high": row[name][1]}
-        below = {f"prob_below_{each}": value for each, value in row["prob_below"].items()}
-        rows.append(plain | below)
-    return pd.DataFrame(rows)
 
 
 def put_in_place(partial: Path, folder: Path, is_ours: Callable[[str], bool]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from bayes_crlm.arm_follow_up import last_follow_up
 from bayes_crlm.column_counts import column_rows
+from bayes_crlm.late_start_words import estimands_in_words
 from bayes_crlm.observed_survival import kaplan_meier_distances
 from bayes_crlm.origin import given_survival
 from bayes_crlm.prior_meaning import implied_rows
@@ -215,6 +216,7 @@ def summarise(analysis: "Analysis") -> dict[str, Any]:
             "start": analysis.start,
             "diagnostics": diagnostics.to_dict(),
             "estimands": {
+                "analysis": estimands_in_words(analysis.start),
                 "origin": fit.begin,
                 "given": given_survival(fit.begin, fit.inputs.cohort.unit) or None,
                 "population": fit.population,

@@ -136,7 +136,7 @@ def test_the_synthetic_cohort_is_labelled_everywhere(synthetic_run, nasty_run):
         synthetic_run.report.index("<h1>")
     )
     figures = list((synthetic_run.folder / "figures").iterdir())
-    assert len(figures) == 7
+    assert len(figures) == 8
     assert page.text.lower().count(said) >= 2 * len(figures) + 2
     for path in figures:
         assert said in path.read_text(encoding="utf-8"), path.name

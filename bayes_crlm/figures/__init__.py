@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from bayes_crlm.figures.checks import plot_predictive, plot_ranks
 from bayes_crlm.figures.drawing import styled, to_svg
 from bayes_crlm.figures.hazard_ratios import plot_forest, plot_prior_posterior
+from bayes_crlm.figures.starts import plot_starts
 from bayes_crlm.figures.survival import plot_hazard, plot_prior_survival, plot_survival
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ __all__ = [
     "plot_prior_posterior",
     "plot_prior_survival",
     "plot_ranks",
+    "plot_starts",
     "plot_survival",
 ]
 
@@ -50,6 +52,9 @@ def draw_figures(analysis: "Analysis", summary: dict[str, Any]) -> dict[str, str
         "ranks": plot_ranks,
         "predictive": plot_predictive,
     }
+    start = summary["start"]
+    if start is not None and "time_dependent" in start:
+        plots["start"] = partial(plot_starts, start=start)
     made = {}
     for name, plot in plots.items():
         with styled():

@@ -123,6 +123,13 @@ def time_label(fit: "Fit") -> str:
     return f"time ({plain_text(unit)})" if unit else "time"
 
 
+def counted_from(fit: "Fit") -> str:
+    """Say that treatment counts from time zero on, where patients waited for it."""
+    from bayes_crlm.late_start import waited
+
+    return ", as treated from time zero on" if waited(fit.inputs).any() else ""
+
+
 def ratio_ticks(ax: "Axes") -> None:
     """Label an axis of log ratios with the ratios, as many as can be read."""
     low, high = ax.get_xlim()

@@ -12,6 +12,7 @@ from bayes_crlm.figures.drawing import (
     INK,
     LINE_STYLES,
     MUTED,
+    counted_from,
     label_synthetic,
     legend_above,
     new_axes,
@@ -105,7 +106,7 @@ def plot_forest(
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     ax.set_ylim(-0.5, n_terms - 0.5)
-    ax.set_xlabel("hazard ratio (log scale), per unit of the covariate")
+    ax.set_xlabel(f"hazard ratio (log scale), per unit of the covariate{counted_from(fit)}")
     legend_above(ax)
     label_synthetic(fit, ax)
     return ax

@@ -11,6 +11,7 @@ from bayes_crlm.figures.drawing import (
     INK,
     LINE_STYLES,
     MUTED,
+    counted_from,
     label_synthetic,
     legend_above,
     new_axes,
@@ -102,7 +103,7 @@ def plot_survival(fit: "Fit", ax: "Axes | None" = None, *, at_risk: bool = True)
         ncols=2 if max(len(label) for label in labels) < 36 else 1,
         fontsize=9,
         borderaxespad=0,
-        title=plain_text(design.treatment, 60),
+        title=plain_text(design.treatment + counted_from(fit), 60),
         title_fontsize=9,
         alignment="left",
     )

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayes_crlm.late_start import waited
 from bayes_crlm.psis import PARETO_K_MOST
 from bayes_crlm.sensitivity.overall import overall_sentence, part_rows
 from bayes_crlm.sensitivity.parts import PARTS
@@ -57,11 +58,13 @@ def conclusion_sentence(found: "Sensitivity") -> str:
     """
     levels = found.plan.inputs.design.levels
     treatment = found.plan.inputs.design.treatment
+    waits = bool(waited(found.plan.inputs).any())
+    counted = ", as treated from time zero on, the wait for treatment included" if waits else ""
     return overall_sentence(
         base_row(found),
         part_rows(judged_parts(found), IN_WORDS),
         found.plan.spec.success.rule,
-        f"{treatment} {levels[found.level]} against {levels[0]}",
+        f"{treatment} {levels[found.level]} against {levels[0]}{counted}",
     )
 
 
