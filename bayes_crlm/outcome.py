@@ -315,6 +315,9 @@ def settle_zeros(
 ) -> tuple[NDArray[np.float64], NDArray[np.bool], tuple[Dropped, ...], list[str]]:
     """Drop rows without width, or give them one.
 
+    A row without width or event that another row of its patient goes on from is left out in any
+    case: given a width it would lie over that row.
+
     Returns
     -------
     times : (rows,) float
@@ -333,9 +336,37 @@ def settle_zeros(
         gone = len(np.unique(patient_index)) - len(np.unique(patient_index[keep]))
         reason = f'no time at risk, zero_times = "drop" ({with_events})'
         return times, keep, (Dropped(reason, gone, count),), []
-    width = float(zero_times)
-    said = (
-        f"{count} row{'s' * (count != 1)} without time at risk ({with_events}) "
-        f"{'was' if count == 1 else 'were'} given {as_written(width)}, as zero_times says"
-    )
-    return np.where(is_zero, entries + width, times), keep, (), [said]
+    width, said = float(zero_times), []
+    is_between = is_zero & (events == 0) & goes_on(entries, times, events, patient_index)
+    between, given = int(is_between.sum()), count - int(is_between.sum())
+    if given:
+        said.append(
+            f"{given} row{'s' * (given != 1)} without time at risk ({with_events}) "
+            f"{'was' if given == 1 else 'were'} given {as_written(width)}, as zero_times says"
+        )
+    if between:
+        said.append(
+            f"{between} row{'s' * (between != 1)} without time at risk, from which another row of "
+            f"the patient goes on, {'was' if between == 1 else 'were'} left out: nobody is at risk "
+            "in such a row"
+        )
+    return np.where(is_zero, entries + width, times), ~is_between, (), said
+
+
+def goes_on(
+    entries: NDArray[np.float64],
+    times: NDArray[np.float64],
+    events: NDArray[np.int8],
+    patient_index: NDArray[np.intp],
+) -> NDArray[np.bool]:
+    """Whether a row of the same patient with width, or with the event, begins where a row ends.
+
+    Returns
+    -------
+    (rows,) bool
+        Meant for rows without width and event.
+    """
+    followed = (times > entries) | (events > 0)
+    begins = set(zip(patient_index[followed].tolist(), entries[followed].tolist(), strict=True))
+    ends = zip(patient_index.tolist(), times.tolist(), strict=True)
+    return np.fromiter((each in begins for each in ends), dtype=bool, count=len(times))

@@ -282,7 +282,7 @@ def draw_within_unit(
     uniform = np.maximum(uniform, 2.0**-53)
     move = np.where(from_here < high, from_here + uniform * (high - from_here), 0.0)
     moves = move[patient_index]
-    entry = np.where(entry > 0, entry + moves, entry)
+    entry = np.where((entry > 0) | joins_at_zero(entry, time, patient_index), entry + moves, entry)
     moved = tuple(
         None if each is None else np.where(each > 0, each + moves, each) for each in others
     )
@@ -310,6 +310,24 @@ def drawn_once(cohort: "Cohort", rounding: Rounding, seed: int) -> "Cohort":
         order_of_patients(cohort.table, cohort.patient_index, keys),
     )
     return replace(cohort, entry=entry, time=time, start=start, censoring_end=end, rounded=rounding)
+
+
+def joins_at_zero(entry: Floats, time: Floats, patient_index: NDArray[np.intp]) -> NDArray[np.bool]:
+    """Which rows begin where an earlier row of the patient ends, at a time that was rounded to 0.
+
+    Parameters
+    ----------
+    entry, time : (rows,) float
+        As they were written.
+    patient_index : (rows,) int
+
+    Returns
+    -------
+    (rows,) bool
+    """
+    ends_at_zero = np.zeros(int(patient_index.max(initial=0)) + 1, dtype=bool)
+    ends_at_zero[patient_index[time == 0]] = True
+    return (entry == 0) & (time > 0) & ends_at_zero[patient_index]
 
 
 def order_of_patients(

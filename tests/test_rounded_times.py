@@ -150,3 +150,42 @@ def test_a_wrong_rounding_is_one_sentence(options, words):
     with pytest.raises(CohortError, match="rounded") as caught:
         cohort_of(followed(), **options)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("to", ["nearest", "up", "down"])
+def test_rows_join_where_the_start_of_treatment_was_rounded_to_an_end_of_follow_up(to):
+    """Treatment in the first month, or in that of the death: a row from 0 to 0, or from 9 to 9."""
+    written = {"nearest": np.round, "up": np.ceil, "down": np.floor}[to]
+    rng = np.random.default_rng(4)
+    n = 600
+    death = rng.exponential(8.0, n) + 1.6
+    start = np.where(np.arange(n) % 2, np.minimum(rng.exponential(0.6, n), 0.99 * death), 0)
+    rows = [
+        row
+        for k in range(n)
+        for row in (
+            [(k, 0.0, start[k], 0, 0), (k, start[k], death[k], 1, 1)]
+            if start[k] > 0
+            else [(k, 0.0, death[k], 1, 0)]
+        )
+    ]
+    exact = pd.DataFrame(rows, columns=["id", "entry", "time", "death", "arm"])
+    table = exact.assign(entry=written(exact["entry"]), time=written(exact["time"]))
+    assert (table["entry"] == table["time"]).any()
+    cohort = cohort_of(
+        table, entry="entry", id="id", rounded={"unit": 1, "to": to}, seed=3, zero_times=0.3
+    )
+    assert cohort.n_events == n
+    first, last = np.full(n, np.inf), np.zeros(n)
+    np.minimum.at(first, cohort.patient_index, cohort.entry)
+    np.maximum.at(last, cohort.patient_index, cohort.time)
+    assert cohort.exposure == pytest.approx((last - first).sum())
+    assert cohort.exposure == pytest.approx(death.sum(), rel=0.02)
+    curves = [
+        kaplan_meier(entry, time, event).at(np.array([4.0, 8.0, 16.0]))
+        for entry, time, event in (
+            (np.zeros(n), death, np.ones(n)),
+            (cohort.entry, cohort.time, cohort.event),
+        )
+    ]
+    assert curves[1] == pytest.approx(curves[0], abs=0.02)
