@@ -177,7 +177,7 @@ def cohort_options(spec: "Spec") -> dict[str, Any]:
 
 def estimand_cautions(spec: "Spec", inputs: "ModelInputs") -> list[str]:
     """Say what a reader should know of the estimands before anything is fitted."""
-    from bayes_crlm.arm_follow_up import beyond_follow_up
+    from bayes_crlm.arm_follow_up import beyond_follow_up, gap_cautions
     from bayes_crlm.observed_survival import kaplan_meier_cautions
     from bayes_crlm.origin import origin_cautions
 
@@ -186,6 +186,7 @@ def estimand_cautions(spec: "Spec", inputs: "ModelInputs") -> list[str]:
     return [
         *origin_cautions(origin, inputs),
         *beyond_follow_up(inputs, times),
+        *gap_cautions(inputs, origin),
         *kaplan_meier_cautions(inputs, origin),
     ]
 

@@ -2,7 +2,8 @@
 
 A model with proportional hazards has a curve for every arm up to the end of all follow-up. Beyond
 an arm's own last patient that curve is the other arms' hazard times the hazard ratio, and nothing
-that was seen.
+that was seen. So it is where nobody of an arm is at risk before its last patient: in an arm that
+people enter late, or between two groups of its patients.
 """
 
 from collections.abc import Sequence
@@ -16,9 +17,20 @@ from bayes_crlm.shown_numbers import as_written, significant
 if TYPE_CHECKING:
     from bayes_crlm.model import ModelInputs
 
-__all__ = ["MODEL_ONLY", "beyond_follow_up", "last_follow_up", "median_note", "note_for"]
+__all__ = [
+    "MODEL_ONLY",
+    "beyond_follow_up",
+    "gap_cautions",
+    "last_follow_up",
+    "median_note",
+    "note_for",
+    "without_patients",
+]
 
 MODEL_ONLY = "model only; no patient of this arm was followed so long"
+TOO_EARLY = "model only; nobody of this arm was at risk so early"
+# of the time from the origin to the end of follow-up: a shorter one changes little
+SHORTEST_GAP = 0.1
 
 
 def last_follow_up(inputs: "ModelInputs") -> NDArray[np.float64]:
@@ -44,14 +56,58 @@ def note_for(inputs: "ModelInputs", levels: Sequence[int], time: float) -> str |
     str or None
         None where every one of the levels has patients who were followed so long.
     """
-    last = last_follow_up(inputs)
+    last, level = last_follow_up(inputs), inputs.design.treatment_level
     beyond = [k for k in levels if time > last[k]]
-    if not beyond:
+    first = np.array([inputs.cohort.entry[level == k].min() for k in range(len(last))])
+    early = [k for k in levels if first[k] > 0 and time <= first[k]]
+    if not beyond and not early:
         return None
     if len(levels) == 1:
-        return MODEL_ONLY
-    arms = " or ".join(str(inputs.design.levels[k]) for k in beyond)
-    return f"model only; no patient of {arms} was followed so long"
+        return MODEL_ONLY if beyond else TOO_EARLY
+    arms = " or ".join(str(inputs.design.levels[k]) for k in beyond or early)
+    if beyond:
+        return f"model only; no patient of {arms} was followed so long"
+    return f"model only; nobody of {arms} was at risk so early"
+
+
+def without_patients(inputs: "ModelInputs", level: int, origin: float) -> list[tuple[float, float]]:
+    """Stretches from the origin to a level's last patient in which nobody on it is at risk.
+
+    Returns
+    -------
+    list of (float, float)
+        From and to, increasing.
+    """
+    cohort = inputs.cohort
+    rows = np.flatnonzero((inputs.design.treatment_level == level) & (cohort.time > origin))
+    rows = rows[np.argsort(cohort.entry[rows], kind="stable")]
+    reached = np.maximum.accumulate(np.concatenate([[origin], cohort.time[rows]]))[:-1]
+    entry = cohort.entry[rows]
+    return [
+        (float(low), float(high)) for low, high in zip(reached, entry, strict=True) if high > low
+    ]
+
+
+def gap_cautions(inputs: "ModelInputs", origin: float) -> list[str]:
+    """Say where nobody of an arm is at risk for a tenth of the time or more.
+
+    Parameters
+    ----------
+    inputs : ModelInputs
+        The cohort as the model sees it.
+    origin : float
+        Where curves begin.
+    """
+    unit, design = inputs.cohort.unit or "time units", inputs.design
+    least = SHORTEST_GAP * (float(inputs.intervals.cutpoints[-1]) - origin)
+    return [
+        f"{design.treatment} {level}: nobody on it is at risk from {as_written(low)} to "
+        f"{as_written(high)} {unit}; its survival there, and with it every later number of it, is "
+        "the model's only"
+        for k, level in enumerate(design.levels)
+        for low, high in without_patients(inputs, k, origin)
+        if high - low >= least
+    ]
 
 
 def median_note(inputs: "ModelInputs", level: int, median: float, upper: float) -> str | None:

@@ -376,6 +376,7 @@ class Fit:
     def warnings(self) -> tuple[str, ...]:
         """What has to be read with the results, in a sentence each; diagnostics apart."""
         from bayes_crlm.answers import proportionality_warnings
+        from bayes_crlm.arm_follow_up import gap_cautions
         from bayes_crlm.changing_rows import changing_sentence, finer_rows
         from bayes_crlm.cohort_source import column_notes
         from bayes_crlm.column_counts import count_cautions
@@ -403,6 +404,7 @@ class Fit:
             *waiting_cautions(self.inputs),
             *baseline_cautions(self.inputs),
             *origin_cautions(origin, self.inputs),
+            *gap_cautions(self.inputs, origin),
             *kaplan_meier_cautions(self.inputs, origin),
             *self.notes,
             *self.cox.warnings,

@@ -84,7 +84,7 @@ class KaplanMeier:
         return self.half_times
 
     def number_at_risk(self, times: ArrayLike) -> NDArray[np.intp]:
-        """Rows at risk just before each time (at 0: those who enter there).
+        """Rows at risk just before each time (at 0: those who enter there); 0 before the origin.
 
         Parameters
         ----------
@@ -97,7 +97,7 @@ class KaplanMeier:
         times = np.asarray(times, dtype=np.float64)
         entered = np.searchsorted(self.entries, times, side="left")
         left = np.searchsorted(self.exits, times, side="left")
-        return entered - left
+        return np.where(times < self.origin, 0, entered - left)
 
     def at(self, times: ArrayLike) -> Floats:
         """Survival at given times, since the last restart where there is one.

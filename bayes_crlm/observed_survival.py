@@ -28,7 +28,9 @@ __all__ = [
     "model_curves",
 ]
 
-CURVE_POINTS = 121
+# points equally spaced, and at the quantiles of the rows' ends: one patient who is followed ten
+# times as long as the others leaves few equally spaced points where the curve falls
+EQUAL_POINTS, QUANTILE_POINTS = 61, 60
 # enough for a mean curve and the width of a line; tables of estimands use every draw
 CURVE_DRAWS = 1000
 # with fewer patients at risk a step is so high that its distance says little
@@ -37,6 +39,9 @@ AT_RISK_LEAST = 10
 
 def arm_kaplan_meier(inputs: "ModelInputs", level: int, origin: float) -> KaplanMeier | None:
     """Kaplan-Meier of the rows on one treatment level, given survival to the origin.
+
+    An arm whose first patient comes under observation later begins there: until then nobody of it
+    could have been seen to die.
 
     Returns
     -------
@@ -52,19 +57,24 @@ def arm_kaplan_meier(inputs: "ModelInputs", level: int, origin: float) -> Kaplan
         cohort.time[rows],
         cohort.event[rows],
         patient_index=cohort.patient_index[rows],
-        origin=origin,
+        origin=max(origin, float(cohort.entry[rows].min())),
     )
 
 
 def model_curves(fit: "Fit") -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Equally spaced times from the origin on, and draws of standardised survival at them.
+    """Times from the origin on, and draws of standardised survival at them.
 
     Returns
     -------
     times : (times,) ndarray
     survival : (draws, levels, times) ndarray
     """
-    times = np.linspace(fit.begin, float(fit.inputs.intervals.cutpoints[-1]), CURVE_POINTS)
+    end, ends = float(fit.inputs.intervals.cutpoints[-1]), fit.inputs.cohort.time
+    equal = np.linspace(fit.begin, end, EQUAL_POINTS)
+    later = ends[(ends > fit.begin) & (ends < end)]
+    shares = np.linspace(0, 1, QUANTILE_POINTS)
+    often = np.quantile(later, shares) if len(later) else later
+    times = np.unique(np.concatenate([equal, often]))
     return times, fit.survival_draws(times, most_draws=CURVE_DRAWS).values
 
 
@@ -83,7 +93,8 @@ def kaplan_meier_table(fit: "Fit", times: Sequence[float]) -> "pd.DataFrame":
     pandas.DataFrame
         treatment, time, n_at_risk, kaplan_meier (missing beyond the arm's last patient), model
         (posterior mean of standardised survival), difference (Kaplan-Meier minus model), given:
-        the time to which both are given survival, the origin or where Kaplan-Meier starts again.
+        the time to which both are given survival, the origin, where the arm's first patient comes
+        under observation, or where Kaplan-Meier starts again.
     """
     import pandas as pd
 
@@ -95,7 +106,8 @@ def kaplan_meier_table(fit: "Fit", times: Sequence[float]) -> "pd.DataFrame":
             continue
         at_risk, survival = curve.number_at_risk(times), curve.at(times)
         for j, time in enumerate(times):
-            given = max((t for t in curve.restarts if t <= time), default=fit.begin)
+            starts = (fit.begin, curve.origin, *curve.restarts)
+            given = max(start for start in starts if start <= time)
             expected = float(model[k, j])
             if given > fit.begin:
                 expected /= float(fit.survival_draws([given]).values[:, k].mean())
@@ -140,11 +152,11 @@ def kaplan_meier_distances(fit: "Fit") -> list[dict[str, Any]]:
         before = np.concatenate([[1.0], after[:-1]])
         at_risk = curve.number_at_risk(step_times)
         is_enough = at_risk >= min(AT_RISK_LEAST, int(at_risk.max()))
-        model = np.interp(step_times, times, mean[k])
+        model = between(step_times, times, mean[k])
         given = since_restart(step_times, curve, times, mean[k])
         sizes = np.where(is_enough, np.abs(after - model / given), -1.0)
         # a curve is farthest from a falling one just before or just after one of its steps
-        given_before = np.concatenate([[1.0], given[:-1]])
+        given_before = np.concatenate([given[:1], given[:-1]])
         sizes_before = np.where(is_enough, np.abs(before - model / given_before), -1.0)
         place = int(np.argmax(np.maximum(sizes, sizes_before)))
         is_before = sizes_before[place] > sizes[place]
@@ -164,11 +176,16 @@ def kaplan_meier_distances(fit: "Fit") -> list[dict[str, Any]]:
 def since_restart(
     step_times: NDArray, curve: KaplanMeier, times: NDArray, mean: NDArray
 ) -> NDArray[np.float64]:
-    """The model's survival where Kaplan-Meier last started again, 1 before it first did."""
+    """The model's survival where Kaplan-Meier began, or last started again."""
     given = np.ones(len(step_times))
-    for restart in curve.restarts:
-        given[step_times >= restart] = np.interp(restart, times, mean)
+    for start in (curve.origin, *curve.restarts):
+        given[step_times >= start] = between(start, times, mean)
     return given
+
+
+def between(when: NDArray | float, times: NDArray, mean: NDArray) -> NDArray[np.float64]:
+    """Read a curve between its points, where its hazard is taken as constant."""
+    return np.exp(np.interp(when, times, np.log(np.maximum(mean, np.finfo(float).tiny))))
 
 
 def kaplan_meier_cautions(inputs: "ModelInputs", origin: float) -> list[str]:

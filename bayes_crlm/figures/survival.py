@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_crlm.arm_follow_up import last_follow_up
+from bayes_crlm.arm_follow_up import last_follow_up, without_patients
 from bayes_crlm.figures.drawing import (
     COLOURS,
     INK,
@@ -68,13 +68,19 @@ def plot_survival(fit: "Fit", ax: "Axes | None" = None, *, at_risk: bool = True)
         style = LINE_STYLES[k // len(COLOURS) % len(LINE_STYLES)]
         ax.fill_between(times, low[k], high[k], color=colour, alpha=0.18, lw=0)
         is_observed = times <= last[k]
-        (line,) = ax.plot(times[is_observed], middle[k][is_observed], style, color=colour, lw=2)
+        for begin, until in without_patients(fit.inputs, k, fit.begin):
+            is_observed &= (times < begin) | (times >= until)
+        (line,) = ax.plot(
+            times, np.where(is_observed, middle[k], np.nan), style, color=colour, lw=2
+        )
         entries.append((line, plain_text(level, 40)))
-        # dotted from the last point that the arm's own patients reach
-        from_here = np.flatnonzero(is_observed)[-1:].tolist() or [0]
         if not is_observed.all():
             is_beyond = True
-            ax.plot(times[from_here[0] :], middle[k][from_here[0] :], ":", color=colour, lw=2)
+            # dotted from the last point that the arm's own patients reach
+            is_dotted = ~is_observed
+            is_dotted[:-1] |= ~is_observed[1:]
+            is_dotted[1:] |= ~is_observed[:-1]
+            ax.plot(times, np.where(is_dotted, middle[k], np.nan), ":", color=colour, lw=2)
         curve = arm_kaplan_meier(fit.inputs, k, fit.begin)
         if curve is not None:
             draw_steps(ax, curve, color=colour, lw=1)
