@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.kaplan_meier import KaplanMeier, kaplan_meier
+from bayes_crlm.origin import AT_RISK_LEAST, default_origin
 from bayes_crlm.shown_numbers import as_written
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ __all__ = [
 EQUAL_POINTS, QUANTILE_POINTS = 61, 60
 # enough for a mean curve and the width of a line; tables of estimands use every draw
 CURVE_DRAWS = 1000
-# with fewer patients at risk a step is so high that its distance says little
-AT_RISK_LEAST = 10
 
 
 def arm_kaplan_meier(inputs: "ModelInputs", level: int, origin: float) -> KaplanMeier | None:
@@ -129,7 +128,8 @@ def kaplan_meier_distances(fit: "Fit") -> list[dict[str, Any]]:
     """Largest distance of each arm's Kaplan-Meier curve from the model's, and where it is.
 
     It is taken over the times at which at least ten patients of the arm are at risk, or as many as
-    ever are.
+    ever are. Both curves are given survival to the first of them: while few of an arm that is
+    entered late are at risk, a single death or none moves its curve far, and for good.
 
     Parameters
     ----------
@@ -139,13 +139,13 @@ def kaplan_meier_distances(fit: "Fit") -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        treatment, distance, time, kaplan_meier, model; one for each arm with rows after the
-        origin.
+        treatment, distance, time, kaplan_meier, model, given (the time to which both are given
+        survival); one for each arm with rows after the origin.
     """
     times, draws = model_curves(fit)
     mean, rows = draws.mean(axis=0), []
     for k, level in enumerate(fit.inputs.design.levels):
-        curve = arm_kaplan_meier(fit.inputs, k, fit.begin)
+        curve = arm_kaplan_meier(fit.inputs, k, enough_from(fit.inputs, k, fit.begin))
         if curve is None:
             continue
         step_times, after = curve.steps
@@ -168,9 +168,21 @@ def kaplan_meier_distances(fit: "Fit") -> list[dict[str, Any]]:
                 "time": float(step_times[place]),
                 "kaplan_meier": float(observed[place]),
                 "model": float(model[place] / scale[place]),
+                "given": max(
+                    start for start in (curve.origin, *curve.restarts) if start <= step_times[place]
+                ),
             }
         )
     return rows
+
+
+def enough_from(inputs: "ModelInputs", level: int, origin: float) -> float:
+    """Earliest time from the origin on at which ten of an arm are at risk, or as many as ever."""
+    cohort = inputs.cohort
+    rows = (inputs.design.treatment_level == level) & (cohort.time > origin)
+    if not rows.any():
+        return origin
+    return max(origin, default_origin(np.maximum(cohort.entry[rows], origin), cohort.time[rows]))
 
 
 def since_restart(

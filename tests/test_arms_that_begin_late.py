@@ -64,8 +64,15 @@ def test_the_distance_of_such_an_arm_is_of_curves_given_the_same(late_fit):
     for row in kaplan_meier_distances(late_fit):
         assert row["distance"] < 3 * np.sqrt(0.25 / 30)
     (late,) = (row for row in kaplan_meier_distances(late_fit) if row["treatment"] == 1)
-    begin = three_arms(1).query("arm == 1")["entry"].min()
-    model = late_fit.survival_draws([begin, late["time"]]).values[:, 1].mean(axis=0)
+    own = three_arms(1).query("arm == 1")
+    at_risk = [((own["entry"] <= t) & (own["time"] > t)).sum() for t in sorted(own["entry"])]
+    tenth = next(k for k, number in enumerate(at_risk) if number >= 10)
+    assert late["given"] == sorted(own["entry"])[tenth]
+    assert late["kaplan_meier"] in (
+        pytest.approx(product_limit(own, late["given"], late["time"])),
+        pytest.approx(product_limit(own, late["given"], late["time"] - 1e-9)),
+    )
+    model = late_fit.survival_draws([late["given"], late["time"]]).values[:, 1].mean(axis=0)
     assert late["model"] == pytest.approx(model[1] / model[0], abs=0.003)
 
 
