@@ -163,7 +163,13 @@ def read_checked_spec(options: argparse.Namespace) -> "Spec":
 
     if options.data is not None and not options.data.strip():
         raise SpecError(f"--data {options.data!r}: is no name of a file or data set; give one")
-    return read_spec(options.spec).with_options(
+    try:
+        spec = read_spec(options.spec)
+    except SpecError as problem:
+        from bayes_crlm.readable_spec import with_problems_of_data
+
+        raise with_problems_of_data(problem, options) from None
+    return spec.with_options(
         source=options.data,
         seed=getattr(options, "seed", None),
         draws=getattr(options, "draws", None),

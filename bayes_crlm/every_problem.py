@@ -37,7 +37,7 @@ from bayes_crlm.wording import shown_name
 if TYPE_CHECKING:
     from bayes_crlm.spec import Spec
 
-__all__ = ["every_problem"]
+__all__ = ["bare", "every_problem", "problems_of_columns"]
 
 ROW_OPTIONS = ("levels", "references", "missing_values", "sheet", "where", "missing", "name")
 
@@ -124,6 +124,20 @@ def further_problems(spec: "Spec", options: Mapping[str, Any]) -> list[str]:
     if known.cohort.n_rows:
         problems += design_problems(known, spec, name)
     return list(dict.fromkeys([*problems, *time_problems(known, spec, name)]))
+
+
+def problems_of_columns(spec: "Spec", options: Mapping[str, Any]) -> list[str]:
+    """Say which columns the file does not have, where it is not certain what its rows mean."""
+    used = [
+        *(column for _, column in spec.data.outcome_columns()),
+        *(each.column for each in spec.data.where),
+        spec.model.treatment,
+        *sorted(parse_formula(spec.model.covariates).columns),
+    ]
+    loaded = load_source(
+        spec.data_path(), [], options["id"], ColumnSettings(), options["sheet"], used
+    )
+    return unknown_columns(dict.fromkeys(used), loaded.table)
 
 
 def told_by(source: str, check: Callable[..., Any], *given: Any) -> list[str]:

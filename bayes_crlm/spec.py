@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from bayes_crlm.errors import SpecError, join_problems
+from bayes_crlm.errors import SpecError
 from bayes_crlm.formula import check_formula
 from bayes_crlm.source_paths import path_seen_from
 from bayes_crlm.spec_problems import spec_problems
@@ -484,7 +484,7 @@ class Spec(Table):
 
             problems += sensitivity_problems(tables["sensitivity"])
         if spec is None or problems:
-            raise SpecError(join_problems(where, problems))
+            raise SpecError.of(where, problems)
         spec._path = path
         return spec
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SHOWN",
     "did_you_mean",
+    "nearest",
     "no_column",
     "one_line",
     "shown",
@@ -109,6 +110,13 @@ def shown_rows(
     return f"rows {', '.join(first[:-1])} and {first[-1]}"
 
 
+def nearest(name: object, known: Iterable[object]) -> str | None:
+    """Give the nearest known name; None when none is near."""
+    by_lower = {str(each)[:200].lower(): str(each) for each in reversed(list(known))}
+    near = difflib.get_close_matches(str(name)[:200].lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[near[0]] if near else None
+
+
 def did_you_mean(name: object, known: Iterable[object]) -> str:
     """Suggest the nearest known name, or list the names when none is near.
 
@@ -125,10 +133,9 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
         ``did you mean 'os_months'?`` or ``there are 'a', 'b' and 3 more``.
     """
     names = [str(each) for each in known]
-    by_lower = {each[:200].lower(): each for each in reversed(names)}
-    near = difflib.get_close_matches(str(name)[:200].lower(), by_lower, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {shown(by_lower[near[0]])}?"
+    near = nearest(name, names)
+    if near is not None:
+        return f"did you mean {shown(near)}?"
     return f"there are {shown_names(names)}" if names else "there are none"
 
 
