@@ -129,6 +129,7 @@ class Reason:
 
 def find_reasons(fit: "Fit", measured: Contrast) -> list[Reason]:
     """Refit with times drawn within their unit, vague priors, finer intervals, until all agree."""
+    from bayes_crlm.crude import cox_of
     from bayes_crlm.rounded_times import rounded_times
 
     terms, cox = fit.inputs.design.terms, fit.cox
@@ -314,18 +315,3 @@ def refit(fit: "Fit", trial: Trial) -> "tuple[NDArray[np.float64], ModelInputs]"
         flat = sampled.vectors.reshape(-1, sampled.vectors.shape[-1])
     draws = effects(constrain(flat, model_parameters(inputs)), inputs) / inputs.design.scale
     return draws, fit.inputs if trial.rounding is None else inputs
-
-
-def cox_of(inputs: "ModelInputs") -> "Cox":
-    """Fit Cox to a cohort as the model sees it."""
-    from bayes_crlm.cox import fit_cox
-
-    cohort, design = inputs.cohort, inputs.design
-    return fit_cox(
-        cohort.entry,
-        cohort.time,
-        cohort.event,
-        design.matrix,
-        design.terms,
-        patient_index=cohort.patient_index,
-    )
