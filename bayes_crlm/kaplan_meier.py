@@ -2,11 +2,13 @@
 
 With late entry all who are at risk early may die before the next come in. The product is then 0
 for ever, and says nothing of those who come later: the curve starts again at 1 when they enter,
-given survival to there, and `restarts` says where.
+given survival to there, and `restarts` says where. So it does, if asked to, after a time at which
+nobody was at risk, in which nobody could have been seen to die.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +42,7 @@ class KaplanMeier:
     origin : float
         Where the curve begins: it is given survival to there.
     restarts : tuple of float
-        Where it starts again at 1, after all who were at risk had died.
+        Where it starts again at 1, after all who were at risk had died or, if asked for, left.
     """
 
     times: Floats
@@ -102,7 +104,8 @@ class KaplanMeier:
     def at(self, times: ArrayLike) -> Floats:
         """Survival at given times, since the last restart where there is one.
 
-        NaN before the origin, and beyond the last time of a curve that has not reached 0.
+        NaN before the origin, beyond the last time of a curve that has not reached 0, and between
+        the last who left and a restart.
 
         Parameters
         ----------
@@ -117,6 +120,10 @@ class KaplanMeier:
         place = np.searchsorted(step_times, times, side="right") - 1
         survival = steps[np.maximum(place, 0)]
         is_unknown = (times > self.times[-1]) & (self.survival[-1] > 0) | (place < 0)
+        for restart in self.restarts:
+            place = np.searchsorted(self.times, restart, side="right") - 1
+            if self.survival[place] > 0:
+                is_unknown |= (times > self.times[place]) & (times < restart)
         return np.where(is_unknown, np.nan, survival)
 
 
@@ -126,6 +133,7 @@ def kaplan_meier(
     event: ArrayLike,
     patient_index: ArrayLike | None = None,
     origin: float = 0.0,
+    longest_gap: float = math.inf,
 ) -> KaplanMeier:
     """Kaplan-Meier estimate with Greenwood limits on the log scale, R's default.
 
@@ -139,6 +147,8 @@ def kaplan_meier(
         as a censoring; nothing else changes.
     origin : float
         The curve is given survival to there; rows that end before it do not count.
+    longest_gap : float
+        After a time without anybody at risk that is as long the curve starts again at 1.
 
     Returns
     -------
@@ -171,7 +181,8 @@ def kaplan_meier(
     halves = quantile_survfit(curve, probs=[0.5])
     survival, lower, upper = (np.asarray(each) for each in (curve.surv, curve.lower, curve.upper))
     times, restarts = np.asarray(curve.time), []
-    died_out = first_died_out(times, survival, 0)
+    is_emptied = gaps_after(times, entry, time) >= longest_gap
+    died_out = first_died_out(survival, is_emptied, 0)
     while died_out is not None:
         rows = time > times[died_out]
         restarts.append(float(entry[rows].min()))
@@ -180,7 +191,7 @@ def kaplan_meier(
         )
         for whole, part in ((survival, rest.surv), (lower, rest.lower), (upper, rest.upper)):
             whole[died_out + 1 :] = part
-        died_out = first_died_out(times, survival, died_out + 1)
+        died_out = first_died_out(survival, is_emptied, died_out + 1)
     return KaplanMeier(
         times=times,
         survival=survival,
@@ -212,9 +223,18 @@ def reaches_zero(entry: Floats, time: Floats, event: NDArray) -> bool:
     return bool((deaths >= entered - left).any())
 
 
-def first_died_out(times: Floats, survival: Floats, start: int) -> int | None:
-    """Place of the first time from `start` on at which the curve is 0 though rows come later."""
-    zeros = np.flatnonzero(survival[start:-1] <= 0)
+def gaps_after(times: Floats, entry: Floats, time: Floats) -> Floats:
+    """How long nobody is at risk after each time; 0 where somebody is, and after the last."""
+    entries = np.sort(entry)
+    entered = np.searchsorted(entries, times, side="right")
+    left = np.searchsorted(np.sort(time), times, side="right")
+    following = np.append(entries, np.nan)[entered]
+    return np.where((entered == left) & (entered < len(entries)), following - times, 0.0)
+
+
+def first_died_out(survival: Floats, is_emptied: NDArray, start: int) -> int | None:
+    """Place of the first time from `start` on after which the curve starts again."""
+    zeros = np.flatnonzero((survival[start:-1] <= 0) | is_emptied[start:-1])
     return start + int(zeros[0]) if len(zeros) else None
 
 

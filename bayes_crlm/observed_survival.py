@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.arm_follow_up import SHORTEST_GAP
 from bayes_crlm.kaplan_meier import KaplanMeier, kaplan_meier
 from bayes_crlm.origin import AT_RISK_LEAST, default_origin
 from bayes_crlm.shown_numbers import as_written
@@ -57,6 +58,7 @@ def arm_kaplan_meier(inputs: "ModelInputs", level: int, origin: float) -> Kaplan
         cohort.event[rows],
         patient_index=cohort.patient_index[rows],
         origin=max(origin, float(cohort.entry[rows].min())),
+        longest_gap=SHORTEST_GAP * (float(inputs.intervals.cutpoints[-1]) - origin),
     )
 
 
@@ -201,7 +203,7 @@ def between(when: NDArray | float, times: NDArray, mean: NDArray) -> NDArray[np.
 
 
 def kaplan_meier_cautions(inputs: "ModelInputs", origin: float) -> list[str]:
-    """Say where an arm's Kaplan-Meier curve falls to 0 though patients come later."""
+    """Say where an arm's Kaplan-Meier curve starts again: it fell to 0, or nobody was at risk."""
     unit, design = inputs.cohort.unit or "time units", inputs.design
     told = []
     for k, level in enumerate(design.levels):
@@ -209,6 +211,15 @@ def kaplan_meier_cautions(inputs: "ModelInputs", origin: float) -> list[str]:
         if curve is None:
             continue
         for restart in curve.restarts:
+            place = np.searchsorted(curve.times, restart, side="right") - 1
+            if curve.survival[place] > 0:
+                told.append(
+                    f"Kaplan-Meier of {design.treatment} {level} ends at "
+                    f"{as_written(curve.times[place])} {unit}, from when on nobody is at risk, and "
+                    f"starts again at {as_written(restart)}: from there on it is given survival "
+                    "to there"
+                )
+                continue
             # the last time at which the curve stood at 0 before it
             fell = curve.times[(curve.survival <= 0) & (curve.times <= restart)].max()
             told.append(

@@ -76,6 +76,19 @@ def test_the_distance_of_such_an_arm_is_of_curves_given_the_same(late_fit):
     assert late["model"] == pytest.approx(model[1] / model[0], abs=0.003)
 
 
+def test_kaplan_meier_starts_again_after_a_time_without_anybody_at_risk(late_fit):
+    """Carried on, it would say that nobody died between the two groups of the third arm."""
+    own = three_arms(1).query("arm == 2")
+    shown = late_fit.kaplan_meier([18, 30, 60]).query("treatment == 2").reset_index()
+    assert shown["kaplan_meier"][0] == pytest.approx(product_limit(own, 0, 18))
+    assert np.isnan(shown["kaplan_meier"][1])
+    assert shown["kaplan_meier"][2] == pytest.approx(product_limit(own, 40, 60))
+    assert list(shown["given"][[0, 2]]) == [0, 40]
+    left = own.query("entry == 0")["time"].max()
+    told = f"Kaplan-Meier of arm 2 ends at {left:g} months, from when on nobody is at risk, and st"
+    assert sum(each.startswith(told) for each in late_fit.warnings) == 1
+
+
 def test_stretches_without_anybody_of_an_arm_are_told(late_fit):
     inputs, table = late_fit.inputs, three_arms(1)
     assert without_patients(inputs, 0, 0.0) == []
