@@ -113,7 +113,7 @@ def emptied_levels(
     import pandas as pd
 
     from bayes_crlm.column_values import level_text, sorted_levels
-    from bayes_crlm.covariates import MOST_LEVELS
+    from bayes_crlm.formula_columns import MOST_LEVELS
 
     if len(after) == len(before):
         return {}

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.column_values import is_number, level_text, sorted_levels
 from bayes_crlm.errors import FormulaError
+from bayes_crlm.formula_columns import MOST_LEVELS
 from bayes_crlm.wording import shown, shown_names, shown_rows
 
 if TYPE_CHECKING:
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from bayes_crlm.formula import ParsedFormula
 
 __all__ = ["check_covariates", "covariate_table", "factors_in_words", "with_written_levels"]
-
-MOST_LEVELS = 50
-"""Of a covariate: with an event or ten a level, more than small cohorts can have."""
 
 
 def covariate_table(cohort: "Cohort", parsed: "ParsedFormula") -> "pd.DataFrame":

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.errors import FormulaError
+from bayes_crlm.formula_columns import check_number_of_columns
 from bayes_crlm.formula_reading import ALLOWED_FUNCTIONS, END, Reader, tokenize
 from bayes_crlm.shown_numbers import as_written
 from bayes_crlm.wording import did_you_mean, shown
@@ -221,7 +222,9 @@ def evaluate_formula(
         with warnings.catch_warnings():
             # formulaic would turn levels left out of C(levels=[...]) into missing values
             warnings.simplefilter("error", DataMismatchWarning)
-            design = ModelSpec.from_spec(terms_of(text), na_action="raise", output="pandas")
+            terms = formulaic_terms(text)
+            check_number_of_columns(terms, data)
+            design = ModelSpec.from_spec(terms, na_action="raise", output="pandas")
             matrix = design.get_model_matrix(data, context=evaluation_context(shares))
     except (
         FormulaicError,
@@ -253,7 +256,7 @@ def evaluate_formula(
 
 
 @lru_cache(maxsize=64)
-def terms_of(text: str) -> "SimpleFormula | StructuredFormula":
+def formulaic_terms(text: str) -> "SimpleFormula | StructuredFormula":
     """Terms of a checked formula as formulaic holds them; kept, since fits repeat a formula."""
     from formulaic import Formula
 

@@ -578,3 +578,44 @@ def test_a_level_whose_rows_all_miss_another_value_is_forgotten_and_said(tmp_pat
     ages = [None if each == "C" else AGES[k] for k, each in enumerate(values)]
     plan = planned(csv(tmp_path, x=values, age=ages), "x + age", missing="drop")
     assert "column 'x': levels that no row used has are forgotten: 'C'" in plan.warnings
+
+
+@pytest.mark.parametrize(
+    ("product", "columns"),
+    [
+        ("site:ward", "1,600"),
+        ("site * ward", "1,600"),
+        ("C(code):site", "1,600"),
+        ("site:ward:bs(age, df=4)", "6,400"),
+        ("site:bs(age, knots=[45, 50])", "120"),
+    ],
+)
+def test_a_product_of_factors_has_the_cap_of_one_factor(product, columns, monkeypatch):
+    import formulaic
+
+    frame = pd.concat([table(age=AGES, code=[7 * k for k in range(N)]) for _ in range(40)])
+    frame["site"] = [f"site {k % 40}" for k in range(len(frame))]
+    frame["ward"] = [f"ward {k // 40}" for k in range(len(frame))]
+
+    def make_columns(*_, **__):
+        raise AssertionError("columns are made")
+
+    monkeypatch.setattr(formulaic.ModelSpec, "get_model_matrix", make_columns)
+    assert f"has {columns} columns" in refused(frame, product)
+
+
+def test_a_product_of_few_levels_is_none_too_many():
+    frame = pd.concat([table(age=AGES)] * 5)
+    frame["size"] = np.arange(len(frame)) ** 2 % 53
+    frame["site"] = [f"site {k // 5 % 5}" for k in range(len(frame))]
+    frame["stage"] = [f"stage {k // 25 % 4}" for k in range(len(frame))]
+    made = terms(frame, "site * stage + bs(age, knots=[45, 50]) + size:stage")
+    assert sum(":" in term for term in made) == 4 * 3 + 4
+
+
+def test_more_columns_than_rows_are_refused_before_they_are_made(monkeypatch):
+    import formulaic
+
+    frame = table(**{f"x{j}": [f"{j} {k // 2}" for k in range(N)] for j in range(3)})
+    monkeypatch.setattr(formulaic.ModelSpec, "get_model_matrix", None)
+    assert "57 columns or more, which 40 rows cannot tell apart" in refused(frame, "x0 + x1 + x2")
