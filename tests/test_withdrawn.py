@@ -9,7 +9,7 @@ import pytest
 import bayes_crlm as bc
 from bayes_crlm.analysis import plan_analysis, run_analysis
 from bayes_crlm.beside_answer import beside_answer
-from bayes_crlm.figures import plot_forest
+from bayes_crlm.figures import plot_forest, plot_prior_posterior
 from bayes_crlm.late_start_words import headline_in_words, start_rows, withdraw_starts
 from bayes_crlm.report import render_report
 from bayes_crlm.sensitivity.analysis import run_sensitivity
@@ -123,6 +123,25 @@ def test_the_forest_shows_no_posterior_where_no_answer_is_given():
     )
     assert "no answer" not in texts_of(fit.plot_forest())
     assert texts_of(plot_forest(fit, failures=[FAILURE])).count("no answer") == 2
+
+
+@pytest.mark.parametrize(
+    ("failures", "events_on", "is_withdrawn"),
+    [((FAILURE,), (0, 1), True), ((), (0,), True), ((), (1,), True), ((), (0, 1), False)],
+)
+def test_a_posterior_that_gives_no_answer_is_drawn_as_one_that_gives_none(
+    failures, events_on, is_withdrawn
+):
+    fit = bc.PiecewiseExponential("arm", 0).fit(
+        bc.read_cohort(late_starts(events_on=events_on), time="time", event="event"),
+        seed=5,
+        engine="laplace",
+    )
+    ax = plot_prior_posterior(fit, failures=failures)
+    told = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert any("(no answer)" in each for each in told) == is_withdrawn
+    (line,) = [each for each in ax.get_lines() if len(each.get_xdata()) > 2]
+    assert (line.get_linestyle() == ":") == is_withdrawn
 
 
 @pytest.mark.parametrize("is_reliable", [True, False])

@@ -47,7 +47,7 @@ def draw_figures(analysis: "Analysis", summary: dict[str, Any]) -> dict[str, str
         "forest": partial(plot_forest, failures=analysis.diagnostics.failures),
         "survival": plot_survival,
         "hazard": plot_hazard,
-        "prior_posterior": plot_prior_posterior,
+        "prior_posterior": partial(plot_prior_posterior, failures=analysis.diagnostics.failures),
         "prior_survival": plot_prior_survival,
         "ranks": plot_ranks,
         "predictive": plot_predictive,

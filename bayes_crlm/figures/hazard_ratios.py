@@ -134,8 +134,12 @@ def draw_intervals(
     ax.plot(middle[shown], place[shown], marker, color=colour, ms=6, label=label)
 
 
-def plot_prior_posterior(fit: "Fit", ax: "Axes | None" = None) -> "Axes":
+def plot_prior_posterior(
+    fit: "Fit", ax: "Axes | None" = None, failures: "Sequence[str]" = ()
+) -> "Axes":
     """Prior against posterior density of the treatment's log hazard ratios.
+
+    A posterior that gives no answer is dotted, and the legend says that it gives none.
 
     Parameters
     ----------
@@ -143,6 +147,8 @@ def plot_prior_posterior(fit: "Fit", ax: "Axes | None" = None) -> "Axes":
         A fitted model.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure without it.
+    failures : sequence of str
+        Diagnostics that fail, which withdraw every answer.
 
     Returns
     -------
@@ -167,13 +173,16 @@ def plot_prior_posterior(fit: "Fit", ax: "Axes | None" = None) -> "Axes":
         width = max(width * len(draws) ** -0.2, (grid[-1] - grid[0]) / len(grid))
         kernel = np.exp(-0.5 * ((grid[:, None] - draws[None, :]) / width) ** 2)
         curve = kernel.mean(axis=1) / (width * np.sqrt(2 * np.pi))
+        is_withdrawn = withdrawal(fit.inputs, failures, (k + 1, 0)) is not None
+        style = ":" if is_withdrawn else LINE_STYLES[k // len(COLOURS) % len(LINE_STYLES)]
+        name = plain_text(fit.inputs.design.terms[k], 70)
         ax.plot(
             grid,
             curve,
-            LINE_STYLES[k // len(COLOURS) % len(LINE_STYLES)],
+            style,
             color=COLOURS[k % len(COLOURS)],
             lw=2,
-            label=f"posterior: {plain_text(fit.inputs.design.terms[k], 70)}",
+            label=f"posterior: {name}{' (no answer)' if is_withdrawn else ''}",
         )
     ax.set_xlim(grid[0], grid[-1])
     ratio_ticks(ax)
