@@ -10,7 +10,7 @@ from bayes_crlm.column_values import level_text, sorted_levels
 from bayes_crlm.covariates import covariate_table
 from bayes_crlm.errors import CohortError, DesignError, FormulaError
 from bayes_crlm.formula import check_formula, evaluate_formula, parse_formula
-from bayes_crlm.shown_numbers import as_written, significant
+from bayes_crlm.shown_numbers import as_written
 from bayes_crlm.weighted_moments import row_shares, weighted_center_and_scale
 from bayes_crlm.wording import did_you_mean, shown
 
@@ -348,10 +348,9 @@ def check_estimable(source: str, matrix: NDArray, terms: tuple[str, ...]) -> Non
         largest = float(np.abs(column).max())
         if spread < LEAST_SPREAD or largest > LARGEST_VALUE:
             raise DesignError(
-                f"{source}: covariate {term!r} has values as "
-                f"{'large' if largest > LARGEST_VALUE else 'small'} as "
-                f"{significant(largest, 3)}, which "
-                "arithmetic cannot hold; give it in another unit"
+                f"{source}: covariate {term!r} has values that are too "
+                f"{'large' if largest > LARGEST_VALUE else 'small'} for arithmetic; give it in "
+                "another unit"
             )
     if len(matrix) <= matrix.shape[1]:
         raise DesignError(

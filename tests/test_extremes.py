@@ -49,7 +49,7 @@ def test_the_unit_of_all_times_is_free(unit):
 
 @pytest.mark.parametrize(("unit", "word"), [(1e155, "large"), (1e-300, "small"), (1e300, "large")])
 def test_a_covariate_beyond_arithmetic_is_refused(unit, word):
-    with pytest.raises(DesignError, match=f"covariate 'age' has values as {word} as"):
+    with pytest.raises(DesignError, match=f"covariate 'age' has values that are too {word} for"):
         prepare(table(age=table()["age"] * unit))
 
 
