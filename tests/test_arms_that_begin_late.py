@@ -112,6 +112,8 @@ def test_the_curve_is_dotted_where_nobody_of_the_arm_is_at_risk(late_fit):
     first = three_arms(1).query("arm == 1")["entry"].min()
     shown = dotted[1]
     drawn = shown.get_xdata()[np.isfinite(shown.get_ydata())]
+    (legend,) = [each for each in ax.get_legend().get_texts() if "begin late" in each.get_text()]
+    assert legend.get_text() == "steps that begin late: given survival to there"
     assert drawn[drawn < 60].max() <= first + 3 and drawn.min() == 0
 
 

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from bayes_crlm.kaplan_meier import KaplanMeier
 
 __all__ = ["draw_steps", "plot_hazard", "plot_prior_survival", "plot_survival"]
+
+# share of the axis from which on a reader sees where a curve begins
+VISIBLE = 0.01
 # of the lowest limit of an interval with events: a hazard below it leaves the picture
 LEAST_PICTURED = 0.01
 
@@ -61,7 +64,7 @@ def plot_survival(fit: "Fit", ax: "Axes | None" = None, *, at_risk: bool = True)
     ax.set_xlim(fit.begin, end)
     ax.set_ylim(0, 1.01)
     ticks = [tick for tick in ax.get_xticks() if fit.begin <= tick <= end]
-    entries, is_beyond = [], False
+    entries, is_beyond, is_in_parts = [], False, False
     for k, level in enumerate(design.levels):
         colour = COLOURS[k % len(COLOURS)]
         # beyond six levels colours repeat, with another kind of line
@@ -84,6 +87,8 @@ def plot_survival(fit: "Fit", ax: "Axes | None" = None, *, at_risk: bool = True)
         curve = arm_kaplan_meier(fit.inputs, k, fit.begin)
         if curve is not None:
             draw_steps(ax, curve, color=colour, lw=1)
+            is_late = curve.origin - fit.begin > VISIBLE * (end - fit.begin)
+            is_in_parts |= is_late or bool(curve.restarts)
         if at_risk:
             numbers = [0] * len(ticks) if curve is None else curve.number_at_risk(ticks)
             write_numbers_at_risk(ax, k, level, colour, ticks, np.asarray(numbers))
@@ -91,6 +96,8 @@ def plot_survival(fit: "Fit", ax: "Axes | None" = None, *, at_risk: bool = True)
         (Line2D([], [], color=MUTED, lw=2), "smooth: model, 95% band"),
         (Line2D([], [], color=MUTED, lw=1, drawstyle="steps-post"), "steps: Kaplan-Meier"),
     ]
+    if is_in_parts:
+        entries.append((Line2D([], [], lw=0), "steps that begin late: given survival to there"))
     if is_beyond:
         entries.append(
             (Line2D([], [], color=MUTED, lw=2, ls=":"), "dotted: model only, beyond the arm")
