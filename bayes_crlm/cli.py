@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayes_crlm.docstrings import require_docstrings
 from bayes_crlm.errors import BayesCRLMError, SpecError
 from bayes_crlm.program import (
     INTERRUPTED,
@@ -15,7 +16,6 @@ from bayes_crlm.program import (
     ended_by_signals,
     is_terminal,
     open_streams,
-    require_docstrings,
     require_working_folder,
     temporary_folder,
     writing,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bayes_crlm.blas_threads import one_blas_thread
+from bayes_crlm.docstrings import require_docstrings
 from bayes_crlm.errors import SamplingError
 from bayes_crlm.fit import ETI95, Fit, Importance
 from bayes_crlm.importance import ImportanceDraws, problem_of, sample_importance
@@ -123,6 +124,7 @@ def fit_model(
     `approximation` is that of engine laplace, of the same inputs, draws and seed, when there
     already.
     """
+    require_docstrings()
     settings = {"chains": chains, "draws": draws, "tune": tune}
     check_sampling(settings, seed, engine, target_accept)
     if seed is None:

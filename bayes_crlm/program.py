@@ -28,7 +28,6 @@ __all__ = [
     "ended_by_signals",
     "is_terminal",
     "open_streams",
-    "require_docstrings",
     "require_working_folder",
     "temporary_folder",
     "writing",
@@ -235,21 +234,6 @@ def require_working_folder() -> None:
         raise BayesCRLMError(
             "the working folder was removed or cannot be entered; change to another one"
         ) from problem
-
-
-def require_docstrings() -> None:
-    """Refuse a Python that strips docstrings: ArviZ writes on in them, and fails after the fit.
-
-    Raises
-    ------
-    BayesCRLMError
-        Under ``python -OO`` or ``PYTHONOPTIMIZE=2``.
-    """
-    if sys.flags.optimize > 1:
-        raise BayesCRLMError(
-            "Python runs with PYTHONOPTIMIZE=2 (or -OO), under which ArviZ does not work; unset "
-            "it, or set it to 1"
-        )
 
 
 def draw_with_agg() -> None:

@@ -144,6 +144,24 @@ def test_a_python_without_docstrings_is_refused_before_the_work(tmp_path):
     assert shell(tmp_path, "$CRLM check rows.toml", PYTHONOPTIMIZE="2").returncode == 0
 
 
+FIT = """
+from bayes_crlm import PiecewiseExponential, read_cohort
+from bayes_crlm.errors import BayesCRLMError
+cohort = read_cohort("crlm-synthetic", time="os_months", event="death")
+try:
+    PiecewiseExponential("repeat_local", 0).fit(cohort, engine="laplace")
+except BayesCRLMError as problem:
+    print(problem)
+"""
+
+
+def test_a_fit_in_a_python_without_docstrings_is_refused_before_the_work(tmp_path):
+    (tmp_path / "fit.py").write_text(FIT)
+    done = shell(tmp_path, f"{sys.executable} fit.py", PYTHONOPTIMIZE="2")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "PYTHONOPTIMIZE=2" in done.stdout and done.stdout.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     "command", ["run rows.toml --out out", "check rows.toml", "run x --out /o"]
 )

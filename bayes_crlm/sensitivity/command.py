@@ -73,12 +73,12 @@ def run_command(options: argparse.Namespace) -> int:
     from bayes_crlm.analysis import plan_analysis
     from bayes_crlm.cli import read_checked_spec
     from bayes_crlm.dask_workers import check_executor
+    from bayes_crlm.docstrings import require_docstrings
     from bayes_crlm.errors import BayesCRLMError, ExecutorError
     from bayes_crlm.program import (
         at_interrupt,
         draw_with_agg,
         is_terminal,
-        require_docstrings,
         temporary_folder,
         writing,
     )
