@@ -34,7 +34,7 @@ from bayes_crlm.importance import (
     weigh,
     worth,
 )
-from bayes_crlm.several_modes import Component, vague_inputs
+from bayes_crlm.several_modes import Component, places_between, vague_inputs
 
 if TYPE_CHECKING:
     from bayes_crlm.exposure import CohortSums
@@ -79,6 +79,7 @@ def draw_around_several(
     """
     shares = np.array([each.share for each in components])
     of_component: list[list[Part]] = []
+    between: list[list[Part]] = []
     for each in components:
         around = vague_inputs(inputs) if each.is_vague else inputs
         start = (each.mode.log_hazard, each.mode.effect)
@@ -86,6 +87,11 @@ def draw_around_several(
         if not parts:
             return None
         of_component.append(parts)
+        if each.is_vague:
+            between = parts_between(parts, inputs)
+    of_component += between
+    # by how much they hold, nothing is known of them yet
+    shares = np.concatenate([shares, np.zeros(len(between))])
     best, best_parts = None, []
     for degrees_of_freedom in (*MOVED_DEGREES_OF_FREEDOM, None):
         parts = allotted(of_component, shares, draws)
@@ -102,6 +108,31 @@ def draw_around_several(
     if best is None or not reaches_tails(best_parts, inputs, sums):
         return None
     return best
+
+
+def parts_between(vague: list[Part], inputs: "ModelInputs") -> list[list[Part]]:
+    """Make parts where some t priors hold their columns and the likelihood has the others.
+
+    Parameters
+    ----------
+    vague : list of Part
+        Around the likelihood's mode without the Student t priors.
+    inputs : ModelInputs
+
+    Returns
+    -------
+    list of list of Part
+        One part of each in `vague`, for every place.
+    """
+    found: list[list[Part]] = []
+    for part in vague:
+        factor = part.proposal.factor
+        places = places_between(inputs, part.proposal.centre, factor @ factor.T)
+        found += [[] for _ in places[len(found) :]]
+        for some, (centre, spread) in zip(found, places, strict=False):
+            proposal = replace(part.proposal, centre=centre, factor=np.linalg.cholesky(spread))
+            some.append(replace(part, proposal=proposal))
+    return [each for each in found if each]
 
 
 def allotted(of_component: list[list[Part]], shares: NDArray, draws: int) -> list[Part]:

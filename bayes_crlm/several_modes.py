@@ -33,6 +33,7 @@ __all__ = [
     "has_student_t",
     "modes_for_chains",
     "needs_components",
+    "places_between",
     "vague_inputs",
 ]
 
@@ -349,6 +350,46 @@ def shelf_beside(
             return []
     value, *_ = posterior_slope(vague.log_hazard, vague.effect, inputs, step_scale, sums=sums)
     return [replace(vague, log_density=value)] if math.isfinite(value) else []
+
+
+def places_between(
+    inputs: "ModelInputs", effect: NDArray, covariance: NDArray
+) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Find where some Student t priors hold their columns, and the likelihood has the others.
+
+    One of two columns may leave its prior while the other stays. That has no mode where the
+    likelihood, given the column that stays, is near the other's prior: a shelf of its tail.
+
+    Parameters
+    ----------
+    inputs : ModelInputs
+    effect, covariance : (terms,) ndarray, (terms, terms) ndarray
+        The likelihood's mode without the Student t priors, and its spread.
+
+    Returns
+    -------
+    list of (terms,) ndarray and (terms, terms) ndarray
+        Means and covariances; none with fewer than two columns that compete with the likelihood.
+    """
+    columns = StudentColumns.of(inputs)
+    variance = np.diag(covariance)
+    competing = [int(k) for k in np.flatnonzero(columns.competing(effect, variance))]
+    if len(competing) < 2:
+        return []
+    stays = [tuple(each for each in competing if each != k) for k in competing[:MOST_COLUMNS]]
+    if len(competing) <= MOST_COMBINED:
+        stays += [(k,) for k in competing]
+    precision = np.linalg.inv(covariance)
+    found = []
+    for chosen in dict.fromkeys(stays):
+        held, here = precision.copy(), list(chosen)
+        place = columns.column[here]
+        held[place, place] += columns.scale[here] ** -2
+        pull = precision @ effect
+        pull[place] += columns.location[here] * columns.scale[here] ** -2
+        spread = np.linalg.inv(held)
+        found.append((spread @ pull, spread))
+    return found
 
 
 def effect_spread(information: NDArray, n_intervals: int) -> NDArray[np.float64]:

@@ -191,3 +191,51 @@ def test_tail_effective_sizes_are_the_variance_of_a_tails_share():
 def test_equal_weights_count_every_draw():
     value = np.random.default_rng(1).normal(size=(1000, 3))
     assert tail_effective_sizes(value, np.full(1000, 1e-3)) == pytest.approx([1000] * 3)
+
+
+def three_arms(seed):
+    """Two levels that both lie far from a precise prior of their hazard ratios."""
+    rng = np.random.default_rng(seed)
+    n = 112
+    arm = rng.choice(3, n, p=[0.4, 0.4, 0.2])
+    time = rng.exponential(10 / np.exp(np.array([0.0, 0.9, 1.1])[arm]))
+    stop = rng.exponential(30, n)
+    table = pd.DataFrame(
+        {"t": np.minimum(time, stop) + 0.01, "e": (time < stop).astype(int), "arm": arm}
+    )
+    return read_cohort(table, time="t", event="e")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_one_of_two_columns_leaves_its_prior_as_often_as_quadrature_says(seed):
+    """Where one stays at its prior, the other has a shelf and no mode of its own."""
+    model = PiecewiseExponential(
+        "arm", 0, cutpoints=1, baseline="gamma", treatment_prior="student_t(4, 0.14, 0.031)"
+    )
+    inputs = model.prepare(three_arms(seed))
+    prior = parse_prior(inputs.treatment_prior)
+    near = prior.location + prior.scale * np.sinh(np.linspace(-6, 6, 500)) / 5
+    grid = np.unique(np.concatenate([near, np.linspace(-3, 4, 700)]))
+    grid = grid[(grid > -3) & (grid < 4)]
+    x, follow_up = inputs.design.scaled, inputs.cohort
+    rate = inputs.baseline.weight * inputs.intervals.width[0]
+    shape = rate * math.exp(inputs.log_rate) + follow_up.event.sum()
+    patterns, place = np.unique(x, axis=0, return_inverse=True)
+    spent = np.bincount(place.ravel(), weights=follow_up.time)
+    first, second = (np.exp(np.outer(grid, patterns[:, k])) for k in range(2))
+    log_density = -shape * np.log(rate + (first * spent) @ second.T)
+    each = [grid * (x[:, k] @ follow_up.event) + prior.log_density(grid) for k in range(2)]
+    log_density += each[0][:, None] + each[1]
+    width = np.gradient(grid)
+    mass = np.exp(log_density - log_density.max()) * np.outer(width, width)
+    drawn = [sample_importance(inputs, 4000, sampler) for sampler in range(4)]
+    assert all(each.converged and each.pareto_k < 0.7 for each in drawn)
+    ess = sum(each.weighted.ess for each in drawn)
+    for k in range(2):
+        share = mass.sum(axis=1 - k) / mass.sum()
+        for p in (0.025, 0.5, 0.9, 0.95, 0.975):
+            at = np.interp(p, np.cumsum(share) - share / 2, grid)
+            found = np.mean(
+                [each.weighted.weight[each.weighted.effect[:, k] < at].sum() for each in drawn]
+            )
+            assert found == pytest.approx(p, abs=4.5 * math.sqrt(p * (1 - p) / ess) + 0.002)
