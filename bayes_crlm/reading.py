@@ -2,8 +2,8 @@
 
 Formats go by suffix: ``.csv``, ``.tsv`` and ``.txt`` (each also with ``.gz``, ``.bz2``, ``.xz`` or
 ``.zip``), Parquet, Excel (``.xlsx``, ``.xlsm``; the first sheet, or the one asked for),
-Stata ``.dta``, SPSS ``.sav``, ``.zsav`` and ``.por``,
-SAS ``.sas7bdat`` and ``.xpt``.
+Stata ``.dta``, SPSS ``.sav``, ``.zsav`` and ``.por``, SAS ``.sas7bdat`` and ``.xpt``, and any of
+these alone in a ``.zip``.
 
 What a file says is never guessed at in silence:
 
@@ -16,14 +16,15 @@ What a file says is never guessed at in silence:
   and id), which keep their codes.
 """
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.column_values import ColumnRead
-from bayes_crlm.compression import PACKED, decompressed
+from bayes_crlm.compression import PACKED, decompressed, only_member
 from bayes_crlm.errors import DataFileError
 from bayes_crlm.separated_text import check_header, read_separated_text
 from bayes_crlm.statistics_files import STATISTICS, read_statistics
@@ -45,8 +46,12 @@ SUFFIXES = (
     ".parquet",
     *EXCEL,
     *STATISTICS,
+    ".zip",
 )
 """The suffixes `read_table` reads."""
+IN_ARCHIVES = tuple(each for each in SUFFIXES if not each.endswith(".zip"))
+BYTES_OF_TEXT = 3
+"""Bytes of memory, at least, that a byte of a text table takes while it is read."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,7 @@ def read_file(
     identifier: str | None = None,
     levels: Mapping[str, Any] | None = None,
     sheet: str | None = None,
+    memory: int | None = None,
 ) -> FileRead:
     """Read a data file, or one of the package's data sets, with all that is known of it.
 
@@ -119,6 +125,8 @@ def read_file(
         Levels that the user names, by column: codes stay codes where these are codes.
     sheet : str, optional
         The sheet of an Excel workbook; the first one without it.
+    memory : int, optional
+        Bytes that reading may take; the machine's memory without it.
 
     Raises
     ------
@@ -132,9 +140,20 @@ def read_file(
             _refuse_sheet(sheet, source)
             return FileRead(*load(source))
     name = shown_name(source)
-    path, data = _read_bytes(source, name)
+    memory = machine_memory() if memory is None else memory
+    path, data = _read_bytes(source, name, memory)
+    sha256 = hashlib.sha256(data).hexdigest()
+    most = memory // BYTES_OF_TEXT
     try:
-        read = _read_format(path, data, name, numbers, identifier, levels or {}, sheet)
+        if path.suffix.lower() == ".zip":
+            path, data = only_member(data, name, IN_ARCHIVES, most)
+        plain, _, packed = _suffix(path)[1:].partition(".")
+        if packed and f".{plain}" in TEXT:
+            path, data = path.with_suffix(""), decompressed(data, f".{packed}", name, most)
+        if f".{plain}" in TEXT and len(data) > most:
+            raise _larger_than_memory(name, BYTES_OF_TEXT * len(data), memory)
+        read = _read_format(path, data, name, numbers, identifier, levels or {}, sheet, memory)
+        read = dataclasses.replace(read, sha256=sha256)
     except MemoryError:
         raise DataFileError(
             f"{name}: the table is larger than this machine's memory; give a file with only the "
@@ -146,35 +165,32 @@ def read_file(
 
 
 def _read_format(
-    path: Path,
+    path: PurePath,
     data: bytes,
     name: str,
     numbers: Collection[str],
     identifier: str | None,
     levels: Mapping[str, Any],
     sheet: str | None,
+    memory: int,
 ) -> FileRead:
-    """Read a file's bytes by its suffix."""
-    sha256 = hashlib.sha256(data).hexdigest()
+    """Read a file's bytes, no longer packed, by its suffix; its hash is for the caller."""
     suffix = _suffix(path)
     if suffix not in EXCEL:
         _refuse_sheet(sheet, name)
-    plain, _, packed = suffix[1:].partition(".")
-    if f".{plain}" in TEXT:
-        if packed:
-            data = decompressed(data, f".{packed}", name)
+    if suffix in TEXT:
         table, known = read_separated_text(data, name, identifier)
-        return FileRead(table, sha256, known=known)
+        return FileRead(table, "", known=known)
     if suffix == ".parquet":
-        table, said = _read_parquet(data, name)
-        return FileRead(table, sha256, said=said)
+        table, said = _read_parquet(data, name, memory)
+        return FileRead(table, "", said=said)
     if suffix in EXCEL:
         table, note = read_excel(data, name, sheet)
-        return FileRead(table, sha256, notes={"": (note,)} if note else {})
+        return FileRead(table, "", notes={"": (note,)} if note else {})
     if suffix in STATISTICS:
         named = {each: said for each, said in levels.items() if said != "number"}
         table, said, notes = read_statistics(data, name, suffix, numbers, named)
-        return FileRead(table, sha256, notes=notes, said=said)
+        return FileRead(table, "", notes=notes, said=said)
     hint = {
         ".xls": "; save an old Excel workbook as .xlsx or CSV",
         ".xlsb": "; save a binary Excel workbook as .xlsx or CSV",
@@ -195,13 +211,14 @@ def _refuse_sheet(sheet: str | None, name: str) -> None:
         )
 
 
-def _suffix(path: Path) -> str:
+def _suffix(path: PurePath) -> str:
     """Give the lower-case suffix, with the one before it when it is that of compression."""
     suffix = path.suffix.lower()
-    return Path(path.stem).suffix.lower() + suffix if suffix in PACKED else suffix
+    inner = PurePath(path.stem).suffix.lower()
+    return inner + suffix if suffix in PACKED and inner in TEXT else suffix
 
 
-def _read_bytes(source: str | Path, name: str) -> tuple[Path, bytes]:
+def _read_bytes(source: str | Path, name: str, memory: int) -> tuple[PurePath, bytes]:
     """Read the whole file, or say why it cannot be read."""
     try:
         path = Path(source).expanduser()
@@ -209,6 +226,9 @@ def _read_bytes(source: str | Path, name: str) -> tuple[Path, bytes]:
             raise DataFileError(f"{name}: it is a directory; give the data file inside it")
         if path.exists() and not path.is_file():
             raise DataFileError(f"{name}: it is not a regular file; give a data file")
+        size = path.stat().st_size
+        if size > memory:
+            raise _larger_than_memory(name, size, memory)
         data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise DataFileError(f"{name}: there is no such file; {_nearest(path)}") from None
@@ -252,7 +272,7 @@ def _not_a(kind: str, name: str, error: Exception) -> DataFileError:
     )
 
 
-def _read_parquet(data: bytes, name: str) -> "tuple[pd.DataFrame, dict[str, str]]":
+def _read_parquet(data: bytes, name: str, memory: int) -> "tuple[pd.DataFrame, dict[str, str]]":
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -260,7 +280,9 @@ def _read_parquet(data: bytes, name: str) -> "tuple[pd.DataFrame, dict[str, str]
         file = pq.ParquetFile(pa.BufferReader(data))
         schema = file.schema_arrow
         check_header(schema.names, name)
-        _refuse_larger_than_memory(file.metadata, name)
+        needed = 8 * file.metadata.num_rows * file.metadata.num_columns
+        if needed > memory:
+            raise _larger_than_memory(name, needed, memory)
         said = {each.name: _field_in_words(each.metadata or {}) for each in schema}
         table = plain_index(file.read().to_pandas())
         return table, {each: words for each, words in said.items() if words}
@@ -270,20 +292,20 @@ def _read_parquet(data: bytes, name: str) -> "tuple[pd.DataFrame, dict[str, str]
         raise _not_a("Parquet", name, error) from None
 
 
-def _refuse_larger_than_memory(metadata: Any, name: str) -> None:
-    """Refuse a table that would take more than the machine's memory, before it is read."""
+def machine_memory() -> int:
+    """Give the machine's memory in bytes; more than any has where the system does not say."""
     import os
 
     if not hasattr(os, "sysconf"):
-        return
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    needed = 8 * metadata.num_rows * metadata.num_columns
-    if needed > memory:
-        raise DataFileError(
-            f"{name}: its {metadata.num_rows:,} rows and {metadata.num_columns:,} columns take "
-            f"{needed / 1e9:,.0f} GB and this machine has {memory / 1e9:,.0f}; give a file with "
-            "only the columns and rows that the analysis needs"
-        )
+        return 2**62
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _larger_than_memory(name: str, needed: int, memory: int) -> DataFileError:
+    return DataFileError(
+        f"{name}: the table takes {needed / 1e9:,.1f} GB or more, and this machine has "
+        f"{memory / 1e9:,.1f}; give a file with only the columns and rows that the analysis needs"
+    )
 
 
 def _field_in_words(metadata: Mapping[bytes, bytes]) -> str:
