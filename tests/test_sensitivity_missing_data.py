@@ -301,3 +301,37 @@ def test_gaps_that_other_rows_fill_are_nothing_to_impute():
     model = PiecewiseExponential("arm", 0, "age + log(marker)", cutpoints=3)
     with pytest.raises(SensitivityError, match="other rows of the same patients say"):
         incomplete_design(model, cohort_in_rows(in_two_rows(table)))
+
+
+@pytest.mark.parametrize(
+    ("later", "told"),
+    [
+        ([2.0, None], "other rows of the same patients say"),
+        ([3.0, None], "changes over the rows of a patient"),
+    ],
+)
+def test_a_gap_in_a_later_row_is_settled_in_check_before_anything_is_fitted(tmp_path, later, told):
+    rng = np.random.default_rng(2)
+    rows = []
+    for k in range(40):
+        x = 2.0 if k < 8 else round(float(rng.normal()), 3)
+        time, dead = 5 + float(rng.exponential(9)), int(k % 3 > 0)
+        if k < 8:
+            rows.append((k, 0.0, 2.0, 0, k % 2, x))
+            rows.append((k, 2.0, 4.0, 0, k % 2, later[0]))
+            rows.append((k, 4.0, time, dead, k % 2, later[1] if k < 3 else later[0]))
+        else:
+            rows.append((k, 0.0, time, dead, k % 2, x))
+    names = ["patient", "begin", "months", "dead", "arm", "age"]
+    pd.DataFrame(rows, columns=names).to_csv(tmp_path / "cohort.csv", index=False)
+    text = SPEC.replace('id = "patient"', 'id = "patient"\nentry = "begin"')
+    text = text.replace("age + mutation + log(marker)", "age")
+    (tmp_path / "gaps.toml").write_text(f'{text}[sensitivity]\nparts = ["missing_data"]\n')
+    for command in ("check", "sensitivity"):
+        done = call(command, tmp_path / "gaps.toml")
+        assert done.returncode == 2 and told in done.stderr, done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+    plain = text.replace('missing = "drop"', "")
+    (tmp_path / "gaps.toml").write_text(plain)
+    done = call("check", tmp_path / "gaps.toml")
+    assert done.returncode == 2 and "'age' in 3" in done.stderr
