@@ -134,8 +134,10 @@ def tail_sizes(reached: NDArray, share: NDArray) -> NDArray[np.float64]:
         last = np.minimum((reached < probability).sum(axis=2, keepdims=True), draws - 1)
         p = np.take_along_axis(reached, last, axis=2)[:, :, 0]
         # of the side with less, so that few weights are squared
-        outer = np.arange(draws) <= last if probability < 0.5 else np.arange(draws) > last
-        squared = np.einsum("ctd,ctd,ctd->ct", share, share, outer)
+        is_low = probability < 0.5
+        side = slice(0, int(last.max()) + 1) if is_low else slice(int(last.min()) + 1, draws)
+        outer = np.where((np.arange(draws)[side] <= last) == is_low, share[:, :, side], 0.0)
+        squared = np.einsum("ctd,ctd->ct", outer, outer)
         beyond = p if probability < 0.5 else 1 - p
         variance = (1 - beyond) ** 2 * squared + beyond**2 * (total - squared)
         with np.errstate(divide="ignore", invalid="ignore"):
