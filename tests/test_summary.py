@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import runs
+import xarray as xr
 
 from bayes_crlm.summary import to_json_value
 
@@ -239,7 +240,11 @@ def test_a_run_of_four_draws_says_first_not_to_trust_it(short_run):
     )
     after_sampling = short_run.output.split("Sampling")[1].splitlines()[1:]
     assert next(line for line in after_sampling if line) == "DO NOT TRUST THESE RESULTS"
+    assert "The first approximation above is withdrawn with the answers." in short_run.output
     assert short_run.errors == ""
+    with xr.open_dataset(short_run.folder / "posterior.nc", group="posterior") as draws:
+        assert draws.attrs["status"] == "untrustworthy"
+        assert "no answer is given" in draws.attrs["withdrawn"]
 
 
 def test_values_that_are_no_json_become_values_that_are():
