@@ -156,13 +156,30 @@ def as_frame(source: object) -> "pd.DataFrame":
     import pyarrow as pa
 
     try:
-        table: Any = pa.table(source)
-        return table.to_pandas()
+        return without_number_dictionaries(pa.table(source)).to_pandas()
     except (pa.ArrowException, TypeError, ValueError, NotImplementedError) as error:
         raise CohortError(
             f"the {type(source).__name__} cannot be read as a table ({one_line(error)}); give a "
             "DataFrame"
         ) from None
+
+
+def without_number_dictionaries(table: Any) -> Any:
+    """Give numbers that Arrow stores by dictionary as numbers, as Parquet files give them.
+
+    Where pandas wrote the table they are categories that somebody made.
+    """
+    import pyarrow as pa
+
+    if table.schema.pandas_metadata is not None:
+        return table
+    for k, each in enumerate(table.schema):
+        if pa.types.is_dictionary(each.type):
+            kind = each.type.value_type
+            is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+            if is_number or pa.types.is_decimal(kind):
+                table = table.set_column(k, each.name, table.column(k).cast(kind))
+    return table
 
 
 def plain_frame(frame: "pd.DataFrame") -> "pd.DataFrame":

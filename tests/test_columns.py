@@ -619,3 +619,13 @@ def test_more_columns_than_rows_are_refused_before_they_are_made(monkeypatch):
     frame = table(**{f"x{j}": [f"{j} {k // 2}" for k in range(N)] for j in range(3)})
     monkeypatch.setattr(formulaic.ModelSpec, "get_model_matrix", None)
     assert "57 columns or more, which 40 rows cannot tell apart" in refused(frame, "x0 + x1 + x2")
+
+
+def test_numbers_that_arrow_stores_by_dictionary_are_numbers():
+    frame = table()
+    columns = {name: pa.array(frame[name]) for name in frame.columns}
+    for kind in (pa.int64(), pa.float64(), pa.decimal128(5, 1)):
+        numbers = pa.array([Decimal(each) for each in AGES]).cast(kind)
+        assert terms(pa.table({**columns, "x": numbers.dictionary_encode()})) == ("x",)
+    words = pa.array([str(each % 3) for each in AGES]).dictionary_encode()
+    assert len(terms(pa.table({**columns, "x": words}))) == 2
