@@ -3,6 +3,8 @@
 import base64
 import gzip
 import hashlib
+import io
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -237,6 +239,28 @@ def test_truncated_file_is_refused_or_read_but_never_crashes(tmp_path, suffix):
 def test_gz_that_is_not_gzip(tmp_path):
     message = refusal(text_file(tmp_path, "a,b\n1,2\n", "cohort.csv.gz"))
     assert "not a whole gzip file" in message
+
+
+def archive(files):
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as made:
+        for name, text in files.items():
+            made.writestr(name, text)
+    return whole.getvalue()
+
+
+@pytest.mark.parametrize("name", ["cohort.zip", "cohort.v2.zip", "COHORT.ZIP", "cohort.csv.zip"])
+def test_an_archive_of_one_text_table_may_have_a_name_of_its_own(tmp_path, name):
+    table = read_table(text_file(tmp_path, archive({"cohort.csv": "a,b\n1,2\n"}), name))[0]
+    assert table.to_dict("list") == {"a": [1], "b": [2]}
+
+
+@pytest.mark.parametrize("name", ["cohort.zip", "cohort.csv.zip"])
+def test_an_archive_of_something_else_is_said_to_hold_that(tmp_path, name):
+    message = refusal(text_file(tmp_path, archive({"a.csv": "a\n", "b.csv": "a\n"}), name))
+    assert "the archive holds 'a.csv', 'b.csv'; give" in message
+    assert "not a whole" not in message
+    assert "no file" in refusal(text_file(tmp_path, archive({}), name))
 
 
 def test_empty_gz(tmp_path):
