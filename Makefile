@@ -25,7 +25,7 @@ test-slow: setup-dev  ## the tests that take minutes
 test-lowest: $(UV)  ## every command and file format with the lowest versions that pyproject.toml allows
 	$(UV) venv --quiet --clear --python "$$(sh scripts/find_python.sh 3.12)" .venv-lowest
 	$(UV) pip install --quiet --python .venv-lowest --resolution lowest-direct . "pytest>=9"
-	cd tests && ../.venv-lowest/bin/python -P -m pytest --noconftest -q -m slow test_lowest_versions.py
+	cd tests && ../.venv-lowest/bin/python -P -m pytest --noconftest -q -m slow project/test_lowest_versions.py
 
 hooks: setup-dev  ## lint and format at every commit
 	$(RUN) pre-commit install

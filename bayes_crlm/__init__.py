@@ -3,15 +3,17 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from bayes_crlm.words.version import VERSION
+
 if TYPE_CHECKING:
-    from bayes_crlm.batch.fit_many import fit_many
-    from bayes_crlm.batch.stack import stack_cohorts
-    from bayes_crlm.cohort import Cohort, read_cohort
-    from bayes_crlm.errors import BayesCRLMError
-    from bayes_crlm.fit import Fit
-    from bayes_crlm.model import PiecewiseExponential
-    from bayes_crlm.spec import read_spec
-    from bayes_crlm.success import SuccessRule
+    from bayes_crlm.cohort.cohort import Cohort, read_cohort
+    from bayes_crlm.cohort.stack import stack_cohorts
+    from bayes_crlm.fit.fit import Fit
+    from bayes_crlm.fit.many import fit_many
+    from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
+    from bayes_crlm.sensitivity.spec import read_spec
+    from bayes_crlm.words.errors import BayesCRLMError
+    from bayes_crlm.words.success import SuccessRule
 
 __all__ = [
     "BayesCRLMError",
@@ -25,26 +27,26 @@ __all__ = [
     "stack_cohorts",
 ]
 
-__version__ = "0.2.0"
+__version__ = VERSION
 
 # found on first use, so that importing the package costs nothing
-ROOMS = {
-    "BayesCRLMError": "errors",
-    "Cohort": "cohort",
-    "Fit": "fit",
-    "PiecewiseExponential": "model",
-    "SuccessRule": "success",
-    "fit_many": "batch.fit_many",
-    "read_cohort": "cohort",
-    "read_spec": "spec",
-    "stack_cohorts": "batch.stack",
+HOMES = {
+    "BayesCRLMError": "words.errors",
+    "Cohort": "cohort.cohort",
+    "Fit": "fit.fit",
+    "PiecewiseExponential": "fit.piecewise_exponential",
+    "SuccessRule": "words.success",
+    "fit_many": "fit.many",
+    "read_cohort": "cohort.cohort",
+    "read_spec": "sensitivity.spec",
+    "stack_cohorts": "cohort.stack",
 }
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
-    if name in ROOMS:
-        return getattr(import_module(f"bayes_crlm.{ROOMS[name]}"), name)
+    if name in HOMES:
+        return getattr(import_module(f"bayes_crlm.{HOMES[name]}"), name)
     raise AttributeError(f"module 'bayes_crlm' has no attribute {name!r}")
 
 

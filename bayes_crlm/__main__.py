@@ -2,6 +2,6 @@
 
 import sys
 
-from bayes_crlm.cli import main
+from bayes_crlm.cli.main import main
 
 sys.exit(main())

@@ -4,8 +4,7 @@ Usage: ``python benchmarks/batches.py [--cohorts 1000]``. Every cohort has 135 p
 and eight covariates; eight intervals, 1,000 draws. All variants are timed in turn in one process,
 `ROUNDS` times; medians go to ``benchmarks/results/batches.json`` and the table of
 ``docs/batches.md``. Cohorts come as one stacked table, whose reading is timed, or as a list of
-cohorts read before. Engine jax is timed where the extra ``bayes_crlm[jax]`` is installed: with
-compiling (the first call) and without (the others).
+cohorts read before.
 """
 
 import argparse
@@ -13,7 +12,6 @@ import json
 import platform
 import statistics
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ import pandas as pd
 from simulated_cohort import simulate
 
 from bayes_crlm import Cohort, PiecewiseExponential, fit_many, stack_cohorts
-from bayes_crlm.workers import available_cpus
+from bayes_crlm.tasks.workers import available_cpus
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "batches.json"
@@ -42,7 +40,6 @@ VARIANTS = (
     ("independent", "numpy", True, "list"),
     ("gamma", "numpy", True, "stack"),
     ("gamma", "numpy", True, "list"),
-    ("independent", "jax", True, "stack"),
 )
 
 
@@ -112,7 +109,6 @@ def main() -> None:
     variants: list[dict[str, Any]] = [
         {"baseline": baseline, "engine": engine, "cox": cox, "given": given, "runs": []}
         for baseline, engine, cox, given in VARIANTS
-        if engine != "jax" or find_spec("jax") is not None
     ]
     for _ in range(ROUNDS):
         for row in variants:

@@ -65,8 +65,8 @@ def gradient_calls(cohort: Cohort, times: int) -> Callable[[], Any]:
     import pandas as pd
 
     import bayes_crlm
-    from bayes_crlm.coordinates import prior_centre
-    from bayes_crlm.log_posterior import density_data, log_posterior
+    from bayes_crlm.inference.native.coordinates import prior_centre
+    from bayes_crlm.inference.native.log_posterior import density_data, log_posterior
 
     table = pd.DataFrame(cohort.x, columns=cohort.columns)
     table["treatment"] = table["treatment"].astype("int8")

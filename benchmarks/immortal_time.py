@@ -203,7 +203,7 @@ def log_hazard_ratio(
     adjusted : bool
         With the covariates, as a conditional hazard ratio.
     """
-    from bayes_crlm.cox import fit_cox
+    from bayes_crlm.frequentist.cox import fit_cox
 
     is_first = np.arange(len(patients.wait)) < len(patients.wait) // 2
     death = patients.death(np.where(is_first, *starts), hazard_ratio)
@@ -225,8 +225,8 @@ def log_hazard_ratio(
 
 def usual_times() -> tuple[list[float], float]:
     """Landmarks and grace period that the package chooses in a large cohort."""
-    from bayes_crlm.sensitivity.immortal_time import GRACE_SHARE, LANDMARK_SHARES
-    from bayes_crlm.sensitivity.landmark import landmark_times
+    from bayes_crlm.sensitivity.timing.immortal_time import GRACE_SHARE, LANDMARK_SHARES
+    from bayes_crlm.sensitivity.timing.landmark import landmark_times
 
     start = simulate_cohort(2**31, TRUTH_SIZE)["start_months"].to_numpy()
     return landmark_times(start, LANDMARK_SHARES), landmark_times(start, (GRACE_SHARE,))[0]
@@ -270,7 +270,7 @@ def fit_cohort(place: int) -> list[dict[str, Any]]:
     place : int
         Scenarios take turns.
     """
-    from bayes_crlm.sensitivity.immortal_time import Settings, compare_methods
+    from bayes_crlm.sensitivity.timing.immortal_time import Settings, compare_methods
 
     number, scenario = divmod(place, len(SCENARIOS))
     hazard_ratio, start_hazard, reversal = list(SCENARIOS.values())[scenario]
@@ -291,7 +291,7 @@ def fit_cohort(place: int) -> list[dict[str, Any]]:
 def plain_split_row(arms: Any, seed: int) -> dict[str, Any]:
     """Fit split follow-up with the model's own cutpoints and baseline, as the package does not."""
     from bayes_crlm.sensitivity.comparison_rows import fit_row
-    from bayes_crlm.sensitivity.treatment_switch import split_at_start
+    from bayes_crlm.sensitivity.timing.treatment_switch import split_at_start
     from bayes_crlm.sensitivity.two_arms import start_of_treatment
 
     split = split_at_start(start_of_treatment(arms, "start_months"), arms.time, arms.event)
@@ -335,12 +335,12 @@ def large_cohort_estimates(
     """
     import dataclasses
 
-    from bayes_crlm.sensitivity.clone_censor_weight import (
+    from bayes_crlm.sensitivity.timing.clone_censor_weight import (
         fit_start_hazard,
         strategy_weight,
         weight_model,
     )
-    from bayes_crlm.sensitivity.delayed_treatment import clone_model
+    from bayes_crlm.sensitivity.timing.delayed_treatment import clone_model
     from bayes_crlm.sensitivity.two_arms import start_of_treatment
     from bayes_crlm.sensitivity.weighted_posterior import nearly_flat, weighted_mode
 

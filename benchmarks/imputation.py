@@ -89,8 +89,8 @@ def fit_cohort(number: int) -> list[dict[str, Any]]:
     """Fit one simulated cohort by every method, with the package's defaults."""
     import bayes_crlm as bc
     from bayes_crlm.sensitivity.comparison_rows import fit_row
-    from bayes_crlm.sensitivity.imputation import fit_imputation
-    from bayes_crlm.sensitivity.missing_covariates import incomplete_design
+    from bayes_crlm.sensitivity.missing.imputation import fit_imputation
+    from bayes_crlm.sensitivity.missing.missing_covariates import incomplete_design
 
     model = bc.PiecewiseExponential(treatment="treated", reference=0, covariates=COVARIATES)
     whole, incomplete = (

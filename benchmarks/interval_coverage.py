@@ -123,10 +123,10 @@ def fit_cohort(number: int, engine: str = "nuts") -> dict[str, Any]:
         cox, cox_low, cox_high, all log hazard ratios.
     """
     import bayes_crlm as bc
-    from bayes_crlm.cox import fit_cox
-    from bayes_crlm.engines import approximate
-    from bayes_crlm.nuts import sample_nuts
-    from bayes_crlm.parameters import constrain, effects, model_parameters
+    from bayes_crlm.fit.fitting import approximate
+    from bayes_crlm.frequentist.cox import fit_cox
+    from bayes_crlm.inference.nuts import sample_nuts
+    from bayes_crlm.model.unknowns import constrain, effects, model_parameters
 
     started = time.perf_counter()
     cohort = bc.read_cohort(simulate_cohort(number), time="months", event="death", unit="months")

@@ -25,11 +25,12 @@ import numpy as np
 import pandas as pd
 from simulated_cohort import simulate
 
-from bayes_crlm.cohort import read_cohort
-from bayes_crlm.engines import approximate
-from bayes_crlm.importance import sample_importance
-from bayes_crlm.model import ModelInputs, PiecewiseExponential
-from bayes_crlm.parameters import constrain, effects, model_parameters
+from bayes_crlm.cohort.cohort import read_cohort
+from bayes_crlm.fit.fitting import approximate
+from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
+from bayes_crlm.inference.importance import sample_importance
+from bayes_crlm.model.prepared import PreparedCohort
+from bayes_crlm.model.unknowns import constrain, effects, model_parameters
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "laplace_accuracy.json"
@@ -49,7 +50,7 @@ EFFECT_PRIORS = {
 MEAN_WITHIN, SD_WITHIN = 0.05, 0.05
 
 
-def prepare(number: int, baseline: str, effect_prior: str) -> ModelInputs:
+def prepare(number: int, baseline: str, effect_prior: str) -> PreparedCohort:
     """Simulate a cohort; every other one has eight intervals, the rest as many as by default."""
     drawn = simulate(ROWS, number)
     columns = [f"x{k}" for k in range(1, drawn["x"].shape[1])]
@@ -106,7 +107,7 @@ def compare(number: int, baseline: str, effect_prior: str, nuts_draws: int) -> d
     import arviz_stats as azs
     import xarray as xr
 
-    from bayes_crlm.nuts import sample_nuts
+    from bayes_crlm.inference.nuts import sample_nuts
 
     sampled = sample_nuts(inputs, draws=nuts_draws, tune=TUNE, chains=CHAINS, seed=number)
     parameters = model_parameters(inputs)

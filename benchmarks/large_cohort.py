@@ -80,13 +80,13 @@ def measure_parts(spec: Path) -> dict[str, Any]:
     import numpy as np
     import pymc  # noqa: F401
 
-    from bayes_crlm.analysis import plan_analysis
-    from bayes_crlm.cohort import read_cohort
-    from bayes_crlm.cox import fit_cox
-    from bayes_crlm.kaplan_meier import kaplan_meier
-    from bayes_crlm.log_posterior import density_data, log_posterior
-    from bayes_crlm.parameters import sampled_parameters
-    from bayes_crlm.spec import read_spec
+    from bayes_crlm import read_spec
+    from bayes_crlm.analysis.run import plan_analysis
+    from bayes_crlm.cohort.cohort import read_cohort
+    from bayes_crlm.frequentist.cox import fit_cox
+    from bayes_crlm.inference.native.log_posterior import density_data, log_posterior
+    from bayes_crlm.likelihood.kaplan_meier import kaplan_meier
+    from bayes_crlm.model.unknowns import sampled_parameters
 
     taken: dict[str, float] = {}
 
@@ -128,7 +128,7 @@ def measure_parts(spec: Path) -> dict[str, Any]:
 
 def measure_run(spec: Path, engine: str) -> dict[str, Any]:
     """Time the whole main job in this process."""
-    from bayes_crlm.cli import main
+    from bayes_crlm.cli.main import main
 
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "results"

@@ -74,7 +74,10 @@ def simulate_cohort(name: str, number: int) -> pd.DataFrame:
 def fit_cohort(name: str, number: int) -> list[dict[str, Any]]:
     """Fit one cohort without the confounder, and with it in the model."""
     import bayes_crlm as bc
-    from bayes_crlm.sensitivity.latent_confounder import ConfounderPrior, fit_latent_confounder
+    from bayes_crlm.sensitivity.confounding.latent_confounder import (
+        ConfounderPrior,
+        fit_latent_confounder,
+    )
     from bayes_crlm.sensitivity.refit import draw_posterior, summarise_draws, treatment_effect
     from bayes_crlm.sensitivity.tipping_points import bias_factor
 

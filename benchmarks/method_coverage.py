@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from interval_coverage import LEVEL, Coverage, coverage, write_whole
 
-from bayes_crlm.calls import code_in_use
+from bayes_crlm.tasks.calls import code_in_use
 
 FIELDS = ("mean_log", "median", "low", "high", "sd_log")
 

@@ -77,7 +77,7 @@ def simulate_cohort(number: int) -> pd.DataFrame:
 def fit_cohort(number: int) -> list[dict[str, Any]]:
     """Fit one simulated cohort by every method, with the package's defaults."""
     import bayes_crlm as bc
-    from bayes_crlm.sensitivity.overlap import Settings, compare_weights
+    from bayes_crlm.sensitivity.confounding.overlap import Settings, compare_weights
     from bayes_crlm.sensitivity.two_arms import two_arms
 
     table = simulate_cohort(number)

@@ -23,10 +23,10 @@ FIGURES = ("survival", "forest")
 
 def analyse() -> tuple[dict[str, Any], dict[str, str]]:
     """Run the analysis; returns its summary and its figures as SVG."""
-    from bayes_crlm.analysis import plan_analysis, run_analysis
-    from bayes_crlm.figures import draw_figures
-    from bayes_crlm.spec import read_spec
-    from bayes_crlm.summary import summarise
+    from bayes_crlm import read_spec
+    from bayes_crlm.analysis.run import plan_analysis, run_analysis
+    from bayes_crlm.analysis.summary import summarise
+    from bayes_crlm.report.run_figures import draw_figures
 
     analysis = run_analysis(plan_analysis(read_spec(SPEC)))
     summary = summarise(analysis)

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_crlm.cohort import Cohort, read_cohort
-from bayes_crlm.model import PiecewiseExponential
-from bayes_crlm.priors import GammaProcess
+from bayes_crlm.cohort.cohort import Cohort, read_cohort
+from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
+from bayes_crlm.model.priors import GammaProcess
 
 # what runs the tests may say how wide its terminal is; lines are as wide as in a pipe
 os.environ.pop("COLUMNS", None)

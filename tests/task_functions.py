@@ -6,8 +6,8 @@ import sys
 import time
 from pathlib import Path
 
-from bayes_crlm.errors import CohortError
-from bayes_crlm.tasks import Task
+from bayes_crlm.tasks.run import Task
+from bayes_crlm.words.errors import CohortError
 
 # other processes find the tests' functions where this one does
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -19,7 +19,7 @@ def square(number):
 
 def refit(cohort, seed, cutpoints, seconds=0.0):
     """A refit, slowed down on demand, whose result is told at full precision."""
-    from bayes_crlm.model import PiecewiseExponential
+    from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 
     model = PiecewiseExponential("arm", 0, "x + group", cutpoints=cutpoints)
     fit = model.fit(cohort, engine="laplace", draws=100, chains=2, seed=seed)

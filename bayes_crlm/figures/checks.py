@@ -17,13 +17,13 @@ from bayes_crlm.figures.drawing import (
     time_label,
 )
 from bayes_crlm.figures.survival import draw_steps, survival_label
-from bayes_crlm.kaplan_meier import kaplan_meier
+from bayes_crlm.likelihood.kaplan_meier import kaplan_meier
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from bayes_crlm.fit import Fit
+    from bayes_crlm.figures.drawing import Fitted
 
 __all__ = ["plot_predictive", "plot_ranks"]
 
@@ -34,7 +34,7 @@ SHORTEST_AT_RISK = 1e-6
 FEWEST_RANKED_DRAWS = 20
 
 
-def plot_predictive(fit: "Fit") -> "Axes":
+def plot_predictive(fit: "Fitted") -> "Axes":
     """Kaplan-Meier of the cohort over curves of the events that the model predicts for it.
 
     Every patient is followed along the own rows and no longer; ArviZ's Kaplan-Meier of predictions
@@ -91,7 +91,7 @@ def plot_predictive(fit: "Fit") -> "Axes":
     return ax
 
 
-def plot_ranks(fit: "Fit") -> "Axes | None":
+def plot_ranks(fit: "Fitted") -> "Axes | None":
     """Rank plots of the treatment effects (ArviZ).
 
     None for a single chain, for very few draws, and for draws that come from no chains.

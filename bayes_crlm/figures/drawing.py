@@ -5,16 +5,18 @@ import math
 import textwrap
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from bayes_crlm.shown_numbers import as_written
+from bayes_crlm.words.shown import as_written
 
 if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
-    from bayes_crlm.analysis import Plan
-    from bayes_crlm.fit import Fit
+    from bayes_crlm.model.prepared import PreparedCohort
 
 # Okabe & Ito's colours, told apart by colour-blind readers
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -38,6 +40,71 @@ STYLE: dict[Any, Any] = {
     "axes.formatter.limits": [-5, 15],
     "axes.formatter.useoffset": False,
 }
+
+
+class HasCohort(Protocol):
+    """What is of one cohort: a fit, or a plan of one."""
+
+    @property
+    def inputs(self) -> "PreparedCohort":
+        """The cohort as a model sees it."""
+        ...
+
+
+class Fitted(HasCohort, Protocol):
+    """What figures ask of a fit; `bayes_crlm.Fit` is one.
+
+    Figures are drawn from tables and draws that these give, and know nothing of how they came.
+    """
+
+    @property
+    def begin(self) -> float:
+        """Where survival curves begin."""
+        ...
+
+    @property
+    def cox(self) -> Any:
+        """Cox's fit of the same design."""
+        ...
+
+    @property
+    def effect_draws(self) -> "NDArray":
+        """Log hazard ratios on the sampling scale, shape (draws, terms)."""
+        ...
+
+    @property
+    def posterior(self) -> "xr.DataTree":
+        """ArviZ DataTree of the draws."""
+        ...
+
+    @property
+    def importance(self) -> Any:
+        """Quality of importance-sampled draws; None for others."""
+        ...
+
+    def coefficients(self) -> "pd.DataFrame":
+        """Posterior of every log hazard ratio."""
+        ...
+
+    def diagnose(self) -> Any:
+        """Diagnostics with their verdicts."""
+        ...
+
+    def log_hazard(self) -> "pd.DataFrame":
+        """Posterior of every interval's log-hazard."""
+        ...
+
+    def model_curves(self) -> "tuple[NDArray, NDArray]":
+        """Times, and draws of standardised survival there, (draws, levels, times)."""
+        ...
+
+    def survival_draws(self, times: Any, most_draws: int | None = None) -> "xr.DataArray":
+        """Standardised survival, dims (sample, treatment, time)."""
+        ...
+
+    def variable(self, name: str, group: str = "posterior") -> "xr.DataArray":
+        """Draws of one variable."""
+        ...
 
 
 @contextmanager
@@ -79,9 +146,9 @@ def new_axes(ax: "Axes | None", width: float, height: float) -> "Axes":
         return plt.subplots(figsize=(width, height))[1]
 
 
-def label_synthetic(fit: "Fit | Plan", ax: "Axes") -> None:
+def label_synthetic(shown: HasCohort, ax: "Axes") -> None:
     """Say on the figure that its data are synthetic, when they are."""
-    if fit.inputs.cohort.is_synthetic:
+    if shown.inputs.cohort.is_synthetic:
         ax.annotate(
             SYNTHETIC,
             # along the right edge, where neither data nor a legend can cover it
@@ -117,15 +184,15 @@ def plain_text(text: object, width: int = 0) -> str:
     return plain.replace("$", r"\$")
 
 
-def time_label(fit: "Fit") -> str:
+def time_label(fit: "Fitted") -> str:
     """Name the axis of time with its unit."""
     unit = fit.inputs.cohort.unit
     return f"time ({plain_text(unit)})" if unit else "time"
 
 
-def counted_from(fit: "Fit") -> str:
+def counted_from(fit: "Fitted") -> str:
     """Say that treatment counts from time zero on, where patients waited for it."""
-    from bayes_crlm.late_start import waited
+    from bayes_crlm.model.late_start import waited
 
     return ", as treated from time zero on" if waited(fit.inputs).any() else ""
 

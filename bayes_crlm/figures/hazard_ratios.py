@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayes_crlm.answers import withdrawal
 from bayes_crlm.figures.drawing import (
     ALARM,
     COLOURS,
@@ -19,7 +18,8 @@ from bayes_crlm.figures.drawing import (
     plain_text,
     ratio_ticks,
 )
-from bayes_crlm.priors import simple_prior
+from bayes_crlm.model.priors import simple_prior
+from bayes_crlm.model.withdrawn import withdrawal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from bayes_crlm.fit import Fit
+    from bayes_crlm.figures.drawing import Fitted
 
 __all__ = ["plot_forest", "plot_prior_posterior"]
 
@@ -36,7 +36,7 @@ RATIO_LIMITS = (math.log(0.02), math.log(50))
 
 
 def plot_forest(
-    fit: "Fit", ax: "Axes | None" = None, failures: "Sequence[str] | None" = None
+    fit: "Fitted", ax: "Axes | None" = None, failures: "Sequence[str] | None" = None
 ) -> "Axes":
     """Posterior and Cox hazard ratios of every term, with 95% intervals.
 
@@ -135,7 +135,7 @@ def draw_intervals(
 
 
 def plot_prior_posterior(
-    fit: "Fit", ax: "Axes | None" = None, failures: "Sequence[str]" = ()
+    fit: "Fitted", ax: "Axes | None" = None, failures: "Sequence[str]" = ()
 ) -> "Axes":
     """Prior against posterior density of the treatment's log hazard ratios.
 

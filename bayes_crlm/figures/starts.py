@@ -17,19 +17,19 @@ from bayes_crlm.figures.drawing import (
     ratio_ticks,
 )
 from bayes_crlm.figures.hazard_ratios import RATIO_LIMITS, draw_intervals
-from bayes_crlm.late_start_words import start_rows
+from bayes_crlm.words.late_start import start_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from bayes_crlm.fit import Fit
+    from bayes_crlm.figures.drawing import Fitted
 
 __all__ = ["plot_starts"]
 
 SHORT = {"as_treated": "as treated", "time_dependent": "from its start on", "landmark": "landmark"}
 
 
-def plot_starts(fit: "Fit", start: Mapping[str, Any], ax: "Axes | None" = None) -> "Axes":
+def plot_starts(fit: "Fitted", start: Mapping[str, Any], ax: "Axes | None" = None) -> "Axes":
     """Hazard ratios as treated, from the start of treatment on, and at the landmark.
 
     Parameters

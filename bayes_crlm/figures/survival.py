@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_crlm.arm_follow_up import last_follow_up, without_patients
 from bayes_crlm.figures.drawing import (
     COLOURS,
     INK,
@@ -18,16 +17,21 @@ from bayes_crlm.figures.drawing import (
     plain_text,
     time_label,
 )
-from bayes_crlm.observed_survival import CURVE_DRAWS, arm_kaplan_meier, model_curves
-from bayes_crlm.origin import given_survival
-from bayes_crlm.shown_numbers import significant
+from bayes_crlm.model.arm_follow_up import (
+    CURVE_DRAWS,
+    arm_kaplan_meier,
+    last_follow_up,
+    without_patients,
+)
+from bayes_crlm.model.origin import given_survival
+from bayes_crlm.words.shown import significant
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from bayes_crlm.fit import Fit
-    from bayes_crlm.kaplan_meier import KaplanMeier
+    from bayes_crlm.figures.drawing import Fitted
+    from bayes_crlm.likelihood.kaplan_meier import KaplanMeier
 
 __all__ = ["draw_steps", "plot_hazard", "plot_prior_survival", "plot_survival"]
 
@@ -37,7 +41,7 @@ VISIBLE = 0.01
 LEAST_PICTURED = 0.01
 
 
-def plot_survival(fit: "Fit", ax: "Axes | None" = None, *, at_risk: bool = True) -> "Axes":
+def plot_survival(fit: "Fitted", ax: "Axes | None" = None, *, at_risk: bool = True) -> "Axes":
     """Standardised survival with 95% bands over Kaplan-Meier, numbers at risk below.
 
     Parameters
@@ -58,7 +62,7 @@ def plot_survival(fit: "Fit", ax: "Axes | None" = None, *, at_risk: bool = True)
     design = fit.inputs.design
     n_levels = len(design.levels)
     ax = new_axes(ax, 7, 4.3 + 0.36 * n_levels)
-    times, draws = model_curves(fit)
+    times, draws = fit.model_curves()
     low, middle, high = np.quantile(draws, [0.025, 0.5, 0.975], axis=0)
     end, last = float(times[-1]), last_follow_up(fit.inputs)
     ax.set_xlim(fit.begin, end)
@@ -134,7 +138,7 @@ def draw_steps(ax: "Axes", curve: "KaplanMeier", **style: Any) -> None:
         style.pop("label", None)
 
 
-def survival_label(fit: "Fit", name: str = "survival") -> str:
+def survival_label(fit: "Fitted", name: str = "survival") -> str:
     """Name the axis of survival, and what it is given."""
     given = given_survival(fit.begin, fit.inputs.cohort.unit)
     return f"{name},\n{plain_text(given, 30)}" if given else name
@@ -183,7 +187,7 @@ def write_numbers_at_risk(
         )
 
 
-def plot_hazard(fit: "Fit", ax: "Axes | None" = None) -> "Axes":
+def plot_hazard(fit: "Fitted", ax: "Axes | None" = None) -> "Axes":
     """Posterior hazard of every interval at the covariates' means, with 95% bands.
 
     Parameters
@@ -225,13 +229,13 @@ def plot_hazard(fit: "Fit", ax: "Axes | None" = None) -> "Axes":
     return ax
 
 
-def unit_singular(fit: "Fit") -> str:
+def unit_singular(fit: "Fitted") -> str:
     """The time unit for a rate: "month" of "months"; nothing without a unit."""
     unit = fit.inputs.cohort.unit or ""
     return plain_text(unit[:-1] if unit.endswith("s") and len(unit) > 2 else unit)
 
 
-def plot_prior_survival(fit: "Fit", ax: "Axes | None" = None) -> "Axes":
+def plot_prior_survival(fit: "Fitted", ax: "Axes | None" = None) -> "Axes":
     """Survival curves of the reference level that the prior alone implies.
 
     Parameters

@@ -11,13 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.errors import BayesCRLMError
-from bayes_crlm.sensitivity.refit import (
-    cox_row,
-    draw_posterior,
-    summarise_draws,
-    treatment_effect,
-)
+from bayes_crlm.sensitivity.refit import cox_row, draw_posterior, summarise_draws, treatment_effect
 from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.sensitivity.verdicts import reliable
 from bayes_crlm.sensitivity.weighted_posterior import (
@@ -26,13 +20,15 @@ from bayes_crlm.sensitivity.weighted_posterior import (
     calibrate,
     with_weights,
 )
+from bayes_crlm.words.errors import BayesCRLMError
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from bayes_crlm.cohort import Cohort
-    from bayes_crlm.model import ModelInputs, PiecewiseExponential
+    from bayes_crlm.cohort.cohort import Cohort
+    from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
+    from bayes_crlm.model.prepared import PreparedCohort
     from bayes_crlm.sensitivity.parts import Context
 
 __all__ = [
@@ -131,7 +127,7 @@ def cut_finely(
     time, event, weight : (rows,) ndarray
         Of the rows that are fitted.
     """
-    from bayes_crlm.intervals import choose_intervals
+    from bayes_crlm.likelihood.intervals import choose_intervals
 
     own = choose_intervals(*patients, model.cutpoints).n_intervals
     number = min(FINER * own, len(np.unique(patients[1][patients[2] == 1])), MOST_INTERVALS)
@@ -146,18 +142,18 @@ def cut_finely(
 
 
 def weighted_cox_row(
-    inputs: "ModelInputs", row_weight: NDArray, cluster: NDArray
+    inputs: "PreparedCohort", row_weight: NDArray, cluster: NDArray
 ) -> dict[str, Any]:
     """Cox's hazard ratio of weighted rows, with the robust limits of their patients.
 
     Parameters
     ----------
-    inputs : ModelInputs
+    inputs : PreparedCohort
     row_weight : (rows,) ndarray
     cluster : (rows,) ndarray of int
         Whose rows they are.
     """
-    from bayes_crlm.cox import fit_weighted_cox
+    from bayes_crlm.frequentist.cox import fit_weighted_cox
 
     cohort = inputs.cohort
     coef, se = fit_weighted_cox(
@@ -171,7 +167,7 @@ def weighted_cox_row(
 
 def weighted_row(
     model: "PiecewiseExponential",
-    inputs: "ModelInputs",
+    inputs: "PreparedCohort",
     weigh: Callable[[NDArray], NDArray],
     n_patients: int,
     groups: int,

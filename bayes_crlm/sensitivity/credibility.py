@@ -11,7 +11,7 @@ With limits L, U of the log hazard ratio:
     scepticism limit   SL = exp(+-(U - L)^2 / (4 sqrt(U L)))         L, U of one sign       (1)
     advocacy limit     AL = exp(-(U + L) (U - L)^2 / (2 U L))        L < 0 < U              (2)
 
-Both suppose a normal likelihood; `bayes_crlm.sensitivity.critical_scale` does not.
+Both suppose a normal likelihood; `bayes_crlm.sensitivity.priors.critical_scale` does not.
 
 References
 ----------
@@ -25,9 +25,9 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
 
-from bayes_crlm.errors import SensitivityError
-from bayes_crlm.priors import Normal
-from bayes_crlm.shown_numbers import as_written, significant
+from bayes_crlm.model.priors import Normal
+from bayes_crlm.words.errors import SensitivityError
+from bayes_crlm.words.shown import as_written, significant
 
 __all__ = [
     "CriticalPrior",

@@ -14,8 +14,8 @@ Ding & VanderWeele (2016), Epidemiology 27:368-377; VanderWeele & Ding (2017), A
 import math
 from dataclasses import dataclass
 
-from bayes_crlm.errors import SensitivityError
-from bayes_crlm.shown_numbers import as_written
+from bayes_crlm.words.errors import SensitivityError
+from bayes_crlm.words.shown import as_written
 
 __all__ = [
     "EValue",

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_crlm.sensitivity.report_section import read_json
+from bayes_crlm.analysis.earlier_results import read_json
 
 if TYPE_CHECKING:
-    from bayes_crlm.analysis import Plan
-    from bayes_crlm.fit import Fit
+    from bayes_crlm.analysis.run import Plan
+    from bayes_crlm.fit.fit import Fit
 
 __all__ = ["as_it_stands", "base_of_run", "fit_of_run", "start_of_run"]
 
@@ -83,8 +83,8 @@ def fit_of_run(folder: Path, plan: "Plan", base: dict[str, Any], level: int) -> 
     """
     import xarray as xr
 
-    from bayes_crlm.fit import Fit
-    from bayes_crlm.parameters import model_parameters
+    from bayes_crlm.fit.fit import Fit
+    from bayes_crlm.model.unknowns import model_parameters
 
     if base["engine"] != "nuts":
         return None
@@ -129,7 +129,7 @@ def as_it_stands(row: dict[str, Any], base: Mapping[str, Any]) -> dict[str, Any]
 
 def is_same_version(provenance: dict[str, Any]) -> bool:
     """Whether a run was made by this package with these versions of what draws."""
-    from bayes_crlm.analysis import PACKAGES, package_version
+    from bayes_crlm.analysis.run import PACKAGES, package_version
 
     same = {name: package_version(name) for name in PACKAGES}
     is_ours = provenance["bayes_crlm"] == package_version("bayes_crlm")

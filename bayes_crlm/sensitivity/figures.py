@@ -17,7 +17,7 @@ from bayes_crlm.figures.drawing import (
     ratio_ticks,
     styled,
 )
-from bayes_crlm.shown_numbers import as_written, significant
+from bayes_crlm.words.shown import as_written, significant
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

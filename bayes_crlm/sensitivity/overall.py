@@ -8,7 +8,7 @@ from typing import Any
 
 from bayes_crlm.sensitivity.parts import PartResult
 from bayes_crlm.sensitivity.verdicts import count_of, listed
-from bayes_crlm.success import SuccessRule
+from bayes_crlm.words.success import SuccessRule
 
 __all__ = ["overall_sentence", "part_rows"]
 

@@ -8,51 +8,25 @@ is run, what the cohort or the settings do not allow. Modules are imported when 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from bayes_crlm.errors import SensitivityError
-from bayes_crlm.success import SuccessRule
-from bayes_crlm.tasks import Task, TaskResult
+from bayes_crlm.tasks.run import Task, TaskResult
+from bayes_crlm.words.success import SuccessRule
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from bayes_crlm.analysis import Plan
-    from bayes_crlm.fit import Fit
+    from bayes_crlm.analysis.run import Plan
+    from bayes_crlm.fit.fit import Fit
 
 __all__ = [
-    "PARTS",
     "Context",
-    "NotRunError",
     "PartResult",
     "contrasts_note",
     "interval_note",
-    "part_module",
     "unreliable_note",
 ]
-
-PARTS = (
-    "multiverse",
-    "power_scaling",
-    "priors",
-    "reverse_bayes",
-    "unmeasured_confounding",
-    "immortal_time",
-    "missing_data",
-    "influence",
-    "informative_censoring",
-    "overlap",
-    "proportional_hazards",
-    "cutpoints",
-)
-"""Names of the parts, in the order of the report; each is a module of this package."""
-
-
-class NotRunError(SensitivityError):
-    """A part cannot be run on this cohort: one sentence that says why."""
 
 
 @dataclass(frozen=True)
@@ -138,26 +112,6 @@ class PartResult:
     would_move: str | None = None
     state: str | None = None
     movers: tuple[Mapping[str, Any], ...] = ()
-
-
-def part_module(name: str) -> ModuleType:
-    """Import a part's module.
-
-    Raises
-    ------
-    NotRunError
-        When this version of the package does not have it.
-    """
-    where = f"bayes_crlm.sensitivity.{name}"
-    try:
-        module = import_module(where)
-    except ModuleNotFoundError as problem:
-        if problem.name != where:
-            raise
-        module = None
-    if module is None or not hasattr(module, "analyse"):
-        raise NotRunError(f"{name} is not part of this version of bayes_crlm")
-    return module
 
 
 def unreliable_note(rows: Sequence[Mapping[str, Any]]) -> list[str]:

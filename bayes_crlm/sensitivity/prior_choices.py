@@ -19,10 +19,10 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayes_crlm.errors import SensitivityError
-from bayes_crlm.priors import Normal, SimplePrior, parse_prior, simple_prior
+from bayes_crlm.model.priors import Normal, SimplePrior, parse_prior, simple_prior
 from bayes_crlm.sensitivity.reweighting import reweight
-from bayes_crlm.shown_numbers import as_written
+from bayes_crlm.words.errors import SensitivityError
+from bayes_crlm.words.shown import as_written
 
 __all__ = [
     "PriorGrid",

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.errors import BayesCRLMError
+from bayes_crlm.words.errors import BayesCRLMError
 
 if TYPE_CHECKING:
-    from bayes_crlm.cohort import Cohort
-    from bayes_crlm.importance import WeightedDraws
-    from bayes_crlm.model import ModelInputs, PiecewiseExponential
-    from bayes_crlm.spec import Spec
+    from bayes_crlm.cohort.cohort import Cohort
+    from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
+    from bayes_crlm.inference.proposal_parts import WeightedDraws
+    from bayes_crlm.model.prepared import PreparedCohort
+    from bayes_crlm.specification.spec import Spec
 
 __all__ = [
     "DRAWS",
@@ -112,7 +113,7 @@ class Draws:
     ess : float
         Effective draws of the treatment's effect.
     chains : dict or None
-        Diagnostics of NUTS by name (`bayes_crlm.diagnostics.Chains`, without its failures).
+        Diagnostics of NUTS by name (`bayes_crlm.fit.diagnostics.Chains`, without its failures).
     note : str or None
         Why NUTS was used, or why the draws are not to be trusted.
     is_reliable : bool
@@ -134,7 +135,7 @@ class Draws:
 
 def changed_inputs(
     shared: Shared, changes: Mapping[str, Any]
-) -> "tuple[PiecewiseExponential, ModelInputs]":
+) -> "tuple[PiecewiseExponential, PreparedCohort]":
     """Put the base model with some changes and its cohort together.
 
     Parameters
@@ -153,8 +154,8 @@ def changed_inputs(
     ValueError
         For an unknown change.
     """
-    from bayes_crlm.model import PiecewiseExponential
-    from bayes_crlm.priors import baseline_prior
+    from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
+    from bayes_crlm.model.priors import baseline_prior
 
     unknown = set(changes) - set(CHANGES)
     if unknown:
@@ -172,7 +173,7 @@ def changed_inputs(
 
 
 def draw_posterior(
-    model: "PiecewiseExponential", inputs: "ModelInputs", seed: int, draws: int = DRAWS
+    model: "PiecewiseExponential", inputs: "PreparedCohort", seed: int, draws: int = DRAWS
 ) -> Draws:
     """Draw from a posterior: importance sampling first, NUTS where that cannot be trusted.
 
@@ -184,8 +185,8 @@ def draw_posterior(
     draws : int
         Of importance sampling; NUTS has its own number.
     """
-    from bayes_crlm.importance import problem_of, weighted_draws
-    from bayes_crlm.priors import Horseshoe
+    from bayes_crlm.inference.importance import problem_of, weighted_draws
+    from bayes_crlm.model.priors import Horseshoe
 
     if inputs.n_covariate_terms and isinstance(inputs.covariate_prior, Horseshoe):
         return draw_by_nuts(model, inputs, seed, "a horseshoe prior has no mode to draw around")
@@ -216,13 +217,13 @@ def of_importance(weighted: "WeightedDraws") -> Draws:
 
 
 def draw_by_nuts(
-    model: "PiecewiseExponential", inputs: "ModelInputs", seed: int, why: str
+    model: "PiecewiseExponential", inputs: "PreparedCohort", seed: int, why: str
 ) -> Draws:
     """Draw by NUTS, with the diagnostics by which `run` judges its chains."""
     import arviz_stats as azs
 
-    from bayes_crlm.diagnostics import diagnose_chains
-    from bayes_crlm.engines import fit_model
+    from bayes_crlm.fit.diagnostics import diagnose_chains
+    from bayes_crlm.fit.fit import fit_model
 
     fit = fit_model(
         model,
@@ -320,7 +321,7 @@ def refit_priors(
     dict
         `rows`, one for each prior, as `refit` gives them.
     """
-    from bayes_crlm.priors import baseline_prior, parse_prior
+    from bayes_crlm.model.priors import baseline_prior, parse_prior
 
     model, inputs = changed_inputs(shared, changes or {})
     cox = cox_row(inputs, shared.level) if "cox" in parts else {}
@@ -346,7 +347,7 @@ def refit_priors(
 def posterior_row(
     shared: Shared,
     model: "PiecewiseExponential",
-    inputs: "ModelInputs",
+    inputs: "PreparedCohort",
     seed: int,
     draws: int,
     parts: Sequence[str],
@@ -370,7 +371,7 @@ def posterior_row(
     return row
 
 
-def treatment_effect(drawn: Draws, inputs: "ModelInputs", level: int) -> NDArray[np.float64]:
+def treatment_effect(drawn: Draws, inputs: "PreparedCohort", level: int) -> NDArray[np.float64]:
     """Draws of the log hazard ratio of one treatment level, in its own units."""
     return drawn.effect[:, level - 1] / inputs.design.scale[level - 1]
 
@@ -437,13 +438,13 @@ def weighted_quantiles(
     return np.interp(probabilities, np.cumsum(share) - share / 2, value[order]).tolist()
 
 
-def leave_one_out(drawn: Draws, inputs: "ModelInputs") -> tuple[NDArray[np.float64], float]:
+def leave_one_out(drawn: Draws, inputs: "PreparedCohort") -> tuple[NDArray[np.float64], float]:
     """Expected log predictive density of every patient left out, and the largest Pareto k.
 
     Parameters
     ----------
     drawn : Draws
-    inputs : ModelInputs
+    inputs : PreparedCohort
 
     Returns
     -------
@@ -454,8 +455,8 @@ def leave_one_out(drawn: Draws, inputs: "ModelInputs") -> tuple[NDArray[np.float
     Vehtari, Gelman & Gabry (2017), Stat Comput 27:1413-1432; Magnusson, Andersen, Jonasson &
     Vehtari (2019), ICML, PMLR 97:4244-4253 (draws of an approximation).
     """
-    from bayes_crlm.likelihood import patient_log_likelihood
-    from bayes_crlm.psis import pareto_smooth
+    from bayes_crlm.inference.psis import pareto_smooth
+    from bayes_crlm.likelihood.log_likelihood import patient_log_likelihood
 
     each = patient_log_likelihood(drawn.log_hazard, drawn.effect, inputs.data).T
     log_weight, pareto_k = pareto_smooth(drawn.log_ratio - each)
@@ -465,9 +466,9 @@ def leave_one_out(drawn: Draws, inputs: "ModelInputs") -> tuple[NDArray[np.float
     return pointwise, float(np.nanmax(pareto_k))
 
 
-def cox_row(inputs: "ModelInputs", level: int) -> dict[str, Any]:
+def cox_row(inputs: "PreparedCohort", level: int) -> dict[str, Any]:
     """Cox's hazard ratio of the same columns with its 95% limits; None where there is none."""
-    from bayes_crlm.cox import fit_cox
+    from bayes_crlm.frequentist.cox import fit_cox
 
     cohort, design = inputs.cohort, inputs.design
     try:

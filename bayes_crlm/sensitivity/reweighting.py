@@ -20,9 +20,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayes_crlm.errors import SensitivityError
-from bayes_crlm.priors import SimplePrior
-from bayes_crlm.psis import LEAST_DRAWS, PARETO_K_MOST, pareto_smooth
+from bayes_crlm.inference.psis import LEAST_DRAWS, PARETO_K_MOST, pareto_smooth
+from bayes_crlm.model.priors import SimplePrior
+from bayes_crlm.words.errors import SensitivityError
 
 __all__ = ["Reweighted", "reliable_pareto_k", "reweight", "weighted_quantile"]
 

@@ -10,12 +10,12 @@ from typing import Annotated, Any
 
 from pydantic import Field, PlainValidator, ValidationError, create_model
 
-from bayes_crlm.errors import SpecError, join_problems
-from bayes_crlm.sensitivity.parts import PARTS, NotRunError, part_module
-from bayes_crlm.spec import Table
-from bayes_crlm.spec_problems import spec_problems
-from bayes_crlm.spec_values import check_scalar
-from bayes_crlm.wording import did_you_mean, shown
+from bayes_crlm.sensitivity.registry import PARTS, NotRunError, part_module
+from bayes_crlm.specification.problems import spec_problems
+from bayes_crlm.specification.spec import Table
+from bayes_crlm.specification.values import check_scalar
+from bayes_crlm.words.errors import SpecError, join_problems
+from bayes_crlm.words.wording import did_you_mean, shown
 
 __all__ = ["SensitivitySettings", "check_part_names", "read_settings", "sensitivity_problems"]
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bayes_crlm.sensitivity.verdicts import DEFAULT_RULE, prob_below
-from bayes_crlm.shown_numbers import significant
-from bayes_crlm.success import SuccessRule
+from bayes_crlm.words.shown import significant
+from bayes_crlm.words.success import SuccessRule
 
 __all__ = ["say_side_probability"]
 

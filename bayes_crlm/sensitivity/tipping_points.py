@@ -22,8 +22,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayes_crlm.errors import SensitivityError
-from bayes_crlm.shown_numbers import as_written
+from bayes_crlm.words.errors import SensitivityError
+from bayes_crlm.words.shown import as_written
 
 __all__ = [
     "TippingBias",

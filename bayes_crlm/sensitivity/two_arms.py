@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.covariates import with_written_levels
-from bayes_crlm.design import columns_needed
-from bayes_crlm.formula import parse_formula
-from bayes_crlm.sensitivity.parts import NotRunError
-from bayes_crlm.shown_numbers import as_written
-from bayes_crlm.wording import did_you_mean, shown
+from bayes_crlm.model.covariates import with_written_levels
+from bayes_crlm.model.design import columns_needed
+from bayes_crlm.model.formula import parse_formula
+from bayes_crlm.sensitivity.registry import NotRunError
+from bayes_crlm.words.shown import as_written
+from bayes_crlm.words.wording import did_you_mean, shown
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bayes_crlm.cohort import Cohort
-    from bayes_crlm.model import ModelInputs, PiecewiseExponential
+    from bayes_crlm.cohort.cohort import Cohort
+    from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
+    from bayes_crlm.model.prepared import PreparedCohort
 
 __all__ = ["TwoArms", "start_of_treatment", "two_arms"]
 
@@ -99,7 +100,7 @@ class TwoArms:
         CohortError
             When the rows are no cohort, for example without an event.
         """
-        from bayes_crlm.cohort import read_cohort
+        from bayes_crlm.cohort.cohort import read_cohort
 
         frame = self.covariates.iloc[patient].reset_index(drop=True)
         source = self.source
@@ -131,7 +132,7 @@ def unused_name(name: str, taken: Sequence[Any]) -> str:
 
 def two_arms(
     model: "PiecewiseExponential",
-    inputs: "ModelInputs",
+    inputs: "PreparedCohort",
     level: int | None = None,
     effect: float = 1.0,
 ) -> TwoArms:

@@ -14,7 +14,7 @@ changes   concludes a side, and the base the other one, or none
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from bayes_crlm.success import Conclusion, SuccessRule
+from bayes_crlm.words.success import Conclusion, SuccessRule
 
 __all__ = [
     "DEFAULT_RULE",

@@ -38,13 +38,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.errors import SensitivityError
-from bayes_crlm.exposure import CohortSums
-from bayes_crlm.laplace import PosteriorMode, posterior_mode
-from bayes_crlm.priors import Horseshoe, Independent, Normal
+from bayes_crlm.inference.mode import PosteriorMode, posterior_mode
+from bayes_crlm.likelihood.risk_sums import CohortSums
+from bayes_crlm.model.priors import Horseshoe, Independent, Normal
+from bayes_crlm.words.errors import SensitivityError
 
 if TYPE_CHECKING:
-    from bayes_crlm.model import ModelInputs
+    from bayes_crlm.model.prepared import PreparedCohort
 
 __all__ = [
     "FEWEST_EVENTS",
@@ -130,7 +130,7 @@ class Calibration:
 
 
 def calibrate(
-    inputs: "ModelInputs",
+    inputs: "PreparedCohort",
     weigh: Weigh,
     n_patients: int,
     groups: int,
@@ -142,7 +142,7 @@ def calibrate(
 
     Parameters
     ----------
-    inputs : ModelInputs
+    inputs : PreparedCohort
         The rows to be weighted; the first term is the treatment in question.
     weigh : callable
         From weights of patients to weights of rows; estimates everything that the rows' weights
@@ -200,7 +200,7 @@ def calibrate(
     )
 
 
-def effective_events(inputs: "ModelInputs", row_weight: NDArray) -> tuple[float, float]:
+def effective_events(inputs: "PreparedCohort", row_weight: NDArray) -> tuple[float, float]:
     """Equally weighted events whose log rate varies as much as that of the weighted ones, by arm.
 
     A weighted number of events, sum(w), varies by sum(w^2), so that its log varies by
@@ -208,7 +208,7 @@ def effective_events(inputs: "ModelInputs", row_weight: NDArray) -> tuple[float,
 
     Parameters
     ----------
-    inputs : ModelInputs
+    inputs : PreparedCohort
         The treatment has two levels.
     row_weight : (rows,) ndarray
 
@@ -278,7 +278,7 @@ def learning_rate(precision: float, variance: float, prior_precision: float) -> 
     return (precision - prior_precision) / score_variance
 
 
-def nearly_flat(inputs: "ModelInputs") -> "ModelInputs":
+def nearly_flat(inputs: "PreparedCohort") -> "PreparedCohort":
     """Give the treatment a nearly flat prior, and hazards one without a step scale to know."""
     covariate_prior = inputs.covariate_prior
     if isinstance(covariate_prior, Horseshoe):
@@ -291,13 +291,13 @@ def nearly_flat(inputs: "ModelInputs") -> "ModelInputs":
     )
 
 
-def with_weights(inputs: "ModelInputs", row_weight: NDArray) -> "ModelInputs":
+def with_weights(inputs: "PreparedCohort", row_weight: NDArray) -> "PreparedCohort":
     """Let every row of a prepared cohort count with a weight."""
     return dataclasses.replace(inputs, data=inputs.data.weighted(row_weight))
 
 
 def weighted_mode(
-    inputs: "ModelInputs", row_weight: NDArray, start: tuple[NDArray, NDArray] | None
+    inputs: "PreparedCohort", row_weight: NDArray, start: tuple[NDArray, NDArray] | None
 ) -> PosteriorMode:
     """Mode of the weighted likelihood times the prior."""
     sums = CohortSums(inputs.data.weighted(row_weight))

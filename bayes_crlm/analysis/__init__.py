@@ -1,0 +1,1 @@
+"""From spec and cohort to a finished analysis."""

@@ -1,1 +1,0 @@
-"""Many cohorts at once: stacked, prepared, fitted and summarised as arrays."""

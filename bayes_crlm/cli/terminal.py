@@ -1,0 +1,413 @@
+"""What the command line says: what will be fitted, the answer, and how lines are set."""
+
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from bayes_crlm.analysis.estimand_wording import estimand_items, estimands_asked
+from bayes_crlm.words.late_start import (
+    headline_in_words,
+    headline_row,
+    landmark_in_words,
+    start_rows,
+)
+from bayes_crlm.words.shown import as_written, probability_in_words, ratio_in_words, significant
+from bayes_crlm.words.success import SuccessRule
+
+if TYPE_CHECKING:
+    from bayes_crlm.analysis.run import Plan
+    from bayes_crlm.cohort.cohort import Cohort
+    from bayes_crlm.fit.fitting import Approximation, HazardRatio
+
+__all__ = [
+    "LINE_WIDTH",
+    "SYNTHETIC",
+    "conclude",
+    "describe",
+    "describe_sensitivity",
+    "failures",
+    "flush_streams",
+    "in_columns",
+    "line_width",
+    "on_one_line",
+    "ratios_in_words",
+    "say",
+    "shortest",
+]
+
+SYNTHETIC = "synthetic, not patient data"
+LINE_WIDTH, MIN_WIDTH = 98, 30
+NO_ANSWER = "no answer is given, "
+
+
+def on_one_line(text: object) -> str:
+    """Put a message on one line, without characters that would steer a terminal."""
+    words = " ".join(str(text).split())
+    return "".join(each if each.isprintable() else "?" for each in words)
+
+
+def say(text: str, *, stream: TextIO | None = None) -> None:
+    """Print lines for people; a pipe that nobody reads any more is no error of ours.
+
+    Names from files may hold characters that steer a terminal, or that its encoding lacks;
+    they are shown as question marks or escapes.
+    """
+    stream = sys.stdout if stream is None else stream
+    if stream is None:
+        return
+    text = "".join(each if each.isprintable() or each == "\n" else "?" for each in text)
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    text = text.encode(encoding, errors="backslashreplace").decode(encoding)
+    try:
+        # an error is one line, whatever reads it; a narrow terminal breaks it by itself
+        print(text if stream is sys.stderr else fitted(text), file=stream, flush=True)
+    except (OSError, ValueError):
+        give_up(stream)
+
+
+def give_up(stream: TextIO) -> None:
+    """Send what is still to be printed nowhere: a pipe is closed, a disk full, or the stream.
+
+    Python flushes the standard streams once more when it ends, and would fail again.
+    """
+    with suppress(OSError, ValueError), open(os.devnull, "w", encoding="utf-8") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def flush_streams() -> None:
+    """Print what others, such as the parser of arguments, have left unprinted."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is None:
+            continue
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            give_up(stream)
+
+
+def line_width() -> int:
+    """Characters of a line: as many as fit on a narrow terminal, else `LINE_WIDTH`."""
+    columns = shutil.get_terminal_size((LINE_WIDTH, 24)).columns
+    return max(MIN_WIDTH, min(columns, LINE_WIDTH))
+
+
+def fitted(text: str) -> str:
+    """Break lines that a narrow terminal would break anywhere; others stay as they are."""
+    width = line_width()
+    if width == LINE_WIDTH:
+        return text
+    lines = []
+    for line in text.split("\n"):
+        lead = len(line) - len(line.lstrip())
+        lines += textwrap.wrap(line, width, subsequent_indent=" " * min(lead, 14)) or [""]
+    return "\n".join(lines)
+
+
+def describe(plan: "Plan") -> str:
+    """Say in a few lines what a plan fits.
+
+    Parameters
+    ----------
+    plan : Plan
+        A checked plan.
+
+    Returns
+    -------
+    str
+        The title, then one item a line, in a column of names and a column of values.
+    """
+    from bayes_crlm.analysis.run import used_columns
+    from bayes_crlm.fit.prior_meaning import implied_in_words, implied_rows
+    from bayes_crlm.model.factors import factors_in_words
+
+    inputs, cohort = plan.inputs, plan.inputs.cohort
+    unit = cohort.unit or "time units"
+    intervals, design = inputs.intervals, inputs.design
+    levels = " and ".join(str(level) for level in design.levels[1:])
+    rows = "" if inputs.has_row_per_patient else f" in {cohort.n_rows} rows"
+    ends = ", ".join(significant(value, 4) for value in intervals.cutpoints[1:])
+    events = ", ".join(str(count) for count in intervals.events)
+    prior = f"treatment {inputs.treatment_prior.describe()}"
+    if inputs.n_covariate_terms:
+        prior += f"; covariates {inputs.covariate_prior.describe()}"
+    items = [
+        ("data", source_in_words(plan)),
+        (
+            "follow-up",
+            f"{cohort.n_patients} patients{rows}, {cohort.n_events} events, "
+            f"{significant(cohort.exposure, 6)} {unit} at risk{longest_in_words(cohort)}",
+        ),
+        *censoring_in_words(plan),
+        ("treatment", f"{design.treatment}: {levels}, against {design.reference}"),
+        *start_items(plan),
+        ("formula", design.formula),
+        *(("factor", told) for told in factors_in_words(design, cohort, plan.model.covariates)),
+        *(
+            ("column", f"{column}: {cohort.column_said[column]}")
+            for column in used_columns(plan.spec)
+            if column in cohort.column_said
+        ),
+        ("intervals", f"{intervals.n_intervals}, ending at {ends} {unit}"),
+        ("events", f"{events} in these intervals"),
+        ("priors", f"{prior} (log hazard ratios)"),
+        ("", implied_in_words(implied_rows(inputs))),
+        ("baseline", inputs.baseline.describe()),
+        ("estimands", estimands_asked(plan)),
+        ("study", plan.spec.study.design),
+        ("success", plan.spec.success.rule.in_words().removeprefix("The success rule: ")),
+        *([("caution", plan.spec.caution)] if plan.spec.caution else []),
+        *(("note", warning) for warning in plan.warnings if warning != SYNTHETIC),
+    ]
+    return "\n".join([plan.spec.title, *in_columns(items)])
+
+
+def censoring_in_words(plan: "Plan") -> list[tuple[str, str]]:
+    """Say how many were censored because the study ended, where that is known."""
+    cohort, last = plan.inputs.cohort, plan.inputs.final_row
+    if cohort.censoring_end is None:
+        return []
+    at_end = int(cohort.is_administrative[last].sum())
+    before = int((cohort.event[last] == 0).sum()) - at_end
+    said = f"{at_end} at the end of the study ({cohort.censoring_end_column}), {before} before it"
+    return [("censored", said)]
+
+
+def longest_in_words(cohort: "Cohort") -> str:
+    """Say the longest follow-up of a patient in years, by which a wrong unit is seen."""
+    from bayes_crlm.model.cautions import longest_in_years
+
+    years = longest_in_years(cohort)
+    return "" if years is None else f", the longest {significant(years, 3)} years"
+
+
+def start_items(plan: "Plan") -> list[tuple[str, str]]:
+    """Say when treatment started, where the spec does."""
+    import numpy as np
+
+    from bayes_crlm.model.late_start import starts_of_treatment
+
+    cohort = plan.inputs.cohort
+    start = starts_of_treatment(plan.inputs)
+    if start is None:
+        return [] if cohort.start is None else [("start", "treatment began at time zero")]
+    n_waited = int((np.isfinite(start) & (start > cohort.entry)).sum())
+    return [
+        (
+            "start",
+            f"of treatment: {cohort.start_column}; {n_waited} treated patients waited for it",
+        )
+    ]
+
+
+def source_in_words(plan: "Plan") -> str:
+    """Name the data as the spec does, and say when they are synthetic."""
+    from bayes_crlm.words.wording import shown_name
+
+    source = shown_name(plan.inputs.cohort.source)
+    return f"{source} ({SYNTHETIC})" if plan.inputs.cohort.is_synthetic else source
+
+
+def describe_sensitivity(plan: "Plan") -> list[str]:
+    """Say which sensitivity analyses the spec asks for, and which cannot be run.
+
+    Raises
+    ------
+    BayesCRLMError
+        When one that it asks for by name cannot.
+    """
+    from bayes_crlm.sensitivity.run import check_parts, treatment_level
+    from bayes_crlm.sensitivity.settings import read_settings
+
+    settings = read_settings(plan.spec.sensitivity)
+    treatment_level(plan, settings.level)
+    not_run = check_parts(plan, settings)
+    parts = [name for name in settings.parts if name not in not_run]
+    return in_columns(
+        [
+            ("sensitivity", ", ".join(parts)),
+            *(("", f"not run: {name}: {reason}") for name, reason in not_run.items()),
+        ]
+    )
+
+
+def ratios_in_words(
+    plan: "Plan",
+    approximation: "Approximation",
+    ratios: "Sequence[HazardRatio]",
+    *,
+    is_first: bool,
+) -> str:
+    """Say hazard ratios of an approximation, and what it is worth.
+
+    Parameters
+    ----------
+    plan : Plan
+        What was approximated.
+    approximation, ratios
+        From `bayes_crlm.analysis.run.approximate_plan`, with draws.
+    is_first : bool
+        Whether NUTS follows, and has the last word.
+    """
+    from bayes_crlm.model.withdrawn import withdrawal
+
+    design, drawn = plan.inputs.design, approximation.drawn
+    lines = [
+        f"\nFirst approximation (laplace); {'NUTS follows' if is_first else 'not diagnosed yet'}"
+    ]
+    about = "about " if is_first else ""
+    for k, ratio in enumerate(ratios):
+        why = withdrawal(plan.inputs, (), (k + 1, 0))
+        lines.append(f"{design.treatment} {ratio.treatment} against {design.reference}")
+        if why is not None:
+            lines += in_columns([("no answer", why.removeprefix(NO_ANSWER))])
+            continue
+        interval = ratio_in_words(ratio.median, (ratio.low, ratio.high))
+        lines += in_columns([("Bayes", f"hazard ratio {about}{interval}")])
+    if drawn is not None:
+        weights = f"Pareto k {drawn.pareto_k:.2f}, importance ESS {drawn.ess:,.0f}"
+        lines += in_columns([("weights", f"{weights} of {len(drawn.vectors):,} draws")])
+    return "\n".join(lines)
+
+
+def conclude(summary: dict[str, Any]) -> str:
+    """Say the result in a few lines, what is not to be trusted first.
+
+    Parameters
+    ----------
+    summary : dict
+        From `bayes_crlm.analysis.summary.summarise`.
+
+    Returns
+    -------
+    str
+        A hazard ratio with its interval for every treatment level, Cox's below it.
+    """
+    lines = []
+    if summary["status"] != "ok":
+        lines += ["DO NOT TRUST THESE RESULTS", *in_columns([("", f) for f in failures(summary)])]
+    if summary["data"]["synthetic"]:
+        lines.append(f"{SYNTHETIC.capitalize()}: no clinical conclusion may be drawn.")
+    terms = [row["term"] for row in summary["hazard_ratios"]]
+    verdicts = {row["term"]: row for row in summary["agreement"]}
+    for k, row in enumerate(summary["answers"]):
+        lines.append(
+            f"{summary['model']['treatment']} {row['treatment']} against {row['reference']}"
+        )
+        lines += in_columns(
+            [("no answer", row["withdrawn"].removeprefix(NO_ANSWER))]
+            if row["withdrawn"]
+            else answer_in_columns(row, summary, verdicts.get(terms[k]) if k < len(terms) else None)
+        )
+    notes = [("note", each) for each in summary["beside_answer"]]
+    if summary["caution"]:
+        notes.insert(0, ("caution", summary["caution"]))
+    others = [
+        row["term"]
+        for row in summary["agreement"]
+        if row["verdict"] == "differ" and row["term"] not in terms
+    ]
+    if summary.get("start") is not None and summary["status"] == "ok":
+        lines += in_columns([("", each) for each in headline_in_words(summary["start"])])
+    if others and summary["status"] == "ok":
+        notes.append(("note", f"covariates that differ from Cox: {', '.join(others)}"))
+    lines += in_columns(notes)
+    if summary["status"] == "ok" and not any(row["withdrawn"] for row in summary["answers"]):
+        lines += ["survival", *in_columns(estimand_items(summary))]
+    return "\n".join(lines)
+
+
+def starts_of_level(summary: dict[str, Any], level: Any) -> list[tuple[str, str]]:
+    """Say a level's hazard ratios in which treatment counts from its start only."""
+    start = summary.get("start")
+    if start is None:
+        return []
+    rows = {each["analysis"]: each for each in start_rows(start) if each["treatment"] == level}
+    items = []
+    split = rows.get("time_dependent")
+    if split is not None:
+        ratio = ratio_in_words(split["median"], split["eti95"])
+        mark = " (headline)" if split["is_headline"] else ""
+        items.append(("from start", f"hazard ratio {ratio}, time-dependent treatment{mark}"))
+    landmark = rows.get("landmark")
+    if landmark is not None:
+        ratio = ratio_in_words(landmark["median"], landmark["eti95"])
+        if landmark["withdrawn"]:
+            why = landmark["withdrawn"].removeprefix(NO_ANSWER)
+            return [*items, ("landmark", f"no answer from {as_written(landmark['at'])} on, {why}")]
+        said = landmark_in_words(split, start["landmark"] | landmark)
+        mark = " (headline)" if landmark["is_headline"] else ""
+        where = f"of those followed beyond {as_written(landmark['at'])}"
+        items.append(("landmark", f"hazard ratio {ratio} {where}{mark}; {said}"))
+    return items
+
+
+def answer_in_columns(
+    row: dict[str, Any], summary: dict[str, Any], verdict: dict[str, Any] | None
+) -> list[tuple[str, str]]:
+    """Say one comparison: posterior, Cox, what is concluded, the crude ratio.
+
+    Parameters
+    ----------
+    row : dict
+        Of the summary's answers, not withdrawn.
+    summary : dict
+        From `bayes_crlm.analysis.summary.summarise`.
+    verdict : dict or None
+        Of the summary's agreement, where the comparison is with the reference.
+    """
+    from bayes_crlm.fit.answers import side_of
+
+    side, probability = side_of(row)
+    probability = probability_in_words(probability, row["ess_bulk"] or 10)
+    ratio = ratio_in_words(row["median"], row["eti95"])
+    baseline = {term["term"]: term for term in summary["cox"]["terms"]}.get(
+        verdict["term"] if verdict is not None else None,
+        {"hazard_ratio": row["cox_hazard_ratio"], "ci95": row["cox_ci95"]},
+    )
+    cox = ratio_in_words(baseline["hazard_ratio"], baseline["ci95"])
+    items = [
+        ("Bayes", f"hazard ratio {ratio}, P(hazard is {side}) {probability}"),
+        ("Cox", f"hazard ratio {cox}"),
+    ]
+    if verdict is not None and verdict["verdict"] == "differ":
+        items.append(("", f"they differ: {verdict['reason']}"))
+    if row["crude"]:
+        items.append(("crude", row["crude"]))
+    told: Mapping[str, Any] = row
+    if verdict is not None:
+        items += starts_of_level(summary, row["treatment"])
+        told = headline_row(summary["start"], row)
+    return [*items, ("conclusion", SuccessRule(**summary["success"]).sentence(told))]
+
+
+def failures(summary: dict[str, Any]) -> list[str]:
+    """List the diagnostics that say not to trust the results."""
+    return summary["diagnostics"]["failures"]
+
+
+def in_columns(items: Sequence[tuple[str, str]]) -> list[str]:
+    """Set names and values in two columns; long values go on under their beginning."""
+    lines = []
+    for name, value in items:
+        lines += textwrap.wrap(
+            " ".join(value.split()),
+            width=line_width(),
+            initial_indent=f"  {name:<12}",
+            subsequent_indent=" " * 14,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    return lines
+
+
+def shortest(path: Path) -> str:
+    """Write a path from the working folder where it lies in it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except (OSError, ValueError):
+        return str(path)

@@ -1,0 +1,1 @@
+"""Files and tables read into a checked cohort."""

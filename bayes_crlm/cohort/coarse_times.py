@@ -1,0 +1,74 @@
+"""Times of a cohort that are rounded to a unit which is long beside its median survival."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayes_crlm.cohort.rounded_times import (
+    CAUTION,
+    RoundedTimes,
+    Rounding,
+    draw_within_unit,
+    order_of_patients,
+    unit_of_times,
+)
+
+if TYPE_CHECKING:
+    from bayes_crlm.cohort.cohort import Cohort
+
+__all__ = ["drawn_once", "rounded_times"]
+
+
+def rounded_times(cohort: "Cohort") -> RoundedTimes | None:
+    """Say to which unit a cohort's times are rounded, where that is worth a thought.
+
+    Parameters
+    ----------
+    cohort : Cohort
+
+    Returns
+    -------
+    RoundedTimes or None
+        None where times have no common unit, where the unit is short beside the median survival,
+        and where times were drawn within their unit.
+    """
+    if cohort.rounded is not None:
+        return None
+    # the last rows of patients: a cut where treatment starts may be to another unit
+    last = np.zeros(cohort.n_patients)
+    np.maximum.at(last, cohort.patient_index, cohort.time)
+    unit = unit_of_times(last)
+    if unit is None:
+        return None
+    if not cohort.entry.any() and unit < CAUTION * np.median(last):
+        # censored patients live longer than they were seen, so the true median is later still
+        return None
+    from bayes_crlm.likelihood.kaplan_meier import kaplan_meier
+
+    median = kaplan_meier(cohort.entry, cohort.time, cohort.event).median()[0]
+    found = RoundedTimes(unit, float(median if np.isfinite(median) else last.max()))
+    return found if found.is_coarse else None
+
+
+def drawn_once(cohort: "Cohort", rounding: Rounding, seed: int) -> "Cohort":
+    """Draw the times of a cohort once within their unit, as when it is read with `rounded`.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Read without `rounded`.
+    rounding : Rounding
+    seed : int
+    """
+    keys = [cohort.time, cohort.event, cohort.entry]
+    entry, time, (start, end), _ = draw_within_unit(
+        rounding,
+        seed,
+        cohort.entry,
+        cohort.time,
+        (cohort.start, cohort.censoring_end),
+        cohort.patient_index,
+        order_of_patients(cohort.table, cohort.patient_index, keys),
+    )
+    return replace(cohort, entry=entry, time=time, start=start, censoring_end=end, rounded=rounding)

@@ -1,0 +1,530 @@
+"""Cohorts: patients with follow-up and an event, read from a table and checked.
+
+A row is a stretch of follow-up (entry, time] that ends with the event or without it. A patient
+has one row, or with `id` and `entry` several that follow one another (time-dependent
+treatment, delayed entry); gaps between them are allowed, overlaps are not.
+
+Everything wrong with a file is reported at once, as one sentence.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.cohort.column_settings import ColumnSettings
+from bayes_crlm.cohort.eligibility import Dropped, select, unmatched_values
+from bayes_crlm.cohort.follow_up import patients_of
+from bayes_crlm.cohort.outcome import outcome_of, read_outcome
+from bayes_crlm.cohort.rounded_times import Rounding
+from bayes_crlm.cohort.source import (
+    emptied_levels,
+    gap_problems,
+    label_of,
+    option_problems,
+    rows_of,
+    shared_columns,
+    unit_of_data_set,
+    unknown_columns,
+)
+from bayes_crlm.cohort.sources import load_source, with_notes
+from bayes_crlm.cohort.time_scale import TimeScale
+from bayes_crlm.likelihood.tied_times import distinct_times, onto
+from bayes_crlm.words.errors import CohortError, join_problems
+from bayes_crlm.words.shown import significant
+from bayes_crlm.words.wording import shown, shown_name, shown_names
+
+if TYPE_CHECKING:
+    import datetime
+
+    import pandas as pd
+
+__all__ = ["Cohort", "Dropped", "read_cohort"]
+
+FILE_SCALE = TimeScale()
+"""Columns hold times in the cohort's unit."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Cohort:
+    """A checked cohort; made by `read_cohort`, never changed afterwards.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        The kept rows in the file's order, with all columns of the file; not to be changed.
+    entry, time : (n_rows,) float64
+        When a row's follow-up begins (0 unless the file says) and ends, in `unit`.
+    event : (n_rows,) int8
+        1 when the row ends with the event, else 0.
+    patient_index : (n_rows,) intp
+        Each row's place in `patients`.
+    patients : (n_patients,)
+        The patients' labels in order of appearance: values of the id column, or row numbers.
+    source : str
+        The path, the data set's name, or "DataFrame".
+    is_synthetic : bool
+        Whether the data are simulated, not patients'.
+    sha256 : str
+        Of the file's bytes.
+    unit : str or None
+        The time unit, "months" for example.
+    time_column, event_column : str
+        Where `time` and `event` come from.
+    entry_column, id_column : str or None
+        Where `entry` and `patients` come from.
+    missing : {"error", "drop"}
+        What `complete` and `where` do with missing values.
+    dropped : tuple of Dropped
+        Patients left out for missing values.
+    excluded : tuple of Dropped
+        Patients left out because they do not meet a condition of `where`.
+    row_number : (n_rows,) int64
+        1-based row number in the file, the header not counted.
+    start : (n_rows,) float64 or None
+        When treatment started, on the scale of `time`; NaN where the column is empty. None where
+        it is not said.
+    start_column : str or None
+        Where `start` comes from; None as well when all are said to have started at time 0.
+    censoring_end : (n_rows,) float64 or None
+        When a patient would have been censored because the study ended, on the scale of `time`;
+        NaN where the column is empty. None where it is not said.
+    censoring_end_column : str or None
+        Where `censoring_end` comes from: a column, or a date as YYYY-MM-DD.
+    remarks : tuple of str
+        What was read as what, and what was drawn or replaced, with counts.
+    scale : TimeScale
+        How columns of the table become times in `unit`.
+    rounded : Rounding or None
+        Where times were drawn within their unit.
+    column_notes : mapping of str to tuple of str
+        What was done to columns when they were read: marks of missing, spaces taken off.
+    column_said : mapping of str to str
+        What the file says of columns: labels, units, reasons for missing values.
+    number_texts : mapping of str to array
+        How numbers are written in columns where that tells levels apart (01 and 1), for every
+        row of the file: that of row r is at r - 1.
+    """
+
+    table: "pd.DataFrame"
+    entry: NDArray[np.float64]
+    time: NDArray[np.float64]
+    event: NDArray[np.int8]
+    patient_index: NDArray[np.intp]
+    patients: NDArray[Any]
+    source: str
+    is_synthetic: bool
+    sha256: str
+    unit: str | None
+    time_column: str
+    event_column: str
+    entry_column: str | None
+    id_column: str | None
+    missing: Literal["error", "drop"]
+    dropped: tuple[Dropped, ...]
+    row_number: NDArray[np.int64]
+    excluded: tuple[Dropped, ...] = ()
+    start: NDArray[np.float64] | None = None
+    start_column: str | None = None
+    censoring_end: NDArray[np.float64] | None = None
+    censoring_end_column: str | None = None
+    remarks: tuple[str, ...] = ()
+    scale: TimeScale = FILE_SCALE
+    rounded: Rounding | None = None
+    column_notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    column_said: Mapping[str, str] = field(default_factory=dict)
+    number_texts: Mapping[str, NDArray[np.object_]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, dtype in (
+            ("entry", np.float64),
+            ("time", np.float64),
+            ("event", np.int8),
+            ("patient_index", np.intp),
+            ("patients", None),
+            ("row_number", np.int64),
+        ):
+            array = np.asarray(getattr(self, name), dtype=dtype).view()
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+        if self.start is not None:
+            start = np.asarray(self.start, dtype=np.float64).view()
+            start.flags.writeable = False
+            object.__setattr__(self, "start", start)
+        if self.censoring_end is not None:
+            end = np.asarray(self.censoring_end, dtype=np.float64).view()
+            end.flags.writeable = False
+            object.__setattr__(self, "censoring_end", end)
+
+    def __repr__(self) -> str:
+        rows = f" in {self.n_rows} rows" if self.n_rows != self.n_patients else ""
+        synthetic = "; synthetic, not patient data" if self.is_synthetic else ""
+        return (
+            f"<Cohort {shown_name(self.source)}: {self.n_patients} patients{rows}, "
+            f"{self.n_events} events in {significant(self.exposure, 6)} "
+            f"{self.unit or 'time units'} "
+            f"of follow-up{synthetic}>"
+        )
+
+    @property
+    def is_administrative(self) -> NDArray[np.bool]:
+        """Whether a row ends without the event because the study ended, shape (n_rows,)."""
+        if self.censoring_end is None:
+            return np.zeros(len(self.time), dtype=bool)
+        return (self.event == 0) & (self.time >= self.censoring_end)
+
+    @property
+    def n_patients(self) -> int:
+        """Number of patients."""
+        return len(self.patients)
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows: as many as patients, or more."""
+        return len(self.time)
+
+    @property
+    def n_events(self) -> int:
+        """Number of events."""
+        return int(self.event.sum())
+
+    @property
+    def exposure(self) -> float:
+        """Total follow-up at risk: the sum of time - entry, in `unit`."""
+        return float((self.time - self.entry).sum())
+
+    def times_of(self, column: str) -> NDArray[np.float64]:
+        """Take a column as times of this cohort: the start of treatment, for example.
+
+        Times that differ by rounding alone are one time (`bayes_crlm.likelihood.tied_times`), also
+        between this column and `entry` and `time`.
+
+        Parameters
+        ----------
+        column : str
+            A column of `table`.
+
+        Returns
+        -------
+        (n_rows,) float64
+            In `unit`, from the same time zero as `time`; NaN where a cell is missing or no time.
+        """
+        if self.start is not None and column == self.start_column:
+            # read already, and drawn within its unit with the patient's other times
+            return self.start
+        times, _, _ = self.scale.read(self.table, column)
+        return onto(times, distinct_times(self.entry, self.time))
+
+    def complete(self, columns: Sequence[str]) -> "Cohort":
+        """Keep patients whose rows have a value in every one of these columns.
+
+        Parameters
+        ----------
+        columns : sequence of str
+            Columns of `table` that the analysis needs.
+
+        Returns
+        -------
+        Cohort
+            This cohort when nothing is missing. When ``missing == "drop"``, the cohort without
+            the patients (all their rows) that miss a value; `dropped` counts them.
+
+        Raises
+        ------
+        CohortError
+            When a column does not exist, when values are missing and ``missing == "error"``,
+            or when too few patients are left.
+        """
+        columns = list(dict.fromkeys(columns))
+        problems = unknown_columns(columns, self.table)
+        if problems:
+            raise CohortError(join_problems(shown_name(self.source), problems))
+        gaps = {column: self.table[column].isna().to_numpy(dtype=bool) for column in columns}
+        gaps = {column: gap for column, gap in gaps.items() if gap.any()}
+        if not gaps:
+            return self
+        any_gap = np.logical_or.reduce(list(gaps.values()))
+        incomplete = np.zeros(self.n_patients, dtype=bool)
+        incomplete[self.patient_index[any_gap]] = True
+        if self.missing == "error":
+            counts = [f"{shown(column)} in {int(gap.sum())}" for column, gap in gaps.items()]
+            rest = f" and {len(counts) - 20} more columns" if len(counts) > 20 else ""
+            raise CohortError(
+                f"{shown_name(self.source)}: values are missing, of {self.n_rows} rows: "
+                f"{', '.join(counts[:20])}{rest} ({int(incomplete.sum())} of {self.n_patients} "
+                'patients); fill them in, or set missing = "drop" to leave these patients out'
+            )
+        reason = "missing " + shown_names(list(gaps))
+        left_out = incomplete[self.patient_index]
+        entry = Dropped(reason, int(incomplete.sum()), int(left_out.sum()))
+        smaller = self._subset(~left_out)
+        smaller = dataclasses.replace(
+            smaller, dropped=(*self.dropped, entry), column_notes=self._notes_of(smaller)
+        )
+        _check_enough(smaller, f"after leaving out {entry.n_patients} patients with {reason}")
+        return smaller
+
+    def where(self, conditions: Iterable[object]) -> "Cohort":
+        """Keep the rows that meet every condition.
+
+        Parameters
+        ----------
+        conditions : iterable
+            Mappings or objects with ``column``, ``op`` (==, !=, <, <=, >, >=, in, not in) and
+            ``value``.
+
+        Returns
+        -------
+        Cohort
+            `excluded` counts the patients and rows that do not meet each condition. A row whose
+            value is missing is an error when ``missing == "error"``; when "drop", its patient is
+            left out and counted in `dropped`.
+
+        Raises
+        ------
+        CohortError
+            When a condition is wrong, or too few patients are left.
+        """
+        keep, excluded, dropped, problems = select(
+            self.table, conditions, self.missing, self.patient_index, self.row_number
+        )
+        if problems:
+            raise CohortError(join_problems(shown_name(self.source), problems))
+        smaller = self._subset(keep)
+        smaller = dataclasses.replace(
+            smaller,
+            column_notes=self._notes_of(smaller),
+            excluded=(*self.excluded, *excluded),
+            dropped=(*self.dropped, *dropped),
+        )
+        _check_enough(smaller, "after where")
+        return smaller
+
+    def without(self, patients: Sequence[int] | NDArray[np.intp]) -> "Cohort":
+        """Leave out some patients with all their rows.
+
+        Parameters
+        ----------
+        patients : sequence of int
+            Their places in `patients`, from 0.
+
+        Raises
+        ------
+        CohortError
+            When too few patients or no events are left.
+        """
+        left_out = np.isin(self.patient_index, np.asarray(patients, dtype=np.intp))
+        smaller = self._subset(~left_out)
+        _check_enough(smaller, f"after leaving out {self.n_patients - smaller.n_patients} patients")
+        return smaller
+
+    def _notes_of(self, smaller: "Cohort") -> Mapping[str, tuple[str, ...]]:
+        """What is said of columns, with the levels that a smaller cohort has no more."""
+        columns = (self.time_column, self.event_column, self.entry_column, self.id_column)
+        outcome = [each for each in columns if each is not None]
+        return with_notes(self.column_notes, emptied_levels(self.table, smaller.table, outcome))
+
+    def _subset(self, keep: NDArray[np.bool]) -> "Cohort":
+        """Keep some rows, and the patients that have one of them."""
+        kept_patients, patient_index = np.unique(self.patient_index[keep], return_inverse=True)
+        return dataclasses.replace(
+            self,
+            table=rows_of(self.table, keep),
+            entry=self.entry[keep],
+            time=self.time[keep],
+            event=self.event[keep],
+            patient_index=patient_index,
+            patients=self.patients[kept_patients],
+            row_number=self.row_number[keep],
+            start=None if self.start is None else self.start[keep],
+            censoring_end=None if self.censoring_end is None else self.censoring_end[keep],
+        )
+
+
+def read_cohort(
+    source: "str | Path | pd.DataFrame | object",
+    *,
+    time: str | Mapping[str, str],
+    event: str | Mapping[str, Any],
+    entry: str | None = None,
+    id: str | None = None,
+    unit: str | None = None,
+    time_unit: str | None = None,
+    date_format: str | None = None,
+    zero_times: str | float = "error",
+    rounded: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    where: Iterable[object] = (),
+    missing: Literal["error", "drop"] = "error",
+    treatment_start: str | int | None = None,
+    censoring_end: "str | datetime.date | None" = None,
+    needs: Sequence[str] = (),
+    levels: Mapping[str, Sequence[str | int | float | bool] | Literal["number"]] | None = None,
+    references: Mapping[str, str | int | float | bool] | None = None,
+    missing_values: Mapping[str, Sequence[str | int | float | bool]] | None = None,
+    sheet: str | None = None,
+    name: str | None = None,
+) -> Cohort:
+    """Read a table and check that it is a cohort.
+
+    Parameters
+    ----------
+    source : str, Path, pandas.DataFrame or another table
+        A file (`bayes_crlm.cohort.files` lists the formats), the name of a data set, or a table: a
+        DataFrame, or whatever offers ``__arrow_c_stream__`` (pyarrow, Polars).
+    time : str or mapping
+        The column that says when follow-up ends: finite numbers above 0. Or ``start`` and ``end``,
+        the columns of the dates at which it begins and ends.
+    event : str or mapping
+        The column that says whether it ends with the event: 0/1 or true/false. Or ``column``,
+        ``value`` (a code of the event, or a list) and ``censored`` (a list of codes; not needed
+        where one other code is left), see `bayes_crlm.cohort.event_codes`.
+    entry : str, optional
+        The column that says when a row's follow-up begins: finite numbers, 0 or more, before
+        `time`. Without it follow-up begins at 0.
+    id : str, optional
+        The column that names the patient. Without it every row is a patient.
+    unit : str, optional
+        The time unit, for labels; a data set brings its own. Times are converted to it where they
+        are dates, or where `time_unit` is given.
+    time_unit : str, optional
+        The unit of the file's times: hours, days, weeks, months (365.25/12 days) or years.
+    date_format : str, optional
+        How dates are written that are text, such as ``"%d/%m/%Y"``; YYYY-MM-DD without it.
+    zero_times : "error", "drop" or float
+        What becomes of rows without time at risk; a number is the time they are given, in `unit`.
+    rounded : mapping, optional
+        ``unit`` and ``to`` ("nearest", "up" or "down"): how times were rounded when they were
+        written down. Each patient's times are drawn once within the unit.
+    seed : int, optional
+        Of these draws.
+    where : iterable
+        Conditions that rows must meet, see `Cohort.where`; rows that do not are not checked.
+    missing : {"error", "drop"}
+        What to do with missing values of covariates and of `where` columns. Time, event, entry
+        and id must never be missing.
+    treatment_start : str or 0, optional
+        The column that says when treatment started, on the scale of `time`: finite numbers, 0 or
+        more, empty for patients who never started. 0 says that treatment started at time 0.
+    censoring_end : str or date, optional
+        The column that says when a patient would have been censored because the study ended, on
+        the scale of `time`: not before `time`, empty where it is not known. Or the date at which
+        it ended for everybody, where `time` is counted between dates. Whoever is censored then did
+        not drop out.
+    needs : sequence of str
+        Columns that an analysis uses: what is wrong with them is told with the rest.
+    levels : mapping, optional
+        By column, its levels in order, the first the reference, or ``"number"``.
+    references : mapping, optional
+        By column, the reference level of a covariate.
+    missing_values : mapping, optional
+        By column, values that mean that a value is missing, such as ``[999]``.
+    sheet : str, optional
+        The sheet of an Excel workbook; the first one without it.
+    name : str, optional
+        What messages and reports call the source.
+
+    Returns
+    -------
+    Cohort
+        With at least two patients and one event.
+
+    Raises
+    ------
+    DataFileError
+        When the file cannot be read as a table.
+    CohortError
+        When it is not a cohort; the message tells every problem found.
+    """
+    label = name if name is not None else label_of(source)
+    if isinstance(where, Iterable) and not isinstance(where, str | bytes):
+        where = list(where)
+    own_unit = unit_of_data_set(source)
+    outcome, problems = outcome_of(
+        time=time,
+        event=event,
+        entry=entry,
+        id=id,
+        treatment_start=treatment_start,
+        censoring_end=censoring_end,
+        unit=unit if unit is not None else own_unit,
+        time_unit=time_unit,
+        date_format=date_format,
+        zero_times=zero_times,
+        rounded=rounded,
+        seed=seed,
+        own_unit=own_unit,
+    )
+    problems += option_problems(missing, name, sheet)
+    settings, found = ColumnSettings.of(levels, references, missing_values)
+    problems += found
+    if outcome is None or problems:
+        raise CohortError.of(shown_name(label), problems)
+    roles = outcome.roles
+    columns = list(dict.fromkeys(column for column in roles.values() if column is not None))
+    numbers = [each for each in columns if each != roles["event"] or outcome.event.are_numbers]
+    loaded = load_source(source, numbers, id, settings, sheet, columns)
+    table = loaded.table
+    shared = shared_columns(roles)
+    problems = shared + unknown_columns([*columns, *needs], table) + loaded.problems
+    row_number = np.arange(1, len(table) + 1)
+    patient_of_row = patients_of(table[id])[1] if id in table.columns else row_number - 1
+    keep, excluded, dropped, where_problems = select(
+        table, where, missing, patient_of_row, row_number
+    )
+    problems += where_problems
+    remarks = unmatched_values(table, where) if not where_problems else []
+    kept, row_number = rows_of(table, keep), row_number[keep]
+    read = None
+    if not where_problems and not shared:
+        read = read_outcome(kept, row_number, outcome)
+        problems += read.problems
+        if missing == "error":
+            problems += gap_problems(kept, [each for each in needs if each in kept.columns])
+    if read is None or problems:
+        raise CohortError.of(shown_name(label), problems)
+    study_end = outcome.censoring_end
+    used = rows_of(kept, read.keep)
+    return Cohort(
+        table=used,
+        entry=read.follow_up.entry,
+        time=read.follow_up.time,
+        event=read.follow_up.event,
+        patient_index=read.follow_up.patient_index,
+        patients=read.follow_up.patients,
+        source=str(label),
+        is_synthetic=loaded.is_synthetic,
+        sha256=loaded.sha256,
+        unit=unit if unit is not None else own_unit,
+        time_column=outcome.time.end,
+        event_column=outcome.event.column,
+        entry_column=entry,
+        id_column=id,
+        missing=missing,
+        dropped=(*dropped, *read.dropped),
+        row_number=row_number[read.keep],
+        excluded=excluded,
+        start=read.start,
+        start_column=outcome.start_column,
+        censoring_end=read.censoring_end,
+        censoring_end_column=None if study_end is None else study_end.column or f"{study_end.date}",
+        remarks=(*remarks, *read.remarks),
+        scale=outcome.scale,
+        rounded=outcome.rounded,
+        column_notes=with_notes(loaded.notes, emptied_levels(table, used, columns)),
+        column_said=loaded.said,
+        number_texts=loaded.texts,
+    )
+
+
+def _check_enough(cohort: Cohort, when: str) -> None:
+    """Refuse a cohort from which too much was left out."""
+    if cohort.n_patients < 2 or cohort.n_events == 0:
+        raise CohortError(
+            f"{shown_name(cohort.source)}: {when}, {cohort.n_patients} patients with "
+            f"{cohort.n_events} events are left; there must be at least 2 patients and 1 event"
+        )

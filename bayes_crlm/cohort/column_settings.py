@@ -1,0 +1,261 @@
+"""What a user says of columns: their levels, a reference, marks of missing."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.cohort.column_levels import as_levels, as_number, without_values
+from bayes_crlm.cohort.column_values import ColumnRead, level_text
+from bayes_crlm.cohort.columns import is_short_float, read_column
+from bayes_crlm.cohort.separated_text import is_text
+from bayes_crlm.likelihood.tied_times import short_times_once
+from bayes_crlm.words.wording import did_you_mean, no_column, shown, shown_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["ColumnSettings", "TypedTable", "typed_table"]
+
+Value = str | int | float | bool
+
+
+@dataclass(frozen=True)
+class ColumnSettings:
+    """What is said of columns, by column.
+
+    Attributes
+    ----------
+    levels : mapping
+        Every level of a column in order, the reference first, or ``"number"``.
+    references : mapping
+        The reference level of a covariate.
+    missing_values : mapping
+        Values that mean that a value is missing.
+    """
+
+    levels: Mapping[str, "tuple[Value, ...] | str"] = field(default_factory=dict)
+    references: Mapping[str, Value] = field(default_factory=dict)
+    missing_values: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+
+    @property
+    def numbers(self) -> frozenset[str]:
+        """Columns said to be numbers."""
+        return frozenset(name for name, said in self.levels.items() if said == "number")
+
+    @classmethod
+    def of(
+        cls, levels: object = None, references: object = None, missing_values: object = None
+    ) -> "tuple[ColumnSettings, list[str]]":
+        """Take them from Python's arguments, with what is wrong with them."""
+        problems: list[str] = []
+        taken: dict[str, dict[str, Any]] = {}
+        given = {"levels": levels, "references": references, "missing_values": missing_values}
+        for name, said in given.items():
+            taken[name] = {}
+            if said is None:
+                continue
+            if not isinstance(said, Mapping) or not all(isinstance(each, str) for each in said):
+                problems.append(f"{name} must be a mapping by column, not {shown(said)}")
+                continue
+            for column, value in said.items():
+                checked = _checked(name, value)
+                if checked is None:
+                    problems.append(f"{name} of column {shown(column)} {_right(name, value)}")
+                else:
+                    taken[name][column] = checked
+        for column in taken["references"]:
+            if taken["levels"].get(column) == "number":
+                problems.append(
+                    f"references and levels contradict each other for column {shown(column)}: a "
+                    "number has no reference; leave one of them out"
+                )
+        return cls(**taken), problems
+
+
+def _is_value(value: object) -> bool:
+    return isinstance(value, str | int | float | bool | np.generic) and value == value
+
+
+def _checked(name: str, value: object) -> Any:
+    """Give a setting's value as it is kept; None when it is wrong."""
+    if name == "references":
+        return value if _is_value(value) else None
+    if name == "levels" and value == "number":
+        return value
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return None
+    values = tuple(value)
+    if not values or not all(_is_value(each) for each in values):
+        return None
+    texts = [level_text(each) for each in values]
+    if name == "levels" and (len(set(texts)) < len(texts) or len(texts) < 2):
+        return None
+    return values
+
+
+def _right(name: str, value: object) -> str:
+    """Say what a setting's value should be."""
+    return {
+        "levels": f"must be 'number' or a list of at least 2 different levels, not {shown(value)}",
+        "references": f"must be one level, not {shown(value)}",
+        "missing_values": f"must be a list of values, not {shown(value)}",
+    }[name]
+
+
+@dataclass(frozen=True)
+class TypedTable:
+    """A table whose columns are of plain types.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        With the same rows and columns.
+    notes : dict
+        By column, what was done to it.
+    texts : dict
+        By column, (n_rows,) how numbers are written, where that matters for levels.
+    problems : list of str
+        What does not fit the settings.
+    """
+
+    table: "pd.DataFrame"
+    notes: dict[str, tuple[str, ...]]
+    texts: dict[str, NDArray[np.object_]]
+    problems: list[str]
+
+
+def typed_table(
+    table: "pd.DataFrame",
+    settings: ColumnSettings,
+    *,
+    kept: Collection[str | None] = (),
+    outcome: Collection[str] = (),
+    known: Mapping[str, ColumnRead] | None = None,
+) -> TypedTable:
+    """Read every column of a table, and apply what is said of some.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Any columns.
+    settings : ColumnSettings
+        What the user says.
+    kept : collection of str
+        Columns that stay as they are: the patients' names.
+    outcome : collection of str
+        Columns whose cells are checked one by one elsewhere, and stay as they are where they are
+        not of one type.
+    known : mapping, optional
+        Columns that were read already, from a text file.
+    """
+    known = known or {}
+    problems = []
+    for name, said in vars(settings).items():
+        problems += [
+            f"data.{name}: {no_column(each, table.columns)}"
+            for each in said
+            if each not in table.columns
+        ]
+    changed: dict[str, Any] = {}
+    notes: dict[str, tuple[str, ...]] = {}
+    texts: dict[str, NDArray[np.object_]] = {}
+    for name in table.columns:
+        if name in kept:
+            continue
+        values = table[name]
+        if name in outcome and is_text(values) and name not in known:
+            continue
+        read = known[name] if name in known else read_column(values)
+        read, found = _applied(str(name), read, settings)
+        problems += found
+        if read.values is not values:
+            changed[name] = read.values
+        if read.notes:
+            notes[str(name)] = read.notes
+        if read.texts is not None:
+            texts[str(name)] = read.texts
+    short = [name for name in outcome if name in changed and is_short_float(table[name].dtype)]
+    changed |= tied_short_floats([changed[name] for name in short])
+    return TypedTable(table.assign(**changed) if changed else table, notes, texts, problems)
+
+
+def tied_short_floats(columns: "list[pd.Series]") -> dict[str, "pd.Series"]:
+    """Make one time of times of 32 bits that differ by their rounding alone, in all columns.
+
+    The rule of ties that comes later, when a cohort is made, is for 64 bits. Whole numbers, codes
+    of events for example, have no such rounding.
+
+    Parameters
+    ----------
+    columns : list of pandas.Series, (n_rows,)
+        Numbers that came in 32 bits, as decimals.
+
+    Returns
+    -------
+    dict
+        By name, those that are not whole numbers.
+    """
+    parts = [each for each in columns if (each.dropna() % 1 != 0).any()]
+    if not parts:
+        return {}
+    tied = short_times_once(*(each.to_numpy(dtype=np.float64) for each in parts))
+    return {
+        str(each.name): each.where(each.isna(), values)
+        for each, values in zip(parts, tied, strict=True)
+    }
+
+
+def _applied(name: str, read: ColumnRead, settings: ColumnSettings) -> tuple[ColumnRead, list[str]]:
+    """Apply what is said of one column."""
+    problems: list[str] = []
+    if name in settings.missing_values:
+        read, counts = without_values(read, settings.missing_values[name])
+        nowhere = [each for each, n in counts.items() if not n]
+        if nowhere:
+            told = f"data.missing_values has {', '.join(map(shown, nowhere))}, which no row has"
+            read = ColumnRead(read.values, (*read.notes, told), read.texts)
+    said, first = settings.levels.get(name), settings.references.get(name)
+    number = np.arange(1, len(read.values) + 1)
+    if said == "number":
+        values, wrong = as_number(read)
+        if wrong.any():
+            rows = _rows(read, wrong, number)
+            problems.append(
+                f"column {shown(name)} is said to be a number (data.levels), but is none in {rows};"
+                " correct these cells, or name them in data.missing_values"
+            )
+        without = tuple(each for each in read.notes if not each.startswith("numbers written as"))
+        return ColumnRead(values, without), problems
+    if said is None and first is None:
+        return read, problems
+    try:
+        values, wrong = as_levels(read, said, first)
+    except ValueError as missing:
+        has = sorted(set(read.values.dropna().map(level_text)))
+        problems.append(
+            f"data.references: column {shown(name)} has no level {shown(str(missing))}; "
+            f"{did_you_mean(str(missing), has)}"
+        )
+        return read, problems
+    if wrong.any():
+        problems.append(
+            f"column {shown(name)} has levels that data.levels does not name, in "
+            f"{_rows(read, wrong, number)}; name every level, or correct these cells"
+        )
+    notes = read.notes
+    unused = [each for each in values.cat.categories if not (values == each).any()]
+    if unused:
+        names = ", ".join(shown(each) for each in unused[:5])
+        notes = (*notes, f"levels that no row has are forgotten: {names}")
+        values = values.cat.remove_unused_categories()
+    without = tuple(each for each in notes if not each.startswith("numbers written as text"))
+    return ColumnRead(values, without), problems
+
+
+def _rows(read: ColumnRead, wrong: NDArray[np.bool], number: NDArray[np.int64]) -> str:
+    """Name the rows that are wrong with their values."""
+    places = np.flatnonzero(wrong)
+    return shown_rows(number[places], [shown(read.values.iloc[k]) for k in places[:5].tolist()])

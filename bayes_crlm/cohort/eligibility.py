@@ -1,0 +1,355 @@
+"""Which rows of a table enter the analysis: the conditions of ``where``.
+
+A condition compares one column with a value. A row whose value is missing meets no condition
+and fails none: it is unknown, and the cohort decides (`missing`) whether that is an error.
+"""
+
+import datetime
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.cohort.column_values import sorted_levels
+from bayes_crlm.words.errors import CohortError
+from bayes_crlm.words.wording import SHOWN, did_you_mean, no_column, shown, shown_names
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["OPERATORS", "Condition", "Dropped", "compare", "kind_of", "select", "unmatched_values"]
+
+DATE = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
+    r"(Z|[+-][0-9]{2}:[0-9]{2})?)?"
+)
+EQUALITY = {"==": "==", "!=": "!=", "in": "in", "not in": "not in"}
+OPERATORS = ("==", "!=", "<", "<=", ">", ">=", "in", "not in")
+"""What a condition may ask."""
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """Patients and rows that were left out, and why."""
+
+    reason: str
+    n_patients: int
+    n_rows: int
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One condition: a column, an operator and what the column is compared with."""
+
+    column: str
+    op: str
+    value: Any
+
+    def __str__(self) -> str:
+        is_plain = self.column.isidentifier() and len(self.column) <= 40
+        value = self.value
+        if isinstance(value, datetime.date):
+            said = value.isoformat()
+        elif isinstance(value, list | tuple) and any(isinstance(v, datetime.date) for v in value):
+            said = f"[{', '.join(map(str, value))}]"
+        else:
+            said = shown(value)
+        return f"{self.column if is_plain else shown(self.column)} {self.op} {said}"
+
+    @classmethod
+    def of(cls, given: object) -> "Condition":
+        """Take a condition from a mapping or an object with column, op and value.
+
+        Raises
+        ------
+        CohortError
+            When a part is missing or unknown.
+        """
+        parts = {}
+        for part in ("column", "op", "value"):
+            if isinstance(given, Mapping):
+                if part not in given:
+                    raise CohortError(f"where: {shown(given)} has no {part!r}")
+                parts[part] = given[part]
+            elif hasattr(given, part):
+                parts[part] = getattr(given, part)
+            else:
+                raise CohortError(
+                    f"where: {shown(given)} is no condition; it must have 'column', 'op' and "
+                    "'value'"
+                )
+        if isinstance(given, Mapping):
+            extra = [key for key in given if key not in parts]
+            if extra:
+                raise CohortError(
+                    f"where: {shown(extra[0])} is no part of a condition; "
+                    f"{did_you_mean(extra[0], parts)}"
+                )
+        if not isinstance(parts["column"], str):
+            raise CohortError(f"where: the column must be text, not {shown(parts['column'])}")
+        if not isinstance(parts["op"], str) or parts["op"] not in OPERATORS:
+            raise CohortError(
+                f"where: unknown op {shown(parts['op'])} for column {shown(parts['column'])}; "
+                f"it must be one of {', '.join(OPERATORS)}"
+            )
+        return cls(**parts)
+
+
+def kind_of(values: "pd.Series") -> str:
+    """Say in plain words what a column holds, missing values aside.
+
+    Returns
+    -------
+    str
+        "numbers", "true/false", "text", "dates", "nothing", or "mixed values".
+    """
+    import pandas as pd
+
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.cat.categories.to_series()
+    if pd.api.types.is_bool_dtype(values.dtype):
+        return "true/false"
+    if pd.api.types.is_complex_dtype(values.dtype):
+        return "mixed values"
+    if pd.api.types.is_numeric_dtype(values.dtype):
+        return "numbers"
+    try:
+        inferred = pd.api.types.infer_dtype(values, skipna=True)
+    except (TypeError, ValueError):
+        return "mixed values"
+    return {
+        "string": "text",
+        "boolean": "true/false",
+        "integer": "numbers",
+        "floating": "numbers",
+        "mixed-integer-float": "numbers",
+        "decimal": "numbers",
+        "date": "dates",
+        "datetime": "dates",
+        "datetime64": "dates",
+        "empty": "nothing",
+    }.get(inferred, "mixed values")
+
+
+def _checked(condition: Condition, value: object, kind: str) -> Any:
+    """Give the value as it compares with a column of this kind, or say why it does not."""
+    import pandas as pd
+
+    told = f"where: column {shown(condition.column)} holds {kind}, but the value is {shown(value)}"
+    if kind == "numbers":
+        if not isinstance(value, Real) or math.isnan(float(value)):
+            raise CohortError(f"{told}; it must be a number")
+    elif kind == "true/false":
+        if not isinstance(value, Real) or value not in (0, 1):
+            raise CohortError(f"{told}; it must be true or false")
+    elif kind == "text":
+        if not isinstance(value, str):
+            raise CohortError(f"{told}; it must be text in quotation marks")
+    elif kind == "dates":
+        if not isinstance(value, datetime.date) and not (
+            isinstance(value, str) and DATE.fullmatch(value)
+        ):
+            raise CohortError(f"{told}; it must be a date as YYYY-MM-DD, such as 2015-12-31")
+        try:
+            return pd.Timestamp(value)
+        except (TypeError, ValueError, OverflowError):
+            raise CohortError(f"{told}, which is no day of the calendar") from None
+    return value
+
+
+def compare(condition: Condition, values: "pd.Series") -> tuple[NDArray[np.bool], NDArray[np.bool]]:
+    """Compare a column with a condition's value.
+
+    Parameters
+    ----------
+    condition : Condition
+        What is asked.
+    values : pandas.Series, (n_rows,)
+        The condition's column.
+
+    Returns
+    -------
+    met, unknown : (n_rows,) bool
+        Rows that meet the condition, and rows whose value is missing.
+
+    Raises
+    ------
+    CohortError
+        When the value is not comparable with what the column holds.
+    """
+    import pandas as pd
+
+    kind = kind_of(values)
+    unknown = values.isna().to_numpy(dtype=bool)
+    met = np.zeros(len(values), dtype=bool)
+    column, op = shown(condition.column), condition.op
+    if kind == "mixed values":
+        raise CohortError(
+            f"where: column {column} holds values of several types; it must hold only numbers, "
+            "only text, only true/false or only dates"
+        )
+    if op in ("in", "not in"):
+        if not isinstance(condition.value, list | tuple | set | frozenset):
+            raise CohortError(
+                f"where: op {op!r} for column {column} needs a list, not {shown(condition.value)}"
+            )
+        value: Any = [_checked(condition, each, kind) for each in condition.value]
+    else:
+        value = _checked(condition, condition.value, kind)
+        if kind == "text" and op not in EQUALITY:
+            raise CohortError(
+                f"where: column {column} holds text, which op {op!r} cannot put in order; use one "
+                f"of {', '.join(EQUALITY)}"
+            )
+    if kind == "nothing":
+        return met, unknown
+    known = values[~unknown]
+    if isinstance(known.dtype, pd.CategoricalDtype):
+        known = known.astype(known.cat.categories.dtype)
+    try:
+        met[~unknown] = _answer(op, known, value, kind)
+    except (TypeError, ValueError, OverflowError):
+        hint = ""
+        if kind == "dates":
+            zone = getattr(known.dt, "tz", None) if hasattr(known, "dt") else None
+            hint = (
+                "; its dates have a time zone, so give one, as in 2015-12-31T00:00+00:00"
+                if zone is not None
+                else "; give a date without a time zone, such as 2015-12-31"
+            )
+        raise CohortError(
+            f"where: column {column} holds {kind} that cannot be compared with "
+            f"{shown(condition.value)}{hint}"
+        ) from None
+    return met, unknown
+
+
+def _answer(op: str, known: "pd.Series", value: Any, kind: str) -> NDArray[np.bool]:
+    """Compare values that are all there with a value of their kind."""
+    import pandas as pd
+
+    if kind == "dates":
+        known = pd.to_datetime(known)
+    if op in ("in", "not in"):
+        if kind in ("numbers", "true/false"):
+            # Equality by value, so that true is 1 and 2.0 is 2.
+            found = np.zeros(len(known), dtype=bool)
+            array = known.to_numpy()
+            for each in value:
+                found |= np.asarray(array == each, dtype=bool)
+        else:
+            found = known.isin(value).to_numpy(dtype=bool)
+        return found if op == "in" else ~found
+    asked = {
+        "==": known.eq,
+        "!=": known.ne,
+        "<": known.lt,
+        "<=": known.le,
+        ">": known.gt,
+        ">=": known.ge,
+    }[op]
+    return asked(value).to_numpy(dtype=bool)
+
+
+def select(
+    table: "pd.DataFrame",
+    conditions: Iterable[object],
+    missing: str,
+    patient_of_row: NDArray[np.intp],
+    row_number: NDArray[np.int64],
+) -> tuple[NDArray[np.bool], tuple[Dropped, ...], tuple[Dropped, ...], list[str]]:
+    """Find the rows that meet every condition, and count those that do not, in turn."""
+    keep = np.ones(len(table), dtype=bool)
+    unknown = np.zeros(len(table), dtype=bool)
+    excluded: list[Dropped] = []
+    dropped: tuple[Dropped, ...] = ()
+    problems: list[str] = []
+    asked: list[Condition] = []
+    gaps: list[tuple[str, NDArray[np.bool]]] = []
+    if isinstance(conditions, str | bytes) or not isinstance(conditions, Iterable):
+        return keep, (), (), [f"where must be a list of conditions, not {shown(conditions)}"]
+    for given in conditions:
+        try:
+            condition = Condition.of(given)
+            if condition.column not in table.columns:
+                raise CohortError(f"where: {no_column(condition.column, table.columns)}")
+            met, gap = compare(condition, table[condition.column])
+        except CohortError as error:
+            problems.append(str(error))
+            continue
+        asked.append(condition)
+        before = keep
+        keep = keep & (met | gap)
+        unknown |= gap
+        gaps.append((condition.column, gap))
+        excluded.append(_left_out(f"not {condition}", before, keep, patient_of_row))
+    if problems:
+        rest = len(problems) - SHOWN
+        return keep, (), (), problems[:SHOWN] + ([f"where: {rest} more"] if rest > 0 else [])
+    unknown &= keep
+    if unknown.any():
+        columns = list(dict.fromkeys(column for column, gap in gaps if (gap & unknown).any()))
+        if missing == "error":
+            told = f"where: values are missing in {shown_names(columns)}, so that it is unknown"
+            told += f" whether {int(unknown.sum())} rows belong to the cohort (the first is row "
+            told += f'{row_number[unknown][0]}); fill them in, or set missing = "drop"'
+            return keep, (), (), [told]
+        before = keep
+        keep = keep & ~np.isin(patient_of_row, patient_of_row[unknown])
+        dropped = (_left_out(f"missing {shown_names(columns)}", before, keep, patient_of_row),)
+    if asked and not keep.any():
+        told = " and ".join(str(condition) for condition in asked[:SHOWN])
+        problems.append(f"where: no row is left that meets {told}; loosen the conditions")
+    return keep, tuple(each for each in excluded if each.n_rows), dropped, problems
+
+
+def _left_out(
+    reason: str,
+    before: NDArray[np.bool],
+    after: NDArray[np.bool],
+    patient_of_row: NDArray[np.intp],
+) -> Dropped:
+    """Count the rows that went, and the patients that lost all their rows."""
+    n_patients = len(np.unique(patient_of_row[before])) - len(np.unique(patient_of_row[after]))
+    return Dropped(reason, n_patients, int(before.sum() - after.sum()))
+
+
+def unmatched_values(table: "pd.DataFrame", conditions: Iterable[object]) -> list[str]:
+    """Name values of conditions that no row of the table holds: a word spelt otherwise, perhaps.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        All rows, before any is left out.
+    conditions : iterable
+        As of `select`, without anything wrong with them.
+
+    Returns
+    -------
+    list of str
+        A sentence for each condition with such a value.
+    """
+    told = []
+    for given in conditions:
+        condition = Condition.of(given)
+        if condition.op not in EQUALITY:
+            continue
+        is_list = condition.op in ("in", "not in")
+        values = condition.value if is_list else [condition.value]
+        column = table[condition.column]
+        absent = [
+            each
+            for each in values
+            if not compare(Condition(condition.column, "==", each), column)[0].any()
+        ]
+        if absent:
+            told.append(
+                f"where: no row holds {shown_names(absent)} in column {shown(condition.column)}; "
+                f"it holds {shown_names(sorted_levels(column.dropna().unique()))}"
+            )
+    return told

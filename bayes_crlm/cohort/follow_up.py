@@ -1,0 +1,397 @@
+"""Follow-up columns to numbers, with everything that can be wrong with them.
+
+All checks are vectorised: their time and memory grow linearly with the rows, but for one sort
+of the rows within patients.
+"""
+
+import datetime
+from dataclasses import dataclass
+from decimal import Decimal
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.cohort.column_values import level_text
+from bayes_crlm.likelihood.tied_times import one_time_each
+from bayes_crlm.words.shown import significant
+from bayes_crlm.words.wording import shown, shown_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "FollowUp",
+    "check_follow_up",
+    "events_of",
+    "numbers_of",
+    "patients_of",
+    "told_rows",
+]
+
+NUMBER, MISSING, TEXT, TRUTH, DATE, OTHER = range(6)
+KINDS = {
+    MISSING: "is missing",
+    TEXT: "is text",
+    TRUTH: "is true/false",
+    DATE: "is a date",
+    OTHER: "is not a number",
+}
+MUST_BE = {
+    "time": "every time must be a finite number above 0",
+    "entry": "every entry must be a finite number, 0 or more",
+    "event": "every event must be 0 or 1, or true or false",
+    "id": "every row must name its patient",
+    "treatment_start": "every start must be a finite number, 0 or more, or empty for patients who "
+    "never started",
+    "censoring_end": "every end must be a finite number above 0, or empty where none is known",
+}
+FAR = 1e6
+"""A time of so many medians is a mistake, not a follow-up."""
+
+ROUNDING = 1e-9
+"""Rows of one patient may overlap by this share of the time: sums of decimals are rounded."""
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """The follow-up of n rows and their patients, as `bayes_crlm.cohort.cohort.Cohort` has it."""
+
+    entry: NDArray[np.float64]
+    time: NDArray[np.float64]
+    event: NDArray[np.int8]
+    patient_index: NDArray[np.intp]
+    patients: NDArray[Any]
+
+
+def numbers_of(values: "pd.Series") -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+    """Turn a column into numbers, and say of every cell what it is.
+
+    Text that is wholly a number, "12.5" for example, is that number.
+
+    Parameters
+    ----------
+    values : pandas.Series, (n_rows,)
+        A column of any type.
+
+    Returns
+    -------
+    numbers : (n_rows,) float64
+        NaN where a cell is not a number.
+    kinds : (n_rows,) int8
+        NUMBER, MISSING, TEXT, TRUTH, DATE or OTHER.
+    """
+    import pandas as pd
+
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(values.cat.categories.dtype)
+    dtype = values.dtype
+    missing = values.isna().to_numpy(dtype=bool)
+    kinds = np.where(missing, MISSING, NUMBER).astype(np.int8)
+    numbers = np.full(len(values), np.nan)
+    if pd.api.types.is_bool_dtype(dtype) and not pd.api.types.is_object_dtype(dtype):
+        kinds[~missing] = TRUTH
+    elif pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype):
+        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    elif pd.api.types.is_datetime64_any_dtype(dtype):
+        kinds[~missing] = DATE
+    elif isinstance(dtype, pd.StringDtype):
+        numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        kinds[np.isnan(numbers) & ~missing] = TEXT
+    else:
+        cells = values.astype(object).to_numpy()
+        for row in np.flatnonzero(~missing):
+            numbers[row], kinds[row] = _number_of(cells[row])
+    return numbers, kinds
+
+
+def _number_of(cell: object) -> tuple[float, int]:
+    """Turn one cell of a column of mixed values into a number."""
+    if isinstance(cell, bool | np.bool):
+        return np.nan, TRUTH
+    if isinstance(cell, Real | Decimal):
+        try:
+            return float(cell), NUMBER
+        except OverflowError:
+            return np.inf, NUMBER
+    if isinstance(cell, str):
+        try:
+            number = float(cell) if "_" not in cell else np.nan
+        except ValueError:
+            number = np.nan
+        return (number, TEXT) if np.isnan(number) else (number, NUMBER)
+    if isinstance(cell, datetime.date | datetime.time | np.datetime64):
+        return np.nan, DATE
+    return np.nan, OTHER
+
+
+def events_of(values: "pd.Series") -> tuple[NDArray[np.int8], NDArray[np.bool], NDArray[np.bool]]:
+    """Turn an event column into 0 and 1.
+
+    Parameters
+    ----------
+    values : pandas.Series, (n_rows,)
+        0/1 or true/false as truth values, numbers or text (in any case).
+
+    Returns
+    -------
+    event : (n_rows,) int8
+        0 where it is not known.
+    missing, wrong : (n_rows,) bool
+        Cells without a value, and with one that is not an event.
+    """
+    import pandas as pd
+
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(values.cat.categories.dtype)
+    missing = values.isna().to_numpy(dtype=bool)
+    if pd.api.types.is_bool_dtype(values.dtype) and values.dtype != object:
+        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    elif isinstance(values.dtype, pd.StringDtype) or values.dtype == object:
+        numbers = np.array([_event_of(cell) for cell in values.to_numpy(object)], dtype=float)
+    else:
+        numbers, _ = numbers_of(values)
+    known = (numbers == 0) | (numbers == 1)
+    return np.where(known, numbers, 0).astype(np.int8), missing, ~known & ~missing
+
+
+def _event_of(cell: object) -> float:
+    """Turn one cell into 0 or 1, or NaN."""
+    if isinstance(cell, str):
+        return {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0}.get(
+            cell.strip().lower(), np.nan
+        )
+    if isinstance(cell, Real | np.bool | Decimal) and cell in (0, 1):
+        return float(cell)
+    return np.nan
+
+
+def patients_of(values: "pd.Series") -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Number the patients in order of appearance.
+
+    Parameters
+    ----------
+    values : pandas.Series, (n_rows,)
+        The id column. Blank text is missing.
+
+    Returns
+    -------
+    patients : (n_patients,)
+        Their labels.
+    patient_index : (n_rows,) intp
+        Each row's place in `patients`, -1 where the id is missing.
+    """
+    import pandas as pd
+
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(values.cat.categories.dtype)
+    if isinstance(values.dtype, pd.StringDtype):
+        values = values.mask(values.str.strip() == "")
+    elif values.dtype == object:
+        missing = values.isna().to_numpy(dtype=bool).tolist()
+        cells = [
+            None if gap or (isinstance(cell, str) and not cell.strip()) else cell
+            for cell, gap in zip(values.to_list(), missing, strict=True)
+        ]
+        if not all(cell is None or type(cell) is int for cell in cells):
+            cells = [None if cell is None else _name_of(cell) for cell in cells]
+        values = pd.Series(cells, dtype=object)
+    elif values.dtype.kind not in "iufb":
+        names = values.map(_name_of, na_action="ignore").astype(object)
+        values = names.where(values.notna(), None)
+    patient_index, patients = pd.factorize(values)
+    return np.asarray(patients), patient_index.astype(np.intp)
+
+
+def _name_of(cell: object) -> str:
+    """Write a patient's name as text, of whatever type it is: files of results hold one type."""
+    if isinstance(cell, bytes):
+        return cell.decode("utf-8", errors="backslashreplace")
+    if isinstance(cell, list | tuple | set | dict | frozenset | np.ndarray):
+        return shown(cell, 1000)
+    return level_text(cell)
+
+
+def check_follow_up(
+    follow_up: FollowUp, row_number: NDArray[np.int64], roles: dict[str, str | None]
+) -> tuple[FollowUp, list[str]]:
+    """Apply the rule of ties, and find everything wrong with rows and patients.
+
+    Parameters
+    ----------
+    follow_up : FollowUp
+        NaN where a column is not there or a cell is wrong, which is said already.
+    row_number : (n_rows,) int
+        1-based row numbers in the file, for the messages.
+    roles : dict
+        The columns of time, entry and id.
+
+    Returns
+    -------
+    follow_up : FollowUp
+        Meaningful only when there are no problems.
+    problems : list of str
+        One for each kind of problem, with the first rows that have it.
+    """
+    entries, times = follow_up.entry, follow_up.time
+    time, entry, id = roles["time"], roles["entry"], roles["id"]
+    problems: list[str] = []
+    late = np.flatnonzero(entries >= times)
+    if entry is not None and len(late):
+        pairs = [f"{shown(entries[k])} and {shown(times[k])}" for k in late[:5].tolist()]
+        problems.append(
+            f"entry (column {shown(entry)}) is not before time (column {shown(time)}) in "
+            f"{shown_rows(row_number[late], pairs)}; every entry must be "
+            "before its time"
+        )
+    elif len(late):
+        cells = [shown(times[k]) for k in late[:5].tolist()]
+        problems.append(
+            f"column {shown(time)} (time) is zero in {shown_rows(row_number[late], cells)} after "
+            "rounded times were drawn; say what becomes of such rows with zero_times"
+        )
+    problems += _far_times(times, str(time), row_number)
+    entries, times, found = _tied(entries, times, row_number)
+    problems += found
+    patients, patient_index = follow_up.patients, follow_up.patient_index
+    if id is not None:
+        problems += _check_patients(
+            patients, patient_index, entries, times, follow_up.event, entry, id, row_number
+        )
+    if len(patients) < 2:
+        problems.append(
+            f"there {'is 1 patient' if len(patients) else 'are no patients'}; a cohort needs at "
+            "least 2"
+        )
+    with np.errstate(over="ignore"):
+        exposure = (times - entries).sum()
+    if not problems and np.isinf(exposure):
+        problems.append(
+            f"column {shown(time)} (time) has values so large that the total follow-up is "
+            "infinite; use a larger time unit"
+        )
+    return FollowUp(entries, times, follow_up.event, patient_index, patients), problems
+
+
+def _far_times(times: NDArray[np.float64], column: str, row_number: NDArray[np.int64]) -> list[str]:
+    """Refuse times that cannot be of the same study as the others.
+
+    The longest of real follow-ups is some hundreds of times the median; one of a million
+    times as long would take every digit from the others.
+    """
+    known = times[np.isfinite(times)]
+    if not len(known):
+        return []
+    median = float(np.median(known))
+    far = np.flatnonzero(times / FAR > median)
+    if not len(far):
+        return []
+    cells = [shown(times[k]) for k in far[:5].tolist()]
+    return [
+        f"column {shown(column)} (time) is more than a million times its median "
+        f"{significant(median, 4)} in "
+        f"{shown_rows(row_number[far], cells)}; correct it, or leave the row out with where"
+    ]
+
+
+def _tied(
+    entries: NDArray[np.float64], times: NDArray[np.float64], row_number: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str]]:
+    """Make times that differ by rounding one time, and refuse rows that this leaves no width."""
+    if entries.any():
+        tied_entries, tied_times = one_time_each(entries, times)
+    else:
+        # without late entry the origin is no time of its own, as in R
+        tied_entries, (tied_times,) = entries, one_time_each(times)
+    gone = np.flatnonzero((entries < times) & (tied_entries >= tied_times))
+    if not len(gone):
+        return tied_entries, tied_times, []
+    spans = [f"{shown(entries[k])} to {shown(times[k])}" for k in gone[:5].tolist()]
+    return (
+        entries,
+        times,
+        [
+            f"the follow-up is shorter than the rounding of the times in "
+            f"{shown_rows(row_number[gone], spans)}; leave such rows out, or join them to the "
+            "patient's row before or after"
+        ],
+    )
+
+
+def told_rows(
+    values: "pd.Series",
+    role: str,
+    what: str,
+    bad: NDArray[np.bool],
+    row_number: NDArray[np.int64],
+    right: str | None = None,
+) -> list[str]:
+    """Say what is wrong with a column and in which rows; nothing when no row is bad."""
+    rows = np.flatnonzero(bad)
+    if not len(rows):
+        return []
+    cells = None if what == "is missing" else [shown(values.iloc[row]) for row in rows[:5].tolist()]
+    named = shown_rows(row_number[rows], cells)
+    right = MUST_BE[role] if right is None else right
+    if what == "is text" and any("," in cell for cell in cells or ()):
+        right += " with a decimal point"
+    return [f"column {shown(values.name)} ({role}) {what} in {named}; {right}"]
+
+
+def _check_patients(
+    patients: NDArray[Any],
+    patient_index: NDArray[np.intp],
+    entries: NDArray[np.float64],
+    times: NDArray[np.float64],
+    events: NDArray[np.int8],
+    entry: str | None,
+    id: str,
+    row_number: NDArray[np.int64],
+) -> list[str]:
+    """Check that the rows of each patient follow one another and only the last has the event."""
+    told = f"column {shown(id)} (id)"
+    if entry is None:
+        counts = np.bincount(patient_index[patient_index >= 0], minlength=len(patients))
+        several = np.flatnonzero(counts > 1)
+        if not len(several):
+            return []
+        first = several[0]
+        rows = shown_rows(row_number[patient_index == first])
+        others = f" (and {len(several) - 1} more patients)" if len(several) > 1 else ""
+        problem = (
+            f"{told} names patient {shown(patients[first])} in {rows}{others}; give `entry`, the "
+            "column that says when each row begins, or one row per patient"
+        )
+        return [problem]
+    # Rows with another problem have no interval yet; they are left out here, not guessed at.
+    usable = np.flatnonzero((patient_index >= 0) & np.isfinite(entries) & np.isfinite(times))
+    usable = usable[entries[usable] < times[usable]]
+    order = usable[np.lexsort((times[usable], entries[usable], patient_index[usable]))]
+    before, after = order[:-1], order[1:]
+    same = patient_index[before] == patient_index[after]
+    problems = []
+    # Sorted by entry, any two rows that overlap make two neighbours overlap.
+    overlap = same & (entries[after] < times[before] * (1 - ROUNDING))
+    if overlap.any():
+        k = np.flatnonzero(overlap)
+        pairs = [
+            f"{row_number[before[j]]} and {row_number[after[j]]} (patient "
+            f"{shown(patients[patient_index[after[j]]])})"
+            for j in k[:5].tolist()
+        ]
+        more = f" and {len(k) - 5} more" if len(k) > 5 else ""
+        problems.append(
+            f"{told} has overlapping rows: rows {', '.join(pairs)}{more}; each row of a patient "
+            "must begin when or after the one before ends"
+        )
+    early = same & (events[before] == 1) & ~overlap
+    if early.any():
+        k = before[early]
+        names = patients[patient_index[k[:5]]]
+        problems.append(
+            f"{told} has an event before the patient's last row in "
+            f"{shown_rows(row_number[k], [f'patient {shown(p)}' for p in names])}; only "
+            "the last row of a patient may end with the event"
+        )
+    return problems

@@ -1,0 +1,372 @@
+"""From the columns of a table to follow-up: what `time`, `event`, `entry` and `id` mean there.
+
+The steps, in this order: dates and other units become times in the cohort's unit; times that were
+rounded are drawn within their unit, where that is asked for; times of zero are dropped or
+replaced, where that is said; times that differ by rounding alone become one time; what is wrong
+is said of rows of the file.
+"""
+
+from dataclasses import dataclass
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.cohort.eligibility import Dropped
+from bayes_crlm.cohort.event_codes import EventCodes
+from bayes_crlm.cohort.follow_up import FollowUp, check_follow_up
+from bayes_crlm.cohort.outcome_columns import (
+    check_ends,
+    check_events,
+    check_patient_column,
+    check_start_column,
+    check_times,
+)
+from bayes_crlm.cohort.rounded_times import Rounding, draw_within_unit, order_of_patients
+from bayes_crlm.cohort.time_scale import StudyEnd, TimeColumns, TimeScale, scale_problems
+from bayes_crlm.likelihood.tied_times import distinct_times, onto
+from bayes_crlm.words.shown import as_written
+from bayes_crlm.words.wording import shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Outcome", "OutcomeRead", "outcome_of", "read_outcome"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the outcome's columns are read, checked.
+
+    Attributes
+    ----------
+    time : TimeColumns
+    event : EventCodes
+    entry, id : str or None
+    start : str, 0 or None
+        `treatment_start` as it is given.
+    censoring_end : StudyEnd or None
+        When the study ended: a column for every patient, or a date for all.
+    scale : TimeScale
+    zero_times : "error", "drop" or float
+        What becomes of rows without width; a number is their width, in the cohort's unit.
+    rounded : Rounding or None
+    seed : int or None
+        Of the draws of rounded times.
+    """
+
+    time: TimeColumns
+    event: EventCodes
+    entry: str | None
+    id: str | None
+    start: str | int | None
+    censoring_end: StudyEnd | None
+    scale: TimeScale
+    zero_times: str | float
+    rounded: Rounding | None
+    seed: int | None
+
+    @property
+    def start_column(self) -> str | None:
+        """The column of starts of treatment."""
+        return self.start if isinstance(self.start, str) else None
+
+    @property
+    def roles(self) -> dict[str, str | None]:
+        """Which column is used for what."""
+        return {
+            "time": self.time.end,
+            "time.start": self.time.start,
+            "event": self.event.column,
+            "entry": self.entry,
+            "id": self.id,
+            "treatment_start": self.start_column,
+            "censoring_end": None if self.censoring_end is None else self.censoring_end.column,
+        }
+
+
+@dataclass(frozen=True)
+class OutcomeRead:
+    """What became of the outcome's columns.
+
+    Attributes
+    ----------
+    follow_up : FollowUp
+        Meaningful only when there are no problems.
+    start, censoring_end : (rows,) float or None
+    keep : (rows of the table,) bool
+        Rows that were not dropped for a time of zero.
+    dropped : tuple of Dropped
+    remarks : tuple of str
+        What was read as what, with counts.
+    problems : list of str
+    """
+
+    follow_up: FollowUp
+    start: NDArray[np.float64] | None
+    censoring_end: NDArray[np.float64] | None
+    keep: NDArray[np.bool]
+    dropped: tuple[Dropped, ...]
+    remarks: tuple[str, ...]
+    problems: list[str]
+
+
+def outcome_of(
+    *,
+    time: object,
+    event: object,
+    entry: Any,
+    id: Any,
+    treatment_start: Any,
+    censoring_end: Any,
+    unit: Any,
+    time_unit: Any,
+    date_format: Any,
+    zero_times: Any,
+    rounded: object,
+    seed: Any,
+    own_unit: str | None,
+) -> tuple[Outcome | None, list[str]]:
+    """Check how the outcome's columns are to be read.
+
+    Returns
+    -------
+    Outcome or None
+        None where something is wrong.
+    list of str
+        What is.
+    """
+    problems: list[str] = []
+
+    def taken(make: Any, given: object) -> Any:
+        try:
+            return make(given)
+        except ValueError as problem:
+            problems.append(str(problem))
+            return None
+
+    columns, codes = taken(TimeColumns.of, time), taken(EventCodes.of, event)
+    for role, column in (("entry", entry), ("id", id)):
+        if column is not None and not isinstance(column, str):
+            problems.append(f"{role} must be a column's name in text, not {shown(column)}")
+    end = None if censoring_end is None else taken(StudyEnd.of, censoring_end)
+    if end is not None and end.date is not None and columns is not None and columns.start is None:
+        problems.append(
+            f"censoring_end is a date ({end.in_words}), but time is a column of times; give a "
+            "column of times, or time = {start, end}"
+        )
+    is_zero = isinstance(treatment_start, int) and not isinstance(treatment_start, bool)
+    if not (
+        treatment_start is None
+        or isinstance(treatment_start, str)
+        or (is_zero and treatment_start == 0)
+    ):
+        problems.append(
+            "treatment_start must be a column's name in text, or 0 where treatment started at "
+            f"time 0, not {shown(treatment_start)}"
+        )
+    scale = TimeScale()
+    if columns is not None:
+        for option, value in (("unit", unit), ("time_unit", time_unit)):
+            if value is not None and not isinstance(value, str):
+                problems.append(f"{option} must be text, not {shown(value)}")
+        if not any(value is not None and not isinstance(value, str) for value in (unit, time_unit)):
+            scale, found = scale_problems(columns, unit, time_unit, date_format, own_unit)
+            problems += found
+    problems += zero_problems(zero_times)
+    rounding = None if rounded is None else taken(Rounding.of, rounded)
+    if rounding is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
+        problems.append(
+            f"rounded times are drawn, so give a seed, a whole number from 0, not {shown(seed)}"
+        )
+    if problems:
+        return None, problems
+    return (
+        Outcome(
+            columns,
+            codes,
+            entry,
+            id,
+            treatment_start,
+            end,
+            scale,
+            zero_times,
+            rounding,
+            seed,
+        ),
+        [],
+    )
+
+
+def zero_problems(given: Any) -> list[str]:
+    """Say why a value of `zero_times` is none."""
+    if given in ("error", "drop") and isinstance(given, str):
+        return []
+    is_number = isinstance(given, Real) and not isinstance(given, bool | np.bool)
+    if is_number and 0 < float(given) < np.inf:
+        return []
+    return [f'zero_times must be "error", "drop" or a number above 0, not {shown(given)}']
+
+
+def read_outcome(
+    table: "pd.DataFrame", row_number: NDArray[np.int64], outcome: Outcome
+) -> OutcomeRead:
+    """Turn the outcome's columns into follow-up and find everything wrong with them.
+
+    Columns that the table does not have are left out; the caller reports them.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The rows of the cohort.
+    row_number : (n_rows,) int
+        1-based row numbers in the file, for the messages.
+    outcome : Outcome
+
+    Returns
+    -------
+    OutcomeRead
+    """
+    n = len(table)
+    problems: list[str] = []
+    remarks: list[str] = []
+    may_be_zero = outcome.zero_times != "error" or outcome.rounded is not None
+    times, entries, start, end = np.full(n, np.nan), np.zeros(n), None, None
+    scale, ends = outcome.scale, outcome.time.end
+    if ends in table.columns:
+        times, found = check_times(table, ends, "time", row_number, scale, may_be_zero=may_be_zero)
+        problems += found
+    if scale.start in table.columns:
+        problems += check_start_column(table[scale.start], row_number, scale)
+    if outcome.entry is not None:
+        entries = np.full(n, np.nan)
+        if outcome.entry in table.columns:
+            entries, found = check_times(table, outcome.entry, "entry", row_number, scale)
+            problems += found
+    column = outcome.start_column
+    if column is not None and column in table.columns:
+        start, found = check_times(table, column, "treatment_start", row_number, scale)
+        problems += found
+    elif column is None and outcome.start is not None:
+        start = np.zeros(n)
+    study_end = outcome.censoring_end
+    if study_end is not None and study_end.column in table.columns:
+        end, found = check_times(table, str(study_end.column), "censoring_end", row_number, scale)
+        problems += found
+    elif study_end is not None and study_end.date and scale.start in table.columns:
+        end = scale.ends_at(table, study_end, times)
+    patients, patient_index, found = check_patient_column(table, outcome.id, row_number, column)
+    problems += found
+    events, said, found = check_events(table, outcome.event, row_number)
+    problems += found
+    remarks += said
+    if outcome.rounded is not None and not problems and outcome.seed is not None:
+        keys = [each for each in (times, events, entries) if each is not None]
+        entries, times, (start, end), moved = draw_within_unit(
+            outcome.rounded,
+            outcome.seed,
+            entries,
+            times,
+            (start, end),
+            patient_index,
+            order_of_patients(table, patient_index, keys),
+        )
+        remarks.append(
+            f"the times of {moved} patients were drawn once within "
+            f"{as_written(outcome.rounded.unit)} of "
+            f"what the file says, which is rounded ({outcome.rounded.to}), from seed "
+            f"{outcome.seed}"
+        )
+    keep = np.ones(n, dtype=bool)
+    dropped: tuple[Dropped, ...] = ()
+    if outcome.zero_times != "error":
+        times, keep, dropped, said = settle_zeros(
+            outcome.zero_times, entries, times, events, patient_index
+        )
+        remarks += said
+    follow_up = FollowUp(entries, times, events, patient_index, patients)
+    if not keep.all():
+        left = np.unique(patient_index[keep & (patient_index >= 0)])
+        place = np.full(len(patients) + 1, -1)
+        place[left] = np.arange(len(left))
+        follow_up = FollowUp(
+            entries[keep], times[keep], events[keep], place[patient_index[keep]], patients[left]
+        )
+        row_number = row_number[keep]
+        start = None if start is None else start[keep]
+        end = None if end is None else end[keep]
+    follow_up, found = check_follow_up(follow_up, row_number, outcome.roles)
+    problems += found
+    if start is not None and not problems:
+        start = onto(start, distinct_times(follow_up.entry, follow_up.time))
+    if end is not None and study_end is not None and not problems:
+        end, found = check_ends(end, follow_up.time, row_number, study_end.in_words)
+        problems += found
+    return OutcomeRead(follow_up, start, end, keep, dropped, tuple(remarks), problems)
+
+
+def settle_zeros(
+    zero_times: str | float,
+    entries: NDArray[np.float64],
+    times: NDArray[np.float64],
+    events: NDArray[np.int8],
+    patient_index: NDArray[np.intp],
+) -> tuple[NDArray[np.float64], NDArray[np.bool], tuple[Dropped, ...], list[str]]:
+    """Drop rows without width, or give them one.
+
+    A row without width or event that another row of its patient goes on from is left out in any
+    case: given a width it would lie over that row.
+
+    Returns
+    -------
+    times : (rows,) float
+    keep : (rows,) bool
+    dropped : tuple of Dropped
+    remarks : list of str
+    """
+    is_zero = times == entries
+    count, keep = int(is_zero.sum()), np.ones(len(times), dtype=bool)
+    if not count:
+        return times, keep, (), []
+    n_events = int(events[is_zero].sum())
+    with_events = f"{n_events} of them with the event"
+    if zero_times == "drop":
+        keep = ~is_zero
+        gone = len(np.unique(patient_index)) - len(np.unique(patient_index[keep]))
+        reason = f'no time at risk, zero_times = "drop" ({with_events})'
+        return times, keep, (Dropped(reason, gone, count),), []
+    width, said = float(zero_times), []
+    is_between = is_zero & (events == 0) & goes_on(entries, times, events, patient_index)
+    between, given = int(is_between.sum()), count - int(is_between.sum())
+    if given:
+        said.append(
+            f"{given} row{'s' * (given != 1)} without time at risk ({with_events}) "
+            f"{'was' if given == 1 else 'were'} given {as_written(width)}, as zero_times says"
+        )
+    if between:
+        said.append(
+            f"{between} row{'s' * (between != 1)} without time at risk, from which another row of "
+            f"the patient goes on, {'was' if between == 1 else 'were'} left out: nobody is at risk "
+            "in such a row"
+        )
+    return np.where(is_zero, entries + width, times), ~is_between, (), said
+
+
+def goes_on(
+    entries: NDArray[np.float64],
+    times: NDArray[np.float64],
+    events: NDArray[np.int8],
+    patient_index: NDArray[np.intp],
+) -> NDArray[np.bool]:
+    """Whether a row of the same patient with width, or with the event, begins where a row ends.
+
+    Returns
+    -------
+    (rows,) bool
+        Meant for rows without width and event.
+    """
+    followed = (times > entries) | (events > 0)
+    begins = set(zip(patient_index[followed].tolist(), entries[followed].tolist(), strict=True))
+    ends = zip(patient_index.tolist(), times.tolist(), strict=True)
+    return np.fromiter((each in begins for each in ends), dtype=bool, count=len(times))

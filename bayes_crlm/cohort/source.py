@@ -1,0 +1,133 @@
+"""Where a cohort's table comes from, and what its columns must be before anything is read."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.words.wording import no_column, shown, shown_names
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+__all__ = [
+    "emptied_levels",
+    "gap_problems",
+    "label_of",
+    "option_problems",
+    "rows_of",
+    "shared_columns",
+    "unit_of_data_set",
+    "unknown_columns",
+]
+
+
+def unit_of_data_set(source: object) -> str | None:
+    """The time unit that a data set of the package brings."""
+    if not isinstance(source, str):
+        return None
+    from bayes_crlm.datasets import DATASETS
+
+    return DATASETS[source].unit if source in DATASETS else None
+
+
+def gap_problems(table: "pd.DataFrame", columns: Sequence[str]) -> list[str]:
+    """Say which columns miss values, in one sentence."""
+    counts = {each: int(table[each].isna().sum()) for each in dict.fromkeys(columns)}
+    gaps = [f"{shown(each)} in {count}" for each, count in counts.items() if count]
+    if not gaps:
+        return []
+    rest = f" and {len(gaps) - 20} more columns" if len(gaps) > 20 else ""
+    return [
+        f"values are missing, of {len(table)} rows: {', '.join(gaps[:20])}{rest}; fill them in, or "
+        'set missing = "drop" to leave these patients out'
+    ]
+
+
+def label_of(source: object) -> str:
+    """Name the source as the user did."""
+    return str(source) if isinstance(source, str | Path) else type(source).__name__
+
+
+def option_problems(missing: object, name: object, sheet: object) -> list[str]:
+    """Check the options' types."""
+    problems = []
+    for option, value in (("name", name), ("sheet", sheet)):
+        if value is not None and not isinstance(value, str):
+            problems.append(f"{option} must be text, not {shown(value)}")
+    if not isinstance(missing, str) or missing not in ("error", "drop"):
+        problems.append(f'missing must be "error" or "drop", not {shown(missing)}')
+    return problems
+
+
+def shared_columns(roles: dict[str, str | None]) -> list[str]:
+    """Say which columns are asked to be two things."""
+    users: dict[str, list[str]] = {}
+    for role, column in roles.items():
+        if column is not None:
+            users.setdefault(column, []).append(role)
+    return [
+        f"column {shown(column)} is used for {' and '.join(several)}; "
+        "each needs a column of its own"
+        for column, several in users.items()
+        if len(several) > 1
+    ]
+
+
+def unknown_columns(columns: Iterable[str], table: "pd.DataFrame") -> list[str]:
+    """Say which columns the table does not have."""
+    return [no_column(each, table.columns) for each in columns if each not in table.columns]
+
+
+def emptied_levels(
+    before: "pd.DataFrame", after: "pd.DataFrame", outcome: Sequence[str]
+) -> dict[str, tuple[str, ...]]:
+    """Say which levels of text and of types of categories went with the rows left out.
+
+    Parameters
+    ----------
+    before, after : pandas.DataFrame
+        The same columns, with all rows and with those used.
+    outcome : sequence of str
+        Columns whose texts are no levels: names of patients and how follow-up ends.
+
+    Returns
+    -------
+    dict of tuple of str
+        By column, what has to be said.
+    """
+    import pandas as pd
+
+    from bayes_crlm.cohort.column_levels import MOST_LEVELS
+    from bayes_crlm.cohort.column_values import level_text, sorted_levels
+
+    if len(after) == len(before):
+        return {}
+    told = {}
+    for name in before.columns:
+        dtype = before[name].dtype
+        if name in outcome or not isinstance(dtype, pd.CategoricalDtype | pd.StringDtype):
+            continue
+        had = before[name].dropna().unique()
+        if len(had) > MOST_LEVELS:
+            continue
+        has = set(after[name].dropna().unique())
+        gone = sorted_levels({level_text(each) for each in had if each not in has})
+        if gone:
+            told[str(name)] = (
+                f"levels that no row used has are forgotten: {shown_names(gone, 5)}",
+            )
+    return told
+
+
+def rows_of(table: "pd.DataFrame", keep: NDArray[np.bool]) -> "pd.DataFrame":
+    """Keep some rows; categories that none of them has are forgotten."""
+    if keep.all():
+        return table
+    table = table[keep].reset_index(drop=True)
+    for column in table.columns[(table.dtypes == "category").to_numpy()]:
+        table[column] = table[column].cat.remove_unused_categories()
+    return table

@@ -1,0 +1,1 @@
+"""Survival, restricted means and medians of draws."""

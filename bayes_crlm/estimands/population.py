@@ -1,0 +1,279 @@
+"""The patients that estimands average over, and how each counts.
+
+Every patient counts with the covariates of the first row. `entrants`: each once, those who came
+under observation. `before_entry`: the population that they come from, of whom only those who lived
+to enter were seen; a patient counts 1 / S, with S the patient's own survival from the origin to
+the first entry, draw by draw (1 for those who entered no later than the origin).
+
+References
+----------
+Hernan & Robins (2020), Causal Inference: What If, chapter 13 (standardisation);
+Horvitz & Thompson (1952), JASA 47:663-685 (weights of those who were seen);
+Madow & Madow (1944), Ann Math Stat 15:1-24 (systematic sampling).
+"""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.estimands.survival import (
+    cumulative_hazard_at,
+    relative_hazard,
+    standardised_survival,
+)
+from bayes_crlm.likelihood.log_likelihood import blocks_of_draws, equal_rows
+from bayes_crlm.words.errors import EstimandError
+
+if TYPE_CHECKING:
+    from bayes_crlm.model.prepared import PreparedCohort
+
+__all__ = [
+    "POPULATIONS",
+    "Population",
+    "PopulationName",
+    "check_population",
+    "curves_of_levels",
+    "effective_size",
+    "population",
+]
+
+PopulationName = Literal["entrants", "before_entry"]
+POPULATIONS: tuple[PopulationName, ...] = ("entrants", "before_entry")
+
+# distinct patterns that are averaged over one by one; of more, as many patients are
+PATTERNS_MOST = 4_000
+# of a sample, as many are enough for a line's width
+PICTURED_PATTERNS = 400
+# times at which a sample of patients is held against all of them
+COMPARED_TIMES = 25
+# a log weight beyond which nothing else counts
+LARGEST = 1e300
+
+
+@dataclass(frozen=True)
+class Population:
+    """The patterns that estimands average over.
+
+    Attributes
+    ----------
+    covariates : (patterns, covariate terms) ndarray
+        Distinct baseline patterns on the sampling scale.
+    share : (patterns,) ndarray
+        Share of patients with each.
+    n_patterns : int
+        Distinct patterns in the cohort; more than there are here when patients were sampled.
+    error : float
+        Of a sample: the largest difference of its standardised survival curves to those of all
+        patients, at the posterior mean; 0 when nothing was sampled.
+    entry : (patterns,) ndarray or None
+        Of the population before entry: first entries, which then tell patterns apart.
+    contrast : (patterns, treatment terms) ndarray or None
+        Of the population before entry: the patients' own treatment columns.
+    """
+
+    covariates: NDArray[np.float64]
+    share: NDArray[np.float64]
+    n_patterns: int
+    error: float = 0.0
+    entry: NDArray[np.float64] | None = None
+    contrast: NDArray[np.float64] | None = None
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether a sample of the patients stands for all."""
+        return self.n_patterns > len(self.share)
+
+    def thinned(self) -> "Population":
+        """A smaller sample for pictures, evenly spaced in the sample; all where none was taken."""
+        if not self.is_sampled:
+            return self
+        kept = slice(None, None, max(1, len(self.share) // PICTURED_PATTERNS))
+        share = self.share[kept]
+        return replace(self.of_patterns(kept), share=share / share.sum())
+
+    def of_patterns(self, kept: NDArray[np.intp] | slice) -> "Population":
+        """Keep some patterns with their shares."""
+        return replace(
+            self,
+            covariates=self.covariates[kept],
+            share=self.share[kept],
+            entry=None if self.entry is None else self.entry[kept],
+            contrast=None if self.contrast is None else self.contrast[kept],
+        )
+
+    def weights(
+        self, log_hazard: NDArray, effect: NDArray, cutpoints: NDArray, origin: float
+    ) -> NDArray[np.float64]:
+        """Weight of every pattern: its share of patients, over their survival to entry.
+
+        Parameters
+        ----------
+        log_hazard : (draws, intervals) ndarray
+            Log-hazards at the covariates' means.
+        effect : (draws, terms) ndarray
+            Log hazard ratios on the sampling scale, treatment first.
+        cutpoints : (intervals + 1,) ndarray
+            Interval ends.
+        origin : float
+            Where survival is 1.
+
+        Returns
+        -------
+        (patterns,) or (draws, patterns) ndarray
+            Adding up to 1. The same for all draws where nobody is weighted.
+        """
+        if self.entry is None or self.contrast is None or not np.any(self.entry > origin):
+            return self.share
+        columns = np.hstack([self.contrast, self.covariates])
+        since = cumulative_hazard_at(log_hazard, cutpoints, np.maximum(self.entry, origin), origin)
+        for rows in blocks_of_draws(*since.shape):
+            # a prior may draw hazards too large for a float
+            log_weight = np.minimum(since[rows] * np.exp(effect[rows] @ columns.T), LARGEST)
+            log_weight += np.log(self.share)
+            log_weight -= log_weight.max(axis=1, keepdims=True)
+            weight = np.exp(log_weight)
+            since[rows] = weight / weight.sum(axis=1, keepdims=True)
+        return since
+
+
+def check_population(name: object) -> None:
+    """Refuse what is no population.
+
+    Raises
+    ------
+    EstimandError
+        It names those that there are.
+    """
+    if name not in POPULATIONS:
+        raise EstimandError(f"population: {name!r} is unknown; give 'entrants' or 'before_entry'")
+
+
+def effective_size(weight: NDArray, share: NDArray, n_patients: int) -> float:
+    """Kish's effective number of patients under weights; the median over draws.
+
+    Parameters
+    ----------
+    weight : (patterns,) or (draws, patterns) ndarray
+        Weights of patterns, adding up to 1; one set for all draws weights nobody.
+    share : (patterns,) ndarray
+        Shares of patients.
+    n_patients : int
+        How many there are.
+
+    References
+    ----------
+    Kish (1965), Survey Sampling, section 11.7.
+    """
+    if weight.ndim == 1:
+        return float(n_patients)
+    return float(np.median(n_patients / (weight**2 / share).sum(axis=1)))
+
+
+def population(
+    inputs: "PreparedCohort",
+    log_hazard: NDArray,
+    effect: NDArray,
+    name: PopulationName = "entrants",
+    origin: float = 0.0,
+) -> Population:
+    """Pool the patients' first rows into distinct patterns.
+
+    Of more than `PATTERNS_MOST` patterns a systematic sample of so many patients is taken: those
+    at equally spaced ranks of the linear predictor at the posterior mean. A standardised curve is
+    the mean of a smooth function of the linear predictor, which such a sample follows closely.
+
+    Parameters
+    ----------
+    inputs : PreparedCohort
+        A cohort as the model sees it.
+    log_hazard : (intervals,) ndarray
+        Posterior mean of the log-hazards.
+    effect : (terms,) ndarray
+        Posterior mean of the log hazard ratios, on the sampling scale.
+    name : {"entrants", "before_entry"}
+        Which population is asked about.
+    origin : float
+        Where survival is 1.
+
+    Returns
+    -------
+    Population
+    """
+    split, rows = inputs.n_treatment_terms, inputs.design.first_row
+    design = inputs.data.design[rows]
+    is_weighted = name == "before_entry"
+    entry = np.maximum(inputs.cohort.entry[rows], origin)
+    columns = [*design.T, entry] if is_weighted else [*design[:, split:].T]
+    if not columns:
+        return Population(np.zeros((1, 0)), np.ones(1), 1)
+    order, first = equal_rows(columns)
+    kept, share = order[first], np.diff(np.append(first, len(order))) / len(order)
+    everyone = Population(
+        design[kept, split:],
+        share,
+        len(share),
+        entry=entry[kept] if is_weighted else None,
+        contrast=design[kept, :split] if is_weighted else None,
+    )
+    if len(share) <= PATTERNS_MOST:
+        return everyone
+    by_predictor = np.argsort(everyone.covariates @ effect[split:], kind="stable")
+    middle = (np.arange(PATTERNS_MOST) + 0.5) / PATTERNS_MOST
+    chosen = by_predictor[np.searchsorted(np.cumsum(share[by_predictor]), middle)]
+    sample = replace(everyone.of_patterns(chosen), share=np.full(PATTERNS_MOST, 1 / PATTERNS_MOST))
+    curves = [mean_curves(inputs, log_hazard, effect, each, origin) for each in (sample, everyone)]
+    return replace(sample, error=float(np.abs(curves[0] - curves[1]).max()))
+
+
+def mean_curves(
+    inputs: "PreparedCohort",
+    log_hazard: NDArray,
+    effect: NDArray,
+    people: Population,
+    origin: float,
+) -> NDArray[np.float64]:
+    """Standardised survival of every treatment level at one value of the unknowns.
+
+    Returns
+    -------
+    (levels, times) ndarray
+        At equally spaced times from the origin to the end of follow-up.
+    """
+    cutpoints = inputs.intervals.cutpoints
+    times = np.linspace(origin, cutpoints[-1], COMPARED_TIMES)
+    weight = people.weights(log_hazard[None], effect[None], cutpoints, origin)
+    return curves_of_levels(inputs, log_hazard, effect, people, weight, times, origin)
+
+
+def curves_of_levels(
+    inputs: "PreparedCohort",
+    log_hazard: NDArray,
+    effect: NDArray,
+    people: Population,
+    weight: NDArray,
+    times: NDArray,
+    origin: float,
+) -> NDArray[np.float64]:
+    """Standardised survival of every treatment level under given weights, of one draw.
+
+    Parameters
+    ----------
+    weight : (patterns,) or (1, patterns) ndarray
+        Adding up to 1.
+    times : (times,) ndarray
+        From the origin to the end of follow-up.
+
+    Returns
+    -------
+    (levels, times) ndarray
+    """
+    cutpoints = inputs.intervals.cutpoints
+    cumulative = cumulative_hazard_at(log_hazard[None], cutpoints, times, origin)
+    curves = []
+    for level in range(len(inputs.design.levels)):
+        contrast = inputs.design.treatment_contrast(level)
+        relative = relative_hazard(effect[None], contrast, people.covariates)
+        curves.append(standardised_survival(cumulative, relative, weight)[0])
+    return np.stack(curves)

@@ -1,0 +1,220 @@
+"""The answer: each treatment level against another, what is concluded, and when nothing is.
+
+An answer is withdrawn when a diagnostic says not to trust the draws, and when one of the two
+levels has no events: its hazard ratio is then as small, or as large, as the prior lets it be. The
+reason stands in the place of the sentence; the numbers stay in the tables.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayes_crlm.model.withdrawn import withdrawal
+from bayes_crlm.words.shown import number, p_value, probability_in_words
+
+if TYPE_CHECKING:
+    from bayes_crlm.fit.draws import PosteriorDraws
+    from bayes_crlm.frequentist.cox import Cox
+    from bayes_crlm.words.success import SuccessRule
+
+__all__ = [
+    "PROPORTIONAL_P_LEAST",
+    "answer_rows",
+    "answer_sentence",
+    "proportionality_warnings",
+    "side_of",
+]
+
+# of the treatment's test of proportional hazards: below it the ratio changes during follow-up
+PROPORTIONAL_P_LEAST = 0.05
+COUNTED = {"time_dependent": "Counted from its start on", "landmark": "At the landmark"}
+
+
+def answer_rows(
+    fit: "PosteriorDraws",
+    rule: "SuccessRule",
+    failures: Sequence[str] = (),
+    thresholds: Sequence[float] = (),
+) -> list[dict[str, Any]]:
+    """Compare every two treatment levels: first those with the reference, then the others.
+
+    Parameters
+    ----------
+    fit : PosteriorDraws
+        A fitted model.
+    rule : SuccessRule
+        When a hazard counts as lower or higher.
+    failures : sequence of str
+        Diagnostics that fail.
+    thresholds : sequence of float
+        Hazard ratios r other than 1 whose probability P(HR < r) is given.
+
+    Returns
+    -------
+    list of dict
+        treatment, reference, median, eti95_low, eti95_high (hazard ratio), prob_lower,
+        prob_higher (that the hazard is), prob_below_effect (that the ratio is below the rule's
+        effect), prob_below (by threshold), ess_bulk, cox_hazard_ratio, cox_low, cox_high,
+        conclusion ("lower", "higher", "undecided" or "withdrawn"), withdrawn (why, or None).
+    """
+    levels, n_treatment = fit.inputs.design.levels, fit.inputs.n_treatment_terms
+    scale = fit.inputs.design.scale[:n_treatment]
+    effect = np.column_stack(
+        [np.zeros(len(fit.effect_draws)), fit.effect_draws[:, :n_treatment] / scale]
+    )
+    pairs = [(k, 0) for k in range(1, len(levels))]
+    pairs += [(second, first) for first, second in combinations(range(1, len(levels)), 2)]
+    effective = effective_draws(fit, effect, pairs)
+    rows = []
+    for (treated, reference), ess in zip(pairs, effective, strict=True):
+        draws = effect[:, treated] - effect[:, reference]
+        low, median, high = np.exp(np.quantile(draws, [0.025, 0.5, 0.975]))
+        below = float(np.mean(draws < math.log(rule.effect)))
+        why = withdrawal(fit.inputs, failures, (treated, reference))
+        rows.append(
+            {
+                "treatment": levels[treated],
+                "reference": levels[reference],
+                "median": float(median),
+                "eti95_low": float(low),
+                "eti95_high": float(high),
+                "prob_lower": float(np.mean(draws < 0)),
+                "prob_higher": float(np.mean(draws > 0)),
+                "prob_below_effect": below,
+                "prob_below": {
+                    str(each): float(np.mean(draws < math.log(each)))
+                    for each in thresholds
+                    if each != 1
+                },
+                "ess_bulk": ess,
+            }
+            | cox_contrast(fit.cox, treated, reference)
+            | {
+                "conclusion": "withdrawn" if why else rule.conclusion(below),
+                "withdrawn": why,
+            }
+        )
+    return rows
+
+
+def effective_draws(
+    fit: "PosteriorDraws", effect: np.ndarray, pairs: list[tuple[int, int]]
+) -> list[float]:
+    """Effective number of draws of each log hazard ratio; nan where chains are too short."""
+    if fit.importance is not None:
+        return [float(fit.importance.ess)] * len(pairs)
+    import arviz_stats as azs
+    import xarray as xr
+
+    shape = (*fit.vectors.shape[:2], len(pairs))
+    draws = np.column_stack([effect[:, one] - effect[:, other] for one, other in pairs])
+    values = xr.DataArray(draws.reshape(shape), dims=("chain", "draw", "pair"))
+    return azs.ess(values, method="bulk").values.astype(float).tolist()
+
+
+def cox_contrast(cox: "Cox", treated: int, reference: int) -> dict[str, float]:
+    """Cox's hazard ratio between two levels with Wald limits; nan where it has none.
+
+    Against the reference the limits are those of the fit itself: profile limits after Firth.
+    """
+    coef = np.concatenate([[0.0], cox.coef])
+    if not reference:
+        low, high = cox.ci95[treated - 1]
+        return {
+            "cox_hazard_ratio": float(cox.hazard_ratio[treated - 1]),
+            "cox_low": float(low),
+            "cox_high": float(high),
+        }
+    difference = coef[treated] - coef[reference]
+    i, j = treated - 1, reference - 1
+    variance = cox.covariance[i, i] + cox.covariance[j, j] - 2 * cox.covariance[i, j]
+    half = 1.959963984540054 * math.sqrt(max(variance, 0.0)) if variance == variance else math.nan
+    with np.errstate(over="ignore"):
+        ratio, low, high = np.exp([difference, difference - half, difference + half])
+    return {"cox_hazard_ratio": float(ratio), "cox_low": float(low), "cox_high": float(high)}
+
+
+def side_of(row: dict[str, Any]) -> tuple[str, float]:
+    """Tell the side of 1 on which a row's ratio lies, "lower" or "higher", and its probability."""
+    is_lower = row["median"] <= 1
+    return ("lower", row["prob_lower"]) if is_lower else ("higher", row["prob_higher"])
+
+
+def answer_sentence(
+    row: dict[str, Any],
+    treatment: str,
+    rule: "SuccessRule",
+    headline: Mapping[str, Any] | None = None,
+) -> str:
+    """Say one comparison in a sentence, or why there is none.
+
+    Parameters
+    ----------
+    row : dict
+        Of `answer_rows`.
+    treatment : str
+        The treatment's column.
+    rule : SuccessRule
+        When a hazard counts as lower or higher.
+    headline : mapping, optional
+        The row that is concluded from where it is another one: that of an analysis in which
+        treatment counts from its start, with eti95 and prob_below.
+    """
+    if row["withdrawn"]:
+        return f"{treatment} {row['treatment']} against {row['reference']}: {row['withdrawn']}."
+    if headline is not None and headline.get("analysis") in COUNTED:
+        low, high = headline["eti95"]
+        below = headline["prob_below"].get("1.0")
+        sentence = (
+            f"{COUNTED[headline['analysis']]}, with {treatment} = {row['treatment']} the hazard of "
+            f"the event was {number(headline['median'])} times that with {row['reference']} (95% "
+            f"credible interval {number(low)} to {number(high)})"
+        )
+        if below is not None:
+            side = "lower" if headline["median"] <= 1 else "higher"
+            probability = below if side == "lower" else 1 - below
+            told = probability_in_words(probability, row["ess_bulk"] or 10)
+            sentence += f"; probability that the hazard is {side}: {told}"
+        return (
+            f"{rule.sentence(headline)} {sentence}; as treated from time zero on it was "
+            f"{number(row['median'])} times ({number(row['eti95_low'])} to "
+            f"{number(row['eti95_high'])})."
+        )
+    side, probability = side_of(row)
+    return (
+        f"{rule.sentence(row)} With {treatment} = {row['treatment']} the hazard of the event was "
+        f"{number(row['median'])} times that with {row['reference']} (95% credible interval "
+        f"{number(row['eti95_low'])} to {number(row['eti95_high'])}); probability that the hazard "
+        f"is {side}: {probability_in_words(probability, row['ess_bulk'] or 10)}."
+    )
+
+
+def proportionality_warnings(fit: "PosteriorDraws") -> list[str]:
+    """Warn where the treatment's hazard ratio is not the same all through follow-up.
+
+    Grambsch and Therneau's test, one for each treatment contrast, as in `Cox.ph_test`.
+    """
+    design = fit.inputs.design
+    tests = dict(fit.cox.ph_test)
+    changing = [
+        f"{level} (test: p {written(tests[term])})"
+        for term, level in zip(design.terms, design.levels[1:], strict=False)
+        if tests.get(term, math.nan) < PROPORTIONAL_P_LEAST
+    ]
+    if not changing:
+        return []
+    return [
+        f"the hazard of {design.treatment} {' and of '.join(changing)} is not proportional to that "
+        f"of {design.reference}: such a hazard ratio is an average over follow-up that may hold "
+        "at no time, and survival curves, medians and differences that assume it mislead where "
+        "Kaplan-Meier's lie elsewhere"
+    ]
+
+
+def written(p: float) -> str:
+    """Write a P value after the letter p."""
+    text = p_value(p)
+    return text if text.startswith("below") else f"= {text}"

@@ -1,0 +1,322 @@
+"""Whether the draws can be trusted, by thresholds from the literature.
+
+==================  =====================  ==============================================
+diagnostic          fails when             source
+==================  =====================  ==============================================
+R-hat               above 1.01             Vehtari et al. (2021), Bayesian Anal 16:667-718
+bulk and tail ESS   below 100 per chain    Vehtari et al. (2021)
+divergences         more than 0            Betancourt (2017), arXiv:1701.02434
+E-BFMI              below 0.3              Betancourt (2016), arXiv:1604.00695
+tree depth          limit reached          Betancourt (2017)
+Pareto k of LOO     above 0.7 after        Vehtari, Gelman & Gabry (2017), Stat Comput
+                    moment matching        27:1413-1432; Vehtari et al. (2024), JMLR 25(72);
+                                           Paananen et al. (2021), Stat Comput 31:16
+==================  =====================  ==============================================
+"""
+
+import warnings
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayes_crlm.fit.leave_one_out import Loo, leave_one_out
+from bayes_crlm.fit.mode_exchange import say_no_exchange
+from bayes_crlm.fit.tree import posterior_of
+from bayes_crlm.inference.chains import ESS_LEAST_PER_CHAIN, R_HAT_MOST, worst
+from bayes_crlm.inference.psis import PARETO_K_MOST
+from bayes_crlm.model.unknowns import model_parameters
+from bayes_crlm.words.shown import significant
+
+if TYPE_CHECKING:
+    from bayes_crlm.fit.draws import Importance, PosteriorDraws
+
+__all__ = [
+    "PARETO_K_MOST",
+    "Chains",
+    "Diagnostics",
+    "Loo",
+    "diagnose",
+    "diagnose_chains",
+    "leave_one_out",
+]
+
+BFMI_LEAST = 0.3
+RUN_LONGER = "run longer with --draws"
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """Diagnostics of a fit and what they say.
+
+    Attributes
+    ----------
+    max_r_hat, min_ess_bulk, min_ess_tail, min_bfmi : float
+        Worst values over all parameters, or over chains.
+    divergences, n_max_depth : int or None
+        Counts over all kept draws; None for draws that come from no chains.
+    elpd_loo, elpd_loo_se, p_loo, max_pareto_k : float
+        Leave-one-patient-out cross-validation.
+    n_high_pareto_k, n_moment_matched : int
+        Patients whose Pareto k stayed above 0.7, and those that were moment matched.
+    failures : tuple of str
+        One sentence for each diagnostic that fails: results are then not to be trusted.
+    remarks : tuple of str
+        How the diagnostics came about, for who reads them.
+    concerns : tuple of str
+        What weakens the result itself, without distrust.
+    importance_pareto_k, importance_ess : float or None
+        Of the weights of importance-sampled draws (engine laplace).
+    """
+
+    max_r_hat: float
+    min_ess_bulk: float
+    min_ess_tail: float
+    divergences: int | None
+    min_bfmi: float
+    n_max_depth: int | None
+    elpd_loo: float
+    elpd_loo_se: float
+    p_loo: float
+    max_pareto_k: float
+    n_high_pareto_k: int
+    n_moment_matched: int
+    failures: tuple[str, ...]
+    remarks: tuple[str, ...]
+    importance_pareto_k: float | None = None
+    importance_ess: float | None = None
+    concerns: tuple[str, ...] = ()
+
+    @property
+    def is_trustworthy(self) -> bool:
+        """Whether no diagnostic fails."""
+        return not self.failures
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values by name."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Chains:
+    """Diagnostics of the chains themselves, whatever is made of their draws.
+
+    Attributes
+    ----------
+    max_r_hat, min_ess_bulk, min_ess_tail, min_bfmi : float
+        Worst values over all parameters, or over chains.
+    divergences, n_max_depth : int
+        Counts over all kept draws.
+    failures : tuple of str
+        One sentence for each that fails.
+    """
+
+    max_r_hat: float
+    min_ess_bulk: float
+    min_ess_tail: float
+    min_bfmi: float
+    divergences: int
+    n_max_depth: int
+    failures: tuple[str, ...]
+
+
+def diagnose(fit: "PosteriorDraws") -> Diagnostics:
+    """Run every diagnostic on a fit.
+
+    Parameters
+    ----------
+    fit : PosteriorDraws
+        A fitted model.
+
+    Returns
+    -------
+    Diagnostics
+    """
+    if fit.importance is not None:
+        return diagnose_importance(fit, fit.importance)
+    chains = diagnose_chains(fit)
+    loo = leave_one_out(fit)
+    n_high = int(np.sum(~(loo.pareto_k <= PARETO_K_MOST)))
+    failures = list(chains.failures)
+    if not np.isfinite(loo.elpd):
+        failures.append(f"too few draws for leave-one-out cross-validation; {RUN_LONGER}")
+    elif n_high:
+        failures.append(high_pareto_k(n_high, len(loo.pareto_k)))
+    remarks = sampling_remarks(fit, loo)
+    concerns = ()
+    if fit.settings["chains"] == 1:
+        concerns = ("one chain only: R-hat cannot be computed; run at least 4 chains",)
+    if loo.n_moment_matched:
+        remarks.append(
+            f"{loo.n_moment_matched} patients had Pareto k above {PARETO_K_MOST} and were "
+            "moment matched for elpd_loo"
+        )
+    return Diagnostics(
+        max_r_hat=chains.max_r_hat,
+        min_ess_bulk=chains.min_ess_bulk,
+        min_ess_tail=chains.min_ess_tail,
+        divergences=chains.divergences,
+        min_bfmi=chains.min_bfmi,
+        n_max_depth=chains.n_max_depth,
+        elpd_loo=loo.elpd,
+        elpd_loo_se=loo.se,
+        p_loo=loo.p,
+        max_pareto_k=float(np.max(loo.pareto_k)),
+        n_high_pareto_k=n_high,
+        n_moment_matched=loo.n_moment_matched,
+        failures=tuple(failures),
+        remarks=tuple(remarks),
+        concerns=concerns,
+    )
+
+
+def diagnose_chains(fit: "PosteriorDraws") -> Chains:
+    """Run the diagnostics of the chains alone: no leave-one-out, which asks another question.
+
+    Parameters
+    ----------
+    fit : PosteriorDraws
+        Sampled by NUTS.
+
+    Returns
+    -------
+    Chains
+    """
+    import arviz_stats as azs
+
+    chains = fit.settings["chains"]
+    ess_least = ESS_LEAST_PER_CHAIN * chains
+    names = ["log_hazard", "log_hazard_ratio"]
+    names += [
+        parameter.name
+        for parameter in model_parameters(fit.inputs)
+        if parameter.name in ("step_scale", "shrinkage_global")
+    ]
+    posterior = posterior_of(fit)["posterior"].to_dataset()[names]
+    with warnings.catch_warnings():
+        # draws too few for a diagnostic come out as nan, which counts as a failure below
+        warnings.simplefilter("ignore")
+        r_hat = worst(azs.rhat(posterior), "max") if chains > 1 else float("nan")
+        ess_bulk = worst(azs.ess(posterior, method="bulk"), "min")
+        ess_tail = worst(azs.ess(posterior, method="tail"), "min")
+        bfmi = float(np.min(azs.bfmi(posterior_of(fit))["energy"].values))
+    stats = posterior_of(fit)["sample_stats"].to_dataset()
+    divergences = int(stats["diverging"].values.sum())
+    n_max_depth = int(stats["reached_max_treedepth"].values.sum())
+    failures = []
+    stuck = say_no_exchange(fit)
+    if stuck is not None:
+        failures.append(stuck)
+    if chains > 1 and not r_hat <= R_HAT_MOST:
+        failures.append(
+            f"R-hat is {r_hat:.3f}, above {R_HAT_MOST}: chains have not mixed; {RUN_LONGER}"
+        )
+    for name, value in (("bulk", ess_bulk), ("tail", ess_tail)):
+        if not value >= ess_least:
+            failures.append(
+                f"smallest {name} effective sample size is {value:.0f}, below {ess_least} "
+                f"(100 per chain); {RUN_LONGER}"
+            )
+    if divergences:
+        failures.append(
+            f"{divergences} divergent transitions: part of the posterior was not explored; "
+            "raise sampling.target_accept towards 1"
+        )
+    if not bfmi >= BFMI_LEAST:
+        failures.append(
+            f"smallest E-BFMI is {bfmi:.2f}, below {BFMI_LEAST}: energies mix slowly; {RUN_LONGER}"
+        )
+    if n_max_depth:
+        failures.append(
+            f"{n_max_depth} transitions reached the largest tree depth; simplify the model "
+            "or tighten its priors"
+        )
+    return Chains(
+        max_r_hat=r_hat,
+        min_ess_bulk=ess_bulk,
+        min_ess_tail=ess_tail,
+        min_bfmi=bfmi,
+        divergences=divergences,
+        n_max_depth=n_max_depth,
+        failures=tuple(failures),
+    )
+
+
+def diagnose_importance(fit: "PosteriorDraws", importance: "Importance") -> Diagnostics:
+    """Diagnose importance-sampled draws: they have weights, but no chains."""
+    loo = leave_one_out(fit)
+    n_high = int(np.sum(~(loo.pareto_k <= PARETO_K_MOST)))
+    failures = []
+    ess_least = ESS_LEAST_PER_CHAIN * 4
+    if not importance.pareto_k <= PARETO_K_MOST:
+        failures.append(
+            f"Pareto k of the importance weights is {importance.pareto_k:.2f}, above "
+            f"{PARETO_K_MOST}: use engine 'nuts'"
+        )
+    if not importance.ess >= ess_least:
+        failures.append(
+            f"importance effective sample size is {importance.ess:.0f}, below {ess_least}; "
+            "run longer with --draws"
+        )
+    ess_tail = float(importance.ess_tail.min())
+    if importance.ess >= ess_least and not ess_tail >= ess_least:
+        failures.append(
+            f"smallest tail effective sample size is {ess_tail:.0f}, below {ess_least}; "
+            f"{RUN_LONGER}"
+        )
+    if n_high:
+        failures.append(high_pareto_k(n_high, len(loo.pareto_k)))
+    remarks = [
+        f"importance-sampled draws (engine laplace): Pareto k {importance.pareto_k:.2f}, "
+        f"effective sample size {importance.ess:.0f}; R-hat, divergences and E-BFMI do not apply",
+        *sampling_remarks(fit, loo),
+    ]
+    nothing = float("nan")
+    return Diagnostics(
+        max_r_hat=nothing,
+        min_ess_bulk=importance.ess,
+        min_ess_tail=ess_tail,
+        divergences=None,
+        min_bfmi=nothing,
+        n_max_depth=None,
+        elpd_loo=loo.elpd,
+        elpd_loo_se=loo.se,
+        p_loo=loo.p,
+        max_pareto_k=float(np.max(loo.pareto_k)),
+        n_high_pareto_k=n_high,
+        n_moment_matched=loo.n_moment_matched,
+        failures=tuple(failures),
+        remarks=tuple(remarks),
+        importance_pareto_k=importance.pareto_k,
+        importance_ess=importance.ess,
+    )
+
+
+def sampling_remarks(fit: "PosteriorDraws", loo: Loo) -> list[str]:
+    """Say what was computed from a sample of a large cohort's patients, and how closely."""
+    remarks = []
+    n_patients = fit.inputs.data.n_patients
+    if loo.n_sampled < n_patients:
+        remarks.append(
+            f"elpd_loo is estimated from a random sample of {loo.n_sampled:,} of the "
+            f"{n_patients:,} patients, with a standard error of "
+            f"{significant(loo.subsampling_se, 2)} from that "
+            "alone; log-likelihoods and predictions are kept for these patients"
+        )
+    people = fit.people
+    if people.is_sampled:
+        remarks.append(
+            f"standardised survival averages over {len(people.share):,} patients, evenly spaced "
+            f"by linear predictor, of the {people.n_patterns:,} different ones; at the posterior "
+            "mean no curve differs from that of all patients by more than "
+            f"{significant(people.error, 1)}"
+        )
+    return remarks
+
+
+def high_pareto_k(n_high: int, n_patients: int) -> str:
+    """Say that leave-one-out weights cannot be trusted for some patients."""
+    return (
+        f"{n_high} of {n_patients} patients have Pareto k above {PARETO_K_MOST} even after "
+        "moment matching: elpd_loo is not to be trusted"
+    )

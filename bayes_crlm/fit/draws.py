@@ -1,0 +1,194 @@
+"""Draws of a posterior as a frozen value: what was fitted to which cohort, and the numbers drawn.
+
+Tables, diagnostics and figures are functions of this value; `bayes_crlm.fit.fit.Fit`, which users
+hold, forwards to them.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.estimands.population import (
+    Population,
+    PopulationName,
+    check_population,
+    effective_size,
+    population,
+)
+from bayes_crlm.model.origin import check_origin
+from bayes_crlm.model.unknowns import constrain, effects, log_hazards, model_parameters
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bayes_crlm.frequentist.cox import Cox
+    from bayes_crlm.inference.proposal_parts import WeightedDraws
+    from bayes_crlm.model.definition import ModelDefinition
+    from bayes_crlm.model.prepared import PreparedCohort
+
+__all__ = ["ETI95", "Importance", "PosteriorDraws"]
+
+ETI95 = (0.025, 0.975)
+
+
+@dataclass(frozen=True, eq=False)
+class Importance:
+    """Quality of importance-sampled draws.
+
+    Attributes
+    ----------
+    pareto_k : float
+        Of the weights.
+    ess : float
+        Effective draws.
+    ess_tail : (terms,) ndarray
+        Effective draws behind each term's 95% limits.
+    """
+
+    pareto_k: float
+    ess: float
+    ess_tail: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class PosteriorDraws:
+    """Draws from the posterior of a model on one cohort.
+
+    Attributes
+    ----------
+    model : ModelDefinition
+        What was fitted.
+    inputs : PreparedCohort
+        The cohort as the model saw it.
+    vectors : (chains, draws, unknowns) ndarray
+        Unconstrained draws, in the order of `bayes_crlm.model.unknowns.model_parameters`.
+    sample_stats : xarray.Dataset
+        Statistics of the sampler, dims (chain, draw).
+    engine : str
+        How the draws were made.
+    seed : int
+        Of all randomness.
+    settings : dict
+        Chains, draws, tune.
+    seconds : dict
+        Wall time of importing the sampler, of compiling and of sampling.
+    notes : tuple of str
+        What a reader should know about how the draws came about.
+    importance : Importance or None
+        How good the weights were, when the draws are importance-sampled.
+    weighted : WeightedDraws or None
+        What the draws were resampled from, when they are importance-sampled.
+    origin : float
+        Where survival curves begin: every estimand is given survival to it. Without one, that of
+        `bayes_crlm.model.origin.default_origin`; 0 without delayed entry.
+    population : {"entrants", "before_entry"}
+        Whom estimands average over, see `bayes_crlm.estimands.population`.
+    """
+
+    model: "ModelDefinition"
+    inputs: "PreparedCohort"
+    vectors: NDArray[np.float64]
+    sample_stats: "xr.Dataset"
+    engine: str
+    seed: int
+    settings: dict[str, Any]
+    seconds: dict[str, float]
+    notes: tuple[str, ...] = field(default=())
+    importance: Importance | None = None
+    weighted: "WeightedDraws | None" = None
+    origin: float | None = None
+    population: PopulationName = "entrants"
+
+    def __post_init__(self) -> None:
+        """Resolve where curves begin, and refuse what is no time or population."""
+        object.__setattr__(self, "origin", check_origin(self.origin, self.inputs))
+        check_population(self.population)
+
+    @cached_property
+    def log_hazard_draws(self) -> NDArray[np.float64]:
+        """Log-hazards at the covariates' means, shape (chains x draws, intervals)."""
+        return log_hazards(self.values, self.inputs)
+
+    @cached_property
+    def effect_draws(self) -> NDArray[np.float64]:
+        """Log hazard ratios on the sampling scale, shape (chains x draws, terms)."""
+        return effects(self.values, self.inputs)
+
+    @cached_property
+    def values(self) -> dict[str, NDArray[np.float64]]:
+        """Every random variable on its own scale, shapes (chains x draws, size)."""
+        flat = self.vectors.reshape(-1, self.vectors.shape[-1])
+        return constrain(flat, model_parameters(self.inputs))
+
+    @cached_property
+    def log_hazard_ratio_draws(self) -> "xr.DataArray":
+        """Log hazard ratios in original units, dims (chain, draw, term)."""
+        import xarray as xr
+
+        chains, draws, _ = self.vectors.shape
+        return xr.DataArray(
+            self.log_hazard_ratio_values.reshape(chains, draws, -1),
+            dims=("chain", "draw", "term"),
+            coords={
+                "chain": np.arange(chains),
+                "draw": np.arange(draws),
+                "term": list(self.inputs.design.terms),
+            },
+            name="log_hazard_ratio",
+        )
+
+    @cached_property
+    def log_hazard_ratio_values(self) -> NDArray[np.float64]:
+        """Log hazard ratios in original units, shape (chains x draws, terms)."""
+        return self.effect_draws / self.inputs.design.scale
+
+    @cached_property
+    def begin(self) -> float:
+        """The origin as a number."""
+        return check_origin(self.origin, self.inputs)
+
+    @cached_property
+    def people(self) -> Population:
+        """Patterns that estimands average over."""
+        return population(
+            self.inputs,
+            self.log_hazard_draws.mean(axis=0),
+            self.effect_draws.mean(axis=0),
+            self.population,
+            self.begin,
+        )
+
+    @cached_property
+    def weights(self) -> NDArray[np.float64]:
+        """Weight of every pattern, shape (patterns,) or (draws, patterns)."""
+        return self.people.weights(
+            self.log_hazard_draws, self.effect_draws, self.inputs.intervals.cutpoints, self.begin
+        )
+
+    @cached_property
+    def effective_patients(self) -> float:
+        """Effective number of patients behind the estimands, the median over draws."""
+        return effective_size(self.weights, self.people.share, self.inputs.data.n_patients)
+
+    @cached_property
+    def made(self) -> dict[tuple[object, ...], Any]:
+        """What was made of these draws before: tables, diagnostics and figures share it."""
+        return {}
+
+    @cached_property
+    def cox(self) -> "Cox":
+        """Cox's partial-likelihood fit (Efron ties) of the same design."""
+        from bayes_crlm.frequentist.cox import fit_cox
+
+        cohort, design = self.inputs.cohort, self.inputs.design
+        return fit_cox(
+            cohort.entry,
+            cohort.time,
+            cohort.event,
+            design.matrix,
+            design.terms,
+            patient_index=cohort.patient_index,
+        )

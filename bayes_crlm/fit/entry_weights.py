@@ -1,0 +1,215 @@
+"""Whether the weights of the population before entry can be trusted.
+
+A patient who entered at e counts 1 / S(e), with S survival from the origin. Those whose S was
+small at their entry are those who are hardly ever seen, and the few weights that would stand for
+them are missing from most cohorts: the estimate is then too favourable, and nothing in the weights
+that are there shows it. Where entry does not depend on covariates, 1 / P(seen), with P(seen) the
+mean of S over all entry times, has the same mean and hardly any skew: the weight of a patient does
+not depend on when this patient happened to enter. The distribution of entry times is itself that
+before anybody died, and both are found in turn until they agree. Two estimates of one quantity
+that lie apart say that weights are skewed, or that entry depends on covariates.
+
+References
+----------
+Bergeron, Asgharian & Wolfson (2008), JASA 103:737-742 (covariates of those who lived to be seen);
+Lynden-Bell (1971), MNRAS 155:95-118 (the distribution of what truncates);
+Kish (1965), Survey Sampling, section 11.7 (effective size).
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.estimands.population import Population, curves_of_levels
+from bayes_crlm.estimands.survival import cumulative_hazard_at
+from bayes_crlm.fit.estimand_draws import survival_draws
+from bayes_crlm.words.shown import as_written
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bayes_crlm.fit.draws import PosteriorDraws
+
+__all__ = ["entry_weight_rows", "entry_weight_warnings", "weights_over_entries"]
+
+# the limits that weighted analyses have
+LEAST_SIZE, LEAST_SHARE, LARGEST_WEIGHT = 10.0, 0.1, 0.2
+# in posterior standard deviations and in survival: beyond both a curve is another one
+FARTHEST, LEAST_APART = 0.5, 0.01
+# as many draws tell a standard deviation
+DRAWS_OF_SD = 400
+# entry times that a distribution of more is summed up by
+MOST_ENTRIES = 200
+COMPARED_TIMES = 25
+# rounds until weights and the distribution of entries agree, and what counts as agreement
+MOST_ROUNDS, AGREE = 500, 1e-6
+
+
+def entry_weight_rows(fit: "PosteriorDraws") -> list[dict[str, Any]]:
+    """Hold survival of the population before entry against that by another kind of weights.
+
+    Parameters
+    ----------
+    fit : PosteriorDraws
+        Fitted.
+
+    Returns
+    -------
+    list of dict
+        One for each treatment level: treatment, effective_patients (Kish's, the median over
+        draws), n_patients, largest_weight (of one patient, the median over draws), time at which
+        the two curves lie farthest apart, survival (weights 1 / survival to the own entry),
+        survival_over_entries (weights 1 / mean survival to all entries), both at the posterior
+        means of hazards and effects, sd (posterior standard deviation of survival there) and
+        distance (in these). Empty for entrants, and where nobody entered after the origin.
+    """
+    if fit.weights.ndim == 1:
+        return []
+    from bayes_crlm.model.arm_follow_up import last_follow_up
+
+    inputs, people = fit.inputs, fit.people
+    cutpoints = inputs.intervals.cutpoints
+    log_hazard, effect = fit.log_hazard_draws.mean(axis=0), fit.effect_draws.mean(axis=0)
+    end = max(float(each) for each in last_follow_up(inputs))
+    times = np.linspace(fit.begin, end, COMPARED_TIMES + 1)[1:]
+    own = people.weights(log_hazard[None], effect[None], cutpoints, fit.begin)[0]
+    other = weights_over_entries(people, log_hazard, effect, cutpoints, fit.begin)
+    curves, others = (
+        curves_of_levels(inputs, log_hazard, effect, people, weight, times, fit.begin)
+        for weight in (own, other)
+    )
+    n_patients = inputs.data.n_patients
+    largest = np.median((fit.weights / (people.share * n_patients)).max(axis=1))
+    rows = []
+    for k, level in enumerate(inputs.design.levels):
+        at = int(np.argmax(np.abs(curves[k] - others[k])))
+        draws = survival_draws(fit, [times[at]], most_draws=DRAWS_OF_SD).values[:, k, 0]
+        sd = float(draws.std(ddof=1))
+        apart = float(curves[k, at] - others[k, at])
+        rows.append(
+            {
+                "treatment": level,
+                "effective_patients": fit.effective_patients,
+                "n_patients": n_patients,
+                "largest_weight": float(min(largest, 1.0)),
+                "time": float(times[at]),
+                "survival": float(curves[k, at]),
+                "survival_over_entries": float(others[k, at]),
+                "sd": sd,
+                "distance": apart / sd if sd > 0 else 0.0,
+            }
+        )
+    return rows
+
+
+def weights_over_entries(
+    people: Population, log_hazard: NDArray, effect: NDArray, cutpoints: NDArray, origin: float
+) -> NDArray[np.float64]:
+    """Weight every pattern by 1 / its chance to be seen, over the distribution of entry times.
+
+    Parameters
+    ----------
+    people : Population
+        Of the population before entry, with entries and treatment columns.
+    log_hazard : (intervals,) ndarray
+        Log-hazards at the covariates' means.
+    effect : (terms,) ndarray
+        Log hazard ratios on the sampling scale, treatment first.
+    cutpoints : (intervals + 1,) ndarray
+        Interval ends.
+    origin : float
+        Where survival is 1.
+
+    Returns
+    -------
+    (patterns,) ndarray
+        Adding up to 1; the shares of patients where nobody's entry is known.
+    """
+    if people.entry is None or people.contrast is None:
+        return people.share
+    entries, n_each = entry_times(people.entry, people.share)
+    since = cumulative_hazard_at(log_hazard[None], cutpoints, entries, origin)[0]
+    columns = np.hstack([people.contrast, people.covariates])
+    # a chance of 0 would be one that nobody who is here can have had
+    alive = np.maximum(np.exp(-np.exp(columns @ effect)[:, None] * since), np.finfo(float).tiny)
+    chance = n_each
+    for _ in range(MOST_ROUNDS):
+        weight = people.share / (alive @ chance)
+        weight /= weight.sum()
+        found = n_each / (weight @ alive)
+        found /= found.sum()
+        is_found = np.abs(found - chance).max() <= AGREE * chance.max()
+        chance = found
+        if is_found:
+            break
+    weight = people.share / (alive @ chance)
+    return weight / weight.sum()
+
+
+def entry_times(entry: NDArray, share: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give the entry times with their shares; of many, those at equally spaced ranks.
+
+    Parameters
+    ----------
+    entry, share : (patterns,) ndarray
+        Entries, and shares of patients, which add up to 1.
+    """
+    times, which = np.unique(entry, return_inverse=True)
+    each = np.bincount(which, weights=share)
+    if len(times) <= MOST_ENTRIES:
+        return times, each
+    middle = (np.arange(MOST_ENTRIES) + 0.5) / MOST_ENTRIES
+    chosen = np.minimum(np.searchsorted(np.cumsum(each), middle), len(times) - 1)
+    return times[chosen], np.full(MOST_ENTRIES, 1 / MOST_ENTRIES)
+
+
+def entry_weight_warnings(rows: "Sequence[dict[str, Any]]", unit: str | None) -> list[str]:
+    """Say why weights of the population before entry are not to be trusted.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        From `entry_weight_rows`.
+    unit : str or None
+        Of time.
+
+    Returns
+    -------
+    list of str
+        Empty where they are.
+    """
+    if not rows:
+        return []
+    told, first = [], rows[0]
+    size, n_patients = first["effective_patients"], first["n_patients"]
+    if size < LEAST_SIZE or size < LEAST_SHARE * n_patients:
+        told.append(
+            f"do not trust survival of the population before entry: {n_patients:,} patients have "
+            f"an effective size of {size:.1f}; at least {LEAST_SIZE:g} and {LEAST_SHARE:.0%} of "
+            "them are asked for"
+        )
+    elif first["largest_weight"] > LARGEST_WEIGHT:
+        told.append(
+            "do not trust survival of the population before entry: one patient has "
+            f"{first['largest_weight']:.0%} of the weight; at most {LARGEST_WEIGHT:.0%} is asked "
+            "for"
+        )
+    apart = [
+        row
+        for row in rows
+        if abs(row["distance"]) > FARTHEST
+        and abs(row["survival"] - row["survival_over_entries"]) > LEAST_APART
+    ]
+    if apart:
+        worst = max(apart, key=lambda row: abs(row["distance"]))
+        found, level = f"{100 * worst['survival_over_entries']:.1f}%", worst["treatment"]
+        told.append(
+            "do not trust survival of the population before entry: weights that average over all "
+            f"entry times give {found} for {level} "
+            f"at {as_written(round(worst['time'], 1))} {unit or 'time units'}, not "
+            f"{100 * worst['survival']:.1f}% ({abs(worst['distance']):.1f} posterior standard "
+            f"deviations, at most {FARTHEST:g} is asked for); either those who are hardly ever "
+            "seen are missing, or entry depends on covariates"
+        )
+    return told

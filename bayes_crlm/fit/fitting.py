@@ -1,0 +1,250 @@
+"""How a fit is made: NUTS, or importance sampling around the mode that escalates to NUTS."""
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from bayes_crlm.fit.draws import ETI95, Importance, PosteriorDraws
+from bayes_crlm.inference.importance import ImportanceDraws, problem_of, sample_importance
+from bayes_crlm.model.priors import Horseshoe
+from bayes_crlm.tasks.blas_threads import one_blas_thread
+from bayes_crlm.words.docstrings import require_docstrings
+from bayes_crlm.words.errors import SamplingError
+from bayes_crlm.words.shown import as_written
+
+if TYPE_CHECKING:
+    from bayes_crlm.model.definition import ModelDefinition
+    from bayes_crlm.model.prepared import PreparedCohort
+
+__all__ = [
+    "Approximation",
+    "HazardRatio",
+    "approximate",
+    "fit_laplace",
+    "fit_nuts",
+    "hazard_ratios_of",
+    "sample_posterior",
+]
+
+# of NUTS, for a second try when transitions diverged
+TARGET_ACCEPT_CAREFUL = 0.99
+FEWEST = {"chains": 1, "draws": 1, "tune": 0}
+MOST = {"chains": 64, "draws": 1_000_000, "tune": 1_000_000}
+
+
+@dataclass(frozen=True)
+class Approximation:
+    """What importance sampling around the mode gives, before any file or label is made of it.
+
+    Attributes
+    ----------
+    drawn : ImportanceDraws or None
+        Draws to be used; None where there are none to be trusted.
+    problem : str or None
+        Why there are none, in words that a sentence can go on after.
+    seconds : float
+        Wall time.
+    """
+
+    drawn: ImportanceDraws | None
+    problem: str | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class HazardRatio:
+    """Posterior median of one treatment level's hazard ratio, with its 95% limits."""
+
+    treatment: Any
+    median: float
+    low: float
+    high: float
+
+
+def approximate(inputs: "PreparedCohort", draws: int, seed: int) -> Approximation:
+    """Draw by importance sampling around the mode; needs NumPy alone.
+
+    Parameters
+    ----------
+    inputs : PreparedCohort
+        A cohort as the model sees it.
+    draws : int
+        Number of draws.
+    seed : int
+        Fixes them.
+
+    Returns
+    -------
+    Approximation
+        Without draws for a horseshoe, where no mode is found or a tail was not reached, where
+        Pareto k is above 0.7, and where draws, or those at a term's 95% limits, are worth less than
+        a tenth of their number.
+    """
+    started = time.perf_counter()
+    drawn, problem = None, None
+    if inputs.n_covariate_terms and isinstance(inputs.covariate_prior, Horseshoe):
+        problem = "engine laplace cannot follow a horseshoe prior"
+    else:
+        with one_blas_thread():
+            drawn = sample_importance(inputs, draws, seed)
+        if not drawn.converged:
+            drawn, problem = None, "engine laplace found no approximation of the posterior"
+        elif (why := problem_of(drawn.weighted)) is not None:
+            drawn, problem = None, f"engine laplace: {why}"
+    return Approximation(drawn, problem, time.perf_counter() - started)
+
+
+def hazard_ratios_of(drawn: ImportanceDraws, inputs: "PreparedCohort") -> list[HazardRatio]:
+    """Hazard ratios of every treatment level, the numbers that `Fit.hazard_ratios` gives."""
+    split = inputs.n_treatment_terms
+    effect = drawn.vectors[:, :split] / inputs.design.scale[:split]
+    low, median, high = np.exp(np.quantile(effect, [ETI95[0], 0.5, ETI95[1]], axis=0))
+    return [
+        HazardRatio(level, float(median[k]), float(low[k]), float(high[k]))
+        for k, level in enumerate(inputs.design.levels[1:])
+    ]
+
+
+def sample_posterior(
+    model: "ModelDefinition",
+    inputs: "PreparedCohort",
+    *,
+    draws: int,
+    tune: int,
+    chains: int,
+    seed: int | None,
+    engine: Literal["nuts", "laplace"],
+    target_accept: float,
+    progress: bool,
+    approximation: Approximation | None = None,
+) -> PosteriorDraws:
+    """Sample a prepared model; see `ModelDefinition.fit`.
+
+    `approximation` is that of engine laplace, of the same inputs, draws and seed, when there
+    already.
+    """
+    require_docstrings()
+    settings = {"chains": chains, "draws": draws, "tune": tune}
+    check_sampling(settings, seed, engine, target_accept)
+    if seed is None:
+        seed = int(np.random.default_rng().integers(2**32))
+    notes: list[str] = []
+    if engine == "laplace":
+        if approximation is None:
+            approximation = approximate(inputs, chains * draws, seed)
+        if approximation.drawn is not None:
+            return fit_laplace(model, inputs, settings, seed, approximation)
+        notes.append(f"{approximation.problem}: NUTS was used instead")
+    with one_blas_thread():
+        return fit_nuts(model, inputs, settings, seed, target_accept, progress, notes)
+
+
+def check_sampling(
+    settings: dict[str, Any], seed: int | None, engine: str, target_accept: float
+) -> None:
+    """Refuse settings that no sampler can work with.
+
+    Raises
+    ------
+    SamplingError
+        One sentence.
+    """
+    if engine not in ("nuts", "laplace"):
+        raise SamplingError(f"engine {engine!r} is unknown; give 'nuts' or 'laplace'")
+    limits = {name: (FEWEST[name], MOST[name]) for name in settings}
+    given = settings | ({} if seed is None else {"seed": seed})
+    for name, value in given.items():
+        low, high = limits.get(name, (0, 2**32 - 1))
+        is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if not (is_whole and low <= value <= high):
+            raise SamplingError(f"{name} {value!r}: must be a whole number from {low} to {high}")
+    if engine == "nuts" and settings["tune"] < 1:
+        raise SamplingError("tune 0: NUTS has to find its step size; give 50 or more")
+    if not (isinstance(target_accept, int | float) and 0 < target_accept < 1):
+        raise SamplingError(f"target_accept {target_accept!r}: must be a number between 0 and 1")
+
+
+def fit_laplace(
+    model: "ModelDefinition",
+    inputs: "PreparedCohort",
+    settings: dict[str, Any],
+    seed: int,
+    approximation: Approximation,
+) -> PosteriorDraws:
+    """Keep the draws of importance sampling, and what they were resampled from.
+
+    Raises
+    ------
+    ValueError
+        When the approximation has no draws.
+    """
+    import xarray as xr
+
+    drawn = approximation.drawn
+    if drawn is None:
+        raise ValueError(f"{approximation.problem}: there are no draws")
+    statistics = xr.Dataset({"importance_pareto_k": drawn.pareto_k, "importance_ess": drawn.ess})
+    return PosteriorDraws(
+        model=model,
+        inputs=inputs,
+        vectors=drawn.vectors.reshape(settings["chains"], settings["draws"], -1),
+        sample_stats=statistics,
+        engine="laplace",
+        seed=seed,
+        settings=settings,
+        seconds={"import": 0.0, "compile": 0.0, "sample": approximation.seconds},
+        importance=Importance(
+            drawn.pareto_k, drawn.ess, np.minimum(drawn.weighted.ess_tail, len(drawn.vectors))
+        ),
+        weighted=drawn.weighted,
+    )
+
+
+def fit_nuts(
+    model: "ModelDefinition",
+    inputs: "PreparedCohort",
+    settings: dict[str, Any],
+    seed: int,
+    target_accept: float,
+    progress: bool,
+    notes: list[str],
+) -> PosteriorDraws:
+    """Fit by NUTS, once more with smaller steps when transitions diverged."""
+    started = time.perf_counter()
+    import nutpie  # noqa: F401
+
+    from bayes_crlm.inference.nuts import sample_nuts
+
+    seconds_import = time.perf_counter() - started
+    sampled = sample_nuts(
+        inputs, **settings, seed=seed, target_accept=target_accept, progress=progress
+    )
+    seconds_compile, seconds_sample = sampled.seconds_compile, sampled.seconds_sample
+    diverged = int(sampled.sample_stats["diverging"].sum())
+    if diverged and target_accept < TARGET_ACCEPT_CAREFUL:
+        notes = [
+            *notes,
+            f"{diverged} transitions diverged at target_accept {as_written(target_accept)}: "
+            f"sampled again at {TARGET_ACCEPT_CAREFUL:g}, and only those draws are used",
+        ]
+        sampled = sample_nuts(
+            inputs, **settings, seed=seed, target_accept=TARGET_ACCEPT_CAREFUL, progress=progress
+        )
+        seconds_sample += sampled.seconds_sample
+    return PosteriorDraws(
+        model=model,
+        inputs=inputs,
+        vectors=sampled.vectors,
+        sample_stats=sampled.sample_stats,
+        engine="nuts",
+        seed=seed,
+        settings=settings,
+        seconds={
+            "import": seconds_import,
+            "compile": seconds_compile,
+            "sample": seconds_sample,
+        },
+        notes=tuple(notes),
+    )

@@ -1,0 +1,300 @@
+"""Treatment that starts late: hazard ratios in which nobody is credited with time before it.
+
+Whoever is counted as treated from time zero on has lived until treatment started: that time cannot
+be lost, counts for the treatment, and is called immortal. Two analyses of the same cohort are free
+of it. With time-dependent treatment a patient is without treatment until it starts, and on it from
+then on (Mantel & Byar). At a landmark, those who have started by then are compared with those who
+have not, from there on (Anderson, Cain & Gelber); of those who have not, some start later, so that
+this hazard ratio lies nearer to 1 than that of treatment itself.
+
+Both are fitted by importance sampling around the mode, in a fraction of a second.
+
+References
+----------
+Suissa (2008), Am J Epidemiol 167:492-499; Mantel & Byar (1974), J Am Stat Assoc 69:81-86;
+Anderson, Cain & Gelber (1983), J Clin Oncol 1:710-719.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.model.late_start import (
+    diluted,
+    landmark_times,
+    rows_at_landmark,
+    rows_from_start,
+    share_on_treatment,
+    starts_of_treatment,
+    waited,
+    waiting_model,
+)
+from bayes_crlm.model.withdrawn import withdrawal
+from bayes_crlm.words.errors import BayesCRLMError
+from bayes_crlm.words.shown import significant
+from bayes_crlm.words.success import SuccessRule
+
+if TYPE_CHECKING:
+    from bayes_crlm.cohort.cohort import Cohort
+    from bayes_crlm.fit.draws import PosteriorDraws
+    from bayes_crlm.frequentist.cox import Cox
+    from bayes_crlm.model.definition import ModelDefinition
+    from bayes_crlm.model.prepared import PreparedCohort
+
+__all__ = [
+    "compare_starts",
+]
+
+# by when this share of the treated had started
+LANDMARK_SHARE = 0.9
+DRAWS = 4000
+
+
+def fit_rows(
+    model: "ModelDefinition",
+    cohort: "Cohort",
+    seed: int,
+    thresholds: Sequence[float],
+    rule: SuccessRule,
+) -> dict[str, Any]:
+    """Fit a cohort of other rows, and summarise every level's hazard ratio.
+
+    Parameters
+    ----------
+    model : ModelDefinition
+    cohort : Cohort
+    seed : int
+    thresholds : sequence of float
+        Hazard ratios r whose P(HR < r) is given.
+    rule : SuccessRule
+
+    Returns
+    -------
+    dict
+        hazard_ratios (rows as of `summary.json`, with Cox's beside them; the first one's values
+        stand beside them too), n_patients, n_rows, n_events, is_reliable, pareto_k, failure.
+        Without rows where nothing could be fitted.
+    """
+    from bayes_crlm.fit.fitting import approximate
+    from bayes_crlm.frequentist.cox import fit_cox
+
+    nothing = {"hazard_ratios": [], "is_reliable": False, "pareto_k": None}
+    try:
+        inputs = model.prepare(cohort)
+        cox = fit_cox(
+            inputs.cohort.entry,
+            inputs.cohort.time,
+            inputs.cohort.event,
+            inputs.design.matrix,
+            inputs.design.terms,
+            patient_index=inputs.cohort.patient_index,
+        )
+    except BayesCRLMError as problem:
+        return nothing | {"failure": str(problem)}
+    counts = {
+        "n_patients": inputs.cohort.n_patients,
+        "n_rows": inputs.cohort.n_rows,
+        "n_events": inputs.cohort.n_events,
+    }
+    approximation = approximate(inputs, DRAWS, seed)
+    if approximation.drawn is None:
+        return nothing | counts | {"failure": approximation.problem}
+    split = inputs.n_treatment_terms
+    effect = approximation.drawn.vectors[:, :split] / inputs.design.scale[:split]
+    found = {"is_reliable": True, "pareto_k": approximation.drawn.pareto_k, "failure": None}
+    rows = level_rows(effect, inputs, cox, thresholds, rule)
+    for row in rows:
+        row["mcse_mean_log"] = row["sd_log"] / math.sqrt(approximation.drawn.ess)
+    return rows[0] | {"hazard_ratios": rows} | counts | found
+
+
+def level_rows(
+    effect: NDArray,
+    inputs: "PreparedCohort",
+    cox: "Cox",
+    thresholds: Sequence[float],
+    rule: SuccessRule,
+) -> list[dict[str, Any]]:
+    """Summarise the log hazard ratio of every treatment level, Cox's hazard ratio beside it.
+
+    Parameters
+    ----------
+    effect : (draws, treatment terms) ndarray
+        In original units.
+    inputs : PreparedCohort
+        A level on which none of its rows has an event leaves nothing to conclude from.
+    cox : Cox
+        Of the same rows and columns.
+    thresholds : sequence of float
+        Hazard ratios r whose P(HR < r) is given.
+    rule : SuccessRule
+    """
+    rows, design = [], inputs.design
+    for k, level in enumerate(design.levels[1:]):
+        why = withdrawal(inputs, (), (k + 1, 0))
+        low, median, high = np.exp(np.quantile(effect[:, k], [0.025, 0.5, 0.975])).tolist()
+        below = float(np.mean(effect[:, k] < math.log(rule.effect)))
+        rows.append(
+            {
+                "treatment": level,
+                "reference": design.reference,
+                "median": median,
+                "eti95": [low, high],
+                "mean_log": float(effect[:, k].mean()),
+                "sd_log": float(effect[:, k].std(ddof=1)),
+                "prob_below": {
+                    str(each): float(np.mean(effect[:, k] < math.log(each))) for each in thresholds
+                },
+                "prob_below_effect": below,
+                "conclusion": "withdrawn" if why else rule.conclusion(below),
+                "withdrawn": why,
+                "cox_hr": float(cox.hazard_ratio[k]),
+                "cox_ci95": cox.ci95[k].tolist(),
+            }
+        )
+    return rows
+
+
+def compare_starts(
+    fit: "PosteriorDraws", thresholds: Sequence[float] = (1.0,), success: SuccessRule | None = None
+) -> dict[str, Any] | None:
+    """Fit the cohort so that treatment counts from its start only, beside the fit as treated.
+
+    Parameters
+    ----------
+    fit : PosteriorDraws
+        As treated, of a cohort with starts of treatment.
+    thresholds : sequence of float
+        Hazard ratios r whose P(HR < r) is given.
+    success : SuccessRule, optional
+        By which is concluded; 0.975 on one side of 1 without it.
+
+    Returns
+    -------
+    dict or None
+        column; n_waited, median_wait (treated patients who started after their entry);
+        n_reference_starts (patients on the reference with a start of their own, who count as the
+        reference throughout); headline ("as_treated", "time_dependent" or "landmark") and why;
+        as_treated, time_dependent and landmark (`fit_rows`; of the landmark also at,
+        n_dead_before, n_censored_before, n_untreated, n_started_later, share_on_treatment of the
+        untreated's follow-up, and `diluted` in its rows: what the time-dependent hazard ratio comes
+        to against such patients); ranges (for every level the lowest and the highest median of
+        the three) and range, that of the first. None where the cohort says nothing of starts, or
+        that all were at time zero.
+    """
+    inputs, cohort = fit.inputs, fit.inputs.cohort
+    start = starts_of_treatment(inputs)
+    if start is None or cohort.start is None:
+        return None
+    rule, level = success or SuccessRule(), inputs.design.treatment_level
+    has_waited = waited(inputs)
+    about = {
+        "column": cohort.start_column,
+        "n_waited": int(has_waited.sum()),
+        "median_wait": float(np.median((start - cohort.entry)[has_waited]))
+        if has_waited.any()
+        else None,
+        "n_reference_starts": int(
+            np.sum(np.isfinite(cohort.start) & (cohort.start > 0) & (level == 0))
+        ),
+    }
+    split = inputs.n_treatment_terms
+    draws = fit.log_hazard_ratio_draws.values
+    draws = draws.reshape(-1, draws.shape[-1])[:, :split]
+    as_treated = {"hazard_ratios": level_rows(draws, inputs, fit.cox, thresholds, rule)}
+    if not has_waited.any():
+        why = "every treated patient started when follow-up began, so that nobody waited"
+        return about | {"headline": "as_treated", "why": why, "as_treated": as_treated}
+    waiting = waiting_model(fit.model, inputs, start)
+    changing = fit_rows(waiting, rows_from_start(inputs, start), fit.seed, thresholds, rule)
+    landmark = fit_landmark(fit, start, thresholds, rule)
+    for row in landmark["hazard_ratios"]:
+        same = [each for each in changing["hazard_ratios"] if each["treatment"] == row["treatment"]]
+        share = landmark["share_on_treatment"]
+        row["diluted"] = diluted(same[0]["median"], share) if same else None
+    ranges = range_rows(as_treated, changing, landmark)
+    headline, why = choose_headline(about, changing, landmark, cohort.unit or "time units")
+    return about | {
+        "headline": headline,
+        "why": why,
+        "as_treated": as_treated,
+        "time_dependent": changing,
+        "landmark": landmark,
+        "range": [ranges[0]["low"], ranges[0]["high"]],
+        "ranges": ranges,
+    }
+
+
+def fit_landmark(
+    fit: "PosteriorDraws", start: NDArray, thresholds: Sequence[float], rule: SuccessRule
+) -> dict[str, Any]:
+    """Fit those at risk when nine in ten of the treated had started, from there on."""
+    inputs, cohort = fit.inputs, fit.inputs.cohort
+    (at,) = landmark_times(start, (LANDMARK_SHARE,)) or [float(start[np.isfinite(start)].max())]
+    cutpoints = fit.model.cutpoints
+    if not isinstance(cutpoints, str | int):
+        cutpoints = tuple(each - at for each in cutpoints if each > at) or 1
+    is_over = cohort.time <= at
+    untreated = ~is_over & (start > at)
+    counts = {
+        "at": at,
+        "n_dead_before": int(cohort.event[is_over].sum()),
+        "n_censored_before": int(np.sum(cohort.event[is_over] == 0)),
+        "n_untreated": int(untreated.sum()),
+        "n_started_later": int(np.sum(untreated & np.isfinite(start))),
+        "share_on_treatment": share_on_treatment(start, cohort.time, at),
+    }
+    model = dataclasses.replace(fit.model, reference=inputs.design.reference, cutpoints=cutpoints)
+    taken = rows_at_landmark(inputs, start, at)
+    return counts | fit_rows(model, taken, fit.seed, thresholds, rule)
+
+
+def choose_headline(
+    about: dict[str, Any], split: dict[str, Any], landmark: dict[str, Any], unit: str
+) -> tuple[str, str]:
+    """Say which analysis is taken for the headline, and why: a function of what was found.
+
+    Parameters
+    ----------
+    about : dict
+        With n_waited and median_wait.
+    split, landmark : dict
+        From `fit_rows`.
+    unit : str
+        Of the wait.
+
+    Returns
+    -------
+    (headline, why)
+    """
+    waited = (
+        f"{about['n_waited']} treated patients waited for treatment (median "
+        f"{significant(about['median_wait'], 3)} {unit}), and as treated this time, in which "
+        "they could not "
+        "die untreated, counts for the treatment"
+    )
+    if split["is_reliable"]:
+        return "time_dependent", f"{waited}; counted from its start on, nobody has such time"
+    failure = f"time-dependent treatment could not be fitted ({split['failure']})"
+    if landmark["is_reliable"]:
+        return "landmark", f"{waited}, and {failure}"
+    return (
+        "as_treated",
+        f"{failure}, nor the landmark ({landmark['failure']}); beware that {waited}",
+    )
+
+
+def range_rows(*fits: dict[str, Any]) -> list[dict[str, Any]]:
+    """Lowest and highest median of every treatment level, over some fits."""
+    medians: dict[Any, list[float]] = {}
+    for fit in fits:
+        for row in fit["hazard_ratios"]:
+            medians.setdefault(row["treatment"], []).append(row["median"])
+    return [
+        {"treatment": level, "low": min(values), "high": max(values)}
+        for level, values in medians.items()
+    ]

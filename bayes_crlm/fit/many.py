@@ -1,0 +1,348 @@
+"""Fits of one model to many cohorts, summarised."""
+
+import dataclasses
+import math
+import secrets
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
+
+from bayes_crlm.cohort.stack import SLAB, CohortStack, Slab, slabs_of
+from bayes_crlm.fit.many_results import (
+    CohortRow,
+    ManyFits,
+    Reported,
+    escalated_row,
+    failed_row,
+    rows_of_block,
+    tables_of,
+)
+from bayes_crlm.frequentist.many_cox import fit_block_cox
+from bayes_crlm.inference.many_draws import draw_block
+from bayes_crlm.inference.weighted import BlockSummary, summarise
+from bayes_crlm.model.prepared_block import CohortBlock
+from bayes_crlm.model.preparing_many import prepare_one, prepare_slab
+from bayes_crlm.model.priors import Horseshoe, Independent, parse_prior
+from bayes_crlm.tasks.run import progress_bar
+from bayes_crlm.tasks.workers import available_cpus
+from bayes_crlm.words.errors import PriorError, SamplingError
+from bayes_crlm.words.success import SuccessRule
+
+if TYPE_CHECKING:
+    from bayes_crlm.cohort.cohort import Cohort
+    from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
+
+__all__ = ["fit_many"]
+
+Engine = Literal["auto", "numpy"]
+# cohorts whose arrays are worked on together by NumPy
+CHUNK, CHUNK_ENTRIES = 32, 2**20
+FEWEST_DRAWS = 100
+
+
+def fit_many(
+    model: "PiecewiseExponential",
+    cohorts: "Iterable[Cohort] | CohortStack",
+    seeds: int | Sequence[int] | None = None,
+    *,
+    draws: int = 1000,
+    thresholds: Sequence[float] = (1.0, 0.8),
+    engine: Engine = "auto",
+    cox: bool = True,
+    escalate: bool = False,
+    jobs: int | None = None,
+    progress: bool | str = False,
+    success: SuccessRule | None = None,
+) -> ManyFits:
+    """Fit one model to many cohorts by importance sampling, and summarise every posterior.
+
+    A cohort's row depends on the model, the cohort, its seed and `draws`, and on nothing else: not
+    on the other cohorts, their order or the number of jobs, to the last digit.
+
+    Parameters
+    ----------
+    model : PiecewiseExponential
+        With any priors but a horseshoe.
+    cohorts : iterable of Cohort, or CohortStack
+        An iterable is read as it is needed. `bayes_crlm.stack_cohorts` takes thousands of cohorts
+        from one table far quicker than they can be read one by one.
+    seeds : int or sequence of int, optional
+        One seed from which every cohort's is made, by its place, or one for each cohort; random
+        without it. The seeds used are in the result.
+    draws : int
+        Draws of each cohort, 100 or more; an odd number is raised by one.
+    thresholds : sequence of float
+        Hazard ratios r whose probability P(HR < r) is given.
+    engine : {"auto", "numpy"}
+        Both are NumPy, in threads.
+    cox : bool
+        Fit Cox regressions too.
+    escalate : bool
+        Fit cohorts whose draws are not to be trusted, or that have none for want of a mode or
+        because tails were not reached, again by NUTS, one by one.
+    jobs : int, optional
+        Threads; one for each CPU that this process may use without it.
+    progress : bool or str
+        Show a bar on the terminal's standard error, under this name.
+    success : SuccessRule, optional
+        By which is concluded; 0.975 on one side of 1 without it.
+
+    Where a cohort says when treatment started (`treatment_start`) and somebody waited for it, the
+    fit is that of time-dependent treatment, as `Fit.starts` gives it: patients are on the reference
+    until treatment starts, and independent hazards follow the wait. Its row says so.
+
+    Returns
+    -------
+    ManyFits
+        A cohort that could not be fitted has a row that says why, and no numbers.
+
+    Raises
+    ------
+    BayesCRLMError
+        When the model is wrong for any cohort: a formula that is refused, a horseshoe prior. For
+        an argument that is out of range, and without a cohort. What is wrong with one
+        cohort is the reason in its row.
+
+    References
+    ----------
+    Vehtari, Simpson, Gelman, Yao & Gabry (2024), JMLR 25(72).
+    """
+    check_arguments(model, cohorts, draws, thresholds, engine, jobs)
+    reported = Reported(tuple(float(r) for r in thresholds), success or SuccessRule())
+    chosen = NumpyEngine(model, draws + draws % 2, reported.ratios)
+    labels: list[Any] = []
+    used: list[int] = []
+    rows: dict[int, CohortRow] = {}
+    total = len(cohorts) if isinstance(cohorts, (CohortStack, Sequence)) else None
+    seed_of = seeds_of(seeds, total)
+
+    def collect(slab: Slab, futures: "list[Future[dict[int, CohortRow]]]") -> None:
+        for future in futures:
+            rows.update(future.result())
+        if escalate:
+            escalate_rows(model, slab, rows, used, reported)
+
+    with (
+        ThreadpoolController().limit(limits=1, user_api="blas"),
+        progress_bar(
+            progress and total is not None and progress, total or 0, total or 0
+        ) as advance,
+        ThreadPoolExecutor(jobs or available_cpus()) as pool,
+    ):
+        waiting: deque[tuple[Slab, list[Future[dict[int, CohortRow]]]]] = deque()
+        for slab in slabs_of(cohorts, chosen.slab):
+            labels += slab.labels
+            used += [seed_of(slab.first + k) for k in range(len(slab.labels))]
+            prepared = prepare_slab(model, slab)
+            rows.update({k: failed_row(reason) for k, reason in prepared.failures.items()})
+            parts = [part for block in prepared.blocks for part in chosen.parts(block)]
+            seed_array = np.array(used, dtype=np.int64)
+            waiting.append(
+                (
+                    slab,
+                    [
+                        pool.submit(fit_part, part, seed_array, chosen, cox, reported)
+                        for part in parts
+                    ],
+                )
+            )
+            # the next slab is prepared while this one is fitted
+            if len(waiting) > 1:
+                collect(*waiting[0])
+                advance(len(waiting.popleft()[0].labels))
+        for slab, futures in waiting:
+            collect(slab, futures)
+            advance(len(slab.labels))
+    if isinstance(seeds, Sequence) and len(seeds) != len(labels):
+        raise SamplingError(f"there are {len(seeds)} seeds for {len(labels)} cohorts")
+    if not labels:
+        raise SamplingError("there are no cohorts; give one or more")
+    in_order = [rows[k] for k in range(len(labels))]
+    return tables_of(in_order, labels, used, reported)
+
+
+class BatchEngine(Protocol):
+    """Something that draws from the posteriors of a block and summarises them."""
+
+    @property
+    def name(self) -> str:
+        """What results call it."""
+        ...
+
+    @property
+    def model(self) -> "PiecewiseExponential":
+        """What is fitted."""
+        ...
+
+    @property
+    def draws(self) -> int:
+        """Draws of each cohort."""
+        ...
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """Hazard ratios whose probabilities are wanted."""
+        ...
+
+    @property
+    def slab(self) -> int:
+        """Cohorts to prepare together."""
+        ...
+
+    def parts(self, block: CohortBlock) -> list[CohortBlock]:
+        """Cut a block into parts of a size that suits the engine."""
+        ...
+
+    def summary(self, block: CohortBlock, seeds: NDArray[np.int64]) -> BlockSummary:
+        """Summarise the posteriors of a part, given one seed for each cohort."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class NumpyEngine:
+    """Draws by NumPy; see `bayes_crlm.inference.many_draws`."""
+
+    model: "PiecewiseExponential"
+    draws: int
+    thresholds: tuple[float, ...]
+    name: str = "numpy"
+    slab: int = SLAB
+
+    def parts(self, block: CohortBlock) -> list[CohortBlock]:
+        """Cut a block into chunks whose arrays are of a moderate size."""
+        size = max(1, min(CHUNK, CHUNK_ENTRIES // (block.n_rows * block.n_intervals)))
+        return [block.part(slice(first, first + size)) for first in range(0, len(block), size)]
+
+    def summary(self, block: CohortBlock, seeds: NDArray[np.int64]) -> BlockSummary:
+        """Draw and summarise."""
+        drawn = draw_block(block, self.model, self.draws, seeds)
+        quality = (drawn.pareto_k, drawn.ess, drawn.converged)
+        return summarise(drawn.effect, drawn.weight, block.scale, self.thresholds, quality)
+
+
+def waiting(model: "PiecewiseExponential") -> "PiecewiseExponential":
+    """Give a model the baseline of cohorts in which treatment counts from its start on."""
+    if isinstance(model.baseline, Independent):
+        return model
+    return dataclasses.replace(model, baseline="independent")
+
+
+def fit_part(
+    block: CohortBlock,
+    seeds: NDArray[np.int64],
+    engine: BatchEngine,
+    cox: bool,
+    reported: Reported,
+) -> dict[int, CohortRow]:
+    """Fit a part of a block; `seeds` are those of all cohorts so far."""
+    if block.is_from_start:
+        engine = NumpyEngine(waiting(engine.model), engine.draws, engine.thresholds)
+    summary = engine.summary(block, seeds[block.position])
+    of_cox = fit_block_cox(block) if cox else None
+    return rows_of_block(block, summary, of_cox, (engine.name, engine.draws), reported)
+
+
+def escalate_rows(
+    model: "PiecewiseExponential",
+    slab: Slab,
+    rows: dict[int, CohortRow],
+    seeds: list[int],
+    reported: Reported,
+) -> None:
+    """Replace rows of a slab that are not to be trusted by NUTS fits."""
+    from bayes_crlm.fit.fit import fit_model
+
+    for k in range(len(slab.labels)):
+        row = rows[slab.first + k]
+        # a cohort without a design cannot be fitted by any engine
+        if row.about["is_trustworthy"] or not row.terms:
+            continue
+        fitted, inputs, _ = prepare_one(model, slab.cohorts[k])
+        try:
+            fit = fit_model(
+                fitted,
+                inputs,
+                seed=seeds[slab.first + k] % 2**32,
+                engine="nuts",
+                draws=1000,
+                tune=1000,
+                chains=4,
+                target_accept=0.8,
+                progress=False,
+            )
+        except RuntimeError as problem:
+            # one cohort that no sampler can follow does not lose the others
+            rows[slab.first + k] = failed_row(f"{row.about['reason']}; NUTS: {problem}")
+            continue
+        rows[slab.first + k] = escalated_row(row, fit, reported)
+
+
+def seeds_of(seeds: int | Sequence[int] | None, total: int | None) -> Callable[[int], int]:
+    """Say which seed the k-th cohort has; refuse what are no seeds, or not as many as cohorts."""
+    if seeds is None or is_whole(seeds):
+        if seeds is not None and seeds < 0:
+            raise SamplingError(f"seed {seeds} is negative; give 0 or more")
+        root = secrets.randbits(64) if seeds is None else int(seeds)
+
+        def made(k: int) -> int:
+            state = np.random.SeedSequence([root, k]).generate_state(1, np.uint64)
+            return int(state[0] >> np.uint64(1))
+
+        return made
+    if not isinstance(seeds, Iterable) or not all(map(is_whole, seeds)):
+        raise SamplingError(f"seeds {seeds!r}: must be a whole number, or one for each cohort")
+    given = [int(seed) for seed in seeds]
+    if total is not None and total != len(given):
+        raise SamplingError(f"there are {len(given)} seeds for {total} cohorts")
+    if any(not 0 <= seed < 2**63 for seed in given):
+        raise SamplingError("seeds must be from 0 to 2**63 - 1")
+
+    def taken(k: int) -> int:
+        if k >= len(given):
+            raise SamplingError(f"there are {len(given)} seeds and more cohorts; give each a seed")
+        return given[k]
+
+    return taken
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether a value is a whole number, and no truth value."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def check_arguments(
+    model: "PiecewiseExponential",
+    cohorts: object,
+    draws: int,
+    thresholds: Sequence[float],
+    engine: str,
+    jobs: int | None,
+) -> None:
+    """Refuse what cannot be done for any cohort."""
+    if not isinstance(cohorts, (CohortStack, Iterable)):
+        raise SamplingError(
+            f"cohorts are {type(cohorts).__name__}, not several; give a list of cohorts, or "
+            "what stack_cohorts makes"
+        )
+    if isinstance(parse_prior(model.covariate_prior), Horseshoe) and model.covariates.strip():
+        raise PriorError(
+            "fit_many: a horseshoe's posterior has no useful mode to draw around and needs NUTS; "
+            "give another prior of the covariates, or fit the cohorts with engine 'nuts'"
+        )
+    if draws < FEWEST_DRAWS:
+        raise SamplingError(f"{draws} draws are too few; give {FEWEST_DRAWS} or more")
+    if engine == "jax":
+        raise SamplingError("engine 'jax' is no longer part of fit_many; give 'auto' or 'numpy'")
+    if engine not in ("auto", "numpy"):
+        raise SamplingError(f"engine {engine!r} is unknown; give 'auto' or 'numpy'")
+    if jobs is not None and jobs < 1:
+        raise SamplingError(f"{jobs} jobs are impossible; give 1 or more")
+    for threshold in thresholds:
+        if not (math.isfinite(threshold) and threshold > 0):
+            raise SamplingError(f"threshold {threshold} must be a hazard ratio above 0")

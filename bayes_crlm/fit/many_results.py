@@ -1,0 +1,325 @@
+"""What many fits come to: two tables, one of cohorts and one of cohorts and terms."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.frequentist.many_cox import BlockCox
+from bayes_crlm.inference.importance import LEAST_ESS
+from bayes_crlm.inference.psis import PARETO_K_MOST
+from bayes_crlm.inference.weighted import BlockSummary
+from bayes_crlm.model.withdrawn import no_bound, no_trust
+from bayes_crlm.words.success import SuccessRule
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayes_crlm.fit.fit import Fit
+    from bayes_crlm.model.prepared_block import CohortBlock
+
+__all__ = ["CohortRow", "ManyFits", "Reported", "rows_of_block", "tables_of"]
+
+NO_MODE = (
+    "no mode of the posterior was found, hardly a draw was possible, or the posterior does not "
+    "fall off where no draws go"
+)
+NO_FIT = "no answer is given, because there is no fit: "
+NOT_FINITE = "the posterior's summaries are not finite numbers"
+
+
+@dataclass(frozen=True, eq=False)
+class ManyFits:
+    """Posterior summaries of many cohorts.
+
+    Attributes
+    ----------
+    cohorts : pandas.DataFrame
+        One row a cohort: cohort, seed, n_patients, n_events, n_intervals, is_fitted,
+        is_trustworthy, engine, pareto_k, importance_ess, reason (why it was not fitted or is not
+        to be trusted, empty otherwise), cox_method, cox_note, analysis ("time_dependent" where
+        treatment counts from its start on, else "as_treated"; empty where nothing was fitted).
+    terms : pandas.DataFrame
+        One row a cohort and column of its design: cohort, number (the cohort's place among all,
+        from 0), term, then mean_log, sd_log, median,
+        eti95_low, eti95_high and prob_below_<r> of its log hazard ratio, and Cox's cox_log_hr,
+        cox_se, cox_low, cox_high, all on the log scale. Numbers of a cohort that was not fitted
+        are nan; cohorts whose design could not be made have no rows. Last what is concluded:
+        prob_below_effect, P(hazard ratio < the success rule's effect); conclusion, of treatment
+        contrasts alone, "lower", "higher", "undecided" or "withdrawn"; withdrawn, why nothing is
+        concluded: the cohort was not fitted or is not to be trusted, or one of the two levels has
+        no events. Both texts are empty where there is nothing to say.
+    """
+
+    cohorts: "pd.DataFrame"
+    terms: "pd.DataFrame"
+
+    def __len__(self) -> int:
+        return len(self.cohorts)
+
+    def __repr__(self) -> str:
+        fitted = int(self.cohorts["is_fitted"].sum())
+        doubtful = fitted - int(self.cohorts["is_trustworthy"].sum())
+        return (
+            f"<ManyFits: {len(self)} cohorts, {fitted} fitted, {doubtful} of them not to be "
+            f"trusted, {len(self) - fitted} not fitted>"
+        )
+
+    def of_term(self, term: str | None = None) -> "pd.DataFrame":
+        """Both tables side by side for one term: one row for every cohort, fitted or not.
+
+        Parameters
+        ----------
+        term : str, optional
+            A column's name such as ``treated[T.1]``; the first treatment contrast without it.
+
+        Returns
+        -------
+        pandas.DataFrame
+            In the order of `cohorts`; numbers are nan where a cohort does not have the term.
+
+        Raises
+        ------
+        ValueError
+            When no cohort has the term.
+        """
+        known = self.terms["term"].drop_duplicates().tolist()
+        chosen = term if term is not None else (known[0] if known else None)
+        if chosen not in known:
+            raise ValueError(
+                f"no cohort has a term {term!r}; there are {', '.join(known) or 'none'}"
+            )
+        rows = self.terms[self.terms["term"] == chosen].drop(columns=["cohort", "term"])
+        rows = rows.set_index("number")
+        found = self.cohorts.join(rows)
+        found.insert(1, "term", chosen)
+        texts = ["conclusion", "withdrawn"]
+        found[texts] = found[texts].fillna("")
+        # a cohort that could not be prepared has no row of terms to say it
+        without_row = ~found["is_fitted"] & (found["withdrawn"] == "")
+        if (found["conclusion"] != "").any():
+            found.loc[without_row, "conclusion"] = "withdrawn"
+            found.loc[without_row, "withdrawn"] = NO_FIT + found.loc[without_row, "reason"]
+        return found
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What is told of every hazard ratio: probabilities at thresholds, and a conclusion.
+
+    Attributes
+    ----------
+    thresholds : tuple of float
+        Hazard ratios r whose probability P(HR < r) has a column of its own.
+    rule : SuccessRule
+        By which is concluded.
+    """
+
+    thresholds: tuple[float, ...]
+    rule: SuccessRule
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """Hazard ratios whose probabilities are needed, each once."""
+        effect = float(self.rule.effect)
+        return self.thresholds if effect in self.thresholds else (*self.thresholds, effect)
+
+    @property
+    def effect_at(self) -> int:
+        """Place of the rule's effect among `ratios`."""
+        return self.ratios.index(float(self.rule.effect))
+
+    @property
+    def names(self) -> list[str]:
+        """Columns of a term's posterior."""
+        below = [f"prob_below_{threshold}" for threshold in self.thresholds]
+        return ["mean_log", "sd_log", "median", "eti95_low", "eti95_high", *below]
+
+
+@dataclass(frozen=True, eq=False)
+class CohortRow:
+    """One cohort's part of the tables.
+
+    Attributes
+    ----------
+    about : dict
+        Its row of `ManyFits.cohorts`, but for label and seed.
+    terms : tuple of str
+        Its columns.
+    numbers : (terms, columns) ndarray
+        As in `ManyFits.terms`: the posterior's, then Cox's, then prob_below_effect.
+    unbounded : tuple of str
+        For each treatment contrast why its levels leave its hazard ratio without a bound, empty
+        where both have events.
+    """
+
+    about: dict[str, Any]
+    terms: tuple[str, ...]
+    numbers: NDArray[np.float64]
+    unbounded: tuple[str, ...] = ()
+
+    @property
+    def withdrawn(self) -> list[str]:
+        """For each term why nothing is concluded; empty where something is, and for covariates."""
+        n_treatment, n_terms = len(self.unbounded), len(self.terms)
+        reasons: Sequence[str] = self.unbounded
+        if not self.about["is_fitted"]:
+            reasons = [f"{NO_FIT}{self.about['reason']}"] * n_treatment
+        elif not self.about["is_trustworthy"]:
+            reasons = [no_trust([self.about["reason"]])] * n_treatment
+        return [*reasons, *[""] * (n_terms - n_treatment)]
+
+    def conclusions(self, rule: SuccessRule) -> list[str]:
+        """What is concluded of each term; empty for covariates."""
+        n_treatment = len(self.unbounded)
+        below = self.numbers[:n_treatment, -1:].ravel().tolist()
+        concluded = [
+            "withdrawn" if why else rule.conclusion(each)
+            for why, each in zip(self.withdrawn[:n_treatment], below, strict=True)
+        ]
+        return [*concluded, *[""] * (len(self.terms) - len(concluded))]
+
+
+COX_COLUMNS = ["cox_log_hr", "cox_se", "cox_low", "cox_high"]
+
+
+def rows_of_block(
+    block: "CohortBlock",
+    summary: BlockSummary,
+    cox: BlockCox | None,
+    engine: tuple[str, int],
+    reported: Reported,
+) -> dict[int, CohortRow]:
+    """Put the results of a block into rows, by the cohorts' numbers.
+
+    `engine` is its name and the draws that it made of each cohort; `summary` has the
+    probabilities of `reported.ratios`.
+    """
+    name, draws = engine
+    unbounded = unbounded_contrasts(block)
+    low, median, high = np.moveaxis(summary.quantiles, 2, 0)
+    below = np.moveaxis(summary.below, 2, 0)
+    told = below[: len(reported.thresholds)]
+    numbers = np.stack([summary.mean, summary.sd, median, low, high, *told], axis=2)
+    below_effect = below[reported.effect_at]
+    is_finite = np.isfinite(numbers).all(axis=(1, 2)) & (summary.sd > 0).all(axis=1)
+    is_fitted = summary.converged & is_finite
+    numbers = np.where(is_fitted[:, None, None], numbers, np.nan)
+    below_effect = np.where(is_fitted[:, None], below_effect, np.nan)
+    of_cox = np.full((*summary.mean.shape, 4), np.nan)
+    if cox is not None:
+        of_cox = np.stack([cox.coef, cox.se, cox.low, cox.high], axis=2)
+    numbers = np.concatenate([numbers, of_cox, below_effect[:, :, None]], axis=2)
+    n_patients, n_events = block.patient_index.max(axis=1) + 1, block.event.sum(axis=1)
+    rows = {}
+    for k, position in enumerate(block.position.tolist()):
+        pareto_k = float(summary.pareto_k[k]) if is_fitted[k] else math.nan
+        reason = ""
+        if not is_fitted[k]:
+            reason = NOT_FINITE if summary.converged[k] else NO_MODE
+        elif not pareto_k <= PARETO_K_MOST:
+            reason = f"Pareto k of its weights is {pareto_k:.2f}, above {PARETO_K_MOST}"
+        elif summary.ess[k] < LEAST_ESS * draws:
+            reason = f"its {draws:,} draws are worth only {summary.ess[k]:.0f}"
+        elif summary.ess_tail[k] < LEAST_ESS * draws:
+            reason = f"its {draws:,} draws are worth only {summary.ess_tail[k]:.0f} at a 95% limit"
+        about = {
+            "n_patients": int(n_patients[k]),
+            "n_events": int(n_events[k]),
+            "n_intervals": block.n_intervals,
+            "is_fitted": bool(is_fitted[k]),
+            "is_trustworthy": not reason,
+            "engine": name,
+            "pareto_k": pareto_k,
+            "importance_ess": float(summary.ess[k]) if is_fitted[k] else math.nan,
+            "reason": reason,
+            "cox_method": "" if cox is None else cox.method[k],
+            "cox_note": "" if cox is None else cox.note[k],
+            "analysis": "time_dependent" if block.is_from_start else "as_treated",
+        }
+        rows[position] = CohortRow(about, block.terms, numbers[k], unbounded[k])
+    return rows
+
+
+def unbounded_contrasts(block: "CohortBlock") -> list[tuple[str, ...]]:
+    """Say of each cohort's treatment contrasts which rest on a level without events."""
+    n_treatment = block.n_treatment_terms
+    on_level = block.matrix[:, :, :n_treatment] == 1
+    on_level = np.concatenate([~on_level.any(axis=2, keepdims=True), on_level], axis=2)
+    is_empty = ~(on_level & (block.event == 1)[:, :, None]).any(axis=1)
+    found = [("",) * n_treatment] * len(block)
+    for k in np.flatnonzero(is_empty.any(axis=1)).tolist():
+        patients = [len(np.unique(block.patient_index[k][each])) for each in on_level[k].T]
+        reasons = []
+        for level in range(1, n_treatment + 1):
+            empty = [each for each in (level, 0) if is_empty[k, each]]
+            told = [(block.levels[each], patients[each]) for each in sorted(empty)]
+            reasons.append(no_bound(block.treatment, told) if told else "")
+        found[k] = tuple(reasons)
+    return found
+
+
+def failed_row(reason: str) -> CohortRow:
+    """Row of a cohort that could not be prepared."""
+    about = {
+        "n_patients": None,
+        "n_events": None,
+        "n_intervals": None,
+        "is_fitted": False,
+        "is_trustworthy": False,
+        "engine": "",
+        "pareto_k": math.nan,
+        "importance_ess": math.nan,
+        "reason": reason,
+        "cox_method": "",
+        "cox_note": "",
+        "analysis": "",
+    }
+    return CohortRow(about, (), np.empty((0, 0)))
+
+
+def escalated_row(row: CohortRow, fit: "Fit", reported: Reported) -> CohortRow:
+    """Replace the posterior's numbers of a row by those of a NUTS fit."""
+    table = fit.coefficients(reported.ratios)
+    log_columns = reported.names
+    numbers = row.numbers.copy()
+    numbers[:, : len(log_columns)] = table[log_columns].to_numpy(float)
+    numbers[:, -1] = table[f"prob_below_{reported.ratios[reported.effect_at]}"].to_numpy(float)
+    problems = "; ".join(fit.diagnose().failures)
+    told = f"{row.about['reason']}: NUTS was used instead"
+    about = row.about | {
+        "engine": "nuts",
+        "is_fitted": True,
+        "is_trustworthy": not problems,
+        "importance_ess": math.nan,
+        "reason": f"{told}; {problems}" if problems else told,
+    }
+    return CohortRow(about, row.terms, numbers, row.unbounded)
+
+
+def tables_of(
+    rows: list[CohortRow], labels: list[Any], seeds: list[int], reported: Reported
+) -> ManyFits:
+    """Make the two tables."""
+    import pandas as pd
+
+    cohorts = pd.DataFrame([row.about for row in rows])
+    cohorts.insert(0, "cohort", labels)
+    cohorts.insert(1, "seed", np.array(seeds, dtype=np.int64))
+    counts = ["n_patients", "n_events", "n_intervals"]
+    cohorts[counts] = cohorts[counts].astype("Int64")
+    sizes = [len(row.terms) for row in rows]
+    names = [*reported.names, *COX_COLUMNS, "prob_below_effect"]
+    some = [row.numbers for row in rows if len(row.terms)]
+    numbers = np.concatenate(some) if some else np.empty((0, len(names)))
+    number = np.repeat(np.arange(len(rows)), sizes)
+    terms = pd.DataFrame(numbers, columns=names)
+    terms.insert(0, "cohort", cohorts["cohort"].to_numpy()[number])
+    terms.insert(1, "number", number)
+    terms.insert(2, "term", [term for row in rows for term in row.terms])
+    terms["conclusion"] = [each for row in rows for each in row.conclusions(reported.rule)]
+    terms["withdrawn"] = [each for row in rows for each in row.withdrawn]
+    return ManyFits(cohorts, terms)

@@ -1,0 +1,104 @@
+"""Whether chains that started at several modes of a posterior went from one to another.
+
+Chains that stay where they started give every mode the share of the chains that were sent there,
+which says nothing of the posterior.
+"""
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.inference.chains import ESS_LEAST_PER_CHAIN, R_HAT_MOST
+from bayes_crlm.inference.several_modes import Component, effect_spread, modes_for_chains
+from bayes_crlm.words.shown import significant
+
+if TYPE_CHECKING:
+    from bayes_crlm.fit.draws import PosteriorDraws
+
+__all__ = ["mode_of_draws", "say_no_exchange"]
+
+# a mode of a smaller share than this, in the draws and by Laplace's approximation, may be missed
+LEAST_SHARE = 0.01
+
+
+def say_no_exchange(fit: "PosteriorDraws") -> str | None:
+    """Say that chains do not go between modes, and what to do.
+
+    Parameters
+    ----------
+    fit : PosteriorDraws
+        Sampled by NUTS.
+
+    Returns
+    -------
+    str or None
+        None where the posterior has one mode, or the chains exchange often enough.
+    """
+    components = modes_for_chains(fit.inputs)
+    if len(components) < 2:
+        return None
+    chains, draws = fit.vectors.shape[:2]
+    label = mode_of_draws(fit.effect_draws, components).reshape(chains, draws)
+    if all(is_weighed(label == k, each.share) for k, each in enumerate(components)):
+        return None
+    told = f"engine 'laplace' weighs {'both' if len(components) == 2 else 'them all'}"
+    if any("NUTS was used instead" in note for note in fit.notes):
+        told = "simplify the model, or give a normal prior"
+    return (
+        f"chains started at {len(components)} modes of the posterior "
+        f"({say_places(fit, components)}) do not exchange between them, so that their draws do "
+        f"not weigh the modes; {told}"
+    )
+
+
+def mode_of_draws(effect: NDArray, components: list[Component]) -> NDArray[np.intp]:
+    """Which mode's normal approximation, times its share, is largest at each draw.
+
+    Parameters
+    ----------
+    effect : (draws, terms) ndarray
+        Log hazard ratios on the sampling scale.
+    components : list of Component
+
+    Returns
+    -------
+    (draws,) ndarray of int
+    """
+    log_density = np.empty((len(components), len(effect)))
+    for k, each in enumerate(components):
+        factor = np.linalg.cholesky(effect_spread(each.mode.information, len(each.mode.log_hazard)))
+        standard = np.linalg.solve(factor, (effect - each.mode.effect).T)
+        log_density[k] = np.log(each.share) - 0.5 * (standard**2).sum(axis=0)
+        log_density[k] -= np.log(np.diag(factor)).sum()
+    return log_density.argmax(axis=0)
+
+
+def is_weighed(is_here: NDArray[np.bool], share: float) -> bool:
+    """Whether the share of draws at a mode is known, shape of `is_here` (chains, draws)."""
+    import arviz_stats as azs
+    import xarray as xr
+
+    found = is_here.mean()
+    if found == 0 or found == 1:
+        return share < LEAST_SHARE if found == 0 else share > 1 - LEAST_SHARE
+    if max(found, share) < LEAST_SHARE:
+        return True
+    values = xr.DataArray(is_here.astype(float), dims=("chain", "draw"))
+    with warnings.catch_warnings():
+        # a chain that never moves has no R-hat, and fails below
+        warnings.simplefilter("ignore")
+        ess = float(azs.ess(values, method="mean"))
+        r_hat = float(azs.rhat(values)) if len(values) > 1 else 1.0
+    return r_hat <= R_HAT_MOST and ess >= ESS_LEAST_PER_CHAIN * len(values)
+
+
+def say_places(fit: "PosteriorDraws", components: list[Component]) -> str:
+    """Name the column in which the modes differ most, with its hazard ratio at each."""
+    design = fit.inputs.design
+    places = np.array([each.mode.effect for each in components])
+    k = int(np.argmax(np.ptp(places, axis=0)))
+    ratios = [f"{significant(np.exp(value / design.scale[k]), 2)}" for value in places[:, k]]
+    listed = ", ".join(ratios[:-1]) + f" and {ratios[-1]}"
+    return f"hazard ratio of {design.terms[k]} {listed}"

@@ -1,0 +1,180 @@
+"""Follow-up that the model predicts for the patients as they were observed, row by row.
+
+A patient's predicted event falls somewhere along the patient's own rows, each with its covariates,
+or the patient leaves without it where the own last row ends. What would have come later is not
+predicted: after a row's end its covariates are no longer known, and carrying the last ones forward
+predicts the wrong curve where they change.
+
+References
+----------
+Gelman, Meng & Stern (1996), Statistica Sinica 6:733-760 (predictive checks).
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.estimands.survival import cumulative_hazard_at
+from bayes_crlm.likelihood.log_likelihood import blocks_of_draws
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bayes_crlm.fit.draws import PosteriorDraws
+
+__all__ = ["events_along_rows", "predicted_follow_up"]
+
+# all draws, as ArviZ's leave-one-out wants them, up to so many draws x patients; else a few hundred
+MOST_PREDICTIONS = 2**22
+PREDICTIVE_DRAWS = 200
+
+
+def events_along_rows(
+    log_hazard: NDArray,
+    relative: NDArray,
+    entry: NDArray,
+    time: NDArray,
+    first: NDArray,
+    cutpoints: NDArray,
+    target: NDArray,
+) -> tuple[NDArray[np.float64], NDArray[np.bool]]:
+    """Follow every patient along the own rows until a cumulative hazard is used up.
+
+    Parameters
+    ----------
+    log_hazard : (draws, intervals) ndarray
+        Log-hazards at the covariates' means.
+    relative : (draws, rows) ndarray
+        Relative hazards of rows, which are sorted by patient and by entry.
+    entry, time : (rows,) ndarray
+        Begin and end of each row.
+    first : (patients,) ndarray of int
+        Where each patient's rows begin, increasing.
+    cutpoints : (intervals + 1,) ndarray
+        Interval ends.
+    target : (draws, patients) ndarray
+        Cumulative hazard at which a patient has the event: standard exponential.
+
+    Returns
+    -------
+    time : (draws, patients) ndarray
+        When the event happens, or the end of the patient's last row.
+    event : (draws, patients) ndarray of bool
+        Whether it happens.
+    """
+    n_rows = np.diff(np.append(first, len(entry)))
+    spent = cumulative_hazard_at(log_hazard, cutpoints, time)
+    if np.any(entry > 0):
+        begun = cumulative_hazard_at(log_hazard, cutpoints, entry)
+        spent -= begun
+    else:
+        begun = np.broadcast_to(0.0, spent.shape)
+    spent *= relative
+    if np.all(n_rows == 1):
+        event = target <= spent
+        draw, patient = np.nonzero(event)
+        row, left = patient, target[event]
+        reached = np.repeat(time[None], len(target), axis=0)
+    else:
+        of_row = np.repeat(np.arange(len(first)), n_rows)
+        before = np.cumsum(spent, axis=1) - spent
+        before -= before[:, first[of_row]]
+        passed = np.add.reduceat(before + spent < target[:, of_row], first, axis=1, dtype=np.intp)
+        event = passed < n_rows
+        draw, patient = np.nonzero(event)
+        row = first[patient] + passed[event]
+        left = target[event] - before[draw, row]
+        reached = np.repeat(time[None, first + n_rows - 1], len(target), axis=0)
+    when = times_of_hazards(
+        log_hazard, cutpoints, draw, begun[draw, row] + left / relative[draw, row]
+    )
+    # rounding may put an event a hair outside its row
+    reached[event] = np.clip(when, entry[row], time[row])
+    return reached, event
+
+
+def times_of_hazards(
+    log_hazard: NDArray, cutpoints: NDArray, draw: NDArray[np.intp], target: NDArray
+) -> NDArray[np.float64]:
+    """Times at which single draws' cumulative hazards reach single targets, within follow-up.
+
+    Parameters
+    ----------
+    log_hazard : (draws, intervals) ndarray
+        Log-hazards at the covariates' means.
+    cutpoints : (intervals + 1,) ndarray
+        Interval ends.
+    draw : (n,) ndarray of int
+        Of which draw.
+    target : (n,) ndarray
+        Cumulative hazards, no larger than that at the last cutpoint but for rounding.
+
+    Returns
+    -------
+    (n,) ndarray
+    """
+    hazard = np.exp(log_hazard)
+    ends = np.cumsum(hazard * np.diff(cutpoints), axis=1)
+    interval = np.zeros(len(target), dtype=np.intp)
+    for end in ends.T[:-1]:
+        interval += target > end[draw]
+    starts = np.concatenate([np.zeros((len(ends), 1)), ends[:, :-1]], axis=1)
+    return cutpoints[interval] + (target - starts[draw, interval]) / hazard[draw, interval]
+
+
+def predicted_follow_up(
+    fit: "PosteriorDraws", kept: NDArray[np.intp], rng: np.random.Generator
+) -> "xr.Dataset":
+    """Predicted events of the kept patients; of large cohorts for a few hundred draws.
+
+    Parameters
+    ----------
+    fit : PosteriorDraws
+        A fitted model.
+    kept : (patients,) ndarray of int
+        Places in the cohort's patients, increasing.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    xarray.Dataset
+        `event` (chain, draw, patient), 0 or 1, and as a coordinate the `time` at which the
+        patient has the event or leaves.
+    """
+    import xarray as xr
+
+    inputs = fit.inputs
+    chains, draws, _ = fit.vectors.shape
+    is_large = chains * draws * len(kept) > MOST_PREDICTIONS
+    per_chain = min(draws, max(1, PREDICTIVE_DRAWS // chains)) if is_large else draws
+    chosen = np.linspace(0, draws - 1, per_chain).astype(int)
+    flat = (np.arange(chains)[:, None] * draws + chosen).ravel()
+    patient, entry = inputs.cohort.patient_index, inputs.cohort.entry
+    rows = np.lexsort((entry, patient))
+    rows = rows[np.isin(patient[rows], kept)]
+    first = np.searchsorted(patient[rows], kept)
+    target = rng.standard_exponential((len(flat), len(kept)))
+    time, event = np.empty(target.shape), np.empty(target.shape, dtype=np.int8)
+    for block in blocks_of_draws(len(flat), len(rows)):
+        some = flat[block]
+        time[block], event[block] = events_along_rows(
+            fit.log_hazard_draws[some],
+            np.exp(fit.effect_draws[some] @ inputs.data.design[rows].T),
+            entry[rows],
+            inputs.cohort.time[rows],
+            first,
+            inputs.intervals.cutpoints,
+            target[block],
+        )
+    dims, shape = ("chain", "draw", "patient"), (chains, per_chain, len(kept))
+    return xr.Dataset(
+        {"event": (dims, event.reshape(shape))},
+        coords={
+            "chain": np.arange(chains),
+            "draw": chosen,
+            "patient": inputs.cohort.patients[kept],
+            "time": (dims, time.reshape(shape)),
+        },
+    )

@@ -1,0 +1,156 @@
+"""What priors of columns say of hazard ratios that a reader can picture.
+
+A prior is of one column on the sampling scale. A reader thinks of a patient at the 90th percentile
+of age against one at the 10th, and of two treatments neither of which is the reference. Where a
+covariate has several columns, such as those of a spline, what they allow together is far wider
+than what one of them does.
+"""
+
+import math
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayes_crlm.model.priors import EffectPrior, GammaProcess, Horseshoe, Normal
+from bayes_crlm.words.shown import number, significant
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bayes_crlm.model.prepared import PreparedCohort
+
+__all__ = ["baseline_cautions", "implied_in_words", "implied_rows"]
+
+NORMAL_975 = 1.959963984540054
+# of priors whose sums have no closed form; a fixed seed, so that nothing depends on chance
+DRAWS, SEED = 20_000, 0
+# log hazard ratios beyond this are no numbers any more
+MOST_LOG = 700.0
+# from this share of the patients on a gamma prior's weight pulls the hazard ratio
+HEAVY = 0.1
+MOST_SHOWN = 8
+
+
+def implied_rows(inputs: "PreparedCohort") -> list[dict[str, Any]]:
+    """Give the 95% range of hazard ratios that the priors allow, without any data.
+
+    Parameters
+    ----------
+    inputs : PreparedCohort
+        A cohort as the model sees it.
+
+    Returns
+    -------
+    list of dict
+        of (treatment or covariate), to, against (levels; of a number its 90th and 10th percentile
+        among the patients, or its two values), low, high (2.5% and 97.5% points of the hazard
+        ratio), n_columns. Every two treatment levels; then each covariate's own columns, products
+        with others left out.
+    """
+    design, first = inputs.design, inputs.design.first_row
+    n_treatment = inputs.n_treatment_terms
+    rows = []
+    for one, other in combinations(range(len(design.levels)), 2):
+        contrast = design.treatment_contrast(other) - design.treatment_contrast(one)
+        low, high = limits(inputs.treatment_prior, contrast)
+        rows.append(row(design.treatment, design.levels[other], design.levels[one], low, high, 1))
+        if one:
+            rows[-1]["n_columns"] = 2
+    columns: dict[str, list[int]] = {}
+    for k in range(n_treatment, len(design.terms)):
+        if len(design.variables[k]) == 1:
+            columns.setdefault(next(iter(design.variables[k])), []).append(k)
+    for name, own in columns.items():
+        matrix = design.matrix[first][:, own]
+        values = inputs.cohort.table[name].to_numpy()[first]
+        is_number = values.dtype.kind in "biuf"
+        if is_number and not any("[T." in design.terms[k] for k in own):
+            places = tenth_and_ninetieth(values.astype(float))
+            contrast = (matrix[places[1]] - matrix[places[0]]) / design.scale[own]
+            low, high = limits(inputs.covariate_prior, contrast)
+            shown = [float(values[place]) for place in reversed(places)]
+            rows.append(row(name, *shown, low, high, len(own)))
+            continue
+        for k in own:
+            low, high = limits(inputs.covariate_prior, np.array([1 / design.scale[k]]))
+            level = design.terms[k].partition("[T.")[2].removesuffix("]") or design.terms[k]
+            rows.append(row(name, level.removesuffix(".0"), "its reference", low, high, 1))
+    return rows
+
+
+def row(of: str, to: Any, against: Any, low: float, high: float, n_columns: int) -> dict[str, Any]:
+    """Make one row of the table."""
+    return {
+        "of": of,
+        "to": to,
+        "against": against,
+        "low": low,
+        "high": high,
+        "n_columns": n_columns,
+    }
+
+
+def tenth_and_ninetieth(values: "NDArray") -> tuple[int, int]:
+    """Places of a patient at the 10th and one at the 90th percentile; else lowest and highest."""
+    order = np.argsort(values, kind="stable")
+    low, high = (order[round(share * (len(values) - 1))] for share in (0.1, 0.9))
+    if values[low] == values[high] or len(np.unique(values)) == 2:
+        low, high = order[0], order[-1]
+    return int(low), int(high)
+
+
+def limits(prior: EffectPrior, contrast: "NDArray") -> tuple[float, float]:
+    """Limits of the hazard ratio exp(effects @ contrast), whose effects have one prior each."""
+    if isinstance(prior, Normal):
+        middle = prior.mean * float(contrast.sum())
+        half = NORMAL_975 * prior.sd * float(np.linalg.norm(contrast))
+        return ratio(middle - half), ratio(middle + half)
+    rng = np.random.default_rng(SEED)
+    size = (DRAWS, len(contrast))
+    if isinstance(prior, Horseshoe):
+        shared = np.abs(rng.standard_cauchy((DRAWS, 1))) * prior.scale
+        effects = shared * np.abs(rng.standard_cauchy(size)) * rng.standard_normal(size)
+    else:
+        effects = prior.draw(rng, size)
+    low, high = np.quantile(effects @ contrast, [0.025, 0.975]).tolist()
+    return ratio(low), ratio(high)
+
+
+def ratio(log_ratio: float) -> float:
+    """Hazard ratio of a logarithm, bounded where it would be no number."""
+    return math.exp(max(-MOST_LOG, min(MOST_LOG, log_ratio)))
+
+
+def implied_in_words(rows: list[dict[str, Any]]) -> str:
+    """Say on a line or two what the priors allow; factor levels of one range are said once."""
+    told = []
+    for each in rows:
+        span = f"{short(each['low'])} to {short(each['high'])}"
+        if isinstance(each["to"], float):
+            name = f"{each['of']} {significant(each['to'])} against {significant(each['against'])}"
+        else:
+            name = f"{each['of']} {each['to']} against {each['against']}"
+        told.append(f"{name}: {span}")
+    rest = len(told) - MOST_SHOWN
+    more = f"; {rest} more in the results" if rest > 0 else ""
+    return f"95% of hazard ratios before the data: {'; '.join(told[:MOST_SHOWN])}{more}"
+
+
+def short(value: float) -> str:
+    """Write a hazard ratio of a prior: two decimals, or two or three digits of an extreme one."""
+    if 0.1 <= value < 10:
+        return number(value)
+    return significant(value, 2 if value < 1 else 3)
+
+
+def baseline_cautions(inputs: "PreparedCohort") -> tuple[str, ...]:
+    """Say where the baseline's prior pulls the hazard ratio itself."""
+    baseline, patients = inputs.baseline, inputs.cohort.n_patients
+    if not isinstance(baseline, GammaProcess) or baseline.weight < HEAVY * patients:
+        return ()
+    return (
+        f"the gamma prior of the baseline counts as {significant(baseline.weight)} patients at "
+        f"risk beside {patients} of the cohort: it pulls the baseline towards one constant hazard, "
+        "and the hazard ratios with it; give model.baseline.weight = 1 to let the data speak",
+    )

@@ -1,0 +1,1 @@
+"""Cox, Firth and separation: the baseline from outside."""

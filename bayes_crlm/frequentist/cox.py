@@ -1,0 +1,453 @@
+"""Cox regression: the frequentist baseline that the posterior is compared with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bayes_crlm.frequentist.firth import fit_firth
+from bayes_crlm.frequentist.partial_likelihood import TIES, PartialLikelihood
+from bayes_crlm.frequentist.separation import find_separation, is_maximum_certain
+from bayes_crlm.likelihood.tied_times import merge_tied_times
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from survival.regression import CoxPHFit  # ty: ignore[missing-module-member]
+
+__all__ = ["Cox", "fit_cox", "fit_weighted_cox"]
+
+Floats = NDArray[np.float64]
+
+NORMAL_975 = 1.959963984540054
+# The partial likelihood's relative change at convergence. R stops at 1e-9, one Newton step earlier.
+CONVERGENCE = 1e-11
+MAX_ITERATIONS = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Cox:
+    """A fitted Cox regression. What could not be estimated is NaN, and named.
+
+    Attributes
+    ----------
+    terms : tuple of str
+    coef, se : (p,) float
+        Log hazard ratios in the columns' own units.
+    ci95 : (p, 2) float
+        Limits of the hazard ratios: Wald, or profile penalised likelihood after Firth.
+    p : (p,) float
+        Wald tests, or penalised likelihood ratio tests after Firth.
+    covariance : (p, p) float
+    loglik : (float, float)
+        Log partial likelihood at 0 and at the estimate, never penalised.
+    concordance : float
+    ph_test : tuple of (str, float)
+        Grambsch and Therneau's test of proportional hazards per column and GLOBAL, on R's default
+        "km" time scale; empty after Firth.
+    ties : "efron" or "breslow"
+    method : "partial likelihood" or "Firth"
+    not_estimable : tuple of str
+        Columns whose maximum likelihood estimate does not exist. After Firth they have penalised
+        estimates; otherwise NaN.
+    warnings : tuple of str
+        One sentence each.
+    """
+
+    terms: tuple[str, ...]
+    coef: Floats
+    se: Floats
+    ci95: Floats
+    p: Floats
+    covariance: Floats
+    loglik: tuple[float, float]
+    concordance: float
+    ph_test: tuple[tuple[str, float], ...]
+    ties: str
+    method: str = "partial likelihood"
+    not_estimable: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def hazard_ratio(self) -> Floats:
+        """(p,) hazard ratios per unit of each column."""
+        return _exp(self.coef)
+
+    def to_table(self) -> pd.DataFrame:
+        """One row per column of the design."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "coef": self.coef,
+                "se": self.se,
+                "hazard_ratio": self.hazard_ratio,
+                "lower": self.ci95[:, 0],
+                "upper": self.ci95[:, 1],
+                "p": self.p,
+            },
+            index=pd.Index(self.terms, name="term"),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a JSON file; None for what has no finite value."""
+        hazard_ratio = self.hazard_ratio
+        return {
+            "ties": self.ties,
+            "method": self.method,
+            "not_estimable": list(self.not_estimable),
+            "terms": [
+                {
+                    "term": term,
+                    "coef": _finite_or_none(self.coef[k]),
+                    "se": _finite_or_none(self.se[k]),
+                    "hazard_ratio": _finite_or_none(hazard_ratio[k]),
+                    "ci95": [_finite_or_none(limit) for limit in self.ci95[k]],
+                    "p": _finite_or_none(self.p[k]),
+                }
+                for k, term in enumerate(self.terms)
+            ],
+            "concordance": _finite_or_none(self.concordance),
+            "ph_test": [{"term": term, "p": _finite_or_none(p)} for term, p in self.ph_test],
+        }
+
+
+def fit_cox(
+    entry: ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    matrix: ArrayLike,
+    terms: Sequence[str],
+    patient_index: ArrayLike | None = None,
+    ties: str = "efron",
+) -> Cox:
+    """Fit a Cox regression, or Firth's penalised one when covariates separate the events.
+
+    The fit, the test of proportional hazards and the concordance are those of the `survival`
+    package. Standard errors are model-based, also when a patient has several rows: rows of one
+    patient are consecutive stretches of one follow-up, which the partial likelihood treats as one.
+
+    Parameters
+    ----------
+    entry, time : (n_rows,) float
+        A row is at risk over (entry, time].
+    event : (n_rows,) 0 or 1
+    matrix : (n_rows, p) float
+        p may be 0. Columns are centred and scaled inside, so their units do not matter.
+    terms : sequence of str
+        The p names of the columns.
+    patient_index : (n_rows,) int, optional
+        Whose row it is; used to count patients in a message.
+    ties : {"efron", "breslow"}
+
+    Returns
+    -------
+    Cox
+
+    Raises
+    ------
+    CohortError
+        When a row is at risk for no longer than the rounding of the times.
+
+    References
+    ----------
+    Cox (1972), JRSS B 34:187-220. Efron (1977), JASA 72:557-565.
+    Grambsch & Therneau (1994), Biometrika 81:515-526.
+    Heinze & Schemper (2001), Biometrics 57:114-119.
+    """
+    if ties not in TIES:
+        raise ValueError(f"ties is {ties!r}; it must be one of {', '.join(TIES)}")
+    terms = tuple(terms)
+    matrix = np.asarray(matrix, dtype=np.float64).reshape(len(np.asarray(time)), len(terms))
+    entry, time = merge_tied_times(entry, time)
+    event = np.asarray(event).astype(np.float64)
+    center, scale = matrix.mean(axis=0), matrix.std(axis=0)
+    # A column that is constant but for rounding must not be blown up into a covariate.
+    is_constant = scale <= 1e-12 * np.max(np.abs(matrix), axis=0, initial=0.0)
+    scale = np.where(is_constant, 1.0, scale)
+    scaled = np.where(is_constant, 0.0, (matrix - center) / scale)
+    rows = _Rows(entry, time, event, ties)
+    fit = rows.fit(scaled)
+    if _is_maximum(fit, scaled):
+        return _partial_likelihood_cox(fit, scale, terms, ties)
+
+    # The rare path: columns that no risk set tells apart, separation, or a failed search.
+    is_identified = rows.identified(scaled)
+    identified = np.flatnonzero(is_identified)
+    unidentified = tuple(terms[k] for k in np.flatnonzero(~is_identified))
+    names = [terms[k] for k in identified]
+    warnings = []
+    if unidentified:
+        warnings.append(
+            f"Cox: {', '.join(unidentified)} cannot be told from the other columns in any risk "
+            "set, so no estimate is given"
+        )
+    separation = find_separation(
+        entry, time, event, matrix[:, identified], names, patient_index=patient_index
+    )
+    if separation is not None:
+        cox, failure = _firth_cox(rows, scaled[:, identified], scale[identified], names)
+        warnings.append(
+            f"Cox: no maximum likelihood estimate exists for {', '.join(separation.terms)}, "
+            f"because {separation.reason}; "
+            + (
+                failure
+                or "Firth's penalised estimates are given instead, with no test of "
+                "proportional hazards"
+            )
+        )
+        not_estimable = separation.terms if failure is None else tuple(names)
+    else:
+        if unidentified:
+            fit = rows.fit(scaled[:, identified])
+        not_estimable = ()
+        if _is_maximum(fit, scaled[:, identified]):
+            cox = _partial_likelihood_cox(fit, scale[identified], names, ties)
+        else:
+            cox = _nothing(fit, names, ties)
+            not_estimable = tuple(names)
+            warnings.append(
+                f"Cox: {MAX_ITERATIONS} steps reached no clear maximum of the partial likelihood, "
+                "so no estimate is given"
+            )
+    without_limit = [
+        term
+        for term, coef, limits in zip(names, cox.coef, cox.ci95, strict=True)
+        if np.isfinite(coef) and cox.method == "Firth" and np.any(np.isnan(limits))
+    ]
+    if without_limit:
+        warnings.append(
+            f"Cox: no 95% limit on one side was found for {', '.join(without_limit)}, because the "
+            "profile of the penalised likelihood is too flat"
+        )
+    missing = set(not_estimable) | set(unidentified)
+    return replace(
+        _spread(cox, identified, terms),
+        not_estimable=tuple(term for term in terms if term in missing),
+        warnings=(*warnings, *cox.warnings),
+    )
+
+
+def fit_weighted_cox(
+    entry: ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    matrix: ArrayLike,
+    weight: ArrayLike,
+    cluster: ArrayLike,
+) -> tuple[Floats, Floats]:
+    """Cox regression of weighted rows, with the robust variance of clusters of rows.
+
+    Parameters
+    ----------
+    entry, time, event : (rows,) array_like
+        Follow-up, and whether it ends with the event.
+    matrix : (rows, terms) array_like
+    weight : (rows,) array_like
+        Above 0; taken as known.
+    cluster : (rows,) array_like of int
+        Rows of one patient have the same number.
+
+    Returns
+    -------
+    coef, se : (terms,) ndarray
+        NaN where the partial likelihood has no maximum.
+
+    References
+    ----------
+    Lin & Wei (1989), J Am Stat Assoc 84:1074-1078; Binder (1992), Biometrika 79:139-147.
+    """
+    from survival.regression import coxph_fit  # ty: ignore[missing-module-member]
+
+    matrix = np.asarray(matrix, dtype=np.float64)
+    center, scale = matrix.mean(axis=0), matrix.std(axis=0)
+    scaled = (matrix - center) / np.where(scale > 0, scale, 1.0)
+    entry = np.asarray(entry, dtype=np.float64)
+    nothing = np.full(matrix.shape[1], np.nan)
+    fit = coxph_fit(
+        np.asarray(time, dtype=np.float64),
+        np.asarray(event, dtype=np.float64),
+        scaled,
+        entry=entry if np.any(entry > 0) else None,
+        method="efron",
+        weights=np.asarray(weight, dtype=np.float64),
+        cluster=np.asarray(cluster, dtype=np.int64),
+        eps=CONVERGENCE,
+        iter_max=MAX_ITERATIONS,
+    )
+    coef, variance = np.asarray(fit.coefficients), np.diag(np.array(fit.var))
+    # a monotone likelihood has no maximum: its coefficients walk off
+    if not (np.all(np.isfinite(coef)) and np.all(variance > 0) and np.all(np.abs(coef) < 10)):
+        return nothing, nothing
+    return coef / scale, np.sqrt(variance) / scale
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """The follow-up, as the `survival` package takes it."""
+
+    entry: Floats
+    time: Floats
+    event: Floats
+    ties: str
+
+    def fit(self, scaled: Floats, start: Floats | None = None) -> CoxPHFit:
+        """Maximise the partial likelihood, or only evaluate it at `start`."""
+        # The package binds its names at run time, where a type checker cannot see them.
+        from survival.regression import coxph_fit  # ty: ignore[missing-module-member]
+
+        return coxph_fit(
+            self.time,
+            self.event,
+            scaled,
+            # Without late entry the library has a quicker way.
+            entry=self.entry if np.any(self.entry > 0) else None,
+            method=self.ties,
+            init=None if start is None else list(start),
+            eps=CONVERGENCE,
+            iter_max=MAX_ITERATIONS if start is None else 0,
+        )
+
+    def identified(self, scaled: Floats) -> NDArray[np.bool_]:
+        """Columns that some risk set tells apart from those before them, at no effect."""
+        likelihood = PartialLikelihood(self.entry, self.time, self.event, scaled, self.ties)
+        left = likelihood.at(np.zeros(scaled.shape[1])).information
+        diagonal = np.diag(left).copy()
+        is_identified = np.zeros(diagonal.size, dtype=bool)
+        for k in range(diagonal.size):
+            if left[k, k] > 1e-9 * max(diagonal[k], 1e-9):
+                is_identified[k] = True
+                left = left - np.outer(left[:, k], left[k]) / left[k, k]
+        return is_identified
+
+
+def _is_maximum(fit: CoxPHFit, scaled: Floats) -> bool:
+    """Whether the fit has converged, on a maximum and not on the way up a monotone likelihood."""
+    p = scaled.shape[1]
+    if not p:
+        return True
+    coef, score, covariance = np.asarray(fit.coefficients), np.asarray(fit.first), np.array(fit.var)
+    if not np.all(np.isfinite(coef)) or not np.all(np.diag(covariance) > 0):
+        return False
+    # One more Newton step would move no estimate by 1e-5 standard errors.
+    is_converged = score @ covariance @ score < 1e-10
+    return bool(is_converged) and is_maximum_certain(score, covariance, np.ptp(scaled, axis=0))
+
+
+def _partial_likelihood_cox(fit: CoxPHFit, scale: Floats, terms: Sequence[str], ties: str) -> Cox:
+    """The library's fit in the columns' own units, with its test of proportional hazards."""
+    from survival.regression import cox_zph  # ty: ignore[missing-module-member]
+
+    p = len(terms)
+    coef = np.asarray(fit.coefficients, dtype=np.float64) / scale
+    covariance = np.asarray(fit.var).reshape(p, p) / np.outer(scale, scale)
+    se = np.sqrt(np.diag(covariance))
+    ph_test, warnings = (), ()
+    if p:
+        tested = [*terms, "GLOBAL"]
+        try:
+            zph = cox_zph(fit, transform="km", terms=False)
+        except RuntimeError:
+            # R stops here too: too few distinct event times to see an effect change over time.
+            ph_test = tuple((term, math.nan) for term in tested)
+            warnings = (
+                "Cox: the events fall on too few distinct times to test proportional hazards",
+            )
+        else:
+            tests = [*zph.table, zph.global_test]
+            ph_test = tuple((term, float(test.p)) for term, test in zip(tested, tests, strict=True))
+    return Cox(
+        terms=tuple(terms),
+        coef=coef,
+        se=se,
+        ci95=_exp(coef[:, None] + NORMAL_975 * se[:, None] * np.array([-1.0, 1.0])),
+        p=np.array([math.erfc(abs(z) / math.sqrt(2.0)) for z in coef / se]),
+        covariance=covariance,
+        loglik=(float(fit.loglik[0]), float(fit.loglik[1])),
+        concordance=float(fit.concordance.concordance[0]),
+        ph_test=ph_test,
+        ties=ties,
+        warnings=warnings,
+    )
+
+
+def _firth_cox(
+    rows: _Rows, scaled: Floats, scale: Floats, terms: Sequence[str]
+) -> tuple[Cox, str | None]:
+    """Firth's fit in the columns' own units, and why there is none where it failed."""
+    firth = fit_firth(rows.entry, rows.time, rows.event, scaled, rows.ties)
+    at_estimate = rows.fit(scaled, np.nan_to_num(firth.coef))
+    if not firth.converged:
+        return _nothing(at_estimate, terms, rows.ties), "nor did Firth's penalised fit converge"
+    cox = Cox(
+        terms=tuple(terms),
+        coef=firth.coef / scale,
+        se=firth.se / scale,
+        ci95=_exp(firth.ci95 / scale[:, None]),
+        p=firth.p,
+        covariance=firth.covariance / np.outer(scale, scale),
+        loglik=firth.loglik,
+        concordance=float(at_estimate.concordance.concordance[0]),
+        ph_test=(),
+        ties=rows.ties,
+        method="Firth",
+    )
+    return cox, None
+
+
+def _nothing(fit: CoxPHFit, terms: Sequence[str], ties: str) -> Cox:
+    """A fit without an estimate."""
+    p = len(terms)
+    return Cox(
+        terms=tuple(terms),
+        coef=np.full(p, np.nan),
+        se=np.full(p, np.nan),
+        ci95=np.full((p, 2), np.nan),
+        p=np.full(p, np.nan),
+        covariance=np.full((p, p), np.nan),
+        loglik=(float(fit.loglik[0]), math.nan),
+        concordance=math.nan,
+        ph_test=(),
+        ties=ties,
+    )
+
+
+def _spread(cox: Cox, identified: NDArray[np.intp], terms: tuple[str, ...]) -> Cox:
+    """The same fit over all columns, NaN for those that were left out."""
+
+    def spread(values: Floats, *shape: int) -> Floats:
+        wide = np.full(shape, np.nan)
+        wide[identified] = values
+        return wide
+
+    p = len(terms)
+    covariance = np.full((p, p), np.nan)
+    covariance[np.ix_(identified, identified)] = cox.covariance
+    tests = dict(cox.ph_test)
+    return replace(
+        cox,
+        terms=terms,
+        coef=spread(cox.coef, p),
+        se=spread(cox.se, p),
+        ci95=spread(cox.ci95, p, 2),
+        p=spread(cox.p, p),
+        covariance=covariance,
+        ph_test=tuple((term, tests.get(term, math.nan)) for term in [*terms, "GLOBAL"])
+        if tests
+        else (),
+    )
+
+
+def _exp(log_hazard_ratio: Floats) -> Floats:
+    """Hazard ratios; NaN where the number is too large to be one."""
+    with np.errstate(over="ignore"):
+        hazard_ratio = np.exp(log_hazard_ratio)
+    return np.where(np.isfinite(hazard_ratio), hazard_ratio, np.nan)
+
+
+def _finite_or_none(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

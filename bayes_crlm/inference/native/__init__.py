@@ -1,0 +1,1 @@
+"""Compiled densities and the samplers that call them."""

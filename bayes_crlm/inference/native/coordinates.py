@@ -1,0 +1,480 @@
+"""Coordinates in which the posterior is nearly a standard normal, for the sampler to move in.
+
+Unknowns that a Gaussian approximation of the posterior describes well (effects, level or
+log-hazards) are whitened by it. Unknowns with a sampled scale (steps of a random walk,
+effects under a horseshoe) are moved and stretched by what the data say of them: given the
+scale w, component k of the steps in the eigenbasis of their information has posterior mean
+h_k / (l_k + 1/w^2) and precision l_k + 1/w^2, so that no funnel is left at either end. The change
+of coordinates is exact, with its Jacobian; only the sampler's speed rests on the
+approximation.
+
+References
+----------
+Papaspiliopoulos, Roberts & Sköld (2007), Stat Sci 22:59-73 (partial non-centring); Betancourt &
+Girolami (2015), arXiv:1312.0906; Rue & Held (2005), Gaussian Markov Random Fields, chapter 2.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.inference.mode import posterior_mode
+from bayes_crlm.inference.native.machine_code import compiled
+from bayes_crlm.model.priors import Horseshoe, Laplace, Normal, RandomWalk, StudentT
+from bayes_crlm.model.unknowns import sampled_parameters
+
+if TYPE_CHECKING:
+    from bayes_crlm.model.prepared import PreparedCohort
+    from bayes_crlm.model.priors import EffectPrior
+
+__all__ = [
+    "Coordinates",
+    "extended_coordinates",
+    "plain_coordinates",
+    "sampler_coordinates",
+    "to_model",
+    "to_sampler_gradient",
+]
+
+# normal priors of the unknowns with a sampled scale, at whose mode the information is taken
+STAND_IN_SCALE = 1.0
+# least information on a component, so that its precision stays positive
+LEAST_PRECISION = 1e-8
+# starts are spread by this many approximate posterior standard deviations
+START_SPREAD = 2.0
+# without an approximation: around the prior's centre
+START_SPREAD_PRIOR = 0.5
+NONE = -1
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """A change of coordinates from the sampler's point to the model's unconstrained vector.
+
+    Attributes
+    ----------
+    floats : (n,) ndarray
+        centre (rest), root (rest x rest), gain (rest x scaled), rotation (scaled x scaled),
+        precision, linear, pivot (scaled each), scale_centre (scales), one after the other.
+    integers : (m,) ndarray of int
+        Numbers of rest, scaled and scales; where each lies in the vector; for every scaled
+        component the (at most two) scales whose product is its own, -1 for none.
+    log_determinant : float
+        Constant part of the log Jacobian.
+    start_spread : float
+        Half the range of uniform starts, in these coordinates.
+    """
+
+    floats: NDArray[np.float64]
+    integers: NDArray[np.int64]
+    log_determinant: float
+    start_spread: float
+
+    @property
+    def size(self) -> int:
+        """Number of unknowns."""
+        return int(self.integers[:3].sum())
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Which unknowns are whitened, which have a sampled scale, and which are such scales."""
+
+    rest: NDArray[np.int64]
+    scaled: NDArray[np.int64]
+    scales: NDArray[np.int64]
+    scales_of: NDArray[np.int64]
+    n_steps: int
+
+
+def parts_of(inputs: "PreparedCohort") -> Parts:
+    """Sort the sampler's unknowns into whitened, scaled and scales."""
+    position, where = 0, {}
+    for parameter in sampled_parameters(inputs):
+        where[parameter.name] = np.arange(position, position + parameter.size)
+        position += parameter.size
+    nothing = np.empty(0, dtype=np.int64)
+    steps, shrunk = where.get("unit_step", nothing), where.get("covariate_unit_effect", nothing)
+    # all steps share one scale; a shrunk effect has the global scale times its own
+    scale_names = ("step_scale", "shrinkage_global", "shrinkage_local")
+    scales = np.concatenate([where.get(name, nothing) for name in scale_names])
+    scales_of = np.full((len(steps) + len(shrunk), 2), NONE)
+    scales_of[: len(steps), 0] = 0
+    first = 1 if len(steps) else 0
+    scales_of[len(steps) :, 0] = first
+    scales_of[len(steps) :, 1] = first + 1 + np.arange(len(shrunk))
+    scaled = np.concatenate([steps, shrunk])
+    rest = np.setdiff1d(np.arange(position), np.concatenate([scaled, scales]))
+    return Parts(rest, scaled, scales, scales_of, len(steps))
+
+
+def sampler_coordinates(
+    inputs: "PreparedCohort", start: tuple[NDArray, NDArray] | None = None
+) -> Coordinates:
+    """Find the sampler's coordinates for a cohort.
+
+    Parameters
+    ----------
+    inputs : PreparedCohort
+        A cohort as the model sees it.
+    start : (intervals,) ndarray and (terms,) ndarray, optional
+        Log-hazards and effects near the mode to move around, where Student t priors make several:
+        they are then kept. Normal priors stand in for them without it.
+
+    Returns
+    -------
+    Coordinates
+        Plain shifts of the model's own coordinates when no mode is found.
+    """
+    parts = parts_of(inputs)
+    stand_in = replace(
+        inputs,
+        treatment_prior=stand_in_prior(inputs.treatment_prior, start is not None),
+        covariate_prior=stand_in_prior(inputs.covariate_prior, start is not None),
+    )
+    has_walk = parts.n_steps > 0
+    mode = posterior_mode(stand_in, step_scale=STAND_IN_SCALE if has_walk else None, start=start)
+    scale_centre = log_scale_centre(inputs, len(parts.scales))
+    gaussian = gaussian_of(mode.log_hazard, mode.effect, mode.information, inputs, parts)
+    if not mode.converged or gaussian is None:
+        return shifted(inputs, parts, scale_centre)
+    centre, root, gain, rotation, precision, linear, pivot = gaussian
+    return pack(
+        parts,
+        centre=centre,
+        root=root,
+        gain=gain,
+        rotation=rotation,
+        precision=precision,
+        linear=linear,
+        pivot=pivot,
+        scale_centre=scale_centre,
+        start_spread=START_SPREAD,
+    )
+
+
+def stand_in_prior(prior: "EffectPrior", is_near_mode: bool) -> "EffectPrior":
+    """Take a prior whose mode and curvature describe the posterior."""
+    return prior if is_near_mode and isinstance(prior, StudentT) else as_normal(prior)
+
+
+def as_normal(prior: "EffectPrior") -> Normal:
+    """Normal prior of about the same spread: its log density is concave and smooth."""
+    if isinstance(prior, Normal):
+        return prior
+    if isinstance(prior, Horseshoe):
+        return Normal(0.0, STAND_IN_SCALE)
+    if isinstance(prior, Laplace):
+        return Normal(prior.location, math.sqrt(2) * prior.scale)
+    if isinstance(prior, StudentT):
+        # variances do not exist below two degrees of freedom; the middle half does
+        spread = prior.scale * math.sqrt(1 + 2 / prior.degrees_of_freedom)
+        return Normal(prior.location, spread)
+    raise TypeError(f"no normal stands in for prior {prior!r}")
+
+
+def log_scale_centre(inputs: "PreparedCohort", n_scales: int) -> NDArray[np.float64]:
+    """Where chains start the logs of sampled scales.
+
+    A walk's step scale at a third of its prior's scale, a horseshoe's global scale at its
+    prior's, its local scales at 1.
+    """
+    centre = np.zeros(n_scales)
+    first = 0
+    if isinstance(inputs.baseline, RandomWalk) and inputs.intervals.n_intervals > 1:
+        centre[0] = math.log(inputs.baseline.parameters["step_scale_sd"] / 3)
+        first = 1
+    if n_scales > first:
+        centre[first] = math.log(inputs.covariate_prior.parameters["scale"])
+    return centre
+
+
+def gaussian_of(
+    log_hazard: NDArray,
+    effect: NDArray,
+    information: NDArray,
+    inputs: "PreparedCohort",
+    parts: Parts,
+) -> tuple[NDArray, ...] | None:
+    """Turn a mode and its information into centre, root, gain, rotation, precision, linear, pivot.
+
+    Returns
+    -------
+    tuple of ndarray or None
+        None where the information is not positive definite.
+    """
+    n_intervals, n_terms = len(log_hazard), len(effect)
+    here = np.concatenate([effect, log_hazard])
+    order = np.concatenate([np.arange(n_intervals, n_intervals + n_terms), np.arange(n_intervals)])
+    matrix = information[np.ix_(order, order)]
+    if parts.n_steps:
+        # effects, level and steps in place of effects and log-hazards
+        share = inputs.intervals.events / inputs.intervals.events.sum()
+        walk = np.tril(np.ones((n_intervals, n_intervals)), -1)[:, :-1]
+        to_hazards = np.column_stack([walk - share @ walk, np.ones(n_intervals)])
+        change = np.zeros((n_terms + n_intervals, n_terms + n_intervals))
+        change[:n_terms, :n_terms] = np.eye(n_terms)
+        change[n_terms:, n_terms:] = to_hazards
+        matrix = change.T @ matrix @ change
+        here = np.concatenate([effect, np.diff(log_hazard), [share @ log_hazard]])
+    # positions in (effects, steps, level) or (effects, log-hazards)
+    steps = n_terms + np.arange(parts.n_steps)
+    n_shrunk = len(parts.scaled) - parts.n_steps
+    shrunk = np.arange(n_terms - n_shrunk, n_terms)
+    scaled = np.concatenate([steps, shrunk])
+    rest = np.setdiff1d(np.arange(len(here)), scaled)
+    try:
+        covariance = np.linalg.inv(matrix[np.ix_(rest, rest)])
+        if inputs.is_baseline_integrated:
+            # hazards are integrated out: what is left of the approximation is its margin
+            kept = slice(0, n_terms - n_shrunk)
+            full_covariance, full_rest = covariance, rest
+            covariance, rest = covariance[kept, kept], rest[kept]
+            gain = -(full_covariance @ matrix[np.ix_(full_rest, scaled)])[kept]
+            crossed, full = matrix[np.ix_(full_rest, scaled)], full_covariance
+        else:
+            crossed, full = matrix[np.ix_(rest, scaled)], covariance
+            gain = -covariance @ crossed
+        root = np.linalg.cholesky((covariance + covariance.T) / 2)
+    except np.linalg.LinAlgError:
+        return None
+    pivot = here[scaled]
+    profile = matrix[np.ix_(scaled, scaled)] - crossed.T @ full @ crossed
+    profile -= np.eye(len(scaled)) / STAND_IN_SCALE**2
+    rotation, precision = np.eye(len(scaled)), np.diag(profile).copy()
+    if parts.n_steps:
+        walk_part = slice(0, parts.n_steps)
+        precision[walk_part], rotation[walk_part, walk_part] = np.linalg.eigh(
+            profile[walk_part, walk_part]
+        )
+    precision = np.maximum(precision, LEAST_PRECISION)
+    in_basis = rotation.T @ pivot
+    # at the mode the data's pull balances the stand-in prior's
+    linear = in_basis * (precision + 1 / STAND_IN_SCALE**2)
+    return here[rest], root, gain, rotation, precision, linear, pivot
+
+
+def shifted(inputs: "PreparedCohort", parts: Parts, scale_centre: NDArray) -> Coordinates:
+    """Coordinates that only move the origin to the prior's centre."""
+    n_rest, n_scaled = len(parts.rest), len(parts.scaled)
+    return pack(
+        parts,
+        centre=prior_centre(inputs)[parts.rest],
+        root=np.eye(n_rest),
+        gain=np.zeros((n_rest, n_scaled)),
+        rotation=np.eye(n_scaled),
+        # no information: scaled components are plainly non-centred
+        precision=np.zeros(n_scaled),
+        linear=np.zeros(n_scaled),
+        pivot=np.zeros(n_scaled),
+        scale_centre=scale_centre,
+        start_spread=START_SPREAD_PRIOR,
+    )
+
+
+def prior_centre(inputs: "PreparedCohort") -> NDArray[np.float64]:
+    """Unconstrained point where every effect is 0 and every hazard the overall rate."""
+    at_rate = ("log_hazard", "log_hazard_level", "hazard")
+    return np.concatenate(
+        [
+            np.full(parameter.size, inputs.log_rate if parameter.name in at_rate else 0.0)
+            for parameter in sampled_parameters(inputs)
+        ]
+    )
+
+
+def pack(parts: Parts, *, root: NDArray, start_spread: float, **arrays: Any) -> Coordinates:
+    """Lay arrays one after the other, in the order in which `to_model` reads them."""
+    names = ("gain", "rotation", "precision", "linear", "pivot", "scale_centre")
+    floats = [arrays["centre"], root.ravel(), *(arrays[name].ravel() for name in names)]
+    counts = [len(parts.rest), len(parts.scaled), len(parts.scales)]
+    integers = [counts, parts.rest, parts.scaled, parts.scales, parts.scales_of.ravel()]
+    return Coordinates(
+        floats=np.concatenate(floats),
+        integers=np.concatenate(integers, dtype=np.int64),
+        log_determinant=float(np.log(np.abs(np.diag(root))).sum()),
+        start_spread=start_spread,
+    )
+
+
+def plain_coordinates(centre: NDArray) -> Coordinates:
+    """Coordinates that only move the origin, for a density of any kind.
+
+    Parameters
+    ----------
+    centre : (unknowns,) ndarray
+        Unconstrained point around which chains start.
+    """
+    nothing = np.empty(0)
+    return pack(
+        Parts(
+            rest=np.arange(len(centre)),
+            scaled=np.empty(0, dtype=np.int64),
+            scales=np.empty(0, dtype=np.int64),
+            scales_of=np.empty((0, 2), dtype=np.int64),
+            n_steps=0,
+        ),
+        centre=np.asarray(centre, dtype=float),
+        root=np.eye(len(centre)),
+        start_spread=START_SPREAD,
+        gain=nothing,
+        rotation=nothing,
+        precision=nothing,
+        linear=nothing,
+        pivot=nothing,
+        scale_centre=nothing,
+    )
+
+
+def extended_coordinates(base: Coordinates, centre: NDArray) -> Coordinates:
+    """Coordinates of a model that has more unknowns after those of another.
+
+    Parameters
+    ----------
+    base : Coordinates
+        Of the other model.
+    centre : (more unknowns,) ndarray
+        Where chains start the further ones, which are moved as they are.
+    """
+    n_rest, n_scaled, n_scales = (int(count) for count in base.integers[:3])
+    n_more = len(centre)
+    split = np.cumsum([n_rest, n_rest**2, n_rest * n_scaled])
+    old_centre, old_root, old_gain, scaled_floats = np.split(base.floats, split)
+    root = np.eye(n_rest + n_more)
+    root[:n_rest, :n_rest] = old_root.reshape(n_rest, n_rest)
+    gain = np.zeros((n_rest + n_more, n_scaled))
+    gain[:n_rest] = old_gain.reshape(n_rest, n_scaled)
+    rest, others = np.split(base.integers[3:], [n_rest])
+    more = base.size + np.arange(n_more)
+    counts = [n_rest + n_more, n_scaled, n_scales]
+    return replace(
+        base,
+        floats=np.concatenate([old_centre, centre, root.ravel(), gain.ravel(), scaled_floats]),
+        integers=np.concatenate([counts, rest, more, others]).astype(np.int64),
+    )
+
+
+@compiled
+def log_scale_of(k: int, scales: Any, scales_of: Any, vector: Any) -> float:
+    """Log of the scale of scaled component k, from the model's vector."""
+    total = 0.0
+    for part in (scales_of[2 * k], scales_of[2 * k + 1]):
+        if part >= 0:
+            total += vector[scales[part]]
+    return total
+
+
+@compiled
+def to_model(point: Any, floats: Any, integers: Any, vector: Any) -> float:
+    """Fill in the model's unconstrained vector for a point of the sampler's.
+
+    Parameters
+    ----------
+    point : (unknowns,) ndarray
+        Where the sampler is.
+    floats, integers : ndarray
+        Of `Coordinates`.
+    vector : (unknowns,) ndarray
+        Filled.
+
+    Returns
+    -------
+    float
+        Log Jacobian of the map, without its constant.
+    """
+    n_rest, n_scaled, n_scales = integers[0], integers[1], integers[2]
+    rest = integers[3 : 3 + n_rest]
+    scaled = integers[3 + n_rest : 3 + n_rest + n_scaled]
+    scales = integers[3 + n_rest + n_scaled : 3 + n_rest + n_scaled + n_scales]
+    scales_of = integers[3 + n_rest + n_scaled + n_scales :]
+    at_root = n_rest
+    at_gain = at_root + n_rest * n_rest
+    at_rotation = at_gain + n_rest * n_scaled
+    at_precision = at_rotation + n_scaled * n_scaled
+    at_linear = at_precision + n_scaled
+    at_pivot = at_linear + n_scaled
+    at_scale = at_pivot + n_scaled
+    log_jacobian = 0.0
+    for k in range(n_scales):
+        vector[scales[k]] = point[scales[k]] + floats[at_scale + k]
+    in_basis = np.empty(n_scaled)
+    for k in range(n_scaled):
+        log_scale = log_scale_of(k, scales, scales_of, vector)
+        total = floats[at_precision + k] + np.exp(-2 * log_scale)
+        in_basis[k] = floats[at_linear + k] / total + point[scaled[k]] / np.sqrt(total)
+        log_jacobian -= log_scale + 0.5 * np.log(total)
+    away = np.empty(n_scaled)
+    for k in range(n_scaled):
+        value = 0.0
+        for j in range(n_scaled):
+            value += floats[at_rotation + k * n_scaled + j] * in_basis[j]
+        away[k] = value - floats[at_pivot + k]
+        vector[scaled[k]] = value * np.exp(-log_scale_of(k, scales, scales_of, vector))
+    for i in range(n_rest):
+        value = floats[i]
+        for j in range(i + 1):
+            value += floats[at_root + i * n_rest + j] * point[rest[j]]
+        for k in range(n_scaled):
+            value += floats[at_gain + i * n_scaled + k] * away[k]
+        vector[rest[i]] = value
+    return log_jacobian
+
+
+@compiled
+def to_sampler_gradient(
+    point: Any, vector: Any, slope: Any, floats: Any, integers: Any, gradient: Any
+) -> None:
+    """Fill in the gradient in the sampler's coordinates, log Jacobian included.
+
+    Parameters
+    ----------
+    point, vector : (unknowns,) ndarray
+        The sampler's point and the model's vector that belongs to it.
+    slope : (unknowns,) ndarray
+        Gradient of the model's log density.
+    floats, integers : ndarray
+        Of `Coordinates`.
+    gradient : (unknowns,) ndarray
+        Filled.
+    """
+    n_rest, n_scaled, n_scales = integers[0], integers[1], integers[2]
+    rest = integers[3 : 3 + n_rest]
+    scaled = integers[3 + n_rest : 3 + n_rest + n_scaled]
+    scales = integers[3 + n_rest + n_scaled : 3 + n_rest + n_scaled + n_scales]
+    scales_of = integers[3 + n_rest + n_scaled + n_scales :]
+    at_root = n_rest
+    at_gain = at_root + n_rest * n_rest
+    at_rotation = at_gain + n_rest * n_scaled
+    at_precision = at_rotation + n_scaled * n_scaled
+    at_linear = at_precision + n_scaled
+    for j in range(n_rest):
+        value = 0.0
+        for i in range(j, n_rest):
+            value += floats[at_root + i * n_rest + j] * slope[rest[i]]
+        gradient[rest[j]] = value
+    for k in range(n_scales):
+        gradient[scales[k]] = slope[scales[k]]
+    on_scaled = np.empty(n_scaled)
+    for k in range(n_scaled):
+        log_scale = log_scale_of(k, scales, scales_of, vector)
+        value = slope[scaled[k]] * np.exp(-log_scale)
+        for i in range(n_rest):
+            value += floats[at_gain + i * n_scaled + k] * slope[rest[i]]
+        on_scaled[k] = value
+    for k in range(n_scaled):
+        slope_in_basis = 0.0
+        for j in range(n_scaled):
+            slope_in_basis += floats[at_rotation + j * n_scaled + k] * on_scaled[j]
+        prior = np.exp(-2 * log_scale_of(k, scales, scales_of, vector))
+        total = floats[at_precision + k] + prior
+        gradient[scaled[k]] = slope_in_basis / np.sqrt(total)
+        moved = 2 * prior * floats[at_linear + k] / total**2
+        moved += point[scaled[k]] * prior / total**1.5
+        on_scale = -slope[scaled[k]] * vector[scaled[k]] + slope_in_basis * moved
+        on_scale += prior / total - 1.0
+        for part in (scales_of[2 * k], scales_of[2 * k + 1]):
+            if part >= 0:
+                gradient[scales[part]] += on_scale

@@ -1,0 +1,461 @@
+"""Any `pm.Model` sampled as the package's own is: its graph in machine code, called from C.
+
+What a model's density needs beside its unknowns - `pm.Data`, lengths of dimensions - becomes inputs
+of the compiled function, in two flat vectors (see `bayes_crlm.inference.native.compiled_graph`). A
+model of the same structure on other data, of other lengths, reuses the function when both name that
+structure.
+"""
+
+import threading
+import warnings
+from collections.abc import Hashable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.inference.chains import ESS_LEAST_PER_CHAIN, R_HAT_MOST, worst
+from bayes_crlm.inference.native.coordinates import Coordinates, plain_coordinates
+from bayes_crlm.inference.native.log_posterior import DensityData
+from bayes_crlm.inference.nuts import sample_density
+from bayes_crlm.inference.psis import PARETO_K_MOST
+
+if TYPE_CHECKING:
+    import pymc as pm
+    import xarray as xr
+
+    from bayes_crlm.inference.native.callbacks import SamplerDensity
+
+__all__ = [
+    "SamplingDiagnostics",
+    "diagnose_sample",
+    "ratio_summary",
+    "sample_carefully",
+    "sample_model",
+]
+
+# transforms after which a variable has the shape that it had before
+SAME_SHAPE = ("LogTransform", "LogOddsTransform", "IntervalTransform", "Interval", "LogExpM1")
+# draws that are transformed together
+BLOCK_DRAWS = 1000
+# of NUTS, and for a second try when transitions diverged
+TARGET_ACCEPT = (0.8, 0.99)
+
+
+@dataclass(frozen=True)
+class CompiledModel:
+    """A `pm.Model`'s density and what is read off its draws, as functions of flat vectors.
+
+    Attributes
+    ----------
+    density : SamplerDensity
+        Log density and gradient.
+    expand : callable
+        (draws x unknowns, floats, integers) to the arrays of `outputs`, draws first.
+    outputs : tuple of (group, name)
+        Posterior variables, then log-likelihoods of observed ones.
+    inputs : tuple of str
+        Names of the data and lengths that the functions take.
+    """
+
+    density: "SamplerDensity"
+    expand: Any
+    outputs: tuple[tuple[str, str], ...]
+    inputs: tuple[str, ...]
+
+
+compiled_models: dict[Hashable, CompiledModel] = {}
+compiling = threading.Lock()
+
+
+def sample_model(
+    model: "pm.Model",
+    *,
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    seed: int,
+    target_accept: float = 0.8,
+    coordinates: Coordinates | None = None,
+    structure: Hashable | None = None,
+    progress: bool = False,
+) -> "xr.DataTree":
+    """Sample a `pm.Model` with nutpie's NUTS on a density compiled once per structure.
+
+    Parameters
+    ----------
+    model : pymc.Model
+        Its free variables are continuous scalars, or have one or two named dims.
+    draws, tune, chains : int
+        Kept and warm-up draws of each chain; number of chains.
+    seed : int
+        Fixes starts and draws.
+    target_accept : float
+        Mean acceptance that the step size is tuned to.
+    coordinates : Coordinates, optional
+        In which the sampler moves; the model's own unconstrained ones, with starts between -2
+        and 2, when not given.
+    structure : hashable, optional
+        Two models of one structure have the same graph, but for the values and lengths of
+        their data: the second reuses what was compiled for the first. Compiled anew without it.
+    progress : bool
+        Show nutpie's progress bar.
+
+    Returns
+    -------
+    xarray.DataTree
+        Groups posterior (free variables on their own scale, deterministics), sample_stats,
+        and log_likelihood of every observed variable.
+
+    Raises
+    ------
+    TypeError
+        For a discrete variable, one without named dims, or a transform that changes shapes.
+    """
+    import xarray as xr
+
+    compiled = compile_model(model, structure)
+    data = flat_data(model, compiled.inputs)
+    if coordinates is None:
+        size = sum(int(np.prod(shape)) for shape in value_shapes(model))
+        coordinates = plain_coordinates(np.zeros(size))
+    vectors, statistics = sample_density(
+        compiled.density,
+        data,
+        coordinates,
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        seed=seed,
+        target_accept=target_accept,
+        progress=progress,
+    )
+    return xr.DataTree.from_dict(
+        {**named_draws(model, compiled, vectors, data), "sample_stats": statistics}
+    )
+
+
+def sample_carefully(model: "pm.Model", **settings: Any) -> "tuple[xr.DataTree, float]":
+    """Sample as `sample_model` does, once more with smaller steps when transitions diverged.
+
+    Returns
+    -------
+    tree : xarray.DataTree
+    target_accept : float
+        With which it was drawn.
+    """
+    first, careful = TARGET_ACCEPT
+    tree = sample_model(model, target_accept=first, **settings)
+    if not n_divergences(tree):
+        return tree, first
+    return sample_model(model, target_accept=careful, **settings), careful
+
+
+def compile_model(model: "pm.Model", structure: Hashable | None = None) -> CompiledModel:
+    """Compile a model, or take it from this process's store."""
+    if structure is None:
+        return compile_functions(model)
+    with compiling:
+        if structure not in compiled_models:
+            compiled_models[structure] = compile_functions(model)
+        return compiled_models[structure]
+
+
+def compile_functions(model: "pm.Model") -> CompiledModel:
+    """Compile density and outputs of a model as functions of flat vectors."""
+    import pytensor
+    import pytensor.tensor as pt
+    from pytensor.graph.replace import clone_replace, vectorize_graph
+
+    from bayes_crlm.inference.native.compiled_graph import compile_graph
+
+    check_variables(model)
+    read = [*model.free_RVs, *model.deterministics]
+    likelihoods: Any = model.logp(vars=model.observed_RVs, sum=False) if model.observed_RVs else []
+    graphs: Any = [model.logp(), *model.replace_rvs_by_values(read), *likelihoods]
+    shared = shared_inputs(graphs)
+    vector, floats = pt.dvector("unconstrained"), pt.dvector("floats")
+    integers = pt.lvector("integers")
+    parts = flat_parts(model, shared, vector, floats, integers)
+    log_density, *outputs = clone_replace(graphs, parts, rebuild_strict=False)
+    names = tuple(variable.name for variable in shared)
+    data = flat_data(model, names)
+    size = sum(int(np.prod(shape)) for shape in value_shapes(model))
+    draws = pt.dmatrix("draws")
+    expand = pytensor.function(
+        [draws, floats, integers],
+        vectorize_graph(outputs, {vector: draws}),
+        mode="FAST_COMPILE",
+        on_unused_input="ignore",
+    )
+    return CompiledModel(
+        density=compile_graph(log_density, (vector, floats, integers), size, data),
+        expand=expand,
+        outputs=(
+            *(("posterior", variable.name) for variable in read),
+            *(("log_likelihood", variable.name) for variable in model.observed_RVs),
+        ),
+        inputs=names,
+    )
+
+
+def check_variables(model: "pm.Model") -> None:
+    """Refuse free variables that the sampler cannot move."""
+    for variable in model.free_RVs:
+        transform = model.rvs_to_transforms[variable]
+        if variable.dtype not in ("float64", "float32"):
+            raise TypeError(f"variable {variable.name!r} is discrete; marginalise it")
+        if transform is not None and type(transform).__name__ not in SAME_SHAPE:
+            raise TypeError(
+                f"variable {variable.name!r} has a {type(transform).__name__}; give it a "
+                f"prior whose transform is one of {', '.join(SAME_SHAPE)}"
+            )
+        if len(model.named_vars_to_dims.get(variable.name, ())) != variable.ndim:
+            raise TypeError(f"variable {variable.name!r} has no named dims; give it dims=...")
+
+
+def shared_inputs(graphs: list[Any]) -> list[Any]:
+    """Shared variables that graphs are computed from, by name."""
+    from pytensor.compile.sharedvalue import SharedVariable
+    from pytensor.graph.traversal import graph_inputs
+
+    found = {each for each in graph_inputs(graphs) if isinstance(each, SharedVariable)}
+    return sorted(found, key=lambda variable: str(variable.name))
+
+
+def value_shapes(model: "pm.Model") -> list[tuple[int, ...]]:
+    """Shape of every free variable, in the order of the unconstrained vector."""
+    lengths: Any = model.dim_lengths
+    return [
+        tuple(
+            int(lengths[dim].get_value())
+            for dim in model.named_vars_to_dims.get(model.values_to_rvs[value].name, ())
+        )
+        for value in model.value_vars
+    ]
+
+
+def flat_parts(
+    model: "pm.Model", shared: list[Any], vector: Any, floats: Any, integers: Any
+) -> dict[Any, Any]:
+    """Say for every input of the model's graphs which part of the flat vectors stands for it."""
+    # compiles, or loads, the callbacks
+    from bayes_crlm.inference.native.compiled_graph import take
+
+    parts: dict[Any, Any] = {}
+    after = {"v": 0, "f": 0, "i": 0}
+    # every length comes first among the integers, in the order of `flat_data`
+    lengths = iter(range(sum(variable.ndim for variable in [*model.value_vars, *shared])))
+    shapes = {
+        variable: [integers[next(lengths)] for _ in range(variable.ndim)]
+        for variable in [*model.value_vars, *shared]
+    }
+    after["i"] = sum(map(len, shapes.values()))
+    for value in model.value_vars:
+        parts[value], after["v"] = take(vector, after["v"], shapes[value])
+    for variable in shared:
+        kind = "f" if np.dtype(variable.dtype).kind == "f" else "i"
+        source = floats if kind == "f" else integers
+        part, after[kind] = take(source, after[kind], shapes[variable])
+        parts[variable] = part.astype(variable.type.dtype)
+    return parts
+
+
+def flat_data(model: "pm.Model", names: tuple[str, ...]) -> DensityData:
+    """Put a model's data and lengths into the order in which its functions take them."""
+    values = []
+    for name in names:
+        variable: Any = model.dim_lengths[name] if name in model.dim_lengths else model[name]
+        values.append(np.asarray(variable.get_value(borrow=True)))
+    lengths = [length for shape in value_shapes(model) for length in shape]
+    lengths += [length for value in values for length in value.shape]
+    floats = [value.ravel() for value in values if value.dtype.kind == "f"]
+    integers = [value.ravel() for value in values if value.dtype.kind != "f"]
+    return DensityData(
+        floats=np.concatenate([*floats, np.zeros(1)], dtype=np.float64),
+        integers=np.concatenate([lengths, *integers, np.zeros(1)]).astype(np.int64),
+    )
+
+
+def named_draws(
+    model: "pm.Model", compiled: CompiledModel, vectors: NDArray, data: DensityData
+) -> "dict[str, xr.Dataset]":
+    """Read variables and log-likelihoods off unconstrained draws, by group."""
+    import xarray as xr
+
+    chains, draws, size = vectors.shape
+    flat = vectors.reshape(-1, size)
+    blocks = [
+        compiled.expand(flat[start : start + BLOCK_DRAWS], *data)
+        for start in range(0, len(flat), BLOCK_DRAWS)
+    ]
+    groups: dict[str, dict[str, Any]] = {"posterior": {}, "log_likelihood": {}}
+    used = set()
+    for (group, name), *parts in zip(compiled.outputs, *blocks, strict=True):
+        values = np.concatenate(
+            [np.broadcast_to(part, (len(block[0]), *part.shape[1:]))
+             for part, block in zip(parts, blocks, strict=True)]
+        )  # fmt: skip
+        dims = model.named_vars_to_dims.get(name) or tuple(
+            f"{name}_dim_{k}" for k in range(values.ndim - 1)
+        )
+        used.update(dims)
+        groups[group][name] = (
+            ("chain", "draw", *dims),
+            values.reshape(chains, draws, *values.shape[1:]),
+        )
+    labels = {
+        name: list(labels)
+        for name, labels in model.coords.items()
+        if labels is not None and name in used
+    }
+    coords = labels | {"chain": np.arange(chains), "draw": np.arange(draws)}
+    datasets = {}
+    for group, variables in groups.items():
+        if variables:
+            dims = {dim for given, _ in variables.values() for dim in given}
+            kept = {name: values for name, values in coords.items() if name in dims}
+            datasets[group] = xr.Dataset(variables, coords=kept)
+    return datasets
+
+
+@dataclass(frozen=True)
+class SamplingDiagnostics:
+    """What says whether a sample can be trusted.
+
+    Attributes
+    ----------
+    max_r_hat, min_ess_bulk, min_ess_tail : float
+        Worst values over the variables looked at.
+    divergences : int
+        Divergent transitions.
+    elpd_loo, elpd_loo_se, p_loo, max_pareto_k : float or None
+        Leave-one-out cross-validation of the observed variable, where there is one.
+    n_high_pareto_k : int
+        Observations whose Pareto k is above 0.7.
+    failures : tuple of str
+        One sentence for each diagnostic that fails: results are then not to be trusted.
+    remarks : tuple of str
+        What a reader should know of `elpd_loo`; the draws themselves are not in question.
+    """
+
+    max_r_hat: float
+    min_ess_bulk: float
+    min_ess_tail: float
+    divergences: int
+    elpd_loo: float | None
+    elpd_loo_se: float | None
+    p_loo: float | None
+    max_pareto_k: float | None
+    n_high_pareto_k: int
+    failures: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+    @property
+    def is_trustworthy(self) -> bool:
+        """Whether no diagnostic fails."""
+        return not self.failures
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values by name."""
+        return asdict(self)
+
+
+def diagnose_sample(tree: "xr.DataTree", names: list[str]) -> SamplingDiagnostics:
+    """Diagnose what `sample_model` gave, by the thresholds of `bayes_crlm.fit.diagnostics`.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+        Of `sample_model`, with at most one observed variable.
+    names : list of str
+        Posterior variables that R-hat and effective sample sizes are taken of.
+
+    Returns
+    -------
+    SamplingDiagnostics
+    """
+    import arviz_stats as azs
+
+    posterior = tree["posterior"].to_dataset()[names]
+    chains = posterior.sizes["chain"]
+    loo = None
+    with warnings.catch_warnings():
+        # draws too few for a diagnostic come out as nan, which counts as a failure below
+        warnings.simplefilter("ignore")
+        r_hat = worst(azs.rhat(posterior), "max")
+        ess = {kind: worst(azs.ess(posterior, method=kind), "min") for kind in ("bulk", "tail")}
+        if "log_likelihood" in tree.children:
+            loo = azs.loo(tree, pointwise=True)
+    divergences = n_divergences(tree)
+    failures = []
+    if not r_hat <= R_HAT_MOST:
+        failures.append(f"R-hat is {r_hat:.3f}, above {R_HAT_MOST}: chains have not mixed")
+    for kind, value in ess.items():
+        if not value >= ESS_LEAST_PER_CHAIN * chains:
+            failures.append(
+                f"smallest {kind} effective sample size is {value:.0f}, below "
+                f"{ESS_LEAST_PER_CHAIN * chains} (100 per chain)"
+            )
+    if divergences:
+        failures.append(
+            f"{divergences} divergent transitions: part of the posterior was not explored"
+        )
+    pareto_k = None if loo is None else np.asarray(loo.pareto_k)
+    n_high = 0 if pareto_k is None else int(np.sum(~(pareto_k <= PARETO_K_MOST)))
+    remarks = []
+    if pareto_k is not None and n_high:
+        remarks.append(
+            f"{n_high} of {len(pareto_k)} observations have Pareto k above {PARETO_K_MOST}: "
+            "elpd_loo is not to be trusted"
+        )
+    return SamplingDiagnostics(
+        max_r_hat=r_hat,
+        min_ess_bulk=ess["bulk"],
+        min_ess_tail=ess["tail"],
+        divergences=divergences,
+        elpd_loo=None if loo is None else float(loo.elpd),
+        elpd_loo_se=None if loo is None else float(loo.se),
+        p_loo=None if loo is None else float(loo.p),
+        max_pareto_k=None if pareto_k is None else float(pareto_k.max()),
+        n_high_pareto_k=n_high,
+        failures=tuple(failures),
+        remarks=tuple(remarks),
+    )
+
+
+def n_divergences(tree: "xr.DataTree") -> int:
+    """Count divergent transitions."""
+    return int(tree["sample_stats"].to_dataset()["diverging"].values.sum())
+
+
+def ratio_summary(log_ratio: "xr.DataArray") -> dict[str, Any]:
+    """Summarise draws of one log hazard ratio.
+
+    Parameters
+    ----------
+    log_ratio : xarray.DataArray
+        Dims chain and draw.
+
+    Returns
+    -------
+    dict
+        `median` and `eti95` (ratios), `prob_below_1`, `mean_log`, `sd_log`, `mcse_mean_log`,
+        `ess_bulk`, `ess_tail`, `r_hat`.
+    """
+    import arviz_stats as azs
+
+    values = log_ratio.values
+    low, median, high = np.exp(np.quantile(values, [0.025, 0.5, 0.975]))
+    return {
+        "median": float(median),
+        "eti95": [float(low), float(high)],
+        "prob_below_1": float(np.mean(values < 0)),
+        "mean_log": float(values.mean()),
+        "sd_log": float(values.std(ddof=1)),
+        "mcse_mean_log": float(azs.mcse(log_ratio)),
+        "ess_bulk": float(azs.ess(log_ratio)),
+        "ess_tail": float(azs.ess(log_ratio, method="tail")),
+        "r_hat": float(azs.rhat(log_ratio)),
+    }

@@ -1,0 +1,418 @@
+"""Cutting follow-up into intervals, and what each row spends and suffers in them.
+
+Interval j (0-based in code) is (cutpoints[j], cutpoints[j + 1]]: an event that
+falls on a cutpoint belongs to the interval that ends there.
+
+A row's time at risk is never spread over a rows x intervals table. It is kept as
+two positions, where the row enters and where it stops, each an interval and the
+time since that interval's start. Both the cumulative hazard of every row and
+the exposure of every interval follow from those in linear time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.likelihood.tied_times import event_quantiles
+from bayes_crlm.words.errors import CutpointError
+from bayes_crlm.words.shown import as_written
+
+__all__ = [
+    "FollowUp",
+    "Intervals",
+    "choose_intervals",
+    "cumulative_hazard",
+    "cut_follow_up",
+    "exposure_per_interval",
+    "log_hazard_at_stop",
+    "row_cumulative_hazard",
+]
+
+AUTO_EVENTS_PER_INTERVAL = 12
+AUTO_FEWEST, AUTO_MOST = 3, 12
+
+Cutpoints = Literal["auto"] | int | Sequence[float]
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """The intervals a model is fitted on.
+
+    Attributes
+    ----------
+    cutpoints : (intervals + 1,) ndarray
+        0 and the upper end of every interval, in the cohort's time unit.
+    events : (intervals,) ndarray of int
+        Events in every interval.
+    exposure : (intervals,) ndarray
+        Time at risk spent in every interval.
+    notes : tuple of str
+        What was changed of what was asked for, and where nobody is at risk.
+    """
+
+    cutpoints: NDArray[np.float64]
+    events: NDArray[np.int64]
+    exposure: NDArray[np.float64]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def n_intervals(self) -> int:
+        """Number of intervals."""
+        return len(self.cutpoints) - 1
+
+    @property
+    def width(self) -> NDArray[np.float64]:
+        """Width of every interval, shape (intervals,)."""
+        return np.diff(self.cutpoints)
+
+    @property
+    def labels(self) -> list[str]:
+        """Every interval in words, such as ``(6, 12]``."""
+        # labels name entries of the posterior, so cutpoints that are close get more digits
+        for digits in (6, 9, 12, 17):
+            ends = [as_written(value, digits) for value in self.cutpoints]
+            if len(set(ends)) == len(ends):
+                break
+        return [f"({low}, {high}]" for low, high in pairwise(ends)]
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """Time at risk of every row in compact form.
+
+    Attributes
+    ----------
+    width : (intervals,) ndarray
+        Interval widths.
+    stop_interval, stop_within : (rows,) ndarray
+        The interval in which a row's follow-up ends and the time since its start.
+    entry_interval, entry_within : (rows,) ndarray
+        The same for where the row's follow-up begins.
+    is_delayed : bool
+        Whether any row enters after time 0.
+    count : (rows,) ndarray
+        How many rows of the cohort stand behind each row, or with what weight: 1 unless rows
+        were pooled or weighted. The `within` times of such a row are sums over those rows.
+    """
+
+    width: NDArray[np.float64]
+    stop_interval: NDArray[np.intp]
+    stop_within: NDArray[np.float64]
+    entry_interval: NDArray[np.intp]
+    entry_within: NDArray[np.float64]
+    is_delayed: bool
+    count: NDArray[np.float64]
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.stop_interval)
+
+
+def locate(times: NDArray, cutpoints: NDArray) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Find the interval of every time and the time since the interval's start.
+
+    Parameters
+    ----------
+    times : (n,) ndarray
+        Times between 0 and the last cutpoint.
+    cutpoints : (intervals + 1,) ndarray
+        Interval ends, the first 0.
+
+    Returns
+    -------
+    interval : (n,) ndarray of int
+        0-based; a time on a cutpoint belongs to the interval that ends there.
+    within : (n,) ndarray
+        Time since the start of that interval.
+    """
+    interval = np.searchsorted(cutpoints, times, side="left") - 1
+    interval = np.clip(interval, 0, len(cutpoints) - 2)
+    return interval, times - cutpoints[interval]
+
+
+def cut_follow_up(entry: NDArray, time: NDArray, cutpoints: NDArray) -> FollowUp:
+    """Put every row's time at risk (entry, time] into compact form.
+
+    Parameters
+    ----------
+    entry, time : (rows,) ndarray
+        Begin and end of each row's follow-up.
+    cutpoints : (intervals + 1,) ndarray
+        Interval ends, the first 0, the last no earlier than any `time`.
+
+    Returns
+    -------
+    FollowUp
+    """
+    cutpoints = np.asarray(cutpoints, dtype=float)
+    stop_interval, stop_within = locate(np.asarray(time, dtype=float), cutpoints)
+    entry_interval, entry_within = locate(np.asarray(entry, dtype=float), cutpoints)
+    return FollowUp(
+        width=np.diff(cutpoints),
+        stop_interval=stop_interval,
+        stop_within=stop_within,
+        entry_interval=entry_interval,
+        entry_within=entry_within,
+        is_delayed=bool(np.any(np.asarray(entry) > 0)),
+        count=np.ones(len(stop_interval)),
+    )
+
+
+def exposure_per_interval(follow_up: FollowUp, weights: NDArray | None = None) -> NDArray:
+    """Sum (weighted) time at risk over rows in every interval, in linear time.
+
+    Parameters
+    ----------
+    follow_up : FollowUp
+        Rows and intervals.
+    weights : (rows,) ndarray, optional
+        A weight for each row; 1 without it.
+
+    Returns
+    -------
+    (intervals,) ndarray
+        Sum over rows of weight times time spent in the interval.
+    """
+    n_intervals = len(follow_up.width)
+    row_weight = follow_up.count if weights is None else weights * follow_up.count
+
+    def time_up_to(interval: NDArray, within: NDArray) -> NDArray:
+        count = np.bincount(interval, weights=row_weight, minlength=n_intervals)
+        partial = within if weights is None else weights * within
+        inside = np.bincount(interval, weights=partial, minlength=n_intervals)
+        went_past = np.cumsum(count[::-1])[::-1] - count
+        return went_past * follow_up.width + inside
+
+    total = time_up_to(follow_up.stop_interval, follow_up.stop_within)
+    if follow_up.is_delayed:
+        total = total - time_up_to(follow_up.entry_interval, follow_up.entry_within)
+    return total
+
+
+def cumulative_hazard(hazard: NDArray, width: NDArray) -> NDArray:
+    """Cumulative baseline hazard at the start of every interval.
+
+    Parameters
+    ----------
+    hazard : (..., intervals) ndarray
+        Hazards, one leading index per draw.
+    width : (intervals,) ndarray
+        Interval widths.
+
+    Returns
+    -------
+    (..., intervals) ndarray
+        0 for the first interval.
+    """
+    ends = np.cumsum(hazard * width, axis=-1)
+    return np.concatenate([np.zeros_like(ends[..., :1]), ends[..., :-1]], axis=-1)
+
+
+def row_cumulative_hazard(log_hazard: NDArray, follow_up: FollowUp) -> NDArray:
+    """Cumulative baseline hazard over every row's time at risk.
+
+    Parameters
+    ----------
+    log_hazard : (..., intervals) ndarray
+        Log-hazards at the covariates' means, one leading index per draw.
+    follow_up : FollowUp
+        Rows and intervals.
+
+    Returns
+    -------
+    (..., rows) ndarray
+        Summed over the rows of the cohort that stand behind a row.
+    """
+    hazard = np.exp(log_hazard)
+    start = cumulative_hazard(hazard, follow_up.width)
+
+    def hazard_up_to(interval: NDArray, within: NDArray) -> NDArray:
+        total = start[..., interval]
+        total *= follow_up.count
+        total += hazard[..., interval] * within
+        return total
+
+    total = hazard_up_to(follow_up.stop_interval, follow_up.stop_within)
+    if follow_up.is_delayed:
+        total -= hazard_up_to(follow_up.entry_interval, follow_up.entry_within)
+    return total
+
+
+def log_hazard_at_stop(log_hazard: NDArray, follow_up: FollowUp) -> NDArray:
+    """Baseline log-hazard in the interval where every row ends, shape (..., rows)."""
+    return log_hazard[..., follow_up.stop_interval]
+
+
+def choose_intervals(
+    entry: NDArray, time: NDArray, event: NDArray, cutpoints: Cutpoints = "auto"
+) -> Intervals:
+    """Cut follow-up as asked.
+
+    Intervals without an event stay: every prior of their hazards is proper, and to join them with
+    a neighbour would spread its events over a time in which there were none. Intervals of no
+    width, and those that end before anybody is at risk, are dropped, and that is said.
+
+    Parameters
+    ----------
+    entry, time : (rows,) ndarray
+        Begin and end of each row's follow-up.
+    event : (rows,) ndarray of 0 and 1
+        Whether the row ends with the event.
+    cutpoints : "auto", int or sequence of float
+        ``"auto"``: one interval per twelve events, at least 3 and at most 12.
+        A number J: J intervals whose inner ends are the k/J quantiles (linear
+        interpolation, Hyndman & Fan's type 7) of the event times. A sequence: the
+        inner cutpoints; a leading 0 and a final largest time may be given too.
+
+    Returns
+    -------
+    Intervals
+
+    Raises
+    ------
+    CutpointError
+        When cutpoints are unsorted, negative, not finite, beyond follow-up, or more
+        numerous than events allow.
+
+    References
+    ----------
+    Friedman (1982), Ann Stat 10:101-113; Hyndman & Fan (1996), Am Stat 50:361-365.
+    """
+    entry, time = np.asarray(entry, dtype=float), np.asarray(time, dtype=float)
+    is_event = np.asarray(event).astype(bool)
+    event_times = time[is_event]
+    n_events = len(event_times)
+    last = float(time.max())
+    if n_events == 0:
+        raise CutpointError(
+            "cutpoints: no events, so no hazard can be estimated; "
+            "give a cohort with at least one event"
+        )
+    if isinstance(cutpoints, str):
+        if cutpoints != "auto":
+            raise CutpointError(
+                f"cutpoints: {cutpoints!r} is not understood; give 'auto', a number of intervals, "
+                "or a list of times"
+            )
+        wished = round(n_events / AUTO_EVENTS_PER_INTERVAL)
+        n_intervals = min(max(wished, AUTO_FEWEST), AUTO_MOST, n_events)
+        edges = quantile_cutpoints(event_times, n_intervals, last)
+    elif isinstance(cutpoints, bool):
+        raise CutpointError(f"cutpoints: {cutpoints} is not a number of intervals")
+    elif isinstance(cutpoints, (int, np.integer)):
+        if cutpoints < 1:
+            raise CutpointError(f"cutpoints: {cutpoints} intervals is impossible; give at least 1")
+        if cutpoints > n_events:
+            raise CutpointError(
+                f"cutpoints: {cutpoints} intervals for {n_events} events; "
+                f"give at most {n_events} intervals"
+            )
+        edges = quantile_cutpoints(event_times, int(cutpoints), last)
+    else:
+        edges = given_cutpoints(cutpoints, last, n_events)
+    edges, notes = drop_impossible(edges, float(entry.min()))
+    stop_interval, _ = locate(event_times, edges)
+    is_reached = at_risk_in(entry, time, edges)
+    exposure = exposure_per_interval(cut_follow_up(entry, time, edges))
+    return Intervals(
+        cutpoints=edges,
+        events=np.bincount(stop_interval, minlength=len(edges) - 1),
+        # sums of late entries leave rounding behind
+        exposure=np.where(is_reached, exposure, 0.0),
+        notes=(*notes, *say_nobody_at_risk(edges, is_reached)),
+    )
+
+
+def quantile_cutpoints(event_times: NDArray, n_intervals: int, last: float) -> NDArray:
+    """Interval ends at the event-time quantiles k/J, from 0 to the largest time."""
+    inner = event_quantiles(event_times, np.arange(1, n_intervals) / n_intervals)
+    return np.concatenate([[0.0], inner, [last]])
+
+
+def given_cutpoints(cutpoints: Sequence[float], last: float, n_events: int) -> NDArray:
+    """Interval ends from a list of the user's, from 0 to the largest time."""
+    values = np.asarray(list(cutpoints), dtype=float)
+    if values.ndim != 1 or not np.all(np.isfinite(values)):
+        raise CutpointError(f"cutpoints: {list(cutpoints)} must be a list of finite times")
+    if np.any(values < 0):
+        raise CutpointError(
+            f"cutpoints: {as_written(values[values < 0][0])} is negative; give times after 0"
+        )
+    if np.any(np.diff(values) <= 0):
+        first = int(np.flatnonzero(np.diff(values) <= 0)[0])
+        raise CutpointError(
+            f"cutpoints: {as_written(values[first + 1])} follows {as_written(values[first])}; "
+            "give each time once, in increasing order"
+        )
+    if len(values) and values[-1] > last:
+        raise CutpointError(
+            f"cutpoints: {as_written(values[-1])} lies beyond the last follow-up time "
+            f"{as_written(last)}; "
+            f"give cutpoints below {as_written(last)}"
+        )
+    inner = values[(values > 0) & (values < last)]
+    if len(inner) + 1 > n_events:
+        raise CutpointError(
+            f"cutpoints: {len(inner) + 1} intervals for {n_events} events; "
+            f"give at most {n_events} intervals"
+        )
+    return np.concatenate([[0.0], inner, [last]])
+
+
+def drop_impossible(edges: NDArray, earliest: float) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Drop intervals of no width, and those that end before anybody is at risk.
+
+    Parameters
+    ----------
+    edges : (intervals + 1,) ndarray
+        From 0 to the largest time.
+    earliest : float
+        When the first row enters.
+
+    Returns
+    -------
+    (kept + 1,) ndarray, tuple of str
+        Edges that increase, and what was dropped.
+    """
+    asked = len(edges) - 1
+    distinct = np.unique(edges)
+    kept = distinct[(distinct == 0) | (distinct > earliest)]
+    notes = []
+    for count, why in (
+        (len(edges) - len(distinct), "no width, since cutpoints fall on the same time,"),
+        (
+            len(distinct) - len(kept),
+            f"an end before anybody is at risk (from {as_written(earliest)})",
+        ),
+    ):
+        if count:
+            notes.append(
+                f"{count} of {asked} intervals had {why} and {'was' if count == 1 else 'were'} "
+                f"dropped: {len(kept) - 1} intervals are fitted"
+            )
+    return kept, tuple(notes)
+
+
+def at_risk_in(entry: NDArray, time: NDArray, edges: NDArray) -> NDArray[np.bool]:
+    """Whether anybody is at risk in each interval, shape (intervals,)."""
+    entered = np.searchsorted(np.sort(entry), edges[1:], side="left")
+    gone = np.searchsorted(np.sort(time), edges[:-1], side="right")
+    return entered > gone
+
+
+def say_nobody_at_risk(edges: NDArray, is_reached: NDArray[np.bool]) -> tuple[str, ...]:
+    """Name the intervals of which the data say nothing."""
+    empty = [
+        f"({as_written(edges[k])}, {as_written(edges[k + 1])}]" for k in np.flatnonzero(~is_reached)
+    ]
+    if not empty:
+        return ()
+    return (
+        f"nobody is at risk in {', '.join(empty)}: what the survival curve does there is the "
+        "baseline prior's",
+    )

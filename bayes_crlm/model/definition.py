@@ -1,0 +1,114 @@
+"""The model as a frozen value: what is compared, with which columns, intervals and priors.
+
+`ModelDefinition` says what; `prepare` puts a cohort into the arrays that the model needs; `build`
+writes it down as a `pm.Model`, the definition that every engine is checked against.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from bayes_crlm.cohort.cohort import Cohort
+from bayes_crlm.likelihood.intervals import Cutpoints, choose_intervals, cut_follow_up
+from bayes_crlm.likelihood.log_likelihood import SurvivalData
+from bayes_crlm.model.design import Level, build_design, columns_needed
+from bayes_crlm.model.prepared import PreparedCohort
+from bayes_crlm.model.priors import BaselinePrior, EffectPrior, baseline_prior, parse_prior
+from bayes_crlm.model.pymc_model import build_pymc_model
+from bayes_crlm.words.arguments import covariates_of, cutpoints_of
+
+if TYPE_CHECKING:
+    import pymc as pm
+
+__all__ = ["ModelDefinition"]
+
+
+@dataclass(frozen=True)
+class ModelDefinition:
+    """Piecewise-exponential proportional-hazards model.
+
+    Parameters
+    ----------
+    treatment : str
+        Column whose hazard ratios are the question.
+    reference : str, int, float or bool, optional
+        Its reference level; the first in order without it.
+    covariates : str
+        Right-hand side of a formula, such as ``"age + log(cea)"``; empty for none.
+    cutpoints : "auto", int or sequence of float
+        See `bayes_crlm.likelihood.intervals.choose_intervals`.
+    baseline : {"random_walk", "independent", "gamma"} or prior value
+        Prior of the baseline hazard.
+    treatment_prior, covariate_prior : str or prior value
+        Priors of log hazard ratios on the sampling scale, such as ``"normal(0, 1)"``.
+
+    References
+    ----------
+    Friedman (1982), Ann Stat 10:101-113; Ibrahim, Chen & Sinha (2001), Bayesian
+    Survival Analysis, chapter 3.
+    """
+
+    treatment: str
+    reference: Level | None = None
+    covariates: str = ""
+    cutpoints: Cutpoints = "auto"
+    baseline: Literal["random_walk", "independent", "gamma"] | BaselinePrior = field(
+        default="random_walk"
+    )
+    treatment_prior: str | EffectPrior = "normal(0, 1)"
+    covariate_prior: str | EffectPrior = "normal(0, 1)"
+
+    def __post_init__(self) -> None:
+        """Read the priors, so that a wrong one is said where it is written."""
+        object.__setattr__(self, "baseline", baseline_prior(self.baseline))
+        object.__setattr__(self, "treatment_prior", parse_prior(self.treatment_prior, "treatment"))
+        object.__setattr__(self, "covariate_prior", parse_prior(self.covariate_prior))
+        object.__setattr__(self, "covariates", covariates_of(self.covariates))
+        object.__setattr__(self, "cutpoints", cutpoints_of(self.cutpoints))
+
+    def prepare(self, cohort: Cohort) -> PreparedCohort:
+        """Choose intervals and build the design for a cohort.
+
+        Parameters
+        ----------
+        cohort : Cohort
+            Rows with missing values in used columns are refused or dropped, as the
+            cohort's `missing` says.
+
+        Returns
+        -------
+        PreparedCohort
+
+        Raises
+        ------
+        BayesCRLMError
+            When cohort and model do not fit together; one sentence says where.
+        """
+        complete = cohort.complete(columns_needed(self.treatment, self.covariates))
+        design = build_design(complete, self.treatment, self.reference, self.covariates)
+        intervals = choose_intervals(complete.entry, complete.time, complete.event, self.cutpoints)
+        data = SurvivalData(
+            follow_up=cut_follow_up(complete.entry, complete.time, intervals.cutpoints),
+            event=complete.event.astype(float),
+            design=design.scaled,
+            patient_index=complete.patient_index,
+            n_patients=complete.n_patients,
+        )
+        return PreparedCohort(
+            cohort=complete,
+            intervals=intervals,
+            design=design,
+            data=data,
+            log_rate=math.log(complete.n_events / complete.exposure),
+            baseline=baseline_prior(self.baseline),
+            treatment_prior=parse_prior(self.treatment_prior, "treatment"),
+            covariate_prior=parse_prior(self.covariate_prior),
+        )
+
+    def build(self, cohort: Cohort) -> "pm.Model":
+        """Write the model for a cohort down as a `pm.Model` with named dims.
+
+        Data and prior parameters are `pm.Data`. NUTS samples the same density in machine code
+        (`bayes_crlm.inference.native.log_posterior`).
+        """
+        return build_pymc_model(self.prepare(cohort))

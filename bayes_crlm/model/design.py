@@ -1,0 +1,400 @@
+"""Treatment contrasts and covariate columns, centred and scaled for sampling."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.cohort.column_values import level_text, sorted_levels
+from bayes_crlm.model.covariates import covariate_table
+from bayes_crlm.model.formula import check_formula, evaluate_formula, parse_formula
+from bayes_crlm.model.weighted_moments import row_shares, weighted_center_and_scale
+from bayes_crlm.words.errors import CohortError, DesignError, FormulaError
+from bayes_crlm.words.shown import as_written
+from bayes_crlm.words.wording import did_you_mean, shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayes_crlm.cohort.cohort import Cohort
+
+__all__ = ["Design", "Level", "build_design", "columns_needed"]
+
+Level = str | int | float | bool
+MOST_LEVELS = 20
+# a column is called collinear when its part outside the span of the columns before it
+# is below this share of its own length: R's lm uses 1e-7
+RANK_TOLERANCE = 1e-7
+# rows whose columns are made orthogonal at a time
+BLOCK_ROWS = 2**15
+# squares and products of columns beyond these overflow or vanish
+LEAST_SPREAD, LARGEST_VALUE = 1e-100, 1e100
+
+
+@dataclass(frozen=True)
+class Design:
+    """Columns of the model in original units and on the sampling scale.
+
+    Attributes
+    ----------
+    terms : tuple of str
+        Column names; treatment contrasts (``rx[T.Lev]``) first.
+    matrix : (rows, terms) ndarray
+        Columns in original units.
+    center, scale : (terms,) ndarray
+        Column means; standard deviations (n - 1) of columns with more than two values,
+        1 for the others. Both over patients: a row counts with its share of its patient's
+        follow-up.
+    treatment : str
+        The treatment's column.
+    levels : tuple
+        Its levels, the reference first.
+    treatment_level : (rows,) ndarray of int
+        Index into `levels` of every row.
+    first_row : (patients,) ndarray of int
+        Each patient's earliest row, whose covariates are the baseline ones.
+    formula : str
+        The right-hand side fitted, treatment included.
+    variables : tuple of frozenset of str
+        For each column the columns of the cohort's table that it is made of; empty where the
+        design was not made from a table.
+    """
+
+    terms: tuple[str, ...]
+    matrix: NDArray[np.float64]
+    center: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    treatment: str
+    levels: tuple[Level, ...]
+    treatment_level: NDArray[np.intp]
+    first_row: NDArray[np.intp]
+    formula: str
+    variables: tuple[frozenset[str], ...] = ()
+
+    @property
+    def n_treatment_terms(self) -> int:
+        """Number of treatment contrasts: the first columns."""
+        return len(self.levels) - 1
+
+    @property
+    def reference(self) -> Level:
+        """The treatment's reference level."""
+        return self.levels[0]
+
+    @property
+    def scaled(self) -> NDArray[np.float64]:
+        """The columns on the sampling scale, shape (rows, terms)."""
+        return (self.matrix - self.center) / self.scale
+
+    def treatment_contrast(self, level: int) -> NDArray[np.float64]:
+        """Treatment columns of a patient on one level, on the sampling scale.
+
+        Parameters
+        ----------
+        level : int
+            Index into `levels`.
+
+        Returns
+        -------
+        (treatment terms,) ndarray
+        """
+        raw = np.zeros(self.n_treatment_terms)
+        if level > 0:
+            raw[level - 1] = 1.0
+        treatment = slice(0, self.n_treatment_terms)
+        return (raw - self.center[treatment]) / self.scale[treatment]
+
+
+def columns_needed(treatment: str, covariates: str) -> tuple[str, ...]:
+    """Columns of the cohort that a model uses: the treatment, then the formula's names."""
+    names = check_formula(covariates) if covariates.strip() else frozenset()
+    if treatment in names:
+        raise DesignError(
+            f"covariates: {treatment!r} is the treatment already; leave it out of the formula"
+        )
+    return (treatment, *sorted(names))
+
+
+def check_outcome_unused(cohort: "Cohort", treatment: str, covariates: str) -> None:
+    """Refuse what says how follow-up ends as its own explanation.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    treatment : str
+        Column whose levels are compared.
+    covariates : str
+        Right-hand side of a formula.
+
+    Raises
+    ------
+    DesignError
+        When either uses the column of times or of events, or the covariates that of starts of
+        treatment, which is not known when follow-up begins.
+    """
+    names = check_formula(covariates) if covariates.strip() else frozenset()
+    for role, column, why in (
+        ("times", cohort.time_column, "the outcome cannot explain itself"),
+        ("events", cohort.event_column, "the outcome cannot explain itself"),
+        (
+            "starts of treatment",
+            cohort.start_column,
+            "who is to start is not known when follow-up begins",
+        ),
+    ):
+        for key, used in (("treatment", (treatment,)), ("covariates", names)):
+            if column is not None and column in used:
+                raise DesignError(f"{key}: {column!r} holds the {role}; {why}, so leave it out")
+
+
+def build_design(
+    cohort: "Cohort", treatment: str, reference: Level | None, covariates: str = ""
+) -> Design:
+    """Build treatment contrasts and covariate columns of a complete cohort.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Without missing values in the columns used (see `Cohort.complete`).
+    treatment : str
+        Column whose levels are compared.
+    reference : str, int, float or bool, optional
+        The level that the others are compared with; the first one in order without it.
+    covariates : str
+        Right-hand side of a formula; empty for none.
+
+    Returns
+    -------
+    Design
+
+    Raises
+    ------
+    CohortError
+        For a column that the cohort lacks.
+    DesignError
+        For a treatment with one level, a level with one patient, an unknown reference,
+        a constant or collinear column, or the outcome among the covariates.
+    FormulaError
+        For a formula that cannot be evaluated on the cohort.
+    """
+    check_outcome_unused(cohort, treatment, covariates)
+    needed = columns_needed(treatment, covariates)
+    known = [str(column) for column in cohort.table.columns]
+    for column in needed:
+        if column not in known:
+            role = "model.treatment" if column == treatment else "model.covariates"
+            raise CohortError(
+                f"{cohort.source}: {role} names column {column!r}, which is not there"
+                f"; {did_you_mean(column, known)}"
+            )
+    order = np.lexsort((cohort.entry, cohort.patient_index))
+    starts = np.searchsorted(cohort.patient_index[order], np.arange(cohort.n_patients))
+    first_row = order[starts]
+    levels, treatment_level = treatment_levels(cohort, treatment, reference)
+    contrasts = (treatment_level[:, None] == np.arange(1, len(levels))).astype(float)
+    contrast_names = [f"{treatment}[T.{level}]" for level in levels[1:]]
+    covariate_matrix, covariate_names, made_of = covariate_columns(cohort, covariates)
+    matrix = np.column_stack([contrasts, covariate_matrix])
+    terms = (*contrast_names, *covariate_names)
+    check_estimable(cohort.source, matrix, terms)
+    center, spread = weighted_center_and_scale(matrix, shares_of(cohort))
+    is_scaled = [has_more_than_two_values(column) for column in matrix.T]
+    right_hand_side = f"{treatment} + {covariates.strip()}" if covariates.strip() else treatment
+    return Design(
+        terms=terms,
+        matrix=matrix,
+        center=center,
+        scale=np.where(is_scaled, spread, 1.0),
+        treatment=treatment,
+        levels=levels,
+        treatment_level=treatment_level,
+        first_row=first_row,
+        formula=right_hand_side,
+        variables=(*[frozenset([treatment])] * len(contrast_names), *made_of),
+    )
+
+
+def plain_level(value: Any) -> Level:
+    """Turn a cell into the level people would write: 1 for 1.0, text for a category."""
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return int(value) if float(value).is_integer() else float(value)
+    return str(value)
+
+
+def refuse_nested(column: "pd.Series", where: str) -> None:
+    """Refuse lists and records, which Parquet and JSON may hold in a cell."""
+    kinds = list | tuple | dict | set | np.ndarray
+    nested = next((cell for cell in column if isinstance(cell, kinds)), None)
+    if nested is not None:
+        raise DesignError(
+            f"{where} holds lists or records, such as {shown(nested)}; give a column with one "
+            "text, number or truth value in each row"
+        )
+
+
+def treatment_levels(
+    cohort: "Cohort", treatment: str, reference: Level | None
+) -> tuple[tuple[Level, ...], NDArray[np.intp]]:
+    """Find the treatment's levels, reference first, and every row's level."""
+    import pandas as pd
+
+    where = f"{cohort.source}: treatment {treatment!r}"
+    column = cohort.table[treatment]
+    if treatment in cohort.number_texts:
+        texts = cohort.number_texts[treatment][cohort.row_number - 1]
+        column = pd.Series(texts, dtype="str")
+    if column.dtype == object:
+        refuse_nested(column, where)
+    if column.dtype.kind in "mM":
+        kind = "dates" if column.dtype.kind == "M" else "durations"
+        raise DesignError(f"{where} holds {kind}; give a column that names the treatments")
+    is_ordered = isinstance(column.dtype, pd.CategoricalDtype)
+    found = column.cat.categories if is_ordered else column.dropna().unique()
+    if is_ordered:
+        found = [each for each in found if (column == each).any()]
+    values = list(dict.fromkeys(plain_level(value) for value in found))
+    if len(values) > MOST_LEVELS:
+        raise DesignError(
+            f"{where} has {len(values)} different values; give a column with 2 to "
+            f"{MOST_LEVELS} levels"
+        )
+    if not is_ordered:
+        values = sorted_levels(values)
+    if len(values) < 2:
+        raise DesignError(
+            f"{where} has only the level {values[0]!r} in the rows used; "
+            "a comparison needs at least two levels"
+        )
+    if reference is None:
+        reference = values[0]
+    match = [value for value in values if value == reference or str(value) == level_text(reference)]
+    if not match:
+        raise DesignError(
+            f"{where} has no level {reference!r} (model.reference); "
+            f"give one of {', '.join(repr(value) for value in values)}"
+        )
+    levels = (match[0], *(value for value in values if value != match[0]))
+    code_of = {level: code for code, level in enumerate(levels)}
+    position, found = pd.factorize(column)
+    codes = np.array([code_of[plain_level(value)] for value in found])[position]
+    for code, level in enumerate(levels):
+        patients = len(np.unique(cohort.patient_index[codes == code]))
+        if patients < 2:
+            raise DesignError(
+                f"{where} has only {patients} patient on level {level!r}; every level needs at "
+                "least 2, so merge it with another level or leave it out with data.where"
+            )
+    return levels, codes
+
+
+def covariate_columns(
+    cohort: "Cohort", covariates: str
+) -> tuple[NDArray, list[str], tuple[frozenset[str], ...]]:
+    """Evaluate the formula; gives (rows, columns), the columns' names and what each is made of."""
+    if not covariates.strip():
+        return np.empty((cohort.n_rows, 0)), [], ()
+    for name in sorted(check_formula(covariates)):
+        if cohort.table[name].dtype == object:
+            refuse_nested(cohort.table[name], f"{cohort.source}: covariate {name!r}")
+    try:
+        table = covariate_table(cohort, parse_formula(covariates))
+        columns = evaluate_formula(covariates, table, shares_of(cohort))
+    except FormulaError as problem:
+        raise FormulaError(f"{cohort.source}: {problem}") from problem
+    names = [str(name) for name in columns.columns]
+    matrix = columns.to_numpy(dtype=float)
+    for position, name in enumerate(names):
+        finite = np.isfinite(matrix[:, position])
+        if not finite.all():
+            row = int(cohort.row_number[np.flatnonzero(~finite)[0]])
+            raise FormulaError(
+                f"{cohort.source}: covariate {name!r} is not a finite number in row {row}; "
+                "check the value and the transform"
+            )
+    return matrix, names, columns.attrs["variables"]
+
+
+def shares_of(cohort: "Cohort") -> NDArray[np.float64] | None:
+    """Each row's share of its patient's follow-up; None where every patient has one row."""
+    return row_shares(cohort.entry, cohort.time, cohort.patient_index)
+
+
+def has_more_than_two_values(column: NDArray) -> bool:
+    """Whether a column has three or more distinct values."""
+    return bool(np.any((column != column.min()) & (column != column.max())))
+
+
+def check_estimable(source: str, matrix: NDArray, terms: tuple[str, ...]) -> None:
+    """Refuse constant and collinear columns, and values beyond arithmetic, naming them."""
+    repeated = sorted({term for term in terms if terms.count(term) > 1})
+    if repeated:
+        raise DesignError(
+            f"{source}: the design has two columns named {repeated[0]!r}; list every covariate once"
+        )
+    for position, term in enumerate(terms):
+        column = matrix[:, position]
+        spread = column.max() - column.min()
+        if spread <= RANK_TOLERANCE * max(1e-300, float(np.abs(column).max())):
+            raise DesignError(
+                f"{source}: covariate {term!r} is constant ({as_written(column[0])} in every row "
+                "used); "
+                "leave it out"
+            )
+        largest = float(np.abs(column).max())
+        if spread < LEAST_SPREAD or largest > LARGEST_VALUE:
+            raise DesignError(
+                f"{source}: covariate {term!r} has values that are too "
+                f"{'large' if largest > LARGEST_VALUE else 'small'} for arithmetic; give it in "
+                "another unit"
+            )
+    if len(matrix) <= matrix.shape[1]:
+        raise DesignError(
+            f"{source}: {matrix.shape[1]} columns for {len(matrix)} rows cannot be told apart; "
+            "list fewer covariates"
+        )
+    centred = triangular_factor(matrix)
+    centred /= np.linalg.norm(centred, axis=0)
+    basis = np.empty((len(centred), 0))
+    for position, term in enumerate(terms):
+        column = centred[:, position]
+        remainder = column - basis @ (basis.T @ column)
+        remainder -= basis @ (basis.T @ remainder)
+        length = float(np.linalg.norm(remainder))
+        if length < RANK_TOLERANCE:
+            weights, *_ = np.linalg.lstsq(centred[:, :position], column, rcond=None)
+            partners = [terms[k] for k in np.flatnonzero(np.abs(weights) > 1e-6)]
+            raise DesignError(
+                f"{source}: covariate {term!r} is collinear with "
+                f"{', '.join(repr(partner) for partner in partners)}; leave one of them out"
+            )
+        basis = np.column_stack([basis, remainder / length])
+
+
+def triangular_factor(matrix: NDArray) -> NDArray[np.float64]:
+    """Triangular factor of the centred columns, found in blocks of rows.
+
+    Its columns have the lengths of the centred columns and the same angles between them.
+
+    Parameters
+    ----------
+    matrix : (rows, columns) ndarray
+
+    Returns
+    -------
+    (at most columns, columns) ndarray
+
+    References
+    ----------
+    Demmel, Grigori, Hoemmen & Langou (2012), SIAM J Sci Comput 34:A206-A239 (tall, skinny QR).
+    """
+    center = matrix.mean(axis=0)
+    factor = np.empty((0, matrix.shape[1]))
+    for start in range(0, len(matrix), BLOCK_ROWS):
+        block = matrix[start : start + BLOCK_ROWS] - center
+        factor = np.linalg.qr(np.concatenate([factor, block]), mode="r")
+    return factor

@@ -1,0 +1,116 @@
+"""A cohort as a model sees it: intervals, design and compact follow-up, as one frozen value."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.cohort.cohort import Cohort
+from bayes_crlm.likelihood.intervals import Intervals
+from bayes_crlm.likelihood.log_likelihood import SurvivalData
+from bayes_crlm.model.cautions import cautions
+from bayes_crlm.model.design import Design
+from bayes_crlm.model.priors import BaselinePrior, EffectPrior, GammaProcess
+
+__all__ = ["PreparedCohort"]
+
+# pooling that saves less than this share of the rows is not worth a second copy of the data
+POOLED_MOST = 0.5
+
+
+@dataclass(frozen=True)
+class PreparedCohort:
+    """A cohort as a model sees it: intervals, design and compact follow-up.
+
+    Attributes
+    ----------
+    cohort : Cohort
+        The rows used (complete cases).
+    intervals : Intervals
+        Cutpoints and what falls between them.
+    design : Design
+        Treatment contrasts and covariates.
+    data : SurvivalData
+        What the likelihood needs.
+    log_rate : float
+        log(events / exposure), where the baseline priors are centred.
+    baseline, treatment_prior, covariate_prior
+        Prior values.
+    """
+
+    cohort: Cohort
+    intervals: Intervals
+    design: Design
+    data: SurvivalData
+    log_rate: float
+    baseline: BaselinePrior
+    treatment_prior: EffectPrior
+    covariate_prior: EffectPrior
+
+    @cached_property
+    def density_data(self) -> SurvivalData:
+        """Data for what depends on the cohort's total alone: pooled, where that saves rows."""
+        pooled = self.data.pooled()
+        is_smaller = pooled.follow_up.n_rows <= POOLED_MOST * self.data.follow_up.n_rows
+        return pooled if is_smaller else self.data
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What follow-up in several rows may mean for the results."""
+        return cautions(self.cohort, self.design)
+
+    @property
+    def n_treatment_terms(self) -> int:
+        """Number of treatment contrasts."""
+        return self.design.n_treatment_terms
+
+    @property
+    def n_covariate_terms(self) -> int:
+        """Number of covariate columns."""
+        return len(self.design.terms) - self.design.n_treatment_terms
+
+    @property
+    def has_row_per_patient(self) -> bool:
+        """Whether every patient has one row, in the order of the patients."""
+        return self.data.n_patients == self.data.follow_up.n_rows
+
+    @cached_property
+    def final_row(self) -> NDArray[np.intp]:
+        """The last row of every patient, shape (patients,)."""
+        order = np.lexsort((self.cohort.time, self.cohort.patient_index))
+        after = np.searchsorted(
+            self.cohort.patient_index[order], np.arange(self.data.n_patients), side="right"
+        )
+        return order[after - 1]
+
+    @property
+    def structure(self) -> tuple[Any, ...]:
+        """What a translated or compiled graph of the model depends on: not data, not numbers."""
+        return (
+            self.baseline.name,
+            self.treatment_prior.family,
+            self.covariate_prior.family if self.n_covariate_terms else None,
+            self.intervals.n_intervals > 1,
+            self.data.follow_up.is_delayed,
+            self.is_baseline_integrated,
+        )
+
+    @property
+    def is_baseline_integrated(self) -> bool:
+        """Whether the sampler sees the hazards integrated out (gamma process only)."""
+        return isinstance(self.baseline, GammaProcess) and self.baseline.is_integrated
+
+    def coords(self) -> dict[str, list[Any]]:
+        """Labels of every dimension of the posterior."""
+        terms = list(self.design.terms)
+        labels = self.intervals.labels
+        return {
+            "interval": labels,
+            "step": labels[1:],
+            "term": terms,
+            "treatment_term": terms[: self.n_treatment_terms],
+            "covariate_term": terms[self.n_treatment_terms :],
+            "patient": self.cohort.patients.tolist(),
+        }

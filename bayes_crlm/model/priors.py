@@ -1,0 +1,509 @@
+"""Priors as small values: what they are, in words, their density, and draws from them.
+
+Effects are log hazard ratios on the sampling scale: every column centred, and columns
+with more than two values divided by their standard deviation. A prior family has
+one implementation of its density here (NumPy) and one in the `pm.Model`
+(`bayes_crlm.fit.piecewise_exponential`); tests hold them against each other.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.words.errors import PriorError
+from bayes_crlm.words.shown import as_written, significant
+
+__all__ = [
+    "BASELINE_PRIORS",
+    "BaselinePrior",
+    "EffectPrior",
+    "GammaProcess",
+    "Horseshoe",
+    "Independent",
+    "Laplace",
+    "Normal",
+    "RandomWalk",
+    "SimplePrior",
+    "StudentT",
+    "baseline_prior",
+    "hazard_ratio_prior",
+    "parse_prior",
+    "simple_prior",
+]
+
+# Far beyond what anybody believes of a log hazard ratio or of patients at risk, and well within
+# what double precision can square: outside them sums lose every digit or overflow.
+LIMITS = {
+    "mean": (-20.0, 20.0),
+    "scale": (1e-8, 1e8),
+    "nu": (0.1, 1e8),
+    "weight": (1e-8, 1e8),
+}
+IN_WORDS = {
+    "mean": "its median",
+    "scale": "its scale",
+    "nu": "its degrees of freedom",
+    "weight": "its weight",
+}
+HALF_WIDTH_95 = 1.959963984540054
+LOG_2PI = math.log(2 * math.pi)
+
+
+@dataclass(frozen=True)
+class Normal:
+    """Normal prior of a log hazard ratio."""
+
+    mean: float
+    sd: float
+    note: str | None = None
+
+    family: ClassVar[str] = "normal"
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Parameters by the name the model's data containers give them."""
+        return {"mean": self.mean, "scale": self.sd}
+
+    def describe(self) -> str:
+        """Say the prior in the way the spec writes it."""
+        return f"normal({as_written(self.mean)}, {as_written(self.sd)})"
+
+    def log_density(self, effect: NDArray) -> NDArray:
+        """Elementwise log density at log hazard ratios of any shape."""
+        return -0.5 * ((effect - self.mean) / self.sd) ** 2 - math.log(self.sd) - 0.5 * LOG_2PI
+
+    def gradient(self, effect: NDArray) -> NDArray:
+        """Elementwise derivative of the log density."""
+        return -(effect - self.mean) / self.sd**2
+
+    def curvature(self, effect: NDArray) -> NDArray:
+        """Elementwise second derivative of the log density."""
+        return np.full_like(effect, -1 / self.sd**2)
+
+    def draw(self, rng: np.random.Generator, size: tuple[int, ...]) -> NDArray:
+        """Draw log hazard ratios of the given shape."""
+        return rng.normal(self.mean, self.sd, size)
+
+
+@dataclass(frozen=True)
+class StudentT:
+    """Student t prior of a log hazard ratio: a normal with heavier tails."""
+
+    degrees_of_freedom: float
+    location: float
+    scale: float
+
+    family: ClassVar[str] = "student_t"
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Parameters by the name the model's data containers give them."""
+        return {"nu": self.degrees_of_freedom, "mean": self.location, "scale": self.scale}
+
+    def describe(self) -> str:
+        """Say the prior in the way the spec writes it."""
+        return (
+            f"student_t({as_written(self.degrees_of_freedom)}, {as_written(self.location)}, "
+            f"{as_written(self.scale)})"
+        )
+
+    def log_density(self, effect: NDArray) -> NDArray:
+        """Elementwise log density at log hazard ratios of any shape."""
+        nu = self.degrees_of_freedom
+        constant = (
+            math.lgamma((nu + 1) / 2)
+            - math.lgamma(nu / 2)
+            - 0.5 * math.log(nu * math.pi)
+            - math.log(self.scale)
+        )
+        standardised = (effect - self.location) / self.scale
+        return constant - (nu + 1) / 2 * np.log1p(standardised**2 / nu)
+
+    def gradient(self, effect: NDArray) -> NDArray:
+        """Elementwise derivative of the log density."""
+        nu = self.degrees_of_freedom
+        distance = effect - self.location
+        return -(nu + 1) * distance / (nu * self.scale**2 + distance**2)
+
+    def curvature(self, effect: NDArray) -> NDArray:
+        """Elementwise second derivative of the log density."""
+        nu = self.degrees_of_freedom
+        distance = effect - self.location
+        spread = nu * self.scale**2
+        return -(nu + 1) * (spread - distance**2) / (spread + distance**2) ** 2
+
+    def draw(self, rng: np.random.Generator, size: tuple[int, ...]) -> NDArray:
+        """Draw log hazard ratios of the given shape."""
+        return self.location + self.scale * rng.standard_t(self.degrees_of_freedom, size)
+
+
+@dataclass(frozen=True)
+class Laplace:
+    """Double-exponential prior of a log hazard ratio."""
+
+    location: float
+    scale: float
+
+    family: ClassVar[str] = "laplace"
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Parameters by the name the model's data containers give them."""
+        return {"mean": self.location, "scale": self.scale}
+
+    def describe(self) -> str:
+        """Say the prior in the way the spec writes it."""
+        return f"laplace({as_written(self.location)}, {as_written(self.scale)})"
+
+    def log_density(self, effect: NDArray) -> NDArray:
+        """Elementwise log density at log hazard ratios of any shape."""
+        return -np.abs(effect - self.location) / self.scale - math.log(2 * self.scale)
+
+    def gradient(self, effect: NDArray) -> NDArray:
+        """Elementwise derivative of the log density (0 at the kink)."""
+        return -np.sign(effect - self.location) / self.scale
+
+    def curvature(self, effect: NDArray) -> NDArray:
+        """Elementwise second derivative of the log density away from the kink: 0."""
+        return np.zeros_like(effect)
+
+    def draw(self, rng: np.random.Generator, size: tuple[int, ...]) -> NDArray:
+        """Draw log hazard ratios of the given shape."""
+        return rng.laplace(self.location, self.scale, size)
+
+
+@dataclass(frozen=True)
+class Horseshoe:
+    """Horseshoe prior of many covariate effects, most of them thought near zero.
+
+    effect_k = global x local_k x z_k with z_k ~ Normal(0, 1), local_k ~
+    HalfCauchy(1) and global ~ HalfCauchy(scale).
+
+    References
+    ----------
+    Carvalho, Polson & Scott (2010), Biometrika 97:465-480.
+    """
+
+    scale: float
+
+    family: ClassVar[str] = "horseshoe"
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Parameters by the name the model's data containers give them."""
+        return {"scale": self.scale}
+
+    def describe(self) -> str:
+        """Say the prior in the way the spec writes it."""
+        return f"horseshoe({as_written(self.scale)})"
+
+
+SimplePrior = Normal | StudentT | Laplace
+EffectPrior = SimplePrior | Horseshoe
+
+
+def simple_prior(prior: EffectPrior) -> SimplePrior:
+    """Take a prior that has a density of its own, without scales that are unknowns too.
+
+    Raises
+    ------
+    TypeError
+        For a horseshoe.
+    """
+    if isinstance(prior, Horseshoe):
+        raise TypeError(f"{prior.describe()} has no density without its scales")
+    return prior
+
+
+@dataclass(frozen=True)
+class Independent:
+    """Every interval's log-hazard on its own: log_hazard_j ~ Normal(log_rate, sd)."""
+
+    sd: float = 2.0
+
+    name: ClassVar[str] = "independent"
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Parameters by the name the model's data containers give them."""
+        return {"sd": self.sd}
+
+    def describe(self) -> str:
+        """Say the prior in words."""
+        return f"log-hazard of each interval ~ normal(log_rate, {as_written(self.sd)}), independent"
+
+
+@dataclass(frozen=True)
+class RandomWalk:
+    """Neighbouring log-hazards resemble each other, by an amount that the data decide.
+
+    log_hazard_1 ~ Normal(log_rate, start_sd); steps ~ Normal(0, step_scale);
+    step_scale ~ HalfNormal(step_scale_sd).
+
+    References
+    ----------
+    Fahrmeir & Lang (2001), Appl Stat 50:201-220; Gelman (2006), Bayesian Anal 1:515-534.
+    """
+
+    start_sd: float = 2.0
+    step_scale_sd: float = 1.0
+
+    name: ClassVar[str] = "random_walk"
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Parameters by the name the model's data containers give them."""
+        return {"sd": self.start_sd, "step_scale_sd": self.step_scale_sd}
+
+    def describe(self) -> str:
+        """Say the prior in words."""
+        return (
+            f"first log-hazard ~ normal(log_rate, {as_written(self.start_sd)}); "
+            f"steps between intervals ~ normal(0, step_scale), "
+            f"step_scale ~ half_normal({as_written(self.step_scale_sd)})"
+        )
+
+
+@dataclass(frozen=True)
+class GammaProcess:
+    """Kalbfleisch's gamma process prior of the cumulative baseline hazard.
+
+    exp(log_hazard_j) ~ Gamma(shape = weight x rate x width_j, rate = weight x width_j):
+    the prior mean of every hazard is the overall rate, and the prior counts as
+    `weight` patients at risk. NUTS moves the effects only: hazards are integrated out in closed
+    form and drawn given the effects afterwards. `is_integrated` says the same of the `pm.Model`.
+
+    References
+    ----------
+    Kalbfleisch (1978), J R Stat Soc B 40:214-221.
+    """
+
+    weight: float = 1.0
+    is_integrated: bool = False
+
+    name: ClassVar[str] = "gamma"
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Parameters by the name the model's data containers give them."""
+        return {"weight": self.weight}
+
+    def describe(self) -> str:
+        """Say the prior in words."""
+        return (
+            f"hazard of each interval ~ gamma(mean = overall rate, "
+            f"weight = {as_written(self.weight)} patients at risk)"
+        )
+
+
+BaselinePrior = Independent | RandomWalk | GammaProcess
+BASELINE_PRIORS: dict[str, type] = {
+    prior.name: prior for prior in (Independent, RandomWalk, GammaProcess)
+}
+
+
+def baseline_prior(name: str | BaselinePrior, weight: float = 1.0) -> BaselinePrior:
+    """Make a baseline prior from the name the spec gives it.
+
+    Parameters
+    ----------
+    name : {"independent", "random_walk", "gamma"} or prior value
+        The prior; a value is returned as it is.
+    weight : float
+        Of the gamma process: patients at risk that the prior counts as.
+
+    Raises
+    ------
+    PriorError
+        For another name, or a weight that is not positive.
+    """
+    if not isinstance(name, str):
+        if isinstance(name, GammaProcess):
+            check_limits("weight", name.weight, f"gamma prior of the baseline hazard {name!r}")
+        elif not isinstance(name, Independent | RandomWalk):
+            raise PriorError(
+                f"baseline prior {name!r} is unknown; give one of {', '.join(BASELINE_PRIORS)}"
+            )
+        return name
+    if name not in BASELINE_PRIORS:
+        raise PriorError(
+            f"baseline prior {name!r} is unknown; give one of {', '.join(BASELINE_PRIORS)}"
+        )
+    if name == GammaProcess.name:
+        if not (math.isfinite(weight) and weight > 0):
+            raise PriorError(f"baseline weight {weight!r} must be a number above 0")
+        check_limits("weight", weight, "gamma prior of the baseline hazard")
+        return GammaProcess(float(weight))
+    return BASELINE_PRIORS[name]()
+
+
+def hazard_ratio_prior(median: float, low: float, high: float) -> Normal:
+    """Normal prior of a log hazard ratio from a published ratio and its 95% limits.
+
+    Parameters
+    ----------
+    median, low, high : float
+        Hazard ratio and the 2.5% and 97.5% points; the limits decide.
+
+    Returns
+    -------
+    Normal
+        Its `note` says so when the median is not the one that the limits imply.
+
+    Raises
+    ------
+    PriorError
+        When not 0 < low < median < high.
+    """
+    if not 0 < low < median < high:
+        raise PriorError(
+            f"hr({as_written(median)}, {as_written(low)}, {as_written(high)}) is impossible; "
+            "give hr(median, low, high) with 0 < low < median < high"
+        )
+    mean = (math.log(low) + math.log(high)) / 2
+    sd = (math.log(high) - math.log(low)) / (2 * HALF_WIDTH_95)
+    implied = math.exp(mean)
+    note = None
+    if abs(math.log(median / implied)) > math.log(1.1):
+        note = (
+            f"prior hr({as_written(median)}, {as_written(low)}, {as_written(high)}): the normal "
+            "with these 95% limits has its "
+            f"median at {significant(implied, 3)}, not at {as_written(median)}; the limits were "
+            "used"
+        )
+    return Normal(mean, sd, note)
+
+
+def check_limits(parameter: str, value: float, text: str) -> None:
+    """Refuse a parameter that nobody means and that arithmetic cannot hold.
+
+    Parameters
+    ----------
+    parameter : {"mean", "scale", "nu", "weight"}
+        As the model's data containers name it.
+    value : float
+    text : str
+        What messages call the prior.
+
+    Raises
+    ------
+    PriorError
+    """
+    low, high = LIMITS[parameter]
+    if not low <= value <= high:
+        raise PriorError(
+            f"{text} cannot be used: {IN_WORDS[parameter]} {as_written(value)} must lie between "
+            f"{as_written(low)} "
+            f"and {as_written(high)}"
+        )
+
+
+def positive(name: str, value: float, text: str) -> None:
+    """Refuse a scale that is not above zero."""
+    if not value > 0:
+        raise PriorError(f"{text} is impossible; its {name} {as_written(value)} must be above 0")
+
+
+def make_normal(mean: float, sd: float) -> Normal:
+    """Check and make a normal prior."""
+    positive("standard deviation", sd, f"normal({as_written(mean)}, {as_written(sd)})")
+    return Normal(mean, sd)
+
+
+def make_student_t(degrees_of_freedom: float, location: float, scale: float) -> StudentT:
+    """Check and make a Student t prior."""
+    prior = StudentT(degrees_of_freedom, location, scale)
+    positive("degrees of freedom", degrees_of_freedom, prior.describe())
+    positive("scale", scale, prior.describe())
+    return prior
+
+
+def make_laplace(location: float, scale: float) -> Laplace:
+    """Check and make a Laplace prior."""
+    prior = Laplace(location, scale)
+    positive("scale", scale, prior.describe())
+    return prior
+
+
+def make_horseshoe(scale: float) -> Horseshoe:
+    """Check and make a horseshoe prior."""
+    prior = Horseshoe(scale)
+    positive("scale", scale, prior.describe())
+    return prior
+
+
+CONSTRUCTORS: dict[str, tuple[Callable[..., EffectPrior], tuple[str, ...]]] = {
+    "normal": (make_normal, ("mean", "sd")),
+    "student_t": (make_student_t, ("nu", "mean", "scale")),
+    "laplace": (make_laplace, ("mean", "scale")),
+    "horseshoe": (make_horseshoe, ("scale",)),
+    "hr": (hazard_ratio_prior, ("median", "low", "high")),
+}
+CALL = re.compile(r"\s*([A-Za-z_]\w*)\s*\(([^()]*)\)\s*", re.ASCII)
+
+
+def parse_prior(
+    prior: str | EffectPrior, role: Literal["treatment", "covariates"] = "covariates"
+) -> EffectPrior:
+    """Read a prior written as in a spec, such as ``normal(0, 1)``.
+
+    Parameters
+    ----------
+    prior : str or prior value
+        ``normal(m, s)``, ``student_t(nu, m, s)``, ``laplace(m, b)``,
+        ``horseshoe(scale)`` or ``hr(median, low, high)``; a value is returned as it is.
+    role : {"treatment", "covariates"}
+        Whose prior it is: a horseshoe is for covariates only.
+
+    Raises
+    ------
+    PriorError
+        One sentence: an unknown family, a wrong count of numbers, an impossible value.
+    """
+    if not isinstance(prior, str):
+        parsed: EffectPrior = prior
+    else:
+        shown = prior if len(prior) <= 60 else prior[:57] + "..."
+        match = CALL.fullmatch(prior)
+        if match is None:
+            raise PriorError(
+                f"prior {shown!r} is not understood; write for example 'normal(0, 1)' "
+                "or 'hr(0.5, 0.25, 1.0)'"
+            )
+        name, inside = match.groups()
+        if name not in CONSTRUCTORS:
+            raise PriorError(
+                f"prior {shown!r} is of an unknown family {name!r}; give one of "
+                f"{', '.join(CONSTRUCTORS)}"
+            )
+        construct, parameters = CONSTRUCTORS[name]
+        numbers = [to_number(part, shown) for part in inside.split(",")] if inside.strip() else []
+        if len(numbers) != len(parameters):
+            raise PriorError(
+                f"prior {shown!r} has {len(numbers)} numbers; write {name}({', '.join(parameters)})"
+            )
+        parsed = construct(*numbers)
+    for parameter, value in parsed.parameters.items():
+        check_limits(parameter, value, f"prior {prior if isinstance(prior, str) else parsed}")
+    if role == "treatment" and isinstance(parsed, Horseshoe):
+        raise PriorError(
+            "prior of the treatment: a horseshoe shrinks many effects towards zero and is for "
+            "covariates only; give a normal, student_t, laplace or hr prior"
+        )
+    return parsed
+
+
+def to_number(text: str, shown: str) -> float:
+    """Read one number of a prior."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or "_" in text:
+        raise PriorError(f"prior {shown!r}: {text.strip()!r} is not a finite number")
+    return value

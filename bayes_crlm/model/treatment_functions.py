@@ -1,0 +1,124 @@
+"""Covariates that say what the treatment is: a dose, a date of surgery, a product with the arm.
+
+Standardised curves switch everybody's treatment and leave covariates as they are. A covariate that
+has one value on one level and others elsewhere then describes a patient who cannot be.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.words.wording import shown
+
+if TYPE_CHECKING:
+    from bayes_crlm.cohort.cohort import Cohort
+    from bayes_crlm.model.design import Design
+
+__all__ = ["treatment_functions"]
+
+BY_CHANCE = 1e-3
+"""A rare value may be the only one of a small group by chance."""
+
+
+def treatment_functions(cohort: "Cohort", design: "Design") -> tuple[str, ...]:
+    """Name covariates that look like functions of the treatment.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        The rows used.
+    design : Design
+
+    Returns
+    -------
+    tuple of str
+        One sentence for each.
+    """
+    import pandas as pd
+
+    from bayes_crlm.model.formula import parse_formula
+
+    _, _, covariates = design.formula.partition(f"{design.treatment} + ")
+    told = []
+    first = first_rows_on_levels(cohort, design)
+    level = design.treatment_level[first]
+    for name in sorted(parse_formula(covariates).columns):
+        codes, values = pd.factorize(cohort.table[name].iloc[first])
+        found = telling_level(codes, level, len(design.levels))
+        if found is None:
+            continue
+        kind, place = found
+        if kind == "constant":
+            value = values[codes[level == place][0]]
+            # 0 times a negative number is written -0.0
+            value = 0 if value == 0 and not isinstance(value, str | bool) else value
+            told.append(
+                f"covariate {shown(name)} is {shown(value)} for every patient with "
+                f"{design.treatment} = {design.levels[place]} and varies among the others, as a "
+                "part of the treatment does (a dose, or a product with the treatment); "
+                "standardised curves leave it as it is when the treatment is switched, so leave "
+                "it out, or read the hazard ratios only"
+            )
+        else:
+            told.append(
+                f"every value of covariate {shown(name)} occurs on one level of "
+                f"{design.treatment} only, as if it said what the treatment is; standardised "
+                "curves leave it as it is when the treatment is switched, so leave it out, or "
+                "read the hazard ratios only"
+            )
+    return tuple(told)
+
+
+def first_rows_on_levels(cohort: "Cohort", design: "Design") -> NDArray[np.intp]:
+    """Find each patient's earliest row on each treatment level that the patient was on.
+
+    Where treatment starts during follow-up nobody may be on it at the first row; a dose shows
+    beside the patient's own time without it.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    design : Design
+
+    Returns
+    -------
+    (patients and levels,) ndarray of int
+        Row numbers, by patient.
+    """
+    order = np.lexsort((cohort.entry, design.treatment_level, cohort.patient_index))
+    patient_and_level = cohort.patient_index * len(design.levels) + design.treatment_level
+    _, starts = np.unique(patient_and_level[order], return_index=True)
+    return order[starts]
+
+
+def telling_level(
+    codes: NDArray[np.intp], level: NDArray[np.intp], n_levels: int
+) -> tuple[str, int] | None:
+    """Find a level on which a covariate is constant, or say that it determines the level.
+
+    Parameters
+    ----------
+    codes, level : (patients,) int
+        The covariate's values and the treatment's levels, numbered.
+    n_levels : int
+
+    Returns
+    -------
+    (str, int) or None
+        "constant" and the level, or "determines" and 0.
+    """
+    for place in range(n_levels):
+        here = codes[level == place]
+        if not (here == here[0]).all():
+            continue
+        # how often so many patients would all have that value, were it as common as elsewhere
+        share = float((codes[level != place] == here[0]).mean())
+        if share < 1 and (share == 0 or len(here) * np.log(share) < np.log(BY_CHANCE)):
+            return "constant", place
+    pairs = np.unique(codes.astype(np.int64) * n_levels + level)
+    repeated = np.bincount(codes)
+    # values that occur once say nothing; a code of the treatment repeats them
+    if len(pairs) == len(np.unique(codes)) and np.median(repeated[repeated > 0]) >= 3:
+        return "determines", 0
+    return None

@@ -1,0 +1,408 @@
+"""How much the hazard ratio depends on where follow-up is cut, and stacking over the cuts.
+
+A piecewise-exponential model is refitted with few and many intervals whose ends are quantiles of
+the event times, equally spaced times, or quantiles moved by half an interval. All refits predict
+the same event times, so their leave-one-out predictive densities can be compared and combined.
+
+References
+----------
+Friedman (1982), Ann Stat 10:101-113 (cutpoints at event times); Yao, Vehtari, Simpson & Gelman
+(2018), Bayesian Anal 13:917-1007 (stacking).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from bayes_crlm.likelihood.intervals import choose_intervals
+from bayes_crlm.likelihood.tied_times import event_quantiles
+from bayes_crlm.sensitivity.parts import Context, PartResult
+from bayes_crlm.sensitivity.refit import probabilities_below, refit, weighted_quantiles
+from bayes_crlm.sensitivity.table_rows import table_of_rows
+from bayes_crlm.sensitivity.verdicts import add_states, count_of, judge, moves_conclusion, reliable
+from bayes_crlm.specification.lists import interval_numbers, some_of
+from bayes_crlm.specification.spec import Table
+from bayes_crlm.tasks.run import Task
+from bayes_crlm.words.errors import SensitivityError
+from bayes_crlm.words.shown import as_written, significant
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from bayes_crlm.analysis.run import Plan
+    from bayes_crlm.cohort.cohort import Cohort
+
+__all__ = ["Settings", "analyse", "check", "inner_cutpoints", "stack"]
+
+PLACEMENTS = ("events", "equal", "shifted")
+# numbers of intervals without the user's own; no more than one interval for two events
+NUMBERS = (1, 2, 3, 4, 6, 8, 12, 16, 20)
+EVENTS_PER_INTERVAL = 2
+PROBABILITIES = (0.025, 0.5, 0.975)
+LOO_PARETO_K_MOST = 0.7
+# from this stacking weight on a set of intervals may move the conclusion by itself
+WEIGHT_LEAST = 0.1
+
+
+class Settings(Table):
+    """The table `[sensitivity.cutpoints]`."""
+
+    numbers: Annotated[
+        Any,
+        interval_numbers(),
+        Field(description="'auto' or a list of numbers of intervals"),
+    ] = "auto"
+    placements: Annotated[Any, some_of("placements of cutpoints", PLACEMENTS)] = PLACEMENTS
+    draws: Annotated[
+        int, Field(ge=500, le=100_000, description="a whole number from 500 to 100000")
+    ] = 2000
+
+
+def check(plan: "Plan", settings: Settings) -> None:
+    """Refuse more intervals than there are events.
+
+    Raises
+    ------
+    SensitivityError
+    """
+    n_events = plan.inputs.cohort.n_events
+    for number in numbers_of(settings, n_events):
+        if number > n_events:
+            raise SensitivityError(
+                f"sensitivity.cutpoints.numbers: {number} intervals for {n_events} events; give "
+                f"at most {n_events}"
+            )
+
+
+def numbers_of(settings: Settings, n_events: int) -> tuple[int, ...]:
+    """Numbers of intervals to be tried."""
+    if settings.numbers != "auto":
+        return settings.numbers
+    return tuple(each for each in NUMBERS if each == 1 or each * EVENTS_PER_INTERVAL <= n_events)
+
+
+def inner_cutpoints(cohort: "Cohort", number: int, placement: str) -> NDArray[np.float64]:
+    """Inner ends of some intervals.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    number : int
+        Of intervals.
+    placement : {"events", "equal", "shifted"}
+        At the k/J quantiles of the event times, at equal distances up to the last event, or at
+        the (k - 1/2)/J quantiles.
+
+    Returns
+    -------
+    (number - 1,) ndarray
+        Fewer where some coincide.
+    """
+    event_times = cohort.time[cohort.event == 1]
+    step = np.arange(1, number) / number
+    if placement == "equal":
+        inner = step * event_times.max()
+    else:
+        shift = 0.5 / number if placement == "shifted" else 0.0
+        inner = event_quantiles(event_times, step - shift)
+    inner = np.unique(inner)
+    return inner[(inner > 0) & (inner < cohort.time.max())]
+
+
+def variants(cohort: "Cohort", settings: Settings) -> list[tuple[str, int, NDArray[np.float64]]]:
+    """Sets of intervals to be tried, each once.
+
+    Cutpoints of one time are one cutpoint, so that two numbers may come to one set, and, of one
+    placement, to different sets of equally many.
+
+    Returns
+    -------
+    list of (placement, number, cutpoints)
+        The first placement and number of intervals asked for that come to these cutpoints.
+    """
+    found: dict[tuple[str, ...], tuple[str, int, NDArray[np.float64]]] = {}
+    for placement in settings.placements:
+        for number in numbers_of(settings, cohort.n_events):
+            inner = inner_cutpoints(cohort, number, placement)
+            chosen = choose_intervals(cohort.entry, cohort.time, cohort.event, inner.tolist())
+            # the same quantile comes out of two grids with other last digits
+            key = tuple(f"{each:.12g}" for each in chosen.cutpoints)
+            found.setdefault(key, (placement, number, chosen.cutpoints))
+    return list(found.values())
+
+
+def stack(pointwise: NDArray) -> NDArray[np.float64]:
+    """Weights of models that together predict each patient best, left out in turn.
+
+    Parameters
+    ----------
+    pointwise : (models, patients) ndarray
+        Leave-one-out log predictive densities.
+
+    Returns
+    -------
+    (models,) ndarray
+        Adding up to 1.
+
+    References
+    ----------
+    Yao, Vehtari, Simpson & Gelman (2018), Bayesian Anal 13:917-1007, by `arviz_stats.compare`.
+    """
+    import warnings
+
+    import arviz_stats as azs
+    import xarray as xr
+    from arviz_stats.utils import ELPDData
+
+    if len(pointwise) == 1:
+        return np.ones(1)
+    # only differences between models matter, and a patient's are the same to all
+    models = {
+        str(k): ELPDData(
+            elpd=float(each.sum()),
+            se=float(np.sqrt(len(each) * each.var())),
+            p=0.0,
+            n_samples=1,
+            n_data_points=len(each),
+            scale="log",
+            warning=False,
+            good_k=LOO_PARETO_K_MOST,
+            elpd_i=xr.DataArray(each, dims="patient"),
+            pareto_k=xr.DataArray(np.zeros(len(each)), dims="patient"),
+        )
+        for k, each in enumerate(pointwise)
+    }
+    with warnings.catch_warnings():
+        # that models predict alike is no fault here: it is what the part asks
+        warnings.simplefilter("ignore")
+        table = azs.compare({**models}, method="stacking", round_to="none")
+    weight = table["weight"].loc[list(models)].to_numpy(dtype=float)
+    return np.maximum(weight, 0.0) / np.maximum(weight, 0.0).sum()
+
+
+def analyse(context: Context, settings: Settings) -> PartResult:
+    """Refit with every set of intervals and stack the refits."""
+    tried = variants(context.plan.inputs.cohort, settings)
+    tasks = [
+        Task(
+            # the number asked for: two of a placement may come to equally many intervals
+            f"cutpoints: {placement} {number}",
+            refit,
+            {
+                "changes": {"cutpoints": edges[1:-1].tolist() if len(edges) > 2 else 1},
+                "seed": context.seed,
+                "draws": settings.draws,
+                "parts": ["loo", "pointwise", "draws"],
+            },
+        )
+        for placement, number, edges in tried
+    ]
+    rows, failures = [], []
+    for (placement, number, edges), done in zip(
+        tried, context.run("cutpoints", tasks), strict=True
+    ):
+        if done.value is None:
+            failures.append(f"{len(edges) - 1} intervals ({placement}): {done.failure}")
+        else:
+            labels = {"placement": placement, "asked": number, "n_intervals": len(edges) - 1}
+            rows.append(labels | {"cutpoints": edges.tolist()} | done.value)
+    if not rows:
+        raise SensitivityError(f"sensitivity.cutpoints: {failures[0]}")
+    stacked = stack_reliable(rows, context.rule.effect)
+    add_states([*rows, *([] if stacked is None else [stacked])], context.base, context.rule)
+    for row in rows:
+        row["turns_conclusion"] = moves_conclusion(context.base, [row], context.rule) is True
+        row["label"] = f"{row['n_intervals']} intervals, {row['placement']}"
+        for name in ("elpd_pointwise", "log_hazard_ratio", "weight"):
+            del row[name]
+    counted = [row for row in reliable(rows) if row["stacking_weight"] >= WEIGHT_LEAST]
+    if stacked is not None:
+        counted.append(stacked)
+    return PartResult(
+        result={"rows": rows, "stacked": stacked, "stacking_weight_least": WEIGHT_LEAST},
+        sentence=sentence(rows, stacked),
+        **judge(context.base, counted, context.rule),
+        tables={"cutpoints": table_of(rows, stacked)},
+        figures={
+            "cutpoints": (
+                "The hazard ratio against the number of intervals, by placement of the cutpoints"
+                + (
+                    "."
+                    if stacked is None
+                    else "; the band is the stacked posterior's 95% interval, the dashed line its "
+                    "median."
+                ),
+                lambda: draw(context, rows, stacked),
+            )
+        },
+        notes=notes_of(rows, failures),
+        would_move=say_would_move(rows),
+    )
+
+
+def stack_reliable(rows: Sequence[dict[str, Any]], effect: float = 1.0) -> dict[str, Any] | None:
+    """Stack the rows that pass their diagnostic; None where no row does.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        They are given their `stacking_weight` and the `elpd_difference` from the best of those that
+        are stacked; None where a row is not.
+    effect : float
+        The hazard ratio that the success rule is about.
+    """
+    stacked = [row for row in rows if row["is_reliable"]]
+    for row in rows:
+        row |= dict.fromkeys(("stacking_weight", "elpd_difference"))
+    if not stacked:
+        return None
+    weights = stack(np.array([row["elpd_pointwise"] for row in stacked]))
+    best = max(row["elpd_loo"] for row in stacked)
+    for row, weight in zip(stacked, weights, strict=True):
+        row["stacking_weight"] = float(weight)
+        row["elpd_difference"] = row["elpd_loo"] - best
+    return stacked_summary(stacked, weights, effect)
+
+
+def say_would_move(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """Name the sets of intervals that turn the conclusion and predict too badly to count."""
+    count = sum(
+        row["turns_conclusion"] and row["stacking_weight"] < WEIGHT_LEAST for row in reliable(rows)
+    )
+    if not count:
+        return None
+    sets = "one set of intervals" if count == 1 else f"{count} sets of intervals"
+    return f"{sets} that hardly {'counts' if count == 1 else 'count'} in stacking"
+
+
+def stacked_summary(
+    rows: Sequence[Mapping[str, Any]], weights: NDArray, effect: float
+) -> dict[str, Any]:
+    """Summarise the mixture of the rows' posteriors."""
+    value = np.concatenate([row["log_hazard_ratio"] for row in rows])
+    share = np.concatenate(
+        [weight * np.array(row["weight"]) for row, weight in zip(rows, weights, strict=True)]
+    )
+    low, median, high = np.exp(weighted_quantiles(value, share, PROBABILITIES))
+    return {
+        "label": "all sets of intervals stacked",
+        "median": float(median),
+        "eti95": [float(low), float(high)],
+        **probabilities_below(value, share, effect),
+        "effective_models": float(1 / np.sum(weights**2)),
+    }
+
+
+def sentence(rows: Sequence[Mapping[str, Any]], stacked: Mapping[str, Any] | None) -> str:
+    """Say how far the hazard ratio moves with the intervals, by the refits that can be trusted."""
+    if stacked is None:
+        return f"None of {len(rows)} sets of intervals has a refit that passes its diagnostic."
+    trusted = reliable(rows)
+    least = min(trusted, key=lambda row: row["median"])
+    most = max(trusted, key=lambda row: row["median"])
+    low, high = stacked["eti95"]
+    numbers = [row["n_intervals"] for row in trusted]
+    if f"{least['median']:.2f}" == f"{most['median']:.2f}":
+        text = f"is {least['median']:.2f}"
+    else:
+        text = (
+            f"lies between {least['median']:.2f} ({least['n_intervals']}, {least['placement']}) "
+            f"and {most['median']:.2f} ({most['n_intervals']}, {most['placement']})"
+        )
+    tried = (
+        count_of(numbers[0], "interval")
+        if min(numbers) == max(numbers)
+        else f"{min(numbers)} to {max(numbers)} intervals"
+    )
+    return (
+        f"With {tried} the hazard ratio {text}; stacked over all, it "
+        f"is {stacked['median']:.2f} ({low:.2f} to {high:.2f})."
+    )
+
+
+def notes_of(rows: Sequence[Mapping[str, Any]], failures: Sequence[str]) -> tuple[str, ...]:
+    """What a reader should know of the refits."""
+    notes = [
+        "Intervals without an event stay; those of no width are dropped, and equal sets of "
+        "intervals are fitted once.",
+        "The part moves the conclusion when the stacked posterior does, or a set of intervals with "
+        f"a stacking weight of at least {as_written(WEIGHT_LEAST)}: others predict worse.",
+    ]
+    unreliable = sum(not row["is_reliable"] for row in rows)
+    if unreliable:
+        notes.append(
+            f"{unreliable} refits fail their diagnostic: they are marked, not stacked, and move "
+            "nothing."
+        )
+    high = sum(row["loo_pareto_k"] > LOO_PARETO_K_MOST for row in rows)
+    if high:
+        notes.append(
+            f"In {high} refits a patient's leave-one-out density is uncertain (Pareto k above "
+            f"{as_written(LOO_PARETO_K_MOST)}), and so is the weight."
+        )
+    notes += [f"Not fitted: {each}" for each in failures]
+    return tuple(notes)
+
+
+def table_of(rows: Sequence[Mapping[str, Any]], stacked: Mapping[str, Any] | None) -> Any:
+    """One row for every set of intervals, and one for all of them stacked."""
+    written = [
+        {**row, "cutpoints": " ".join(f"{significant(each, 6)}" for each in row["cutpoints"])}
+        for row in rows
+    ]
+    if stacked is not None:
+        written.append({"placement": "stacked", **stacked})
+    return table_of_rows(written, ["placement", "asked", "n_intervals", "cutpoints"])
+
+
+def draw(
+    context: Context, rows: Sequence[Mapping[str, Any]], stacked: Mapping[str, Any] | None
+) -> "Figure":
+    """Hazard ratio against the number of intervals, a line for each placement."""
+    from matplotlib.ticker import MaxNLocator
+
+    from bayes_crlm.figures.drawing import COLOURS, INK, MUTED
+    from bayes_crlm.sensitivity.figures import NOT_RELIABLE, figure_of, log_ratio_axis
+
+    placements = list(dict.fromkeys(row["placement"] for row in rows))
+
+    def on_axes(ax: "Axes") -> None:
+        if stacked is not None:
+            ax.axhspan(*np.log(stacked["eti95"]), color=MUTED, alpha=0.15, linewidth=0)
+            ax.axhline(np.log(stacked["median"]), color=MUTED, linewidth=0.8, linestyle="--")
+        for k, placement in enumerate(placements):
+            here = sorted(
+                (row for row in rows if row["placement"] == placement),
+                key=lambda row: row["n_intervals"],
+            )
+            # side by side, so that none hides another
+            x = np.array([row["n_intervals"] for row in here]) + 0.15 * (k - 1)
+            low, high = (np.log([row["eti95"][side] for row in here]) for side in (0, 1))
+            colour = COLOURS[k]
+            ax.vlines(x, low, high, color=colour, linewidth=1.2)
+            median = np.log([row["median"] for row in here])
+            ax.plot(x, median, "o", color=colour, markersize=4, label=placement)
+            failed = [j for j, row in enumerate(here) if not row["is_reliable"]]
+            ax.plot(
+                x[failed], median[failed], "o", color=colour, markersize=4, markerfacecolor="white"
+            )
+        if not all(row["is_reliable"] for row in rows):
+            ax.plot([], [], "o", color=MUTED, markerfacecolor="white", label=NOT_RELIABLE)
+        ax.axhline(0, color=INK, linewidth=0.8)
+        ax.set_xlabel("number of intervals")
+        ax.set_ylabel("hazard ratio (95% interval)")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.legend(
+            loc="lower right",
+            bbox_to_anchor=(1, 1),
+            ncols=len(placements) + 1,
+            frameon=False,
+            fontsize=8,
+        )
+        log_ratio_axis(ax, vertical=True)
+
+    return figure_of(context, on_axes)

@@ -1,0 +1,366 @@
+"""The multiverse of defensible analyses: every combination of choices, refitted.
+
+References
+----------
+Steegen, Tuerlinckx, Gelman & Vanpaemel (2016), Perspect Psychol Sci 11:702-712; Simonsohn, Simmons
+& Nelson (2020), Nat Hum Behav 4:1208-1214 (the specification curve).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bayes_crlm.sensitivity.choices.analysis_choices import check_choices, specifications
+from bayes_crlm.sensitivity.choices.multiverse_settings import Settings
+from bayes_crlm.sensitivity.choices.variance_decomposition import Decomposition, decompose
+from bayes_crlm.sensitivity.parts import PartResult, contrasts_note
+from bayes_crlm.sensitivity.table_rows import table_of_rows
+from bayes_crlm.sensitivity.verdicts import (
+    DEFAULT_RULE,
+    add_states,
+    count_of,
+    judge,
+    prob_below,
+    reliable,
+    say_range,
+    say_states,
+)
+from bayes_crlm.tasks.run import Task
+from bayes_crlm.words.errors import SensitivityError
+from bayes_crlm.words.success import SuccessRule
+
+if TYPE_CHECKING:
+    from bayes_crlm.analysis.run import Plan
+    from bayes_crlm.sensitivity.parts import Context
+
+__all__ = ["Settings", "analyse", "check"]
+
+MOST_SPECIFICATIONS = 20_000
+# of a probability's Monte Carlo standard errors: nearer to a threshold a row is drawn again
+NEAR = 3.0
+MORE_DRAWS = 20_000
+# choices that change cohort or design, and changes that do not
+DATA_CHOICES = ("intervals", "covariates", "exclusions")
+PRIOR_CHANGES = ("treatment_prior", "baseline")
+# of a row, what more draws make anew
+OF_DRAWS = (
+    "median", "eti95", "prob_below_1", "mean_log", "sd_log", "mcse", "engine", "pareto_k", "r_hat",
+    "is_reliable", "note",
+)  # fmt: skip
+NAMES = {
+    "prior_family": "family of the treatment's prior",
+    "prior_scale": "scale of the treatment's prior",
+    "baseline": "prior of the baseline hazard",
+    "intervals": "number of intervals",
+    "covariates": "covariates",
+    "exclusions": "exclusions",
+}
+
+
+def check(plan: "Plan", settings: Settings) -> None:
+    """Refuse choices that this cohort cannot be put to, before anything is run.
+
+    Raises
+    ------
+    SensitivityError
+    """
+    check_choices(plan, settings)
+    count = len(specifications(plan, settings))
+    if count > MOST_SPECIFICATIONS:
+        raise SensitivityError(
+            f"sensitivity.multiverse: {count} specifications; give at most {MOST_SPECIFICATIONS}"
+        )
+
+
+def analyse(context: "Context", settings: Settings) -> PartResult:
+    """Refit every specification and say how much the choices matter."""
+    found = specifications(context.plan, settings)
+    rows = refit_all(context, found, settings.draws)
+    again = draw_again(context, found, rows, settings.draws)
+    rows.sort(key=lambda row: math.inf if row["median"] is None else row["median"])
+    done = [row for row in rows if row["median"] is not None]
+    if not done:
+        raise SensitivityError("no specification of the multiverse could be fitted")
+    trusted = reliable(done)
+    add_states(rows, context.base, context.rule)
+    decomposition = decompose_trusted(rows) if trusted else None
+    notes = notes_of(rows, done, decomposition) + contrasts_note(context)
+    if again:
+        notes.append(
+            f"The probability of {again} specifications was within {NEAR:g} Monte Carlo standard "
+            f"errors of a threshold: they were drawn again, with {MORE_DRAWS:,} draws."
+        )
+    return PartResult(
+        result=result_of(rows, trusted, decomposition),
+        sentence=sentence_of(context.base, trusted, len(rows), decomposition, context.rule),
+        **judge(context.base, named(trusted), context.rule),
+        tables=tables_of(rows, decomposition),
+        figures=figures_of(context, done, decomposition),
+        notes=tuple(notes),
+    )
+
+
+def decompose_trusted(rows: list[dict[str, Any]]) -> Decomposition:
+    """Decompose the variance of the log medians that pass their diagnostic."""
+    return decompose(
+        [row["choices"] for row in rows],
+        [math.log(row["median"]) if row["is_reliable"] else None for row in rows],
+    )
+
+
+def named(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Give rows a label: the options that they were fitted with."""
+    return [
+        {**row, "label": ", ".join(f"{NAMES[name]} {option}" for name, option in chosen(row))}
+        for row in rows
+    ]
+
+
+def chosen(row: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Choices of a row that have a name in words, with their options."""
+    return [(name, option) for name, option in row["choices"].items() if name in NAMES]
+
+
+def is_near_threshold(row: Mapping[str, Any], rule: SuccessRule = DEFAULT_RULE) -> bool:
+    """Whether noise of the draws may have decided on which side of a threshold a row is."""
+    # the standard error of a probability at either threshold, by the draws' effective number
+    level, below = rule.probability, prob_below(row, rule)
+    error = math.sqrt(level * (1 - level)) * row["mcse"] / row["sd_log"]
+    return min(abs(below - level), abs(below - (1 - level))) < NEAR * error
+
+
+def draw_again(
+    context: "Context",
+    found: list[tuple[dict[str, Any], dict[str, Any]]],
+    rows: list[dict[str, Any]],
+    draws: int,
+) -> int:
+    """Draw rows near a threshold again, with more draws, and put what is found into them.
+
+    Rows by NUTS are left: they have more draws already.
+
+    Returns
+    -------
+    int
+        How many rows.
+    """
+    near = [
+        k
+        for k, row in enumerate(rows)
+        if row["engine"] == "laplace" and is_near_threshold(row, context.rule)
+    ]
+    if not near or draws >= MORE_DRAWS:
+        return 0
+    chosen = [found[k] for k in near]
+    for k, more in zip(near, refit_all(context, chosen, MORE_DRAWS, parts=()), strict=True):
+        if more["failure"] is None:
+            rows[k] |= {name: more[name] for name in OF_DRAWS}
+    return len(near)
+
+
+def refit_all(
+    context: "Context",
+    found: list[tuple[dict[str, Any], dict[str, Any]]],
+    draws: int,
+    parts: Sequence[str] = ("loo", "cox"),
+) -> list[dict[str, Any]]:
+    """Refit specifications, those that differ in their priors alone by one task.
+
+    Rows are in the order of the specifications.
+    """
+    from bayes_crlm.sensitivity.refit import refit_priors
+
+    groups: dict[str, list[int]] = {}
+    for number, (choices, _) in enumerate(found):
+        key = ", ".join(f"{name} {choices[name]}" for name in DATA_CHOICES)
+        groups.setdefault(key, []).append(number)
+    tasks = []
+    for key, members in groups.items():
+        changes = dict(found[members[0]][1])
+        priors = [{name: found[k][1][name] for name in PRIOR_CHANGES} for k in members]
+        for name in PRIOR_CHANGES:
+            del changes[name]
+        arguments = {"changes": changes, "priors": priors, "seed": context.seed, "draws": draws}
+        arguments["parts"] = list(parts)
+        tasks.append(Task(f"multiverse: {key}, {draws} draws", refit_priors, arguments))
+    rows: list[Any] = [None] * len(found)
+    for result, members in zip(context.run("multiverse", tasks), groups.values(), strict=True):
+        values = [None] * len(members) if result.value is None else result.value["rows"]
+        for number, value in zip(members, values, strict=True):
+            rows[number] = row_of(found[number][0], value, result.failure)
+    return rows
+
+
+def row_of(
+    choices: Mapping[str, Any], value: Mapping[str, Any] | None, failure: str | None
+) -> dict[str, Any]:
+    """One specification's row; without numbers where it could not be fitted."""
+    fields = (
+        "median", "eti95", "prob_below_1", "prob_below_effect", "mean_log", "sd_log", "mcse",
+        "elpd_loo", "loo_pareto_k", "engine", "pareto_k", "r_hat", "is_reliable", "cox_hr",
+        "cox_ci95", "n_patients", "n_events", "n_intervals", "note",
+    )  # fmt: skip
+    row = {name: None if value is None else value.get(name) for name in fields}
+    return {"choices": dict(choices)} | row | {"failure": failure}
+
+
+def result_of(
+    rows: list[dict[str, Any]],
+    trusted: list[Mapping[str, Any]],
+    decomposition: Decomposition | None,
+) -> dict[str, Any]:
+    """What stands in `sensitivity.json`.
+
+    Shares, range and decomposition are of the rows that can be trusted, and None without any.
+    """
+
+    def share(found: list[bool]) -> float | None:
+        return sum(found) / len(found) if found else None
+
+    return {
+        "n_specifications": len(rows),
+        "n_failed": sum(row["median"] is None for row in rows),
+        "n_unreliable": sum(row["is_reliable"] is False for row in rows),
+        "share_lower": share([row["conclusion"] == "lower" for row in trusted]),
+        "share_higher": share([row["conclusion"] == "higher" for row in trusted]),
+        "share_holds": share([row["state"] == "holds" for row in trusted]),
+        "share_weaker": share([row["state"] == "weaker" for row in trusted]),
+        "share_changes": share([row["state"] == "changes" for row in trusted]),
+        "share_eti95_excludes_1": share(
+            [not row["eti95"][0] <= 1 <= row["eti95"][1] for row in trusted]
+        ),
+        "median_range": [trusted[0]["median"], trusted[-1]["median"]] if trusted else None,
+        "decomposition": None
+        if decomposition is None
+        else {
+            "of": "variance of the median log hazard ratio",
+            "sd": math.sqrt(decomposition.variance),
+            "n": decomposition.n,
+            "choices": [
+                {
+                    "choice": each.choice,
+                    "share_alone": each.alone,
+                    "share_with_interactions": each.in_all,
+                    "hazard_ratios": {
+                        str(option): math.exp(mean) for option, mean in each.means.items()
+                    },
+                }
+                for each in decomposition.shares
+            ],
+            "interactions": decomposition.interactions,
+            "left_out": [list(each) for each in decomposition.left_out],
+        },
+        "rows": rows,
+    }
+
+
+def sentence_of(
+    base: Mapping[str, Any],
+    trusted: list[Mapping[str, Any]],
+    count: int,
+    decomposition: Decomposition | None,
+    rule: SuccessRule = DEFAULT_RULE,
+) -> str:
+    """Say what the multiverse comes to: in how many specifications the conclusion holds."""
+    if decomposition is None:
+        return f"None of {count} specifications passes its diagnostic."
+    low, high = trusted[0]["median"], trusted[-1]["median"]
+    text = (
+        f"Of {count_of(len(trusted), 'specification')} {say_states(base, trusted, rule)}; medians "
+        f"{say_range(low, high, 'reach from {} to {}')} "
+        f"(spec as it stands: {base['median']:.2f})"
+    )
+    if decomposition.shares and decomposition.variance > 0:
+        first = decomposition.shares[0]
+        text += (
+            f"; most of the spread comes from the {NAMES[first.choice]} "
+            f"({100 * first.in_all:.0f}% of the variance, every option counting alike)"
+        )
+    return f"{text}."
+
+
+def notes_of(
+    rows: list[dict[str, Any]], done: list[dict[str, Any]], decomposition: Decomposition | None
+) -> list[str]:
+    """What a reader should know of comparisons, and of rows that were not fitted as the others."""
+    notes = [
+        "The decomposition gives every option of a choice the same weight, so that a choice with "
+        "many options, such as covariates left out one at a time, is mostly about those.",
+    ]
+    if len({row["choices"]["exclusions"] for row in rows}) > 1:
+        notes.append(
+            "elpd_loo can be compared among specifications with the same exclusions alone: others "
+            "predict other patients."
+        )
+    by_nuts = sum(row["engine"] == "nuts" for row in done)
+    if by_nuts:
+        notes.append(f"{by_nuts} specifications were fitted by NUTS.")
+    unreliable = sum(not row["is_reliable"] for row in done)
+    if unreliable:
+        notes.append(
+            f"{unreliable} specifications fail their diagnostic: they are marked, and count "
+            "neither in the shares and the decomposition nor as moving the conclusion."
+        )
+    if len(done) < len(rows):
+        why = sorted({row["failure"] for row in rows if row["failure"]})
+        notes.append(f"{len(rows) - len(done)} specifications could not be fitted: {why[0]}")
+    for name, option in decomposition.left_out if decomposition else ():
+        notes.append(
+            f"{NAMES[name]} {option} is left out of the decomposition of variance: not every "
+            "specification with it was fitted and passes its diagnostic."
+        )
+    loo = sum((row["loo_pareto_k"] or 0) > 0.7 for row in done)
+    if loo:
+        notes.append(
+            f"elpd_loo is uncertain in {loo} specifications, where some patient's Pareto k is "
+            "above 0.7"
+        )
+    return notes
+
+
+def tables_of(rows: list[dict[str, Any]], decomposition: Decomposition | None) -> dict[str, Any]:
+    """All rows, and the shares of the variance."""
+    import pandas as pd
+
+    flat = [
+        row["choices"] | {name: value for name, value in row.items() if name != "choices"}
+        for row in rows
+    ]
+    tables = {"multiverse": table_of_rows(flat)}
+    if decomposition is not None:
+        shares = [
+            {
+                "choice": each.choice,
+                "share_alone": each.alone,
+                "share_with_interactions": each.in_all,
+            }
+            for each in decomposition.shares
+        ]
+        shares.append({"choice": "interactions", "share_alone": decomposition.interactions})
+        tables["multiverse_variance"] = pd.DataFrame(shares)
+    return tables
+
+
+def figures_of(
+    context: "Context", done: list[dict[str, Any]], decomposition: Decomposition | None
+) -> Any:
+    """The specification curve with the choices beneath."""
+    from bayes_crlm.sensitivity.figures import plot_specification_curve
+
+    caption = (
+        "Specification curve: hazard ratio (posterior median and 95% interval) of every "
+        "specification, sorted. Beneath, the options of each specification; choices that explain "
+        "most of the spread come first."
+    )
+    order = [] if decomposition is None else [each.choice for each in decomposition.shares]
+    # of those that it left out, the ones that have several options
+    order += [
+        name
+        for name in NAMES
+        if name not in order and len({row["choices"][name] for row in done}) > 1
+    ]
+
+    def draw() -> Any:
+        return plot_specification_curve(context, done, order, NAMES)
+
+    return {"multiverse": (caption, draw)}

@@ -1,0 +1,59 @@
+"""The table `[sensitivity.multiverse]` of a spec."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, PlainValidator
+
+from bayes_crlm.model.formula import check_formula
+from bayes_crlm.specification.lists import check_list, interval_numbers, ratios, some_of
+from bayes_crlm.specification.spec import ConditionSpec, Table
+
+__all__ = ["COVARIATE_SETS", "Settings"]
+
+FAMILIES = ("normal", "student_t", "laplace")
+BASELINES = ("random_walk", "independent", "gamma")
+COVARIATE_SETS = ("all", "none", "leave_one_out")
+
+
+def check_covariates(value: object) -> tuple[str, ...]:
+    """Take a list of covariate sets: names of ours, or formulas."""
+    sets = check_list(value, "covariate sets")
+    for each in sets:
+        if each not in COVARIATE_SETS:
+            check_formula(each)
+    return sets
+
+
+Conditions = Annotated[
+    tuple[ConditionSpec, ...], Field(strict=False, description="a list of {column, op, value}")
+]
+
+
+class Settings(Table):
+    """The table `[sensitivity.multiverse]`: the options of every choice."""
+
+    families: Annotated[Any, some_of("families of priors", FAMILIES)] = ("normal", "student_t")
+    scales: Annotated[Any, ratios("scales")] = (0.5, 1.0, 2.5)
+    degrees_of_freedom: Annotated[
+        float, Field(gt=0, description="degrees of freedom of Student t priors, above 0")
+    ] = 3.0
+    baselines: Annotated[Any, some_of("baseline priors", BASELINES)] = BASELINES
+    intervals: Annotated[
+        Any,
+        interval_numbers(),
+        Field(description="'auto' or a list of numbers of intervals"),
+    ] = "auto"
+    covariates: Annotated[
+        Any,
+        PlainValidator(check_covariates),
+        Field(description="a list of 'all', 'none', 'leave_one_out' and formulas"),
+    ] = COVARIATE_SETS
+    unusual: Annotated[
+        bool, Field(description="true to leave out patients of unusual covariates, or false")
+    ] = True
+    exclusions: Annotated[
+        dict[str, Conditions], Field(description="a table of lists of conditions to be met")
+    ] = {}  # noqa: RUF012  (pydantic copies it)
+    draws: Annotated[
+        int, Field(ge=500, le=100_000, description="a whole number from 500 to 100000")
+    ] = 1000

@@ -1,0 +1,593 @@
+"""Whether the hazard ratio changes over time: one for each period of follow-up.
+
+Proportional hazards is an assumption. Follow-up is split at a few times, and in period k the log
+hazard ratio is
+
+    beta_k = beta + delta_k,    sum over k of w_k delta_k = 0,    w_k: period k's share of events
+
+so that beta, the average over the events, is what a single hazard ratio stands for. It has the
+spec's prior: priors of the periods themselves would make that of their average narrower, and the
+part would find a changed prior where it looks for a changing effect. The deviations are those of
+independent normals, recentred:
+
+    delta_k = a_k - sum over l of w_l a_l,    a_k ~ Normal(0, tau)
+
+Two periods' log hazard ratios then differ by Normal(0, tau sqrt(2)), whichever periods and however
+many events they hold; with tau = 0.5 one is up to 4 times the other with 95% probability.
+
+The limits of the periods are cutpoints of the baseline too, in the model with one hazard ratio as
+well: where a period's baseline is flat across its limit, the period's effect would stand in for it.
+
+References
+----------
+Grambsch & Therneau (1994), Biometrika 81:515-526; Xu & O'Quigley (2000), Biostatistics 1:423-439
+(an average hazard ratio); Vehtari, Gelman & Gabry (2017), Stat Comput 27:1413-1432.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, PlainValidator
+
+from bayes_crlm.inference.psis import PARETO_K_MOST, pareto_smooth
+from bayes_crlm.likelihood.intervals import cut_follow_up
+from bayes_crlm.likelihood.tied_times import event_quantiles
+from bayes_crlm.model.priors import Horseshoe, Normal, simple_prior
+from bayes_crlm.sensitivity.parts import Context, PartResult
+from bayes_crlm.sensitivity.refit import (
+    DRAWS,
+    Draws,
+    Shared,
+    changed_inputs,
+    draw_posterior,
+    leave_one_out,
+    summarise_draws,
+    treatment_effect,
+)
+from bayes_crlm.sensitivity.side_probability import say_side_probability
+from bayes_crlm.sensitivity.table_rows import table_of_rows
+from bayes_crlm.sensitivity.verdicts import (
+    DEFAULT_RULE,
+    add_states,
+    conclusion,
+    judge,
+    prob_below,
+    reliable,
+    side_of,
+)
+from bayes_crlm.specification.lists import number_list
+from bayes_crlm.specification.spec import Table
+from bayes_crlm.tasks.run import Task
+from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
+from bayes_crlm.words.shown import as_written, significant
+from bayes_crlm.words.success import SuccessRule
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from bayes_crlm.analysis.run import Plan
+    from bayes_crlm.model.prepared import PreparedCohort
+
+__all__ = [
+    "Settings",
+    "analyse",
+    "check",
+    "common_cutpoints",
+    "draw_periods",
+    "fit_periods",
+    "period_contrasts",
+    "split_periods",
+]
+
+# without times of the user's: so many events in each period, but two to three periods
+EVENTS_PER_PERIOD, PERIODS_MOST = 25, 3
+
+
+def check_times(value: object) -> str | tuple[float, ...]:
+    """Take "auto" or a list of times."""
+    listed: Any = number_list("times", 0.0).func
+    return "auto" if value == "auto" else tuple(sorted(listed(value)))
+
+
+class Settings(Table):
+    """The table `[sensitivity.proportional_hazards]`."""
+
+    times: Annotated[
+        Any, PlainValidator(check_times), Field(description="'auto' or a list of times above 0")
+    ] = "auto"
+    deviation_scale: Annotated[
+        float, Field(gt=0, le=10, description="a scale above 0 and at most 10")
+    ] = 0.5
+
+
+def check(plan: "Plan", settings: Settings) -> None:
+    """Refuse periods that this cohort cannot fill.
+
+    Raises
+    ------
+    SensitivityError
+        When a period would be without an event.
+    """
+    choose_times(plan.inputs, settings)
+
+
+def choose_times(inputs: "PreparedCohort", settings: Settings) -> tuple[float, ...]:
+    """Times at which follow-up is split: the user's, or quantiles of the event times.
+
+    Raises
+    ------
+    SensitivityError
+        When a period would be without an event.
+    """
+    cohort = inputs.cohort
+    event_times = cohort.time[cohort.event == 1]
+    times = settings.times
+    if times == "auto":
+        number = min(max(len(event_times) // EVENTS_PER_PERIOD, 2), PERIODS_MOST)
+        times = tuple(
+            np.unique(event_quantiles(event_times, np.arange(1, number) / number)).tolist()
+        )
+    events = events_of_periods(event_times, times)
+    if np.any(events == 0):
+        place = int(np.flatnonzero(events == 0)[0])
+        raise SensitivityError(
+            "sensitivity.proportional_hazards.times: no event "
+            f"{period_label(edges_of(times), place)}; give times with events in between"
+        )
+    return times
+
+
+def edges_of(times: Sequence[float]) -> NDArray[np.float64]:
+    """Limits of the periods, the first 0 and the last infinite."""
+    return np.array([0.0, *times, np.inf])
+
+
+def events_of_periods(event_times: NDArray, times: Sequence[float]) -> NDArray[np.intp]:
+    """Events in every period; one at a limit belongs to the period that ends there."""
+    return np.histogram(event_times, bins=np.nextafter(edges_of(times), np.inf))[0]
+
+
+def period_label(edges: NDArray, place: int) -> str:
+    """Say in words when a period is."""
+    low, high = edges[place], edges[place + 1]
+    if not np.isfinite(high):
+        return f"after {significant(low, 3)}"
+    return (
+        f"up to {significant(high, 3)}"
+        if low == 0
+        else f"{significant(low, 3)} to {significant(high, 3)}"
+    )
+
+
+def common_cutpoints(
+    cutpoints: NDArray, times: Sequence[float], event_times: NDArray
+) -> list[float]:
+    """Join the periods' limits and the baseline's cutpoints.
+
+    Parameters
+    ----------
+    cutpoints : (intervals + 1,) ndarray
+        Of the spec, from 0 to the end of follow-up.
+    times : sequence of float
+        Limits of the periods, each of which has an event.
+    event_times : (events,) ndarray
+
+    Returns
+    -------
+    list of float
+        Inner cutpoints: all of `times`, and those of the spec; where that makes more intervals than
+        there are events, those of the spec that leave no interval empty.
+    """
+    together = sorted({*times, *cutpoints[1:-1].tolist()})
+    if len(together) < len(event_times):
+        return together
+    found = list(times)
+    for low, high in pairwise(edges_of(times)):
+        inner, start = [], low
+        for cut in cutpoints[(cutpoints > low) & (cutpoints < high)]:
+            if np.any((event_times > start) & (event_times <= cut)):
+                inner.append(float(cut))
+                start = cut
+        if inner and not np.any((event_times > inner[-1]) & (event_times <= high)):
+            del inner[-1]
+        found += inner
+    return sorted(found)
+
+
+def period_contrasts(events: NDArray) -> NDArray[np.float64]:
+    """Turn standard normals into deviations of the periods.
+
+    Parameters
+    ----------
+    events : (periods,) ndarray
+
+    Returns
+    -------
+    (periods, periods - 1) ndarray
+        B with B B' the covariance of recentred standard normals, and w' B = 0.
+    """
+    number = len(events)
+    recentre = np.eye(number) - events / events.sum()
+    value, vector = np.linalg.eigh(recentre @ recentre.T)
+    return vector[:, 1:] * np.sqrt(value[1:])
+
+
+def split_periods(
+    inputs: "PreparedCohort", level: int, times: Sequence[float], contrasts: NDArray, scale: float
+) -> "PreparedCohort":
+    """Give one treatment level's hazard ratio deviations in the periods of follow-up.
+
+    Parameters
+    ----------
+    inputs : PreparedCohort
+    level : int
+        Place of the treatment level in `design.levels`.
+    times : sequence of float
+        Increasing; where follow-up is split.
+    contrasts : (periods, deviations) ndarray
+        From `period_contrasts`.
+    scale : float
+        What a deviation's column is multiplied by to be on the sampling scale.
+
+    Returns
+    -------
+    PreparedCohort
+        With rows split, the deviations' columns after those of the treatment, and everything
+        else - intervals, the other columns on their scale, priors - as it was. The deviations have
+        the covariates' prior, or the treatment's where that is a horseshoe.
+    """
+    cohort, design = inputs.cohort, inputs.design
+    edges, n_deviations = edges_of(times), contrasts.shape[1]
+    pieces = []
+    for place, (low, high) in enumerate(pairwise(edges)):
+        rows = np.flatnonzero((cohort.entry < high) & (cohort.time > low))
+        pieces.append((np.full(len(rows), place), rows))
+    period, source = (np.concatenate(each) for each in zip(*pieces, strict=True))
+    entry = np.maximum(cohort.entry[source], edges[period])
+    time = np.minimum(cohort.time[source], edges[period + 1])
+    event = np.where(cohort.time[source] <= edges[period + 1], cohort.event[source], 0)
+    split = design.n_treatment_terms
+    deviation = design.matrix[source, level - 1, None] * contrasts[period]
+    matrix = design.matrix[source]
+    names = [f"deviation {k + 1} of {design.levels[level]}" for k in range(n_deviations)]
+    split_cohort = dataclasses.replace(
+        cohort,
+        table=cohort.table.iloc[source].reset_index(drop=True),
+        entry=entry,
+        time=time,
+        event=event,
+        patient_index=cohort.patient_index[source],
+        row_number=cohort.row_number[source],
+    )
+    order = np.lexsort((time, split_cohort.patient_index))
+    first = np.searchsorted(split_cohort.patient_index[order], np.arange(cohort.n_patients))
+    # as contrasts of the treatment where covariates have a prior that no deviation can have
+    is_contrast = isinstance(inputs.covariate_prior, Horseshoe)
+    split_design = dataclasses.replace(
+        design,
+        terms=(*design.terms[:split], *names, *design.terms[split:]),
+        matrix=np.hstack([matrix[:, :split], deviation, matrix[:, split:]]),
+        center=np.insert(design.center, split, np.zeros(n_deviations)),
+        scale=np.insert(design.scale, split, np.full(n_deviations, 1 / scale)),
+        levels=(*design.levels, *(names if is_contrast else ())),
+        treatment_level=design.treatment_level[source],
+        first_row=order[first],
+    )
+    data = dataclasses.replace(
+        inputs.data,
+        follow_up=cut_follow_up(entry, time, inputs.intervals.cutpoints),
+        event=event.astype(float),
+        design=split_design.scaled,
+        patient_index=split_cohort.patient_index,
+    )
+    return dataclasses.replace(inputs, cohort=split_cohort, design=split_design, data=data)
+
+
+def draw_periods(
+    shared: Shared, times: Sequence[float], deviation_scale: float, seed: int
+) -> "tuple[Draws, PreparedCohort, NDArray[np.float64]]":
+    """Draw the posterior of the periods' log hazard ratios.
+
+    Parameters
+    ----------
+    shared : Shared
+    times : sequence of float
+        Where follow-up is split.
+    deviation_scale : float
+        tau of the module's formula.
+    seed : int
+
+    Returns
+    -------
+    drawn : Draws
+        With its weights those of the deviations' prior.
+    inputs : PreparedCohort
+        Of the split cohort.
+    log_ratio : (draws, periods) ndarray
+    """
+    model, inputs = cut_at(shared, times)
+    cohort, column = inputs.cohort, inputs.n_treatment_terms
+    contrasts = period_contrasts(events_of_periods(cohort.time[cohort.event == 1], times))
+    covariates = inputs.covariate_prior
+    prior = inputs.treatment_prior if isinstance(covariates, Horseshoe) else covariates
+    fitted = simple_prior(prior)
+    # on the sampling scale a deviation has this standard deviation: of its own, and of the fit
+    spread = fitted.parameters["scale"]
+    split = split_periods(inputs, shared.level, times, contrasts, deviation_scale / spread)
+    drawn = draw_posterior(model, split, seed, 2 * DRAWS)
+    deviation = drawn.effect[:, column : column + contrasts.shape[1]]
+    wanted = Normal(0.0, spread)
+    if fitted != wanted:
+        ratio = (wanted.log_density(deviation) - fitted.log_density(deviation)).sum(axis=1)
+        drawn = reweighted(drawn, ratio)
+    average = treatment_effect(drawn, split, shared.level)
+    by_period = deviation * deviation_scale / spread @ contrasts.T
+    return drawn, split, average[:, None] + by_period
+
+
+def cut_at(shared: Shared, times: Sequence[float]) -> Any:
+    """The base model with the periods' limits among its cutpoints, and its cohort."""
+    _, inputs = changed_inputs(shared, {})
+    cohort = inputs.cohort
+    event_times = cohort.time[cohort.event == 1]
+    cutpoints = common_cutpoints(inputs.intervals.cutpoints, times, event_times)
+    return changed_inputs(shared, {"cutpoints": cutpoints})
+
+
+def reweighted(drawn: Draws, log_ratio: NDArray) -> Draws:
+    """Weigh draws to another prior, whose log density ratio to theirs is given."""
+    log_total = drawn.log_ratio + log_ratio
+    log_weight, pareto_k = pareto_smooth(log_total)
+    weight = np.exp(log_weight)
+    is_reliable = drawn.is_reliable and not pareto_k > PARETO_K_MOST
+    return dataclasses.replace(
+        drawn,
+        log_ratio=log_total,
+        weight=weight / weight.sum(),
+        pareto_k=float(pareto_k),
+        ess=min(drawn.ess, float(1 / (weight @ weight))),
+        is_reliable=is_reliable,
+    )
+
+
+def fit_periods(
+    shared: Shared, *, times: Sequence[float], deviation_scale: float, seed: int
+) -> dict[str, Any]:
+    """Fit a hazard ratio for each period, and one for all of them, as a task.
+
+    Parameters
+    ----------
+    shared : Shared
+    times : sequence of float
+        Where follow-up is split.
+    deviation_scale : float
+        tau of the module's formula.
+    seed : int
+
+    Returns
+    -------
+    dict
+        `rows` of the periods; `average`, the mean log hazard ratio weighted by events; `change`,
+        the last period's hazard ratio divided by the first's; `one`, a single hazard ratio with
+        the same cutpoints; `elpd_difference`, `elpd_difference_se`, `loo_pareto_k`.
+    """
+    drawn, split, log_ratio = draw_periods(shared, times, deviation_scale, seed)
+    pointwise, pareto_k = leave_one_out(drawn, split)
+    model, inputs = cut_at(shared, times)
+    single = draw_posterior(model, inputs, seed, 2 * DRAWS)
+    single_pointwise, single_k = leave_one_out(single, inputs)
+    difference = pointwise - single_pointwise
+    edges = edges_of(times)
+    events = events_of_periods(inputs.cohort.time[inputs.cohort.event == 1], times)
+    rows = [
+        {
+            "period": period_label(edges, k),
+            "from": float(edges[k]),
+            "to": float(edges[k + 1]) if np.isfinite(edges[k + 1]) else None,
+            "n_events": int(events[k]),
+        }
+        | summarise_draws(log_ratio[:, k], drawn, shared.effect)
+        for k in range(len(times) + 1)
+    ]
+    return {
+        "rows": rows,
+        "average": summarise_draws(log_ratio @ (events / events.sum()), drawn, shared.effect),
+        "change": summarise_draws(log_ratio[:, -1] - log_ratio[:, 0], drawn),
+        "one": summarise_draws(
+            treatment_effect(single, inputs, shared.level), single, shared.effect
+        ),
+        "elpd_difference": float(difference.sum()),
+        "elpd_difference_se": float(np.sqrt(len(difference)) * difference.std(ddof=1)),
+        "loo_pareto_k": max(pareto_k, single_k),
+        "n_intervals": inputs.intervals.n_intervals,
+    }
+
+
+def analyse(context: Context, settings: Settings) -> PartResult:
+    """Fit periods, compare them with one hazard ratio, and test Cox's model."""
+    times = list(choose_times(context.plan.inputs, settings))
+    scale = settings.deviation_scale
+    arguments = {"times": times, "deviation_scale": scale, "seed": context.seed}
+    task = Task("proportional_hazards", fit_periods, arguments)
+    (done,) = context.run("proportional_hazards", [task])
+    if done.value is None:
+        raise SensitivityError(f"sensitivity.proportional_hazards: {done.failure}")
+    found = dict(done.value)
+    test = cox_test(context)
+    factor = math.exp(1.96 * math.sqrt(2) * scale)
+    notes = [
+        "The average log hazard ratio, weighted by the periods' events, has the prior of the "
+        f"treatment's effect; deviations from it have one of scale {as_written(scale)}, under "
+        "which one "
+        f"period's hazard ratio is up to {significant(factor, 2)} times another's with 95% "
+        "probability.",
+        "The periods' limits are cutpoints of the baseline, in the model with one hazard ratio "
+        "too.",
+        "The difference of the expected log predictive density is that of the model with periods "
+        "less that with one hazard ratio; below 0, one hazard ratio predicts better.",
+    ]
+    is_reliable = found["average"]["is_reliable"] and found["one"]["is_reliable"]
+    if not is_reliable:
+        notes.append("A refit fails its diagnostic: do not trust it.")
+    if isinstance(test, str):
+        notes.append(f"No test of Cox's model: {test}")
+    result = found | {"times": times}
+    result["grambsch_therneau"] = [] if isinstance(test, str) else test
+    labelled = [*found["rows"], found["average"], found["one"]]
+    add_states(labelled, context.base, context.rule)
+    result["periods_disagree"] = periods_disagree(found["rows"], context.rule)
+    return PartResult(
+        result=result,
+        sentence=sentence(context, result),
+        **judge_periods(context.base, found, context.rule),
+        tables={"proportional_hazards": table_of(found)},
+        figures=figures_of(context, found),
+        notes=tuple(notes),
+    )
+
+
+def periods_disagree(
+    rows: Sequence[Mapping[str, Any]], rule: SuccessRule = DEFAULT_RULE
+) -> bool | None:
+    """Whether one period concludes that the hazard is lower and another that it is higher.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Of the periods; None where one fails its diagnostic.
+    rule : SuccessRule
+    """
+    if len(reliable(rows)) < len(rows):
+        return None
+    return {"lower", "higher"} <= {conclusion(row, rule) for row in rows}
+
+
+def judge_periods(
+    base: Mapping[str, Any], found: Mapping[str, Any], rule: SuccessRule = DEFAULT_RULE
+) -> dict[str, Any]:
+    """Judge periods and their average against the spec as it stands.
+
+    Periods change the conclusion when one has its probability above and another below the limits
+    of the success rule, or when the average concludes otherwise than the spec as it stands and
+    than one hazard ratio with the same cutpoints does: what cutpoints turn is another part's
+    finding.
+
+    Parameters
+    ----------
+    base : mapping
+    found : mapping
+        As `fit_periods` gives it.
+    rule : SuccessRule
+
+    Returns
+    -------
+    dict
+        As of `bayes_crlm.sensitivity.verdicts.judge`; nothing is judged where a refit fails its
+        diagnostic.
+    """
+    average, one, rows = found["average"], found["one"], found["rows"]
+    disagree = periods_disagree(rows, rule)
+    if disagree:
+        changed = [
+            row | {"label": row["period"]} for row in rows if conclusion(row, rule) != "undecided"
+        ]
+        movers = tuple(
+            {key: row[key] for key in ("label", "median", "eti95", "prob_below_1") if key in row}
+            | {"prob_below_effect": prob_below(row, rule), "state": "changes"}
+            for row in changed
+        )
+        return {"moves": True, "state": "changes", "movers": movers}
+    if disagree is None or not (average["is_reliable"] and one["is_reliable"]):
+        return judge(base, [], rule)
+    kept = conclusion(average, rule) == conclusion(one, rule)
+    counted = average | {"label": "averaged over the events"}
+    return judge(base, [base if kept else counted], rule)
+
+
+def cox_test(context: Context) -> list[dict[str, Any]] | str:
+    """P values of Grambsch and Therneau's test, or why there are none."""
+    from bayes_crlm.frequentist.cox import fit_cox
+
+    cohort, design = context.plan.inputs.cohort, context.plan.inputs.design
+    try:
+        cox = fit_cox(
+            cohort.entry,
+            cohort.time,
+            cohort.event,
+            design.matrix,
+            design.terms,
+            patient_index=cohort.patient_index,
+        )
+    except BayesCRLMError as problem:
+        return str(problem)
+    if not cox.ph_test:
+        return "its estimates do not exist"
+    return [{"term": term, "p": float(p) if np.isfinite(p) else None} for term, p in cox.ph_test]
+
+
+def sentence(context: Context, result: Mapping[str, Any]) -> str:
+    """Say how the hazard ratio changes over time."""
+    said = ", ".join(
+        f"{row['median']:.2f} ({row['eti95'][0]:.2f} to {row['eti95'][1]:.2f}) {row['period']}"
+        for row in result["rows"]
+    )
+    change = result["change"]
+    low, high = change["eti95"]
+    text = (
+        f"The hazard ratio is {said}; the last divided by the first is {change['median']:.2f} "
+        f"({low:.2f} to {high:.2f})"
+    )
+    p_value = next(
+        (
+            each["p"]
+            for each in result["grambsch_therneau"]
+            if each["term"] == context.plan.inputs.design.terms[context.level - 1]
+        ),
+        None,
+    )
+    if p_value is not None:
+        text += f", and Grambsch and Therneau's test has p = {significant(p_value, 2)}"
+    average, rule = result["average"], context.rule
+    start = (
+        "The hazard ratio changes sides over time, so that no single one describes it: "
+        if result["periods_disagree"]
+        else ""
+    )
+    text = f"{start}{text[0].lower()}{text[1:]}" if start else text
+    return (
+        f"{text}. Averaged over the events it is {average['median']:.2f}, "
+        f"{say_side_probability(average, side_of(context.base, rule), rule)}."
+    )
+
+
+def table_of(found: Mapping[str, Any]) -> Any:
+    """One row for each period, for their average and for the change."""
+    labelled = [
+        *found["rows"],
+        found["average"] | {"period": "average over events"},
+        found["change"] | {"period": "last divided by first"},
+        found["one"] | {"period": "one hazard ratio, same cutpoints"},
+    ]
+    return table_of_rows(labelled, ["period"])
+
+
+def figures_of(context: Context, found: Mapping[str, Any]) -> dict[str, Any]:
+    """The periods beneath the base."""
+    from bayes_crlm.sensitivity.figures import plot_forest_rows
+
+    def draw() -> "Figure":
+        rows = [found["one"], *found["rows"], found["average"]]
+        labels = ["one hazard ratio", *(row["period"] for row in found["rows"]), "average"]
+        return plot_forest_rows(context, rows, labels)
+
+    return {
+        "proportional_hazards": (
+            "The hazard ratio in each period of follow-up, and averaged over the events.",
+            draw,
+        )
+    }

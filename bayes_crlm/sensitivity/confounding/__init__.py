@@ -1,0 +1,1 @@
+"""What was not measured, and what balance was reached."""

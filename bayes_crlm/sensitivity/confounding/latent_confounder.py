@@ -1,0 +1,352 @@
+"""The hazard ratio when an unmeasured binary confounder is part of the model.
+
+Patient i carries a confounder U_i that nobody measured, with a probability that depends on the
+strategy; U multiplies the hazard by exp(gamma) throughout follow-up. Summing over both values of
+U gives the likelihood
+
+    L_i = (1 - p_a) exp(l_i(0)) + p_a exp(l_i(1)),    a: the patient's strategy              (1)
+
+with l_i(u) the piecewise-exponential log-likelihood of all rows of patient i when U_i = u. Unlike
+the bias formula of `bayes_crlm.sensitivity.tipping_points`, (1) knows that carriers of a harmful
+confounder die first, and carries the uncertainty of gamma and p into the hazard ratio. The data
+hardly speak of gamma and p: what comes out rests on their priors, and has to.
+
+References
+----------
+Lin, Psaty & Kronmal (1998), Biometrics 54:948-963; McCandless, Gustafson & Levy (2007), Stat
+Med 26:2331-2347; Groenwold, Nelson, Nichol, Hoes & Hak (2010), Int J Epidemiol 39:107-117.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.inference.pymc_sampling import (
+    SamplingDiagnostics,
+    diagnose_sample,
+    ratio_summary,
+    sample_carefully,
+)
+from bayes_crlm.model.priors import HALF_WIDTH_95, GammaProcess
+from bayes_crlm.words.errors import SensitivityError
+from bayes_crlm.words.shown import as_written
+
+if TYPE_CHECKING:
+    import pymc as pm
+    import xarray as xr
+
+    from bayes_crlm.model.prepared import PreparedCohort
+
+__all__ = [
+    "ConfounderPrior",
+    "LatentConfounderFit",
+    "build_latent_confounder",
+    "fit_latent_confounder",
+]
+
+Limits = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ConfounderPrior:
+    """What is believed of a confounder that nobody measured.
+
+    Attributes
+    ----------
+    hazard_ratio : (low, high)
+        2.5% and 97.5% points of its hazard ratio with the event; log-normal. Equal ones fix it.
+    prevalence : tuple of (low, high)
+        2.5% and 97.5% points of the share that carries it when follow-up begins, on every
+        treatment level, the reference first; logit-normal. Equal ones fix it.
+
+    Raises
+    ------
+    SensitivityError
+        For limits in the wrong order, or out of range.
+    """
+
+    hazard_ratio: Limits
+    prevalence: tuple[Limits, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse impossible limits."""
+        low, high = self.hazard_ratio
+        if not 0 < low <= high < math.inf:
+            raise SensitivityError(
+                f"the confounder's hazard ratio from {as_written(low)} to {as_written(high)} is "
+                "impossible; give limits above 0, the lower one first"
+            )
+        for low, high in self.prevalence:
+            if not 0 < low <= high < 1:
+                raise SensitivityError(
+                    f"the confounder's prevalence from {as_written(low)} to {as_written(high)} is "
+                    "impossible; give limits between 0 and 1, the lower one first"
+                )
+
+    @property
+    def log_hazard_ratio(self) -> tuple[float, float]:
+        """Mean and standard deviation of the log hazard ratio."""
+        return normal_between(*(math.log(limit) for limit in self.hazard_ratio))
+
+    @property
+    def logit_prevalence(self) -> NDArray[np.float64]:
+        """Means and standard deviations of the logits, shape (2, levels)."""
+        return np.array(
+            [
+                normal_between(*(math.log(limit / (1 - limit)) for limit in limits))
+                for limits in self.prevalence
+            ]
+        ).T
+
+
+def normal_between(low: float, high: float) -> tuple[float, float]:
+    """Mean and standard deviation of the normal with these 2.5% and 97.5% points."""
+    return (low + high) / 2, (high - low) / (2 * HALF_WIDTH_95)
+
+
+@dataclass(frozen=True, eq=False)
+class LatentConfounderFit:
+    """Posterior of the model with a latent confounder.
+
+    Attributes
+    ----------
+    prior : ConfounderPrior
+        Of the confounder.
+    posterior : xarray.DataTree
+        Draws; `log_hazard_ratio` is free of the confounder.
+    hazard_ratios : list of dict
+        One of every treatment level against the reference: `treatment`, `reference` and what
+        `bayes_crlm.inference.pymc_sampling.ratio_summary` gives.
+    confounder : dict
+        Posterior of its own hazard ratio (`hazard_ratio`) and prevalences (`prevalence`, one of
+        every treatment level: `treatment`, `median`, `eti95`).
+    diagnostics : SamplingDiagnostics
+        Where they fail, the result is not to be trusted.
+    target_accept : float
+        Of the draws that are used.
+    """
+
+    prior: ConfounderPrior
+    posterior: "xr.DataTree"
+    hazard_ratios: list[dict[str, Any]]
+    confounder: dict[str, Any]
+    diagnostics: SamplingDiagnostics
+    target_accept: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the draws, as plain values."""
+        return {
+            "hazard_ratios": self.hazard_ratios,
+            "confounder": self.confounder,
+            "prior": {
+                "hazard_ratio": list(self.prior.hazard_ratio),
+                "prevalence": [list(limits) for limits in self.prior.prevalence],
+            },
+            "diagnostics": self.diagnostics.to_dict(),
+            "is_trustworthy": self.diagnostics.is_trustworthy,
+            "target_accept": self.target_accept,
+            "engine": "nuts",
+        }
+
+
+def fit_latent_confounder(
+    inputs: "PreparedCohort",
+    prior: ConfounderPrior,
+    *,
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    seed: int,
+    progress: bool = False,
+) -> LatentConfounderFit:
+    """Fit a model that has an unmeasured binary confounder in it.
+
+    Parameters
+    ----------
+    inputs : PreparedCohort
+        Cohort, intervals, design and priors of the analysis without the confounder.
+    prior : ConfounderPrior
+        Of the confounder; independent of the measured covariates given the treatment.
+    draws, tune, chains : int
+        Kept and warm-up draws of each chain; number of chains.
+    seed : int
+        Fixes the draws.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    LatentConfounderFit
+        Sampled once more with smaller steps when transitions diverged.
+
+    Raises
+    ------
+    SensitivityError
+        For prevalences that are not one a treatment level, or a treatment that changes within
+        patients.
+    """
+    from bayes_crlm.inference.native.coordinates import extended_coordinates, sampler_coordinates
+
+    inputs = without_integration(inputs)
+    model = build_latent_confounder(inputs, prior)
+    n_more = 1 + len(inputs.design.levels)
+    tree, target_accept = sample_carefully(
+        model,
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        seed=seed,
+        coordinates=extended_coordinates(sampler_coordinates(inputs), np.zeros(n_more)),
+        structure=("latent confounder", *inputs.structure, inputs.has_row_per_patient),
+        progress=progress,
+    )
+    posterior = tree["posterior"].to_dataset()
+    ratios = posterior["log_hazard_ratio"]
+    prevalence = posterior["prevalence"].values
+    low, median, high = np.quantile(prevalence, [0.025, 0.5, 0.975], axis=(0, 1))
+    levels = inputs.design.levels
+    return LatentConfounderFit(
+        prior=prior,
+        posterior=tree,
+        hazard_ratios=[
+            {"treatment": level, "reference": levels[0], **ratio_summary(ratios.isel(term=k))}
+            for k, level in enumerate(levels[1:])
+        ],
+        confounder={
+            "hazard_ratio": spread_of(np.exp(posterior["confounder_log_hazard_ratio"].values)),
+            "prevalence": [
+                {
+                    "treatment": level,
+                    "median": float(median[k]),
+                    "eti95": [float(low[k]), float(high[k])],
+                }
+                for k, level in enumerate(levels)
+            ],
+        },
+        diagnostics=diagnose_sample(tree, ["log_hazard", "log_hazard_ratio", *UNIT_NAMES]),
+        target_accept=target_accept,
+    )
+
+
+UNIT_NAMES = ("confounder_unit_effect", "confounder_unit_prevalence")
+
+
+def spread_of(values: NDArray) -> dict[str, Any]:
+    """Median and 95% interval of draws."""
+    low, median, high = np.quantile(values, [0.025, 0.5, 0.975])
+    return {"median": float(median), "eti95": [float(low), float(high)]}
+
+
+def without_integration(inputs: "PreparedCohort") -> "PreparedCohort":
+    """Keep a gamma process' hazards in the model: given U unknown they do not integrate out."""
+    if isinstance(inputs.baseline, GammaProcess):
+        return replace(inputs, baseline=replace(inputs.baseline, is_integrated=False))
+    return inputs
+
+
+def build_latent_confounder(inputs: "PreparedCohort", prior: ConfounderPrior) -> "pm.Model":
+    """Write down the model with a latent confounder, marginalised patient by patient.
+
+    Prior parameters of the confounder are `pm.Data`: any other prior reuses what was compiled.
+    A confounder's parameter with equal limits is fixed, its unit variable then moves nothing.
+    """
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    from bayes_crlm.model.pymc_model import (
+        DATA_DIMS,
+        baseline_variable,
+        effect_variables,
+        model_data,
+        patient_hazards,
+    )
+
+    levels = inputs.design.levels
+    check_prevalences(prior, levels)
+    labels: dict[str, Any] = {name: each for name, each in inputs.coords().items() if each}
+    labels |= {"row": range(inputs.data.follow_up.n_rows), "level": [str(each) for each in levels]}
+    with pm.Model(coords=labels) as model:
+        data: dict[str, Any] = {
+            name: pm.Data(name, value, dims=DATA_DIMS.get(name))
+            for name, value in model_data(inputs).items()
+        }
+        log_ratio_mean, log_ratio_sd = (
+            pm.Data(f"confounder_prior_{name}", value)
+            for name, value in zip(("mean", "sd"), prior.log_hazard_ratio, strict=True)
+        )
+        logit_mean, logit_sd = (
+            pm.Data(f"prevalence_prior_{name}", value, dims="level")
+            for name, value in zip(("mean", "sd"), prior.logit_prevalence, strict=True)
+        )
+        level = pm.Data("patient_level", patient_levels(inputs).astype(np.int64), dims="patient")
+        effects = effect_variables(inputs, data)
+        linear_predictor = pt.dot(data["treatment_design"], effects[0])
+        if inputs.n_covariate_terms:
+            linear_predictor = linear_predictor + pt.dot(data["covariate_design"], effects[1])
+        scale = pm.Data("design_scale", inputs.design.scale, dims="term")
+        pm.Deterministic("log_hazard_ratio", pt.concatenate(effects) / scale, dims="term")
+        log_hazard = baseline_variable(inputs.baseline, inputs.intervals.n_intervals, data)
+        at_end, cumulative = patient_hazards(linear_predictor, log_hazard, data)
+        unit_effect = pm.Normal("confounder_unit_effect", 0.0, 1.0)
+        unit_prevalence = pm.Normal("confounder_unit_prevalence", 0.0, 1.0, dims="level")
+        log_ratio = pm.Deterministic(
+            "confounder_log_hazard_ratio", log_ratio_mean + log_ratio_sd * unit_effect
+        )
+        logit = logit_mean + logit_sd * unit_prevalence
+        pm.Deterministic("prevalence", pt.sigmoid(logit), dims="level")
+        pm.CustomDist(
+            "event",
+            at_end,
+            cumulative,
+            log_ratio,
+            logit[level],
+            logp=marginal_log_density,
+            observed=data["follow_up_event"],
+            dims="patient",
+        )
+    return model
+
+
+def marginal_log_density(
+    event: Any, log_hazard_at_end: Any, cumulative: Any, log_ratio: Any, logit: Any
+) -> Any:
+    """Log of equation (1) for every patient, the confounder summed out."""
+    import pytensor.tensor as pt
+
+    without = -pt.softplus(logit) - cumulative
+    with_it = -pt.softplus(-logit) + event * log_ratio - pt.exp(log_ratio) * cumulative
+    return event * log_hazard_at_end + pt.logaddexp(without, with_it)
+
+
+def check_prevalences(prior: ConfounderPrior, levels: Sequence[Any]) -> None:
+    """Refuse prevalences that are not one for every treatment level."""
+    if len(prior.prevalence) != len(levels):
+        raise SensitivityError(
+            f"the confounder has {len(prior.prevalence)} prevalences, but the treatment has "
+            f"{len(levels)} levels ({', '.join(repr(level) for level in levels)}); give one each"
+        )
+
+
+def patient_levels(inputs: "PreparedCohort") -> NDArray[np.intp]:
+    """Treatment level of every patient, shape (patients,).
+
+    Raises
+    ------
+    SensitivityError
+        When the treatment changes within a patient: its prevalence would then be of nobody.
+    """
+    design, index = inputs.design, inputs.data.patient_index
+    level = design.treatment_level[design.first_row]
+    changing = np.unique(index[design.treatment_level != level[index]])
+    if len(changing):
+        raise SensitivityError(
+            f"treatment {design.treatment!r} changes within {len(changing)} of "
+            f"{inputs.data.n_patients} patients; a latent confounder whose prevalence depends on "
+            "the treatment needs one level a patient, so give the level that a patient is "
+            "classified by"
+        )
+    return level

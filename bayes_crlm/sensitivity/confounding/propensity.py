@@ -1,0 +1,259 @@
+"""Propensity score: the probability of treatment given covariates, by Bayesian logistic regression.
+
+`propensity_model` is the definition, a `pm.Model`. `propensity_draws` follows it without PyMC:
+draws from a multivariate t around the posterior's mode, weighted to the posterior, and NUTS
+on the definition where those weights cannot be trusted. `propensity_mode` is quick enough to be
+found again for every weighting of the patients.
+
+References
+----------
+Rosenbaum & Rubin (1983), Biometrika 70:41-55; Gelman, Jakulin, Pittau & Su (2008), Ann Appl Stat
+2:1360-1383 (weakly informative priors of logistic regression).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.inference.importance import LEAST_ESS
+from bayes_crlm.inference.psis import PARETO_K_MOST, pareto_smooth
+from bayes_crlm.words.errors import SensitivityError
+
+if TYPE_CHECKING:
+    import pymc as pm
+
+__all__ = [
+    "PRIOR_SD",
+    "PropensityDraws",
+    "log_posterior",
+    "propensity",
+    "propensity_draws",
+    "propensity_mode",
+    "propensity_model",
+]
+
+PRIOR_SD = 2.5
+"""Of the intercept and of every coefficient, per standard deviation of a covariate."""
+
+DEGREES_OF_FREEDOM = 10.0
+MOST_STEPS, TOLERANCE = 50, 1e-12
+NUTS_DRAWS, NUTS_CHAINS = 1000, 4
+
+
+def propensity_model(design: NDArray, terms: Sequence[str], is_treated: NDArray) -> "pm.Model":
+    """Write the model of treatment down.
+
+    Parameters
+    ----------
+    design : (patients, columns) ndarray
+        Centred columns; those with more than two values divided by their standard deviation.
+    terms : sequence of str
+        Their names.
+    is_treated : (patients,) ndarray of bool
+
+    Returns
+    -------
+    pymc.Model
+        With the variables `intercept` and `effect`, and the data `treated`.
+    """
+    import pymc as pm
+
+    with pm.Model(coords={"term": list(terms)}) as model:
+        intercept = pm.Normal("intercept", 0.0, PRIOR_SD)
+        effect = pm.Normal("effect", 0.0, PRIOR_SD, dims="term")
+        pm.Bernoulli("treated", logit_p=intercept + design @ effect, observed=is_treated)
+    return model
+
+
+def with_intercept(design: NDArray) -> NDArray[np.float64]:
+    """Put a column of ones first."""
+    return np.column_stack([np.ones(len(design)), design])
+
+
+def propensity(design: NDArray, coefficients: NDArray) -> NDArray[np.float64]:
+    """Probability of treatment.
+
+    Parameters
+    ----------
+    design : (patients, columns) ndarray
+    coefficients : (..., 1 + columns) ndarray
+        Intercept first.
+
+    Returns
+    -------
+    (..., patients) ndarray
+    """
+    linear = coefficients @ with_intercept(design).T
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(-linear))
+
+
+def log_posterior(coefficients: NDArray, design: NDArray, is_treated: NDArray) -> NDArray:
+    """Log posterior density of coefficients, up to no constant: prior and likelihood whole.
+
+    Parameters
+    ----------
+    coefficients : (..., 1 + columns) ndarray
+        Intercept first.
+    design : (patients, columns) ndarray
+    is_treated : (patients,) ndarray of bool
+
+    Returns
+    -------
+    (...) ndarray
+    """
+    linear = coefficients @ with_intercept(design).T
+    log_likelihood = (linear * is_treated - np.logaddexp(0.0, linear)).sum(axis=-1)
+    size = coefficients.shape[-1]
+    constant = size * (math.log(PRIOR_SD) + 0.5 * math.log(2 * math.pi))
+    return log_likelihood - 0.5 * (coefficients**2).sum(axis=-1) / PRIOR_SD**2 - constant
+
+
+def propensity_mode(
+    design: NDArray, is_treated: NDArray, weight: NDArray | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mode of the coefficients' posterior by Newton's method.
+
+    The prior makes it finite under any separation of the arms.
+
+    Parameters
+    ----------
+    design : (patients, columns) ndarray
+    is_treated : (patients,) ndarray of bool
+    weight : (patients,) ndarray, optional
+        How often every patient counts.
+
+    Returns
+    -------
+    coefficients : (1 + columns,) ndarray
+        Intercept first.
+    information : (1 + columns, 1 + columns) ndarray
+        Minus the second derivatives there.
+
+    Raises
+    ------
+    SensitivityError
+        When Newton's method does not end.
+    """
+    columns = with_intercept(design)
+    weight = np.ones(len(columns)) if weight is None else weight
+    target = weight * is_treated
+    prior = np.eye(columns.shape[1]) / PRIOR_SD**2
+
+    def penalised(coefficients: NDArray) -> float:
+        linear = columns @ coefficients
+        fit = target @ linear - weight @ np.logaddexp(0.0, linear)
+        return float(fit - 0.5 * coefficients @ coefficients / PRIOR_SD**2)
+
+    at = np.zeros(columns.shape[1])
+    value = penalised(at)
+    for _ in range(MOST_STEPS):
+        probability = propensity(design, at)
+        spread = weight * probability * (1 - probability)
+        information = (columns * spread[:, None]).T @ columns + prior
+        gradient = (target - weight * probability) @ columns - at / PRIOR_SD**2
+        step = np.linalg.solve(information, gradient)
+        if float(gradient @ step) < TOLERANCE:
+            return at, information
+        share = 1.0
+        while share > 1e-8 and penalised(at + share * step) < value:
+            share /= 2
+        at = at + share * step
+        value = penalised(at)
+    raise SensitivityError("the propensity score's posterior has no mode that can be found")
+
+
+@dataclass(frozen=True, eq=False)
+class PropensityDraws:
+    """Draws of the coefficients' posterior.
+
+    Attributes
+    ----------
+    coefficients : (draws, 1 + columns) ndarray
+        Intercept first.
+    weight : (draws,) ndarray
+        Adding up to 1.
+    engine : {"laplace", "nuts"}
+    pareto_k : float or None
+        Of the weights; None after NUTS.
+    r_hat : float or None
+        Largest of all coefficients; None but after NUTS.
+    failures : tuple of str
+        One sentence for each diagnostic of NUTS that fails.
+    """
+
+    coefficients: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    engine: str
+    pareto_k: float | None
+    r_hat: float | None = None
+    failures: tuple[str, ...] = ()
+
+    @property
+    def is_reliable(self) -> bool:
+        """Whether the engine's diagnostic allows the draws to be used."""
+        if self.pareto_k is not None:
+            return self.pareto_k <= PARETO_K_MOST
+        return not self.failures
+
+
+def propensity_draws(
+    design: NDArray, terms: Sequence[str], is_treated: NDArray, *, draws: int, seed: int
+) -> PropensityDraws:
+    """Draw from the coefficients' posterior, by importance sampling or else by NUTS.
+
+    Parameters
+    ----------
+    design, terms, is_treated
+        As of `propensity_model`.
+    draws : int
+        Importance draws, at least 25.
+    seed : int
+
+    Returns
+    -------
+    PropensityDraws
+    """
+    rng = np.random.default_rng([seed, 11])
+    mode, information = propensity_mode(design, is_treated)
+    factor = np.linalg.inv(np.linalg.cholesky(information)).T
+    nu, size = DEGREES_OF_FREEDOM, len(mode)
+    standard = rng.standard_normal((draws, size))
+    standard /= np.sqrt(rng.chisquare(nu, draws) / nu)[:, None]
+    coefficients = mode + standard @ factor.T
+    log_proposal = -0.5 * (nu + size) * np.log1p((standard**2).sum(axis=1) / nu)
+    log_ratio = log_posterior(coefficients, design, is_treated) - log_proposal
+    log_weight, pareto_k = pareto_smooth(log_ratio)
+    weight = np.exp(log_weight)
+    ess = weight.sum() ** 2 / np.sum(weight**2)
+    if float(pareto_k) <= PARETO_K_MOST and ess >= LEAST_ESS * draws:
+        return PropensityDraws(coefficients, weight, "laplace", float(pareto_k))
+    return draw_by_nuts(propensity_model(design, terms, is_treated), seed)
+
+
+def draw_by_nuts(model: "pm.Model", seed: int) -> PropensityDraws:
+    """Draw from the definition, with the diagnostics of all sampled models."""
+    import pymc as pm
+
+    from bayes_crlm.inference.pymc_sampling import diagnose_sample
+
+    with model:
+        tree = pm.sample(
+            draws=NUTS_DRAWS,
+            tune=NUTS_DRAWS,
+            chains=NUTS_CHAINS,
+            random_seed=seed,
+            nuts_sampler="nutpie",
+            progressbar=False,
+        )
+    posterior = tree["posterior"].to_dataset()
+    found = diagnose_sample(tree, ["intercept", "effect"])
+    effect = posterior["effect"].values
+    coefficients = np.concatenate([posterior["intercept"].values[..., None], effect], axis=-1)
+    coefficients = coefficients.reshape(-1, coefficients.shape[-1])
+    weight = np.full(len(coefficients), 1 / len(coefficients))
+    return PropensityDraws(coefficients, weight, "nuts", None, found.max_r_hat, found.failures)

@@ -1,0 +1,1 @@
+"""Single patients and single events."""

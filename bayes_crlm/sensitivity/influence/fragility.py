@@ -1,0 +1,293 @@
+"""How few events would have to move to turn the conclusion: a Bayesian fragility index.
+
+The fragility index of a trial is the smallest number of patients of one arm whose status would
+have to change, from no event to event, for a significant difference to be none. Here the
+conclusion is that of the posterior, and status may change in whichever arm and direction turns it
+with fewest patients: events that had not happened on one side, or events of patients who were
+censored on the other. A censored patient is given the event at the time of censoring, and one whose
+event is taken away is censored at its time; nothing else of the data changes, and cutpoints stay.
+
+Patients are moved one after the other, always the one who brings the conclusion nearest to
+turning. Which one that is, the draws say, weighted by what a patient's other status does to the
+likelihood: the hazard at the end of follow-up comes in as a factor, or goes. Every step is then
+refitted exactly. A greedy search finds some set; there may be a smaller one.
+
+References
+----------
+Walsh et al. (2014), J Clin Epidemiol 67:622-628 (fragility index); Vehtari, Gelman & Gabry (2017),
+Stat Comput 27:1413-1432 (one fit's draws weighted to other data).
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.likelihood.intervals import choose_intervals, cut_follow_up
+from bayes_crlm.sensitivity.refit import (
+    Draws,
+    Shared,
+    changed_inputs,
+    draw_posterior,
+    summarise_draws,
+    treatment_effect,
+)
+from bayes_crlm.sensitivity.run import BASE_DRAWS
+from bayes_crlm.sensitivity.verdicts import DEFAULT_RULE, add_states, conclusion
+from bayes_crlm.tasks.run import Task
+from bayes_crlm.words.errors import BayesCRLMError
+from bayes_crlm.words.success import SuccessRule
+
+if TYPE_CHECKING:
+    from bayes_crlm.model.prepared import PreparedCohort
+    from bayes_crlm.sensitivity.parts import Context
+
+__all__ = [
+    "Arm",
+    "find_fragility",
+    "fragility_path",
+    "movable_rows",
+    "moved_events",
+    "moved_scores",
+]
+
+Arm = Literal["treated", "reference"]
+ARMS: tuple[Arm, ...] = ("treated", "reference")
+
+# patients whose weights are held in memory at once
+TOGETHER = 200
+
+
+def movable_rows(inputs: "PreparedCohort", level: int, arm: Arm, sign: float) -> NDArray[np.intp]:
+    """Last rows of the patients of an arm whose change of status moves the hazard ratio one way.
+
+    Parameters
+    ----------
+    inputs : PreparedCohort
+    level : int
+        Place of the treatment level in question, from 1.
+    arm : {"treated", "reference"}
+    sign : float
+        1 for a higher hazard ratio: more events of the treated, fewer of the reference.
+
+    Returns
+    -------
+    (patients,) ndarray of int
+        Those without the event where events are to be added, else those with it.
+    """
+    rows = inputs.final_row
+    is_arm = inputs.design.treatment_level[rows] == (level if arm == "treated" else 0)
+    adds_events = (sign > 0) == (arm == "treated")
+    return rows[is_arm & (inputs.cohort.event[rows] == (0 if adds_events else 1))]
+
+
+def moved_events(inputs: "PreparedCohort", rows: Sequence[int]) -> "PreparedCohort":
+    """Change the status of some patients, and prepare the cohort anew with the same cutpoints.
+
+    Parameters
+    ----------
+    inputs : PreparedCohort
+    rows : sequence of int
+        Last rows of those patients.
+
+    Returns
+    -------
+    PreparedCohort
+        An interval that is left without an event stays.
+
+    Raises
+    ------
+    CutpointError
+        When too few events are left.
+    """
+    cohort = inputs.cohort
+    event = cohort.event.copy()
+    event[list(rows)] = 1 - event[list(rows)]
+    changed = dataclasses.replace(cohort, event=event)
+    cutpoints = inputs.intervals.cutpoints
+    held = cutpoints[1:-1].tolist() or 1
+    intervals = choose_intervals(cohort.entry, cohort.time, event, held)
+    data = dataclasses.replace(
+        inputs.data,
+        event=event.astype(float),
+        follow_up=cut_follow_up(cohort.entry, cohort.time, intervals.cutpoints),
+    )
+    return dataclasses.replace(
+        inputs,
+        cohort=changed,
+        intervals=intervals,
+        data=data,
+        log_rate=math.log(changed.n_events / changed.exposure),
+    )
+
+
+def moved_scores(
+    drawn: Draws,
+    inputs: "PreparedCohort",
+    level: int,
+    rows: NDArray[np.intp],
+    effect: float = 1.0,
+) -> NDArray[np.float64]:
+    """Mean of the log hazard ratio over its standard deviation, were one patient's status another.
+
+    Parameters
+    ----------
+    drawn : Draws
+    inputs : PreparedCohort
+        What they are drawn from.
+    level : int
+        Place of the treatment level in question, from 1.
+    rows : (patients,) ndarray of int
+        Last rows, each of one patient who is moved alone.
+    effect : float
+        The hazard ratio that the mean is a distance from.
+
+    Returns
+    -------
+    (patients,) ndarray
+        From weighted draws; what the baseline's prior takes from the events is left as it is.
+    """
+    log_ratio = treatment_effect(drawn, inputs, level) - math.log(effect)
+    scores = []
+    for first in range(0, len(rows), TOGETHER):
+        part = rows[first : first + TOGETHER]
+        at_end = drawn.log_hazard[:, inputs.data.follow_up.stop_interval[part]]
+        at_end = at_end + drawn.effect @ inputs.data.design[part].T
+        change = np.where(inputs.cohort.event[part] == 0, at_end, -at_end)
+        weight = drawn.weight[:, None] * np.exp(change - change.max(axis=0))
+        weight /= weight.sum(axis=0)
+        mean = log_ratio @ weight
+        scores.append(mean / np.sqrt(log_ratio**2 @ weight - mean**2))
+    return np.concatenate(scores)
+
+
+def fragility_path(
+    shared: Shared,
+    *,
+    arm: Arm,
+    sign: float,
+    held: str,
+    most: int,
+    draws: int,
+    seed: int,
+    probability: float = DEFAULT_RULE.probability,
+) -> dict[str, Any]:
+    """Change the status of ever more patients of one arm until the conclusion turns, as a task.
+
+    Parameters
+    ----------
+    shared : Shared
+    arm : {"treated", "reference"}
+        The level in question, or the reference.
+    sign : float
+        1 when a higher hazard ratio turns the conclusion, -1 when a lower one does.
+    held : {"lower", "higher", "undecided"}
+        The conclusion that is to be turned.
+    most : int
+        Patients at most.
+    draws : int
+        Of every refit: as many as those of the base.
+    seed : int
+    probability : float
+        Of the success rule.
+
+    Returns
+    -------
+    dict
+        `adds_events`, whether patients are given the event or lose it; `rows`, one a step
+        (`moved`, `patient`, `n_events`, `turns_conclusion` and what
+        `bayes_crlm.sensitivity.refit.summarise_draws` gives); `failure`, why it ended early.
+    """
+    model, inputs = changed_inputs(shared, {})
+    level, rule = shared.level, SuccessRule(shared.effect, probability)
+    left = movable_rows(inputs, level, arm, sign).tolist()
+    patients = inputs.cohort.patients.tolist()
+    path: list[dict[str, Any]] = []
+    found: dict[str, Any] = {
+        "adds_events": (sign > 0) == (arm == "treated"),
+        "rows": path,
+        "failure": None,
+    }
+    moved: list[int] = []
+    now, drawn = inputs, draw_posterior(model, inputs, seed, draws)
+    while left and len(path) < most:
+        scores = sign * moved_scores(drawn, now, level, np.array(left), rule.effect)
+        moved.append(left.pop(int(np.argmax(scores))))
+        try:
+            now = moved_events(inputs, moved)
+        except BayesCRLMError as problem:
+            found["failure"] = str(problem)
+            break
+        drawn = draw_posterior(model, now, seed, draws)
+        told = summarise_draws(treatment_effect(drawn, now, level), drawn, rule.effect)
+        path.append(
+            {
+                "moved": len(moved),
+                "patient": patients[inputs.cohort.patient_index[moved[-1]]],
+                "n_events": now.cohort.n_events,
+                "turns_conclusion": told["is_reliable"] and conclusion(told, rule) != held,
+            }
+            | told
+        )
+        if path[-1]["turns_conclusion"]:
+            break
+    return found
+
+
+def find_fragility(context: "Context", sign: float, most: int) -> dict[str, Any]:
+    """Move events in either arm, and keep the arm in which fewer turn the conclusion.
+
+    Parameters
+    ----------
+    context : Context
+    sign : float
+        As of `fragility_path`.
+    most : int
+        Events moved at most.
+
+    Returns
+    -------
+    dict
+        `fragility_index`, `fragility_patients`, `fragility_events` (how many of them had the event
+        before: all or none), `fragility_level` (their treatment), `fragility_adds_events` and
+        `fragility_paths`, the steps in either arm. The index is None where no arm has one.
+    """
+    shared = {
+        "sign": sign,
+        "held": conclusion(context.base, context.rule),
+        "probability": context.rule.probability,
+        "most": most,
+        "draws": BASE_DRAWS,
+        "seed": context.seed,
+    }
+    tasks = [Task(f"influence: move {arm}", fragility_path, {"arm": arm} | shared) for arm in ARMS]
+    paths: dict[str, dict[str, Any]] = {}
+    turned: dict[str, int] = {}
+    for arm, done in zip(ARMS, context.run("influence", tasks), strict=True):
+        nothing = {"adds_events": None, "rows": [], "failure": done.failure}
+        paths[arm] = nothing if done.value is None else done.value
+        rows = paths[arm]["rows"]
+        add_states(rows, context.base, context.rule)
+        if rows and rows[-1]["turns_conclusion"]:
+            turned[arm] = len(rows)
+    found: dict[str, Any] = {
+        "fragility_index": None,
+        "fragility_patients": [],
+        "fragility_events": None,
+        "fragility_level": None,
+        "fragility_adds_events": None,
+    }
+    if turned:
+        arm = min(turned, key=lambda each: turned[each])
+        levels = context.plan.inputs.design.levels
+        found = {
+            "fragility_index": turned[arm],
+            "fragility_patients": [row["patient"] for row in paths[arm]["rows"]],
+            "fragility_events": 0 if paths[arm]["adds_events"] else turned[arm],
+            "fragility_level": levels[context.level if arm == "treated" else 0],
+            "fragility_adds_events": paths[arm]["adds_events"],
+        }
+    return found | {"fragility_paths": paths}

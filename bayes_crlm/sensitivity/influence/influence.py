@@ -1,0 +1,457 @@
+"""Which patients carry the conclusion, and how few events it hangs on.
+
+Every patient is left out in turn, and the model refitted. Then patients are left out one after the
+other, always the one whose absence moves the result farthest towards the other conclusion among
+those that moved it farthest alone, until the conclusion turns: the deletion index counts them.
+Another question is how many events would have to move, with all patients in the data: the fragility
+index (`bayes_crlm.sensitivity.influence.fragility`). Both searches are greedy and find some set
+that turns the conclusion; there may be a smaller one. Cutpoints stay as they are with all patients.
+
+References
+----------
+Broderick, Giordano & Meager (2020), arXiv:2011.14999 (dropping few observations); Walsh et al.
+(2014), J Clin Epidemiol 67:622-628 (fragility index); Vehtari, Gelman & Gabry (2017), Stat
+Comput 27:1413-1432 (leave-one-out by importance sampling).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from bayes_crlm.sensitivity.influence.fragility import find_fragility
+from bayes_crlm.sensitivity.parts import Context, PartResult
+from bayes_crlm.sensitivity.refit import Shared, refit
+from bayes_crlm.sensitivity.run import BASE_DRAWS
+from bayes_crlm.sensitivity.side_probability import say_side_probability
+from bayes_crlm.sensitivity.table_rows import table_of_rows
+from bayes_crlm.sensitivity.verdicts import (
+    add_states,
+    conclusion,
+    judge,
+    moves_conclusion,
+    prob_below,
+    say_range,
+    side_of,
+)
+from bayes_crlm.specification.spec import Table
+from bayes_crlm.tasks.run import Task
+from bayes_crlm.words.errors import SensitivityError
+from bayes_crlm.words.shown import as_written
+from bayes_crlm.words.success import SuccessRule
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from bayes_crlm.analysis.run import Plan
+
+__all__ = ["Settings", "analyse", "check", "refit_without"]
+
+FIELDS = (
+    "median", "eti95", "prob_below_1", "prob_below_effect", "mean_log", "sd_log", "mcse", "engine",
+    "pareto_k", "r_hat", "is_reliable", "n_patients", "n_events", "note",
+)  # fmt: skip
+# patients left out by one task
+TOGETHER = 8
+MOST_PATIENTS = 2000
+
+
+class Settings(Table):
+    """The table `[sensitivity.influence]`."""
+
+    worst: Annotated[
+        int, Field(ge=1, le=200, description="a whole number of patients from 1 to 200")
+    ] = 20
+    candidates: Annotated[
+        int, Field(ge=1, le=200, description="a whole number of candidates from 1 to 200")
+    ] = 6
+
+
+def check(plan: "Plan", settings: Settings) -> None:
+    """Refuse cohorts of so many patients that leaving out each would take hours.
+
+    Raises
+    ------
+    SensitivityError
+    """
+    count = plan.inputs.cohort.n_patients
+    if count > MOST_PATIENTS:
+        raise SensitivityError(
+            f"sensitivity.influence refits without every patient, and there are {count:,}; it is "
+            f"made for at most {MOST_PATIENTS:,}"
+        )
+
+
+def refit_without(
+    shared: Shared,
+    *,
+    sets: Sequence[Sequence[int]],
+    held_cutpoints: Sequence[float],
+    draws: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Refit without each of some sets of patients, as a task.
+
+    Parameters
+    ----------
+    shared : Shared
+    sets : sequence of sequence of int
+        Patients' places in the cohort.
+    held_cutpoints : sequence of float
+        Inner cutpoints with all patients.
+    draws : int
+        Of every refit: as many as those of the base.
+    seed : int
+
+    Returns
+    -------
+    dict
+        `rows`, as `refit` gives them; `failure` says why there is none.
+    """
+    from bayes_crlm.words.errors import BayesCRLMError
+
+    rows = []
+    for places in sets:
+        try:
+            changes = {"leave_out": list(places), "held_cutpoints": list(held_cutpoints)}
+            row = refit(shared, changes=changes, seed=seed, draws=draws, parts=[])
+            rows.append({field: row[field] for field in FIELDS} | {"failure": None})
+        except BayesCRLMError as problem:
+            rows.append({"failure": str(problem)})
+    return {"rows": rows}
+
+
+def leave_out(context: Context, name: str, sets: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
+    """Refit without each set, some sets by one task."""
+    groups = [list(sets[k : k + TOGETHER]) for k in range(0, len(sets), TOGETHER)]
+    held = context.plan.inputs.intervals.cutpoints[1:-1].tolist()
+    shared = {"held_cutpoints": held, "draws": BASE_DRAWS, "seed": context.seed}
+    tasks = [
+        Task(f"influence: {name} {k}", refit_without, {"sets": group} | shared)
+        for k, group in enumerate(groups)
+    ]
+    rows = []
+    for result, group in zip(context.run("influence", tasks), groups, strict=True):
+        failed = [{"failure": result.failure}] * len(group)
+        rows += failed if result.value is None else result.value["rows"]
+    return rows
+
+
+def analyse(context: Context, settings: Settings) -> PartResult:
+    """Leave out every patient, then the worst ones together, and move events."""
+    cohort, base = context.plan.inputs.cohort, context.base
+    patients = cohort.patients.tolist()
+    every = [[place] for place in range(len(patients))]
+    rows = [
+        {"patient": patients[place]} | row
+        for place, row in zip(range(len(patients)), leave_out(context, "one", every), strict=True)
+    ]
+    done = [row for row in rows if row["failure"] is None]
+    add_states(done, base, context.rule)
+    if not done:
+        raise SensitivityError(f"sensitivity.influence: {rows[0]['failure']}")
+    path = worst_patients(context, settings, rows)
+    deleted = next((k for k, row in enumerate(path, start=1) if row["turns_conclusion"]), None)
+    influences = loo_influences(context)
+    for place, row in enumerate(rows):
+        shift = None if row["failure"] else (row["mean_log"] - base["mean_log"]) / base["sd_log"]
+        row["shift"] = shift
+        row["loo_influence"], row["loo_influence_pareto_k"] = influences[place]
+    fragile = find_fragility(context, towards_other(context), settings.worst)
+    medians = [row["median"] for row in done]
+    deletion = {
+        "worst": path,
+        "deletion_index": deleted,
+        "deletion_patients": [row["patient"] for row in path[: deleted or 0]],
+        "deletion_events": None if deleted is None else path[deleted - 1]["n_events_left_out"],
+    }
+    return PartResult(
+        result={"rows": rows, "median_range": [min(medians), max(medians)]} | deletion | fragile,
+        sentence=sentence(context, medians, path, deleted, fragile),
+        **judge(base, [named(row) for row in done], context.rule),
+        tables=tables_of(rows, path, fragile),
+        figures=figures_of(context, path, fragile),
+        notes=notes_of(rows, path, fragile),
+        would_move=say_would_move(deleted, fragile["fragility_index"]),
+    )
+
+
+def named(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a row a label: who is left out."""
+    return {**row, "label": f"without patient {row['patient']}"}
+
+
+def notes_of(
+    rows: Sequence[Mapping[str, Any]],
+    path: Sequence[Mapping[str, Any]],
+    fragile: Mapping[str, Any],
+) -> tuple[str, ...]:
+    """What a reader should know of how the indices came about."""
+    notes = [
+        "Patients are left out, or their status changed, one after the other, the worst first; "
+        "another set of patients may turn the conclusion with fewer. Cutpoints stay as they are.",
+        "Of the fragility index a censored patient's event is put at the time of censoring, and an "
+        "event that is taken away becomes a censoring at its time; events move in one arm and one "
+        "direction, whichever turns the conclusion with fewer.",
+    ]
+    done = [row for row in rows if row["failure"] is None]
+    moved = [row for each in fragile["fragility_paths"].values() for row in each["rows"]]
+    unreliable = sum(not row["is_reliable"] for row in [*done, *path, *moved])
+    if unreliable:
+        notes.append(
+            f"{unreliable} refits fail their diagnostic: they are marked, and turn nothing."
+        )
+    if len(done) < len(rows):
+        why = next(row["failure"] for row in rows if row["failure"])
+        notes.append(f"{len(rows) - len(done)} refits without a patient were not possible: {why}")
+    for each in fragile["fragility_paths"].values():
+        if each["failure"]:
+            notes.append(f"Events were moved until that was not possible: {each['failure']}")
+    return tuple(notes)
+
+
+def say_would_move(deleted: int | None, moved: int | None) -> str | None:
+    """Name what turns the conclusion when it is done on purpose."""
+    said = []
+    if deleted is not None:
+        said.append(f"leaving out {count_patients(deleted)}")
+    if moved is not None:
+        said.append(f"moving {count_events(moved)}")
+    return " or ".join(said) or None
+
+
+def count_events(number: int) -> str:
+    """Write a number of events."""
+    return "one event" if number == 1 else f"{number} events"
+
+
+def count_patients(number: int) -> str:
+    """Write a number of patients."""
+    return "one patient" if number == 1 else f"{number} patients"
+
+
+def of_whom(patients: int, events: int) -> str:
+    """Say how many of some patients had the event."""
+    if patients == 1:
+        return "who had the event" if events else "who did not have the event"
+    if events == patients:
+        return f"{'both' if patients == 2 else 'all'} with the event"
+    return f"{events or 'none'} of them with the event"
+
+
+def loo_influences(context: Context) -> list[tuple[float, float]]:
+    """Size of each patient's influence on the log hazard ratio, with Pareto k.
+
+    By `arviz_stats.loo_influence` from the draws of one fit: a distance, which has no sign; not a
+    number for patients whose likelihoods the tree does not hold.
+    """
+    import warnings
+
+    import arviz_stats as azs
+    import numpy as np
+
+    tree = context.fit.posterior
+    with warnings.catch_warnings():
+        # a high k is in the rows
+        warnings.simplefilter("ignore")
+        size, pareto_k = azs.loo_influence(
+            tree, var_names="log_hazard_ratio", group="posterior", log_likelihood_var_name="event"
+        )
+    term = tree["posterior"]["log_hazard_ratio"].dims[-1]
+    stored = np.asarray(tree["log_likelihood"]["patient"]).tolist()
+    values = [
+        np.asarray(each["log_hazard_ratio"] if hasattr(each, "data_vars") else each)
+        for each in (
+            size.isel({term: context.level - 1}),
+            pareto_k.isel({term: context.level - 1}),
+        )
+    ]
+    found = dict(zip(stored, zip(*(each.tolist() for each in values), strict=True), strict=True))
+    nothing = (float("nan"), float("nan"))
+    return [found.get(patient, nothing) for patient in context.plan.inputs.cohort.patients.tolist()]
+
+
+def towards_other(context: Context) -> float:
+    """Sign of the shift of the log hazard ratio that would turn the conclusion."""
+    held = conclusion(context.base, context.rule)
+    if held == "undecided":
+        # nearest is the side on which most of the probability lies
+        return -1.0 if side_of(context.base, context.rule) == "below" else 1.0
+    return 1.0 if held == "lower" else -1.0
+
+
+def distance_of(row: Mapping[str, Any], rule: SuccessRule) -> float:
+    """Distance of the log hazard ratio from the rule's effect, in its standard deviations."""
+    return (row["mean_log"] - math.log(rule.effect)) / row["sd_log"]
+
+
+def worst_patients(
+    context: Context, settings: Settings, rows: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Leave out ever more patients, until the conclusion turns or there are enough."""
+    cohort, sign = context.plan.inputs.cohort, towards_other(context)
+    patients = cohort.patients.tolist()
+    # a shift of the mean in its own standard deviations decides the conclusion
+    order = sorted(
+        (place for place, row in enumerate(rows) if row["failure"] is None),
+        key=lambda place: -sign * distance_of(rows[place], context.rule),
+    )
+    path: list[dict[str, Any]] = []
+    gone: list[int] = []
+    while order and len(path) < settings.worst:
+        candidates = order[: settings.candidates]
+        if path:
+            found = leave_out(
+                context, f"worst {len(path) + 1}", [[*gone, place] for place in candidates]
+            )
+        else:
+            found = [dict(rows[place]) for place in candidates]
+        possible = [
+            (sign * distance_of(row, context.rule), place, row)
+            for place, row in zip(candidates, found, strict=True)
+            if row["failure"] is None
+        ]
+        if not possible:
+            break
+        _, place, row = max(possible, key=lambda each: each[0])
+        gone.append(place)
+        order.remove(place)
+        path.append(
+            {
+                "left_out": len(gone),
+                "patient": patients[place],
+                "n_events_left_out": cohort.n_events - row["n_events"],
+                "turns_conclusion": moves_conclusion(context.base, [row], context.rule) is True,
+            }
+            | {field: row[field] for field in FIELDS}
+        )
+        add_states(path[-1:], context.base, context.rule)
+        if path[-1]["turns_conclusion"]:
+            break
+    return path
+
+
+def sentence(
+    context: Context,
+    medians: Sequence[float],
+    path: Sequence[Mapping[str, Any]],
+    deleted: int | None,
+    fragile: Mapping[str, Any],
+) -> str:
+    """Say how far one patient moves the result, and how many turn the conclusion."""
+    rule = context.rule
+    side = side_of(context.base, rule)
+    text = (
+        f"Without any one patient the hazard ratio {say_range(min(medians), max(medians))} "
+        f"(with all: {context.base['median']:.2f}); "
+    )
+    if deleted is None:
+        worst = "worst patient" if len(path) == 1 else f"{len(path)} worst patients"
+        text += f"leaving out the {worst} does not turn the conclusion"
+    else:
+        row = path[deleted - 1]
+        text += (
+            f"leaving out {count_patients(deleted)}, {of_whom(deleted, row['n_events_left_out'])}, "
+            f"turns the conclusion ({say_side_probability(row, side, rule)})"
+        )
+    moved = fragile["fragility_index"]
+    if moved is None:
+        most = max((len(each["rows"]) for each in fragile["fragility_paths"].values()), default=0)
+        return f"{text}. Moving up to {count_events(most)} does not turn it."
+    treatment = context.plan.inputs.design.treatment
+    who = f"among patients with {treatment} = {fragile['fragility_level']}"
+    what = "more" if fragile["fragility_adds_events"] else "fewer"
+    last = min(
+        (each["rows"][-1] for each in fragile["fragility_paths"].values() if each["rows"]),
+        key=lambda row: (not row["turns_conclusion"], row["moved"]),
+    )
+    return (
+        f"{text}. It also turns with {moved} {what} event{'s' if moved > 1 else ''} {who} "
+        f"({say_side_probability(last, side, rule)}): a fragility index of {moved}."
+    )
+
+
+def tables_of(
+    rows: Sequence[Mapping[str, Any]],
+    path: Sequence[Mapping[str, Any]],
+    fragile: Mapping[str, Any],
+) -> dict[str, Any]:
+    """One row for each patient, and one for each step of both searches."""
+    moved = [
+        {"arm": arm, "adds_events": each["adds_events"]} | row
+        for arm, each in fragile["fragility_paths"].items()
+        for row in each["rows"]
+    ]
+    return {
+        "influence": table_of_rows(rows),
+        "influence_worst": table_of_rows(path),
+        "influence_moved": table_of_rows(moved),
+    }
+
+
+def figures_of(
+    context: Context, path: Sequence[Mapping[str, Any]], fragile: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The hazard ratio as ever more patients are left out, and as ever more events move."""
+    from bayes_crlm.sensitivity.figures import plot_hazard_ratio_curve
+
+    rule = context.rule
+    side = side_of(context.base, rule)
+
+    def curve(steps: Sequence[Mapping[str, Any]], label: str) -> "Figure":
+        rows = [context.base, *steps]
+        figure = plot_hazard_ratio_curve(context, list(range(len(rows))), rows, label)
+        # the band is a 95% interval; the conclusion goes by the probability
+        mark_probabilities(figure.axes[0], rows, side, rule)
+        return figure
+
+    said = (
+        "The numbers beneath are probabilities, in bold where the conclusion turns: it asks for "
+        f"at least {as_written(rule.probability)} on one side of {as_written(rule.effect)}. The "
+        "band is the 95% interval."
+    )
+    figures: dict[str, Any] = {
+        "influence": (
+            "The hazard ratio when the most influential patients are left out, one by one. " + said,
+            lambda: curve(path, "patients left out, the worst first"),
+        )
+    }
+    paths = [each["rows"] for each in fragile["fragility_paths"].values() if each["rows"]]
+    if paths:
+        # the arm whose events turn the conclusion first
+        shown = min(paths, key=lambda rows: (not rows[-1]["turns_conclusion"], len(rows)))
+        figures["influence_fragility"] = (
+            "The hazard ratio when events move in one arm, one by one, all patients staying in. "
+            + said,
+            lambda: curve(shown, "events moved, the worst first"),
+        )
+    return figures
+
+
+def mark_probabilities(
+    ax: "Axes", rows: Sequence[Mapping[str, Any]], side: str, rule: SuccessRule
+) -> None:
+    """Write the probability of one side of the rule's effect beneath every step."""
+    ax.annotate(
+        rule.probability_name("lower" if side == "below" else "higher"),
+        (0, 0),
+        xycoords="axes fraction",
+        xytext=(2, 14),
+        textcoords="offset points",
+        fontsize=7,
+    )
+    for place, row in enumerate(rows):
+        below = prob_below(row, rule)
+        probability = below if side == "below" else 1 - below
+        ax.annotate(
+            f"{probability:.3f}" if probability <= 0.999 else ">0.999",
+            (place, 0),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 4),
+            textcoords="offset points",
+            ha="center",
+            fontsize=6 if len(rows) > 12 else 7,
+            fontweight="bold" if row.get("turns_conclusion") else "normal",
+        )

@@ -1,0 +1,1 @@
+"""Values and follow-up that are not there."""

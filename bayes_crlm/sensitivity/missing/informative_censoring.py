@@ -1,0 +1,381 @@
+"""Informative censoring: the censored may die faster, or slower, than the others.
+
+The analysis takes it that patients who leave follow-up have from then on the hazard of like
+patients who stay. Here their hazard after censoring is multiplied by delta, one for each arm
+(`bayes_crlm.sensitivity.missing.completed_follow_up`), over a grid of deltas, and the tipping delta
+is found at which the conclusion turns.
+
+References
+----------
+Jackson, White, Seaman, Evans, Baisley & Carpenter (2014), Stat Med 33:4681-4694 (delta-adjusted
+imputation); Leacy, Floyd, Yates & White (2017), Am J Epidemiol 185:304-315.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from bayes_crlm.sensitivity.missing.completed_follow_up import (
+    horizon_of,
+    leaving_rows,
+    refit_completed,
+)
+from bayes_crlm.sensitivity.parts import Context, PartResult
+from bayes_crlm.sensitivity.registry import NotRunError
+from bayes_crlm.sensitivity.table_rows import table_of_rows
+from bayes_crlm.sensitivity.verdicts import (
+    DEFAULT_RULE,
+    add_states,
+    conclusion,
+    count_of,
+    judge,
+    prob_below,
+    reliable,
+    say_range,
+    side_of,
+)
+from bayes_crlm.specification.lists import ratios
+from bayes_crlm.specification.spec import Table
+from bayes_crlm.tasks.run import Task
+from bayes_crlm.words.errors import SensitivityError
+from bayes_crlm.words.shown import as_written, significant
+from bayes_crlm.words.success import SuccessRule
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from bayes_crlm.analysis.run import Plan
+
+__all__ = ["Settings", "analyse", "check", "tipping_delta"]
+
+# the figure reaches beyond its grid by this factor
+EDGE = 1.2
+BELOW = ("prob_below_1", "prob_below_effect")
+
+
+class Settings(Table):
+    """The table `[sensitivity.informative_censoring]`."""
+
+    BELIEFS: ClassVar[tuple[str, ...]] = ("deltas", "plausible", "lost")
+
+    deltas: Annotated[Any, ratios("deltas")] = (0.25, 0.5, 1.0, 2.0, 4.0)
+    plausible: Annotated[
+        float, Field(ge=1, description="the largest plausible delta, of at least 1")
+    ] = 2.0
+    completions: Annotated[
+        int, Field(ge=10, le=1000, description="a whole number from 10 to 1000")
+    ] = 40
+    lost: Annotated[
+        str | None,
+        Field(min_length=1, description="the column that is 1 for patients lost to follow-up"),
+    ] = None
+    horizon: Annotated[
+        float | None, Field(gt=0, description="the time up to which follow-up is completed")
+    ] = None
+
+    @property
+    def is_stated(self) -> bool:
+        """Whether the spec says anything of who leaves, or how much sooner they have the event."""
+        return bool(self.model_fields_set & set(self.BELIEFS))
+
+
+def check(plan: "Plan", settings: Settings) -> None:
+    """Refuse cohorts without censored patients, and impossible settings.
+
+    Raises
+    ------
+    SensitivityError
+    """
+    horizon = horizon_of(plan.inputs.cohort, settings.horizon)
+    leavers = leaving_rows(plan.inputs, settings.lost, horizon)
+    if not len(leavers):
+        raise NotRunError(
+            f"{plan.inputs.cohort.source}: nobody drops out before {as_written(horizon)}, so no "
+            "follow-up "
+            "is to be completed"
+        )
+
+
+def analyse(context: Context, settings: Settings) -> PartResult:
+    """Refit over the grid of deltas, and find where the conclusion tips."""
+    inputs = context.plan.inputs
+    horizon = horizon_of(inputs.cohort, settings.horizon)
+    # where nothing is changed is the base, and every tipping point is looked for from there
+    deltas = sorted({1.0, *settings.deltas})
+    cells = [(reference, treated) for reference in deltas for treated in deltas]
+    tasks = [
+        Task(
+            f"informative_censoring: {as_written(reference)} {as_written(treated)}",
+            refit_completed,
+            {
+                "deltas": [reference, treated],
+                "completions": settings.completions,
+                "lost": settings.lost,
+                "horizon": horizon,
+                "seed": context.seed,
+            },
+        )
+        for reference, treated in cells
+    ]
+    rows, failures = [], []
+    for (reference, treated), done in zip(
+        cells, context.run("informative_censoring", tasks), strict=True
+    ):
+        if done.value is None:
+            failures.append(
+                f"deltas {as_written(reference)} and {as_written(treated)}: {done.failure}"
+            )
+        else:
+            rows.append({"delta_reference": reference, "delta_treated": treated} | done.value)
+    if not rows:
+        raise SensitivityError(f"sensitivity.informative_censoring: {failures[0]}")
+    tipping = {
+        arm: tipping_delta(
+            [row for row in rows if row[f"delta_{other}"] == 1.0],
+            f"delta_{arm}",
+            context.base,
+            context.rule,
+        )
+        for arm, other in (("treated", "reference"), ("reference", "treated"))
+    }
+    unchanged = next(
+        (row for row in rows if row["delta_reference"] == row["delta_treated"] == 1.0), None
+    )
+    rule = context.rule
+    add_states(rows, context.base, rule)
+    for row in rows:
+        row["label"] = (
+            f"deltas {as_written(row['delta_reference'])} with {inputs.design.levels[0]} and "
+            f"{as_written(row['delta_treated'])} with {inputs.design.levels[context.level]}"
+        )
+        row["is_plausible"] = is_plausible(row, settings.plausible)
+        # where nothing is changed completion's Monte Carlo error alone turns nothing
+        row["turns_conclusion"] = row is not unchanged and row["conclusion"] not in (
+            None,
+            conclusion(context.base, rule),
+        )
+    turned = [row for row in rows if row["turns_conclusion"]]
+    is_stated = settings.is_stated or inputs.cohort.censoring_end is not None
+    is_stated = is_stated or "informative_censoring" in context.selected
+    counted = [row for row in rows if row["is_plausible"] and row is not unchanged and is_stated]
+    unlikely = len([row for row in turned if row not in counted])
+    unreliable = sum(not row["is_reliable"] for row in rows)
+    levels, unit = inputs.design.levels, inputs.cohort.unit or "time units"
+    notes = [
+        f"Follow-up of {rows[0]['n_completed']} censored patients is completed up to "
+        f"{as_written(horizon)} "
+        f"{unit}, {settings.completions} times for each pair of deltas; mcse has the completions' "
+        "share in it.",
+        f"Delta multiplies the hazard after censoring: delta_reference on {levels[0]}, "
+        f"delta_treated on {levels[context.level]}.",
+        "Tipping deltas are interpolated between those of the grid.",
+        f"The part moves the conclusion when a pair of deltas does that are both between "
+        f"{significant(1 / settings.plausible, 3)} and {significant(settings.plausible, 3)}; "
+        "others are the edges of what "
+        "was examined.",
+    ]
+    if unchanged is not None and unchanged["state"] not in (None, "holds"):
+        notes.append(
+            "With deltas of 1 the completed cohorts conclude otherwise than the spec as it stands, "
+            "by Monte Carlo error, and do not count; so near the limit of the success rule little "
+            "is needed to turn the conclusion."
+        )
+    if not is_stated:
+        notes.append(
+            "Nothing in the spec says that patients were lost for a reason: what deltas do is said "
+            "apart and does not count. Name those lost to follow-up (lost), state deltas, or ask "
+            "for this part by name."
+        )
+    if settings.lost is None and inputs.cohort.censoring_end is None:
+        notes.append(
+            "All censored patients count as leaving for a reason, those at the end of the study "
+            "too, unless data.censoring_end says when the study ended for whom, or a column (lost) "
+            "names those who were lost to follow-up."
+        )
+    if unreliable:
+        notes.append(
+            f"{unreliable} pairs of deltas fail their diagnostic: they are marked, and turn "
+            "nothing."
+        )
+    notes += [f"Not fitted: {each}" for each in failures]
+    return PartResult(
+        result={"rows": rows, "tipping_delta": tipping, "horizon": horizon},
+        sentence=sentence(context, rows, tipping),
+        **judge(context.base, counted, rule),
+        tables={"informative_censoring": table_of_rows(rows)},
+        figures=figures_of(context, rows, deltas, failures),
+        notes=tuple(notes),
+        would_move=say_would_move(unlikely, is_stated),
+    )
+
+
+def is_plausible(row: Mapping[str, Any], most: float) -> bool:
+    """Whether both deltas of a pair are within a factor that is thought possible."""
+    deltas = (row["delta_reference"], row["delta_treated"])
+    return all(1 / most - 1e-9 <= delta <= most + 1e-9 for delta in deltas)
+
+
+def say_would_move(unlikely: int, is_stated: bool) -> str | None:
+    """Name the pairs of deltas that turn the conclusion and do not count."""
+    if not unlikely:
+        return None
+    pairs = "one pair" if unlikely == 1 else f"{unlikely} pairs"
+    if is_stated:
+        return f"{pairs} of larger deltas of the hazard after censoring"
+    return f"{pairs} of deltas of the hazard after censoring, were the censored dropouts"
+
+
+def tipping_delta(
+    rows: Sequence[Mapping[str, Any]],
+    name: str,
+    base: Mapping[str, Any] | None = None,
+    rule: SuccessRule = DEFAULT_RULE,
+) -> float | None:
+    """Delta nearest to 1 at which the conclusion is another than the base's; None within the grid.
+
+    Between two deltas of the grid log delta is interpolated in the probit of the probability.
+    Rows that fail their diagnostic are passed over.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        With a probability, and the delta.
+    name : str
+        Key of the delta.
+    base : mapping, optional
+        In place of the row with a delta of 1, of which completion has Monte Carlo error.
+    rule : SuccessRule
+    """
+    from statistics import NormalDist
+
+    normal, limits = NormalDist(), (1 - rule.probability, rule.probability)
+    ordered = sorted(reliable(rows), key=lambda row: row[name])
+    start = next((k for k, row in enumerate(ordered) if row[name] == 1.0), None)
+    if start is None:
+        return None
+    if base is not None:
+        ordered[start] = {name: 1.0} | {key: base[key] for key in BELOW if key in base}
+    held = conclusion(ordered[start], rule)
+    found = []
+    for step in (1, -1):
+        before = start
+        while 0 <= before + step < len(ordered):
+            here, there = ordered[before], ordered[before + step]
+            if conclusion(there, rule) != held:
+                probabilities = [prob_below(here, rule), prob_below(there, rule)]
+                # of two limits between them, the first that is crossed
+                limit = min(
+                    (each for each in limits if min(probabilities) <= each <= max(probabilities)),
+                    key=lambda each: abs(each - probabilities[0]),
+                )
+                ends = [normal.inv_cdf(min(max(p, 1e-6), 1 - 1e-6)) for p in probabilities]
+                share = (normal.inv_cdf(limit) - ends[0]) / (ends[1] - ends[0])
+                logs = [math.log(here[name]), math.log(there[name])]
+                found.append(logs[0] + share * (logs[1] - logs[0]))
+                break
+            before += step
+    return math.exp(min(found, key=abs)) if found else None
+
+
+def sentence(
+    context: Context, rows: Sequence[Mapping[str, Any]], tipping: Mapping[str, float | None]
+) -> str:
+    """Say how much faster the censored would have to die."""
+    levels = context.plan.inputs.design.levels
+    named = {"treated": levels[context.level], "reference": levels[0]}
+    sound = reliable(rows)
+    if not sound:
+        return "No pair of deltas passes its diagnostic: what they would do is not known."
+    medians = [row["median"] for row in sound]
+    said = [
+        f"on {named[arm]} alone at a delta of {delta:.2f}"
+        for arm, delta in tipping.items()
+        if delta is not None
+    ]
+    text = (
+        "When the hazard of the censored is multiplied by up to "
+        f"{as_written(max(row['delta_treated'] for row in sound))} or down to "
+        f"{as_written(min(row['delta_treated'] for row in sound))} in each arm, the hazard ratio "
+        f"{say_range(min(medians), max(medians))}"
+    )
+    if said:
+        return f"{text}; the conclusion turns {' and '.join(said)}."
+    turned = [row for row in rows if row["turns_conclusion"]]
+    if turned:
+        is_of_both = all(row["delta_treated"] != 1 != row["delta_reference"] for row in turned)
+        only = " only with both arms changed," if is_of_both else ""
+        return f"{text}; the conclusion turns{only} in {count_of(len(turned), 'pair')}."
+    return f"{text}; the conclusion never turns."
+
+
+def say_turning(base: Mapping[str, Any], rule: SuccessRule = DEFAULT_RULE) -> str:
+    """Say beyond which lines of equal probability the conclusion is another."""
+    level = rule.probability
+    if conclusion(base, rule) == "undecided":
+        return (
+            f"Below {significant(1 - level, 3)} and above {significant(level, 3)} the conclusion "
+            "is another; the "
+            "line of the two that is nearer to the spec as it stands is thick."
+        )
+    return "Beyond a thick line the conclusion is another; without one it is the same everywhere."
+
+
+def figures_of(
+    context: Context,
+    rows: Sequence[Mapping[str, Any]],
+    deltas: Sequence[float],
+    failures: Sequence[str],
+) -> dict[str, Any]:
+    """P(HR < 1) and hazard ratio over both deltas; none where the grid has holes."""
+    from bayes_crlm.figures.drawing import plain_text
+    from bayes_crlm.sensitivity.figures import plot_surface
+
+    if failures or len(deltas) < 2:
+        return {}
+    rule = context.rule
+    level, name = rule.probability, rule.probability_name("lower")
+    below = np.array([prob_below(row, rule) for row in rows]).reshape(len(deltas), len(deltas))
+    thick = level if side_of(context.base, rule) == "below" else 1 - level
+    levels = context.plan.inputs.design.levels
+    treatment = plain_text(context.plan.model.treatment)
+
+    def draw() -> "Figure":
+        figure = plot_surface(
+            context,
+            deltas,
+            deltas,
+            below,
+            xlabel=f"delta with {treatment} = {plain_text(levels[context.level])}",
+            ylabel=f"delta with {treatment} = {plain_text(levels[0])}",
+            levels=sorted({1 - level, level, 0.2, 0.5, 0.8, 0.9, 0.99}),
+            thick=thick,
+            label=lambda each: f"{significant(each, 3)}",
+            quantity=name,
+            log_x=True,
+            log_y=True,
+        )
+        for row in rows:
+            # beneath its point, clear of the line's own labels
+            figure.axes[0].annotate(
+                f"{row['median']:.2f}",
+                (row["delta_treated"], row["delta_reference"]),
+                xytext=(0, -9),
+                textcoords="offset points",
+                ha="center",
+                fontsize=7,
+            )
+        # room for the numbers at the edges
+        ends = deltas[0] / EDGE, deltas[-1] * EDGE
+        figure.axes[0].set(xlim=ends, ylim=ends)
+        return figure
+
+    return {
+        "informative_censoring": (
+            "When the hazard of the censored is multiplied by delta: numbers are hazard ratios, "
+            f"lines of equal {name}. {say_turning(context.base, rule)}",
+            draw,
+        )
+    }

@@ -1,0 +1,272 @@
+"""Missing covariates: imputed inside the model, against complete cases and against other beliefs.
+
+The model is fitted jointly with regressions of the incomplete covariates, so that patients with
+missing values stay in it (missing at random). Then what misses is taken to be higher, or lower,
+than what is seen of like patients, one covariate after the other (missing not at random).
+
+References
+----------
+Ibrahim, Chen & Lipsitz (1999), Biometrics 55:591-596; White & Carlin (2010), Stat Med
+29:2920-2931 (when complete cases are biased); Carpenter & Kenward (2013), Multiple Imputation and
+its Application, chapter 10.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from bayes_crlm.sensitivity.missing.imputation import fit_imputation
+from bayes_crlm.sensitivity.missing.missing_covariates import IncompleteDesign, incomplete_design
+from bayes_crlm.sensitivity.parts import Context, PartResult, unreliable_note
+from bayes_crlm.sensitivity.refit import Shared, changed_inputs
+from bayes_crlm.sensitivity.registry import NotRunError
+from bayes_crlm.sensitivity.table_rows import table_of_rows
+from bayes_crlm.sensitivity.verdicts import (
+    add_states,
+    count_of,
+    judge,
+    reliable,
+    say_mover,
+    say_range,
+)
+from bayes_crlm.specification.lists import number_list
+from bayes_crlm.specification.spec import Table
+from bayes_crlm.tasks.run import Task
+from bayes_crlm.words.errors import SensitivityError
+from bayes_crlm.words.shown import as_written
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from bayes_crlm.analysis.run import Plan
+
+__all__ = ["Settings", "analyse", "check", "impute"]
+
+
+class Settings(Table):
+    """The table `[sensitivity.missing_data]`."""
+
+    BELIEFS: ClassVar[tuple[str, ...]] = ("deltas",)
+
+    deltas: Annotated[Any, number_list("deltas")] = (-1.0, -0.5, 0.5, 1.0)
+    errors: Annotated[
+        Literal["normal", "student_t"], Field(description="'normal' or 'student_t'")
+    ] = "normal"
+    draws: Annotated[
+        int, Field(ge=500, le=20_000, description="a whole number from 500 to 20000")
+    ] = 1000
+
+
+def check(plan: "Plan", settings: Settings) -> None:
+    """Refuse cohorts in which nothing misses, or what misses cannot be imputed."""
+    design_of(plan)
+
+
+def design_of(plan: "Plan") -> IncompleteDesign:
+    """The cohort with its missing values.
+
+    Raises
+    ------
+    NotRunError
+        When no covariate of the model misses a value, or one cannot be imputed.
+    """
+    try:
+        return incomplete_design(plan.model, plan.everyone)
+    except SensitivityError as problem:
+        raise NotRunError(str(problem)) from None
+
+
+def impute(
+    shared: Shared, *, delta: Mapping[str, float], errors: str, draws: int, seed: int
+) -> dict[str, Any]:
+    """Fit the model with imputation inside, as a task.
+
+    Parameters
+    ----------
+    shared : Shared
+    delta : mapping
+        See `bayes_crlm.sensitivity.missing.imputation.fit_imputation`.
+    errors : {"normal", "student_t"}
+    draws : int
+        Kept draws of each of four chains.
+    seed : int
+
+    Returns
+    -------
+    dict
+        `row`, `coefficients`, `imputed` (a list of dict).
+    """
+    model, _ = changed_inputs(shared, {})
+    design = incomplete_design(model, shared.everyone)
+    fit = fit_imputation(
+        design,
+        delta=dict(delta),
+        errors="student_t" if errors == "student_t" else "normal",
+        draws=draws,
+        seed=seed,
+    )
+    ratio, diagnostics = fit.hazard_ratios[shared.level - 1], fit.diagnostics
+    cohort = design.inputs.cohort
+    log_ratio = np.asarray(fit.posterior["posterior"]["log_hazard_ratio"])[..., shared.level - 1]
+    row = {
+        name: ratio[name] for name in ("median", "eti95", "prob_below_1", "mean_log", "sd_log")
+    } | {
+        "prob_below_effect": float(np.mean(log_ratio < math.log(shared.effect))),
+        "mcse": ratio["mcse_mean_log"],
+        "engine": "nuts",
+        "pareto_k": None,
+        "r_hat": diagnostics.max_r_hat,
+        "is_reliable": diagnostics.is_trustworthy,
+        "note": "; ".join(diagnostics.failures) or None,
+        "n_patients": cohort.n_patients,
+        "n_events": cohort.n_events,
+    }
+    return {
+        "row": row,
+        "coefficients": fit.coefficients,
+        "imputed": fit.imputed.to_dict(orient="records"),
+    }
+
+
+def analyse(context: Context, settings: Settings) -> PartResult:
+    """Impute at random, then under every shift of every incomplete covariate."""
+    design = design_of(context.plan)
+    shifts: list[tuple[str | None, float]] = [(None, 0.0)]
+    shifts += [
+        (each.column, delta)
+        for each in design.covariates
+        for delta in sorted(settings.deltas)
+        if delta != 0
+    ]
+    settled = {"errors": settings.errors, "draws": settings.draws, "seed": context.seed}
+    tasks = [
+        Task(
+            f"missing_data: {column or 'at random'} {as_written(delta)}",
+            impute,
+            {"delta": {} if column is None else {column: delta}} | settled,
+        )
+        for column, delta in shifts
+    ]
+    base = context.base | {"label": "complete cases", "column": None, "delta": None}
+    rows, failures, at_random = [], [], None
+    for (column, delta), done in zip(shifts, context.run("missing_data", tasks), strict=True):
+        if done.value is None:
+            failures.append(f"{column or 'missing at random'}, {as_written(delta)}: {done.failure}")
+            continue
+        if column is None:
+            at_random = done.value
+        label = "missing at random"
+        if column is not None:
+            shift = f"{'-' if delta < 0 else '+'}{as_written(abs(delta))}"
+            label = f"{column} {shift} {unit(design, column)}"
+        rows.append({"label": label, "column": column, "delta": delta} | done.value["row"])
+    if at_random is None:
+        raise SensitivityError(f"sensitivity.missing_data: {failures[0]}")
+    counts = {each.column: int(each.is_missing.sum()) for each in design.covariates}
+    notes = [
+        "Missing values: "
+        + ", ".join(f"{number} of {column}" for column, number in counts.items())
+        + f", in {int(design.is_incomplete.sum())} of {design.inputs.cohort.n_patients} patients.",
+        "A delta is how much higher missing values are than seen ones of patients with the same "
+        "other covariates: standard deviations of a continuous covariate, log odds of a binary "
+        "one.",
+    ]
+    add_states(rows, context.base, context.rule)
+    counted = rows if "deltas" in settings.model_fields_set else rows[:1]
+    if counted is not rows:
+        notes.append(
+            "The deltas are defaults, not the spec's: what they do is said apart, and does not "
+            "count as a change of the conclusion. State them as sensitivity.missing_data.deltas."
+        )
+    notes += unreliable_note(rows)
+    notes += [f"Not fitted: {each}" for each in failures]
+    return PartResult(
+        result={
+            "rows": rows,
+            "n_missing": counts,
+            "n_incomplete": int(design.is_incomplete.sum()),
+            "coefficients": at_random["coefficients"],
+            "imputed": at_random["imputed"],
+        },
+        sentence=sentence(base, rows),
+        **judge(context.base, counted, context.rule),
+        would_move=say_would_move(rows[len(counted) :]),
+        tables=tables_of([base, *rows], at_random["imputed"]),
+        figures=figures_of(context, [base, *rows]),
+        notes=tuple(notes),
+    )
+
+
+def say_would_move(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """Name the default shift that turns the conclusion farthest, and count the others."""
+    turned = [row for row in rows if row["state"] in ("weaker", "changes")]
+    if not turned:
+        return None
+    shifts = count_of(len(turned), "default shift")
+    return f"{shifts} of missing values (such as {say_mover(turned[0])})"
+
+
+def unit(design: IncompleteDesign, column: str) -> str:
+    """Of a covariate's delta."""
+    kind = next(each.kind for each in design.covariates if each.column == column)
+    return "sd" if kind == "continuous" else "log odds"
+
+
+def sentence(base: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+    """Compare complete cases, missing at random, and not at random.
+
+    Parameters
+    ----------
+    base : mapping
+    rows : sequence of mapping
+        Missing at random first; of the others only reliable ones are spoken of.
+    """
+    at_random, shifted = rows[0], reliable(rows[1:])
+    low, high = at_random["eti95"]
+    text = (
+        f"With missing covariates imputed in the model the hazard ratio is "
+        f"{at_random['median']:.2f} ({low:.2f} to {high:.2f}), with complete cases alone "
+        f"{base['median']:.2f}"
+    )
+    if not at_random["is_reliable"]:
+        text += " (imputation at random fails its diagnostic, so do not rely on it)"
+    if not shifted:
+        return f"{text}."
+    medians = [row["median"] for row in shifted]
+    return (
+        f"{text}; when what misses is not missing at random it "
+        f"{say_range(min(medians), max(medians))}."
+    )
+
+
+def tables_of(rows: Sequence[Mapping[str, Any]], imputed: Sequence[Mapping[str, Any]]) -> Any:
+    """One row for each analysis, and one for each missing value."""
+    import pandas as pd
+
+    columns = ("label", "column", "delta", "median", "eti95_low", "eti95_high", "prob_below_1")
+    columns += ("prob_below_effect", "conclusion", "state")
+    columns += ("mean_log", "sd_log", "mcse", "engine", "pareto_k", "r_hat", "is_reliable")
+    columns += ("note", "n_patients", "n_events")
+    return {
+        "missing_data": table_of_rows(rows).reindex(columns=list(columns)),
+        "missing_data_imputed": pd.DataFrame(list(imputed)),
+    }
+
+
+def figures_of(context: Context, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Forest of all analyses."""
+    from bayes_crlm.sensitivity.figures import plot_forest_rows
+
+    def draw() -> "Figure":
+        return plot_forest_rows(context, rows, [row["label"] for row in rows])
+
+    return {
+        "missing_data": (
+            "The hazard ratio with complete cases, with missing covariates imputed in the model, "
+            "and when what misses differs from what is seen.",
+            draw,
+        )
+    }

@@ -1,0 +1,1 @@
+"""Priors, and how far they decide."""

@@ -1,0 +1,408 @@
+"""How much the posterior depends on the prior and on the likelihood: both raised to a power.
+
+A posterior that changes when its prior is raised to a power near 1 leans on that prior; one that
+changes with the prior and with the likelihood alike may be torn between them. Draws of one fit are
+reweighted for it, with Pareto smoothing.
+
+References
+----------
+Kallioinen, Paananen, Buerkner & Vehtari (2024), Stat Comput 34:57; Vehtari, Simpson, Gelman, Yao
+& Gabry (2024), JMLR 25(72).
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from bayes_crlm.likelihood.log_likelihood import cohort_log_likelihood
+from bayes_crlm.sensitivity.parts import Context, PartResult
+from bayes_crlm.sensitivity.refit import probabilities_below, weighted_quantiles
+from bayes_crlm.sensitivity.table_rows import table_of_rows
+from bayes_crlm.sensitivity.verdicts import DEFAULT_RULE, add_states, conclusion, judge
+from bayes_crlm.specification.lists import ratios
+from bayes_crlm.specification.spec import Table
+from bayes_crlm.words.shown import as_written
+from bayes_crlm.words.success import SuccessRule
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+    from bayes_crlm.fit.fit import Fit
+
+__all__ = ["Settings", "analyse", "say_sensitivity"]
+
+# priors that are raised to a power together; all others are of the baseline hazard
+EFFECT_PRIORS = {
+    "treatment": ("treatment_effect",),
+    "covariates": ("covariate_effect", "shrinkage_global"),
+}
+# beneath a scale that has a prior of its own, which is where a hierarchy begins
+LOWER_LEVELS = ("unit_step", "covariate_unit_effect", "shrinkage_local")
+PROBABILITIES = (0.025, 0.5, 0.975)
+QUANTITIES = {
+    "survival": "survival",
+    "rmst": "restricted mean survival",
+    "median_survival": "median survival",
+}
+PARETO_K_MOST = 0.7
+PRIOR, LIKELIHOOD = "treatment prior", "likelihood"
+# powers of the prior that may move the conclusion: for a normal prior, a standard deviation from
+# 0.89 to 1.12 of what it was; others ask what another prior would say
+NEAR_1 = (0.8, 1.25)
+WORDS = {
+    (False, True): "the data decide it",
+    (True, True): "prior and data may be in conflict",
+    (True, False): "the prior is strong, or the data say little",
+    (False, False): "neither prior nor data say much",
+}
+
+
+class Settings(Table):
+    """The table `[sensitivity.power_scaling]`."""
+
+    threshold: Annotated[float, Field(gt=0, lt=1, description="a sensitivity between 0 and 1")] = (
+        0.05
+    )
+    powers: Annotated[Any, ratios("powers")] = (0.5, 0.8, 1.25, 2.0)
+
+
+def analyse(context: Context, settings: Settings) -> PartResult:
+    """Measure sensitivities of effects and estimands, and scale the treatment's posterior."""
+    import arviz_stats as azs
+
+    fit = context.fit
+    tree, left_out = quantities(context, fit)
+    groups = prior_groups(tree)
+    names = list(tree["posterior"].data_vars)
+    # its advice on conflicts is in our words, in the result
+    logging.getLogger(azs.psense_summary.__module__).setLevel(logging.ERROR)
+    tables = {
+        group: azs.psense_summary(
+            tree,
+            var_names=names,
+            threshold=settings.threshold,
+            prior_var_names=list(variables),
+            round_to=6,
+        )
+        for group, variables in ({"all": sum(groups.values(), ())} | groups).items()
+    }
+    rows = [
+        {
+            "quantity": quantity,
+            "prior": finite(tables["all"].loc[quantity, "prior"]),
+            "likelihood": finite(tables["all"].loc[quantity, "likelihood"]),
+        }
+        | {f"{group}_prior": finite(tables[group].loc[quantity, "prior"]) for group in groups}
+        for quantity in tables["all"].index
+    ]
+    for row in rows:
+        row["verdict"] = say_sensitivity(row["prior"], row["likelihood"], settings.threshold)
+    scaled = scaled_effects(context, fit, tree, settings.powers)
+    add_states(scaled, context.base, context.rule)
+    effect = rows[context.level - 1]
+    unreliable = sum(not row["is_reliable"] for row in scaled)
+    notes = [
+        "A sensitivity is the distance between a quantity's posteriors under powers just below and "
+        "above 1 (cumulative Jensen-Shannon, from 0 for equal distributions to 1), for each "
+        f"doubling of the power; above {as_written(settings.threshold)} it is worth a look.",
+        "The prior is the joint prior of all parameters; the columns of single priors say which of "
+        "them a quantity leans on.",
+    ]
+    notes.append(
+        f"Powers of the treatment's prior from {NEAR_1[0]:g} to {NEAR_1[1]:g} may move the "
+        "conclusion. Larger ones are other priors, and said apart; powers of the likelihood are "
+        "cohorts of another size, and never count."
+    )
+    design = context.plan.inputs.design
+    if len(design.levels) > 2:
+        notes.append(
+            f"The treatment's prior is that of all {len(design.levels) - 1} contrasts of "
+            f"{design.treatment} against {design.levels[0]}: a power is of all of them, and "
+            f"{design.levels[context.level]} is what is looked at."
+        )
+    if unreliable:
+        notes.append(
+            f"{unreliable} powers lie too far from 1 for these draws (Pareto k above "
+            f"{PARETO_K_MOST:g}); they are marked, and move nothing."
+        )
+    if left_out:
+        notes.append(
+            f"Not examined, because it is not reached, or always the same, in some draws: "
+            f"{', '.join(left_out)}."
+        )
+    return PartResult(
+        result={"rows": rows, "scaled": scaled, "threshold": settings.threshold},
+        sentence=sentence(effect, rows, settings.threshold, context.plan.inputs.cohort.unit),
+        **judge(context.base, [named(row) for row in scaled if is_near(row)], context.rule),
+        tables=tables_of(rows, scaled),
+        figures={
+            "power_scaling": (
+                "The treatment's log hazard ratio when its prior (left) and the likelihood (right) "
+                "are raised to powers near 1 (alpha).",
+                lambda: draw(context, fit, tree),
+            )
+        },
+        notes=tuple(notes),
+        would_move=say_would_move(context.base, scaled, context.rule),
+    )
+
+
+def is_near(row: Mapping[str, Any]) -> bool:
+    """Whether a row is of the treatment's prior under a power near 1."""
+    return row["scaled"] == PRIOR and NEAR_1[0] - 1e-9 <= row["power"] <= NEAR_1[1] + 1e-9
+
+
+def named(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a row a label: what is raised to which power."""
+    return {**row, "label": f"{row['scaled']} to the power of {as_written(row['power'])}"}
+
+
+def say_would_move(
+    base: Mapping[str, Any],
+    scaled: Sequence[Mapping[str, Any]],
+    rule: SuccessRule = DEFAULT_RULE,
+) -> str | None:
+    """Name the powers of the treatment's prior, far from 1, that turn the conclusion."""
+    powers = [
+        f"{as_written(row['power'])}"
+        for row in scaled
+        if row["scaled"] == PRIOR
+        and not is_near(row)
+        and row["is_reliable"]
+        and conclusion(row, rule) != conclusion(base, rule)
+    ]
+    if not powers:
+        return None
+    return f"the treatment's prior to the power of {' or '.join(powers)}"
+
+
+def say_sensitivity(prior: float | None, likelihood: float | None, threshold: float) -> str:
+    """Put two sensitivities in words.
+
+    Parameters
+    ----------
+    prior, likelihood : float or None
+        None where one could not be computed.
+    threshold : float
+        Above which a sensitivity counts.
+    """
+    if prior is None or likelihood is None:
+        return "not computable"
+    return WORDS[prior > threshold, likelihood > threshold]
+
+
+def finite(value: Any) -> float | None:
+    """A number, None where it is not finite."""
+    number = float(value)
+    return number if np.isfinite(number) else None
+
+
+def prior_groups(tree: "xr.DataTree") -> dict[str, tuple[str, ...]]:
+    """Priors by what they are of: treatment, covariates, baseline.
+
+    Of a hierarchy only the top is raised to a power (Kallioinen et al. 2024): the scale of a
+    random walk, not its standardised steps.
+    """
+    there = [str(name) for name in tree["log_prior"].data_vars if name not in LOWER_LEVELS]
+    found = {
+        group: tuple(name for name in names if name in there)
+        for group, names in EFFECT_PRIORS.items()
+    }
+    effects = {name for names in EFFECT_PRIORS.values() for name in names}
+    found["baseline"] = tuple(name for name in there if name not in effects)
+    return {group: names for group, names in found.items() if names}
+
+
+def quantities(context: Context, fit: "Fit") -> "tuple[xr.DataTree, list[str]]":
+    """A tree of the draws of effects and estimands, with log priors and the cohort's likelihood.
+
+    Also names estimands that are infinite, or the same, in some draws.
+    """
+    import xarray as xr
+
+    plan, tree = context.plan, fit.posterior
+    effects = tree["posterior"]["log_hazard_ratio"]
+    shape = (effects.sizes["chain"], effects.sizes["draw"])
+    estimands = plan.spec.estimands
+    found: dict[str, Any] = {"log_hazard_ratio": effects}
+    # all patients', where the tree of a large cohort holds a sample's
+    log_likelihood = cohort_log_likelihood(
+        fit.log_hazard_draws, fit.effect_draws, fit.inputs.density_data
+    )
+    left_out: list[str] = []
+
+    def add(name: str, draws: "xr.DataArray", **dims: Any) -> None:
+        values = draws.values.reshape(*shape, *draws.shape[1:])
+        if np.all(np.isfinite(values)) and np.all(values.std(axis=(0, 1)) > 0):
+            labels = ("treatment_level", *dims)
+            found[name] = xr.DataArray(
+                values,
+                dims=("chain", "draw", *labels),
+                coords={"treatment_level": [str(each) for each in plan.inputs.design.levels]}
+                | dims,
+            )
+        else:
+            left_out.append(name.replace("_", " "))
+
+    if estimands.horizons:
+        add("survival", fit.survival_draws(estimands.horizons), time=list(estimands.horizons))
+    if estimands.rmst is not None:
+        add("rmst", fit.rmst_draws(estimands.rmst))
+    add("median_survival", fit.median_survival_draws())
+    for name in ("survival", "rmst"):
+        if name in found:
+            values = found[name]
+            difference = values.isel(treatment_level=slice(1, None)) - values.isel(
+                treatment_level=0, drop=True
+            )
+            found[f"{name}_difference"] = difference.rename(treatment_level="contrast")
+    groups = {
+        "posterior": xr.Dataset(found),
+        "log_prior": tree["log_prior"].to_dataset(),
+        "log_likelihood": xr.Dataset(
+            {"cohort": (("chain", "draw"), log_likelihood.reshape(shape))},
+            coords=effects.coords.to_dataset()[["chain", "draw"]].coords,
+        ),
+    }
+    return xr.DataTree.from_dict(groups), left_out
+
+
+def scaled_effects(
+    context: Context, fit: "Fit", tree: "xr.DataTree", powers: Sequence[float]
+) -> list[dict[str, Any]]:
+    """The treatment's hazard ratio under powers of its own prior and of the likelihood.
+
+    `pareto_k` is of the weights to the power; `engine` and `fit_pareto_k` are of the fit whose
+    draws are weighted.
+
+    Parameters
+    ----------
+    context : Context
+    fit : Fit
+    tree : xarray.DataTree
+        From `quantities`.
+    powers : sequence of float
+    """
+    column = context.level - 1
+    log_ratio = fit.effect_draws[:, column] / context.plan.inputs.design.scale[column]
+    prior = np.asarray(tree["log_prior"]["treatment_effect"]).reshape(len(log_ratio), -1)
+    logs = {
+        PRIOR: prior.sum(axis=1),
+        LIKELIHOOD: np.asarray(tree["log_likelihood"]["cohort"]).ravel(),
+    }
+    drawn = {
+        "engine": fit.engine,
+        "fit_pareto_k": None if fit.importance is None else finite(fit.importance.pareto_k),
+    }
+    return [
+        {"scaled": name, "power": power}
+        | scaled_row(log_ratio, (power - 1) * log_value, context.rule.effect)
+        | drawn
+        for name, log_value in logs.items()
+        for power in powers
+    ]
+
+
+def scaled_row(log_ratio: NDArray, log_weight: NDArray, effect: float = 1.0) -> dict[str, Any]:
+    """Summarise reweighted draws."""
+    from bayes_crlm.inference.psis import pareto_smooth
+
+    smoothed, pareto_k = pareto_smooth(log_weight)
+    weight = np.exp(smoothed - smoothed.max())
+    weight /= weight.sum()
+    low, median, high = np.exp(weighted_quantiles(log_ratio, weight, PROBABILITIES))
+    return {
+        "median": float(median),
+        "eti95": [float(low), float(high)],
+        **probabilities_below(log_ratio, weight, effect),
+        "pareto_k": finite(pareto_k),
+        "ess": float(1 / np.sum(weight**2)),
+        # without a tail the ratios are bounded, and nothing is wrong
+        "is_reliable": not pareto_k > PARETO_K_MOST,
+    }
+
+
+def sentence(
+    effect: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    threshold: float,
+    unit: str | None = None,
+) -> str:
+    """Say what the treatment's effect, and other quantities, lean on."""
+    leaning = [
+        say_quantity(row["quantity"], unit)
+        for row in rows
+        if row is not effect and row["prior"] is not None and row["prior"] > threshold
+    ]
+    prior, likelihood = effect["prior"], effect["likelihood"]
+    if prior is None or likelihood is None:
+        return "Whether the treatment's effect leans on the priors could not be computed."
+    text = (
+        f"The treatment's effect has a sensitivity of {prior:.3f} to the priors and of "
+        f"{likelihood:.3f} to the likelihood: {effect['verdict']}"
+    )
+    if not leaning:
+        return f"{text}; no other quantity leans on a prior."
+    shown = ", ".join(leaning[:3]) + (f" and {len(leaning) - 3} more" if len(leaning) > 3 else "")
+    lean = "quantity leans" if len(leaning) == 1 else "quantities lean"
+    return f"{text}; {len(leaning)} other {lean} on a prior: {shown}."
+
+
+def say_quantity(name: str, unit: str | None) -> str:
+    """Put the name of a quantity in words.
+
+    Parameters
+    ----------
+    name : str
+        Such as "survival_difference[treated, 60.0]".
+    unit : str or None
+        Of time.
+    """
+    kind, _, label = name.removesuffix("]").partition("[")
+    if kind == "log_hazard_ratio":
+        return f"the log hazard ratio of {label}"
+    words, at = QUANTITIES[kind.removesuffix("_difference")], ""
+    if kind.startswith("survival"):
+        label, _, time = label.rpartition(", ")
+        at = (
+            f" at {as_written(float(time))} {unit}"
+            if unit
+            else f" at time {as_written(float(time))}"
+        )
+    change = "the difference in " if kind.endswith("_difference") else ""
+    return f"{change}{words}{at} with {label}"
+
+
+def tables_of(
+    rows: Sequence[Mapping[str, Any]], scaled: Sequence[Mapping[str, Any]]
+) -> "dict[str, pd.DataFrame]":
+    """Sensitivities, and the scaled posteriors of the treatment's effect."""
+    return {"power_scaling": table_of_rows(rows), "power_scaling_effect": table_of_rows(scaled)}
+
+
+def draw(context: Context, fit: "Fit", tree: "xr.DataTree") -> "Figure":
+    """Draw `arviz_plots.plot_psense_dist` of the treatment's log hazard ratio."""
+    import arviz_plots as azp
+
+    from bayes_crlm.figures.drawing import label_synthetic, styled
+
+    term = fit.inputs.design.terms[context.level - 1]
+    with styled():
+        plotted = azp.plot_psense_dist(
+            tree,
+            var_names=["log_hazard_ratio"],
+            coords={"term": [term]},
+            prior_var_names=["treatment_effect"],
+            backend="matplotlib",
+            figure_kwargs={"figsize": (8.0, 3.6)},
+        )
+        for ax in plotted.viz["plot"]["log_hazard_ratio"].values.ravel():
+            ax.set_xlabel("log hazard ratio")
+        label_synthetic(context.plan, ax)
+    return plotted.viz["figure"].item()

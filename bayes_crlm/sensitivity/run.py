@@ -1,0 +1,338 @@
+"""One sensitivity analysis: the base model, then every part that is asked for."""
+
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bayes_crlm.sensitivity.earlier_run import base_of_run, fit_of_run, start_of_run
+from bayes_crlm.sensitivity.parts import Context, PartResult
+from bayes_crlm.sensitivity.refit import Shared, refit
+from bayes_crlm.sensitivity.registry import NotRunError, part_module
+from bayes_crlm.tasks.calls import every_library_on_one_thread
+from bayes_crlm.tasks.run import Task, TaskResult, run_tasks
+from bayes_crlm.words.errors import BayesCRLMError, ExecutorError, OutputError, SpecError
+from bayes_crlm.words.wording import did_you_mean, shown
+
+if TYPE_CHECKING:
+    from bayes_crlm.analysis.run import Plan
+    from bayes_crlm.fit.fit import Fit
+    from bayes_crlm.sensitivity.settings import SensitivitySettings
+
+__all__ = ["Sensitivity", "check_parts", "run_sensitivity", "treatment_level"]
+
+BASE_DRAWS = 4000
+# so few refits are done before other processes have started, but for those of some parts
+FEW_TASKS = 16
+SLOW_PARTS = ("missing_data",)
+# what is no question where treatment was drawn by lot
+SETTLED_BY_LOT = {
+    "unmeasured_confounding": "no confounder decided on treatment that was drawn by lot",
+    "overlap": "no covariate decided on treatment that was drawn by lot",
+    "immortal_time": "nobody has to live to be counted as treated when a lot has decided",
+}
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """A finished sensitivity analysis.
+
+    Attributes
+    ----------
+    plan : Plan
+    settings : SensitivitySettings
+    base : dict
+        The spec as it stands; see `bayes_crlm.sensitivity.refit.refit`.
+    level : int
+        Place of the treatment level in question, from 1.
+    parts : dict of str to PartResult
+        What was run.
+    not_run : dict of str to str
+        Why other parts were not.
+    crashes : dict of str to Exception
+        Faults of this package that ended a part; the others are whole.
+    provenance : dict
+    """
+
+    plan: "Plan"
+    settings: "SensitivitySettings"
+    base: dict[str, Any]
+    level: int
+    parts: dict[str, PartResult]
+    not_run: dict[str, str]
+    crashes: dict[str, Exception]
+    provenance: dict[str, Any]
+
+    @property
+    def withdrawn(self) -> str | None:
+        """Why the spec as it stands has no answer that could be moved; None where it has one."""
+        return withdrawn_base(self.plan, self.base, self.level)
+
+
+def withdrawn_base(plan: "Plan", base: dict[str, Any], level: int) -> str | None:
+    """Say why the base model has no answer: its diagnostic fails, or a level has no events."""
+    from bayes_crlm.model.withdrawn import withdrawal
+
+    failures = () if base["is_reliable"] else (str(base["note"]),)
+    return withdrawal(plan.inputs, failures, (level, 0))
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Runs tasks with what the command line says of workers.
+
+    Attributes
+    ----------
+    shared : Shared
+    jobs : int or None
+    executor : str or None
+    store : Path or None
+    progress : bool
+    warn : callable or None
+        Told what of the store cannot be used.
+    """
+
+    shared: Shared
+    jobs: int | None
+    executor: str | None
+    store: Path | None
+    progress: bool
+    warn: Callable[[str], None] | None = None
+
+    def __call__(self, name: str, tasks: Sequence[Task]) -> list[TaskResult]:
+        """Run the tasks of one part, under its name."""
+        jobs = self.jobs
+        is_soon_done = len(tasks) <= FEW_TASKS and name not in SLOW_PARTS
+        if jobs is None and self.executor is None and is_soon_done:
+            jobs = 1
+        return run_tasks(
+            tasks,
+            jobs=jobs,
+            executor=self.executor,
+            store=self.store,
+            progress=name if self.progress else False,
+            shared=self.shared,
+            announce=self.warn,
+        )
+
+
+def treatment_level(plan: "Plan", level: Any) -> int:
+    """Find the treatment level whose hazard ratio is the question.
+
+    Parameters
+    ----------
+    plan : Plan
+    level : str, int, float, bool or None
+        None for the first that is not the reference.
+
+    Raises
+    ------
+    SpecError
+        When there is no such level, or it is the reference.
+    """
+    levels = list(plan.inputs.design.levels)
+    if level is None:
+        return 1
+    places = [place for place, each in enumerate(levels) if each == level and place > 0]
+    if not places:
+        raise SpecError(
+            f"sensitivity.level {shown(level)} is no level of {plan.inputs.design.treatment} "
+            f"against {shown(levels[0])}; {did_you_mean(level, levels[1:])}"
+        )
+    return places[0]
+
+
+def check_parts(plan: "Plan", settings: "SensitivitySettings") -> dict[str, str]:
+    """Find parts that cannot be run, before anything is.
+
+    Parameters
+    ----------
+    plan : Plan
+    settings : SensitivitySettings
+
+    Returns
+    -------
+    dict of str to str
+        Reasons by the name of a part that nobody asked for by name.
+
+    Raises
+    ------
+    BayesCRLMError
+        When it was asked for.
+    """
+    reasons = {}
+    for name in settings.parts:
+        try:
+            check_design(name, plan.spec.study.design)
+            check = getattr(part_module(name), "check", None)
+            if check is not None:
+                check(plan, settings.tables[name])
+        except BayesCRLMError as problem:
+            if name in settings.asked:
+                raise
+            reasons[name] = str(problem)
+    return reasons
+
+
+def check_design(name: str, design: str) -> None:
+    """Refuse a part that asks what a drawn lot has answered.
+
+    Raises
+    ------
+    NotRunError
+    """
+    if design == "randomised" and name in SETTLED_BY_LOT:
+        raise NotRunError(
+            f"{name} does not apply: {SETTLED_BY_LOT[name]}, as study.design = 'randomised' says; "
+            "leave it out, or say study.design = 'observational'"
+        )
+
+
+@every_library_on_one_thread()
+def run_sensitivity(
+    plan: "Plan",
+    settings: "SensitivitySettings",
+    *,
+    jobs: int | None = None,
+    executor: str | None = None,
+    store: Path | None = None,
+    progress: bool = False,
+    announce: Callable[[str], None] | None = None,
+    warn: Callable[[str], None] | None = None,
+    folder: Path | None = None,
+) -> Sensitivity:
+    """Fit the base model and run every part that is asked for.
+
+    Parameters
+    ----------
+    plan : Plan
+        From `bayes_crlm.analysis.run.plan_analysis`.
+    settings : SensitivitySettings
+        From `bayes_crlm.sensitivity.settings.read_settings`.
+    jobs : int, optional
+        Processes on this machine; one for each CPU without it.
+    executor : str, optional
+        Address of a Dask scheduler, whose workers are used instead.
+    store : Path, optional
+        File of finished refits, from which a stopped run goes on.
+    progress : bool
+        Show progress bars on a terminal.
+    announce : callable, optional
+        Told the base result and each part's sentence when it is there.
+    warn : callable, optional
+        Told what of the store cannot be used and is computed again; warnings without it.
+    folder : Path, optional
+        Where results go: a `run` of the same spec, data, seed and version there is the base.
+
+    Returns
+    -------
+    Sensitivity
+
+    Raises
+    ------
+    BayesCRLMError
+        When a part that was asked for by name cannot be run, or workers fail.
+    """
+    began, started = time.perf_counter(), datetime.now(UTC)
+    level = treatment_level(plan, settings.level)
+    not_run = check_parts(plan, settings)
+    say = announce or (lambda text: None)
+    for name in settings.parts:
+        if name in not_run:
+            say(f"{name}: not run: {not_run[name]}")
+    shared = Shared.of(plan.spec, plan.inputs.cohort, level, plan.everyone)
+    run = Runner(shared, jobs, executor, store, progress, warn)
+    seed = plan.spec.sampling.seed
+    base = None if folder is None else base_of_run(folder, plan, level)
+    if base is None:
+        (result,) = run("base", [Task("base", refit, {"seed": seed, "draws": BASE_DRAWS})])
+        if result.value is None:
+            raise SpecError(f"the spec as it stands cannot be fitted: {result.failure}")
+        base = result.value
+    is_withdrawn = withdrawn_base(plan, base, level) is not None
+    # of the run whose answer the base is; None where the base was fitted here
+    of_run = folder if base.get("is_of_run") else None
+
+    def make_fit() -> "Fit":
+        found = None if of_run is None else fit_of_run(of_run, plan, base, level)
+        return found or fit_base(plan)
+
+    start = None if of_run is None else start_of_run(of_run)
+    context = Context(plan, base, make_fit, level, seed, run, settings.selected, start)
+    seconds = {"base": time.perf_counter() - began}
+    parts: dict[str, PartResult] = {}
+    crashes: dict[str, Exception] = {}
+    for name in settings.parts:
+        if name in not_run:
+            continue
+        part_began = time.perf_counter()
+        try:
+            parts[name] = part_module(name).analyse(context, settings.tables[name])
+        except (ExecutorError, OutputError):
+            raise
+        except BayesCRLMError as problem:
+            if name in settings.asked:
+                raise
+            not_run[name] = f"not run: {problem}"
+        except Exception as crash:
+            # minutes of refits of the other parts must not be lost to a fault in this one
+            crashes[name] = crash
+            not_run[name] = f"failed by a fault of this package ({type(crash).__name__}: {crash})"
+        seconds[name] = time.perf_counter() - part_began
+        if name not in parts:
+            say(f"{name}: {not_run[name]}")
+        else:
+            told = "done; no answer that could be moved" if is_withdrawn else parts[name].sentence
+            say(f"{name}: {told}")
+    return Sensitivity(
+        plan=plan,
+        settings=settings,
+        base=context.base,
+        level=level,
+        parts=parts,
+        not_run={
+            name: not_run[name].removeprefix("not run: ")
+            for name in settings.parts
+            if name in not_run
+        },
+        crashes=crashes,
+        provenance=provenance(seed, started, seconds, time.perf_counter() - began),
+    )
+
+
+def fit_base(plan: "Plan") -> "Fit":
+    """Fit the base model with all its draws: importance sampling, or NUTS where that fails."""
+    from bayes_crlm.fit.fit import fit_model
+
+    sampling, asked = plan.spec.sampling, plan.spec.estimands
+    fit = fit_model(
+        plan.model,
+        plan.inputs,
+        draws=sampling.draws,
+        tune=sampling.tune,
+        chains=sampling.chains,
+        seed=sampling.seed,
+        engine="laplace",
+        target_accept=sampling.target_accept,
+        progress=False,
+    )
+    return fit.estimating(origin=asked.origin, population=asked.population)
+
+
+def provenance(
+    seed: int, started: datetime, seconds: dict[str, float], total: float
+) -> dict[str, Any]:
+    """Say where the numbers come from and how long each part took."""
+    from bayes_crlm.analysis.run import PACKAGES, package_version
+
+    return {
+        "bayes_crlm": package_version("bayes_crlm"),
+        "python": platform.python_version(),
+        "packages": {name: package_version(name) for name in PACKAGES},
+        "seed": seed,
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": seconds | {"total": total},
+    }

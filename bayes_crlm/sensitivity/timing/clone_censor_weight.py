@@ -1,0 +1,324 @@
+"""Clone, censor, weight: two strategies compared from time zero, with a grace period.
+
+Every patient is cloned into both strategies: start treatment within the grace period g, and never
+start. A clone is censored when its patient deviates from the clone's strategy. What that selects is
+undone by weights: the probability of the clone's history of treatment under the strategy over its
+probability in the cohort, given covariates x, from one pooled model of the hazard of starting. With
+S(t | x) the probability of not having started by t, a clone at time t stands for
+
+    never start:                      1 / S(t | x) patients
+    start within g, has started:      1 / (1 - S(g | x))
+    start within g, still waits:      (S(t | x) - S(g | x)) / (S(t | x) (1 - S(g | x)))
+
+Under the second strategy patients start when patients like them do who start within g: the density
+of starting at s is f(s | x) / (1 - S(g | x)), and the weights are those of this one strategy before
+and after the end of the grace period. Hence the last line, which falls from 1 at time zero to 0 at
+g: when clones without a start are censored, nobody under the strategy waits any more.
+
+The strategy's own probability in the numerator stabilises the weights: without it, a start at s
+would weigh 1 / f(s | x). All weights are 1 at time zero, and in expectation a strategy's weighted
+clones are at every time all the patients who would then be at risk under it. There is no other
+numerator. The cohort's probability of not having deviated by t, without covariates, is one that
+changes with time: it lets the arms shrink to those who comply, and moves a single hazard ratio
+towards the grace period, where the strategies hardly differ yet.
+
+References
+----------
+Hernan & Robins (2016), Am J Epidemiol 183:758-764; Hernan (2018), BMJ 360:k182; Maringe, Benitez
+Majano, Exarchakou, Smith, Rachet, Belot & Leyrat (2020), Int J Epidemiol 49:1719-1729; Cain,
+Robins, Lanoy, Logan, Costagliola & Hernan (2010), Int J Biostat 6(2):18 (a grace period during
+which a strategy starts at random times).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.model.late_start import start_edges
+
+__all__ = [
+    "Clones",
+    "StartHazard",
+    "WeightModel",
+    "clone_and_censor",
+    "fit_start_hazard",
+    "start_edges",
+    "strategy_weight",
+    "weight_model",
+]
+
+# weakly informative: a covariate's standard deviation hardly changes a hazard more than 150-fold
+COEFFICIENT_SD, LOG_HAZARD_SD = 2.5, 2.0
+MOST_STEPS, TOLERANCE = 50, 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Clones:
+    """Stretches of clones' follow-up, cut where weights change.
+
+    Attributes
+    ----------
+    patient : (rows,) ndarray of int
+    arm : (rows,) ndarray of int
+        1: start within the grace period; 0: never start.
+    entry, time : (rows,) ndarray
+    event : (rows,) ndarray
+    weight_time : (rows,) ndarray
+        Time for which a row's weight is taken: the middle of the interval in which its patient
+        is untreated; the last start after it, and the grace period's end once treated.
+    has_started : (rows,) ndarray of bool
+        Whether the row lies after the start of treatment.
+    """
+
+    patient: NDArray[np.intp]
+    arm: NDArray[np.int8]
+    entry: NDArray[np.float64]
+    time: NDArray[np.float64]
+    event: NDArray[np.int8]
+    weight_time: NDArray[np.float64]
+    has_started: NDArray[np.bool]
+
+
+def clone_and_censor(
+    start: NDArray, time: NDArray, event: NDArray, grace: float, edges: NDArray
+) -> Clones:
+    """Clone every patient into both strategies and censor the clones where they deviate.
+
+    Parameters
+    ----------
+    start : (patients,) ndarray
+        When treatment started, infinity for never; before `time`.
+    time, event : (patients,) ndarray
+        End of follow-up and whether it is the event.
+    grace : float
+        A clone that has to start may wait so long; without a start by then it is censored.
+    edges : (intervals + 1,) ndarray
+        Where weights of clones without treatment change; after the last edge nobody starts.
+
+    Returns
+    -------
+    Clones
+        Of "start within the grace period" first.
+    """
+    # after the cohort's last start nobody waits under the strategy either
+    waiting = np.unique(np.append(edges[edges < grace], min(grace, edges[-1])))
+    middle = np.append(midpoints(edges), edges[-1])
+    untreated_until = np.minimum(start, time)
+    started = np.flatnonzero(start <= grace)
+    every, zero = np.arange(len(time)), np.zeros(len(time))
+    still = np.minimum(untreated_until, waiting[-1])
+    parts = []
+    for arm, has_started, (patient, entry, end, at) in (
+        (1, False, cut(every, zero, still, waiting, midpoints(waiting))),
+        (1, True, (started, start[started], time[started], np.full(len(started), grace))),
+        (0, False, cut(every, zero, untreated_until, np.append(edges, np.inf), middle)),
+    ):
+        # a clone that is censored where its patient deviates ends before the patient does
+        is_event = (event[patient] == 1) & (end == time[patient])
+        size = len(patient)
+        labels = np.full(size, arm, np.int8), np.full(size, has_started)
+        parts.append((patient, labels[0], entry, end, is_event.astype(np.int8), at, labels[1]))
+    return Clones(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def cut(
+    patient: NDArray, begin: NDArray, end: NDArray, edges: NDArray, at: NDArray
+) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    """Cut patients' follow-up (begin, end] at edges: patient, entry, time and `at` of every row."""
+    low = np.maximum(begin[:, None], edges[:-1])
+    high = np.minimum(end[:, None], edges[1:])
+    row, interval = np.nonzero(high > low)
+    return patient[row], low[row, interval], high[row, interval], at[interval]
+
+
+def midpoints(edges: NDArray) -> NDArray[np.float64]:
+    """Middle of every interval."""
+    return (edges[:-1] + edges[1:]) / 2
+
+
+@dataclass(frozen=True, eq=False)
+class StartHazard:
+    """Piecewise-constant hazard of starting treatment, with proportional effects.
+
+    Attributes
+    ----------
+    edges : (intervals + 1,) ndarray
+    log_hazard : (intervals,) ndarray
+        At a linear predictor of 0.
+    effect : (columns,) ndarray
+        Log hazard ratios of the design's columns.
+    converged : bool
+    """
+
+    edges: NDArray[np.float64]
+    log_hazard: NDArray[np.float64]
+    effect: NDArray[np.float64]
+    converged: bool
+
+    def cumulative(self, time: NDArray) -> NDArray[np.float64]:
+        """Cumulative hazard at times, at a linear predictor of 0; constant after the last edge."""
+        ends = np.cumsum(np.exp(self.log_hazard) * np.diff(self.edges))
+        return np.interp(time, self.edges, np.concatenate([[0.0], ends]))
+
+
+def fit_start_hazard(
+    edges: NDArray,
+    exposure: NDArray,
+    starts: NDArray,
+    design: NDArray,
+    weight: NDArray,
+) -> StartHazard:
+    """Fit the hazard of starting treatment by penalised maximum likelihood (posterior mode).
+
+    Parameters
+    ----------
+    edges : (intervals + 1,) ndarray
+    exposure : (patients, intervals) ndarray
+        Untreated time under observation.
+    starts : (patients, intervals) ndarray
+        1 in the interval in which treatment started.
+    design : (patients, columns) ndarray
+        Centred and scaled covariates; columns may be none.
+    weight : (patients,) ndarray
+        How often a patient counts.
+
+    Returns
+    -------
+    StartHazard
+        Under Normal(0, 2.5) on every effect and Normal(log rate, 2) on every log-hazard.
+    """
+    n_intervals, n_columns = exposure.shape[1], design.shape[1]
+    count = weight @ starts
+    log_rate = math.log(count.sum() / float(weight @ exposure.sum(axis=1)))
+    centre = np.concatenate([np.full(n_intervals, log_rate), np.zeros(n_columns)])
+    precision = np.concatenate(
+        [np.full(n_intervals, LOG_HAZARD_SD**-2), np.full(n_columns, COEFFICIENT_SD**-2)]
+    )
+    # the score's part that does not change: starts by interval and by column
+    fixed = np.concatenate([count, (weight * starts.sum(axis=1)) @ design])
+    at, converged = centre.copy(), False
+
+    def log_density(vector: NDArray) -> float:
+        relative = weight * np.exp(design @ vector[n_intervals:])
+        expected = (relative @ exposure) @ np.exp(vector[:n_intervals])
+        return float(fixed @ vector - expected - 0.5 * precision @ (vector - centre) ** 2)
+
+    value = log_density(at)
+    for _ in range(MOST_STEPS):
+        hazard = np.exp(at[:n_intervals])
+        relative = weight * np.exp(design @ at[n_intervals:])
+        by_patient = relative * (exposure @ hazard)
+        by_interval = hazard * (relative @ exposure)
+        information = np.zeros((len(at), len(at)))
+        information[:n_intervals, :n_intervals] = np.diag(by_interval)
+        crossed = hazard[:, None] * (exposure.T @ (relative[:, None] * design))
+        information[:n_intervals, n_intervals:] = crossed
+        information[n_intervals:, :n_intervals] = crossed.T
+        information[n_intervals:, n_intervals:] = (design * by_patient[:, None]).T @ design
+        information[np.diag_indices(len(at))] += precision
+        gradient = fixed - np.concatenate([by_interval, by_patient @ design])
+        gradient -= precision * (at - centre)
+        step = np.linalg.solve(information, gradient)
+        if float(gradient @ step) < TOLERANCE:
+            converged = True
+            break
+        share = 1.0
+        with np.errstate(over="ignore"):
+            while share > 1e-6 and not log_density(at + share * step) >= value:
+                share /= 2
+        at = at + share * step
+        value = log_density(at)
+    return StartHazard(edges, at[:n_intervals], at[n_intervals:], converged)
+
+
+@dataclass(frozen=True, eq=False)
+class WeightModel:
+    """What weights of clones are made from; fitted anew for every weighting of the patients.
+
+    Attributes
+    ----------
+    clones : Clones
+    grace : float
+    edges : (intervals + 1,) ndarray
+    exposure, starts : (patients, intervals) ndarray
+        Untreated time and starts in every interval.
+    design : (patients, columns) ndarray
+    """
+
+    clones: Clones
+    grace: float
+    edges: NDArray[np.float64]
+    exposure: NDArray[np.float64]
+    starts: NDArray[np.float64]
+    design: NDArray[np.float64]
+
+    def weights(self, patient_weight: NDArray) -> NDArray[np.float64]:
+        """Weights of the clones' rows, the patients' own weight not included.
+
+        Parameters
+        ----------
+        patient_weight : (patients,) ndarray
+            How often every patient counts in the model of starting.
+
+        Returns
+        -------
+        (rows,) ndarray
+            1 at time zero; constant in time for clones that have started.
+        """
+        fitted = fit_start_hazard(
+            self.edges, self.exposure, self.starts, self.design, patient_weight
+        )
+        relative = np.exp(self.design @ fitted.effect)[self.clones.patient]
+        return strategy_weight(fitted, relative, self.clones, self.grace)
+
+
+def strategy_weight(
+    fitted: StartHazard, relative: NDArray, clones: Clones, grace: float
+) -> NDArray[np.float64]:
+    """Probability of every row's history under its strategy, over that in the cohort.
+
+    Parameters
+    ----------
+    fitted : StartHazard
+    relative : (rows,) ndarray
+        Hazard of starting relative to a linear predictor of 0.
+    clones : Clones
+    grace : float
+    """
+    so_far = fitted.cumulative(clones.weight_time) * relative
+    in_grace = fitted.cumulative(np.array(grace)) * relative
+    # of those who wait until now: the share that starts in what is left of the grace period
+    still_to_start = np.where(clones.has_started, 1.0, -np.expm1(so_far - in_grace))
+    return np.where(clones.arm == 1, still_to_start / -np.expm1(-in_grace), np.exp(so_far))
+
+
+def weight_model(
+    start: NDArray, time: NDArray, event: NDArray, design: NDArray, grace: float
+) -> WeightModel:
+    """Clone and censor a cohort, and prepare the model of starting.
+
+    Parameters
+    ----------
+    start : (patients,) ndarray
+        Infinity for patients who never started; at least one did.
+    time, event : (patients,) ndarray
+    design : (patients, columns) ndarray
+        Centred and scaled covariates.
+    grace : float
+
+    Returns
+    -------
+    WeightModel
+    """
+    edges = start_edges(start)
+    until = np.minimum(start, time)
+    exposure = np.clip(until[:, None] - edges[:-1], 0, np.diff(edges))
+    # a start on an edge belongs to the interval that ends there; at 0, to the first
+    has_started = np.isfinite(start)
+    interval = np.clip(np.searchsorted(edges, start) - 1, 0, len(edges) - 2)
+    starts = np.zeros_like(exposure)
+    starts[has_started, interval[has_started]] = 1.0
+    clones = clone_and_censor(start, time, event, grace, edges)
+    return WeightModel(clones, grace, edges, exposure, starts, design)

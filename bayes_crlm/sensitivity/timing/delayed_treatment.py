@@ -1,0 +1,329 @@
+"""Hazard ratios of a treatment that starts late: landmarks, split follow-up and clones.
+
+Every function fits one cohort whose rows give nobody time in which they could not have died; what
+the rows are is in the modules of the methods.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.model.late_start import waiting_cutpoints
+from bayes_crlm.model.priors import Independent
+from bayes_crlm.sensitivity.comparison_rows import (
+    add_problems,
+    cut_finely,
+    fit_row,
+    try_row,
+    weighted_row,
+)
+from bayes_crlm.sensitivity.timing.clone_censor_weight import Clones, WeightModel
+from bayes_crlm.sensitivity.timing.landmark import take_landmark
+from bayes_crlm.sensitivity.timing.treatment_switch import split_at_start
+from bayes_crlm.sensitivity.two_arms import TwoArms
+from bayes_crlm.sensitivity.weighted_posterior import effective_sample_size, weight_problems
+from bayes_crlm.words.shown import as_written, significant
+
+if TYPE_CHECKING:
+    from bayes_crlm.cohort.cohort import Cohort
+    from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
+
+__all__ = [
+    "STRATEGIES",
+    "clone_rows",
+    "final_weights",
+    "landmark_row",
+    "split_row",
+    "start_problems",
+    "start_test",
+    "truncated",
+    "weight_rows",
+]
+
+STRATEGIES = {
+    "start": "start within the grace period, when patients with these covariates who start within "
+    "it do",
+    "never": "never start",
+}
+STRATEGY_NAMES = {1: "start within the grace period", 0: "never start"}
+TRUNCATED_SHARES, TRUNCATED_AT = (0.01, 0.99), "their 1st and 99th percentiles"
+START_TEST_P = 0.05
+WEIGHT_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+def landmark_row(arms: TwoArms, start: NDArray, landmark: float, seed: int) -> dict[str, Any]:
+    """Fit the patients still at risk at a landmark, from there on."""
+    taken = take_landmark(start, arms.time, arms.event, landmark)
+    cutpoints = arms.model.cutpoints
+    if not isinstance(cutpoints, str | int):
+        cutpoints = tuple(each - landmark for each in cutpoints if each > landmark)
+    model = dataclasses.replace(arms.model, cutpoints=cutpoints)
+    n_untreated = int(np.sum(~taken.is_treated))
+
+    def fit() -> dict[str, Any]:
+        cohort = arms.cohort(taken.patient, taken.time, taken.event, taken.is_treated)
+        return fit_row(model, cohort, seed, arms.effect)
+
+    return try_row(fit) | {
+        "label": f"landmark at {as_written(landmark)}, "
+        f"{taken.n_later}/{n_untreated} untreated start later",
+        "method": "landmark",
+        "at": landmark,
+        "n_dead_before": taken.n_dead,
+        "n_censored_before": taken.n_censored,
+        "n_untreated": n_untreated,
+        "n_started_later": taken.n_later,
+    }
+
+
+def split_row(arms: TwoArms, start: NDArray, seed: int) -> dict[str, Any]:
+    """Fit follow-up that is untreated before treatment starts."""
+    split = split_at_start(start, arms.time, arms.event)
+    model = waiting_model(arms, start)
+
+    def fit() -> dict[str, Any]:
+        cohort = arms.cohort(
+            split.patient,
+            split.time,
+            split.event,
+            split.is_treated,
+            entry=split.entry,
+            stretch_of=split.patient,
+        )
+        return fit_row(model, cohort, seed, arms.effect)
+
+    labels = {"label": "time-dependent treatment", "method": "time_dependent", "at": None}
+    return try_row(fit) | labels
+
+
+def waiting_model(arms: TwoArms, start: NDArray) -> "PiecewiseExponential":
+    """Let the baseline follow the time in which patients wait."""
+    baseline = arms.model.baseline
+    return dataclasses.replace(
+        arms.model,
+        cutpoints=waiting_cutpoints(
+            np.zeros(arms.n_patients), arms.time, arms.event, arms.model.cutpoints, start
+        ),
+        baseline=baseline if isinstance(baseline, Independent) else Independent(),
+    )
+
+
+def clone_rows(
+    arms: TwoArms, start: NDArray, weighing: WeightModel, groups: int, seed: int
+) -> list[dict[str, Any]]:
+    """Fit weighted clones: the strategy alone, the covariates beside it, and weights truncated.
+
+    Rows are not reliable where few clones stand for a strategy, or starting is not proportional in
+    the covariates; the row with truncated weights shows what the largest of them do.
+    """
+    clones, grace = weighing.clones, weighing.grace
+    rows = []
+
+    def weigh(patient_weight: NDArray) -> NDArray:
+        return patient_weight[clones.patient] * weighing.weights(patient_weight)
+
+    def weigh_truncated(patient_weight: NDArray) -> NDArray:
+        return patient_weight[clones.patient] * truncated(
+            weighing.weights(patient_weight), clones.arm
+        )
+
+    final = final_weights(weighing, arms.n_patients)
+    not_proportional = start_problems(start_test(arms, start))
+    adjusted = arms.model.covariates
+    for suffix, covariates, weigher in (
+        ("", "", weigh),
+        (", adjusted too", adjusted, weigh),
+        (f", weights truncated at {TRUNCATED_AT}", "", weigh_truncated),
+    ):
+        if suffix == ", adjusted too" and not covariates:
+            continue
+
+        def fit(
+            covariates: str = covariates, weigher: Callable[[NDArray], NDArray] = weigher
+        ) -> dict[str, Any]:
+            model = dataclasses.replace(arms.model, covariates=covariates)
+            model, cohort = clone_model(model, arms, clones, weigher(np.ones(arms.n_patients)))
+            inputs = model.prepare(cohort)
+            # deaths of clones that still wait are deaths under the other strategy, too
+            is_own = clones.has_started | (clones.arm == 0)
+            return weighted_row(
+                model,
+                inputs,
+                weigher,
+                arms.n_patients,
+                groups,
+                seed,
+                is_own=is_own,
+                effect=arms.effect,
+                cluster=clones.patient,
+            )
+
+        is_truncated = weigher is weigh_truncated
+        weights = {
+            name: truncated(weight) if is_truncated else weight for name, weight in final.items()
+        }
+        problems = [*weight_problems(weights, "clones"), *not_proportional]
+        method = "_truncated" if is_truncated else "_adjusted" if suffix else ""
+        rows.append(
+            add_problems(try_row(fit), problems)
+            | {
+                "label": f"clone-censor-weight, grace {as_written(grace)}{suffix}",
+                "method": f"clone_censor_weight{method}",
+                "at": grace,
+                "n_patients": arms.n_patients,
+                "n_events": int(arms.event.sum()),
+                "n_treated": int(np.sum(start <= grace)),
+                "n_started_later": int(np.sum((start > grace) & np.isfinite(start))),
+            }
+        )
+    return rows
+
+
+def truncated(weight: NDArray, arm: NDArray | None = None) -> NDArray[np.float64]:
+    """Bring weights beyond their 1st and 99th percentile, within each arm, to these.
+
+    References
+    ----------
+    Cole & Hernan (2008), Am J Epidemiol 168:656-664.
+    """
+    arm = np.zeros(len(weight)) if arm is None else arm
+    kept = weight.copy()
+    for each in np.unique(arm):
+        here = arm == each
+        kept[here] = np.clip(weight[here], *np.quantile(weight[here], TRUNCATED_SHARES))
+    return kept
+
+
+def start_test(arms: TwoArms, start: NDArray) -> list[dict[str, Any]]:
+    """Test whether the hazard of starting is proportional in the covariates.
+
+    Parameters
+    ----------
+    arms : TwoArms
+    start : (patients,) ndarray
+        Infinity for patients who never started.
+
+    Returns
+    -------
+    list of dict
+        term and p, the last of all terms together; empty without covariates, and where Cox
+        regression of the starts has no estimate to be tested.
+
+    References
+    ----------
+    Grambsch & Therneau (1994), Biometrika 81:515-526.
+    """
+    from bayes_crlm.frequentist.cox import fit_cox
+
+    waits = start > 0
+    if not arms.terms or not np.any(np.isfinite(start[waits])):
+        return []
+    until = np.minimum(start, arms.time)[waits]
+    begun = np.isfinite(start[waits]).astype(int)
+    cox = fit_cox(np.zeros(len(until)), until, begun, arms.design[waits], arms.terms)
+    return [
+        {"term": term, "p": float(p)} for term, p in cox.ph_test if p is not None and np.isfinite(p)
+    ]
+
+
+def start_problems(tests: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say that starting is not proportional: a function of the tests' p-values.
+
+    The smallest one of the terms counts once for each term, and half of the error is that of all
+    terms together, so that a start that is proportional is refused in 5% of cohorts.
+
+    Parameters
+    ----------
+    tests : sequence of mapping
+        From `start_test`.
+    """
+    alone = [row for row in tests if row["term"] != "GLOBAL"]
+    together = [row["p"] for row in tests if row["term"] == "GLOBAL"]
+    if not alone:
+        return []
+    worst = min(alone, key=lambda row: row["p"])
+    p = min(1.0, 2 * min([len(alone) * worst["p"], *together]))
+    if p >= START_TEST_P:
+        return []
+    return [
+        f"the hazard of starting treatment is not proportional (most of all in {worst['term']}; p "
+        f"= {significant(p, 2)}), so that the weights are wrong"
+    ]
+
+
+def clone_model(
+    model: "PiecewiseExponential",
+    arms: TwoArms,
+    clones: Clones,
+    weight: NDArray | None = None,
+) -> "tuple[PiecewiseExponential, Cohort]":
+    """Make a cohort of the clones, and cut its follow-up finely, at their (weighted) deaths.
+
+    Deaths count twice while both clones of a patient are followed, so that the number of intervals
+    goes by the patients' deaths.
+    """
+    cohort = arms.cohort(
+        clones.patient,
+        clones.time,
+        clones.event,
+        clones.arm,
+        entry=clones.entry,
+        stretch_of=2 * clones.patient + clones.arm,
+    )
+    weight = np.ones(cohort.n_rows) if weight is None else weight
+    patients = (np.zeros(arms.n_patients), arms.time, arms.event)
+    return cut_finely(model, patients, cohort.time, cohort.event, weight), cohort
+
+
+def final_weights(weighing: WeightModel, n_patients: int) -> dict[str, NDArray[np.float64]]:
+    """Final weights of the clones followed beyond the grace period, by strategy.
+
+    Parameters
+    ----------
+    weighing : WeightModel
+    n_patients : int
+
+    Returns
+    -------
+    dict of str to (clones,) ndarray
+        Strategies that no clone follows so long have no entry.
+    """
+    clones = weighing.clones
+    every = weighing.weights(np.ones(n_patients))
+    found = {}
+    for arm, name in STRATEGY_NAMES.items():
+        # rows of one clone follow one another in time
+        beyond = np.flatnonzero((clones.arm == arm) & (clones.time > weighing.grace))
+        last = np.append(np.diff(clones.patient[beyond]) != 0, True)[: len(beyond)]
+        if len(beyond):
+            found[name] = every[beyond[last]]
+    return found
+
+
+def weight_rows(weights: Mapping[str, NDArray]) -> list[dict[str, Any]]:
+    """Summarise the distribution of weights, a row for each strategy.
+
+    Parameters
+    ----------
+    weights : mapping of str to (clones,) ndarray
+        Of `final_weights`.
+    """
+    rows = []
+    for name, weight in weights.items():
+        quantiles = np.quantile(weight, WEIGHT_QUANTILES)
+        rows.append(
+            {"strategy": name, "n_clones": len(weight), "min": float(weight.min())}
+            | {
+                f"q{100 * probability:g}": float(value)
+                for probability, value in zip(WEIGHT_QUANTILES, quantiles, strict=True)
+            }
+            | {
+                "max": float(weight.max()),
+                "mean": float(weight.mean()),
+                "effective_sample_size": effective_sample_size(weight),
+            }
+        )
+    return rows

@@ -1,0 +1,1 @@
+"""The TOML document: grammar, values, problems in words."""

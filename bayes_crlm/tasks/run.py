@@ -1,0 +1,365 @@
+"""Many independent tasks, run on all CPUs of this machine or on the workers of a Dask scheduler.
+
+A task is a function's name and plain arguments. Its result depends on nothing else: not on
+the worker, nor on how many there are, nor on the order.
+"""
+
+import json
+import math
+import multiprocessing
+import os
+import pickle
+import sys
+import warnings
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from bayes_crlm.tasks.calls import Call, ChunkReport, Outcome, code_in_use, find_function
+from bayes_crlm.tasks.dask_workers import DaskWorkers, check_executor
+from bayes_crlm.tasks.digests import digest_of, digest_of_code, digest_of_function
+from bayes_crlm.tasks.store import TaskStore, open_store
+from bayes_crlm.tasks.workers import LocalProcesses, ThisProcess, WorkerDiedError, available_cpus
+from bayes_crlm.words.errors import ExecutorError
+from bayes_crlm.words.wording import shown
+
+__all__ = ["Task", "TaskError", "TaskResult", "run_tasks"]
+
+# tasks go to workers in chunks of about this long: little to lose, and little overhead
+CHUNK_SECONDS = 0.5
+LOOK_SECONDS = 1.0
+KILLED = "each worker that ran it died, killed from outside or by what the task did"
+
+Workers = ThisProcess | LocalProcesses | DaskWorkers
+
+
+class TaskError(RuntimeError):
+    """A task raised what it should not: a bug, with the task's key and the worker's traceback."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A call that can be made anywhere.
+
+    Attributes
+    ----------
+    key : str
+        What the task is called in errors and stores; no two of a run have the same.
+    function : str or callable
+        A module's function, or its name, ``"package.module:function"``.
+    arguments : mapping
+        Keyword arguments that JSON can hold (a seed among them, where there is chance).
+
+    Raises
+    ------
+    TypeError
+        When the function is not a module's, or the arguments are not plain.
+    """
+
+    key: str
+    function: str | Callable[..., Mapping[str, Any]]
+    arguments: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        """Look whether the task can be sent anywhere."""
+        if not isinstance(self.function, str):
+            name = getattr(self.function, "__qualname__", "")
+            if not name.isidentifier():
+                raise TypeError(
+                    f"task {self.key!r}: {shown(self.function)} is not a function of a module"
+                )
+            object.__setattr__(self, "function", f"{self.function.__module__}:{name}")
+        _ = self.call
+
+    @property
+    def call(self) -> Call:
+        """The task as workers get it."""
+        try:
+            return Call(str(self.function), json.dumps(dict(self.arguments)))
+        except (TypeError, ValueError) as problem:
+            raise TypeError(f"task {self.key!r}: its arguments are not plain: {problem}") from None
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """What a task came to.
+
+    Attributes
+    ----------
+    key : str
+        The task's.
+    value : dict or None
+        What its function returned, as JSON has it (tuples are lists); None where it failed.
+    failure : str or None
+        Why it failed, in one sentence; None where it did not.
+    """
+
+    key: str
+    value: dict[str, Any] | None
+    failure: str | None = None
+
+
+def run_tasks(
+    tasks: Iterable[Task],
+    *,
+    jobs: int | None = None,
+    executor: str | None = None,
+    store: str | os.PathLike[str] | None = None,
+    progress: bool | str = False,
+    shared: object = None,
+    announce: Callable[[str], None] | None = None,
+) -> list[TaskResult]:
+    """Run tasks, and give their results in the tasks' order.
+
+    Parameters
+    ----------
+    tasks : iterable of Task
+        Independent of each other. The slowest best come first.
+    jobs : int, optional
+        Processes on this machine; by default one for each CPU. 1 means this process.
+    executor : str, optional
+        Address of a running Dask scheduler, ``tcp://HOST:PORT``, whose workers are to be used
+        instead.
+    store : path or str, optional
+        A file for finished results; those it holds of the same task (function, arguments,
+        shared value and code) are taken from there.
+    progress : bool or str
+        Show a bar on a terminal's standard error, under this name.
+    shared : object, optional
+        A picklable value, sent once to each worker: every function's first argument.
+    announce : callable, optional
+        Told, in one sentence each, what of the store cannot be used and is computed again, that
+        its disk has no locks, and which of Dask's workers are left out; without it these are
+        warnings.
+
+    Returns
+    -------
+    list of TaskResult
+        A task that raised a `BayesCRLMError`, or whose worker died each time, is marked as
+        failed with its sentence.
+
+    Raises
+    ------
+    TaskError
+        When a task raised anything else; finished results are in the store.
+    ExecutorError
+        When workers cannot be reached or used.
+    OutputError
+        When the store cannot be used.
+    ValueError
+        When two tasks have one key.
+    """
+    tasks = list(tasks)
+    check_tasks(tasks, jobs, executor)
+    calls = [task.call for task in tasks]
+    payload = None if shared is None else pickle.dumps(shared)
+    with ExitStack() as until_done:
+        code = {} if store is None else code_in_use()
+        opened = None
+        digests = [""] * len(tasks)
+        if store is not None:
+            opened = until_done.enter_context(open_store(store, digest_of_code(code)))
+            tell(opened.notes, announce)
+            functions = {
+                name: digest_of_function(name) for name in {str(t.function) for t in tasks}
+            }
+            digests = [digest_of(call, payload, functions[call.function], code) for call in calls]
+        outcomes = [opened.found.get(digest) if opened else None for digest in digests]
+        todo = deque(index for index, outcome in enumerate(outcomes) if outcome is None)
+        if todo:
+            advance = until_done.enter_context(progress_bar(progress, len(tasks), len(todo)))
+            workers = until_done.enter_context(
+                open_workers(
+                    jobs, executor, len(todo), payload, lambda note: tell([note], announce)
+                )
+            )
+            for index, outcome in finished_calls(workers, todo, calls, opened, digests):
+                if outcome.status == "crash":
+                    raise TaskError(f"task {tasks[index].key!r} broke off:\n{outcome.text}")
+                outcomes[index] = outcome
+                advance(1)
+    return [result_of(task, outcome) for task, outcome in zip(tasks, outcomes, strict=True)]
+
+
+def check_tasks(tasks: Sequence[Task], jobs: int | None, executor: str | None) -> None:
+    """Refuse, before anything starts, tasks and settings that cannot work."""
+    keys = [task.key for task in tasks]
+    if len(set(keys)) < len(keys):
+        twice = next(key for key, count in Counter(keys).items() if count > 1)
+        raise ValueError(f"two tasks have the key {twice!r}")
+    if jobs is not None and jobs < 1:
+        raise ExecutorError(f"jobs {jobs}: must be a whole number from 1")
+    check_executor(executor, jobs)
+    for name in {str(task.function) for task in tasks}:
+        try:
+            find_function(name)
+        except (ImportError, AttributeError, ValueError) as problem:
+            raise ValueError(f"{name} is no function of a module: {problem}") from problem
+        if executor is not None and name.startswith("__main__:"):
+            raise ExecutorError(
+                f"{name.removeprefix('__main__:')} is a function of the script itself, which "
+                "workers elsewhere do not have; put it into a module that is installed there"
+            )
+
+
+def result_of(task: Task, outcome: Outcome | None) -> TaskResult:
+    """Read an outcome."""
+    assert outcome is not None
+    if outcome.status == "value":
+        return TaskResult(task.key, json.loads(outcome.text))
+    return TaskResult(task.key, None, json.loads(outcome.text))
+
+
+def tell(notes: Iterable[str], announce: Callable[[str], None] | None) -> None:
+    """Say what a user has to know of store and workers: to `announce`, else as warnings."""
+    for note in notes:
+        if announce is None:
+            warnings.warn(note, UserWarning, stacklevel=3)
+        else:
+            announce(note)
+
+
+def finished_calls(
+    workers: Workers,
+    todo: deque[int],
+    calls: Sequence[Call],
+    store: TaskStore | None,
+    digests: Sequence[str],
+) -> Iterator[tuple[int, Outcome]]:
+    """Give each call's index and outcome once it is done and in the store.
+
+    Parameters
+    ----------
+    workers : ThisProcess, LocalProcesses or DaskWorkers
+        Open ones.
+    todo : deque of int
+        Indices into `calls`; it is emptied.
+    calls : sequence of Call
+        Of all tasks.
+    store : TaskStore or None
+        Where values and failures are kept.
+    digests : sequence of str
+        The calls' names in the store.
+    """
+    for indices, outcomes in finished_chunks(workers, todo, calls):
+        finished = list(zip(indices, outcomes, strict=False))  # a crash ends a chunk early
+        if store is not None:
+            store.add(
+                (digests[index], outcome)
+                for index, outcome in finished
+                if outcome.status in ("value", "failure")
+            )
+        yield from finished
+
+
+def finished_chunks(
+    workers: Workers, todo: deque[int], calls: Sequence[Call]
+) -> Iterator[tuple[list[int], list[Outcome]]]:
+    """Keep workers busy with chunks of calls, and give each chunk's outcomes when it is done.
+
+    When a worker dies, what was on its way is run again one by one, so that the call that
+    killed it is found.
+    """
+    in_flight: dict[Future[ChunkReport], list[int]] = {}
+    seconds: float | None = None
+    suspects: list[int] = []
+    while todo or in_flight:
+        while todo and not suspects and len(in_flight) < workers.most_in_flight:
+            size = chunk_size(seconds, len(todo), workers.count)
+            chunk = [todo.popleft() for _ in range(size)]
+            in_flight[workers.submit([calls[index] for index in chunk])] = chunk
+        for future in wait_for_first(workers, in_flight):
+            chunk = in_flight.pop(future)
+            try:
+                report = workers.report(future)
+            except WorkerDiedError:
+                suspects += chunk
+                continue
+            seconds = report.seconds_per_call
+            yield chunk, report.outcomes
+        if suspects and not in_flight:
+            workers.restart()
+            for index in suspects:
+                yield [index], [run_alone(workers, calls[index])]
+            suspects = []
+
+
+def run_alone(workers: Workers, call: Call) -> Outcome:
+    """Run a call while nothing else runs, to see whether it kills its worker."""
+    (future,) = wait_for_first(workers, [workers.submit([call])])
+    try:
+        return workers.report(future).outcomes[0]
+    except WorkerDiedError:
+        workers.restart()
+        return Outcome("killed", json.dumps(KILLED))
+
+
+def wait_for_first(
+    workers: Workers, futures: Iterable[Future[ChunkReport]]
+) -> set[Future[ChunkReport]]:
+    """Wait until some futures are done, looking meanwhile whether the workers are still there."""
+    done: set[Future[ChunkReport]] = set()
+    while not done:
+        workers.check()
+        done = wait(futures, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED).done
+    return done
+
+
+def chunk_size(seconds: float | None, n_todo: int, n_workers: int) -> int:
+    """Choose how many tasks a chunk holds: few at the end, so that no worker stays behind."""
+    if seconds is None:
+        return 1
+    at_most = math.ceil(n_todo / (2 * n_workers))
+    return max(1, min(int(CHUNK_SECONDS / max(seconds, 1e-6)), at_most))
+
+
+@contextmanager
+def open_workers(
+    jobs: int | None,
+    executor: str | None,
+    n_tasks: int,
+    payload: bytes | None,
+    tell: Callable[[str], None],
+) -> Generator[Workers]:
+    """Start workers, no more than there are tasks, and end them: at once, after an error."""
+    # a worker of somebody's pool may have no processes of its own; numbers are the same without
+    is_worker = multiprocessing.current_process().daemon
+    count = 1 if is_worker else min(jobs or available_cpus(), n_tasks)
+    workers: Workers
+    if executor is not None:
+        workers = DaskWorkers(executor, payload, tell)
+    elif count == 1:
+        workers = ThisProcess(payload)
+    else:
+        workers = LocalProcesses(count, payload)
+    try:
+        yield workers
+    except BaseException:
+        workers.close(is_done=False)
+        raise
+    workers.close(is_done=True)
+
+
+@contextmanager
+def progress_bar(
+    progress: bool | str, n_tasks: int, n_todo: int
+) -> Generator[Callable[[int], None]]:
+    """Show on a terminal how many tasks are done and how long the rest takes.
+
+    Gives a function that takes how many more are done.
+    """
+    if not progress or sys.stderr is None or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as TimeLeft
+
+    name = progress if isinstance(progress, str) else "tasks"
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeft())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        shown_as = bar.add_task(name, total=n_tasks, completed=n_tasks - n_todo)
+        yield lambda count: bar.advance(shown_as, count)

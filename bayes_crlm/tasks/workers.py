@@ -1,0 +1,213 @@
+"""Where calls are made: in this process, or in processes on this machine.
+
+Each kind of workers, `bayes_crlm.tasks.dask_workers` too, takes a chunk of calls and gives a future
+of its report.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import Any
+
+from bayes_crlm.tasks.calls import Call, ChunkReport, run_chunk
+from bayes_crlm.words.errors import ExecutorError
+
+__all__ = [
+    "LocalProcesses",
+    "ThisProcess",
+    "WorkerDiedError",
+    "available_cpus",
+]
+
+# what a refit by importance sampling imports: loaded once, and workers are forked from there
+PRELOADED = (
+    "arviz_stats.base",
+    "bayes_crlm.cohort.cohort",
+    "bayes_crlm.fit.fitting",
+    "bayes_crlm.inference.importance",
+    "bayes_crlm.fit.piecewise_exponential",
+    "bayes_crlm.fit.tree",
+    "bayes_crlm.tasks.run",
+    "formulaic",
+    "pandas",
+    "scipy.linalg",
+    "threadpoolctl",
+    "xarray",
+)
+BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+
+shared_of_process: bytes | None = None
+
+
+class WorkerDiedError(RuntimeError):
+    """The worker that had a chunk died; the chunk's calls have no outcome."""
+
+
+def available_cpus() -> int:
+    """Count the CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class ThisProcess:
+    """Runs calls where it is; for one job."""
+
+    count = 1
+    most_in_flight = 1
+
+    def __init__(self, shared: bytes | None) -> None:
+        """Keep the pickled value that every call gets."""
+        self.shared = shared
+
+    def submit(self, calls: Sequence[Call]) -> "Future[ChunkReport]":
+        """Run calls at once; the future is a finished one."""
+        future: Future[ChunkReport] = Future()
+        future.set_result(run_chunk(calls, self.shared))
+        return future
+
+    def report(self, future: "Future[ChunkReport]") -> ChunkReport:
+        """Read a finished future."""
+        return future.result()
+
+    def check(self) -> None:
+        """Nothing can go missing here."""
+
+    def restart(self) -> None:
+        """Nothing is to be started again."""
+
+    def close(self, *, is_done: bool) -> None:
+        """Nothing is to be ended."""
+
+
+class LocalProcesses:
+    """Runs calls in processes on this machine.
+
+    Processes are forked from a small server that has imported what refits need and has no
+    threads of samplers or plots (or started afresh, where the system has no such server).
+    They end when this process does, however it ends.
+    """
+
+    def __init__(self, count: int, shared: bytes | None) -> None:
+        """Start the first of `count` processes.
+
+        Raises
+        ------
+        ExecutorError
+            When it does not start.
+        """
+        self.count, self.most_in_flight, self.shared = count, count + 1, shared
+        is_served = "forkserver" in multiprocessing.get_all_start_methods()
+        self.context: Any = multiprocessing.get_context("forkserver" if is_served else "spawn")
+        if is_served:
+            self.context.set_forkserver_preload(list(PRELOADED))
+        try:
+            self.start()
+        except OSError:
+            # the server's socket needs a temporary folder whose path is short
+            self.context = multiprocessing.get_context("spawn")
+            self.start()
+
+    def start(self) -> None:
+        """Open a pool and wait for its first process."""
+        # processes hold the pipe's other end, and leave when this one is closed
+        self.until_closed, self.lifeline = self.context.Pipe(duplex=False)
+        self.pool = ProcessPoolExecutor(
+            self.count,
+            mp_context=self.context,
+            initializer=begin_worker,
+            initargs=(self.until_closed, self.shared),
+        )
+        try:
+            with prepared_for_children():
+                began = self.pool.submit(os.getpid)
+            began.result()
+        except BrokenProcessPool as problem:
+            self.close(is_done=False)
+            raise ExecutorError(
+                "worker processes do not start; a script that runs tasks must do so below "
+                "`if __name__ == '__main__':`, and jobs=1 needs no workers"
+            ) from problem
+        except BaseException:
+            self.close(is_done=False)
+            raise
+
+    def submit(self, calls: Sequence[Call]) -> "Future[ChunkReport]":
+        """Send calls to whichever process is free."""
+        try:
+            with prepared_for_children():
+                return self.pool.submit(run_chunk_here, calls)
+        except BrokenProcessPool as problem:  # a process died since the last look
+            future: Future[ChunkReport] = Future()
+            future.set_exception(problem)
+            return future
+
+    def report(self, future: "Future[ChunkReport]") -> ChunkReport:
+        """Read a finished future; raises `WorkerDiedError`."""
+        try:
+            return future.result()
+        except BrokenProcessPool as problem:
+            raise WorkerDiedError from problem
+
+    def check(self) -> None:
+        """A process that dies fails its future; there is nothing more to look at."""
+
+    def restart(self) -> None:
+        """Open a new pool: the death of one process ends the whole pool."""
+        self.close(is_done=False)
+        self.start()
+
+    def close(self, *, is_done: bool) -> None:
+        """End the processes; at once, where their work is not done."""
+        if not is_done:
+            self.lifeline.close()
+        self.pool.shutdown(wait=True, cancel_futures=True)
+        self.lifeline.close()
+        self.until_closed.close()
+
+
+def begin_worker(until_closed: Connection, shared: bytes | None) -> None:
+    """Make a new process ready: interrupts are its parent's, and it ends with its parent."""
+    global shared_of_process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=leave_when_closed, args=(until_closed,), daemon=True).start()
+    shared_of_process = shared
+
+
+def run_chunk_here(calls: Sequence[Call]) -> ChunkReport:
+    """Run calls with the shared value that `begin_worker` left in this process."""
+    return run_chunk(calls, shared_of_process)
+
+
+def leave_when_closed(until_closed: Connection) -> None:
+    """Wait until the other end of a pipe is closed, then leave in the middle of anything."""
+    try:
+        until_closed.recv_bytes()
+    except (EOFError, OSError):
+        os._exit(1)
+
+
+@contextmanager
+def prepared_for_children() -> Generator[None]:
+    """Start processes meanwhile that use one BLAS thread and do not hear a terminal's Ctrl-C."""
+    before = {name: os.environ.get(name) for name in BLAS_THREADS}
+    is_posix = hasattr(signal, "pthread_sigmask")
+    os.environ.update(dict.fromkeys(BLAS_THREADS, "1"))
+    # a signal that comes now reaches this process when it is let through again
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if is_posix else set()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        if is_posix:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -1,0 +1,1 @@
+"""Errors, numbers and probabilities in sentences."""

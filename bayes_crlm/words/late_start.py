@@ -1,0 +1,223 @@
+"""What is said of a treatment that starts late: sentences as functions of rows.
+
+The rows are those of `bayes_crlm.fit.late_start.compare_starts`, and stand in `summary.json`
+and `tables/start.csv`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bayes_crlm.words.shown import as_written
+
+__all__ = [
+    "ANALYSES",
+    "draws_in_words",
+    "estimands_in_words",
+    "headline_in_words",
+    "headline_row",
+    "landmark_in_words",
+    "start_rows",
+    "withdraw_starts",
+]
+
+ANALYSES = {
+    "as_treated": "as treated from time zero on",
+    "time_dependent": "time-dependent: on treatment from its start on",
+    "landmark": "landmark",
+}
+
+
+def start_rows(start: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows of all analyses, one for each treatment level.
+
+    Parameters
+    ----------
+    start : mapping
+        `summary["start"]`.
+
+    Returns
+    -------
+    list of dict
+        `analysis`, `label`, `is_headline`, and what a row of hazard ratios has; counts of patients
+        and events where the analysis has rows of its own.
+    """
+    rows = []
+    for name, label in ANALYSES.items():
+        fit = start.get(name)
+        if fit is None:
+            continue
+        about = {key: fit.get(key) for key in ("n_patients", "n_events", "at")}
+        if fit.get("at") is not None:
+            label = f"landmark at {as_written(fit['at'])}"
+        for row in fit["hazard_ratios"]:
+            is_headline = name == start["headline"]
+            rows.append(
+                {"analysis": name, "label": label, "is_headline": is_headline} | about | row
+            )
+    return rows
+
+
+def headline_row(start: Mapping[str, Any] | None, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The row that a treatment level's conclusion is taken from: that of the headline's analysis.
+
+    Parameters
+    ----------
+    start : mapping or None
+        `summary["start"]`.
+    row : mapping
+        Of the level as treated, with its `treatment`.
+    """
+    if start is None or start["headline"] == "as_treated":
+        return row
+    found = [each for each in start_rows(start) if each["is_headline"]]
+    same = [
+        each
+        for each in found
+        if each["treatment"] == row["treatment"] and not each.get("withdrawn")
+    ]
+    return same[0] if same else row
+
+
+def withdraw_starts(
+    start: Mapping[str, Any] | None, answers: Sequence[Mapping[str, Any]]
+) -> dict[str, Any] | None:
+    """Withdraw the conclusions of every analysis of a level whose answer is withdrawn.
+
+    Parameters
+    ----------
+    start : mapping or None
+        From `bayes_crlm.fit.late_start.compare_starts`.
+    answers : sequence of mapping
+        With treatment, reference and withdrawn, as in `summary["answers"]`.
+
+    Returns
+    -------
+    dict or None
+        The same with `conclusion` and `withdrawn` of its rows as the answers have them; numbers
+        stay.
+    """
+    if start is None:
+        return None
+    why = {(row["treatment"], row["reference"]): row["withdrawn"] for row in answers}
+
+    def taken_back(row: Mapping[str, Any]) -> dict[str, Any]:
+        told = why.get((row["treatment"], row["reference"])) or row["withdrawn"]
+        return dict(row) | ({"conclusion": "withdrawn", "withdrawn": told} if told else {})
+
+    found = dict(start)
+    for name in ANALYSES:
+        fit = start.get(name)
+        if fit is not None and fit["hazard_ratios"]:
+            rows = [taken_back(row) for row in fit["hazard_ratios"]]
+            first = {key: rows[0][key] for key in ("conclusion", "withdrawn") if key in fit}
+            found[name] = dict(fit) | first | {"hazard_ratios": rows}
+    return found
+
+
+def headline_in_words(start: Mapping[str, Any]) -> list[str]:
+    """Say which analysis is taken for the headline and why, what failed, and who else waited.
+
+    Parameters
+    ----------
+    start : mapping
+        `summary["start"]`.
+
+    Returns
+    -------
+    list of str
+        Nothing of levels whose answer is withdrawn; empty where every one is.
+    """
+    withdrawn = {
+        row["treatment"]
+        for row in start["as_treated"]["hazard_ratios"]
+        if row["conclusion"] == "withdrawn"
+    }
+    if len(withdrawn) == len(start["as_treated"]["hazard_ratios"]):
+        return []
+    said = [f"Taken for the headline: {ANALYSES[start['headline']]}; {start['why']}."]
+    for name in ("time_dependent", "landmark"):
+        fit = start.get(name)
+        if fit is not None and fit["failure"]:
+            said.append(f"No hazard ratio {ANALYSES[name]}: {fit['failure']}.")
+    spread = [
+        f"{row['low']:.2f} to {row['high']:.2f} for {row['treatment']}"
+        for row in start.get("ranges", ())
+        if row["low"] != row["high"] and row["treatment"] not in withdrawn
+    ]
+    if spread:
+        said.append(f"Hazard ratios of these analyses reach from {', '.join(spread)}.")
+    if start["n_reference_starts"]:
+        said.append(
+            f"{start['n_reference_starts']} patients on the reference have starts of their own in "
+            f"{start['column']} and count as the reference from time zero on."
+        )
+    return said
+
+
+def estimands_in_words(start: Mapping[str, Any] | None) -> str | None:
+    """Say of which analysis curves, estimands and coefficients are, where patients waited.
+
+    Parameters
+    ----------
+    start : mapping or None
+        `summary["start"]`.
+
+    Returns
+    -------
+    str or None
+        None where nobody waited for treatment, or nothing is said of it.
+    """
+    if start is None or not start["n_waited"]:
+        return None
+    headline = start["headline"]
+    other = (
+        ""
+        if headline == "as_treated"
+        else f"; the hazard ratio of the headline is another ({ANALYSES[headline]})"
+    )
+    return (
+        "Survival, medians, restricted means, differences, coefficients and the crude ratios are "
+        f"of patients as treated from time zero on, which credits treatment with the wait{other}."
+    )
+
+
+def draws_in_words(start: Mapping[str, Any]) -> str:
+    """Say of which analysis draws are: an attribute of every group of the file of draws.
+
+    Parameters
+    ----------
+    start : mapping
+        `summary["start"]`.
+    """
+    name = start["headline"]
+    return (
+        f"draws {ANALYSES['as_treated']}; taken for the headline: {ANALYSES[name]} "
+        "(group treatment_start)"
+    )
+
+
+def landmark_in_words(itself: Mapping[str, Any] | None, landmark: Mapping[str, Any]) -> str:
+    """Say what a landmark's hazard ratio allows to be said.
+
+    Untreated patients who start later make it nearer to 1. That this is what is seen can be said
+    only where the interval of treatment itself excludes the diluted hazard ratio, and the
+    landmark's holds it; otherwise the two cannot be told apart.
+
+    Parameters
+    ----------
+    itself : mapping or None
+        The row of time-dependent treatment, with eti95; None where there is none.
+    landmark : mapping
+        With eti95, n_started_later, n_untreated and diluted, what the hazard ratio of treatment
+        itself comes to against untreated patients so many of whom start later.
+    """
+    later = f"{landmark['n_started_later']} of {landmark['n_untreated']} untreated start later"
+    low, high = landmark["eti95"]
+    expected = landmark["diluted"]
+    if itself is not None and expected is not None:
+        is_told_apart = not itself["eti95"][0] <= expected <= itself["eti95"][1]
+        if is_told_apart and low <= expected <= high:
+            return f"{later}, and it is nearer to 1 for that alone"
+    if low <= 1 <= high:
+        return f"{later}; it is compatible with no effect"
+    return f"{later}; it cannot be told from the hazard ratio of treatment itself"

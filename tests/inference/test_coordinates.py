@@ -1,0 +1,159 @@
+"""The sampler's coordinates: an exact change of variables in which posteriors are near-normal."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
+from bayes_crlm.inference.native import callbacks, compiled_graph
+from bayes_crlm.inference.native.coordinates import (
+    gaussian_of,
+    parts_of,
+    sampler_coordinates,
+    shifted,
+    to_model,
+)
+from bayes_crlm.inference.native.log_posterior import density_data, log_posterior
+from bayes_crlm.inference.nuts import sample_nuts
+from bayes_crlm.model.priors import GammaProcess
+from bayes_crlm.model.unknowns import constrain, effects, log_hazards, sampled_parameters
+
+INTEGRATED = GammaProcess(1.0, is_integrated=True)
+BASELINES = ("independent", "random_walk", "gamma", INTEGRATED)
+PRIORS = ("normal(0, 1)", "horseshoe(0.5)")
+CASES = list(itertools.product(BASELINES, PRIORS))
+
+
+def name(case):
+    return case if isinstance(case, str) else "integrated"
+
+
+def prepared(cohort, baseline, prior="normal(0, 1)", **settings):
+    model = PiecewiseExponential(
+        "arm", 0, "x", cutpoints=4, baseline=baseline, covariate_prior=prior, **settings
+    )
+    return model.prepare(cohort)
+
+
+def model_vector(point, coordinates):
+    vector = np.empty_like(point)
+    log_jacobian = to_model(point, coordinates.floats, coordinates.integers, vector)
+    return vector, log_jacobian + coordinates.log_determinant
+
+
+def central_difference(function, point, step=1e-6):
+    columns = []
+    for k in range(len(point)):
+        shift = np.zeros(len(point))
+        shift[k] = step
+        columns.append((function(point + shift) - function(point - shift)) / (2 * step))
+    return np.array(columns)
+
+
+@pytest.mark.parametrize(("baseline", "prior"), CASES, ids=name)
+@pytest.mark.parametrize("plain", [False, True])
+def test_the_log_jacobian_is_that_of_the_map(simulated_cohorts, baseline, prior, plain):
+    inputs = prepared(simulated_cohorts[1], baseline, prior)
+    coordinates = sampler_coordinates(inputs)
+    if plain:
+        n_scales = len(parts_of(inputs).scales)
+        coordinates = shifted(inputs, parts_of(inputs), np.zeros(n_scales))
+    rng = np.random.default_rng(2)
+    for _ in range(3):
+        point = rng.normal(size=coordinates.size)
+        slopes = central_difference(lambda each: model_vector(each, coordinates)[0], point)
+        _, expected = np.linalg.slogdet(slopes)
+        assert model_vector(point, coordinates)[1] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "prior"),
+    [*((baseline, PRIORS[0]) for baseline in BASELINES), ("random_walk", PRIORS[1])],
+    ids=name,
+)
+def test_the_callbacks_gradient_is_that_of_their_density(simulated_cohorts, baseline, prior):
+    inputs = prepared(simulated_cohorts[3], baseline, prior)
+    coordinates, data = sampler_coordinates(inputs), density_data(inputs)
+    arrays = (*data, coordinates.floats, coordinates.integers)
+    table = callbacks.callback_table(arrays)
+
+    def log_density(point):
+        value, code = callbacks.posterior_at(point, np.empty_like(point), table)
+        assert code == callbacks.GOES_ON
+        return value
+
+    point = np.random.default_rng(3).normal(size=coordinates.size)
+    gradient = np.empty_like(point)
+    value, _ = callbacks.posterior_at(point, gradient, table)
+    np.testing.assert_allclose(gradient, central_difference(log_density, point), atol=1e-5)
+    # and the density is the model's own, moved
+    vector, log_jacobian = model_vector(point, coordinates)
+    expected = log_posterior(vector, *data, np.empty_like(vector)) + log_jacobian
+    assert value + coordinates.log_determinant == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("baseline", ["independent", "random_walk", "gamma"])
+def test_draws_are_near_standard_normal_in_the_samplers_coordinates(simulated_cohorts, baseline):
+    """All but the step scale, of which the map only moves the centre."""
+    inputs = prepared(simulated_cohorts[1], baseline)
+    coordinates, parts = sampler_coordinates(inputs), parts_of(inputs)
+    drawn = sample_nuts(inputs, draws=500, tune=500, chains=2, seed=4).vectors
+    # invert the linear part: whitened unknowns given the scaled ones
+    n_rest, n_scaled = len(parts.rest), len(parts.scaled)
+    floats = coordinates.floats
+    root = floats[n_rest : n_rest + n_rest**2].reshape(n_rest, n_rest)
+    gain_at = n_rest + n_rest**2
+    gain = floats[gain_at : gain_at + n_rest * n_scaled].reshape(n_rest, n_scaled)
+    flat = drawn.reshape(-1, coordinates.size)
+    away = np.zeros((len(flat), n_scaled))
+    if n_scaled:
+        pivot_at = gain_at + n_rest * n_scaled + n_scaled**2 + 2 * n_scaled
+        steps = flat[:, parts.scaled] * np.exp(flat[:, parts.scales])
+        away = steps - floats[pivot_at : pivot_at + n_scaled]
+    whitened = np.linalg.solve(root, (flat[:, parts.rest] - floats[:n_rest] - away @ gain.T).T)
+    # a dozen events an interval: skewness leaves the moments of a normal only roughly
+    assert np.all(np.abs(whitened.mean(axis=1)) < 0.5)
+    assert np.all(np.abs(np.log(whitened.std(axis=1))) < 0.35)
+
+
+@pytest.mark.parametrize("baseline", BASELINES, ids=name)
+def test_plain_coordinates_start_at_no_effects_and_the_overall_rate(simulated_cohorts, baseline):
+    inputs = prepared(simulated_cohorts[1], baseline)
+    parts = parts_of(inputs)
+    coordinates = shifted(inputs, parts, np.zeros(len(parts.scales)))
+    vector, _ = model_vector(np.zeros(coordinates.size), coordinates)
+    values = constrain(vector, sampled_parameters(inputs))
+    assert np.all(effects(values, inputs) == 0)
+    if not inputs.is_baseline_integrated:
+        np.testing.assert_allclose(log_hazards(values, inputs), inputs.log_rate)
+
+
+def test_without_a_mode_the_sampler_moves_in_plain_coordinates(simulated_cohorts, monkeypatch):
+    inputs = prepared(simulated_cohorts[1], "random_walk")
+    parts = parts_of(inputs)
+    n = inputs.intervals.n_intervals + len(inputs.design.terms)
+    zeros = np.zeros(inputs.intervals.n_intervals), np.zeros(len(inputs.design.terms))
+    assert gaussian_of(*zeros, -np.eye(n), inputs, parts) is None
+    import bayes_crlm.inference.native.coordinates as room
+
+    found = room.posterior_mode(inputs, step_scale=1.0)
+    monkeypatch.setattr(room, "posterior_mode", lambda *_, **__: replace(found, converged=False))
+    coordinates = sampler_coordinates(inputs)
+    expected = shifted(inputs, parts, room.log_scale_centre(inputs, 1))
+    np.testing.assert_array_equal(coordinates.floats, expected.floats)
+    drawn = sample_nuts(inputs, draws=200, tune=500, chains=2, seed=4)
+    assert np.all(np.isfinite(drawn.vectors))
+
+
+def test_a_density_compiled_for_other_types_has_no_address(simulated_cohorts):
+    import numba
+
+    @numba.njit
+    def other(x):
+        return x + 1
+
+    other(1.0)
+    with pytest.raises(RuntimeError, match="not three vectors"):
+        compiled_graph.address_of(other)

@@ -1,0 +1,114 @@
+"""The posterior's slope and mode: densities of the definitions, and what a maximum must obey."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.optimize import minimize
+
+from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
+from bayes_crlm.inference.mode import (
+    baseline_log_prior,
+    newton_step,
+    posterior_mode,
+    posterior_slope,
+)
+from bayes_crlm.model.priors import GammaProcess
+
+BASELINES = {"independent": None, "random_walk": 0.4, "gamma": None}
+
+
+def prepared(cohort, baseline, **settings):
+    model = PiecewiseExponential("arm", 0, "x + group", cutpoints=4, baseline=baseline, **settings)
+    return model.prepare(cohort)
+
+
+def random_point(inputs, seed):
+    rng = np.random.default_rng(seed)
+    log_hazard = inputs.log_rate + rng.normal(0, 0.5, inputs.intervals.n_intervals)
+    return log_hazard, rng.normal(0, 0.4, len(inputs.design.terms))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_baseline_densities_are_those_of_their_definitions(simulated_cohorts, seed):
+    def density(baseline, step_scale=None):
+        inputs = prepared(simulated_cohorts[3], baseline)
+        at, _ = random_point(inputs, seed)
+        return baseline_log_prior(at, inputs, step_scale)[0], at, inputs
+
+    value, at, inputs = density("independent")
+    assert value == pytest.approx(stats.norm(inputs.log_rate, 2).logpdf(at).sum(), rel=1e-10)
+    value, at, inputs = density("random_walk", 0.4)
+    expected = stats.norm(inputs.log_rate, 2).logpdf(at[0])
+    expected += stats.norm(0, 0.4).logpdf(np.diff(at)).sum()
+    assert value == pytest.approx(expected, rel=1e-10)
+    value, at, inputs = density(GammaProcess(1.5))
+    width = 1.5 * inputs.intervals.width
+    prior = stats.gamma(width * np.exp(inputs.log_rate), scale=1 / width)
+    # the density of the log-hazard has the hazard as its Jacobian
+    assert value == pytest.approx((prior.logpdf(np.exp(at)) + at).sum(), rel=1e-10)
+
+
+@pytest.mark.parametrize("priors", ["normal(0.1, 0.7)", "student_t(4, 0, 1)"])
+@pytest.mark.parametrize("baseline", BASELINES)
+def test_slope_and_information_are_those_of_finite_differences(simulated_cohorts, baseline, priors):
+    inputs = prepared(
+        simulated_cohorts[3], baseline, treatment_prior=priors, covariate_prior=priors
+    )
+    n_intervals, step_scale = inputs.intervals.n_intervals, BASELINES[baseline]
+
+    def at(vector):
+        return posterior_slope(vector[:n_intervals], vector[n_intervals:], inputs, step_scale)
+
+    centre = np.concatenate(random_point(inputs, 1))
+    _, gradient, information = at(centre)
+    step = 1e-5
+    for k, shift in enumerate(step * np.eye(len(centre))):
+        up, down = at(centre + shift), at(centre - shift)
+        assert gradient[k] == pytest.approx((up[0] - down[0]) / (2 * step), rel=1e-6, abs=1e-6)
+        np.testing.assert_allclose(
+            -information[k], (up[1] - down[1]) / (2 * step), rtol=1e-5, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("baseline", BASELINES)
+def test_the_mode_is_where_a_general_optimiser_stops(simulated_cohorts, baseline):
+    inputs = prepared(simulated_cohorts[3], baseline, treatment_prior="student_t(3, 0, 0.5)")
+    n_intervals, step_scale = inputs.intervals.n_intervals, BASELINES[baseline]
+
+    def minus(vector):
+        value, gradient, _ = posterior_slope(
+            vector[:n_intervals], vector[n_intervals:], inputs, step_scale
+        )
+        return -value, -gradient
+
+    start = np.concatenate([np.full(n_intervals, inputs.log_rate), np.zeros(4)])
+    expected = minimize(minus, start, jac=True, method="BFGS", options={"gtol": 1e-8})
+    mode = posterior_mode(inputs, step_scale=step_scale)
+    assert mode.converged
+    assert mode.log_density == pytest.approx(-expected.fun, rel=1e-10)
+    np.testing.assert_allclose(
+        np.concatenate([mode.log_hazard, mode.effect]), expected.x, atol=1e-5
+    )
+    assert np.all(np.linalg.eigvalsh(mode.information) > 0)
+    far = (np.full(n_intervals, inputs.log_rate + 3), np.full(4, 1.5))
+    again = posterior_mode(inputs, step_scale=step_scale, start=far)
+    assert again.converged
+    np.testing.assert_allclose(again.effect, mode.effect, atol=1e-7)
+
+
+def test_what_has_no_mode_is_refused(simulated_cohorts):
+    with pytest.raises(ValueError, match="step scale"):
+        posterior_mode(prepared(simulated_cohorts[3], "random_walk"))
+    shrunken = prepared(simulated_cohorts[3], "independent", covariate_prior="horseshoe(1)")
+    with pytest.raises(TypeError, match="no density without its scales"):
+        posterior_mode(shrunken)
+
+
+def test_newton_steps_climb_where_the_density_is_not_concave():
+    gradient = np.array([1.0, -2.0])
+    concave = np.array([[2.0, 0.3], [0.3, 1.0]])
+    np.testing.assert_allclose(newton_step(concave, gradient), np.linalg.solve(concave, gradient))
+    for information in (np.diag([2.0, -1.0]), -concave, np.array([[1.0, 2.0], [2.0, 1.0]])):
+        step = newton_step(information, gradient)
+        assert np.all(np.isfinite(step))
+        assert step @ gradient > 0

@@ -1,0 +1,79 @@
+"""Pareto smoothing: against ArviZ's, against known tails, and what it does with odd weights."""
+
+import numpy as np
+import pytest
+from arviz_stats.base import array_stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from bayes_crlm.inference.psis import fit_generalized_pareto, pareto_smooth
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    draws=st.sampled_from([25, 60, 225, 226, 1000, 4000]),
+    spread=st.floats(0.01, 8),
+    share_impossible=st.sampled_from([0.0, 0.3]),
+)
+@settings(max_examples=60, deadline=None)
+def test_weights_and_shape_are_those_of_arviz(seed, draws, spread, share_impossible):
+    rng = np.random.default_rng(seed)
+    log_ratio = rng.normal(0, spread, draws) + rng.normal(0, 300)
+    log_ratio[rng.random(draws) < share_impossible] = -np.inf
+    log_weight, pareto_k = pareto_smooth(log_ratio)
+    # ArviZ takes minus the log ratios, as log-likelihoods come to it in leave-one-out
+    expected, expected_k = array_stats.psislw(-log_ratio, r_eff=1.0)
+    np.testing.assert_allclose(np.exp(log_weight), np.exp(expected), rtol=1e-8, atol=1e-15)
+    assert pareto_k == pytest.approx(float(expected_k), abs=1e-8, nan_ok=True)
+
+
+def test_leading_axes_are_smoothed_one_by_one():
+    log_ratio = np.random.default_rng(1).standard_t(3, (3, 2, 400))
+    together, pareto_k = pareto_smooth(log_ratio)
+    assert together.shape == log_ratio.shape
+    assert pareto_k.shape == (3, 2)
+    for place in np.ndindex(3, 2):
+        alone, k = pareto_smooth(log_ratio[place])
+        np.testing.assert_array_equal(together[place], alone)
+        assert pareto_k[place] == k
+
+
+@pytest.mark.parametrize("shape", [-0.3, 0.2, 0.6, 1.0])
+def test_a_known_tail_gets_its_shape_back(shape):
+    rng = np.random.default_rng(5)
+    n = 4000
+    excess = np.sort(np.expm1(-shape * np.log(rng.random((20, n)))) / shape, axis=-1)
+    fitted, scale = fit_generalized_pareto(excess)
+    # the maximum-likelihood estimate's standard error is (1 + shape) / sqrt(n); the prior's pull
+    # of 10 draws in 4,010 is below it
+    assert fitted.mean() == pytest.approx(shape, abs=4 * (1 + shape) / np.sqrt(20 * n) + 0.003)
+    assert scale.mean() == pytest.approx(1, abs=0.02)
+
+
+def test_equal_ratios_stay_equal_weights():
+    log_weight, pareto_k = pareto_smooth(np.full(100, -3.0))
+    np.testing.assert_allclose(np.exp(log_weight), 0.01, rtol=1e-12)
+    assert pareto_k == 0
+
+
+def test_a_single_ratio_that_outweighs_all_others_is_never_called_good():
+    log_ratio = np.zeros(1000)
+    log_ratio[3] = 50.0
+    _, pareto_k = pareto_smooth(log_ratio)
+    assert not pareto_k <= 0.7
+
+
+@pytest.mark.parametrize("scale", [0.0167131, 0.0169071, 0.0171034])
+def test_ratios_that_span_hundreds_of_orders_of_magnitude_get_weights(scale):
+    # a normal far narrower than the proposal: most of its largest ratios are as small as numbers
+    # can be, and the Pareto distribution fitted to them has no scale
+    draws = stats.norm(-1, 0.28).ppf((np.arange(400) + 0.5) / 400)
+    log_weight, pareto_k = pareto_smooth(((draws + 1) / 0.45) ** 2 / 2 - (draws / scale) ** 2 / 2)
+    assert np.exp(log_weight).sum() == pytest.approx(1)
+    assert np.isnan(pareto_k)
+
+
+def test_few_draws_are_refused():
+    with pytest.raises(ValueError, match="at least 25"):
+        pareto_smooth(np.zeros(24))

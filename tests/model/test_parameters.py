@@ -1,0 +1,167 @@
+"""The model's unknowns: order, transforms, prior densities and prior draws."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
+from bayes_crlm.likelihood.intervals import exposure_per_interval
+from bayes_crlm.model.priors import GammaProcess
+from bayes_crlm.model.unknowns import (
+    constrain,
+    draw_integrated,
+    draw_prior,
+    effects,
+    log_hazards,
+    log_jacobian,
+    log_prior,
+    model_parameters,
+    sampled_parameters,
+)
+
+BASELINES = ("independent", "random_walk", "gamma")
+
+
+def prepared(cohort, baseline="random_walk", cutpoints=4, **priors):
+    model = PiecewiseExponential(
+        "arm", 0, "x + group", cutpoints=cutpoints, baseline=baseline, **priors
+    )
+    return model.prepare(cohort)
+
+
+def random_vector(inputs, seed=0, draws=5):
+    size = sum(parameter.size for parameter in model_parameters(inputs))
+    return np.random.default_rng(seed).normal(0, 0.6, (draws, size))
+
+
+@pytest.mark.parametrize("covariates", ["normal(0, 1)", "horseshoe(0.5)"])
+@pytest.mark.parametrize("baseline", BASELINES)
+def test_jacobian_is_that_of_the_transforms(simulated_cohorts, baseline, covariates):
+    inputs = prepared(simulated_cohorts[1], baseline, covariate_prior=covariates)
+    parameters = model_parameters(inputs)
+    vector = random_vector(inputs)
+
+    def natural(vectors):
+        return np.concatenate(list(constrain(vectors, parameters).values()), axis=-1)
+
+    step = 1e-6
+    size = vector.shape[1]
+    columns = [
+        (natural(vector + shift) - natural(vector - shift)) / (2 * step)
+        for shift in step * np.eye(size)
+    ]
+    jacobian = np.stack(columns, axis=-1)
+    _, expected = np.linalg.slogdet(jacobian)
+    np.testing.assert_allclose(log_jacobian(vector, parameters), expected, rtol=1e-6, atol=1e-7)
+
+
+def test_random_walk_densities_are_those_of_its_definition(simulated_cohorts):
+    """log_hazard_1 ~ Normal(log_rate, 2), steps ~ Normal(0, scale), scale ~ HalfNormal(1)."""
+    inputs = prepared(simulated_cohorts[1])
+    values = constrain(random_vector(inputs), model_parameters(inputs))
+    density = log_prior(values, inputs)
+    log_hazard, scale = log_hazards(values, inputs), values["step_scale"]
+    # the level and the first log-hazard differ by a constant given the steps, and a unit
+    # step is a step over the scale
+    first = stats.norm(inputs.log_rate, 2).logpdf(log_hazard[:, :1])
+    np.testing.assert_allclose(density["log_hazard_level"], first, rtol=1e-10)
+    steps = np.diff(log_hazard, axis=1)
+    expected = stats.norm(0, scale).logpdf(steps) + np.log(scale)
+    np.testing.assert_allclose(density["unit_step"], expected, rtol=1e-9)
+    np.testing.assert_allclose(
+        density["step_scale"], stats.halfnorm(scale=1).logpdf(scale), rtol=1e-10
+    )
+
+
+def test_other_densities_are_those_of_their_definitions(simulated_cohorts):
+    cohort = simulated_cohorts[1]
+    inputs = prepared(cohort, "gamma", covariate_prior="horseshoe(0.5)")
+    values = constrain(random_vector(inputs), model_parameters(inputs))
+    density = log_prior(values, inputs)
+    width = inputs.intervals.width
+    rate = cohort.n_events / cohort.exposure
+    expected = stats.gamma(rate * width, scale=1 / width).logpdf(values["hazard"])
+    np.testing.assert_allclose(density["hazard"], expected, rtol=1e-10)
+    for name, scale in (("shrinkage_global", 0.5), ("shrinkage_local", 1.0)):
+        expected = stats.halfcauchy(scale=scale).logpdf(values[name])
+        np.testing.assert_allclose(density[name], expected, rtol=1e-10)
+    np.testing.assert_allclose(
+        effects(values, inputs)[:, 1:],
+        values["shrinkage_global"] * values["shrinkage_local"] * values["covariate_unit_effect"],
+    )
+    independent = prepared(cohort, "independent")
+    values = constrain(random_vector(independent), model_parameters(independent))
+    np.testing.assert_allclose(
+        log_prior(values, independent)["log_hazard"],
+        stats.norm(np.log(rate), 2).logpdf(values["log_hazard"]),
+        rtol=1e-10,
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_prior_draws_follow_the_definitions(simulated_cohorts, seed):
+    cohort, draws = simulated_cohorts[1], 3000
+    log_rate = np.log(cohort.n_events / cohort.exposure)
+    found = {}
+    for baseline in BASELINES:
+        inputs = prepared(cohort, baseline, covariate_prior="horseshoe(0.5)")
+        values = draw_prior(inputs, np.random.default_rng(seed), draws)
+        expected = {each.name: (draws, each.size) for each in model_parameters(inputs)}
+        assert {name: value.shape for name, value in values.items()} == expected
+        found[baseline] = (values, log_hazards(values, inputs), inputs)
+
+    def follows(values, distribution):
+        return stats.kstest(values, distribution.cdf).pvalue > 1e-5
+
+    start = stats.norm(log_rate, 2)
+    values, log_hazard, _ = found["independent"]
+    assert follows(values["treatment_effect"][:, 0], stats.norm(0, 1))
+    assert follows(values["shrinkage_global"][:, 0], stats.halfcauchy(scale=0.5))
+    assert follows(values["shrinkage_local"][:, 1], stats.halfcauchy(scale=1))
+    assert all(follows(log_hazard[:, j], start) for j in range(log_hazard.shape[1]))
+    values, log_hazard, _ = found["random_walk"]
+    assert follows(values["step_scale"][:, 0], stats.halfnorm(scale=1))
+    assert follows(log_hazard[:, 0], start)
+    # the walk says nothing about where it starts
+    walk = (log_hazard - log_hazard[:, :1])[:, 1:].mean(axis=1)
+    assert abs(np.corrcoef(walk, log_hazard[:, 0])[0, 1]) < 4.5 / np.sqrt(draws)
+    for j in range(log_hazard.shape[1] - 1):
+        step = np.diff(log_hazard, axis=1)[:, j] / values["step_scale"][:, 0]
+        assert follows(step, stats.norm(0, 1))
+    _, log_hazard, inputs = found["gamma"]
+    for j, width in enumerate(inputs.intervals.width):
+        gamma = stats.gamma(np.exp(log_rate) * width, scale=1 / width)
+        assert follows(np.exp(log_hazard[:, j]), gamma)
+
+
+def test_one_interval_has_no_walk(simulated_cohorts):
+    inputs = prepared(simulated_cohorts[1], "random_walk", cutpoints=1)
+    names = [parameter.name for parameter in model_parameters(inputs)]
+    assert "step_scale" not in names
+    values = draw_prior(inputs, np.random.default_rng(0), 2000)
+    log_hazard = log_hazards(values, inputs)
+    assert log_hazard.shape == (2000, 1)
+    assert stats.kstest(log_hazard[:, 0], stats.norm(inputs.log_rate, 2).cdf).pvalue > 1e-4
+    np.testing.assert_allclose(
+        log_prior(values, inputs)["log_hazard_level"],
+        stats.norm(inputs.log_rate, 2).logpdf(log_hazard),
+    )
+
+
+def test_hazards_given_the_effects_are_the_conjugate_gamma(simulated_cohorts):
+    """Gamma(a + D, b + S): a and b the prior's, D events and S exposure at relative hazards."""
+    inputs = prepared(simulated_cohorts[3], GammaProcess(2.0, is_integrated=True))
+    sampled = sampled_parameters(inputs)
+    assert "hazard" not in {parameter.name for parameter in sampled}
+    effect = np.array([1.4, -0.9, 1.3, 0.8])
+    vectors = np.tile(effect, (2, 5000, 1))
+    full = draw_integrated(vectors, inputs, np.random.default_rng(8))
+    values = constrain(full, model_parameters(inputs))
+    np.testing.assert_array_equal(effects(values, inputs), vectors)
+    relative = np.exp(inputs.data.design @ effect)
+    weighted = exposure_per_interval(inputs.data.follow_up, relative)
+    prior_rate = 2.0 * inputs.intervals.width
+    shape = prior_rate * np.exp(inputs.log_rate) + inputs.intervals.events
+    for j in range(inputs.intervals.n_intervals):
+        expected = stats.gamma(shape[j], scale=1 / (prior_rate[j] + weighted[j]))
+        assert stats.kstest(values["hazard"][..., j].ravel(), expected.cdf).pvalue > 1e-5

@@ -1,0 +1,216 @@
+"""What is shipped: the wheel holds all that the command needs, and the files agree on it."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import bayes_crlm
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def project():
+    """The project's metadata."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    """A wheel built from the checkout, by the back end alone and so without a network."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = (
+        f"import hatchling.build, os; os.chdir({str(ROOT)!r}); "
+        f"hatchling.build.build_wheel({str(folder)!r})"
+    )
+    subprocess.run([sys.executable, "-c", build], check=True, capture_output=True)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="session")
+def unpacked(wheel, tmp_path_factory):
+    """The wheel as an installer would lay it out, away from the checkout."""
+    folder = tmp_path_factory.mktemp("installed")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def run_unpacked(unpacked, *arguments):
+    """Run the command from the unpacked wheel, with the checkout out of sight."""
+    return subprocess.run(
+        [sys.executable, "-m", "bayes_crlm", *arguments],
+        cwd=unpacked,
+        env={**os.environ, "PYTHONPATH": str(unpacked)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_wheel_holds_every_module_spec_and_data_file(unpacked):
+    tracked = subprocess.run(
+        ["git", "ls-files", "bayes_crlm", "models"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split("\n")
+    expected = {re.sub(r"^models/", "bayes_crlm/models/", path) for path in tracked if path}
+    shipped = {
+        path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*") if path.is_file()
+    }
+    assert len(expected) > 20
+    assert expected <= shipped
+    assert any(path.startswith("bayes_crlm/models/") for path in shipped)
+    assert "bayes_crlm/datasets/crlm_synthetic.csv" in shipped
+    assert any(path.endswith("licenses/LICENSE") for path in shipped)
+
+
+def test_the_wheel_says_that_it_is_typed(unpacked):
+    assert (unpacked / "bayes_crlm" / "py.typed").is_file()
+
+
+def test_the_source_distribution_holds_what_the_readme_promises(tmp_path):
+    build = (
+        f"import hatchling.build, os; os.chdir({str(ROOT)!r}); "
+        f"hatchling.build.build_sdist({str(tmp_path)!r})"
+    )
+    subprocess.run([sys.executable, "-c", build], check=True, capture_output=True)
+    (path,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    promised = {
+        "Makefile",
+        "uv.lock",
+        ".python-version",
+        "CONTRIBUTING.md",
+        "README.md",
+        "scripts/find_python.sh",
+        "notebooks/repeat_local_treatment.ipynb",
+        "models/os_repeat_local_vs_systemic.toml",
+    }
+    assert promised <= names
+    linked = set(re.findall(r"\]\(((?!https?:)[^)#]+)", (ROOT / "README.md").read_text()))
+    assert linked <= names
+
+
+def find_python(path, *arguments, home):
+    """Run the script that chooses an interpreter, with the commands of one folder and no others."""
+    return subprocess.run(
+        ["/bin/sh", str(ROOT / "scripts" / "find_python.sh"), *arguments],
+        cwd=home,
+        env={"PATH": str(path), "HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+
+
+def test_setup_takes_a_python_that_is_there(tmp_path):
+    bin_folder = tmp_path / "bin"
+    bin_folder.mkdir()
+    (bin_folder / "python3").symlink_to(Path(sys._base_executable).resolve())
+    found = find_python(bin_folder, home=tmp_path)
+    assert Path(found) == Path(sys._base_executable).resolve()
+    assert find_python(bin_folder, "3.2", home=tmp_path) == ""
+
+
+def test_setup_takes_no_python_of_another_version(tmp_path):
+    bin_folder = tmp_path / "bin"
+    bin_folder.mkdir()
+    # a shim of a version manager fails where its version is not installed
+    for name in ("python3", "python3.13", "python"):
+        shim = bin_folder / name
+        shim.write_text("#!/bin/sh\nexit 1\n")
+        shim.chmod(0o755)
+    assert find_python(bin_folder, home=tmp_path) == ""
+
+
+def test_the_metadata_and_the_readme_say_the_same_versions(project):
+    assert project["project"]["requires-python"] == ">=3.12,<3.15"
+    install = (ROOT / "README.md").read_text().partition("## Install\n")[2]
+    assert install.startswith("Python 3.12, 3.13 or 3.14.")
+
+
+def test_the_wheel_holds_nothing_else(unpacked):
+    folders = {path.name for path in unpacked.iterdir()}
+    assert folders == {"bayes_crlm", f"bayes_crlm-{bayes_crlm.__version__}.dist-info"}
+
+
+def test_an_installed_command_lists_the_specs_inside_the_package(unpacked):
+    done = run_unpacked(unpacked, "list")
+    assert done.returncode == 0, done.stderr
+    for path in (ROOT / "models").glob("*.toml"):
+        assert path.stem in done.stdout
+
+
+def test_an_installed_command_checks_the_embedded_cohort(unpacked):
+    done = run_unpacked(unpacked, "check", "os_repeat_local_vs_systemic")
+    assert done.returncode == 0, done.stderr
+    assert "135 patients" in done.stdout
+
+
+def test_the_command_is_declared(unpacked, project):
+    assert project["project"]["scripts"] == {"bayes-crlm": "bayes_crlm.cli.main:main"}
+    (declared,) = unpacked.glob("*.dist-info/entry_points.txt")
+    assert "bayes-crlm = bayes_crlm.cli.main:main" in declared.read_text()
+
+
+def test_all_files_agree_on_the_version(project):
+    version = project["project"]["version"]
+    assert bayes_crlm.__version__ == version
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"\n## [{version}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_all_files_agree_on_the_licence(project):
+    assert project["project"]["license"] == "Apache-2.0"
+    assert "\nlicense: Apache-2.0\n" in (ROOT / "CITATION.cff").read_text()
+    text = (ROOT / "LICENSE").read_text()
+    assert "Apache License" in text
+    assert "APPENDIX: How to apply the Apache License to your work." in text
+
+
+def test_the_lock_fetches_from_the_public_registry_only():
+    hosts = set(re.findall(r"https?://([^/\"]+)", (ROOT / "uv.lock").read_text()))
+    assert hosts == {"pypi.org", "files.pythonhosted.org"}
+    assert "file://" not in (ROOT / "uv.lock").read_text()
+
+
+def imported_packages():
+    """Packages that the modules import, at the top or where they are used."""
+    for path in (ROOT / "bayes_crlm").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                yield from (alias.name.partition(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                yield str(node.module).partition(".")[0]
+
+
+def test_dependencies_are_those_that_the_package_imports(project):
+    extras = [
+        each for extra in project["project"]["optional-dependencies"].values() for each in extra
+    ]
+    names, optional = (
+        {re.match(r"[\w-]+", each)[0].lower() for each in listed}
+        for listed in (project["project"]["dependencies"], extras)
+    )
+    # ArviZ is made of arviz_base, arviz_stats and arviz_plots; Jinja escapes with MarkupSafe;
+    # pydantic validates by pydantic_core
+    parts = {"arviz_base": "arviz", "arviz_stats": "arviz", "arviz_plots": "arviz"}
+    parts |= {"markupsafe": "jinja2", "pydantic_core": "pydantic"}
+    imported = set(imported_packages()) - {"bayes_crlm"} - set(sys.stdlib_module_names)
+    imported = {parts.get(name, name) for name in imported}
+    assert imported <= names | optional
+    # the rest is imported by pandas, ArviZ and PyTensor to read, write and compile
+    assert names - imported <= {"netcdf4", "numba", "openpyxl", "pyarrow", "pytensor"}

@@ -1,0 +1,77 @@
+"""The first sentence of a sensitivity analysis: a function of one row for each part."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from sensitivity_runs import refits
+
+from bayes_crlm.sensitivity.overall import overall_sentence, part_rows
+from bayes_crlm.sensitivity.parts import PartResult
+from bayes_crlm.sensitivity.registry import PARTS, TITLES
+from bayes_crlm.sensitivity.verdicts import judge
+from bayes_crlm.words.success import UNDECIDED, SuccessRule
+
+RULE = SuccessRule()
+STARTS = {
+    "changes": ("The conclusion changes under", "Refits decide under"),
+    "weaker": ("The conclusion is weaker under",),
+    "holds": ("The conclusion holds under", "They decide nothing either under"),
+}
+
+
+def part_of(base, rows):
+    return PartResult(result={}, sentence="", **judge(base, rows, RULE))
+
+
+@given(refits(), st.dictionaries(st.sampled_from(PARTS), st.lists(refits(), max_size=4)))
+def test_the_first_sentence_says_what_its_rows_say_and_nothing_else(base, parts):
+    rows = part_rows({name: part_of(base, each) for name, each in parts.items()}, TITLES)
+    said = overall_sentence(base, rows, RULE, "arm b against a")
+    if not base["is_reliable"]:
+        assert said.startswith("Nothing is concluded") and base["note"] in said
+        return
+    concluded = RULE.conclusion(base["prob_below_effect"])
+    assert said.startswith(UNDECIDED) == (concluded == "undecided")
+    assert said.startswith("The hazard is lower") == (concluded == "lower")
+    assert said.startswith("The hazard is higher") == (concluded == "higher")
+    for state, starts in STARTS.items():
+        named = [row for row in rows if row["state"] == state]
+        assert any(start in said for start in starts) == bool(named)
+        sentence = next((each for each in said.split(". ") if each.startswith(starts)), "")
+        for row in rows:
+            assert (row["in_words"] in sentence) == (row in named)
+            if row in named and state != "holds":
+                assert row["mover"] in sentence
+    judged = any(row["state"] is not None for row in rows)
+    assert ("No part that was run says whether that holds" in said) == (not judged)
+
+
+@given(refits(), st.lists(refits(), max_size=5))
+def test_a_parts_row_is_the_worst_of_its_refits(base, found):
+    (row,) = part_rows({"priors": part_of(base, found)}, TITLES)
+    trusted = [each for each in found if each["is_reliable"]]
+    held = RULE.conclusion(base["prob_below_1"])
+    others = [each for each in trusted if RULE.conclusion(each["prob_below_1"]) != held]
+    assert (row["state"] is None) == (not trusted)
+    assert row["moves"] is (bool(others) if trusted else None)
+    decided = [each for each in others if RULE.conclusion(each["prob_below_1"]) != "undecided"]
+    assert (row["state"] == "changes") == bool(decided)
+    if row["mover"] is not None:
+        assert row["mover"] in {each["label"] for each in trusted}
+    assert (row["mover"] is None) == (row["state"] in (None, "holds"))
+
+
+def test_lists_of_what_would_move_the_conclusion_are_told_apart():
+    base = {
+        "prob_below_effect": 0.99, "median": 0.5, "eti95": [0.3, 0.8], "is_reliable": True,
+    }  # fmt: skip
+    holds = {"moves": False, "state": "holds"}
+    parts = {
+        "influence": PartResult({}, "", would_move="leaving out 4 patients", **holds),
+        "cutpoints": PartResult({}, "", would_move="one set of intervals", **holds),
+        "priors": PartResult({}, "", moves=True, state="changes", would_move="12 priors"),
+    }
+    said = overall_sentence(base, part_rows(parts, TITLES), RULE, "arm b against a")
+    assert said.endswith(
+        "Pushed further, the conclusion would be moved by leaving out 4 patients; one set of "
+        "intervals."
+    )

@@ -1,0 +1,89 @@
+"""The success rule: what is concluded from which probability."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bayes_crlm.specification.spec import Spec
+from bayes_crlm.words.errors import SpecError
+from bayes_crlm.words.success import UNDECIDED, SuccessRule
+
+TABLES = {
+    "title": "t",
+    "data": {"source": "a.csv", "time": "t", "event": "e"},
+    "model": {"treatment": "x", "reference": 0},
+}
+rules = st.builds(
+    SuccessRule,
+    effect=st.floats(0.1, 10),
+    probability=st.floats(0.5, 1, exclude_min=True, exclude_max=True),
+)
+
+
+def test_the_default_is_975_per_mille_on_either_side_of_one():
+    rule = SuccessRule()
+    assert rule.conclusion(0.975) == "lower"
+    assert rule.conclusion(0.9749) == "undecided"
+    assert rule.conclusion(0.0251) == "undecided"
+    assert rule.conclusion(0.025) == "higher"
+
+
+@given(rules, st.floats(0, 1))
+def test_a_side_is_concluded_exactly_where_its_probability_reaches_the_rules(rule, below):
+    concluded = rule.conclusion(below)
+    assert (concluded == "lower") == (below >= rule.probability)
+    assert (concluded == "higher") == (1 - below >= rule.probability)
+
+
+@given(rules, st.floats(0, 1))
+def test_the_sentence_begins_with_what_is_concluded(rule, below):
+    said = rule.sentence({"prob_below_effect": below})
+    concluded = rule.conclusion(below)
+    assert said.startswith(UNDECIDED) == (concluded == "undecided")
+    assert said.startswith("The hazard is lower") == (concluded == "lower")
+    assert said.startswith("The hazard is higher") == (concluded == "higher")
+
+
+def test_nan_concludes_nothing():
+    assert SuccessRule().conclusion(math.nan) == "undecided"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"effect": 0.0}, {"effect": math.inf}, {"effect": True}]
+    + [{"probability": each} for each in (0.5, 1.0, math.nan, "0.9")],
+)
+def test_an_impossible_rule_is_refused_by_its_key(wrong):
+    with pytest.raises(SpecError, match=next(iter(wrong))):
+        SuccessRule(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({"success": {"probability": 0.5}}, "success.probability is 0.5; give a probability"),
+        ({"success": {"effect": -1.0}}, "success.effect is -1.0; give the hazard ratio"),
+        ({"success": {"efect": 1.0}}, "unknown key success.efect; did you mean 'effect'"),
+        ({"study": {"design": "randomized"}}, "did you mean 'randomised'"),
+    ],
+)
+def test_a_wrong_key_is_named(table, said):
+    with pytest.raises(SpecError, match=said):
+        Spec.from_mapping(TABLES | table)
+
+
+def test_the_resolved_spec_spells_the_rule_and_the_design_out():
+    text = Spec.from_mapping(TABLES).to_toml()
+    assert "[success]\neffect = 1.0\nprobability = 0.975" in text
+    assert '[study]\ndesign = "observational"' in text
+
+
+def test_a_fit_concludes_by_the_rule_it_is_given(colon_fit):
+    table = colon_fit.hazard_ratios()
+    below = table["prob_below_1.0"].iloc[0]
+    assert table["prob_below_effect"].iloc[0] == below
+    assert table["conclusion"].iloc[0] == SuccessRule().conclusion(below)
+    stricter = SuccessRule(effect=table["median"].iloc[0], probability=0.9)
+    assert colon_fit.hazard_ratios(success=stricter)["conclusion"].iloc[0] == "undecided"
