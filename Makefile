@@ -33,9 +33,10 @@ hooks: setup-dev  ## lint and format at every commit
 check-lock: $(UV)
 	$(UV) lock --check --quiet
 
-lint: setup-dev  ## lint and check the format
+lint: setup-dev  ## rules, format, and that packages import only what is below them
 	$(RUN) ruff check
 	$(RUN) ruff format --check
+	$(RUN) lint-imports --no-cache
 
 format: setup-dev  ## put the code into its format
 	$(RUN) ruff check --fix
