@@ -27,7 +27,6 @@ from pydantic import (
 from bayes_crlm.model.formula import check_formula
 from bayes_crlm.specification.paths import path_seen_from
 from bayes_crlm.specification.problems import spec_problems
-from bayes_crlm.specification.toml_writing import write_toml
 from bayes_crlm.specification.values import (
     check_censoring_end,
     check_condition_value,
@@ -574,7 +573,9 @@ class Spec(Table):
 
     def to_toml(self) -> str:
         """Write the spec with every default spelled out; reading it gives the same spec."""
-        return write_toml(self.to_mapping())
+        import tomli_w
+
+        return tomli_w.dumps(self.to_mapping())
 
 
 def known_data_sets() -> frozenset[str]:

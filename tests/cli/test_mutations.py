@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
+from tomli_w import dumps as write_toml
 
 from bayes_crlm.cli.main import main
-from bayes_crlm.specification.toml_writing import write_toml
 
 TABLES = {
     "title": "A comparison",

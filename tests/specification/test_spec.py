@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from tomli_w import dumps as write_toml
 
 from bayes_crlm import read_spec
 from bayes_crlm.sensitivity.spec import TABLE_CHECKS
 from bayes_crlm.specification import reading as spec_reading
 from bayes_crlm.specification.spec import Spec, available_specs
-from bayes_crlm.specification.toml_writing import write_toml
 from bayes_crlm.words.errors import SpecError
 
 MINIMAL = """
@@ -501,21 +501,17 @@ toml_tables = st.dictionaries(texts, toml_values, max_size=5)
 @given(toml_tables)
 def test_tables_written_as_toml_read_back_the_same(tables):
     # repr tells nan from nan and 1 from 1.0 and True, which == does not
-    assert repr(tomllib.loads(write_toml(tables))) == repr(order_as_written(tables))
+    read = tomllib.loads(write_toml(tables))
+    assert repr(in_order_of_keys(read)) == repr(in_order_of_keys(tables))
 
 
-def order_as_written(value):
-    """Values before tables, as a TOML document has to have them."""
-    if not isinstance(value, dict):
-        return value
-    plain = {key: each for key, each in value.items() if not isinstance(each, dict)}
-    inner = {key: order_as_written(each) for key, each in value.items() if isinstance(each, dict)}
-    return plain | inner
-
-
-def test_none_has_no_counterpart_in_toml():
-    with pytest.raises(TypeError, match="NoneType has no counterpart"):
-        write_toml({"a": None})
+def in_order_of_keys(value):
+    """Tables in the order of their keys, within lists too: a document's order means nothing."""
+    if isinstance(value, dict):
+        return {key: in_order_of_keys(value[key]) for key in sorted(value)}
+    if isinstance(value, list | tuple):
+        return type(value)(in_order_of_keys(each) for each in value)
+    return value
 
 
 KEYS = [*WRONG, "model.prior", "data.tme", "sampling", "model", "data", "estimands", "x"]
@@ -541,4 +537,6 @@ def test_a_mutated_spec_is_read_or_refused_in_one_line(changes):
         assert len(str(refused)) < 5000
     else:
         again = Spec.from_mapping(tomllib.loads(spec.to_toml()))
-        assert repr(again.to_mapping()) == repr(spec.to_mapping())
+        assert repr(in_order_of_keys(again.to_mapping())) == repr(
+            in_order_of_keys(spec.to_mapping())
+        )
