@@ -163,7 +163,7 @@ def test_a_refused_command_leaves_no_file(tmp_path):
 
 def test_a_fault_in_one_part_loses_no_other(tmp_path, monkeypatch, capsys):
     from bayes_crlm.cli.main import main
-    from bayes_crlm.sensitivity.priors.priors import reverse_bayes
+    from bayes_crlm.sensitivity.priors import reverse_bayes
 
     def faulty(context, settings):
         raise ZeroDivisionError("a fault")
