@@ -12,10 +12,7 @@ from bayes_crlm.words.wording import shown
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MOST_LEVELS", "as_levels", "as_number", "level_texts", "without_values"]
-
-MOST_LEVELS = 50
-"""Of one covariate, and columns of a product."""
+__all__ = ["as_levels", "as_number", "level_texts", "without_values"]
 
 
 def without_values(

@@ -335,7 +335,10 @@ def scale_problems(
 
 def _is_date_format(given: object) -> bool:
     """Whether a format says a whole date, in directives that pandas knows as Python does."""
-    if not isinstance(given, str) or set(re.findall("%(.?)", given)) - set("aAbBdfHIjmMpSyYz%"):
+    if not isinstance(given, str):
+        return False
+    said = set(re.findall("%(.?)", given))
+    if said - set("aAbBdfHIjmMpSyYz%") or not said & set("yY"):
         return False
     date = datetime.datetime(2011, 10, 23, tzinfo=datetime.UTC)
     try:

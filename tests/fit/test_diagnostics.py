@@ -26,7 +26,7 @@ def spoilt(fit, group, name, change):
     tree[group] = tree[group].copy()
     tree[group].dataset = dataset.assign({name: change(dataset[name].copy(deep=True))})
     copy = replace(fit)
-    copy.__dict__["posterior"] = tree
+    copy.made["posterior",] = tree
     return copy
 
 

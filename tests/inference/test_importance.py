@@ -16,7 +16,7 @@ from bayes_crlm import read_spec
 from bayes_crlm.analysis.run import plan_analysis
 from bayes_crlm.cohort.cohort import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
-from bayes_crlm.inference import importance
+from bayes_crlm.inference import importance, proposal_parts
 from bayes_crlm.inference.importance import log_target, sample_importance, weighted_draws
 from bayes_crlm.inference.mode import posterior_mode
 from bayes_crlm.likelihood.intervals import exposure_per_interval, row_cumulative_hazard
@@ -118,7 +118,7 @@ def test_ratios_change_with_the_target_and_not_with_the_proposal(
     inputs = model.prepare(simulated_cohorts[3])
     evidence, spread = [], []
     for degrees_of_freedom in (50.0, 4.0):
-        monkeypatch.setattr(importance, "DEGREES_OF_FREEDOM", degrees_of_freedom)
+        monkeypatch.setattr(proposal_parts, "DEGREES_OF_FREEDOM", degrees_of_freedom)
         drawn = weighted_draws(inputs, 20_000, np.random.default_rng(2))
         ratio = np.exp(drawn.log_ratio - drawn.log_ratio.max())
         evidence.append(math.log(ratio.mean()) + drawn.log_ratio.max())
