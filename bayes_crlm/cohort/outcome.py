@@ -7,7 +7,6 @@ is said of rows of the file.
 """
 
 from dataclasses import dataclass
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from bayes_crlm.cohort.outcome_columns import (
 )
 from bayes_crlm.cohort.rounded_times import Rounding, draw_within_unit, order_of_patients
 from bayes_crlm.cohort.time_scale import StudyEnd, TimeColumns, TimeScale, scale_problems
+from bayes_crlm.cohort.zero_times import settle_zeros, zero_problems
 from bayes_crlm.likelihood.tied_times import distinct_times, onto
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.wording import shown
@@ -199,16 +199,6 @@ def outcome_of(
     )
 
 
-def zero_problems(given: Any) -> list[str]:
-    """Say why a value of `zero_times` is none."""
-    if given in ("error", "drop") and isinstance(given, str):
-        return []
-    is_number = isinstance(given, Real) and not isinstance(given, bool | np.bool)
-    if is_number and 0 < float(given) < np.inf:
-        return []
-    return [f'zero_times must be "error", "drop" or a number above 0, not {shown(given)}']
-
-
 def read_outcome(
     table: "pd.DataFrame", row_number: NDArray[np.int64], outcome: Outcome
 ) -> OutcomeRead:
@@ -281,7 +271,7 @@ def read_outcome(
     keep = np.ones(n, dtype=bool)
     dropped: tuple[Dropped, ...] = ()
     if outcome.zero_times != "error":
-        times, keep, dropped, said = settle_zeros(
+        times, events, keep, dropped, said = settle_zeros(
             outcome.zero_times, entries, times, events, patient_index
         )
         remarks += said
@@ -304,69 +294,3 @@ def read_outcome(
         end, found = check_ends(end, follow_up.time, row_number, study_end.in_words)
         problems += found
     return OutcomeRead(follow_up, start, end, keep, dropped, tuple(remarks), problems)
-
-
-def settle_zeros(
-    zero_times: str | float,
-    entries: NDArray[np.float64],
-    times: NDArray[np.float64],
-    events: NDArray[np.int8],
-    patient_index: NDArray[np.intp],
-) -> tuple[NDArray[np.float64], NDArray[np.bool], tuple[Dropped, ...], list[str]]:
-    """Drop rows without width, or give them one.
-
-    A row without width or event that another row of its patient goes on from is left out in any
-    case: given a width it would lie over that row.
-
-    Returns
-    -------
-    times : (rows,) float
-    keep : (rows,) bool
-    dropped : tuple of Dropped
-    remarks : list of str
-    """
-    is_zero = times == entries
-    count, keep = int(is_zero.sum()), np.ones(len(times), dtype=bool)
-    if not count:
-        return times, keep, (), []
-    n_events = int(events[is_zero].sum())
-    with_events = f"{n_events} of them with the event"
-    if zero_times == "drop":
-        keep = ~is_zero
-        gone = len(np.unique(patient_index)) - len(np.unique(patient_index[keep]))
-        reason = f'no time at risk, zero_times = "drop" ({with_events})'
-        return times, keep, (Dropped(reason, gone, count),), []
-    width, said = float(zero_times), []
-    is_between = is_zero & (events == 0) & goes_on(entries, times, events, patient_index)
-    between, given = int(is_between.sum()), count - int(is_between.sum())
-    if given:
-        said.append(
-            f"{given} row{'s' * (given != 1)} without time at risk ({with_events}) "
-            f"{'was' if given == 1 else 'were'} given {as_written(width)}, as zero_times says"
-        )
-    if between:
-        said.append(
-            f"{between} row{'s' * (between != 1)} without time at risk, from which another row of "
-            f"the patient goes on, {'was' if between == 1 else 'were'} left out: nobody is at risk "
-            "in such a row"
-        )
-    return np.where(is_zero, entries + width, times), ~is_between, (), said
-
-
-def goes_on(
-    entries: NDArray[np.float64],
-    times: NDArray[np.float64],
-    events: NDArray[np.int8],
-    patient_index: NDArray[np.intp],
-) -> NDArray[np.bool]:
-    """Whether a row of the same patient with width, or with the event, begins where a row ends.
-
-    Returns
-    -------
-    (rows,) bool
-        Meant for rows without width and event.
-    """
-    followed = (times > entries) | (events > 0)
-    begins = set(zip(patient_index[followed].tolist(), entries[followed].tolist(), strict=True))
-    ends = zip(patient_index.tolist(), times.tolist(), strict=True)
-    return np.fromiter((each in begins for each in ends), dtype=bool, count=len(times))
