@@ -2,6 +2,6 @@
 
 import sys
 
-from bayes_crlm.cli.main import main
+from bayes_crlm.cli.command_line import main
 
 sys.exit(main())

@@ -210,7 +210,7 @@ def measure_run(bench: Bench, key: dict[str, Any]) -> None:
     if bench.has(key):
         return
     out = tempfile.mkdtemp(dir=bench.scratch)
-    command = [sys.executable, "-m", "bayes_crlm.cli.main", "run", RUN_SPEC, "--engine", "laplace"]
+    command = [sys.executable, "-m", "bayes_crlm.cli", "run", RUN_SPEC, "--engine", "laplace"]
     run, load = bench.run(
         [*command, "--out", out], caches_of("package_laplace"), until=HAZARD_RATIO, on_terminal=True
     )

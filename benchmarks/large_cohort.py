@@ -128,7 +128,7 @@ def measure_parts(spec: Path) -> dict[str, Any]:
 
 def measure_run(spec: Path, engine: str) -> dict[str, Any]:
     """Time the whole main job in this process."""
-    from bayes_crlm.cli.main import main
+    from bayes_crlm.cli import main
 
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "results"

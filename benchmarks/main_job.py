@@ -101,7 +101,7 @@ def measure(repeat: int, spec: str) -> dict[str, list[Process]]:
 
         def job(environment: dict[str, str]) -> Process:
             out = Path(tempfile.mkdtemp(dir=folder))
-            command = [sys.executable, "-m", "bayes_crlm.cli.main", "run", spec, "--quiet"]
+            command = [sys.executable, "-m", "bayes_crlm.cli", "run", spec, "--quiet"]
             return run_process([*command, "--out", str(out)], environment)
 
         importing = [sys.executable, "-c", IMPORTS]

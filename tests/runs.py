@@ -127,7 +127,7 @@ def call(*arguments, cwd=None, **options):
     """Call the command line in a process of its own."""
     environment = os.environ | {"PYTHONWARNINGS": "default"}
     return subprocess.run(
-        [sys.executable, "-m", "bayes_crlm.cli.main", *map(str, arguments)],
+        [sys.executable, "-m", "bayes_crlm.cli", *map(str, arguments)],
         capture_output=True,
         text=True,
         cwd=cwd,

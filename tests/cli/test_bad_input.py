@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from runs import call
 
-from bayes_crlm.cli.main import main
+from bayes_crlm.cli import main
 
 SPEC = """
 title = "A comparison"
@@ -501,7 +501,7 @@ def test_an_error_is_told_also_where_the_terminal_knows_only_ascii(place):
     Path("spec.toml").write_text(SPEC.replace("A comparison", "Überleben"), encoding="utf-8")
     environment = os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
     done = subprocess.run(
-        [sys.executable, "-m", "bayes_crlm.cli.main", "check", "spec.toml"],
+        [sys.executable, "-m", "bayes_crlm.cli", "check", "spec.toml"],
         cwd=place,
         env=environment,
         capture_output=True,

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import runs
 
-from bayes_crlm.cli import main as cli
-from bayes_crlm.cli.main import main
+from bayes_crlm import cli
+from bayes_crlm.cli import main
 from bayes_crlm.cli.terminal import conclude, in_columns, on_one_line, say
 from bayes_crlm.words.shown import probability_in_words
 
@@ -29,7 +29,7 @@ def modules_after(*arguments, cwd=None):
     """Call the command line in a new process; give its exit status and what it imported."""
     code = (
         "import sys, json\n"
-        "from bayes_crlm.cli.main import main\n"
+        "from bayes_crlm.cli import main\n"
         "try:\n    status = main(sys.argv[1:])\n"
         "except SystemExit as leaving:\n    status = leaving.code\n"
         "print('\\n' + ' '.join(sorted({name.split('.')[0] for name in sys.modules})))\n"
@@ -152,7 +152,7 @@ def test_what_cox_cannot_estimate_is_said(synthetic_run):
 def test_a_reader_that_leaves_is_no_error():
     reader, writer = os.pipe()
     done = subprocess.Popen(
-        [sys.executable, "-m", "bayes_crlm.cli.main", "list"], stdout=writer, stderr=-1
+        [sys.executable, "-m", "bayes_crlm.cli", "list"], stdout=writer, stderr=-1
     )
     os.close(reader)
     os.close(writer)
@@ -180,9 +180,11 @@ def test_long_values_go_on_under_their_beginning():
 def test_a_terminal_sees_the_lines_as_a_pipe_does(tmp_path):
     primary, secondary = pty.openpty()
     fcntl.ioctl(secondary, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 200, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     done = subprocess.Popen(
-        [sys.executable, "-m", "bayes_crlm.cli.main", "list"], stdout=secondary, stderr=secondary
-    )
+        [sys.executable, "-m", "bayes_crlm.cli", "list"],
+        stdout=secondary, stderr=secondary, env=environment,
+    )  # fmt: skip
     os.close(secondary)
     shown = b""
     try:

@@ -14,7 +14,7 @@ from runs import call, write_rows
 
 from bayes_crlm import read_spec
 from bayes_crlm.analysis.run import approximate_plan, plan_analysis
-from bayes_crlm.cli.main import main
+from bayes_crlm.cli import main
 
 SPEC = "os_repeat_local_vs_systemic"
 HEAVY = ("pymc", "pytensor", "arviz", "arviz_stats", "arviz_base", "arviz_plots", "xarray",
@@ -22,7 +22,8 @@ HEAVY = ("pymc", "pytensor", "arviz", "arviz_stats", "arviz_base", "arviz_plots"
 # stops at the first hazard ratio, and says which heavy packages are there by then
 SPY = """
 import json, os, re, sys
-from bayes_crlm.cli import main as cli, run
+from bayes_crlm import cli
+from bayes_crlm.cli import run
 say = run.say
 def spy(text, **options):
     say(text, **options)

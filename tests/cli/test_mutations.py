@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from tomli_w import dumps as write_toml
 
-from bayes_crlm.cli.main import main
+from bayes_crlm.cli import main
 
 TABLES = {
     "title": "A comparison",

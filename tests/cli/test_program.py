@@ -18,7 +18,8 @@ from bayes_crlm.cli.sensitivity import store_of
 SLOW = """
 import sys, time
 from pathlib import Path
-from bayes_crlm.cli import main as cli, run
+from bayes_crlm import cli
+from bayes_crlm.cli import run
 from bayes_crlm.report import folder as results
 
 def slowly(function, name):
@@ -76,7 +77,7 @@ def test_a_signal_at_another_time_ends_with_130_and_nothing_is_written(tmp_path,
 def test_a_signal_ends_sensitivity_with_its_workers_and_keeps_its_refits(tmp_path):
     spec, store = write(tmp_path), tmp_path / ".out.sensitivity-refits"
     process = subprocess.Popen(
-        [sys.executable, "-m", "bayes_crlm.cli.main", "sensitivity", spec, "--jobs", "2",
+        [sys.executable, "-m", "bayes_crlm.cli", "sensitivity", spec, "--jobs", "2",
          "--out", tmp_path / "out"],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
@@ -96,7 +97,7 @@ def shell(folder, line, **environment):
     runs.write_rows(folder)
     return subprocess.run(
         ["sh", "-c", line], cwd=folder, capture_output=True, text=True, timeout=300, check=False,
-        env=os.environ | {"CRLM": f"{sys.executable} -m bayes_crlm.cli.main"} | environment,
+        env=os.environ | {"CRLM": f"{sys.executable} -m bayes_crlm.cli"} | environment,
     )  # fmt: skip
 
 
@@ -214,7 +215,7 @@ def test_libraries_get_a_temporary_folder_beside_the_results(tmp_path, monkeypat
 NO_TEMPORARY = """
 import sys, tempfile
 tempfile._candidate_tempdir_list = lambda: [os.environ["TMPDIR"]] if "TMPDIR" in os.environ else []
-from bayes_crlm.cli import main as cli
+from bayes_crlm import cli
 if __name__ == "__main__":
     sys.exit(cli.main())
 """

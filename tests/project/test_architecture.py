@@ -39,7 +39,7 @@ def then_stop(*arguments):
     raise AnsweredError
 run.first_answer = then_stop
 with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(AnsweredError, SystemExit):
-    main.main(sys.argv[2:])
+    main(sys.argv[2:])
 print(json.dumps([name for name in json.loads(sys.argv[1]) if name in sys.modules]))
 """
 

@@ -54,7 +54,7 @@ def test_make_targets_exist():
 
 
 def test_commands_and_options_exist():
-    from bayes_crlm.cli.main import make_parser
+    from bayes_crlm.cli.command_line import make_parser
     from bayes_crlm.specification.spec import available_specs
 
     parser = make_parser()

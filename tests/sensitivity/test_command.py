@@ -162,7 +162,7 @@ def test_a_refused_command_leaves_no_file(tmp_path):
 
 
 def test_a_fault_in_one_part_loses_no_other(tmp_path, monkeypatch, capsys):
-    from bayes_crlm.cli.main import main
+    from bayes_crlm.cli import main
     from bayes_crlm.sensitivity.priors import reverse_bayes
 
     def faulty(context, settings):
@@ -201,7 +201,7 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path, summary):
     command = [
         sys.executable,
         "-m",
-        "bayes_crlm.cli.main",
+        "bayes_crlm.cli",
         "sensitivity",
         spec,
         "--out",

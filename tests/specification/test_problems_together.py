@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_crlm.cli.main import main
+from bayes_crlm.cli import main
 
 N = 60
 SPEC = """title = "A title"

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bayes_crlm
-from bayes_crlm.cli.main import main
+from bayes_crlm.cli import main
 from bayes_crlm.words.shown import (
     as_written,
     duration,

@@ -81,7 +81,3 @@ def run_command_line(parser: argparse.ArgumentParser, options: argparse.Namespac
     if options.command is None:
         parser.error(f"give a command: {', '.join(NAMES[:-1])} or {NAMES[-1]}")
     return options.run_command(options)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
