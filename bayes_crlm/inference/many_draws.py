@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from bayes_crlm.inference.effect_proposals import FAR, least_fall, wide_degrees_of_freedom
 from bayes_crlm.inference.importance import weighted_draws
 from bayes_crlm.inference.many_hazards import HazardsGivenEffects, IndependentHazards
-from bayes_crlm.inference.many_modes import BlockSums, Targets, effect_priors, find_modes
+from bayes_crlm.inference.many_modes import (
+    BlockSums,
+    Modes,
+    Targets,
+    effect_priors,
+    find_modes,
+    first_start,
+)
 from bayes_crlm.inference.many_proposals import Proposals, of_pairs, proposals_around
 from bayes_crlm.inference.many_walks import BlockWalks, find_step_scales, modes_of_ranges
 from bayes_crlm.inference.proposal_parts import (
@@ -83,6 +90,8 @@ class Surroundings:
         Of the effects.
     hazards : HazardsGivenEffects
         Of the hazards.
+    modes : Modes
+        Of the posteriors; of a random walk, given the first guess of its step scale.
     pairs : (cohorts, ranges) ndarray of int
         Mirrored pairs to draw in each range; their sum is the same for all cohorts.
     sums : BlockSums
@@ -95,6 +104,7 @@ class Surroundings:
 
     proposal: Proposals
     hazards: HazardsGivenEffects
+    modes: Modes
     pairs: NDArray[np.intp]
     sums: BlockSums
     priors: list[tuple[SimplePrior, slice]]
@@ -105,6 +115,7 @@ class Surroundings:
         return Surroundings(
             self.proposal.part(which),
             self.hazards.part(which),
+            self.modes.part(which),
             self.pairs[which],
             self.sums.part(which),
             self.priors,
@@ -132,7 +143,7 @@ def draw_block(
     best = BlockDraws.none(len(block), draws, len(block.terms))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         around = surroundings(block, model, draws // 2, rngs)
-        is_plain = ~may_have_several_modes(block, model, around.sums)
+        is_plain = ~may_have_several_modes(block, model, around.sums, around.modes)
         is_plain &= np.isfinite(around.proposal.factor).all(axis=(1, 2, 3))
         left = np.flatnonzero(is_plain)
         if len(left):
@@ -149,17 +160,17 @@ def draw_block(
 
 
 def may_have_several_modes(
-    block: "CohortBlock", model: "ModelDefinition", sums: BlockSums | None = None
+    block: "CohortBlock", model: "ModelDefinition", sums: BlockSums, near: Modes
 ) -> NDArray[np.bool]:
     """Which cohorts' likelihoods compete with a Student t prior, shape (cohorts,).
 
-    They are left to `bayes_crlm.inference.importance`, which draws around all their modes.
+    They are left to `bayes_crlm.inference.importance`, which draws around all their modes. The
+    likelihood has one mode, a few steps from the posterior's in `near` where these do not compete.
     """
     inputs = block.inputs(0, model)
     if not has_student_t(inputs):
         return np.zeros(len(block), dtype=bool)
     vague = vague_inputs(inputs)
-    sums = BlockSums.of(block) if sums is None else sums
     n_treatment, n_terms = block.n_treatment_terms, len(block.terms)
     priors = [(simple_prior(vague.treatment_prior), slice(0, n_treatment))]
     if n_terms > n_treatment:
@@ -167,9 +178,13 @@ def may_have_several_modes(
     step_scale = None
     if isinstance(model.baseline, RandomWalk) and block.n_intervals > 1:
         step_scale = np.full(len(block), FIRST_STEP_SCALE)
-    modes = find_modes(
-        Targets(sums, model, priors, step_scale), rise_tolerance=FIRST_RISE_TOLERANCE
+    is_near, first = near.converged[:, None], first_start(sums)
+    start = (
+        np.where(is_near, near.log_hazard, first[0]),
+        np.where(is_near, near.effect, first[1]),
     )
+    targets = Targets(sums, model, priors, step_scale)
+    modes = find_modes(targets, start, FIRST_RISE_TOLERANCE)
     with np.errstate(invalid="ignore"):
         variance = np.diagonal(inverses(modes.information), axis1=1, axis2=2)
     variance = np.where(modes.converged[:, None], variance, np.nan)
@@ -192,11 +207,12 @@ def surroundings(
         modes = modes_of_ranges(targets, scales, near)
         proposal = proposals_around(modes, wide, scales.bounds.shape[1] - 1)
         hazards = BlockWalks(scales, sums, model)
-        return Surroundings(proposal, hazards, scales.pairs(pairs), sums, priors, rngs)
+        return Surroundings(proposal, hazards, near, scales.pairs(pairs), sums, priors, rngs)
     modes = find_modes(targets)
     hazards = IndependentHazards(sums, modes, model)
     all_pairs = np.full((len(block), 1), pairs)
-    return Surroundings(proposals_around(modes, wide), hazards, all_pairs, sums, priors, rngs)
+    proposal = proposals_around(modes, wide)
+    return Surroundings(proposal, hazards, modes, all_pairs, sums, priors, rngs)
 
 
 def propose(around: Surroundings, which: NDArray[np.intp], best: BlockDraws) -> None:

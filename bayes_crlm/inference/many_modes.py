@@ -27,7 +27,15 @@ if TYPE_CHECKING:
     from bayes_crlm.model.definition import ModelDefinition
     from bayes_crlm.model.prepared_block import CohortBlock
 
-__all__ = ["BlockSums", "Modes", "Targets", "baseline_prior_sd", "effect_priors", "find_modes"]
+__all__ = [
+    "BlockSums",
+    "Modes",
+    "Targets",
+    "baseline_prior_sd",
+    "effect_priors",
+    "find_modes",
+    "first_start",
+]
 
 MOST_STEPS = 100
 SMALLEST_SHARE = 1e-10
@@ -186,11 +194,7 @@ def find_modes(
     sums = targets.sums
     count, n_terms = sums.event_design.shape
     n_intervals = sums.events.shape[1]
-    if start is None:
-        none = np.zeros((count, n_terms))
-        # as if each interval had one event more, at the overall rate
-        pooled = sums.weighted_exposure(none) + np.exp(-sums.log_rate)
-        start = np.log((sums.events + 1) / pooled), none
+    start = first_start(sums) if start is None else start
     spread = np.ones((count, n_terms))
     kinks = [(prior, part) for prior, part in targets.priors if isinstance(prior, Laplace)]
     for prior, part in kinks:
@@ -217,6 +221,14 @@ def find_modes(
         )
         searching = searching[converged[searching]]
     return Modes(at[:, :n_intervals], at[:, n_intervals:], information, converged)
+
+
+def first_start(sums: BlockSums) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Every interval's own rate, and no effects: (cohorts, intervals), (cohorts, terms)."""
+    none = np.zeros_like(sums.event_design)
+    # as if each interval had one event more, at the overall rate
+    pooled = sums.weighted_exposure(none) + np.exp(-sums.log_rate)
+    return np.log((sums.events + 1) / pooled), none
 
 
 def climb(
