@@ -21,7 +21,7 @@ from bayes_crlm.inference.many_modes import (
     Targets,
     effect_priors,
     find_modes,
-    first_start,
+    start_nearby,
 )
 from bayes_crlm.inference.many_proposals import Proposals, of_pairs, proposals_around
 from bayes_crlm.inference.many_walks import BlockWalks, find_step_scales, modes_of_ranges
@@ -178,13 +178,9 @@ def may_have_several_modes(
     step_scale = None
     if isinstance(model.baseline, RandomWalk) and block.n_intervals > 1:
         step_scale = np.full(len(block), FIRST_STEP_SCALE)
-    is_near, first = near.converged[:, None], first_start(sums)
-    start = (
-        np.where(is_near, near.log_hazard, first[0]),
-        np.where(is_near, near.effect, first[1]),
-    )
     targets = Targets(sums, model, priors, step_scale)
-    modes = find_modes(targets, start, FIRST_RISE_TOLERANCE)
+    before = effect_priors(model, n_treatment, n_terms)
+    modes = find_modes(targets, start_nearby(near, before, targets), FIRST_RISE_TOLERANCE)
     with np.errstate(invalid="ignore"):
         variance = np.diagonal(inverses(modes.information), axis1=1, axis2=2)
     variance = np.where(modes.converged[:, None], variance, np.nan)

@@ -34,7 +34,7 @@ __all__ = [
     "baseline_prior_sd",
     "effect_priors",
     "find_modes",
-    "first_start",
+    "start_nearby",
 ]
 
 MOST_STEPS = 100
@@ -43,6 +43,8 @@ SMALLEST_SHARE = 1e-10
 RISE_TOLERANCE = 1e-6
 MOST_ROUNDS = 20
 SPREAD_TOLERANCE = 0.01
+# of any log hazard or effect: a longer step from another mode may lead too far
+LONGEST_START = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,6 +231,47 @@ def first_start(sums: BlockSums) -> tuple[NDArray[np.float64], NDArray[np.float6
     # as if each interval had one event more, at the overall rate
     pooled = sums.weighted_exposure(none) + np.exp(-sums.log_rate)
     return np.log((sums.events + 1) / pooled), none
+
+
+def start_nearby(
+    near: Modes, priors: list[tuple[SimplePrior, slice]], targets: Targets
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Take a Newton step from modes under other priors, whose slopes there are 0.
+
+    Parameters
+    ----------
+    near : Modes
+        Of the same cohorts.
+    priors : list of (SimplePrior, slice)
+        Of the effects, at these modes.
+    targets : Targets
+        With their own priors of the same effects.
+
+    Returns
+    -------
+    (cohorts, intervals) ndarray, (cohorts, terms) ndarray
+        For `find_modes`; without a mode the first start of all.
+    """
+    n_intervals = near.log_hazard.shape[1]
+    log_hazard, effect = first_start(targets.sums)
+    at = np.concatenate([near.log_hazard, near.effect], axis=1)
+    gradient, information = np.zeros_like(at), near.information.copy()
+    for (old, part), (new, _) in zip(priors, targets.priors, strict=True):
+        if old == new:
+            continue
+        here = np.arange(n_intervals + part.start, n_intervals + part.stop)
+        there = near.effect[:, part]
+        gradient[:, here] = new.gradient(there) - old.gradient(there)
+        information[:, here, here] += old.curvature(there) - new.curvature(there)
+    is_near = near.converged
+    step = np.zeros_like(at)
+    step[is_near] = newton_steps(information[is_near], gradient[is_near])
+    is_short = np.abs(step).max(axis=1, keepdims=True) < LONGEST_START
+    at = np.where(is_short, at + step, at)
+    return (
+        np.where(is_near[:, None], at[:, :n_intervals], log_hazard),
+        np.where(is_near[:, None], at[:, n_intervals:], effect),
+    )
 
 
 def climb(

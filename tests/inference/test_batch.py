@@ -22,7 +22,15 @@ from bayes_crlm.inference.effect_proposals import DEGREES_OF_FREEDOM, WIDE_EVERY
 from bayes_crlm.inference.hazards_given_effects import step_scales
 from bayes_crlm.inference.importance import weighted_draws
 from bayes_crlm.inference.many_draws import draw_block
-from bayes_crlm.inference.many_modes import BlockSums, Targets, effect_priors, newton_steps
+from bayes_crlm.inference.many_modes import (
+    BlockSums,
+    Modes,
+    Targets,
+    effect_priors,
+    find_modes,
+    newton_steps,
+    start_nearby,
+)
 from bayes_crlm.inference.many_proposals import Proposals
 from bayes_crlm.inference.many_walks import find_step_scales, modes_of_ranges
 from bayes_crlm.inference.mode import posterior_mode
@@ -302,6 +310,26 @@ def test_modes_and_step_scales_of_many_walks_are_those_of_one(stack):
             away = (found - np.concatenate([mode.log_hazard, mode.effect])) / spread
             # a whole Newton step raises twice the log density by at most 1e-6
             assert np.abs(away).max() < 1e-3
+
+
+@pytest.mark.parametrize("prior", ["student_t(3, 0, 1)", "student_t(3, 2, 0.1)"])
+def test_likelihoods_modes_are_the_same_from_posteriors_modes(stack, prior):
+    model = replace(MODEL, treatment_prior=prior, covariate_prior="laplace(0, 0.5)")
+    vague = replace(model, treatment_prior="normal(0, 10)")
+    (block,) = prepared(model, stack).blocks
+    sums, sizes = BlockSums.of(block), (block.n_treatment_terms, len(block.terms))
+    priors = effect_priors(model, *sizes)
+    near = find_modes(Targets(sums, model, priors))
+    # a cohort whose posterior gave no mode begins where all do
+    values = [each.copy() for each in (near.log_hazard, near.effect, near.information)]
+    for each in values:
+        each[3] = np.nan
+    near = Modes(*values, near.converged & (np.arange(len(block)) != 3))
+    targets = Targets(sums, vague, effect_priors(vague, *sizes))
+    found, expected = find_modes(targets, start_nearby(near, priors, targets)), find_modes(targets)
+    assert found.converged.all() and expected.converged.all()
+    spread = np.sqrt(np.diagonal(inverses(expected.information), axis1=1, axis2=2))[:, -sizes[1] :]
+    assert np.abs((found.effect - expected.effect) / spread).max() < 1e-3
 
 
 def test_step_scales_are_drawn_evenly_over_each_range(stack):
