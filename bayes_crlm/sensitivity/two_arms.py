@@ -1,5 +1,7 @@
 """A cohort as two arms, from which cohorts with other rows are made.
 
+Follow-up that is split without a change of treatment or covariates is one follow-up.
+
 Landmarks, split follow-up and clones all keep the patients' covariates and change the rows:
 who is at risk from when to when, and counted in which arm.
 """
@@ -151,16 +153,14 @@ def two_arms(
     Raises
     ------
     NotRunError
-        When patients have several rows.
+        When treatment or covariates change during follow-up, or follow-up has gaps.
     """
-    if not inputs.has_row_per_patient:
-        raise NotRunError(
-            f"{inputs.cohort.source}: patients have several rows here; give one row per patient"
-        )
     cohort, design = inputs.cohort, inputs.design
-    kept = np.arange(cohort.n_rows)
+    kept, end, event = whole_follow_up(inputs)
     if level is not None:
-        kept = np.flatnonzero((design.treatment_level == 0) | (design.treatment_level == level))
+        first = design.treatment_level[kept]
+        own = (first == 0) | (first == level)
+        kept, end, event = kept[own], end[own], event[own]
     split = design.n_treatment_terms
     columns = list(columns_needed(model.treatment, model.covariates)[1:])
     table = with_written_levels(cohort, parse_formula(model.covariates))
@@ -171,12 +171,51 @@ def two_arms(
         design=design.scaled[kept][:, split:],
         terms=design.terms[split:],
         entry=cohort.entry[kept],
-        time=cohort.time[kept],
-        event=cohort.event[kept],
+        time=end,
+        event=event,
         is_treated=design.treatment_level[kept] > 0,
         row_number=cohort.row_number[kept],
         effect=effect,
     )
+
+
+def whole_follow_up(
+    inputs: "PreparedCohort",
+) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.int8]]:
+    """Join the rows of every patient, in which nothing may change.
+
+    Returns
+    -------
+    row : (patients,) ndarray of int
+        Every patient's first row.
+    end : (patients,) ndarray
+        When the last row ends.
+    event : (patients,) ndarray of int
+        Whether it ends with the event.
+
+    Raises
+    ------
+    NotRunError
+        When a patient's treatment or covariates change, or a row does not begin where the one
+        before it ends.
+    """
+    cohort, columns = inputs.cohort, inputs.design.matrix
+    patient = cohort.patient_index
+    order = np.lexsort((cohort.entry, patient))
+    before, after = order[:-1], order[1:]
+    is_same = patient[before] == patient[after]
+    goes_on = (cohort.entry[after] == cohort.time[before]) & (
+        columns[after] == columns[before]
+    ).all(axis=1)
+    changes = np.unique(patient[after[is_same & ~goes_on]])
+    if len(changes):
+        raise NotRunError(
+            f"{cohort.source}: treatment or covariates change during follow-up, or it has gaps, "
+            f"in {len(changes)} patients, {shown(cohort.patients[changes[0]])} for example; arms "
+            "are compared here by what patients are at the start of an unbroken follow-up"
+        )
+    last = order[np.append(~is_same, True)]
+    return order[np.append(True, ~is_same)], cohort.time[last], cohort.event[last]
 
 
 def start_of_treatment(arms: TwoArms, column: str) -> NDArray[np.float64]:
@@ -212,7 +251,8 @@ def start_of_treatment(arms: TwoArms, column: str) -> NDArray[np.float64]:
             "compared from the decision on; give follow-up from time zero"
         )
     # rows of the file are numbered; the arms' patients are some of the source's
-    own = np.isin(cohort.row_number, arms.row_number)
+    by_number = np.argsort(cohort.row_number, kind="stable")
+    own = by_number[np.searchsorted(cohort.row_number, arms.row_number, sorter=by_number)]
     start = np.where(arms.is_treated, cohort.times_of(column)[own], np.inf)
     with np.errstate(invalid="ignore"):
         is_wrong = arms.is_treated & ~((start >= 0) & (start < arms.time))

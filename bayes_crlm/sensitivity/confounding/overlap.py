@@ -88,7 +88,7 @@ class Settings(Table):
 
 
 def check(plan: "Plan", settings: Settings) -> None:
-    """Refuse a model without covariates, and patients with several rows.
+    """Refuse a model without covariates, and patients in whom something changes.
 
     Parameters
     ----------
