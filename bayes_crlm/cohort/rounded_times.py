@@ -43,6 +43,9 @@ COMMON = 0.95
 """Share of rows that are multiples of a unit; the others were perhaps replaced by hand."""
 FEWEST_ROWS = 20
 """Fewer rows may share a unit by chance."""
+FEWEST_TIMES = 5
+"""Fewer times after the first may be multiples of twice the unit by chance."""
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -157,6 +160,9 @@ class RoundedTimes:
 def unit_of_times(times: Floats) -> float | None:
     """Find the longest unit of which nearly all times are multiples.
 
+    The first time does not count where it is shorter than the unit of all others: times of 0 that
+    were given a width stand there, however many they are.
+
     Parameters
     ----------
     times : (n,) float
@@ -167,11 +173,22 @@ def unit_of_times(times: Floats) -> float | None:
     float or None
         None where times have no common unit that could be told from chance.
     """
-    if len(times) < FEWEST_ROWS:
-        return None
     distinct, counts = np.unique(times, return_counts=True)
+    unit = _common_unit(distinct, counts)
+    if len(distinct) <= FEWEST_TIMES:
+        return unit
+    of_later = _common_unit(distinct[1:], counts[1:])
+    shorter = distinct[0] if unit is None else max(unit, distinct[0])
+    return of_later if of_later is not None and of_later > shorter * (1 + ROUNDING) else unit
+
+
+def _common_unit(distinct: Floats, counts: NDArray[np.intp]) -> float | None:
+    """Find the unit of all times, the first included."""
+    n_rows = int(counts.sum())
+    if n_rows < FEWEST_ROWS:
+        return None
     # each of a million different times is no multiple of anything
-    if len(distinct) > len(times) / 2 and len(distinct) > 2000:
+    if len(distinct) > n_rows / 2 and len(distinct) > 2000:
         gap = np.diff(distinct[:2000]).min()
     else:
         gap = np.diff(np.concatenate([[0.0], distinct])).min()

@@ -44,6 +44,22 @@ def test_a_few_times_that_were_replaced_by_hand_hide_no_unit():
     assert unit_of_times(times) == pytest.approx(12)
 
 
+@pytest.mark.parametrize("width", [0.01, 1 / 30.4375, 0.5, 1.5, 2])
+@pytest.mark.parametrize("share", [0.1, 0.3])
+def test_times_of_zero_that_were_given_a_width_hide_no_unit(width, share):
+    table = rounded_to(followed(400), 3, "up")
+    table.loc[np.arange(400) % 100 < 100 * share, "time"] = 0.0
+    cohort = cohort_of(table, zero_times=width)
+    assert rounded_times(cohort).unit == pytest.approx(3)
+    assert unit_of_times(cohort.time) == pytest.approx(3)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_first_time_among_multiples_of_the_same_unit_makes_it_no_longer(seed):
+    rng = np.random.default_rng(seed)
+    assert unit_of_times(rng.integers(1, 40, 25).astype(float)) == pytest.approx(1)
+
+
 def test_times_to_the_digits_of_the_machine_have_no_unit():
     for seed in range(5):
         assert unit_of_times(followed(seed=seed)["time"].to_numpy()) is None
