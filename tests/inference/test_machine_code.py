@@ -64,18 +64,15 @@ def test_without_any_place_to_keep_it_code_is_compiled_all_the_same():
     assert done.stdout.split() == ["36.0"]
 
 
-def test_a_damaged_file_is_not_used(tmp_path):
-    command = [sys.executable, "-c", "import bayes_crlm.inference.native.callbacks"]
-    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
-    subprocess.run(command, env=env, check=True)
-    (kept,) = tmp_path.rglob("*posterior_callback-*.nbc")
-    kept.write_bytes(kept.read_bytes()[:50])
-    subprocess.run(command, env=env, check=True, capture_output=True)
-    # the second time on, everything is kept again
-    subprocess.run(command, env=env, check=True, capture_output=True)
-    (kept,) = tmp_path.rglob("*posterior_callback-*.nbc")
-    assert kept.stat().st_size > 50
-
+# one function that C can call, so that compiling takes no time
+CALLBACK = """
+import numba
+from bayes_crlm.inference.native.machine_code import compiled_callback
+@compiled_callback(numba.float64(numba.float64))
+def doubled(x):
+    return 2 * x
+assert doubled.ctypes(3.0) == 6.0
+"""
 
 READ_ONLY = """
 import errno, os, pathlib
@@ -84,17 +81,41 @@ numba.core.caching.CacheImpl._locator_classes = []
 def read_only(self, missing_ok=False):
     raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self))
 pathlib.Path.unlink = read_only
-import bayes_crlm.inference.native.callbacks
+import one_callback
+print(one_callback.doubled.ctypes(4.0))
 """
 
 
-def test_a_filled_folder_that_is_read_only_does_no_harm(tmp_path):
-    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
-    subprocess.run(
-        [sys.executable, "-c", "import bayes_crlm.inference.native.callbacks"], env=env, check=True
-    )
-    assert list(tmp_path.rglob("*posterior_callback-*.nbi"))
-    done = subprocess.run(
-        [sys.executable, "-c", READ_ONLY], env=env, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+@pytest.fixture
+def kept(tmp_path):
+    """A folder with the code of one function, and how Python is run with it."""
+    (tmp_path / "one_callback.py").write_text(CALLBACK)
+    paths = os.pathsep.join([str(tmp_path), *sys.path])
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "kept"), "PYTHONPATH": paths}
+
+    def run(code="import one_callback"):
+        return subprocess.run(
+            [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False
+        )
+
+    assert run().returncode == 0
+    return tmp_path / "kept", run
+
+
+def test_a_damaged_file_is_not_used(kept):
+    folder, run = kept
+    (file,) = folder.rglob("*doubled-*.nbc")
+    file.write_bytes(file.read_bytes()[:50])
+    assert run().returncode == 0
+    # the second time on, everything is kept again
+    assert run().returncode == 0
+    (file,) = folder.rglob("*doubled-*.nbc")
+    assert file.stat().st_size > 50
+
+
+def test_a_filled_folder_that_is_read_only_does_no_harm(kept):
+    folder, run = kept
+    (index,) = folder.rglob("*doubled-*.nbi")
+    done = run(READ_ONLY)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "8.0\n", "")
+    assert index.exists()
