@@ -51,7 +51,7 @@ def simulated_inputs(model, truth, covariates, rng):
 def draws_of(engine, inputs, seed):
     """Unconstrained draws that are nearly independent."""
     if engine == "laplace":
-        drawn = sample_importance(inputs, 1000, seed)
+        drawn = sample_importance(inputs, 400, seed)
         assert drawn.converged
         return drawn.vectors
     vectors = sample_nuts(inputs, draws=500, tune=300, chains=1, seed=seed).vectors[0]
