@@ -13,6 +13,7 @@ from bayes_crlm.words.errors import (
     EstimandError,
     FormulaError,
 )
+from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
     from bayes_crlm.analysis.beside_answer import BesideAnswer
@@ -145,7 +146,8 @@ def plan_analysis(spec: "Spec") -> Plan:
     if inputs.cohort.is_synthetic:
         warnings.append("synthetic, not patient data")
     warnings += [
-        f"{each.n_patients} patients ({each.n_rows} rows) left out: {each.reason}"
+        f"{count_of(each.n_patients, 'patient')} ({count_of(each.n_rows, 'row')}) left out: "
+        f"{each.reason}"
         for each in inputs.cohort.dropped
     ]
     warnings += column_notes(used_columns(spec), inputs.cohort)

@@ -7,7 +7,14 @@ from typing import Any
 
 from bayes_crlm.cli import check, run, sensitivity, specs
 from bayes_crlm.cli.program import BAD_INPUT, DONE, INTERRUPTED, ended_by_signals, open_streams
-from bayes_crlm.cli.terminal import flush_streams, on_one_line, say
+from bayes_crlm.cli.terminal import (
+    CLOSED,
+    flush_streams,
+    on_one_line,
+    require_printed,
+    say,
+    unprinted,
+)
 from bayes_crlm.words.errors import BayesCRLMError
 
 __all__ = ["main"]
@@ -25,6 +32,10 @@ class Parser(argparse.ArgumentParser):
         self.exit(
             BAD_INPUT, f"{self.prog}: error: {on_one_line(message)} (see {self.prog} --help)\n"
         )
+
+    def print_help(self, file: Any = None) -> None:
+        """Print the help as all else is printed: argparse passes over a disk that is full."""
+        say(self.format_help().removesuffix("\n"), stream=file)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -55,12 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 done and trustworthy, 2 wrong input, 3 results not to be trusted, 130 interrupted.
     """
     is_ours = arguments is None
-    if is_ours:
-        open_streams()
+    unprinted.clear()
+    if is_ours and not open_streams():
+        unprinted.append(CLOSED)
     with ended_by_signals(is_ours=is_ours):
-        parser = make_parser()
         try:
-            return run_command_line(parser, parser.parse_args(arguments))
+            return answer(make_parser(), arguments)
         except BayesCRLMError as problem:
             say(f"bayes-crlm: error: {on_one_line(problem)}", stream=sys.stderr)
             return BAD_INPUT
@@ -69,6 +80,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return INTERRUPTED
         finally:
             flush_streams()
+
+
+def answer(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
+    """Do what the arguments ask for, and make sure that an answer that is printed only arrived.
+
+    Gives the exit status.
+    """
+    try:
+        options = parser.parse_args(arguments)
+    except SystemExit as leaving:
+        if not leaving.code:  # after --help
+            require_printed()
+        raise
+    status = run_command_line(parser, options)
+    # what others say stands in their folders
+    if not getattr(options, "writes_results", False):
+        require_printed()
+    return status
 
 
 def run_command_line(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:

@@ -55,12 +55,18 @@ class State:
 state = State()
 
 
-def open_streams() -> None:
+def open_streams() -> bool:
     """Put the null device where the standard streams are closed.
 
     Otherwise the next file that is opened gets the number of a stream, and what a library prints
     goes into it; and ``sys.stdout`` and ``sys.stderr`` are None.
+
+    Returns
+    -------
+    bool
+        Whether standard output was open.
     """
+    is_printed = sys.stdout is not None
     for number in range(3):
         try:
             os.fstat(number)
@@ -70,6 +76,7 @@ def open_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    return is_printed
 
 
 def is_terminal(stream: Any) -> bool:

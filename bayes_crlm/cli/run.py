@@ -51,7 +51,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--draws", type=whole_number(1, 100_000), metavar="N", help="per chain")
     parser.add_argument("--chains", type=whole_number(1, 64), metavar="N", help="number of chains")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
-    parser.set_defaults(run_command=run_command)
+    parser.set_defaults(run_command=run_command, writes_results=True)
 
 
 def run_command(options: argparse.Namespace) -> int:

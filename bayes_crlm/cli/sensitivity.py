@@ -45,7 +45,7 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument("--seed", type=whole_number(0, 2**32 - 1), metavar="N", help="random seed")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
-    parser.set_defaults(run_command=run_command)
+    parser.set_defaults(run_command=run_command, writes_results=True)
 
 
 def run_command(options: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from bayes_crlm.analysis.estimand_wording import estimand_items, estimands_asked
+from bayes_crlm.words.errors import OutputError
 from bayes_crlm.words.late_start import (
     headline_in_words,
     headline_row,
@@ -18,6 +19,7 @@ from bayes_crlm.words.late_start import (
 )
 from bayes_crlm.words.shown import as_written, probability_in_words, ratio_in_words, significant
 from bayes_crlm.words.success import SuccessRule
+from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
     from bayes_crlm.analysis.run import Plan
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from bayes_crlm.fit.fitting import Approximation, HazardRatio
 
 __all__ = [
+    "CLOSED",
     "LINE_WIDTH",
     "SYNTHETIC",
     "conclude",
@@ -36,13 +39,17 @@ __all__ = [
     "line_width",
     "on_one_line",
     "ratios_in_words",
+    "require_printed",
     "say",
     "shortest",
+    "unprinted",
 ]
 
 SYNTHETIC = "synthetic, not patient data"
 LINE_WIDTH, MIN_WIDTH = 98, 30
 NO_ANSWER = "no answer is given, "
+CLOSED = "it is closed"
+unprinted: list[str] = []  # why what went to standard output did not arrive
 
 
 def on_one_line(text: object) -> str:
@@ -66,15 +73,18 @@ def say(text: str, *, stream: TextIO | None = None) -> None:
     try:
         # an error is one line, whatever reads it; a narrow terminal breaks it by itself
         print(text if stream is sys.stderr else fitted(text), file=stream, flush=True)
-    except (OSError, ValueError):
-        give_up(stream)
+    except (OSError, ValueError) as problem:
+        give_up(stream, problem)
 
 
-def give_up(stream: TextIO) -> None:
+def give_up(stream: TextIO, problem: Exception) -> None:
     """Send what is still to be printed nowhere: a pipe is closed, a disk full, or the stream.
 
     Python flushes the standard streams once more when it ends, and would fail again.
     """
+    # who closes a pipe, as `head` does, has read enough
+    if stream is sys.stdout and not isinstance(problem, BrokenPipeError):
+        unprinted.append(getattr(problem, "strerror", None) or CLOSED)
     with suppress(OSError, ValueError), open(os.devnull, "w", encoding="utf-8") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())
 
@@ -86,8 +96,24 @@ def flush_streams() -> None:
             continue
         try:
             stream.flush()
-        except (OSError, ValueError):
-            give_up(stream)
+        except (OSError, ValueError) as problem:
+            give_up(stream, problem)
+
+
+def require_printed() -> None:
+    """Refuse to end well where the answer is what is printed, and it did not arrive.
+
+    Raises
+    ------
+    OutputError
+        When standard output was closed, or could not be written; not when its reader left.
+    """
+    flush_streams()
+    if unprinted:
+        raise OutputError(
+            f"the answer could not be printed: standard output cannot be written ({unprinted[0]}); "
+            "send it to a terminal, or to a file where there is space"
+        )
 
 
 def line_width() -> int:
@@ -129,7 +155,7 @@ def describe(plan: "Plan") -> str:
     unit = cohort.unit or "time units"
     intervals, design = inputs.intervals, inputs.design
     levels = " and ".join(str(level) for level in design.levels[1:])
-    rows = "" if inputs.has_row_per_patient else f" in {cohort.n_rows} rows"
+    rows = "" if inputs.has_row_per_patient else f" in {count_of(cohort.n_rows, 'row')}"
     ends = ", ".join(significant(value, 4) for value in intervals.cutpoints[1:])
     events = ", ".join(str(count) for count in intervals.events)
     prior = f"treatment {inputs.treatment_prior.describe()}"
@@ -139,7 +165,8 @@ def describe(plan: "Plan") -> str:
         ("data", source_in_words(plan)),
         (
             "follow-up",
-            f"{cohort.n_patients} patients{rows}, {cohort.n_events} events, "
+            f"{count_of(cohort.n_patients, 'patient')}{rows}, "
+            f"{count_of(cohort.n_events, 'event')}, "
             f"{significant(cohort.exposure, 6)} {unit} at risk{longest_in_words(cohort)}",
         ),
         *censoring_in_words(plan),
@@ -199,7 +226,8 @@ def start_items(plan: "Plan") -> list[tuple[str, str]]:
     return [
         (
             "start",
-            f"of treatment: {cohort.start_column}; {n_waited} treated patients waited for it",
+            f"of treatment: {cohort.start_column}; "
+            f"{count_of(n_waited, 'treated patient')} waited for it",
         )
     ]
 

@@ -36,7 +36,7 @@ from bayes_crlm.cohort.time_scale import TimeScale
 from bayes_crlm.likelihood.tied_times import distinct_times, onto
 from bayes_crlm.words.errors import CohortError, join_problems
 from bayes_crlm.words.shown import significant
-from bayes_crlm.words.wording import shown, shown_name, shown_names
+from bayes_crlm.words.wording import count_of, shown, shown_name, shown_names
 
 if TYPE_CHECKING:
     import datetime
@@ -161,11 +161,11 @@ class Cohort:
             object.__setattr__(self, "censoring_end", end)
 
     def __repr__(self) -> str:
-        rows = f" in {self.n_rows} rows" if self.n_rows != self.n_patients else ""
+        rows = f" in {count_of(self.n_rows, 'row')}" if self.n_rows != self.n_patients else ""
         synthetic = "; synthetic, not patient data" if self.is_synthetic else ""
         return (
-            f"<Cohort {shown_name(self.source)}: {self.n_patients} patients{rows}, "
-            f"{self.n_events} events in {significant(self.exposure, 6)} "
+            f"<Cohort {shown_name(self.source)}: {count_of(self.n_patients, 'patient')}{rows}, "
+            f"{count_of(self.n_events, 'event')} in {significant(self.exposure, 6)} "
             f"{self.unit or 'time units'} "
             f"of follow-up{synthetic}>"
         )
@@ -253,10 +253,11 @@ class Cohort:
         if self.missing == "error":
             counts = [f"{shown(column)} in {int(gap.sum())}" for column, gap in gaps.items()]
             rest = f" and {len(counts) - 20} more columns" if len(counts) > 20 else ""
+            n_missing, total = int(incomplete.sum()), count_of(self.n_patients, "patient")
             raise CohortError(
-                f"{shown_name(self.source)}: values are missing, of {self.n_rows} rows: "
-                f"{', '.join(counts[:20])}{rest} ({int(incomplete.sum())} of {self.n_patients} "
-                'patients); fill them in, or set missing = "drop" to leave these patients out'
+                f"{shown_name(self.source)}: values are missing, of "
+                f"{count_of(self.n_rows, 'row')}: {', '.join(counts[:20])}{rest} ({n_missing} of "
+                f'{total}); fill them in, or set missing = "drop" to leave these patients out'
             )
         reason = "missing " + shown_names(list(gaps))
         left_out = incomplete[self.patient_index]
@@ -265,7 +266,9 @@ class Cohort:
         smaller = dataclasses.replace(
             smaller, dropped=(*self.dropped, entry), column_notes=self._notes_of(smaller)
         )
-        _check_enough(smaller, f"after leaving out {entry.n_patients} patients with {reason}")
+        _check_enough(
+            smaller, f"after leaving out {count_of(entry.n_patients, 'patient')} with {reason}"
+        )
         return smaller
 
     def where(self, conditions: Iterable[object]) -> "Cohort":
@@ -319,7 +322,8 @@ class Cohort:
         """
         left_out = np.isin(self.patient_index, np.asarray(patients, dtype=np.intp))
         smaller = self._subset(~left_out)
-        _check_enough(smaller, f"after leaving out {self.n_patients - smaller.n_patients} patients")
+        n_left_out = self.n_patients - smaller.n_patients
+        _check_enough(smaller, f"after leaving out {count_of(n_left_out, 'patient')}")
         return smaller
 
     def _notes_of(self, smaller: "Cohort") -> Mapping[str, tuple[str, ...]]:
@@ -525,6 +529,7 @@ def _check_enough(cohort: Cohort, when: str) -> None:
     """Refuse a cohort from which too much was left out."""
     if cohort.n_patients < 2 or cohort.n_events == 0:
         raise CohortError(
-            f"{shown_name(cohort.source)}: {when}, {cohort.n_patients} patients with "
-            f"{cohort.n_events} events are left; there must be at least 2 patients and 1 event"
+            f"{shown_name(cohort.source)}: {when}, {count_of(cohort.n_patients, 'patient')} with "
+            f"{count_of(cohort.n_events, 'event')} {'is' if cohort.n_patients == 1 else 'are'} "
+            "left; there must be at least 2 patients and 1 event"
         )

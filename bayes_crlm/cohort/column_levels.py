@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.cohort.column_values import ColumnRead, is_number, level_text, sorted_levels
-from bayes_crlm.words.wording import shown
+from bayes_crlm.words.wording import in_rows, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,8 +47,8 @@ def without_values(
         values = values.astype("float64")
     elif values.dtype.kind == "b":
         values = values.astype("boolean")
-    said = ", ".join(f"{shown(each)} in {n}" for each, n in counts.items() if n)
-    notes = (*read.notes, f"missing by data.missing_values: {said} rows")
+    said = [(shown(each), n) for each, n in counts.items() if n]
+    notes = (*read.notes, f"missing by data.missing_values: {in_rows(said)}")
     return ColumnRead(values.mask(hit), notes, texts), counts
 
 

@@ -39,7 +39,7 @@ from bayes_crlm.cohort.text_columns import (
     read_texts,
     written_numbers,
 )
-from bayes_crlm.words.wording import shown_names
+from bayes_crlm.words.wording import count_of, shown_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -165,7 +165,7 @@ def _read_categories(values: "pd.Series") -> ColumnRead:
         notes += mixture_told(written, numbers)
     elif not set(numbers) <= {"0", "1"}:
         notes.append(
-            f"numbers written as categories are {len(kept)} levels, not a number "
+            f"numbers written as categories are {count_of(len(kept), 'level')}, not a number "
             f'(data.levels = {{{values.name} = "number"}} makes them one)'
         )
         notes += numbers_as_levels_told(several)
@@ -247,7 +247,7 @@ def _read_objects(values: "pd.Series") -> ColumnRead:
         return ColumnRead(pd.Series(np.nan, index=values.index, name=values.name), notes)
     if "number" in found and found <= {"number", "number text"}:
         n = kinds.count("number text")
-        told = (f"numbers stored as text in {n} rows are numbers",) if n else ()
+        told = (f"numbers stored as text in {count_of(n, 'row')} are numbers",) if n else ()
         texts = None
         if n:
             as_written, texts = written_numbers_of(cells, gap)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.cohort.column_values import sorted_levels
 from bayes_crlm.words.errors import CohortError
-from bayes_crlm.words.wording import SHOWN, did_you_mean, no_column, shown, shown_names
+from bayes_crlm.words.wording import SHOWN, count_of, did_you_mean, no_column, shown, shown_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -295,9 +295,11 @@ def select(
     if unknown.any():
         columns = list(dict.fromkeys(column for column, gap in gaps if (gap & unknown).any()))
         if missing == "error":
+            n = int(unknown.sum())
             told = f"where: values are missing in {shown_names(columns)}, so that it is unknown"
-            told += f" whether {int(unknown.sum())} rows belong to the cohort (the first is row "
-            told += f'{row_number[unknown][0]}); fill them in, or set missing = "drop"'
+            told += f" whether {count_of(n, 'row')} {'belongs' if n == 1 else 'belong'} to the "
+            told += f"cohort (the first is row {row_number[unknown][0]}); "
+            told += 'fill them in, or set missing = "drop"'
             return keep, (), (), [told]
         before = keep
         keep = keep & ~np.isin(patient_of_row, patient_of_row[unknown])

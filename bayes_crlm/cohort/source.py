@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.words.wording import no_column, shown, shown_names
+from bayes_crlm.words.wording import count_of, no_column, shown, shown_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,8 +42,8 @@ def gap_problems(table: "pd.DataFrame", columns: Sequence[str]) -> list[str]:
         return []
     rest = f" and {len(gaps) - 20} more columns" if len(gaps) > 20 else ""
     return [
-        f"values are missing, of {len(table)} rows: {', '.join(gaps[:20])}{rest}; fill them in, or "
-        'set missing = "drop" to leave these patients out'
+        f"values are missing, of {count_of(len(table), 'row')}: {', '.join(gaps[:20])}{rest}; "
+        'fill them in, or set missing = "drop" to leave these patients out'
     ]
 
 

@@ -22,7 +22,7 @@ from bayes_crlm.cohort.column_values import (
     is_number,
     level_text,
 )
-from bayes_crlm.words.wording import shown, shown_names
+from bayes_crlm.words.wording import count_of, in_rows, shown, shown_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,9 +102,10 @@ def read_texts(values: "pd.Series") -> ColumnRead:
     if numbers and len(numbers) == len(set(given) - {DASH}):
         levels, several = number_levels(numbers)
         named |= levels
+        n = len(set(levels.values()))
         notes = (
             *notes,
-            f"numbers written as text are {len(set(levels.values()))} levels, not a number "
+            f"numbers written as text are {count_of(n, 'level')}, not a number "
             f'(data.levels = {{{values.name} = "number"}} makes them one)',
             *numbers_as_levels_told(several),
         )
@@ -137,10 +138,8 @@ def marks_told(texts: list[str], counts: NDArray[np.intp], gaps: NDArray[np.bool
             marked[text] += count
     if not marked:
         return ()
-    said = [
-        f"{'empty' if mark == '' else shown(mark)} in {n}" for mark, n in sorted(marked.items())
-    ]
-    return (f"marks of missing: {', '.join(said)} rows",)
+    said = [("empty" if mark == "" else shown(mark), n) for mark, n in sorted(marked.items())]
+    return (f"marks of missing: {in_rows(said)}",)
 
 
 def number_levels(texts: Iterable[str]) -> tuple[dict[str, str], str]:
@@ -238,7 +237,8 @@ def _levels_of(
     notes: tuple[str, ...] = ()
     if spaced:
         n = int(np.isin(codes, [raw.index(each) for each in spaced]).sum())
-        notes = (f"outer spaces are taken off in {n} rows ({shown_names(sorted(spaced), 3)})",)
+        cells = shown_names(sorted(spaced), 3)
+        notes = (f"outer spaces are taken off in {count_of(n, 'row')} ({cells})",)
     return ColumnRead(column, notes)
 
 

@@ -11,6 +11,7 @@ from bayes_crlm.model.column_counts import FEW_EVENTS, Side, sides_of_columns
 from bayes_crlm.model.priors import Independent, Normal
 from bayes_crlm.model.unknowns import constrain, effects, model_parameters
 from bayes_crlm.words.shown import ratio_in_words, significant
+from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
     from bayes_crlm.cohort.rounded_times import RoundedTimes, Rounding
@@ -262,7 +263,8 @@ def unmoved_reason(
     )
     inputs = fit.inputs
     n_events, n_terms = inputs.cohort.n_events, len(inputs.design.terms)
-    each = f"{n_events} events for {n_terms} terms ({n_events / n_terms:.1f} each)"
+    each = f"{count_of(n_events, 'event')} for {count_of(n_terms, 'term')} "
+    each += f"({n_events / n_terms:.1f} each)"
     also = also_rounded(fit, rounded)
     cohort = inputs.cohort
     everybody = reaches_zero(cohort.entry, cohort.time, cohort.event)
@@ -278,7 +280,8 @@ def unmoved_reason(
     scarce = min(own, key=lambda side: (side.n_without_event, side.name), default=None)
     if scarce is not None and not everybody and scarce.n_without_event <= 1:
         return (
-            f"few without the event: {scarce.n_without_event} of the {scarce.n_patients} patients "
+            f"few without the event: {scarce.n_without_event} of "
+            f"{count_of(scarce.n_patients, 'patient')} "
             f"on {scarce.name}; {part}{also}"
         )
     if rounded is not None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_crlm.words.shown import ratio_in_words
+from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
     from bayes_crlm.fit.draws import PosteriorDraws
@@ -99,10 +100,11 @@ def changing_sentence(
     if not rows:
         return None
     first = rows[0]
+    n = first["n_changing"]
     text = (
-        f"columns change during the follow-up of {first['n_changing']} patients, who wait in the "
-        "first intervals: a hazard that is smoothed there pulls the hazard ratio, so the baseline "
-        "must be able to follow the wait"
+        f"columns change during the follow-up of {count_of(n, 'patient')}, "
+        f"who {'waits' if n == 1 else 'wait'} in the first intervals: a hazard that is smoothed "
+        "there pulls the hazard ratio, so the baseline must be able to follow the wait"
     )
     if first["finer_hazard_ratio"] is None:
         return f"{text}; how far more intervals would move it was not found"
@@ -115,6 +117,6 @@ def changing_sentence(
     if not told:
         return text
     return (
-        f"{text}; with {first['finer_intervals']} intervals instead of {first['n_intervals']} the "
-        f"hazard ratio is {' and '.join(told)}"
+        f"{text}; with {count_of(first['finer_intervals'], 'interval')} instead of "
+        f"{first['n_intervals']} the hazard ratio is {' and '.join(told)}"
     )

@@ -27,6 +27,7 @@ from bayes_crlm.inference.chains import ESS_LEAST_PER_CHAIN, R_HAT_MOST, worst
 from bayes_crlm.inference.psis import PARETO_K_MOST
 from bayes_crlm.model.unknowns import model_parameters
 from bayes_crlm.words.shown import significant
+from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
     from bayes_crlm.fit.draws import Importance, PosteriorDraws
@@ -148,8 +149,8 @@ def diagnose(fit: "PosteriorDraws") -> Diagnostics:
         concerns = ("one chain only: R-hat cannot be computed; run at least 4 chains",)
     if loo.n_moment_matched:
         remarks.append(
-            f"{loo.n_moment_matched} patients had Pareto k above {PARETO_K_MOST} and were "
-            "moment matched for elpd_loo"
+            f"{count_of(loo.n_moment_matched, 'patient')} had Pareto k above {PARETO_K_MOST} and "
+            f"{'was' if loo.n_moment_matched == 1 else 'were'} moment matched for elpd_loo"
         )
     return Diagnostics(
         max_r_hat=chains.max_r_hat,
@@ -219,8 +220,8 @@ def diagnose_chains(fit: "PosteriorDraws") -> Chains:
             )
     if divergences:
         failures.append(
-            f"{divergences} divergent transitions: part of the posterior was not explored; "
-            "raise sampling.target_accept towards 1"
+            f"{count_of(divergences, 'divergent transition')}: part of the posterior was not "
+            "explored; raise sampling.target_accept towards 1"
         )
     if not bfmi >= BFMI_LEAST:
         failures.append(
@@ -317,6 +318,6 @@ def sampling_remarks(fit: "PosteriorDraws", loo: Loo) -> list[str]:
 def high_pareto_k(n_high: int, n_patients: int) -> str:
     """Say that leave-one-out weights cannot be trusted for some patients."""
     return (
-        f"{n_high} of {n_patients} patients have Pareto k above {PARETO_K_MOST} even after "
-        "moment matching: elpd_loo is not to be trusted"
+        f"{n_high} of {count_of(n_patients, 'patient')} {'has' if n_high == 1 else 'have'} Pareto "
+        f"k above {PARETO_K_MOST} even after moment matching: elpd_loo is not to be trusted"
     )

@@ -37,6 +37,7 @@ from bayes_crlm.model.withdrawn import withdrawal
 from bayes_crlm.words.errors import BayesCRLMError
 from bayes_crlm.words.shown import significant
 from bayes_crlm.words.success import SuccessRule
+from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
     from bayes_crlm.cohort.cohort import Cohort
@@ -272,7 +273,7 @@ def choose_headline(
     (headline, why)
     """
     waited = (
-        f"{about['n_waited']} treated patients waited for treatment (median "
+        f"{count_of(about['n_waited'], 'treated patient')} waited for treatment (median "
         f"{significant(about['median_wait'], 3)} {unit}), and as treated this time, in which "
         "they could not "
         "die untreated, counts for the treatment"

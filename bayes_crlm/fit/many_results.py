@@ -14,6 +14,7 @@ from bayes_crlm.inference.psis import PARETO_K_MOST
 from bayes_crlm.inference.weighted import BlockSummary
 from bayes_crlm.model.withdrawn import no_bound, no_trust
 from bayes_crlm.words.success import SuccessRule
+from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,8 +65,8 @@ class ManyFits:
         fitted = int(self.cohorts["is_fitted"].sum())
         doubtful = fitted - int(self.cohorts["is_trustworthy"].sum())
         return (
-            f"<ManyFits: {len(self)} cohorts, {fitted} fitted, {doubtful} of them not to be "
-            f"trusted, {len(self) - fitted} not fitted>"
+            f"<ManyFits: {count_of(len(self), 'cohort')}, {fitted} fitted, {doubtful} of them not "
+            f"to be trusted, {len(self) - fitted} not fitted>"
         )
 
     def of_term(self, term: str | None = None) -> "pd.DataFrame":

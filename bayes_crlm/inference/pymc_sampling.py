@@ -20,6 +20,7 @@ from bayes_crlm.inference.native.coordinates import Coordinates, plain_coordinat
 from bayes_crlm.inference.native.log_posterior import DensityData
 from bayes_crlm.inference.nuts import sample_density
 from bayes_crlm.inference.psis import PARETO_K_MOST
+from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -400,7 +401,8 @@ def diagnose_sample(tree: "xr.DataTree", names: list[str]) -> SamplingDiagnostic
             )
     if divergences:
         failures.append(
-            f"{divergences} divergent transitions: part of the posterior was not explored"
+            f"{count_of(divergences, 'divergent transition')}: part of the posterior was not "
+            "explored"
         )
     pareto_k = None if loo is None else np.asarray(loo.pareto_k)
     n_high = 0 if pareto_k is None else int(np.sum(~(pareto_k <= PARETO_K_MOST)))

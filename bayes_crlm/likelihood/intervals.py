@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from bayes_crlm.likelihood.tied_times import event_quantiles
 from bayes_crlm.words.errors import CutpointError
 from bayes_crlm.words.shown import as_written
+from bayes_crlm.words.wording import count_of
 
 __all__ = [
     "FollowUp",
@@ -308,9 +309,10 @@ def choose_intervals(
         if cutpoints < 1:
             raise CutpointError(f"cutpoints: {cutpoints} intervals is impossible; give at least 1")
         if cutpoints > n_events:
+            events = count_of(n_events, "event")
             raise CutpointError(
-                f"cutpoints: {cutpoints} intervals for {n_events} events; "
-                f"give at most {n_events} intervals"
+                f"cutpoints: {count_of(int(cutpoints), 'interval')} for {events}; "
+                f"give at most {count_of(n_events, 'interval')}"
             )
         edges = quantile_cutpoints(event_times, int(cutpoints), last)
     else:
@@ -358,8 +360,8 @@ def given_cutpoints(cutpoints: Sequence[float], last: float, n_events: int) -> N
     inner = values[(values > 0) & (values < last)]
     if len(inner) + 1 > n_events:
         raise CutpointError(
-            f"cutpoints: {len(inner) + 1} intervals for {n_events} events; "
-            f"give at most {n_events} intervals"
+            f"cutpoints: {count_of(len(inner) + 1, 'interval')} for {count_of(n_events, 'event')}; "
+            f"give at most {count_of(n_events, 'interval')}"
         )
     return np.concatenate([[0.0], inner, [last]])
 
@@ -391,9 +393,11 @@ def drop_impossible(edges: NDArray, earliest: float) -> tuple[NDArray[np.float64
         ),
     ):
         if count:
+            left = len(kept) - 1
             notes.append(
-                f"{count} of {asked} intervals had {why} and {'was' if count == 1 else 'were'} "
-                f"dropped: {len(kept) - 1} intervals are fitted"
+                f"{count} of {count_of(asked, 'interval')} had {why} and "
+                f"{'was' if count == 1 else 'were'} dropped: {count_of(left, 'interval')} "
+                f"{'is' if left == 1 else 'are'} fitted"
             )
     return kept, tuple(notes)
 

@@ -10,6 +10,7 @@ from bayes_crlm.cohort.time_scale import days_in
 from bayes_crlm.model.repeated_patients import repeated_patients
 from bayes_crlm.model.treatment_functions import treatment_functions
 from bayes_crlm.model.treatment_products import treatment_products
+from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
     from bayes_crlm.cohort.cohort import Cohort
@@ -50,8 +51,9 @@ def cautions(cohort: "Cohort", design: "Design") -> tuple[str, ...]:
     n_changing = patients_whose_level_changes(cohort.patient_index, design.treatment_level)
     if n_changing:
         told.append(
-            f"the treatment changes during the follow-up of {n_changing} patients; standardised "
-            "curves are those of a cohort that stays on one level from where the curves begin"
+            f"the treatment changes during the follow-up of {count_of(n_changing, 'patient')}; "
+            "standardised curves are those of a cohort that stays on one level from where the "
+            "curves begin"
         )
     return tuple(told)
 

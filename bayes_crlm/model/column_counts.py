@@ -18,6 +18,7 @@ import numpy as np
 from bayes_crlm.likelihood.kaplan_meier import reaches_zero
 from bayes_crlm.model.priors import EffectPrior, Horseshoe, Laplace, Normal, StudentT
 from bayes_crlm.words.shown import as_written
+from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -210,8 +211,8 @@ def variance_of(prior: EffectPrior) -> float:
 
 def rare_sentence(side: Side, prior: EffectPrior) -> str:
     """Say how little speaks of a level, and how much of its estimate is the prior's."""
-    patients = "one patient" if side.n_patients == 1 else f"{side.n_patients} patients"
-    events = {0: "no event", 1: "one event"}.get(side.n_events, f"{side.n_events} events")
+    patients = "one patient" if side.n_patients == 1 else count_of(side.n_patients, "patient")
+    events = {0: "no event", 1: "one event"}.get(side.n_events, count_of(side.n_events, "event"))
     share = prior_share(side, prior)
     decides = (
         "the prior decides"
@@ -236,7 +237,8 @@ def arm_cautions(inputs: "PreparedCohort") -> tuple[str, ...]:
             else ("one event", "rests on that event and the prior")
         )
         told.append(
-            f"{side.name} has {events} among {side.n_patients} patients: its hazard ratio {rests}"
+            f"{side.name} has {events} among {count_of(side.n_patients, 'patient')}: "
+            f"its hazard ratio {rests}"
         )
     return tuple(told)
 
@@ -264,10 +266,9 @@ def count_cautions(inputs: "PreparedCohort") -> tuple[str, ...]:
     told = (*arm_cautions(inputs), *rare_cautions(inputs))
     if n_events >= FEW_EVENTS * n_columns:
         return told
-    columns = "column" if n_columns == 1 else "columns"
     return (
         *told,
-        f"{n_events} events for {n_columns} {columns} of the design "
+        f"{count_of(n_events, 'event')} for {count_of(n_columns, 'column')} of the design "
         f"({n_events / n_columns:.1f} each, fewer than {FEW_EVENTS}): the priors shape the "
         "estimates, and Cox's may lie far out",
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bayes_crlm.likelihood.tied_times import event_quantiles
 from bayes_crlm.model.priors import Independent
 from bayes_crlm.words.errors import CohortError
-from bayes_crlm.words.wording import shown, shown_name, shown_rows
+from bayes_crlm.words.wording import count_of, shown, shown_name, shown_rows
 
 if TYPE_CHECKING:
     from bayes_crlm.cohort.cohort import Cohort
@@ -96,7 +96,7 @@ def waiting_cautions(inputs: "PreparedCohort") -> list[str]:
     if not n_waited:
         return []
     return [
-        f"{n_waited} treated patient{'s' * (n_waited > 1)} waited for treatment (column "
+        f"{count_of(n_waited, 'treated patient')} waited for treatment (column "
         f"{shown(inputs.cohort.start_column)}): curves, estimands and coefficients are of patients "
         "as treated from time zero on, which credits treatment with the wait; the hazard ratio "
         "from its start on stands beside them"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.words.errors import EstimandError
 from bayes_crlm.words.shown import as_written
+from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
@@ -135,7 +136,7 @@ def origin_cautions(origin: float, inputs: "PreparedCohort") -> list[str]:
         told.append(
             f"survival, its median and restricted means are given survival to "
             f"{as_written(origin)} {unit}, "
-            f"where curves begin with {n_at_risk} patients at risk"
+            f"where curves begin with {count_of(n_at_risk, 'patient')} at risk"
         )
     if first > origin:
         told.append(

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bayes_crlm.sensitivity.parts import PartResult
-from bayes_crlm.sensitivity.verdicts import count_of, listed
+from bayes_crlm.sensitivity.verdicts import listed
 from bayes_crlm.words.success import SuccessRule
+from bayes_crlm.words.wording import count_of
 
 __all__ = ["overall_sentence", "part_rows"]
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from bayes_crlm.words.success import Conclusion, SuccessRule
+from bayes_crlm.words.wording import count_of
 
 __all__ = [
     "DEFAULT_RULE",
@@ -22,7 +23,7 @@ __all__ = [
     "State",
     "add_states",
     "conclusion",
-    "count_of",
+    "failing",
     "judge",
     "listed",
     "moves_conclusion",
@@ -237,9 +238,11 @@ def say_range(least: float, most: float, words: str = "lies between {} and {}") 
     return f"{'are' if words.startswith('reach') else 'is'} {low}"
 
 
-def count_of(number: int, one: str, many: str | None = None) -> str:
-    """Write a number with its noun in the right number: "1 event", "2 events"."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+def failing(number: int, one: str = "", many: str | None = None) -> str:
+    """Begin to say what is done with refits that fail: "1 refit fails its diagnostic: it is"."""
+    counted = count_of(number, one, many) if one else f"{number:,}"
+    says = "fails its diagnostic: it is" if number == 1 else "fail their diagnostic: they are"
+    return f"{counted} {says}"
 
 
 def listed(names: Sequence[str], last: str = "and") -> str:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from bayes_crlm.tasks.calls import Outcome
 from bayes_crlm.words.errors import OutputError
-from bayes_crlm.words.wording import shown_name
+from bayes_crlm.words.wording import count_of, shown_name
 
 __all__ = ["TaskStore", "entry_line", "open_store"]
 
@@ -104,8 +104,8 @@ class TaskStore:
         n_other = sum(code != self.code for _, code, _ in kept)
         if n_damaged:
             self.notes.append(
-                f"{self.where}: {n_damaged} of its {len(lines)} lines damaged (the checksum does "
-                "not fit); those results are computed again"
+                f"{self.where}: {n_damaged} of its {count_of(len(lines), 'line')} damaged (the "
+                "checksum does not fit); those results are computed again"
             )
             self.file.truncate(0)
             self.write(HEADER + b"".join(entry_line(d, o, c) for d, c, o in kept))

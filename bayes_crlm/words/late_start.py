@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bayes_crlm.words.shown import as_written
+from bayes_crlm.words.wording import count_of
 
 __all__ = [
     "ANALYSES",
@@ -146,10 +147,12 @@ def headline_in_words(start: Mapping[str, Any]) -> list[str]:
     ]
     if spread:
         said.append(f"Hazard ratios of these analyses reach from {', '.join(spread)}.")
-    if start["n_reference_starts"]:
+    n = start["n_reference_starts"]
+    if n:
         said.append(
-            f"{start['n_reference_starts']} patients on the reference have starts of their own in "
-            f"{start['column']} and count as the reference from time zero on."
+            f"{count_of(n, 'patient')} on the reference {'has' if n == 1 else 'have'} starts of "
+            f"their own in {start['column']} and {'counts' if n == 1 else 'count'} as the "
+            "reference from time zero on."
         )
     return said
 

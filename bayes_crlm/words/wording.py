@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SHOWN",
+    "count_of",
     "did_you_mean",
+    "in_rows",
     "nearest",
     "no_column",
     "one_line",
@@ -108,6 +110,18 @@ def shown_rows(
     if len(first) == 1:
         return f"row {first[0]}"
     return f"rows {', '.join(first[:-1])} and {first[-1]}"
+
+
+def count_of(number: int, one: str, many: str | None = None) -> str:
+    """Write a number with its noun in the right number: "1 event", "2 events"."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def in_rows(counts: Sequence[tuple[str, int]]) -> str:
+    """Say in how many rows each of several things is: "'NA' in 3, '.' in 1 row"."""
+    said = [f"{name} in {n:,}" for name, n in counts[:-1]]
+    name, n = counts[-1]
+    return ", ".join([*said, f"{name} in {count_of(n, 'row')}"])
 
 
 def nearest(name: object, known: Iterable[object]) -> str | None:

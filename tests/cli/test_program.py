@@ -115,10 +115,26 @@ def test_closed_and_full_streams_lose_no_result(tmp_path, streams):
 
 
 @pytest.mark.parametrize("streams", [">/dev/full", ">&-", "2>&-"])
-@pytest.mark.parametrize("command", ["--help", "--version", "list", "check rows.toml"])
-def test_commands_that_only_print_end_well_without_a_stream(tmp_path, command, streams):
-    done = shell(tmp_path, f"$CRLM {command} {streams}")
-    assert (done.returncode, done.stderr) == (0, "")
+@pytest.mark.parametrize("command", ["run --help", "--version", "list", "check rows.toml"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_commands_that_only_print_say_that_their_answer_is_lost(
+    tmp_path, command, streams, unbuffered
+):
+    done = shell(tmp_path, f"$CRLM {command} {streams}", PYTHONUNBUFFERED=unbuffered)
+    if streams == "2>&-":
+        assert (done.returncode, done.stderr) == (0, "") and done.stdout
+        return
+    why = "No space left on device" if "full" in streams else "it is closed"
+    assert done.returncode == 2
+    assert f"standard output cannot be written ({why})" in done.stderr
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith("bayes-crlm: error: ")
+
+
+@pytest.mark.parametrize("command", ["run none.toml", "check none.toml", "nonsense"])
+def test_a_lost_answer_hides_no_error(tmp_path, command):
+    done = shell(tmp_path, f"$CRLM {command} >/dev/full")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "standard output" not in done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -561,7 +561,7 @@ def test_complete_drops_whole_patients_and_says_so():
 
 def test_complete_refuses_when_too_few_are_left():
     frame = table().assign(age=[50.0] + [np.nan] * 9)
-    with pytest.raises(CohortError, match="1 patients with 0 events are left"):
+    with pytest.raises(CohortError, match="1 patient with 0 events is left"):
         read_cohort(frame, **ROLES, missing="drop").complete(["age"])
 
 

@@ -1,6 +1,7 @@
 """Columns mean the same whatever their cells' types and whatever wrote them."""
 
 import datetime
+import re
 import uuid
 from decimal import Decimal
 
@@ -629,3 +630,20 @@ def test_numbers_that_arrow_stores_by_dictionary_are_numbers():
         assert terms(pa.table({**columns, "x": numbers.dictionary_encode()})) == ("x",)
     words = pa.array([str(each % 3) for each in AGES]).dictionary_encode()
     assert len(terms(pa.table({**columns, "x": words}))) == 2
+
+
+def test_one_row_and_one_patient_are_said_in_the_singular(tmp_path):
+    frame = table(age=[str(each) for each in AGES], sex=["m", "f"] * (N // 2), n=AGES).astype(
+        object
+    )
+    frame.loc[3, "age"], frame.loc[4, "sex"], frame.loc[6, "n"] = ".", " m", 999
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    cohort = read_cohort(
+        tmp_path / "rows.csv", time="time", event="event", missing="drop",
+        missing_values={"n": [999]},
+    )  # fmt: skip
+    said = [each for notes in cohort.column_notes.values() for each in notes]
+    assert "marks of missing: '.' in 1 row" in said
+    assert "missing by data.missing_values: '999' in 1 row" in said
+    assert "outer spaces are taken off in 1 row (' m')" in said
+    assert not [each for each in said if re.search(r"\b1 (rows|patients|events|levels)\b", each)]

@@ -12,7 +12,7 @@ from bayes_crlm.sensitivity.timing import immortal_time
 from bayes_crlm.sensitivity.verdicts import (
     add_states,
     conclusion,
-    count_of,
+    failing,
     judge,
     reliable,
     say_range,
@@ -21,6 +21,7 @@ from bayes_crlm.sensitivity.verdicts import (
     state_of,
 )
 from bayes_crlm.words.success import SuccessRule
+from bayes_crlm.words.wording import count_of
 
 RULES = st.builds(
     SuccessRule, effect=st.sampled_from([1.0, 0.8, 1.3]), probability=st.sampled_from([0.9, 0.975])
@@ -159,3 +160,10 @@ def test_numbers_and_nouns_agree():
     assert count_of(1, "quantity", "quantities") == "1 quantity"
     assert count_of(2, "quantity", "quantities") == "2 quantities"
     assert count_of(1200, "event") == "1,200 events"
+
+
+def test_one_that_fails_its_diagnostic_is_said_in_the_singular():
+    assert failing(1, "refit") == "1 refit fails its diagnostic: it is"
+    assert failing(2, "pair of deltas", "pairs of deltas") == (
+        "2 pairs of deltas fail their diagnostic: they are"
+    )

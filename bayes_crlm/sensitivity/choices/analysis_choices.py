@@ -12,7 +12,7 @@ import numpy as np
 from bayes_crlm.model.design import columns_needed
 from bayes_crlm.model.formula import check_formula
 from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
-from bayes_crlm.words.wording import no_column, shown
+from bayes_crlm.words.wording import count_of, no_column, shown
 
 if TYPE_CHECKING:
     from bayes_crlm.analysis.run import Plan
@@ -122,8 +122,8 @@ def check_intervals(plan: "Plan", most: int, exclusions: dict[Any, dict[str, Any
         if most > left.n_events:
             after = "" if left is cohort else f" that the exclusion {shown(name)} leaves"
             raise SensitivityError(
-                f"sensitivity.multiverse.intervals: {most} intervals for {left.n_events} events"
-                f"{after}; give at most {left.n_events}"
+                f"sensitivity.multiverse.intervals: {count_of(most, 'interval')} for "
+                f"{count_of(left.n_events, 'event')}{after}; give at most {left.n_events}"
             )
 
 

@@ -22,12 +22,13 @@ from bayes_crlm.likelihood.tied_times import event_quantiles
 from bayes_crlm.sensitivity.parts import Context, PartResult
 from bayes_crlm.sensitivity.refit import probabilities_below, refit, weighted_quantiles
 from bayes_crlm.sensitivity.table_rows import table_of_rows
-from bayes_crlm.sensitivity.verdicts import add_states, count_of, judge, moves_conclusion, reliable
+from bayes_crlm.sensitivity.verdicts import add_states, failing, judge, moves_conclusion, reliable
 from bayes_crlm.specification.lists import interval_numbers, some_of
 from bayes_crlm.specification.spec import Table
 from bayes_crlm.tasks.run import Task
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.shown import as_written, significant
+from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,8 +74,8 @@ def check(plan: "Plan", settings: Settings) -> None:
     for number in numbers_of(settings, n_events):
         if number > n_events:
             raise SensitivityError(
-                f"sensitivity.cutpoints.numbers: {number} intervals for {n_events} events; give "
-                f"at most {n_events}"
+                f"sensitivity.cutpoints.numbers: {count_of(number, 'interval')} for "
+                f"{count_of(n_events, 'event')}; give at most {n_events}"
             )
 
 
@@ -206,7 +207,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         tried, context.run("cutpoints", tasks), strict=True
     ):
         if done.value is None:
-            failures.append(f"{len(edges) - 1} intervals ({placement}): {done.failure}")
+            failures.append(f"{count_of(len(edges) - 1, 'interval')} ({placement}): {done.failure}")
         else:
             labels = {"placement": placement, "asked": number, "n_intervals": len(edges) - 1}
             rows.append(labels | {"cutpoints": edges.tolist()} | done.value)
@@ -216,7 +217,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     add_states([*rows, *([] if stacked is None else [stacked])], context.base, context.rule)
     for row in rows:
         row["turns_conclusion"] = moves_conclusion(context.base, [row], context.rule) is True
-        row["label"] = f"{row['n_intervals']} intervals, {row['placement']}"
+        row["label"] = f"{count_of(row['n_intervals'], 'interval')}, {row['placement']}"
         for name in ("elpd_pointwise", "log_hazard_ratio", "weight"):
             del row[name]
     counted = [row for row in reliable(rows) if row["stacking_weight"] >= WEIGHT_LEAST]
@@ -334,15 +335,12 @@ def notes_of(rows: Sequence[Mapping[str, Any]], failures: Sequence[str]) -> tupl
     ]
     unreliable = sum(not row["is_reliable"] for row in rows)
     if unreliable:
-        notes.append(
-            f"{unreliable} refits fail their diagnostic: they are marked, not stacked, and move "
-            "nothing."
-        )
+        notes.append(f"{failing(unreliable, 'refit')} marked, not stacked, and can move nothing.")
     high = sum(row["loo_pareto_k"] > LOO_PARETO_K_MOST for row in rows)
     if high:
         notes.append(
-            f"In {high} refits a patient's leave-one-out density is uncertain (Pareto k above "
-            f"{as_written(LOO_PARETO_K_MOST)}), and so is the weight."
+            f"In {count_of(high, 'refit')} a patient's leave-one-out density is uncertain (Pareto "
+            f"k above {as_written(LOO_PARETO_K_MOST)}), and so is the weight."
         )
     notes += [f"Not fitted: {each}" for each in failures]
     return tuple(notes)

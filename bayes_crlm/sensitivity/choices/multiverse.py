@@ -18,7 +18,7 @@ from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.sensitivity.verdicts import (
     DEFAULT_RULE,
     add_states,
-    count_of,
+    failing,
     judge,
     prob_below,
     reliable,
@@ -28,6 +28,7 @@ from bayes_crlm.sensitivity.verdicts import (
 from bayes_crlm.tasks.run import Task
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.success import SuccessRule
+from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
     from bayes_crlm.analysis.run import Plan
@@ -87,8 +88,9 @@ def analyse(context: "Context", settings: Settings) -> PartResult:
     notes = notes_of(rows, done, decomposition) + contrasts_note(context)
     if again:
         notes.append(
-            f"The probability of {again} specifications was within {NEAR:g} Monte Carlo standard "
-            f"errors of a threshold: they were drawn again, with {MORE_DRAWS:,} draws."
+            f"The probability of {count_of(again, 'specification')} was within {NEAR:g} Monte "
+            f"Carlo standard errors of a threshold: they were drawn again, with "
+            f"{MORE_DRAWS:,} draws."
         )
     return PartResult(
         result=result_of(rows, trusted, decomposition),
@@ -294,16 +296,18 @@ def notes_of(
         )
     by_nuts = sum(row["engine"] == "nuts" for row in done)
     if by_nuts:
-        notes.append(f"{by_nuts} specifications were fitted by NUTS.")
+        notes.append(f"Fitted by NUTS: {count_of(by_nuts, 'specification')}.")
     unreliable = sum(not row["is_reliable"] for row in done)
     if unreliable:
         notes.append(
-            f"{unreliable} specifications fail their diagnostic: they are marked, and count "
-            "neither in the shares and the decomposition nor as moving the conclusion."
+            f"{failing(unreliable, 'specification')} marked, without a say in the shares, in the "
+            "decomposition and in whether the conclusion moves."
         )
     if len(done) < len(rows):
         why = sorted({row["failure"] for row in rows if row["failure"]})
-        notes.append(f"{len(rows) - len(done)} specifications could not be fitted: {why[0]}")
+        notes.append(
+            f"{count_of(len(rows) - len(done), 'specification')} could not be fitted: {why[0]}"
+        )
     for name, option in decomposition.left_out if decomposition else ():
         notes.append(
             f"{NAMES[name]} {option} is left out of the decomposition of variance: not every "

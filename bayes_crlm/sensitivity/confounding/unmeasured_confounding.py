@@ -26,7 +26,6 @@ from bayes_crlm.sensitivity.verdicts import (
     DEFAULT_RULE,
     add_states,
     conclusion,
-    count_of,
     judge,
     side_of,
 )
@@ -36,6 +35,7 @@ from bayes_crlm.tasks.run import Task
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.shown import as_written, significant
 from bayes_crlm.words.success import SuccessRule
+from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
     import pandas as pd

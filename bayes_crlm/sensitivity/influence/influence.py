@@ -29,6 +29,7 @@ from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.sensitivity.verdicts import (
     add_states,
     conclusion,
+    failing,
     judge,
     moves_conclusion,
     prob_below,
@@ -200,12 +201,12 @@ def notes_of(
     moved = [row for each in fragile["fragility_paths"].values() for row in each["rows"]]
     unreliable = sum(not row["is_reliable"] for row in [*done, *path, *moved])
     if unreliable:
-        notes.append(
-            f"{unreliable} refits fail their diagnostic: they are marked, and turn nothing."
-        )
+        notes.append(f"{failing(unreliable, 'refit')} marked, and can turn nothing.")
     if len(done) < len(rows):
         why = next(row["failure"] for row in rows if row["failure"])
-        notes.append(f"{len(rows) - len(done)} refits without a patient were not possible: {why}")
+        notes.append(
+            f"Refits without a patient that were not possible: {len(rows) - len(done)} ({why})."
+        )
     for each in fragile["fragility_paths"].values():
         if each["failure"]:
             notes.append(f"Events were moved until that was not possible: {each['failure']}")

@@ -30,7 +30,7 @@ from bayes_crlm.sensitivity.verdicts import (
     DEFAULT_RULE,
     add_states,
     conclusion,
-    count_of,
+    failing,
     judge,
     prob_below,
     reliable,
@@ -43,6 +43,7 @@ from bayes_crlm.tasks.run import Task
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.shown import as_written, significant
 from bayes_crlm.words.success import SuccessRule
+from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -197,7 +198,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         )
     if unreliable:
         notes.append(
-            f"{unreliable} pairs of deltas fail their diagnostic: they are marked, and turn "
+            f"{failing(unreliable, 'pair of deltas', 'pairs of deltas')} marked, and can turn "
             "nothing."
         )
     notes += [f"Not fitted: {each}" for each in failures]

@@ -26,7 +26,6 @@ from bayes_crlm.sensitivity.registry import NotRunError
 from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.sensitivity.verdicts import (
     add_states,
-    count_of,
     judge,
     reliable,
     say_mover,
@@ -37,6 +36,7 @@ from bayes_crlm.specification.spec import Table
 from bayes_crlm.tasks.run import Task
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.shown import as_written
+from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -169,7 +169,8 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     notes = [
         "Missing values: "
         + ", ".join(f"{number} of {column}" for column, number in counts.items())
-        + f", in {int(design.is_incomplete.sum())} of {design.inputs.cohort.n_patients} patients.",
+        + f", in {int(design.is_incomplete.sum())} of "
+        f"{count_of(design.inputs.cohort.n_patients, 'patient')}.",
         "A delta is how much higher missing values are than seen ones of patients with the same "
         "other covariates: standard deviations of a continuous covariate, log odds of a binary "
         "one.",

@@ -20,7 +20,7 @@ from bayes_crlm.sensitivity.verdicts import (
     STATE_WORDS,
     add_states,
     conclusion,
-    count_of,
+    failing,
     judge,
     side_of,
 )
@@ -31,6 +31,7 @@ from bayes_crlm.tasks.run import Task
 from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
 from bayes_crlm.words.shown import as_written, significant
 from bayes_crlm.words.success import SuccessRule
+from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
     from bayes_crlm.analysis.run import Plan
@@ -185,11 +186,11 @@ def analyse(context: Context, settings: Settings) -> PartResult:
             "finding: the enthusiast argues against it."
         )
     if by_nuts:
-        notes.append(f"{by_nuts} of {len(found)} refits were made by NUTS.")
+        notes.append(f"Made by NUTS: {by_nuts} of {count_of(len(found), 'refit')}.")
     if unreliable:
         notes.append(
-            f"{unreliable} of {len(found)} refits fail their diagnostic: they are marked, "
-            "and move nothing."
+            f"Of {count_of(len(found), 'refit')} {failing(unreliable)} marked, and can move "
+            "nothing."
         )
     counted = rows
     if held == "undecided":
