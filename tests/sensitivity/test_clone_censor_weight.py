@@ -144,6 +144,24 @@ def test_weights_are_those_of_the_formula():
         assert weight == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.filterwarnings("error")
+def test_weights_of_patients_who_surely_start_are_numbers():
+    """A cumulative hazard of starting in the thousands: its exponential is no number."""
+    grace = 6.0
+    arms, start = arms_of(*patients(1, 150, 0.5, 0.6))
+    weighing = weighing_of(arms, start, grace)
+    clones = weighing.clones
+    fitted = fit_start_hazard(
+        weighing.edges, weighing.exposure, weighing.starts, weighing.design, np.ones(150)
+    )
+    relative = np.where(np.isfinite(start), 1e5, 1.0)[clones.patient]
+    weight = strategy_weight(fitted, relative, clones, grace)
+    sure = (relative > 1) & (clones.arm == 1)
+    assert clones.has_started[sure].any()
+    assert weight[sure & clones.has_started] == pytest.approx(1)
+    assert np.isfinite(np.sum(weight**2))
+
+
 def test_a_patient_who_counts_twice_counts_twice_in_the_model_of_starting():
     arms, start = arms_of(*patients(1, 150, 0.5, 0.6))
     weighing = weighing_of(arms, start, 6.0)

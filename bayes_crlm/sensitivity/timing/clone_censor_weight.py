@@ -52,6 +52,8 @@ __all__ = [
 # weakly informative: a covariate's standard deviation hardly changes a hazard more than 150-fold
 COEFFICIENT_SD, LOG_HAZARD_SD = 2.5, 2.0
 MOST_STEPS, TOLERANCE = 50, 1e-12
+MOST_LOG_WEIGHT = 100.0
+"""No cohort could use a larger weight, and its square has to be a number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -290,8 +292,11 @@ def strategy_weight(
     so_far = fitted.cumulative(clones.weight_time) * relative
     in_grace = fitted.cumulative(np.array(grace)) * relative
     # of those who wait until now: the share that starts in what is left of the grace period
-    still_to_start = np.where(clones.has_started, 1.0, -np.expm1(so_far - in_grace))
-    return np.where(clones.arm == 1, still_to_start / -np.expm1(-in_grace), np.exp(so_far))
+    still_to_start = np.where(
+        clones.has_started, 1.0, -np.expm1(np.minimum(so_far - in_grace, 0.0))
+    )
+    never = np.exp(np.minimum(so_far, MOST_LOG_WEIGHT))
+    return np.where(clones.arm == 1, still_to_start / -np.expm1(-in_grace), never)
 
 
 def weight_model(
