@@ -110,7 +110,10 @@ def _separator(data: bytes, name: str) -> str:
     head = data[:SAMPLE]
     widths = {}
     for separator in SEPARATORS:
-        found = [len(record) for record in _records(head, separator, name)]
+        records = _records(head, separator, name)
+        found = [len(next(records, []))]
+        if found[0] > 1:  # else it does not separate the header, whatever the rows are
+            found += [len(record) for record in records]
         # The sample may end inside a record.
         widths[separator] = found[:-1] if len(head) < len(data) and len(found) > 1 else found
     possible = {each: found for each, found in widths.items() if found and found[0] > 1}

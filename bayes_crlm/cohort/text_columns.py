@@ -20,7 +20,6 @@ from bayes_crlm.cohort.column_values import (
     WHOLE,
     ColumnRead,
     is_number,
-    level_text,
 )
 from bayes_crlm.words.wording import count_of, in_rows, shown, shown_names
 
@@ -36,6 +35,8 @@ __all__ = [
     "read_texts",
     "written_numbers",
 ]
+
+NO_DECIMALS = re.compile(r"(?<=[0-9])\.0+$")
 
 
 def column_from_texts(values: "pd.Series") -> ColumnRead:
@@ -161,7 +162,7 @@ def number_levels(texts: Iterable[str]) -> tuple[dict[str, str], str]:
     str
         Which texts are the same number, quoted; empty without any.
     """
-    written = {text: re.sub(r"(?<=[0-9])\.0+$", "", text) for text in texts}
+    written = {text: NO_DECIMALS.sub("", text) if text[-1:] == "0" else text for text in texts}
     by_number: dict[float, set[str]] = {}
     for text in written.values():
         by_number.setdefault(float(text), set()).add(text)
@@ -174,7 +175,10 @@ def number_levels(texts: Iterable[str]) -> tuple[dict[str, str], str]:
 
 def plain_number(text: str) -> str:
     """Write a plain number as the level that it is as a number."""
-    return str(int(text)) if "." not in text else level_text(float(text))
+    if "." not in text:
+        return str(int(text))
+    number = float(text)
+    return str(int(number)) if number.is_integer() else repr(number)
 
 
 def written_numbers(

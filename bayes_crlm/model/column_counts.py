@@ -171,7 +171,7 @@ def count(
     return Side(
         terms=terms,
         name=name,
-        n_patients=len(np.unique(cohort.patient_index[mask])),
+        n_patients=int(np.count_nonzero(np.bincount(cohort.patient_index[mask]))),
         n_events=int(event[mask].sum()),
         n_without_event=int((last & mask & ~event).sum()),
         n_other_events=int(event[~mask].sum()),
@@ -182,7 +182,11 @@ def count(
 
 def rare_levels(inputs: "PreparedCohort") -> tuple[Side, ...]:
     """Levels of covariates of which hardly any data speak."""
-    sides = sides_of_columns(inputs.cohort, inputs.design)
+    return rare_of(sides_of_columns(inputs.cohort, inputs.design))
+
+
+def rare_of(sides: tuple[Side, ...]) -> tuple[Side, ...]:
+    """Which of these are levels of covariates of which hardly any data speak."""
     return tuple(each for each in sides if each.is_rare and not each.is_treatment)
 
 
@@ -227,8 +231,13 @@ def rare_sentence(side: Side, prior: EffectPrior) -> str:
 
 def arm_cautions(inputs: "PreparedCohort") -> tuple[str, ...]:
     """Say which treatment levels have one event, or none."""
+    return arm_sentences(sides_of_columns(inputs.cohort, inputs.design))
+
+
+def arm_sentences(sides: tuple[Side, ...]) -> tuple[str, ...]:
+    """Say which of these are treatment levels with one event, or none."""
     told = []
-    for side in sides_of_columns(inputs.cohort, inputs.design):
+    for side in sides:
         if not (side.is_treatment and side.n_events <= RARE_EVENTS):
             continue
         events, rests = (
@@ -263,7 +272,10 @@ def count_cautions(inputs: "PreparedCohort") -> tuple[str, ...]:
         events a column.
     """
     n_events, n_columns = inputs.cohort.n_events, len(inputs.design.terms)
-    told = (*arm_cautions(inputs), *rare_cautions(inputs))
+    # counted once for both: with many rows that takes longer than all else
+    sides = sides_of_columns(inputs.cohort, inputs.design)
+    rare = tuple(rare_sentence(side, inputs.covariate_prior) for side in rare_of(sides))
+    told = (*arm_sentences(sides), *rare)
     if n_events >= FEW_EVENTS * n_columns:
         return told
     return (
