@@ -70,18 +70,20 @@ def beside_answer(
     answers = answer_rows(fit, rule, failures, thresholds)
     crude = crude_rows(fit)
     finer = finer_rows(fit)
+    waited = start is not None and start["n_waited"] > 0
     for row in answers:
         is_told = not row["withdrawn"] and row["reference"] == reference
         told = headline_row(start, row) if is_told else row
         row["headline"] = told.get("analysis", "as_treated")
         if is_told:
             row["conclusion"] = rule.conclusion(told["prob_below_effect"])
-        row["sentence"] = answer_sentence(row, treatment, rule, told)
+        has_wait = waited and row["headline"] == "as_treated"
+        row["sentence"] = answer_sentence(row, treatment, rule, told, has_wait=has_wait)
         row["crude"] = crude_sentence(crude, row["treatment"]) if is_told else None
     withdrawn = [
         row["treatment"] for row in answers if row["withdrawn"] and row["reference"] == reference
     ]
     changing = changing_sentence(finer, withdrawn)
-    found = (*proportionality_warnings(fit), *([changing] if changing else []))
+    found = (*proportionality_warnings(fit, start), *([changing] if changing else []))
     notes = (*found, *arm_cautions(fit.inputs), *rare_cautions(fit.inputs))
     return BesideAnswer(answers, crude, finer, found, notes)

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 from bayes_crlm.analysis.estimand_wording import estimand_items, estimands_asked
 from bayes_crlm.words.errors import OutputError
 from bayes_crlm.words.late_start import (
+    AS_TREATED_ONLY,
     headline_in_words,
     headline_row,
     landmark_in_words,
+    other_conclusion,
     start_rows,
 )
 from bayes_crlm.words.shown import as_written, probability_in_words, ratio_in_words, significant
@@ -410,7 +412,14 @@ def answer_in_columns(
     if verdict is not None:
         items += starts_of_level(summary, row["treatment"])
         told = headline_row(summary["start"], row)
-    return [*items, ("conclusion", SuccessRule(**summary["success"]).sentence(told))]
+    rule, start = SuccessRule(**summary["success"]), summary["start"]
+    items.append(("conclusion", rule.sentence(told)))
+    if start is not None and start["n_waited"] and row["headline"] == "as_treated":
+        items.append(("", f"{AS_TREATED_ONLY}."))
+    other = None if told is row else other_conclusion(rule, row, told)
+    if other:
+        items.append(("", f"It is not the one as treated from time zero on, {other}."))
+    return items
 
 
 def failures(summary: dict[str, Any]) -> list[str]:

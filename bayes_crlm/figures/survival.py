@@ -24,6 +24,7 @@ from bayes_crlm.model.arm_follow_up import (
     without_patients,
 )
 from bayes_crlm.model.origin import given_survival
+from bayes_crlm.model.withdrawn import levels_without_events
 from bayes_crlm.words.shown import significant
 
 if TYPE_CHECKING:
@@ -69,20 +70,27 @@ def plot_survival(fit: "Fitted", ax: "Axes | None" = None, *, at_risk: bool = Tr
     ax.set_ylim(0, 1.01)
     ticks = [tick for tick in ax.get_xticks() if fit.begin <= tick <= end]
     entries, is_beyond, is_in_parts = [], False, False
+    eventless = levels_without_events(fit.inputs)
     for k, level in enumerate(design.levels):
         colour = COLOURS[k % len(COLOURS)]
         # beyond six levels colours repeat, with another kind of line
         style = LINE_STYLES[k // len(COLOURS) % len(LINE_STYLES)]
-        ax.fill_between(times, low[k], high[k], color=colour, alpha=0.18, lw=0)
-        is_observed = times <= last[k]
+        # without an event the prior decides how high the curve lies: no band that looks certain
+        has_events = k not in eventless
+        if has_events:
+            ax.fill_between(times, low[k], high[k], color=colour, alpha=0.18, lw=0)
+        is_observed = (times <= last[k]) & has_events
         for begin, until in without_patients(fit.inputs, k, fit.begin):
             is_observed &= (times < begin) | (times >= until)
         (line,) = ax.plot(
             times, np.where(is_observed, middle[k], np.nan), style, color=colour, lw=2
         )
         entries.append((line, plain_text(level, 40)))
+        if not has_events:
+            line.set_linestyle(":")
+            entries[-1] = (line, f"{plain_text(level, 26)} (no event)")
         if not is_observed.all():
-            is_beyond = True
+            is_beyond |= has_events
             # dotted from the last point that the arm's own patients reach
             is_dotted = ~is_observed
             is_dotted[:-1] |= ~is_observed[1:]
@@ -106,6 +114,8 @@ def plot_survival(fit: "Fitted", ax: "Axes | None" = None, *, at_risk: bool = Tr
         entries.append(
             (Line2D([], [], color=MUTED, lw=2, ls=":"), "dotted: model only, beyond the arm")
         )
+    if eventless:
+        entries.append((Line2D([], [], color=MUTED, lw=2, ls=":"), "no event: the prior's height"))
     ax.set_xticks(ticks)
     ax.set_xlabel(time_label(fit))
     ax.set_ylabel(survival_label(fit))

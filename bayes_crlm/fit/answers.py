@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_crlm.model.withdrawn import withdrawal
+from bayes_crlm.words.late_start import ANALYSES, AS_TREATED_ONLY, other_conclusion
 from bayes_crlm.words.shown import number, p_value, probability_in_words
 
 if TYPE_CHECKING:
@@ -148,6 +149,8 @@ def answer_sentence(
     treatment: str,
     rule: "SuccessRule",
     headline: Mapping[str, Any] | None = None,
+    *,
+    has_wait: bool = False,
 ) -> str:
     """Say one comparison in a sentence, or why there is none.
 
@@ -161,7 +164,9 @@ def answer_sentence(
         When a hazard counts as lower or higher.
     headline : mapping, optional
         The row that is concluded from where it is another one: that of an analysis in which
-        treatment counts from its start, with eti95 and prob_below.
+        treatment counts from its start, with eti95, prob_below and prob_below_effect.
+    has_wait : bool
+        Whether treated patients waited for treatment, which a comparison as treated has to say.
     """
     if row["withdrawn"]:
         return f"{treatment} {row['treatment']} against {row['reference']}: {row['withdrawn']}."
@@ -178,10 +183,11 @@ def answer_sentence(
             probability = below if side == "lower" else 1 - below
             told = probability_in_words(probability, row["ess_bulk"] or 10)
             sentence += f"; probability that the hazard is {side}: {told}"
+        other = other_conclusion(rule, row, headline)
         return (
             f"{rule.sentence(headline)} {sentence}; as treated from time zero on it was "
             f"{number(row['median'])} times ({number(row['eti95_low'])} to "
-            f"{number(row['eti95_high'])})."
+            f"{number(row['eti95_high'])}){f', {other}' if other else ''}."
         )
     side, probability = side_of(row)
     return (
@@ -189,13 +195,17 @@ def answer_sentence(
         f"{number(row['median'])} times that with {row['reference']} (95% credible interval "
         f"{number(row['eti95_low'])} to {number(row['eti95_high'])}); probability that the hazard "
         f"is {side}: {probability_in_words(probability, row['ess_bulk'] or 10)}."
+        + (f" {AS_TREATED_ONLY}." if has_wait else "")
     )
 
 
-def proportionality_warnings(fit: "PosteriorDraws") -> list[str]:
+def proportionality_warnings(
+    fit: "PosteriorDraws", start: Mapping[str, Any] | None = None
+) -> list[str]:
     """Warn where the treatment's hazard ratio is not the same all through follow-up.
 
-    Grambsch and Therneau's test, one for each treatment contrast, as in `Cox.ph_test`.
+    Grambsch and Therneau's test, one for each treatment contrast, as in `Cox.ph_test`: of patients
+    as treated, which is said where the headline of `start` is another analysis.
     """
     design = fit.inputs.design
     tests = dict(fit.cox.ph_test)
@@ -206,11 +216,13 @@ def proportionality_warnings(fit: "PosteriorDraws") -> list[str]:
     ]
     if not changing:
         return []
+    is_other = start is not None and start["headline"] != "as_treated"
+    tested = f" {ANALYSES['as_treated']}" if is_other else ""
     return [
         f"the hazard of {design.treatment} {' and of '.join(changing)} is not proportional to that "
-        f"of {design.reference}: such a hazard ratio is an average over follow-up that may hold "
-        "at no time, and survival curves, medians and differences that assume it mislead where "
-        "Kaplan-Meier's lie elsewhere"
+        f"of {design.reference}{tested}: such a hazard ratio is an average over follow-up that "
+        "may hold at no time, and survival curves, medians and differences that assume it mislead "
+        "where Kaplan-Meier's lie elsewhere"
     ]
 
 

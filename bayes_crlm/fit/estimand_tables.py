@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 from bayes_crlm.fit.draws import ETI95
 from bayes_crlm.fit.entry_weights import entry_weight_rows, entry_weight_warnings
 from bayes_crlm.fit.estimand_draws import median_survival_draws, rmst_draws, survival_draws
-from bayes_crlm.model.arm_follow_up import last_follow_up, median_note, note_for
+from bayes_crlm.model.arm_follow_up import (
+    NO_EVENT,
+    eventless_cautions,
+    last_follow_up,
+    median_note,
+    note_for,
+)
 from bayes_crlm.words.shown import significant
 
 if TYPE_CHECKING:
@@ -179,18 +185,18 @@ def quantiles_with_infinity(draws: NDArray, probabilities: Sequence[float]) -> l
 
 
 def estimand_warnings(fit: "PosteriorDraws") -> list[str]:
-    """Say which medians lie beyond their arm's follow-up, and what weights leave of the patients.
+    """Say which medians lie beyond follow-up, which arms have no event, and what weights leave.
 
     What is known before fitting - horizons beyond an arm, the origin - is in the plan's warnings.
     """
     cohort, treatment = fit.inputs.cohort, fit.inputs.design.treatment
     unit, last = cohort.unit or "time units", last_follow_up(fit.inputs)
     table = median_table(fit)
-    told = []
+    told = eventless_cautions(fit.inputs)
     for k, (level, median, high, note) in enumerate(
         zip(table["treatment"], table["median"], table["eti95_high"], table["note"], strict=True)
     ):
-        if note is not None:
+        if note is not None and note != NO_EVENT:
             where = (
                 f"{significant(median, 4)}"
                 if median > last[k]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.likelihood.kaplan_meier import KaplanMeier, kaplan_meier
+from bayes_crlm.model.withdrawn import levels_without_events
 from bayes_crlm.words.shown import as_written, significant
 
 if TYPE_CHECKING:
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 __all__ = [
     "CURVE_DRAWS",
     "MODEL_ONLY",
+    "NO_EVENT",
     "arm_kaplan_meier",
     "beyond_follow_up",
+    "eventless_cautions",
     "gap_cautions",
     "last_follow_up",
     "median_note",
@@ -34,6 +37,7 @@ MODEL_ONLY = "model only; no patient of this arm was followed so long"
 # enough for a mean curve and the width of a line; tables of estimands use every draw
 CURVE_DRAWS = 1000
 TOO_EARLY = "model only; nobody of this arm was at risk so early"
+NO_EVENT = "no event on this arm: the prior decides how high its curve lies"
 # of the time from the origin to the end of follow-up: a shorter one changes little
 SHORTEST_GAP = 0.1
 
@@ -70,7 +74,7 @@ def arm_kaplan_meier(inputs: "PreparedCohort", level: int, origin: float) -> Kap
 
 
 def note_for(inputs: "PreparedCohort", levels: Sequence[int], time: float) -> str | None:
-    """Say that a number at a time is the model's only.
+    """Say that a number at a time is the model's only, or of an arm on which no event happened.
 
     Parameters
     ----------
@@ -84,8 +88,24 @@ def note_for(inputs: "PreparedCohort", levels: Sequence[int], time: float) -> st
     Returns
     -------
     str or None
-        None where every one of the levels has patients who were followed so long.
+        None where every one of the levels has events, and patients who were followed so long.
     """
+    empty = [k for k in levels if k in levels_without_events(inputs)]
+    told = [without_event(inputs, levels, empty)] if empty else []
+    unobserved = unobserved_note(inputs, levels, time)
+    return "; ".join([*told, *([unobserved] if unobserved else [])]) or None
+
+
+def without_event(inputs: "PreparedCohort", levels: Sequence[int], empty: Sequence[int]) -> str:
+    """Say of an arm, or of a difference between two, that events are lacking."""
+    if len(levels) == 1:
+        return NO_EVENT
+    arms = " or ".join(str(inputs.design.levels[k]) for k in empty)
+    return f"no event on {arms}: the prior decides how large the difference is"
+
+
+def unobserved_note(inputs: "PreparedCohort", levels: Sequence[int], time: float) -> str | None:
+    """Say that a time lies after a level's last patient, or before its first; None otherwise."""
     last, level = last_follow_up(inputs), inputs.design.treatment_level
     beyond = [k for k in levels if time > last[k]]
     first = np.array([inputs.cohort.entry[level == k].min() for k in range(len(last))])
@@ -143,12 +163,24 @@ def gap_cautions(inputs: "PreparedCohort", origin: float) -> list[str]:
 
 
 def median_note(inputs: "PreparedCohort", level: int, median: float, upper: float) -> str | None:
-    """Say of a median, or of its upper limit, that it is the model's only."""
+    """Say of a median, or of its upper limit, that it is the model's only, or its arm's events."""
+    if level in levels_without_events(inputs) and not np.isfinite(median):
+        return NO_EVENT
     of_median = note_for(inputs, [level], median) if np.isfinite(median) else None
     of_upper = note_for(inputs, [level], upper) if np.isfinite(upper) else None
     if of_median is None and of_upper is not None:
         return f"upper limit: {of_upper}"
     return of_median
+
+
+def eventless_cautions(inputs: "PreparedCohort") -> list[str]:
+    """Say of every arm on which no event happened what its survival is worth."""
+    design = inputs.design
+    return [
+        f"{design.treatment} {design.levels[k]}: no event happened on it, so the prior decides how "
+        "high its survival curve lies, and with it its median, restricted mean and differences"
+        for k in levels_without_events(inputs)
+    ]
 
 
 def beyond_follow_up(inputs: "PreparedCohort", times: dict[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.fit.answers import proportionality_warnings
 from bayes_crlm.fit.entry_weights import entry_weight_warnings
+from bayes_crlm.model.withdrawn import levels_without_events
 from bayes_crlm.specification.source_paths import spec_for_readers
 from bayes_crlm.words.late_start import (
     estimands_in_words,
@@ -140,7 +141,7 @@ def render_report(analysis: "Analysis", summary: dict[str, Any], figures: dict[s
         entry_weights=entry_weight_warnings(
             analysis.fit.entry_weight_rows, analysis.fit.inputs.cohort.unit
         ),
-        not_proportional=proportionality_warnings(analysis.fit),
+        not_proportional=proportionality_warnings(analysis.fit, summary["start"]),
         rare=rare_by_term(summary),
         success=analysis.spec.success.rule.in_words(),
         start_rows=start_rows(summary["start"]) if summary["start"] else [],
@@ -148,6 +149,8 @@ def render_report(analysis: "Analysis", summary: dict[str, Any], figures: dict[s
         start_sentences=headline_in_words(summary["start"]) if summary["start"] else [],
         landmark_sentences=landmark_sentences(summary["start"]),
         levels=by_treatment(analysis),
+        eventless=bool(levels_without_events(analysis.inputs)),
+        is_left_out=any(row["analysis"].startswith("without ") for row in summary["crude"]),
         unit=summary["data"]["unit"] or "time units",
         # made by matplotlib, which escapes the names it draws
         figures={name: Markup(figure(svg, name)) for name, svg in figures.items()},

@@ -5,18 +5,23 @@ and `tables/start.csv`.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.wording import count_of
 
+if TYPE_CHECKING:
+    from bayes_crlm.words.success import SuccessRule
+
 __all__ = [
     "ANALYSES",
+    "AS_TREATED_ONLY",
     "draws_in_words",
     "estimands_in_words",
     "headline_in_words",
     "headline_row",
     "landmark_in_words",
+    "other_conclusion",
     "start_rows",
     "withdraw_starts",
 ]
@@ -26,6 +31,9 @@ ANALYSES = {
     "time_dependent": "time-dependent: on treatment from its start on",
     "landmark": "landmark",
 }
+AS_TREATED_ONLY = (
+    "This comparison is of patients as treated from time zero on: the wait for treatment is in it"
+)
 
 
 def start_rows(start: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -157,6 +165,31 @@ def headline_in_words(start: Mapping[str, Any]) -> list[str]:
     return said
 
 
+def other_conclusion(
+    rule: "SuccessRule", as_treated: Mapping[str, Any], headline: Mapping[str, Any]
+) -> str | None:
+    """Say what would be concluded as treated, where the headline concludes something else.
+
+    Parameters
+    ----------
+    rule : SuccessRule
+        By which both conclude.
+    as_treated, headline : mapping
+        Of one treatment level, with prob_below_effect.
+
+    Returns
+    -------
+    str or None
+        None where both conclude the same.
+    """
+    other = rule.conclusion(as_treated["prob_below_effect"])
+    if other == rule.conclusion(headline["prob_below_effect"]):
+        return None
+    if other == "undecided":
+        return "from which these data would not decide"
+    return f"from which the hazard would be called {other}"
+
+
 def estimands_in_words(start: Mapping[str, Any] | None) -> str | None:
     """Say of which analysis curves, estimands and coefficients are, where patients waited.
 
@@ -214,7 +247,8 @@ def landmark_in_words(itself: Mapping[str, Any] | None, landmark: Mapping[str, A
         With eti95, n_started_later, n_untreated and diluted, what the hazard ratio of treatment
         itself comes to against untreated patients so many of whom start later.
     """
-    later = f"{landmark['n_started_later']} of {landmark['n_untreated']} untreated start later"
+    verb = "starts" if landmark["n_started_later"] == 1 else "start"
+    later = f"{landmark['n_started_later']} of {landmark['n_untreated']} untreated {verb} later"
     low, high = landmark["eti95"]
     expected = landmark["diluted"]
     if itself is not None and expected is not None:

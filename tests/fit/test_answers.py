@@ -9,7 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bayes_crlm as bc
-from bayes_crlm.fit.answers import answer_sentence, side_of
+from bayes_crlm.analysis.beside_answer import beside_answer
+from bayes_crlm.fit.answers import answer_sentence, proportionality_warnings, side_of
+from bayes_crlm.fit.late_start import compare_starts
+from bayes_crlm.words.late_start import AS_TREATED_ONLY
 from bayes_crlm.words.success import SuccessRule
 
 
@@ -151,3 +154,62 @@ def test_harm_is_said_with_the_probability_that_the_hazard_is_higher():
     assert row["conclusion"] == "higher"
     assert "probability that the hazard is higher" in answer_sentence(row, "arm", SuccessRule())
     assert math.isclose(row["prob_higher"], 1 - row["prob_lower"])
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0.6, 0.999))
+def test_a_headline_says_where_the_analysis_as_treated_concludes_otherwise(naive, split, least):
+    rule = SuccessRule(1.0, least)
+    row = {
+        "treatment": 1,
+        "reference": 0,
+        "median": 0.5,
+        "eti95_low": 0.3,
+        "eti95_high": 0.9,
+        "prob_below_effect": naive,
+        "ess_bulk": 1000.0,
+        "withdrawn": None,
+    }
+    headline = {
+        "analysis": "time_dependent",
+        "median": 0.8,
+        "eti95": [0.5, 1.2],
+        "prob_below": {},
+        "prob_below_effect": split,
+    }
+    sentence = answer_sentence(row, "arm", rule, headline)
+    one, other = rule.conclusion(naive), rule.conclusion(split)
+    said = sentence.split("as treated from time zero on")[1]
+    assert ("would" in said) == (one != other)
+    if one != other:
+        assert ("not decide" in said) == (one == "undecided")
+        assert (f"called {one}" in said) == (one != "undecided")
+
+
+def test_a_comparison_without_the_reference_says_that_the_wait_is_in_it():
+    table = simulated(arms=3, n=200)
+    table["begun"] = np.where(table["arm"] > 0, np.minimum(2.0, table["time"] / 2), np.nan)
+    cohort = cohort_of(table, treatment_start="begun")
+    fit = bc.PiecewiseExponential("arm", 0, cutpoints=4).fit(cohort, seed=5, engine="laplace")
+    start = compare_starts(fit)
+    answers = beside_answer(fit, SuccessRule(), start=start).answers
+    assert [row["headline"] for row in answers] == ["time_dependent"] * 2 + ["as_treated"]
+    for row in answers:
+        assert (AS_TREATED_ONLY in row["sentence"]) == (row["headline"] == "as_treated")
+    for row in beside_answer(fit, SuccessRule()).answers:
+        assert AS_TREATED_ONLY not in row["sentence"]
+
+
+def test_a_test_of_proportional_hazards_says_of_which_analysis_it_is():
+    rng = np.random.default_rng(4)
+    arm = np.arange(300) % 2
+    early, late = (
+        rng.exponential(10 / np.where(arm, 3.0, 1.0)),
+        rng.exponential(10 / np.where(arm, 0.2, 1.0)),
+    )
+    time = np.where(early < 4, early, 4 + late)
+    fit = fitted(pd.DataFrame({"time": time, "event": 1, "arm": arm}))
+    (plain,) = proportionality_warnings(fit)
+    (same,) = proportionality_warnings(fit, {"headline": "as_treated"})
+    (other,) = proportionality_warnings(fit, {"headline": "time_dependent"})
+    assert plain == same and "as treated" not in plain
+    assert "of 0 as treated from time zero on: such a hazard ratio" in other

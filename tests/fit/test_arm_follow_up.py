@@ -13,7 +13,7 @@ import bayes_crlm as bc
 from bayes_crlm.analysis.horizons import default_horizons, round_step
 from bayes_crlm.analysis.run import plan_analysis
 from bayes_crlm.fit.observed_survival import kaplan_meier_cautions
-from bayes_crlm.model.arm_follow_up import MODEL_ONLY, median_note
+from bayes_crlm.model.arm_follow_up import MODEL_ONLY, NO_EVENT, median_note
 from bayes_crlm.specification.spec import Spec
 
 SPEC = """
@@ -203,3 +203,37 @@ def test_a_curve_that_started_again_is_held_against_the_model_given_the_same():
     assert np.all(np.abs(late["kaplan_meier"] - np.exp(-0.5)) < 4 * np.sqrt(0.61 * 0.39 / 80))
     assert np.all(np.abs(late["difference"]) < 4 * np.sqrt(0.61 * 0.39 / 80))
     assert rows.query("time == 5")["given"].tolist() == [0, 0]
+
+
+@pytest.fixture(scope="module", params=[0, 1, 2])
+def eventless(request):
+    """A fit of three arms, on one of which no event happened."""
+    rng = np.random.default_rng(3)
+    arm = np.arange(150) % 3
+    death, end = rng.exponential(20, 150), rng.uniform(10, 50, 150)
+    event = (death <= end) & (arm != request.param)
+    table = pd.DataFrame({"arm": arm, "time": np.minimum(death, end), "event": event.astype(int)})
+    cohort = bc.read_cohort(table, time="time", event="event", unit="months")
+    fit = bc.PiecewiseExponential("arm", 0, cutpoints=3).fit(cohort, engine="laplace", seed=1)
+    return request.param, fit
+
+
+def test_every_number_of_an_arm_without_events_says_so_and_no_other_does(eventless):
+    empty, fit = eventless
+    for table in (fit.survival([6, 12]), fit.rmst(12), fit.median_survival()):
+        for row in table.to_dict("records"):
+            assert ((row["note"] or "").startswith(NO_EVENT)) == (row["treatment"] == empty)
+    for row in fit.differences([6, 12], 12).to_dict("records"):
+        touches = empty in (row["treatment"], row["reference"])
+        assert (f"no event on {empty}: the prior decides" in (row["note"] or "")) == touches
+    told = [each for each in fit.warnings if "how high its survival curve lies" in each]
+    assert len(told) == 1 and told[0].startswith(f"arm {empty}: no event happened on it")
+
+
+def test_the_curve_of_an_arm_without_events_is_dotted_and_has_no_band(eventless):
+    empty, fit = eventless
+    ax = fit.plot_survival()
+    assert len(ax.collections) == 2
+    labels = [each.get_text() for each in ax.get_legend().get_texts()]
+    assert labels[:3] == [f"{k} (no event)" if k == empty else str(k) for k in range(3)]
+    assert labels[-1] == "no event: the prior's height"

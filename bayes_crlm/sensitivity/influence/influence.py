@@ -369,7 +369,7 @@ def sentence(
         key=lambda row: (not row["turns_conclusion"], row["moved"]),
     )
     return (
-        f"{text}. It also turns with {moved} {what} event{'s' if moved > 1 else ''} {who} "
+        f"{text}. It would turn with {moved} {what} event{'s' if moved > 1 else ''} {who} "
         f"({say_side_probability(last, side, rule)}): a fragility index of {moved}."
     )
 
