@@ -227,6 +227,8 @@ def _applied(name: str, read: ColumnRead, settings: ColumnSettings) -> tuple[Col
                 f"column {shown(name)} is said to be a number (data.levels), but is none in {rows};"
                 " correct these cells, or name them in data.missing_values"
             )
+            # nothing is missing here: a number in its place, so that no gap is told besides
+            values = values.mask(wrong, values.median() if values.notna().any() else 0.0)
         without = tuple(each for each in read.notes if not each.startswith("numbers written as"))
         return ColumnRead(values, without), problems
     if said is None and first is None:
@@ -245,6 +247,8 @@ def _applied(name: str, read: ColumnRead, settings: ColumnSettings) -> tuple[Col
             f"column {shown(name)} has levels that data.levels does not name, in "
             f"{_rows(read, wrong, number)}; name every level, or correct these cells"
         )
+        # nothing is missing here, and no gap is told besides
+        values, _ = as_levels(read, None)
     notes = read.notes
     unused = [each for each in values.cat.categories if not (values == each).any()]
     if unused:

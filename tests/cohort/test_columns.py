@@ -636,7 +636,7 @@ def test_one_row_and_one_patient_are_said_in_the_singular(tmp_path):
     frame = table(age=[str(each) for each in AGES], sex=["m", "f"] * (N // 2), n=AGES).astype(
         object
     )
-    frame.loc[3, "age"], frame.loc[4, "sex"], frame.loc[6, "n"] = ".", " m", 999
+    frame.loc[3, "age"], frame.loc[4, "sex"], frame.loc[6, "n"] = ".", "m ", 999
     frame.to_csv(tmp_path / "rows.csv", index=False)
     cohort = read_cohort(
         tmp_path / "rows.csv", time="time", event="event", missing="drop",
@@ -645,5 +645,15 @@ def test_one_row_and_one_patient_are_said_in_the_singular(tmp_path):
     said = [each for notes in cohort.column_notes.values() for each in notes]
     assert "marks of missing: '.' in 1 row" in said
     assert "missing by data.missing_values: '999' in 1 row" in said
-    assert "outer spaces are taken off in 1 row (' m')" in said
+    assert "outer spaces are taken off in 1 row ('m ')" in said
     assert not [each for each in said if re.search(r"\b1 (rows|patients|events|levels)\b", each)]
+
+
+@pytest.mark.parametrize(
+    ("levels", "told"),
+    [(["0", "1"], "levels that data.levels does not name"), ("number", "is said to be a number")],
+)
+def test_what_data_levels_does_not_fit_is_one_problem(levels, told):
+    frame = table(x=[["0", "1", "two"][k] for k in K3])
+    said = refused(frame, levels={"x": levels}, needs=["x"])
+    assert told in said and "missing, of" not in said and "problems" not in said
