@@ -45,11 +45,38 @@ def conclusion_sentence(found: "Sensitivity") -> str:
     treatment = found.plan.inputs.design.treatment
     waits = bool(waited(found.plan.inputs).any())
     counted = ", as treated from time zero on, the wait for treatment included" if waits else ""
-    return overall_sentence(
+    said = overall_sentence(
         base_row(found),
         part_rows(judged_parts(found), TITLES),
         found.plan.spec.success.rule,
         f"{treatment} {levels[found.level]} against {levels[0]}{counted}",
+    )
+    return f"{from_start_sentence(found)} {said}" if waits else said
+
+
+def from_start_sentence(found: "Sensitivity") -> str:
+    """Say what treatment counted from its start on concludes, before what counts its wait too.
+
+    Parameters
+    ----------
+    found : Sensitivity
+        Of a cohort in which somebody waited for treatment.
+    """
+    part = found.parts.get("immortal_time")
+    rows = [] if part is None else part.result["rows"]
+    row = next((each for each in rows if each["method"] == "time_dependent"), None)
+    # of three levels that part makes two arms, which are no answer's
+    is_pair = len(found.plan.inputs.design.levels) == 2
+    if row is None or not is_pair or not row["is_reliable"] or found.withdrawn:
+        return (
+            "All that follows counts the wait for treatment as treated; treatment counted from its "
+            "start on is another analysis, whose answer stands beside it in the report of run."
+        )
+    low, high = row["eti95"]
+    return (
+        f"{found.plan.spec.success.rule.sentence(row).removesuffix('.')}, where treatment counts "
+        f"from its start on (hazard ratio {row['median']:.2f}, 95% interval {low:.2f} to "
+        f"{high:.2f}). All that follows counts the wait for it as treated, too."
     )
 
 

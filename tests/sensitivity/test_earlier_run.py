@@ -156,6 +156,25 @@ def test_after_chains_every_number_of_the_spec_as_it_stands_is_that_of_the_answe
             assert row[key] == start[name][key]
 
 
+def test_the_first_sentence_begins_with_what_treatment_from_its_start_on_concludes(chains):
+    """As `run` does: both tell one conclusion first, and the one as treated is told for it."""
+    summary = read(chains, "summary.json")
+    (answer,) = summary["answers"]
+    assert answer["headline"] == "time_dependent"
+    row = summary["start"]["time_dependent"]
+    said = read(chains, "sensitivity.json")["conclusion"]["sentence"]
+    first, rest = said.split(" All that follows counts the wait for it as treated, too. ")
+    begin = {"undecided": "These data do not decide", "lower": "The hazard is lower",
+             "higher": "The hazard is higher"}  # fmt: skip
+    assert first.startswith(begin[answer["conclusion"]])
+    low, high = row["eti95"]
+    assert first.endswith(
+        f"where treatment counts from its start on (hazard ratio {row['median']:.2f}, "
+        f"95% interval {low:.2f} to {high:.2f})."
+    )
+    assert "as treated from time zero on" in rest
+
+
 def test_influence_after_chains_is_that_of_the_chains_in_the_folder(chains):
     import arviz_stats as azs
     import xarray as xr
