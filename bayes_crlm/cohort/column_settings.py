@@ -1,5 +1,6 @@
 """What a user says of columns: their levels, a reference, marks of missing."""
 
+import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from bayes_crlm.cohort.column_levels import as_levels, as_number, without_values
 from bayes_crlm.cohort.column_values import ColumnRead, level_text
 from bayes_crlm.cohort.columns import is_short_float, read_column
+from bayes_crlm.cohort.limits import MOST_LEVELS
 from bayes_crlm.cohort.separated_text import is_text
 from bayes_crlm.likelihood.tied_times import short_times_once
 from bayes_crlm.words.wording import did_you_mean, no_column, shown, shown_rows
@@ -173,13 +175,44 @@ def typed_table(
         problems += found
         if read.values is not values:
             changed[name] = read.values
-        if read.notes:
-            notes[str(name)] = read.notes
+        told = (*read.notes, *alike_levels_told(read.values))
+        if told:
+            notes[str(name)] = told
         if read.texts is not None:
             texts[str(name)] = read.texts
     short = [name for name in outcome if name in changed and is_short_float(table[name].dtype)]
     changed |= tied_short_floats([changed[name] for name in short])
     return TypedTable(table.assign(**changed) if changed else table, notes, texts, problems)
+
+
+def alike_levels_told(values: "pd.Series") -> tuple[str, ...]:
+    """Name levels that differ by capitals, or by how Unicode writes a letter, alone.
+
+    They stay levels of their own: which of them is a slip only the user knows.
+
+    Parameters
+    ----------
+    values : pandas.Series, (n_rows,)
+        A column of any type; others than text and categories have no such levels.
+    """
+    import pandas as pd
+
+    if not isinstance(values.dtype, pd.CategoricalDtype | pd.StringDtype):
+        return ()
+    levels = values.dropna().unique()
+    if len(levels) > MOST_LEVELS:
+        return ()
+    by_letters: dict[str, list[str]] = {}
+    for text in sorted(level_text(each) for each in levels):
+        by_letters.setdefault(unicodedata.normalize("NFKC", text).casefold(), []).append(text)
+    alike = [" and ".join(map(shown, same)) for same in by_letters.values() if len(same) > 1]
+    if not alike:
+        return ()
+    more = f" and {len(alike) - 3} more" if len(alike) > 3 else ""
+    return (
+        f"levels of their own that differ in capitals or in how a letter is stored: "
+        f"{'; '.join(alike[:3])}{more}",
+    )
 
 
 def tied_short_floats(columns: "list[pd.Series]") -> dict[str, "pd.Series"]:

@@ -657,3 +657,15 @@ def test_what_data_levels_does_not_fit_is_one_problem(levels, told):
     frame = table(x=[["0", "1", "two"][k] for k in K3])
     said = refused(frame, levels={"x": levels}, needs=["x"])
     assert told in said and "missing, of" not in said and "problems" not in said
+
+
+def test_levels_that_differ_in_capitals_or_unicode_form_stay_and_are_named(tmp_path):
+    words = ["yes", "Yes", "caf\u00e9", "cafe\u0301", "no"]
+    frame = table(x=[words[k % 5] for k in range(N)], y=["a", "b"] * (N // 2))
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    for source in (frame, tmp_path / "rows.csv", frame.astype({"x": "category"})):
+        cohort = read_cohort(source, time="time", event="event")
+        (told,) = cohort.column_notes["x"]
+        assert "'Yes' and 'yes'" in told and "caf" in told and "levels of their own" in told
+        assert "y" not in cohort.column_notes
+        assert len(terms(source)) == 4
