@@ -106,7 +106,15 @@ covariates = "x"
 draws = 500
 tune = 500
 [sensitivity]
-parts = ["power_scaling", "unmeasured_confounding", "immortal_time", "influence", "overlap"]
+parts = [
+    "power_scaling", "unmeasured_confounding", "immortal_time", "influence", "overlap",
+    "multiverse",
+]
+[sensitivity.multiverse]
+families = ["normal"]
+scales = [0.5, 1.0]
+baselines = ["random_walk"]
+covariates = ["all"]
 [sensitivity.influence]
 worst = 1
 candidates = 1
@@ -148,6 +156,21 @@ def test_after_chains_every_number_of_the_spec_as_it_stands_is_that_of_the_answe
         for name in ("median", "eti95", "mean_log", "sd_log", "prob_below_effect"):
             assert row[name] == answer[name]
         assert row["prob_below_1"] == answer["prob_below"]["1.0"]
+    own = [
+        row
+        for row in found["multiverse"]["rows"]
+        if row["choices"]
+        == {
+            "prior_family": "normal",
+            "prior_scale": 1.0,
+            "baseline": "random_walk",
+            "intervals": len(summary["model"]["cutpoints"]) - 1,
+            "covariates": "all",
+            "exclusions": "none",
+        }
+    ]
+    assert [row["median"] for row in own] == [answer["median"]]
+    assert own[0]["engine"] == "nuts" and own[0]["eti95"] == answer["eti95"]
     start = summary["start"]
     landmarks = [r for r in found["immortal_time"]["rows"] if r["at"] == start["landmark"]["at"]]
     same = [row for row in landmarks if row["method"] == "landmark"]

@@ -10,6 +10,7 @@ from bayes_crlm.analysis.run import plan_analysis
 from bayes_crlm.sensitivity.choices.analysis_choices import (
     formula_terms,
     left_out_options,
+    repeats_the_spec,
     specifications,
 )
 from bayes_crlm.sensitivity.choices.multiverse import MORE_DRAWS, Settings, analyse, check
@@ -304,3 +305,26 @@ def test_leaving_a_covariate_out_gives_the_model_without_it():
         expected = np.exp(coxph(f"Surv(time, event) ~ {formula}", table).coefficients[0])
         assert found[label] == pytest.approx(expected, rel=1e-4)
     assert found["without x"] > 1.3 * found["without sex"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_there"),
+    [
+        ("", True),
+        ("[model.baseline]\ncutpoints = 7", True),
+        ("[model.baseline]\ncutpoints = [5, 20]", True),
+        ('[model.priors]\ntreatment = "normal(0.0, 0.5)"', True),
+        ('[model.priors]\ntreatment = "normal(0.1, 0.5)"', False),
+        ('[model.priors]\ntreatment = "normal(0, 0.7)"', False),
+    ],
+)
+def test_at_most_one_specification_is_the_specs_own(lines, is_there, tmp_path):
+    plan, settings = plan_of(tmp_path, lines)
+    found = specifications(plan, settings)
+    own = [choices for choices, changes in found if repeats_the_spec(plan, changes)]
+    assert len(own) == is_there
+    for choices in own:
+        assert choices["covariates"] == "all" and choices["exclusions"] == "none"
+        assert choices["baseline"] == "random_walk"
+        assert choices["prior_family"] == "normal"
+        assert choices["prior_scale"] == plan.inputs.treatment_prior.sd

@@ -4,13 +4,15 @@ A choice has options, each with a label for a reader and with what it changes of
 """
 
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayes_crlm.model.design import columns_needed
 from bayes_crlm.model.formula import check_formula
+from bayes_crlm.model.priors import baseline_prior, parse_prior
 from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
 from bayes_crlm.words.wording import count_of, no_column, shown
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
     from bayes_crlm.sensitivity.choices.multiverse_settings import Settings
 
-__all__ = ["check_choices", "specifications", "unusual_patients"]
+__all__ = ["check_choices", "repeats_the_spec", "specifications", "unusual_patients"]
 
 # a patient is unusual when so few of a multivariate normal lie as far from the mean
 UNUSUAL = 0.025
@@ -61,6 +63,29 @@ def specifications(
     return found
 
 
+def repeats_the_spec(plan: "Plan", changes: Mapping[str, Any]) -> bool:
+    """Whether the changes of a specification leave the spec's model and patients as they are.
+
+    Parameters
+    ----------
+    plan : Plan
+    changes : mapping
+        From `specifications`.
+    """
+    model, inputs = plan.model, plan.inputs
+    treatment = parse_prior(changes["treatment_prior"], "treatment")
+    is_alike = (
+        treatment == inputs.treatment_prior
+        and baseline_prior(*changes["baseline"]) == inputs.baseline
+        and formula_terms(changes["covariates"]) == formula_terms(model.covariates)
+        and not changes.get("leave_out")
+    )
+    if not is_alike or "cutpoints" not in changes:
+        return is_alike
+    cut = replace(model, cutpoints=changes["cutpoints"]).prepare(inputs.cohort)
+    return np.array_equal(cut.intervals.cutpoints, inputs.intervals.cutpoints)
+
+
 def check_choices(plan: "Plan", settings: "Settings") -> None:
     """Refuse covariate sets, exclusions and intervals of the user's own that cannot be fitted.
 
@@ -74,8 +99,6 @@ def check_choices(plan: "Plan", settings: "Settings") -> None:
     SensitivityError
         One sentence that names the key.
     """
-    from dataclasses import replace
-
     from bayes_crlm.sensitivity.choices.multiverse_settings import COVARIATE_SETS
 
     cohort = plan.inputs.cohort

@@ -10,9 +10,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bayes_crlm.sensitivity.choices.analysis_choices import check_choices, specifications
+from bayes_crlm.sensitivity.choices.analysis_choices import (
+    check_choices,
+    repeats_the_spec,
+    specifications,
+)
 from bayes_crlm.sensitivity.choices.multiverse_settings import Settings
 from bayes_crlm.sensitivity.choices.variance_decomposition import Decomposition, decompose
+from bayes_crlm.sensitivity.earlier_run import as_it_stands
 from bayes_crlm.sensitivity.parts import PartResult, contrasts_note
 from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.sensitivity.verdicts import (
@@ -78,6 +83,11 @@ def analyse(context: "Context", settings: Settings) -> PartResult:
     found = specifications(context.plan, settings)
     rows = refit_all(context, found, settings.draws)
     again = draw_again(context, found, rows, settings.draws)
+    # one analysis, one number: the specification that is the spec's own takes the answer's draws
+    rows = [
+        as_it_stands(row, context.base) if repeats_the_spec(context.plan, changes) else row
+        for row, (_, changes) in zip(rows, found, strict=True)
+    ]
     rows.sort(key=lambda row: math.inf if row["median"] is None else row["median"])
     done = [row for row in rows if row["median"] is not None]
     if not done:
