@@ -211,9 +211,12 @@ def _refined(times: Floats, multiple: Floats) -> float:
 
 def _usual_multiple(multiple: NDArray[np.int64], counts: NDArray[np.intp]) -> int:
     """The largest number of units of which nearly all rows are multiples: 0.5 beside 1, 2, 3."""
-    total = counts.sum()
-    for number in range(int(min(multiple.max(), 400)), 1, -1):
-        if counts[multiple % number == 0].sum() >= COMMON * total:
+    total, most = counts.sum(), int(multiple.max())
+    # rows by multiple, where that is no long array of zeros: its every n-th entry is soon added up
+    rows = np.bincount(multiple, weights=counts) if most <= 10 * len(multiple) else None
+    for number in range(min(most, 400), 1, -1):
+        whole = counts[multiple % number == 0] if rows is None else rows[::number]
+        if whole.sum() >= COMMON * total:
             return number
     return 1
 

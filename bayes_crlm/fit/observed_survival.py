@@ -180,6 +180,9 @@ def kaplan_meier_cautions(inputs: "PreparedCohort", origin: float) -> list[str]:
     unit, design = inputs.cohort.unit or "time units", inputs.design
     told = []
     for k, level in enumerate(design.levels):
+        # of rows that begin together none is left after all who were at risk
+        if np.ptp(np.maximum(inputs.cohort.entry[design.treatment_level == k], origin)) == 0:
+            continue
         curve = arm_kaplan_meier(inputs, k, origin)
         if curve is None:
             continue
