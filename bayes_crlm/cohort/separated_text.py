@@ -87,13 +87,15 @@ def _check_text(data: bytes, name: str) -> None:
         )
 
 
-def _records(data: bytes, separator: str, name: str) -> Iterator[list[str]]:
+def _records(
+    data: bytes, separator: str, name: str, *, skips_spaces: bool = True
+) -> Iterator[list[str]]:
     """Give the records of the text, blank lines left out as pandas leaves them out."""
     import csv
 
     # A view of the bytes that is decoded as it is read: the whole text would need four times them.
     lines = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", errors="replace", newline="")
-    reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+    reader = csv.reader(lines, delimiter=separator, skipinitialspace=skips_spaces)
     try:
         for record in reader:
             if len(record) > 1 or (record and record[0].strip()):
@@ -172,6 +174,7 @@ def read_separated_text(
         raise DataFileError(
             f"{name}: it cannot be read as a table ({one_line(error)}); close every quotation mark"
         ) from None
+    table = _with_leading_spaces(table, data, separator, name)
     read = {each: column_from_texts(table[each]) for each in columns if each != identifier}
     changed = {each: column.values for each, column in read.items()}
     if identifier is not None and identifier in columns:
@@ -183,6 +186,29 @@ def read_separated_text(
             if table[each].dtype != column.values.dtype:
                 read[each] = ColumnRead(table[each], column.notes)
     return table, read
+
+
+def _with_leading_spaces(
+    table: "pd.DataFrame", data: bytes, separator: str, name: str
+) -> "pd.DataFrame":
+    """Give cells the spaces before them back where only some of a column have any.
+
+    Spaces behind every separator are a way of writing tables, and quotation marks may follow them.
+    In some cells alone they are part of the text: whoever reads the column takes them off, and
+    says so.
+    """
+    if f"{separator} ".encode() not in data and b"\n " not in data:
+        return table
+    rows = list(_records(data, separator, name, skips_spaces=False))[1:]
+    if len(rows) != len(table) or any(len(row) != table.shape[1] for row in rows):
+        return table
+    spaced = {}
+    for column, cells in zip(table.columns, zip(*rows, strict=True), strict=True):
+        leads = [cell.startswith(" ") for cell in cells if cell.strip()]
+        is_some = any(leads) and not all(leads)
+        if is_some and [cell.lstrip(" ") for cell in cells] == table[column].to_list():
+            spaced[column] = list(cells)
+    return table.assign(**spaced) if spaced else table
 
 
 def header_of(cells: Iterable[str], name: str) -> list[str]:

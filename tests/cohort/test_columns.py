@@ -669,3 +669,29 @@ def test_levels_that_differ_in_capitals_or_unicode_form_stay_and_are_named(tmp_p
         assert "'Yes' and 'yes'" in told and "caf" in told and "levels of their own" in told
         assert "y" not in cohort.column_notes
         assert len(terms(source)) == 4
+
+
+def rows_of_text(tmp_path, cell_of_row, separator=","):
+    lines = [separator.join(["arm", "x", "time", "event"])]
+    lines += [separator.join([str(k % 2), cell_of_row(k), f"{k + 1}.5", "1"]) for k in range(N)]
+    (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n")
+    return read_cohort(tmp_path / "rows.csv", time="time", event="event")
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_space_before_some_texts_of_a_file_is_taken_off_and_said(tmp_path, separator):
+    cohort = rows_of_text(tmp_path, lambda k: " B" if k == 4 else "AB"[k % 2], separator)
+    assert cohort.column_notes["x"] == ("outer spaces are taken off in 1 row (' B')",)
+    assert set(cohort.table["x"]) == {"A", "B"}
+
+
+@pytest.mark.parametrize("written", [" {}", ' "{}"', ' "{}, too"'])
+def test_a_space_behind_every_separator_is_not_said(tmp_path, written):
+    cohort = rows_of_text(tmp_path, lambda k: written.format("AB"[k % 2]))
+    assert "x" not in cohort.column_notes
+    assert all(each[0] in "AB" for each in cohort.table["x"])
+
+
+def test_spaces_before_some_numbers_of_a_file_change_no_number(tmp_path):
+    cohort = rows_of_text(tmp_path, lambda k: f"{k:3d}")
+    assert cohort.table["x"].tolist() == list(range(N)) and "x" not in cohort.column_notes
