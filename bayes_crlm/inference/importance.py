@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.inference.conditional_walks import has_walk
 from bayes_crlm.inference.effect_proposals import FAR, least_fall
-from bayes_crlm.inference.hazards_given_effects import has_walk
 from bayes_crlm.inference.proposal_parts import (
     ENOUGH_ESS,
     ENOUGH_K,

@@ -1,6 +1,6 @@
 """Random walks of many cohorts given the effects, and the ranges of their step scales.
 
-The method is that of `bayes_crlm.inference.hazards_given_effects`, with the same functions: cases
+The method is that of `bayes_crlm.inference.step_scales`, with the same functions: cases
 are cohorts x cells of the step scale, then cohorts x draws. Effects depend a little on the step
 scale, so that small and large ones each have a mode of their own.
 """
@@ -11,18 +11,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.hazards_given_effects import (
-    DRAW_STEPS,
-    SEARCH_STEPS,
-    WalkCases,
-    fit_walk,
-    step_scale_edges,
-    step_scale_shares,
-    walk_log_target,
-)
+from bayes_crlm.inference.conditional_walks import WalkCases, fit_walk, walk_log_target
 from bayes_crlm.inference.many_modes import Modes, Targets, find_modes
 from bayes_crlm.inference.many_proposals import of_pairs
 from bayes_crlm.inference.proposal_parts import FIRST_RISE_TOLERANCE, FIRST_STEP_SCALE, RANGE_ENDS
+from bayes_crlm.inference.step_scales import (
+    DRAW_STEPS,
+    SEARCH_STEPS,
+    step_scale_edges,
+    step_scale_shares,
+)
 from bayes_crlm.model.priors import RandomWalk
 
 if TYPE_CHECKING:

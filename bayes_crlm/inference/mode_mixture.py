@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.inference.conditional_walks import has_walk
 from bayes_crlm.inference.effect_proposals import (
     FAR,
     is_wide_pair,
     least_fall,
     proposal_log_density,
 )
-from bayes_crlm.inference.hazards_given_effects import draw_hazards, has_walk, walks_given
+from bayes_crlm.inference.hazards_given_effects import draw_hazards
 from bayes_crlm.inference.proposal_parts import (
     ENOUGH_ESS,
     ENOUGH_K,
@@ -40,6 +41,7 @@ from bayes_crlm.inference.proposal_parts import (
     worth,
 )
 from bayes_crlm.inference.several_modes import Component, places_between, vague_inputs
+from bayes_crlm.inference.step_scales import walks_given
 
 if TYPE_CHECKING:
     from bayes_crlm.likelihood.risk_sums import CohortSums

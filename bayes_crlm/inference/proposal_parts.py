@@ -8,20 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.inference.conditional_walks import has_walk
 from bayes_crlm.inference.effect_proposals import (
     DEGREES_OF_FREEDOM,
     EffectProposal,
     wide_degrees_of_freedom,
 )
-from bayes_crlm.inference.hazards_given_effects import (
-    StepScales,
-    draw_hazards,
-    draw_walks,
-    has_walk,
-    step_scales,
-)
+from bayes_crlm.inference.hazards_given_effects import draw_hazards
 from bayes_crlm.inference.mode import PosteriorMode, posterior_mode
 from bayes_crlm.inference.psis import PARETO_K_MOST, pareto_smooth, tail_effective_sizes
+from bayes_crlm.inference.step_scales import StepScales, draw_walks, step_scales
 from bayes_crlm.likelihood.risk_sums import CohortSums
 from bayes_crlm.model.priors import EffectPrior, simple_prior
 

@@ -19,7 +19,6 @@ from bayes_crlm.frequentist.cox import fit_cox
 from bayes_crlm.frequentist.many_cox import fit_block_cox, newton
 from bayes_crlm.frequentist.partial_likelihood import PartialLikelihood
 from bayes_crlm.inference.effect_proposals import DEGREES_OF_FREEDOM, WIDE_EVERY, WIDE_SCALE
-from bayes_crlm.inference.hazards_given_effects import step_scales
 from bayes_crlm.inference.importance import weighted_draws
 from bayes_crlm.inference.many_draws import draw_block
 from bayes_crlm.inference.many_modes import (
@@ -35,6 +34,7 @@ from bayes_crlm.inference.many_proposals import Proposals
 from bayes_crlm.inference.many_walks import find_step_scales, modes_of_ranges
 from bayes_crlm.inference.mode import posterior_mode
 from bayes_crlm.inference.proposal_parts import RANGE_ENDS
+from bayes_crlm.inference.step_scales import step_scales
 from bayes_crlm.inference.weighted import weighted_quantiles
 from bayes_crlm.likelihood.matrices import inverses, solutions, triangular_roots
 from bayes_crlm.likelihood.risk_sums import CohortSums

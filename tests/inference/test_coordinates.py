@@ -8,12 +8,12 @@ import pytest
 
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference.native import callbacks, compiled_graph
+from bayes_crlm.inference.native.coordinate_change import to_model
 from bayes_crlm.inference.native.coordinates import (
     gaussian_of,
     parts_of,
     sampler_coordinates,
     shifted,
-    to_model,
 )
 from bayes_crlm.inference.native.log_posterior import density_data, log_posterior
 from bayes_crlm.inference.nuts import sample_nuts

@@ -8,19 +8,14 @@ from scipy import stats
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference import pymc_sampling
 from bayes_crlm.inference.native.compiled_graph import call_compiled
+from bayes_crlm.inference.native.coordinate_change import to_model, to_sampler_gradient
 from bayes_crlm.inference.native.coordinates import (
     extended_coordinates,
     plain_coordinates,
     sampler_coordinates,
-    to_model,
-    to_sampler_gradient,
 )
-from bayes_crlm.inference.pymc_sampling import (
-    compile_model,
-    diagnose_sample,
-    flat_data,
-    sample_model,
-)
+from bayes_crlm.inference.pymc_sampling import compile_model, flat_data, sample_model
+from bayes_crlm.inference.sample_diagnostics import diagnose_sample
 
 SAMPLING = {"draws": 1000, "tune": 500, "chains": 4}
 

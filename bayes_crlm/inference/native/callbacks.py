@@ -16,7 +16,7 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.native.coordinates import to_model, to_sampler_gradient
+from bayes_crlm.inference.native.coordinate_change import to_model, to_sampler_gradient
 from bayes_crlm.inference.native.log_posterior import log_posterior
 from bayes_crlm.inference.native.machine_code import compiled, compiled_callback
 

@@ -20,7 +20,7 @@ from bayes_crlm.inference.native.callbacks import (
     gradient_in_coordinates,
     pointer_at,
 )
-from bayes_crlm.inference.native.coordinates import to_model
+from bayes_crlm.inference.native.coordinate_change import to_model
 from bayes_crlm.inference.native.log_posterior import DensityData
 from bayes_crlm.inference.native.machine_code import compiled, compiled_callback
 

@@ -23,7 +23,7 @@ __all__ = ["compiled", "compiled_callback", "folder_of_machine_code", "inlined"]
 MODULES = (
     "callbacks",
     "compiled_graph",
-    "coordinates",
+    "coordinate_change",
     "exposure_sums",
     "log_posterior",
     "machine_code",

@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.pymc_sampling import (
+from bayes_crlm.inference.pymc_sampling import sample_carefully
+from bayes_crlm.inference.sample_diagnostics import (
     SamplingDiagnostics,
     diagnose_sample,
     ratio_summary,
-    sample_carefully,
 )
 from bayes_crlm.model.priors import HALF_WIDTH_95, GammaProcess
 from bayes_crlm.words.errors import SensitivityError

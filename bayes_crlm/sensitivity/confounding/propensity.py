@@ -239,7 +239,7 @@ def draw_by_nuts(model: "pm.Model", seed: int) -> PropensityDraws:
     """Draw from the definition, with the diagnostics of all sampled models."""
     import pymc as pm
 
-    from bayes_crlm.inference.pymc_sampling import diagnose_sample
+    from bayes_crlm.inference.sample_diagnostics import diagnose_sample
 
     with model:
         tree = pm.sample(
