@@ -272,6 +272,19 @@ def test_a_coded_category_of_two_levels_is_imputed():
     assert (grade.kind, grade.term) == ("binary", "C(grade)[T.5]")
 
 
+def test_true_and_false_with_gaps_are_imputed_as_0_and_1_are():
+    table = table_of()
+    table["carrier"] = np.where(np.arange(120) % 7 == 0, np.nan, np.arange(120) % 3 == 0)
+    numbers = design_of(table, "age*carrier")
+    truths = table.assign(carrier=table["carrier"].astype("boolean"))
+    found = design_of(truths, "age*carrier")
+    (one,), (other,) = numbers.covariates, found.covariates
+    assert other.kind == one.kind == "binary"
+    assert other.value.tolist() == one.value.tolist()
+    assert other.slope == pytest.approx(one.slope, abs=1e-12)
+    assert found.inputs.data.design == pytest.approx(numbers.inputs.data.design, abs=1e-12)
+
+
 def in_two_rows(table):
     """Every second patient's follow-up in two rows, the later of which misses the marker."""
     late = table.iloc[::2].assign(entry=0.005)

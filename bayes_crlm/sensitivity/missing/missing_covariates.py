@@ -293,13 +293,14 @@ def changed_designs(
     from bayes_crlm.model.formula import evaluation_context, formula_data, parse_formula
 
     context = evaluation_context(shares)
-    data = formula_data(parse_formula(formula), table)
+    parsed = parse_formula(formula)
+    data = formula_data(parsed, table)
     first: Any = model_matrix(formula, data, context=context, na_action="raise", output="pandas")
     found = {"": first.drop(columns="Intercept", errors="ignore")}
     for name, gap in gaps.items():
-        changed = data.copy()
+        changed = table.copy()
         changed.loc[gap, name] = fillings[name][1]
-        columns = first.model_spec.get_model_matrix(changed, context=context)
+        columns = first.model_spec.get_model_matrix(formula_data(parsed, changed), context=context)
         found[name] = columns.drop(columns="Intercept", errors="ignore")
     return found
 
