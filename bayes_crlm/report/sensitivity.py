@@ -1,5 +1,6 @@
 """Result files of a sensitivity analysis: what moves the conclusion comes first."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from bayes_crlm.model.late_start import waited
 from bayes_crlm.sensitivity.overall import overall_sentence, part_rows
 from bayes_crlm.sensitivity.registry import PARTS, TITLES
 from bayes_crlm.sensitivity.table_rows import table_of_rows
-from bayes_crlm.sensitivity.verdicts import conclusion, prob_below
+from bayes_crlm.sensitivity.verdicts import conclusion, listed, prob_below
 from bayes_crlm.specification.source_paths import spec_for_readers, spec_seen_from
 
 if TYPE_CHECKING:
@@ -51,7 +52,28 @@ def conclusion_sentence(found: "Sensitivity") -> str:
         found.plan.spec.success.rule,
         f"{treatment} {levels[found.level]} against {levels[0]}{counted}",
     )
+    if len(levels) > 2 and not found.withdrawn:
+        said = f"{said} {one_level_sentence(treatment, levels, found.level)}"
     return f"{from_start_sentence(found)} {said}" if waits else said
+
+
+def one_level_sentence(treatment: str, levels: Sequence[Any], examined: int) -> str:
+    """Say that other levels' answers were not examined, and how they are.
+
+    Parameters
+    ----------
+    treatment : str
+        The treatment's column.
+    levels : sequence
+        Of it, the reference first.
+    examined : int
+        Place of the level in question, from 1.
+    """
+    others = [str(level) for k, level in enumerate(levels) if k not in (0, examined)]
+    return (
+        f"Nothing here is about the answer for {treatment} {listed(others, 'or')}, nor about any "
+        f"two levels other than {levels[0]}: sensitivity.level says which level is examined."
+    )
 
 
 def from_start_sentence(found: "Sensitivity") -> str:

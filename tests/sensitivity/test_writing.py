@@ -1,9 +1,16 @@
 """The first sentence of a sensitivity analysis: a function of one row for each part."""
 
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from runs import call
 from sensitivity_runs import refits
 
+from bayes_crlm.report.sensitivity import one_level_sentence
 from bayes_crlm.sensitivity.overall import overall_sentence, part_rows
 from bayes_crlm.sensitivity.parts import PartResult
 from bayes_crlm.sensitivity.registry import PARTS, TITLES
@@ -11,6 +18,20 @@ from bayes_crlm.sensitivity.verdicts import judge
 from bayes_crlm.words.success import UNDECIDED, SuccessRule
 
 RULE = SuccessRule()
+SPEC = """
+title = "Arms given by lot"
+[study]
+design = "randomised"
+[data]
+source = "data.csv"
+time = "time"
+event = "event"
+[model]
+treatment = "arm"
+reference = 0
+[sensitivity]
+parts = ["reverse_bayes"]
+"""
 STARTS = {
     "changes": ("The conclusion changes under", "Refits decide under"),
     "weaker": ("The conclusion is weaker under",),
@@ -75,3 +96,27 @@ def test_lists_of_what_would_move_the_conclusion_are_told_apart():
         "Pushed further, the conclusion would be moved by leaving out 4 patients; one set of "
         "intervals."
     )
+
+
+@given(st.lists(st.text("abc", min_size=1), min_size=3, max_size=5, unique=True), st.data())
+def test_of_several_levels_those_are_named_that_were_not_examined(levels, data):
+    levels = [f"<{level}>" for level in levels]
+    examined = data.draw(st.integers(1, len(levels) - 1))
+    said = one_level_sentence("arm", levels, examined)
+    named = said.split(", nor about")[0]
+    assert [level in named for level in levels] == [
+        k not in (0, examined) for k in range(len(levels))
+    ]
+
+
+@pytest.mark.parametrize("arms", [2, 3])
+def test_the_first_sentence_says_which_answer_it_is_about(arms, tmp_path):
+    rng = np.random.default_rng(2)
+    table = {"arm": np.arange(90) % arms, "time": rng.exponential(9, 90) + 0.1, "event": 1}
+    pd.DataFrame(table).to_csv(tmp_path / "data.csv", index=False)
+    (tmp_path / "arms.toml").write_text(SPEC)
+    done = call("sensitivity", tmp_path / "arms.toml", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    said = json.loads((tmp_path / "out" / "sensitivity.json").read_text())["conclusion"]["sentence"]
+    assert ("Nothing here is about the answer for arm 2" in said) == (arms == 3)
+    assert said in " ".join(done.stdout.split())
