@@ -129,7 +129,11 @@ class DataSpec(Table):
     ] = None
     unit: Annotated[
         str | None,
-        Field(min_length=1, max_length=40, description="the unit of time, such as 'months'"),
+        Field(
+            min_length=1,
+            max_length=40,
+            description="the unit of time in 1 to 40 characters, such as 'months'",
+        ),
     ] = None
     time_unit: Annotated[
         Literal["hours", "days", "weeks", "months", "years"] | None,
@@ -390,13 +394,23 @@ class Spec(Table):
         Checked, and kept as it is written: `bayes_crlm.sensitivity.settings` reads it.
     """
 
-    title: Annotated[str, Field(min_length=1, max_length=300, description="the report's heading")]
-    question: Annotated[str | None, Field(max_length=5000, description="the question in words")] = (
-        None
-    )
+    title: Annotated[
+        str,
+        Field(
+            min_length=1, max_length=300, description="the report's heading in 1 to 300 characters"
+        ),
+    ]
+    question: Annotated[
+        str | None,
+        Field(max_length=5000, description="the question in words, at most 5,000 characters"),
+    ] = None
     caution: Annotated[
         str | None,
-        Field(min_length=1, max_length=2000, description="what has to be read beside the answer"),
+        Field(
+            min_length=1,
+            max_length=2000,
+            description="what has to be read beside the answer in 1 to 2,000 characters",
+        ),
     ] = None
     data: Annotated[DataSpec, Field(description="a table [data]")]
     model: Annotated[ModelSpec, Field(description="a table [model]")]

@@ -162,7 +162,9 @@ WRONG = {
         ('"  "', "one line of text"),
         ("3", "title is 3; give"),
         ('"a\\nb"', "one line of text"),
+        (f'"{"a" * 301}"', "1 to 300 characters"),
     ],
+    "caution": [(f'"{"a" * 2001}"', "1 to 2,000 characters")],
     "question": [("3", "question is 3; give the question in words")],
     "data.source": [
         ("3", "data.source is 3; give the name of a data set, or a path"),
