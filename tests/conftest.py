@@ -12,7 +12,7 @@ import pytest
 
 from bayes_crlm.cohort.cohort import Cohort, read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
-from bayes_crlm.model.priors import GammaProcess
+from bayes_crlm.model.baseline_priors import GammaProcess
 
 # what runs the tests may say how wide its terminal is; lines are as wide as in a pipe
 os.environ.pop("COLUMNS", None)

@@ -112,6 +112,7 @@ def plan_analysis(spec: "Spec") -> Plan:
     from bayes_crlm.cohort.notes import column_notes
     from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
     from bayes_crlm.fit.prior_meaning import baseline_cautions
+    from bayes_crlm.model.baseline_priors import baseline_prior
     from bayes_crlm.model.column_counts import count_cautions
     from bayes_crlm.model.design import columns_needed
     from bayes_crlm.model.late_start import (
@@ -120,7 +121,7 @@ def plan_analysis(spec: "Spec") -> Plan:
         is_start_stated,
         waiting_cautions,
     )
-    from bayes_crlm.model.priors import Normal, baseline_prior
+    from bayes_crlm.model.priors import Normal
 
     options = cohort_options(spec)
     model = PiecewiseExponential(

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.likelihood.kaplan_meier import reaches_zero
+from bayes_crlm.model.baseline_priors import Independent
 from bayes_crlm.model.column_counts import FEW_EVENTS, Side, sides_of_columns
-from bayes_crlm.model.priors import Independent, Normal
+from bayes_crlm.model.priors import Normal
 from bayes_crlm.model.unknowns import constrain, effects, model_parameters
 from bayes_crlm.words.shown import ratio_in_words, significant
 from bayes_crlm.words.wording import count_of

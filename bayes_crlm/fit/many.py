@@ -26,9 +26,10 @@ from bayes_crlm.fit.many_results import (
 from bayes_crlm.frequentist.many_cox import fit_block_cox
 from bayes_crlm.inference.many_draws import draw_block
 from bayes_crlm.inference.weighted import BlockSummary, summarise
+from bayes_crlm.model.baseline_priors import Independent
 from bayes_crlm.model.prepared_block import CohortBlock
 from bayes_crlm.model.preparing_many import prepare_one, prepare_slab
-from bayes_crlm.model.priors import Horseshoe, Independent, parse_prior
+from bayes_crlm.model.priors import Horseshoe, parse_prior
 from bayes_crlm.tasks.run import progress_bar
 from bayes_crlm.tasks.workers import available_cpus
 from bayes_crlm.words.errors import PriorError, SamplingError

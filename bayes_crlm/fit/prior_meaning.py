@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_crlm.model.priors import EffectPrior, GammaProcess, Horseshoe, Normal
+from bayes_crlm.model.baseline_priors import GammaProcess
+from bayes_crlm.model.priors import EffectPrior, Horseshoe, Normal
 from bayes_crlm.words.shown import number, significant
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.model.priors import RandomWalk
+from bayes_crlm.model.baseline_priors import RandomWalk
 
 if TYPE_CHECKING:
     from bayes_crlm.likelihood.risk_sums import CohortSums

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.conditional_walks import LOG_2PI
-from bayes_crlm.model.priors import GammaProcess, Independent
+from bayes_crlm.model.baseline_priors import GammaProcess, Independent
 from bayes_crlm.model.unknowns import LEAST_LOG_HAZARD, draw_log_gamma
 
 if TYPE_CHECKING:

@@ -34,7 +34,8 @@ from bayes_crlm.inference.proposal_parts import (
 from bayes_crlm.inference.psis import pareto_smooth
 from bayes_crlm.inference.several_modes import has_student_t, needs_components, vague_inputs
 from bayes_crlm.likelihood.matrices import inverses
-from bayes_crlm.model.priors import RandomWalk, SimplePrior, simple_prior
+from bayes_crlm.model.baseline_priors import RandomWalk
+from bayes_crlm.model.priors import SimplePrior, simple_prior
 
 if TYPE_CHECKING:
     from bayes_crlm.model.definition import ModelDefinition

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.inference.hazards_given_effects import THIN, TINY, draw_thin
 from bayes_crlm.inference.many_modes import BlockSums, Modes, baseline_prior_sd
-from bayes_crlm.model.priors import GammaProcess
+from bayes_crlm.model.baseline_priors import GammaProcess
 
 if TYPE_CHECKING:
     from bayes_crlm.model.definition import ModelDefinition

@@ -13,15 +13,8 @@ from numpy.typing import NDArray
 
 from bayes_crlm.inference.mode import newton_step
 from bayes_crlm.likelihood.matrices import inverses
-from bayes_crlm.model.priors import (
-    GammaProcess,
-    Independent,
-    Laplace,
-    SimplePrior,
-    baseline_prior,
-    parse_prior,
-    simple_prior,
-)
+from bayes_crlm.model.baseline_priors import GammaProcess, Independent, baseline_prior
+from bayes_crlm.model.priors import Laplace, SimplePrior, parse_prior, simple_prior
 
 if TYPE_CHECKING:
     from bayes_crlm.model.definition import ModelDefinition

@@ -21,7 +21,7 @@ from bayes_crlm.inference.step_scales import (
     step_scale_edges,
     step_scale_shares,
 )
-from bayes_crlm.model.priors import RandomWalk
+from bayes_crlm.model.baseline_priors import RandomWalk
 
 if TYPE_CHECKING:
     from bayes_crlm.inference.many_modes import BlockSums

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.likelihood.risk_sums import CohortSums
-from bayes_crlm.model.priors import GammaProcess, Independent, Laplace, Normal, simple_prior
+from bayes_crlm.model.baseline_priors import GammaProcess, Independent
+from bayes_crlm.model.priors import Laplace, Normal, simple_prior
 
 if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from bayes_crlm.inference.native.coordinates import Coordinates, sampler_coordinates
 from bayes_crlm.inference.native.log_posterior import DensityData, density_data
 from bayes_crlm.inference.several_modes import modes_for_chains
+from bayes_crlm.model.baseline_priors import GammaProcess
 from bayes_crlm.model.prepared import PreparedCohort
-from bayes_crlm.model.priors import GammaProcess
 from bayes_crlm.model.unknowns import draw_integrated
 
 if TYPE_CHECKING:

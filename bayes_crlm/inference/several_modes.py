@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from bayes_crlm.inference.mode import PosteriorMode, posterior_mode, posterior_slope
 from bayes_crlm.likelihood.risk_sums import CohortSums
-from bayes_crlm.model.priors import EffectPrior, Horseshoe, Normal, RandomWalk, StudentT
+from bayes_crlm.model.baseline_priors import RandomWalk
+from bayes_crlm.model.priors import EffectPrior, Horseshoe, Normal, StudentT
 
 if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort

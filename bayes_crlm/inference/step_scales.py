@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.conditional_walks import WalkCases, fit_walk, walk_log_target
-from bayes_crlm.model.priors import RandomWalk
+from bayes_crlm.model.baseline_priors import RandomWalk
 
 if TYPE_CHECKING:
     from bayes_crlm.likelihood.risk_sums import CohortSums

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Literal
 from bayes_crlm.cohort.cohort import Cohort
 from bayes_crlm.likelihood.intervals import Cutpoints, choose_intervals, cut_follow_up
 from bayes_crlm.likelihood.log_likelihood import SurvivalData
+from bayes_crlm.model.baseline_priors import BaselinePrior, baseline_prior
 from bayes_crlm.model.design import Level, build_design, columns_needed
 from bayes_crlm.model.prepared import PreparedCohort
-from bayes_crlm.model.priors import BaselinePrior, EffectPrior, baseline_prior, parse_prior
+from bayes_crlm.model.priors import EffectPrior, parse_prior
 from bayes_crlm.model.pymc_model import build_pymc_model
 from bayes_crlm.words.arguments import covariates_of, cutpoints_of
 

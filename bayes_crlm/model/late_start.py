@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.likelihood.tied_times import event_quantiles
-from bayes_crlm.model.priors import Independent
+from bayes_crlm.model.baseline_priors import Independent
 from bayes_crlm.words.errors import CohortError
 from bayes_crlm.words.wording import count_of, shown, shown_name, shown_rows
 

@@ -10,17 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_crlm.model.priors import (
-    BaselinePrior,
-    EffectPrior,
-    GammaProcess,
-    Horseshoe,
-    Independent,
-    Laplace,
-    Normal,
-    RandomWalk,
-    StudentT,
-)
+from bayes_crlm.model.baseline_priors import BaselinePrior, GammaProcess, Independent, RandomWalk
+from bayes_crlm.model.priors import EffectPrior, Horseshoe, Laplace, Normal, StudentT
 
 if TYPE_CHECKING:
     import pymc as pm

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.likelihood.intervals import exposure_per_interval
-from bayes_crlm.model.priors import GammaProcess, Horseshoe, Independent, Normal, simple_prior
+from bayes_crlm.model.baseline_priors import GammaProcess, Independent
+from bayes_crlm.model.priors import Horseshoe, Normal, simple_prior
 
 if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort

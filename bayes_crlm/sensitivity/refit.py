@@ -155,7 +155,7 @@ def changed_inputs(
         For an unknown change.
     """
     from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
-    from bayes_crlm.model.priors import baseline_prior
+    from bayes_crlm.model.baseline_priors import baseline_prior
 
     unknown = set(changes) - set(CHANGES)
     if unknown:
@@ -321,7 +321,8 @@ def refit_priors(
     dict
         `rows`, one for each prior, as `refit` gives them.
     """
-    from bayes_crlm.model.priors import baseline_prior, parse_prior
+    from bayes_crlm.model.baseline_priors import baseline_prior
+    from bayes_crlm.model.priors import parse_prior
 
     model, inputs = changed_inputs(shared, changes or {})
     cox = cox_row(inputs, shared.level) if "cox" in parts else {}

@@ -40,7 +40,8 @@ from numpy.typing import NDArray
 
 from bayes_crlm.inference.mode import PosteriorMode, posterior_mode
 from bayes_crlm.likelihood.risk_sums import CohortSums
-from bayes_crlm.model.priors import Horseshoe, Independent, Normal
+from bayes_crlm.model.baseline_priors import Independent
+from bayes_crlm.model.priors import Horseshoe, Normal
 from bayes_crlm.words.errors import SensitivityError
 
 if TYPE_CHECKING:

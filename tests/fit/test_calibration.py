@@ -21,7 +21,7 @@ from bayes_crlm.estimands.survival import time_of_cumulative_hazard
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference.importance import sample_importance
 from bayes_crlm.inference.nuts import sample_nuts
-from bayes_crlm.model.priors import GammaProcess, Independent, RandomWalk
+from bayes_crlm.model.baseline_priors import GammaProcess, Independent, RandomWalk
 from bayes_crlm.model.unknowns import constrain, draw_prior, effects, log_hazards, model_parameters
 
 N_PATIENTS, CUTPOINTS, LOG_RATE = 30, [4.0, 9.0, 15.0], math.log(0.06)

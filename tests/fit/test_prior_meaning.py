@@ -62,7 +62,7 @@ def test_a_spline_allows_far_more_than_a_line(cohort):
 
 
 def test_a_heavy_gamma_prior_is_said_to_pull_the_hazard_ratio(cohort):
-    from bayes_crlm.model.priors import GammaProcess
+    from bayes_crlm.model.baseline_priors import GammaProcess
 
     def told(weight):
         model = bc.PiecewiseExponential("arm", "a", baseline=GammaProcess(weight))

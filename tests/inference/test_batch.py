@@ -38,8 +38,8 @@ from bayes_crlm.inference.step_scales import step_scales
 from bayes_crlm.inference.weighted import weighted_quantiles
 from bayes_crlm.likelihood.matrices import inverses, solutions, triangular_roots
 from bayes_crlm.likelihood.risk_sums import CohortSums
+from bayes_crlm.model.baseline_priors import RandomWalk
 from bayes_crlm.model.preparing_many import blocks_of_rows, prepare_slab
-from bayes_crlm.model.priors import RandomWalk
 from bayes_crlm.words.errors import BayesCRLMError, CohortError, PriorError
 
 ARRAYS = ("stop_interval", "stop_within", "entry_interval", "entry_within", "count", "width")

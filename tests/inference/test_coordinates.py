@@ -17,7 +17,7 @@ from bayes_crlm.inference.native.coordinates import (
 )
 from bayes_crlm.inference.native.log_posterior import density_data, log_posterior
 from bayes_crlm.inference.nuts import sample_nuts
-from bayes_crlm.model.priors import GammaProcess
+from bayes_crlm.model.baseline_priors import GammaProcess
 from bayes_crlm.model.unknowns import constrain, effects, log_hazards, sampled_parameters
 
 INTEGRATED = GammaProcess(1.0, is_integrated=True)

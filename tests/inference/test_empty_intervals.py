@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from bayes_crlm import PiecewiseExponential, fit_many, read_cohort
-from bayes_crlm.model.priors import GammaProcess
+from bayes_crlm.model.baseline_priors import GammaProcess
 
 BASELINES = ["independent", "random_walk", "gamma", GammaProcess(0.01)]
 # a proportion of 40 in 80 with its 95% limits

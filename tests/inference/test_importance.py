@@ -21,7 +21,8 @@ from bayes_crlm.inference.importance import log_target, sample_importance, weigh
 from bayes_crlm.inference.mode import posterior_mode
 from bayes_crlm.likelihood.intervals import exposure_per_interval, row_cumulative_hazard
 from bayes_crlm.likelihood.risk_sums import CohortSums, row_exposures
-from bayes_crlm.model.priors import GammaProcess, Independent, StudentT, simple_prior
+from bayes_crlm.model.baseline_priors import GammaProcess, Independent
+from bayes_crlm.model.priors import StudentT, simple_prior
 from bayes_crlm.model.unknowns import constrain, effects, log_hazards, model_parameters
 
 BASELINES = ["independent", "gamma", "random_walk"]

@@ -12,7 +12,7 @@ from bayes_crlm.inference.mode import (
     posterior_mode,
     posterior_slope,
 )
-from bayes_crlm.model.priors import GammaProcess
+from bayes_crlm.model.baseline_priors import GammaProcess
 
 BASELINES = {"independent": None, "random_walk": 0.4, "gamma": None}
 

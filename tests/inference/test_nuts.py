@@ -13,7 +13,7 @@ from bayes_crlm.cohort.cohort import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference.native.log_posterior import density_data, log_posterior
 from bayes_crlm.inference.nuts import sample_nuts
-from bayes_crlm.model.priors import GammaProcess
+from bayes_crlm.model.baseline_priors import GammaProcess
 from bayes_crlm.words.errors import BayesCRLMError
 
 REFERENCE = Path(__file__).parents[1] / "reference"

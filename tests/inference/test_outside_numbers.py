@@ -11,7 +11,8 @@ from bayes_crlm.cohort.cohort import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference.mode import posterior_mode
 from bayes_crlm.inference.nuts import sample_nuts
-from bayes_crlm.model.priors import GammaProcess, Independent, Normal
+from bayes_crlm.model.baseline_priors import GammaProcess, Independent
+from bayes_crlm.model.priors import Normal
 from bayes_crlm.model.unknowns import constrain, effects, log_hazards, model_parameters
 
 REFERENCE = Path(__file__).parents[1] / "reference"

@@ -11,7 +11,8 @@ from bayes_crlm.inference.importance import sample_importance
 from bayes_crlm.inference.psis import tail_effective_sizes
 from bayes_crlm.inference.several_modes import find_components
 from bayes_crlm.likelihood.risk_sums import CohortSums
-from bayes_crlm.model.priors import GammaProcess, parse_prior
+from bayes_crlm.model.baseline_priors import GammaProcess
+from bayes_crlm.model.priors import parse_prior
 
 # (patients, true log hazard ratio, prior): at the prior's place lies a tenth to nine tenths
 CASES = [

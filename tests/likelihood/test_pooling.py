@@ -14,7 +14,7 @@ from bayes_crlm.likelihood.log_likelihood import (
     log_likelihood_hessian,
     patient_log_likelihood,
 )
-from bayes_crlm.model.priors import GammaProcess
+from bayes_crlm.model.baseline_priors import GammaProcess
 from bayes_crlm.model.pymc_model import build_density_model, build_pymc_model
 
 CUTPOINTS = np.array([0.0, 1.0, 2.5, 4.0, 7.0])

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 import bayes_crlm as bc
-from bayes_crlm.model.priors import LIMITS, GammaProcess, Normal, baseline_prior, parse_prior
+from bayes_crlm.model.baseline_priors import GammaProcess, baseline_prior
+from bayes_crlm.model.priors import LIMITS, Normal, parse_prior
 from bayes_crlm.specification.spec import BaselineSpec
 from bayes_crlm.words.errors import CohortError, DesignError, PriorError
 

@@ -11,7 +11,8 @@ from bayes_crlm.cohort.cohort import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference.mode import posterior_mode
 from bayes_crlm.likelihood.intervals import row_cumulative_hazard
-from bayes_crlm.model.priors import GammaProcess, Horseshoe, Independent, Normal
+from bayes_crlm.model.baseline_priors import GammaProcess, Independent
+from bayes_crlm.model.priors import Horseshoe, Normal
 from bayes_crlm.model.pymc_model import draw_event, model_data
 from bayes_crlm.words.errors import BayesCRLMError, CohortError, PriorError
 

@@ -10,7 +10,7 @@ from bayes_crlm.cohort.cohort import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference.importance import log_target
 from bayes_crlm.inference.native.log_posterior import density_data, log_posterior
-from bayes_crlm.model.priors import GammaProcess
+from bayes_crlm.model.baseline_priors import GammaProcess
 from bayes_crlm.model.pymc_model import build_density_model, build_pymc_model
 from bayes_crlm.model.unknowns import constrain, log_prior, model_parameters, sampled_parameters
 

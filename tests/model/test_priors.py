@@ -6,15 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from bayes_crlm.model.baseline_priors import GammaProcess, Independent, RandomWalk, baseline_prior
 from bayes_crlm.model.priors import (
-    GammaProcess,
     Horseshoe,
-    Independent,
     Laplace,
     Normal,
-    RandomWalk,
     StudentT,
-    baseline_prior,
     hazard_ratio_prior,
     parse_prior,
     simple_prior,

@@ -9,7 +9,7 @@ import pytest
 from bayes_crlm.cohort.cohort import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.likelihood.log_likelihood import patient_log_likelihood
-from bayes_crlm.model.priors import GammaProcess
+from bayes_crlm.model.baseline_priors import GammaProcess
 from bayes_crlm.model.unknowns import constrain, effects, log_hazards, sampled_parameters
 from bayes_crlm.sensitivity.confounding.latent_confounder import (
     ConfounderPrior,

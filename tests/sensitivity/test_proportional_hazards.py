@@ -11,15 +11,14 @@ from runs import call
 from bayes_crlm import PiecewiseExponential, read_cohort, read_spec
 from bayes_crlm.analysis.run import plan_analysis
 from bayes_crlm.likelihood.log_likelihood import patient_log_likelihood
-from bayes_crlm.sensitivity.choices.proportional_hazards import (
-    Settings,
-    analyse,
+from bayes_crlm.sensitivity.choices.periods import (
     common_cutpoints,
     draw_periods,
     fit_periods,
     period_contrasts,
     split_periods,
 )
+from bayes_crlm.sensitivity.choices.proportional_hazards import Settings, analyse
 from bayes_crlm.sensitivity.parts import Context
 from bayes_crlm.sensitivity.refit import Shared
 from bayes_crlm.tasks.run import TaskResult

@@ -25,7 +25,8 @@ from bayes_crlm.inference.mode import posterior_mode
 from bayes_crlm.inference.native.coordinate_change import (
     NONE,
 )
-from bayes_crlm.model.priors import Horseshoe, Laplace, Normal, RandomWalk, StudentT
+from bayes_crlm.model.baseline_priors import RandomWalk
+from bayes_crlm.model.priors import Horseshoe, Laplace, Normal, StudentT
 from bayes_crlm.model.unknowns import sampled_parameters
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from bayes_crlm.inference.native.exposure_sums import exposure_sums, sort_rows
 from bayes_crlm.inference.native.machine_code import compiled, inlined
-from bayes_crlm.model.priors import GammaProcess, Horseshoe, Independent, SimplePrior, simple_prior
+from bayes_crlm.model.baseline_priors import GammaProcess, Independent
+from bayes_crlm.model.priors import Horseshoe, SimplePrior, simple_prior
 from bayes_crlm.model.unknowns import HALF_LOG_2_OVER_PI, gamma_parameters
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_crlm.model.baseline_priors import baseline_prior
 from bayes_crlm.model.design import columns_needed
 from bayes_crlm.model.formula import check_formula
-from bayes_crlm.model.priors import baseline_prior, parse_prior
+from bayes_crlm.model.priors import parse_prior
 from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
 from bayes_crlm.words.wording import count_of, no_column, shown
 

@@ -24,31 +24,21 @@ Grambsch & Therneau (1994), Biometrika 81:515-526; Xu & O'Quigley (2000), Biosta
 (an average hazard ratio); Vehtari, Gelman & Gabry (2017), Stat Comput 27:1413-1432.
 """
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, PlainValidator
 
-from bayes_crlm.inference.psis import PARETO_K_MOST, pareto_smooth
-from bayes_crlm.likelihood.intervals import cut_follow_up
 from bayes_crlm.likelihood.tied_times import event_quantiles
-from bayes_crlm.model.priors import Horseshoe, Normal, simple_prior
-from bayes_crlm.sensitivity.parts import Context, PartResult
-from bayes_crlm.sensitivity.refit import (
-    DRAWS,
-    Draws,
-    Shared,
-    changed_inputs,
-    draw_posterior,
-    leave_one_out,
-    summarise_draws,
-    treatment_effect,
+from bayes_crlm.sensitivity.choices.periods import (
+    edges_of,
+    events_of_periods,
+    fit_periods,
+    period_label,
 )
+from bayes_crlm.sensitivity.parts import Context, PartResult
 from bayes_crlm.sensitivity.side_probability import say_side_probability
 from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.sensitivity.verdicts import (
@@ -73,16 +63,7 @@ if TYPE_CHECKING:
     from bayes_crlm.analysis.run import Plan
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = [
-    "Settings",
-    "analyse",
-    "check",
-    "common_cutpoints",
-    "draw_periods",
-    "fit_periods",
-    "period_contrasts",
-    "split_periods",
-]
+__all__ = ["Settings", "analyse"]
 
 # without times of the user's: so many events in each period, but two to three periods
 EVENTS_PER_PERIOD, PERIODS_MOST = 25, 3
@@ -140,272 +121,6 @@ def choose_times(inputs: "PreparedCohort", settings: Settings) -> tuple[float, .
             f"{period_label(edges_of(times), place)}; give times with events in between"
         )
     return times
-
-
-def edges_of(times: Sequence[float]) -> NDArray[np.float64]:
-    """Limits of the periods, the first 0 and the last infinite."""
-    return np.array([0.0, *times, np.inf])
-
-
-def events_of_periods(event_times: NDArray, times: Sequence[float]) -> NDArray[np.intp]:
-    """Events in every period; one at a limit belongs to the period that ends there."""
-    return np.histogram(event_times, bins=np.nextafter(edges_of(times), np.inf))[0]
-
-
-def period_label(edges: NDArray, place: int) -> str:
-    """Say in words when a period is."""
-    low, high = edges[place], edges[place + 1]
-    if not np.isfinite(high):
-        return f"after {significant(low, 3)}"
-    return (
-        f"up to {significant(high, 3)}"
-        if low == 0
-        else f"{significant(low, 3)} to {significant(high, 3)}"
-    )
-
-
-def common_cutpoints(
-    cutpoints: NDArray, times: Sequence[float], event_times: NDArray
-) -> list[float]:
-    """Join the periods' limits and the baseline's cutpoints.
-
-    Parameters
-    ----------
-    cutpoints : (intervals + 1,) ndarray
-        Of the spec, from 0 to the end of follow-up.
-    times : sequence of float
-        Limits of the periods, each of which has an event.
-    event_times : (events,) ndarray
-
-    Returns
-    -------
-    list of float
-        Inner cutpoints: all of `times`, and those of the spec; where that makes more intervals than
-        there are events, those of the spec that leave no interval empty.
-    """
-    together = sorted({*times, *cutpoints[1:-1].tolist()})
-    if len(together) < len(event_times):
-        return together
-    found = list(times)
-    for low, high in pairwise(edges_of(times)):
-        inner, start = [], low
-        for cut in cutpoints[(cutpoints > low) & (cutpoints < high)]:
-            if np.any((event_times > start) & (event_times <= cut)):
-                inner.append(float(cut))
-                start = cut
-        if inner and not np.any((event_times > inner[-1]) & (event_times <= high)):
-            del inner[-1]
-        found += inner
-    return sorted(found)
-
-
-def period_contrasts(events: NDArray) -> NDArray[np.float64]:
-    """Turn standard normals into deviations of the periods.
-
-    Parameters
-    ----------
-    events : (periods,) ndarray
-
-    Returns
-    -------
-    (periods, periods - 1) ndarray
-        B with B B' the covariance of recentred standard normals, and w' B = 0.
-    """
-    number = len(events)
-    recentre = np.eye(number) - events / events.sum()
-    value, vector = np.linalg.eigh(recentre @ recentre.T)
-    return vector[:, 1:] * np.sqrt(value[1:])
-
-
-def split_periods(
-    inputs: "PreparedCohort", level: int, times: Sequence[float], contrasts: NDArray, scale: float
-) -> "PreparedCohort":
-    """Give one treatment level's hazard ratio deviations in the periods of follow-up.
-
-    Parameters
-    ----------
-    inputs : PreparedCohort
-    level : int
-        Place of the treatment level in `design.levels`.
-    times : sequence of float
-        Increasing; where follow-up is split.
-    contrasts : (periods, deviations) ndarray
-        From `period_contrasts`.
-    scale : float
-        What a deviation's column is multiplied by to be on the sampling scale.
-
-    Returns
-    -------
-    PreparedCohort
-        With rows split, the deviations' columns after those of the treatment, and everything
-        else - intervals, the other columns on their scale, priors - as it was. The deviations have
-        the covariates' prior, or the treatment's where that is a horseshoe.
-    """
-    cohort, design = inputs.cohort, inputs.design
-    edges, n_deviations = edges_of(times), contrasts.shape[1]
-    pieces = []
-    for place, (low, high) in enumerate(pairwise(edges)):
-        rows = np.flatnonzero((cohort.entry < high) & (cohort.time > low))
-        pieces.append((np.full(len(rows), place), rows))
-    period, source = (np.concatenate(each) for each in zip(*pieces, strict=True))
-    entry = np.maximum(cohort.entry[source], edges[period])
-    time = np.minimum(cohort.time[source], edges[period + 1])
-    event = np.where(cohort.time[source] <= edges[period + 1], cohort.event[source], 0)
-    split = design.n_treatment_terms
-    deviation = design.matrix[source, level - 1, None] * contrasts[period]
-    matrix = design.matrix[source]
-    names = [f"deviation {k + 1} of {design.levels[level]}" for k in range(n_deviations)]
-    split_cohort = dataclasses.replace(
-        cohort,
-        table=cohort.table.iloc[source].reset_index(drop=True),
-        entry=entry,
-        time=time,
-        event=event,
-        patient_index=cohort.patient_index[source],
-        row_number=cohort.row_number[source],
-    )
-    order = np.lexsort((time, split_cohort.patient_index))
-    first = np.searchsorted(split_cohort.patient_index[order], np.arange(cohort.n_patients))
-    # as contrasts of the treatment where covariates have a prior that no deviation can have
-    is_contrast = isinstance(inputs.covariate_prior, Horseshoe)
-    split_design = dataclasses.replace(
-        design,
-        terms=(*design.terms[:split], *names, *design.terms[split:]),
-        matrix=np.hstack([matrix[:, :split], deviation, matrix[:, split:]]),
-        center=np.insert(design.center, split, np.zeros(n_deviations)),
-        scale=np.insert(design.scale, split, np.full(n_deviations, 1 / scale)),
-        levels=(*design.levels, *(names if is_contrast else ())),
-        treatment_level=design.treatment_level[source],
-        first_row=order[first],
-    )
-    data = dataclasses.replace(
-        inputs.data,
-        follow_up=cut_follow_up(entry, time, inputs.intervals.cutpoints),
-        event=event.astype(float),
-        design=split_design.scaled,
-        patient_index=split_cohort.patient_index,
-    )
-    return dataclasses.replace(inputs, cohort=split_cohort, design=split_design, data=data)
-
-
-def draw_periods(
-    shared: Shared, times: Sequence[float], deviation_scale: float, seed: int
-) -> "tuple[Draws, PreparedCohort, NDArray[np.float64]]":
-    """Draw the posterior of the periods' log hazard ratios.
-
-    Parameters
-    ----------
-    shared : Shared
-    times : sequence of float
-        Where follow-up is split.
-    deviation_scale : float
-        tau of the module's formula.
-    seed : int
-
-    Returns
-    -------
-    drawn : Draws
-        With its weights those of the deviations' prior.
-    inputs : PreparedCohort
-        Of the split cohort.
-    log_ratio : (draws, periods) ndarray
-    """
-    model, inputs = cut_at(shared, times)
-    cohort, column = inputs.cohort, inputs.n_treatment_terms
-    contrasts = period_contrasts(events_of_periods(cohort.time[cohort.event == 1], times))
-    covariates = inputs.covariate_prior
-    prior = inputs.treatment_prior if isinstance(covariates, Horseshoe) else covariates
-    fitted = simple_prior(prior)
-    # on the sampling scale a deviation has this standard deviation: of its own, and of the fit
-    spread = fitted.parameters["scale"]
-    split = split_periods(inputs, shared.level, times, contrasts, deviation_scale / spread)
-    drawn = draw_posterior(model, split, seed, 2 * DRAWS)
-    deviation = drawn.effect[:, column : column + contrasts.shape[1]]
-    wanted = Normal(0.0, spread)
-    if fitted != wanted:
-        ratio = (wanted.log_density(deviation) - fitted.log_density(deviation)).sum(axis=1)
-        drawn = reweighted(drawn, ratio)
-    average = treatment_effect(drawn, split, shared.level)
-    by_period = deviation * deviation_scale / spread @ contrasts.T
-    return drawn, split, average[:, None] + by_period
-
-
-def cut_at(shared: Shared, times: Sequence[float]) -> Any:
-    """The base model with the periods' limits among its cutpoints, and its cohort."""
-    _, inputs = changed_inputs(shared, {})
-    cohort = inputs.cohort
-    event_times = cohort.time[cohort.event == 1]
-    cutpoints = common_cutpoints(inputs.intervals.cutpoints, times, event_times)
-    return changed_inputs(shared, {"cutpoints": cutpoints})
-
-
-def reweighted(drawn: Draws, log_ratio: NDArray) -> Draws:
-    """Weigh draws to another prior, whose log density ratio to theirs is given."""
-    log_total = drawn.log_ratio + log_ratio
-    log_weight, pareto_k = pareto_smooth(log_total)
-    weight = np.exp(log_weight)
-    is_reliable = drawn.is_reliable and not pareto_k > PARETO_K_MOST
-    return dataclasses.replace(
-        drawn,
-        log_ratio=log_total,
-        weight=weight / weight.sum(),
-        pareto_k=float(pareto_k),
-        ess=min(drawn.ess, float(1 / (weight @ weight))),
-        is_reliable=is_reliable,
-    )
-
-
-def fit_periods(
-    shared: Shared, *, times: Sequence[float], deviation_scale: float, seed: int
-) -> dict[str, Any]:
-    """Fit a hazard ratio for each period, and one for all of them, as a task.
-
-    Parameters
-    ----------
-    shared : Shared
-    times : sequence of float
-        Where follow-up is split.
-    deviation_scale : float
-        tau of the module's formula.
-    seed : int
-
-    Returns
-    -------
-    dict
-        `rows` of the periods; `average`, the mean log hazard ratio weighted by events; `change`,
-        the last period's hazard ratio divided by the first's; `one`, a single hazard ratio with
-        the same cutpoints; `elpd_difference`, `elpd_difference_se`, `loo_pareto_k`.
-    """
-    drawn, split, log_ratio = draw_periods(shared, times, deviation_scale, seed)
-    pointwise, pareto_k = leave_one_out(drawn, split)
-    model, inputs = cut_at(shared, times)
-    single = draw_posterior(model, inputs, seed, 2 * DRAWS)
-    single_pointwise, single_k = leave_one_out(single, inputs)
-    difference = pointwise - single_pointwise
-    edges = edges_of(times)
-    events = events_of_periods(inputs.cohort.time[inputs.cohort.event == 1], times)
-    rows = [
-        {
-            "period": period_label(edges, k),
-            "from": float(edges[k]),
-            "to": float(edges[k + 1]) if np.isfinite(edges[k + 1]) else None,
-            "n_events": int(events[k]),
-        }
-        | summarise_draws(log_ratio[:, k], drawn, shared.effect)
-        for k in range(len(times) + 1)
-    ]
-    return {
-        "rows": rows,
-        "average": summarise_draws(log_ratio @ (events / events.sum()), drawn, shared.effect),
-        "change": summarise_draws(log_ratio[:, -1] - log_ratio[:, 0], drawn),
-        "one": summarise_draws(
-            treatment_effect(single, inputs, shared.level), single, shared.effect
-        ),
-        "elpd_difference": float(difference.sum()),
-        "elpd_difference_se": float(np.sqrt(len(difference)) * difference.std(ddof=1)),
-        "loo_pareto_k": max(pareto_k, single_k),
-        "n_intervals": inputs.intervals.n_intervals,
-    }
 
 
 def analyse(context: Context, settings: Settings) -> PartResult:

@@ -31,7 +31,8 @@ from bayes_crlm.inference.sample_diagnostics import (
     diagnose_sample,
     ratio_summary,
 )
-from bayes_crlm.model.priors import HALF_WIDTH_95, GammaProcess
+from bayes_crlm.model.baseline_priors import GammaProcess
+from bayes_crlm.model.priors import HALF_WIDTH_95
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.shown import as_written
 

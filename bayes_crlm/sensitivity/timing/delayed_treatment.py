@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.model.baseline_priors import Independent
 from bayes_crlm.model.late_start import waiting_cutpoints
-from bayes_crlm.model.priors import Independent
 from bayes_crlm.sensitivity.comparison_rows import (
     add_problems,
     cut_finely,
