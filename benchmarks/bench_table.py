@@ -60,7 +60,7 @@ def first_posterior(record: Record) -> float | None:
 
 
 def whole(record: Record) -> float | None:
-    """Seconds of a process that is no contender: an import, a run to its hazard ratio."""
+    """Seconds of a process that is not a contender: an import, a run to its hazard ratio."""
     return record.get("seconds") if record["ended"] == "done" else None
 
 

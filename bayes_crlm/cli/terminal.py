@@ -61,7 +61,7 @@ def on_one_line(text: object) -> str:
 
 
 def say(text: str, *, stream: TextIO | None = None) -> None:
-    """Print lines for people; a pipe that nobody reads any more is no error of ours.
+    """Print lines for people; a pipe that nobody reads any more is not an error of ours.
 
     Names from files may hold characters that steer a terminal, or that its encoding lacks;
     they are shown as question marks or escapes.

@@ -81,12 +81,12 @@ def as_levels(read: ColumnRead, levels: Iterable[object] | None, first: object =
     -------
     pandas.Series of categories, ordered
     NDArray[np.bool]
-        Rows whose value is no level.
+        Rows whose value is not a level.
 
     Raises
     ------
     ValueError
-        When `first` is no level.
+        When `first` is not a level.
     """
     import pandas as pd
 
@@ -119,7 +119,7 @@ def as_number(read: ColumnRead) -> tuple["pd.Series", NDArray[np.bool]]:
     -------
     pandas.Series of float64
     NDArray[np.bool]
-        Rows whose value is no number.
+        Rows whose value is not a number.
     """
     import pandas as pd
 

@@ -80,11 +80,11 @@ def only_member(
     Raises
     ------
     DataFileError
-        When it is no whole archive, does not hold one table, or one larger than `most`.
+        When it is not a whole archive, does not hold one table, or one larger than `most`.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            # what macOS adds to archives is no file of the user's
+            # what macOS adds to archives is not a file of the user's
             files = [
                 each
                 for each in archive.infolist()
@@ -98,7 +98,7 @@ def only_member(
                 )
             if not names[0].lower().endswith(tuple(suffixes)):
                 raise DataFileError(
-                    f"{name}: the archive holds {shown(names[0])}, which is no table; "
+                    f"{name}: the archive holds {shown(names[0])}, which is not a table; "
                     f"these are read: {', '.join(suffixes)}"
                 )
             with archive.open(files[0]) as member:

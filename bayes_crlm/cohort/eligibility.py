@@ -80,14 +80,14 @@ class Condition:
                 parts[part] = getattr(given, part)
             else:
                 raise CohortError(
-                    f"where: {shown(given)} is no condition; it must have 'column', 'op' and "
+                    f"where: {shown(given)} is not a condition; it must have 'column', 'op' and "
                     "'value'"
                 )
         if isinstance(given, Mapping):
             extra = [key for key in given if key not in parts]
             if extra:
                 raise CohortError(
-                    f"where: {shown(extra[0])} is no part of a condition; "
+                    f"where: {shown(extra[0])} is not a part of a condition; "
                     f"{did_you_mean(extra[0], parts)}"
                 )
         if not isinstance(parts["column"], str):
@@ -158,7 +158,7 @@ def _checked(condition: Condition, value: object, kind: str) -> Any:
         try:
             return pd.Timestamp(value)
         except (TypeError, ValueError, OverflowError):
-            raise CohortError(f"{told}, which is no day of the calendar") from None
+            raise CohortError(f"{told}, which is not a day of the calendar") from None
     return value
 
 

@@ -73,7 +73,7 @@ class EventCodes:
         for key in given:
             if key not in ("column", "value", "censored"):
                 known = did_you_mean(key, ("column", "value", "censored"))
-                raise ValueError(f"event: {shown(key)} is no part of it; {known}")
+                raise ValueError(f"event: {shown(key)} is not a part of it; {known}")
         column = given.get("column")
         if not isinstance(column, str) or not column:
             raise ValueError(f"event.column must be a column's name in text, not {shown(column)}")
@@ -117,7 +117,7 @@ def _codes(given: object, key: str) -> tuple[Any, ...]:
         is_number = isinstance(code, Real) and math.isfinite(float(code))
         if not is_number and not (isinstance(code, str) and code.strip()):
             raise ValueError(
-                f"event.{key}: {shown(code)} is no code; give a number, a text or true/false"
+                f"event.{key}: {shown(code)} is not a code; give a number, a text or true/false"
             )
     return tuple(each.item() if isinstance(each, np.generic) else each for each in codes)
 

@@ -302,7 +302,7 @@ def _tied(
     if entries.any():
         tied_entries, tied_times = one_time_each(entries, times)
     else:
-        # without late entry the origin is no time of its own, as in R
+        # without late entry the origin is not a time of its own, as in R
         tied_entries, (tied_times,) = entries, one_time_each(times)
     gone = np.flatnonzero((entries < times) & (tied_entries >= tied_times))
     if not len(gone):

@@ -36,7 +36,7 @@ __all__ = [
 MUST_HAVE = ("time", "entry")
 DATE_KINDS = {
     MISSING: "is missing",
-    TEXT: "is text that is no date",
+    TEXT: "is text that is not a date",
     TRUTH: "is true/false",
     OTHER: "is not a date",
 }

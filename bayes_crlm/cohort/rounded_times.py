@@ -81,7 +81,8 @@ class Rounding:
         for key in given:
             if key not in ("unit", "to"):
                 raise ValueError(
-                    f"rounded: {shown(key)} is no part of it; {did_you_mean(key, ('unit', 'to'))}"
+                    f"rounded: {shown(key)} is not a part of it; "
+                    f"{did_you_mean(key, ('unit', 'to'))}"
                 )
         unit, to = given.get("unit"), given.get("to")
         is_number = isinstance(unit, Real) and not isinstance(unit, bool | np.bool)
@@ -187,7 +188,7 @@ def _common_unit(distinct: Floats, counts: NDArray[np.intp]) -> float | None:
     n_rows = int(counts.sum())
     if n_rows < FEWEST_ROWS:
         return None
-    # each of a million different times is no multiple of anything
+    # each of a million different times is not a multiple of anything
     if len(distinct) > n_rows / 2 and len(distinct) > 2000:
         gap = np.diff(distinct[:2000]).min()
     else:
@@ -212,7 +213,7 @@ def _refined(times: Floats, multiple: Floats) -> float:
 def _usual_multiple(multiple: NDArray[np.int64], counts: NDArray[np.intp]) -> int:
     """The largest number of units of which nearly all rows are multiples: 0.5 beside 1, 2, 3."""
     total, most = counts.sum(), int(multiple.max())
-    # rows by multiple, where that is no long array of zeros: its every n-th entry is soon added up
+    # rows by multiple, where that is not a long array of zeros: every n-th entry is soon added up
     rows = np.bincount(multiple, weights=counts) if most <= 10 * len(multiple) else None
     for number in range(min(most, 400), 1, -1):
         whole = counts[multiple % number == 0] if rows is None else rows[::number]

@@ -80,7 +80,7 @@ def load_source(
     Raises
     ------
     DataFileError, CohortError
-        When it is no table.
+        When it is not a table.
     """
     from bayes_crlm.cohort.files import data_sets, read_file
 

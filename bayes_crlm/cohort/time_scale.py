@@ -70,7 +70,7 @@ class TimeColumns:
             )
         extra = [key for key in given if key not in ("start", "end")]
         if extra:
-            raise ValueError(f"time: {shown(extra[0])} is no part of it; it has start and end")
+            raise ValueError(f"time: {shown(extra[0])} is not a part of it; it has start and end")
         for key in ("start", "end"):
             if not isinstance(given.get(key), str) or not given[key]:
                 raise ValueError(
@@ -111,14 +111,14 @@ class StudyEnd:
         """
         if isinstance(given, np.datetime64) and not np.isnat(given):
             given = given.astype("datetime64[us]").item()
-        if isinstance(given, datetime.date) and given == given:  # pandas' NaT is no date
+        if isinstance(given, datetime.date) and given == given:  # pandas' NaT is not a date
             is_midnight = isinstance(given, datetime.datetime) and given.time() == datetime.time()
             return cls(date=given.date() if is_midnight else given)
         if isinstance(given, str) and re.fullmatch(ISO_DATE, given.strip()):
             try:
                 return cls.of(datetime.datetime.fromisoformat(given.strip()))
             except ValueError:
-                raise ValueError(f"censoring_end: {given!r} is no day of the calendar") from None
+                raise ValueError(f"censoring_end: {given!r} is not a day of the calendar") from None
         if isinstance(given, str) and given:
             return cls(column=given)
         raise ValueError(
@@ -178,7 +178,7 @@ class TimeScale:
         Returns
         -------
         times : (n_rows,) float64
-            NaN where a cell is no time.
+            NaN where a cell is not a time.
         kinds : (n_rows,) int8
             NUMBER where it is one; else what the cell is. A number that should be a date is
             OTHER.
@@ -238,7 +238,7 @@ def days_of(
     Returns
     -------
     days : (n_rows,) float64
-        NaN where a cell is no date.
+        NaN where a cell is not a date.
     kinds : (n_rows,) int8
         NUMBER where it is a date, MISSING, TEXT where the text is not written like one, TRUTH,
         and OTHER for numbers and the rest.

@@ -15,7 +15,7 @@ __all__ = ["read_excel"]
 MOST_CELLS = 20_000_000
 """Of a sheet, blank ones between others included: a million rows of twenty columns."""
 MOST_BLANK_ROWS = 1000
-"""Between two rows of a table; more of them lead to a cell that is no part of it."""
+"""Between two rows of a table; more of them lead to a cell that is not a part of it."""
 
 
 def read_excel(data: bytes, name: str, sheet: str | None) -> "tuple[pd.DataFrame, str]":
@@ -39,7 +39,7 @@ def read_excel(data: bytes, name: str, sheet: str | None) -> "tuple[pd.DataFrame
     Raises
     ------
     DataFileError
-        When it is no workbook, has no such sheet, or the sheet is no table.
+        When it is not a workbook, has no such sheet, or the sheet is not a table.
     """
     import pandas as pd
     from openpyxl import load_workbook

@@ -139,7 +139,7 @@ class Population:
 
 
 def check_population(name: object) -> None:
-    """Refuse what is no population.
+    """Refuse what is not a population.
 
     Raises
     ------

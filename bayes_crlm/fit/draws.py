@@ -103,7 +103,7 @@ class PosteriorDraws:
     population: PopulationName = "entrants"
 
     def __post_init__(self) -> None:
-        """Resolve where curves begin, and refuse what is no time or population."""
+        """Resolve where curves begin, and refuse what is not a time or population."""
         object.__setattr__(self, "origin", check_origin(self.origin, self.inputs))
         check_population(self.population)
 

@@ -57,7 +57,7 @@ class Fit(PosteriorDraws):
         Raises
         ------
         EstimandError
-            When the origin is no time within follow-up, or there is no such population.
+            When the origin is not a time within follow-up, or there is no such population.
         """
         return replace(self, origin=origin, population=population)
 

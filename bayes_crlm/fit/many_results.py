@@ -224,9 +224,14 @@ def rows_of_block(
         elif not pareto_k <= PARETO_K_MOST:
             reason = f"Pareto k of its weights is {pareto_k:.2f}, above {PARETO_K_MOST}"
         elif summary.ess[k] < LEAST_ESS * draws:
-            reason = f"its {draws:,} draws are worth only {summary.ess[k]:.0f}"
+            reason = (
+                f"the effective sample size of its draws is only {summary.ess[k]:.0f} of {draws:,}"
+            )
         elif summary.ess_tail[k] < LEAST_ESS * draws:
-            reason = f"its {draws:,} draws are worth only {summary.ess_tail[k]:.0f} at a 95% limit"
+            reason = (
+                "the effective sample size of its draws at a 95% limit is only "
+                f"{summary.ess_tail[k]:.0f} of {draws:,}"
+            )
         about = {
             "n_patients": int(n_patients[k]),
             "n_events": int(n_events[k]),

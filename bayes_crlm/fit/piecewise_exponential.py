@@ -62,7 +62,7 @@ class PiecewiseExponential(ModelDefinition):
         Raises
         ------
         EstimandError
-            When the origin is no time within follow-up, or there is no such population.
+            When the origin is not a time within follow-up, or there is no such population.
         """
         from bayes_crlm.estimands.population import check_population
         from bayes_crlm.fit.fit import fit_model

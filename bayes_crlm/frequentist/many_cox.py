@@ -130,7 +130,7 @@ def newton(
         if not len(active):
             break
         candidate = at[active] + share[active, None] * step
-        # a step so far that nobody at risk has any weight is no step up, and is halved
+        # a step so far that nobody at risk has any weight is not a step up, and is halved
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             new = risk.part(active).at(candidate)
         is_finite = np.isfinite(new[0]) & np.isfinite(new[2]).all(axis=(1, 2))

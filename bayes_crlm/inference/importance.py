@@ -66,7 +66,7 @@ __all__ = [
     "weighted_draws",
 ]
 
-# as a share of the draws: with fewer the proposal is no approximation
+# as a share of the draws: with fewer the proposal is not an approximation
 LEAST_ESS = 0.1
 # k needs a tail to be estimated from, however few draws are asked for
 LEAST_PROPOSALS = 1000
@@ -158,10 +158,10 @@ def problem_of(weighted: WeightedDraws) -> str | None:
     if not weighted.pareto_k <= PARETO_K_MOST:
         return f"Pareto k of its weights is {weighted.pareto_k:.2f}, above {PARETO_K_MOST}"
     if not weighted.ess >= LEAST_ESS * draws:
-        return f"{draws:,} draws are worth only {weighted.ess:,.0f}"
+        return f"the effective sample size is only {weighted.ess:,.0f} of {draws:,} draws"
     tail = float(weighted.ess_tail.min())
     if not tail >= LEAST_ESS * draws:
-        return f"{draws:,} draws are worth only {tail:,.0f} at a 95% limit"
+        return f"the effective sample size at a 95% limit is only {tail:,.0f} of {draws:,} draws"
     return None
 
 

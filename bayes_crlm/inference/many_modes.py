@@ -201,7 +201,7 @@ def find_modes(
         if not len(searching):
             break
         variance = np.diagonal(inverses(information[searching]), axis1=1, axis2=2)[:, n_intervals:]
-        # no standard deviation, from information that has no inverse, is no mode
+        # no standard deviation, from information that has no inverse, is not a mode
         with np.errstate(invalid="ignore"):
             found = np.sqrt(variance)
         converged[searching] = np.isfinite(found).all(axis=1)

@@ -45,7 +45,7 @@ def one_time_each(*times: ArrayLike, tolerance: float = TOLERANCE) -> list[Float
 
     That value is the shortest decimal among them or within rounding error of them (0.2 for
     0.19999999999998863), so that a time which a user writes is the time of the data; where there
-    is no short one, it is the earliest of them. The order of the rows does not matter.
+    is not a short one, it is the earliest of them. The order of the rows does not matter.
 
     Parameters
     ----------
@@ -182,8 +182,8 @@ def merge_tied_times(
 ) -> tuple[Floats, Floats]:
     """Give the ends of rows at risk that differ by rounding alone the same value.
 
-    Where no row enters late, the origin is no time of its own: a follow-up of one second is short
-    beside one of years, and still no rounding of nothing.
+    Where no row enters late, the origin is not a time of its own: a follow-up of one second is
+    short beside one of years, and still no rounding of nothing.
 
     Parameters
     ----------

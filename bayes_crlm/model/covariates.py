@@ -20,7 +20,7 @@ __all__ = ["check_covariates", "covariate_table", "with_written_levels"]
 
 
 def covariate_table(cohort: "Cohort", parsed: "ParsedFormula") -> "pd.DataFrame":
-    """Give the cohort's table with levels as they are written, and refuse what is no covariate.
+    """Give the cohort's table with levels as they are written, and refuse what is not a covariate.
 
     Parameters
     ----------

@@ -66,7 +66,7 @@ def check_formula(text: str) -> frozenset[str]:
     ----------
     text : str
         The right-hand side, such as ``age + node_positive + log(cea)``; an empty text
-        is no covariate.
+        is not a covariate.
 
     Returns
     -------

@@ -2,7 +2,7 @@
 
 With delayed entry nobody, or hardly anybody, is at risk at first, so that nothing can be said of
 survival from 0 on. Curves then begin at an origin, and everything is given survival to it:
-S(t) = P(T > t | T > origin). Times stay those of the data's scale. The origin is no cutpoint and
+S(t) = P(T > t | T > origin). Times stay those of the data's scale. The origin is not a cutpoint and
 changes neither prior nor likelihood.
 
 References
@@ -72,7 +72,7 @@ def check_origin(origin: float | None, inputs: "PreparedCohort") -> float:
     Raises
     ------
     EstimandError
-        When it is no time within follow-up, or lies long before anybody was at risk.
+        When it is not a time within follow-up, or lies long before anybody was at risk.
     """
     cohort = inputs.cohort
     if origin is None:

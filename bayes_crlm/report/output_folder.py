@@ -141,7 +141,7 @@ def check_output(folder: str | os.PathLike[str]) -> Path:
     text = os.fspath(folder)
     where = f"--out {shown_name(text) if text else repr(text)}"
     if not text.strip():
-        raise OutputError(f"{where}: is no name of a folder; give one")
+        raise OutputError(f"{where}: is not a name of a folder; give one")
     try:
         path = Path(os.path.realpath(os.path.expanduser(text)))
         check_place(path, where)
@@ -152,12 +152,12 @@ def check_output(folder: str | os.PathLike[str]) -> Path:
             f"{where}: cannot be written ({reason_of(problem)}); give a folder that you may write"
         ) from problem
     except ValueError as problem:  # a zero byte, or what the file system cannot spell
-        raise OutputError(f"{where}: is no name of a folder ({problem}); give one") from problem
+        raise OutputError(f"{where}: is not a name of a folder ({problem}); give one") from problem
     return path
 
 
 def check_place(path: Path, where: str) -> None:
-    """Refuse what is no folder of ours, and try whether a folder can be made beside it."""
+    """Refuse what is not a folder of ours, and try whether a folder can be made beside it."""
     try:
         os.stat(path)
     except FileNotFoundError:

@@ -73,7 +73,7 @@ def report_with_section(new: Path, folder: Path) -> str | None:
         report = newest("report.html").read_text(encoding="utf-8")
         return with_section(report, section_of(found, is_same=is_same))
     except (OSError, ValueError, KeyError):
-        # files of another version, or what is no result at all
+        # files of another version, or what is not a result at all
         return None
 
 

@@ -103,7 +103,7 @@ def from_start_sentence(found: "Sensitivity") -> str:
 
 
 def base_row(found: "Sensitivity") -> dict[str, Any]:
-    """The spec as it stands, with the probability that the success rule is about."""
+    """The base analysis, with the probability that the success rule is about."""
     rule = found.plan.spec.success.rule
     return dict(found.base) | {
         "prob_below_effect": prob_below(found.base, rule),

@@ -167,7 +167,7 @@ def critical_prior(low: float, high: float, level: float = 0.95) -> CriticalPrio
     side: Side = "below" if total < 0 else "above"
     if product >= 0:
         if total == 0:
-            raise SensitivityError("an interval of no width at 1 is no finding; give low < high")
+            raise SensitivityError("an interval of no width at 1 is not a finding; give low < high")
         reach = math.inf if product == 0 else width**2 / (4 * math.sqrt(product))
         return critical_prior_of_scale("sceptical", side, reach / z, level)
     return critical_prior_of_scale(

@@ -1,7 +1,7 @@
 """The answer of a `run` that lies in the result folder, as the base of a sensitivity analysis.
 
 One analysis has one answer: where `run` has fitted this very spec to these very data with the same
-seed and version, its draws are the spec as it stands, and are not drawn a second time.
+seed and version, its draws are those of the base analysis, and are not drawn a second time.
 """
 
 import tomllib
@@ -57,7 +57,7 @@ def base_of_run(folder: Path, plan: "Plan", level: int) -> dict[str, Any] | None
         )
         return row_of(summary, plan, level) if is_same else None
     except (OSError, ValueError, KeyError, IndexError, TypeError):
-        # files of another version, or what is no result at all
+        # files of another version, or what is not a result at all
         return None
 
 
@@ -113,7 +113,7 @@ def start_of_run(folder: Path) -> dict[str, Any] | None:
 
 
 def as_it_stands(row: dict[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a row that repeats the spec as it stands the numbers of the base: they are one fit.
+    """Give a row that repeats the base analysis the numbers of the base: they are one fit.
 
     Parameters
     ----------

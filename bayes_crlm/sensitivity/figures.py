@@ -39,7 +39,7 @@ ROW_HEIGHT = 0.27
 # the words along the right edge that say that data are synthetic need so much
 LEAST_HEIGHT = 3.1
 NOT_RELIABLE = "not reliable: fails its diagnostic"
-AS_IT_STANDS = "the spec as it stands"
+AS_IT_STANDS = "the base analysis"
 DASHES: Any = (0, (3, 2))
 HOLLOW: dict[str, Any] = {
     "color": COLOURS[0],

@@ -57,7 +57,7 @@ def overall_sentence(
     Parameters
     ----------
     base : mapping
-        The spec as it stands: median, eti95, prob_below_effect, is_reliable, note, withdrawn.
+        The base analysis: median, eti95, prob_below_effect, is_reliable, note, withdrawn.
     rows : sequence of mapping
         From `part_rows`.
     rule : SuccessRule
@@ -69,7 +69,7 @@ def overall_sentence(
     if base.get("withdrawn") and base.get("is_reliable") is not False:
         return f"Nothing is concluded: {base['withdrawn']}."
     if base.get("is_reliable") is False:
-        return f"Nothing is concluded: the spec as it stands fails its diagnostic ({base['note']})."
+        return f"Nothing is concluded: the base analysis fails its diagnostic ({base['note']})."
     said = [f"{rule.sentence(base).removesuffix('.')} ({found})."]
     is_undecided = rule.conclusion(base["prob_below_effect"]) == "undecided"
     by_state = {

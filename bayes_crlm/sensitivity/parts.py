@@ -128,7 +128,7 @@ def unreliable_note(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     which = "; ".join(f"{row['label']}: {row.get('note') or 'no reason given'}" for row in failed)
     number = "1 row is" if len(failed) == 1 else f"{len(failed)} rows are"
     return [
-        f"{number} not reliable, drawn with hollow markers, and without a say in whether the "
+        f"{number} not reliable, drawn with hollow markers, and not counted in whether the "
         f"conclusion moves. {which}."
     ]
 

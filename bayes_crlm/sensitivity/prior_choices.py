@@ -291,8 +291,8 @@ def log_benefit(benefit: float) -> float:
     """Logarithm of a hazard ratio that says something."""
     if not (0 < benefit < math.inf and benefit != 1):
         raise SensitivityError(
-            f"hazard ratio {as_written(benefit)} is no benefit to doubt; give a positive one other "
-            "than 1"
+            f"hazard ratio {as_written(benefit)} is not a benefit to doubt; give a positive one "
+            "other than 1"
         )
     return math.log(benefit)
 

@@ -28,7 +28,7 @@ BASE_DRAWS = 4000
 # so few refits are done before other processes have started, but for those of some parts
 FEW_TASKS = 16
 SLOW_PARTS = ("missing_data",)
-# what is no question where treatment was drawn by lot
+# what is not a question where treatment was drawn by lot
 SETTLED_BY_LOT = {
     "unmeasured_confounding": "no confounder decided on treatment that was drawn by lot",
     "overlap": "no covariate decided on treatment that was drawn by lot",
@@ -45,7 +45,7 @@ class Sensitivity:
     plan : Plan
     settings : SensitivitySettings
     base : dict
-        The spec as it stands; see `bayes_crlm.sensitivity.refit.refit`.
+        The base analysis; see `bayes_crlm.sensitivity.refit.refit`.
     level : int
         Place of the treatment level in question, from 1.
     parts : dict of str to PartResult
@@ -68,7 +68,7 @@ class Sensitivity:
 
     @property
     def withdrawn(self) -> str | None:
-        """Why the spec as it stands has no answer that could be moved; None where it has one."""
+        """Why the base analysis has no answer that could be moved; None where it has one."""
         return withdrawn_base(self.plan, self.base, self.level)
 
 
@@ -139,7 +139,7 @@ def treatment_level(plan: "Plan", level: Any) -> int:
     places = [place for place, each in enumerate(levels) if each == level and place > 0]
     if not places:
         raise SpecError(
-            f"sensitivity.level {shown(level)} is no level of {plan.inputs.design.treatment} "
+            f"sensitivity.level {shown(level)} is not a level of {plan.inputs.design.treatment} "
             f"against {shown(levels[0])}; {did_you_mean(level, levels[1:])}"
         )
     return places[0]
@@ -250,7 +250,7 @@ def run_sensitivity(
     if base is None:
         (result,) = run("base", [Task("base", refit, {"seed": seed, "draws": BASE_DRAWS})])
         if result.value is None:
-            raise SpecError(f"the spec as it stands cannot be fitted: {result.failure}")
+            raise SpecError(f"the base analysis cannot be fitted: {result.failure}")
         base = result.value
     is_withdrawn = withdrawn_base(plan, base, level) is not None
     # of the run whose answer the base is; None where the base was fitted here

@@ -120,7 +120,7 @@ def sensitivity_problems(given: Any) -> list[str]:
     Parameters
     ----------
     given : object
-        As a TOML parser gives it; what is no table is left to the spec itself.
+        As a TOML parser gives it; what is not a table is left to the spec itself.
     """
     if not isinstance(given, Mapping):
         return []

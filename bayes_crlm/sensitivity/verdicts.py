@@ -190,10 +190,10 @@ def say_states(
     rows: Sequence[Mapping[str, Any]],
     rule: SuccessRule = DEFAULT_RULE,
 ) -> str:
-    """Count the states of rows: "9 conclude as the spec as it stands, 1 is weaker"."""
+    """Count the states of rows: "9 conclude as the base analysis, 1 is weaker"."""
     states = [state_of(base, row, rule) for row in rows]
     held, weaker, changed = (states.count(each) for each in ORDER)
-    said = [f"{held:,} {'concludes' if held == 1 else 'conclude'} as the spec as it stands does"]
+    said = [f"{held:,} {'concludes' if held == 1 else 'conclude'} as the base analysis does"]
     if weaker:
         said.append(f"{weaker:,} {'is' if weaker == 1 else 'are'} weaker")
     if changed:

@@ -101,7 +101,7 @@ def interval_numbers() -> PlainValidator:
             is_whole = isinstance(number, int) and not isinstance(number, bool)
             if not is_whole or not 1 <= number <= MOST_INTERVALS:
                 raise ValueError(
-                    f"{shown(number)} is no number of intervals; give from 1 to {MOST_INTERVALS}"
+                    f"{shown(number)} is not a number of intervals; give from 1 to {MOST_INTERVALS}"
                 )
         return numbers
 

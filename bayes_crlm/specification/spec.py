@@ -193,7 +193,7 @@ class DataSpec(Table):
     def check_source(cls, source: str) -> str:
         """Refuse what no file can be called."""
         if not source.strip() or not source.isprintable():
-            raise ValueError(f"{shown(source)} is no name of a file or data set")
+            raise ValueError(f"{shown(source)} is not a name of a file or data set")
         return source
 
     @model_validator(mode="after")
@@ -266,7 +266,7 @@ class PriorSpec(Table):
     @field_validator("treatment", "covariates")
     @classmethod
     def check_prior(cls, prior: str, info: Any) -> str:
-        """Refuse what is no prior; it stays a text here."""
+        """Refuse what is not a prior; it stays a text here."""
         from bayes_crlm.model.priors import parse_prior
 
         parse_prior(prior, role=info.field_name)
@@ -428,7 +428,7 @@ class Spec(Table):
     def check_title(cls, title: str) -> str:
         """Refuse a title that would show as nothing, or over several lines."""
         if not title.strip() or not title.isprintable():
-            raise ValueError(f"{shown(title)} is no title; give one line of text")
+            raise ValueError(f"{shown(title)} is not a title; give one line of text")
         return title
 
     @field_validator("caution")
@@ -436,7 +436,7 @@ class Spec(Table):
     def check_caution(cls, caution: str | None) -> str | None:
         """Refuse a caution that would show as nothing."""
         if caution is not None and not caution.strip():
-            raise ValueError(f"{shown(caution)} is no caution; say it in words or leave it out")
+            raise ValueError(f"{shown(caution)} is not a caution; say it in words or leave it out")
         return caution
 
     @model_validator(mode="after")

@@ -234,7 +234,7 @@ def check_horizons(value: object) -> tuple[float, ...]:
     """Take a list of increasing times after 0."""
     times = check_times(value, lowest=0.0)
     if times[0] <= 0:
-        raise ValueError("0 is no horizon: everyone is alive at time 0; give times after 0")
+        raise ValueError("0 is not a horizon: everyone is alive at time 0; give times after 0")
     return times
 
 

@@ -59,7 +59,7 @@ class Worker:
 
 
 def check_executor(address: str | None, jobs: int | None) -> None:
-    """Refuse what is no scheduler's address, and jobs beside it; nothing is connected.
+    """Refuse what is not a scheduler's address, and jobs beside it; nothing is connected.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def check_executor(address: str | None, jobs: int | None) -> None:
         raise ExecutorError("jobs and executor cannot both be given: jobs are on this machine")
     if not re.fullmatch(r"(tcp|tls)://(\[[0-9a-fA-F:.]+\]|[^\s/:\[\]]+):[0-9]{1,5}", address):
         raise ExecutorError(
-            f"executor {address!r}: is no scheduler's address; write tcp://HOST:PORT"
+            f"executor {address!r}: is not a scheduler's address; write tcp://HOST:PORT"
         )
 
 

@@ -123,8 +123,8 @@ class Loaded:
             if self.is_filed:
                 return [kind, type(value).__qualname__]
             raise ExecutorError(
-                f"{self.name.partition(':')[2]} is no function of a file and uses a value of type "
-                f"{type(value).__qualname__}, which a store cannot tell from another; put the "
+                f"{self.name.partition(':')[2]} is not a function of a file and uses a value of "
+                f"type {type(value).__qualname__}, which a store cannot tell from another; put the "
                 "function into a module of its own, or leave the store out"
             ) from problem
 

@@ -197,7 +197,7 @@ def check_tasks(tasks: Sequence[Task], jobs: int | None, executor: str | None) -
         try:
             find_function(name)
         except (ImportError, AttributeError, ValueError) as problem:
-            raise ValueError(f"{name} is no function of a module: {problem}") from problem
+            raise ValueError(f"{name} is not a function of a module: {problem}") from problem
         if executor is not None and name.startswith("__main__:"):
             raise ExecutorError(
                 f"{name.removeprefix('__main__:')} is a function of the script itself, which "

@@ -152,7 +152,7 @@ def open_store(path: str | os.PathLike[str], code: str = "") -> Generator[TaskSt
     Raises
     ------
     OutputError
-        When it cannot be written, is no store, or is in use by another run.
+        When it cannot be written, is not a store, or is in use by another run.
     """
     where = f"store {shown_name(os.fspath(path))}"
     try:

@@ -38,7 +38,7 @@ def covariates_of(given: Any) -> str:
     Raises
     ------
     FormulaError
-        For what is no text.
+        For what is not a text.
     """
     if isinstance(given, str):
         return given
@@ -56,7 +56,7 @@ def times_of(given: Any, key: str) -> list[float]:
     Raises
     ------
     EstimandError
-        For what is no finite number.
+        For what is not a finite number.
     """
     several = [given] if isinstance(given, str | Real) else given
     if isinstance(several, Iterable):
@@ -72,7 +72,7 @@ def horizon_of(given: Any, key: str) -> float:
     Raises
     ------
     EstimandError
-        For what is no finite number.
+        For what is not a finite number.
     """
     if is_number(given):
         return float(given)

@@ -17,7 +17,7 @@ __all__ = [
     "significant",
 ]
 
-# a number beyond this is no result but a sign that there is none; its digits would fill the line
+# a number beyond this is not a result but a sign that there is none; its digits would fill the line
 LARGEST = 1e15
 # a hazard ratio from here on is not known to its decimals
 WHOLE_FROM = 1e7

@@ -494,9 +494,12 @@ def test_row_numbers_are_those_of_the_file_after_where():
         (condition("age", "in", []), "no row is left that meets age in []"),
         (condition("age", ">", 99), "no row is left that meets age > 99"),
         ({"column": "age", "op": "<"}, "has no 'value'"),
-        ({"column": "age", "op": "<", "value": 1, "valu": 2}, "'valu' is no part of a condition"),
+        (
+            {"column": "age", "op": "<", "value": 1, "valu": 2},
+            "'valu' is not a part of a condition",
+        ),
         ({"column": 3, "op": "<", "value": 1}, "the column must be text, not 3"),
-        (12, "12 is no condition"),
+        (12, "12 is not a condition"),
     ],
 )
 def test_a_wrong_condition(wrong, words):

@@ -138,9 +138,9 @@ def test_other_names_of_the_event_are_not_doubted(name):
         ({"column": "status"}, "event.value is missing"),
         ({"column": "status", "value": []}, "empty list"),
         ({"column": "status", "value": 1, "censored": [1]}, "is in value and in censored"),
-        ({"column": "status", "values": 1}, "'values' is no part of it; did you mean 'value'"),
+        ({"column": "status", "values": 1}, "'values' is not a part of it; did you mean 'value'"),
         ({"column": 3, "value": 1}, "event.column must be"),
-        ({"column": "status", "value": None}, "is no code"),
+        ({"column": "status", "value": None}, "is not a code"),
     ],
 )
 def test_a_wrong_event_is_one_sentence(event, words):
@@ -197,7 +197,7 @@ def test_text_that_is_no_iso_date_is_refused_by_its_row(cell):
     table = dated("iso")
     table.loc[1, "to"] = cell
     said = refused(table, time={"start": "from", "end": "to"}, unit="months")
-    assert "column 'to' (time) is text that is no date in row 2" in said
+    assert "column 'to' (time) is text that is not a date in row 2" in said
     assert "date_format" in said
 
 

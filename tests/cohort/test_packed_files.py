@@ -66,8 +66,8 @@ def test_packed_text_within_an_archive_is_read(tmp_path):
     [
         ({}, "holds no file"),
         ({"a.csv": "x,y\n1,2\n", "b.csv": "x,y\n1,2\n"}, "holds 'a.csv', 'b.csv'"),
-        ({"readme.pdf": "x"}, "holds 'readme.pdf', which is no table"),
-        ({"inner.zip": "x"}, "holds 'inner.zip', which is no table"),
+        ({"readme.pdf": "x"}, "holds 'readme.pdf', which is not a table"),
+        ({"inner.zip": "x"}, "holds 'inner.zip', which is not a table"),
     ],
 )
 def test_other_archives_are_refused_in_one_sentence(tmp_path, members, words):

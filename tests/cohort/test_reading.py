@@ -1,4 +1,4 @@
-"""Files to tables: every format says the same, and what is no table is refused in one sentence."""
+"""Files to tables: every format says the same; what is not a table is refused in one sentence."""
 
 import base64
 import gzip

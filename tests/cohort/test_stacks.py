@@ -84,7 +84,7 @@ def test_text_dates_are_read_as_their_format_says(plain):
     found = fitted(text, time=DATES, event="death", unit="months", date_format="%d/%m/%Y")
     np.testing.assert_allclose(found.terms["mean_log"], plain.terms["mean_log"], rtol=1e-6)
     unread = fitted(text, time=DATES, event="death", unit="months")
-    assert unread.cohorts["reason"].str.contains("text that is no date").all()
+    assert unread.cohorts["reason"].str.contains("text that is not a date").all()
 
 
 def test_the_code_of_censoring_is_that_of_the_whole_table():

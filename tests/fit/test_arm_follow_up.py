@@ -76,7 +76,7 @@ def test_an_upper_limit_beyond_the_arm_is_told_apart(fit):
     assert median_note(fit.inputs, 1, 10.0, 11.0) is None
     assert median_note(fit.inputs, 1, 10.0, 13.0) == f"upper limit: {MODEL_ONLY}"
     assert median_note(fit.inputs, 1, 12.5, 13.0) == MODEL_ONLY
-    # what is not reached within follow-up is no number
+    # what is not reached within follow-up is not a number
     assert median_note(fit.inputs, 1, 10.0, np.inf) is None
     assert median_note(fit.inputs, 1, np.inf, np.inf) is None
 

@@ -103,7 +103,7 @@ def test_arviz_reads_the_tree_as_it_is(fit, tmp_path):
 
     tree = fit.posterior
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a high Pareto k is no matter here
+        warnings.simplefilter("ignore")  # a high Pareto k is not a matter here
         loo = az.loo(tree, var_name="event")
     assert loo.n_data_points == fit.inputs.cohort.n_patients
     total = tree["log_likelihood"]["event"].values.sum(axis=-1).mean()

@@ -202,7 +202,7 @@ def late_and_lone(table):
 
 WALKS = PiecewiseExponential("arm", 0, "x", cutpoints=4)
 ODD_WALKS = {
-    "one interval is no walk": (replace(WALKS, cutpoints=1), lambda table: table),
+    "one interval is not a walk": (replace(WALKS, cutpoints=1), lambda table: table),
     "two intervals": (replace(WALKS, cutpoints=2), lambda table: table),
     "many intervals": (replace(WALKS, cutpoints=16), lambda table: table),
     "ties": (replace(WALKS, cutpoints=[4.0, 8.0]), lambda t: t.assign(time=np.ceil(t["time"]))),

@@ -146,7 +146,7 @@ def test_weights_are_those_of_the_formula():
 
 @pytest.mark.filterwarnings("error")
 def test_weights_of_patients_who_surely_start_are_numbers():
-    """A cumulative hazard of starting in the thousands: its exponential is no number."""
+    """A cumulative hazard of starting in the thousands: its exponential is not a number."""
     grace = 6.0
     arms, start = arms_of(*patients(1, 150, 0.5, 0.6))
     weighing = weighing_of(arms, start, grace)

@@ -120,7 +120,7 @@ def test_what_cannot_be_done_is_one_sentence_and_nothing_is_written(arguments, w
     [
         ("scales = [0.5, 2.0]", "scales = [-1]", "sensitivity.multiverse.scales"),
         ("scales = [0.5, 2.0]", "scale = [1]", "sensitivity.multiverse.scale"),
-        ("intervals = [2, 4]", "intervals = [0]", "0 is no number of intervals"),
+        ("intervals = [2, 4]", "intervals = [0]", "0 is not a number of intervals"),
         ("parts = [{parts}]", "parts = []", "sensitivity.parts"),
         ("parts = [{parts}]", "parts = ['overlap']", "sensitivity.parts leaves it out"),
     ],

@@ -215,7 +215,7 @@ def test_placements():
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("numbers = [0]", "0 is no number of intervals"),
+        ("numbers = [0]", "0 is not a number of intervals"),
         ("numbers = [300]", "300"),
         ('placements = ["middle"]', "'middle' is unknown"),
     ],

@@ -174,7 +174,7 @@ def part_of(folder, rows):
 
 def test_specifications_are_counted(tmp_path):
     part, _ = part_of(tmp_path, lambda scale, draws: {"prob_below_1": 0.8 if scale > 2 else 0.99})
-    assert "Of 6 specifications 4 conclude as the spec as it stands does and 2 are weaker" in (
+    assert "Of 6 specifications 4 conclude as the base analysis does and 2 are weaker" in (
         part.sentence
     )
     assert part.moves is True

@@ -129,7 +129,7 @@ def test_reruns_by_nuts_are_judged_by_every_diagnostic_of_the_chains(monkeypatch
 
 
 @pytest.mark.parametrize(("pareto_k", "share", "told"), [
-    (0.2, 0.05, "importance sampling: 2,000 draws are worth only 100"),
+    (0.2, 0.05, "importance sampling: the effective sample size is only 100 of 2,000 draws"),
     (0.9, 0.5, "importance sampling: Pareto k of its weights is 0.90, above 0.7"),
 ])  # fmt: skip
 def test_importance_draws_that_are_worth_little_are_not_used(monkeypatch, pareto_k, share, told):
@@ -154,7 +154,7 @@ def test_draws_that_are_worth_little_at_a_limit_are_not_used(monkeypatch):
     monkeypatch.setattr(importance, "weighted_draws", lambda *_: poor)
     monkeypatch.setattr(refit, "draw_by_nuts", lambda model, inputs, seed, why: why)
     told = refit.draw_posterior(model, inputs, 1)
-    assert told.startswith("importance sampling: 2,000 draws are worth only ")
+    assert told.startswith("importance sampling: the effective sample size is only ")
     assert told.endswith(" at a 95% limit")
 
 

@@ -249,7 +249,7 @@ WRONG = {
     "estimands.horizons": [
         ("12", "12 is not a list of times"),
         ("[]", "leave the key out"),
-        ("[0, 12]", "0 is no horizon"),
+        ("[0, 12]", "0 is not a horizon"),
         ("[36, 12]", "12 follows 36"),
         ("[12, 12]", "12 follows 12"),
         ("[inf]", "inf is not a finite number"),

@@ -128,7 +128,7 @@ def test_a_sensitivity_analysis_by_dask_has_the_numbers_of_a_local_one(scheduler
 
 @pytest.mark.parametrize("address", ["", "localhost:8786", "tcp://host", "http://host:8786", "x"])
 def test_a_malformed_address_is_refused(address):
-    with pytest.raises(ExecutorError, match=r"is no scheduler's address; write tcp://HOST:PORT"):
+    with pytest.raises(ExecutorError, match=r"is not a scheduler's address; write tcp://HOST:PORT"):
         run_tasks(numbered(task_functions.square, [1]), executor=address)
 
 

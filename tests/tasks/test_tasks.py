@@ -181,7 +181,7 @@ def test_tasks_that_cannot_be_sent_are_refused_at_once():
         Task("a", task_functions.square, {"number": {1}})
     with pytest.raises(ValueError, match="two tasks have the key 'square 1'"):
         run_tasks(numbered(task_functions.square, [1, 1]))
-    with pytest.raises(ValueError, match=r"task_functions:missing is no function of a module"):
+    with pytest.raises(ValueError, match=r"task_functions:missing is not a function of a module"):
         run_tasks([Task("a", "task_functions:missing", {})])
 
 
@@ -397,7 +397,7 @@ def test_a_function_without_a_file_whose_values_cannot_be_told_apart_is_refused(
         timeout=120,
         check=False,
     )
-    assert "ExecutorError: refit is no function of a file and uses a value of type lock" in (
+    assert "ExecutorError: refit is not a function of a file and uses a value of type lock" in (
         done.stderr
     )
 

@@ -95,7 +95,7 @@ def read_text(path):
     text = path.read_text()
     if path.suffix in (".html", ".svg"):
         text = re.sub(r"<(script|style)\b.*?</\1>", "", text, flags=re.DOTALL)
-        # the hash of the data is no number
+        # the hash of the data is not a number
         text = re.sub(r"\b[0-9a-f]{64}\b", "", html.unescape(re.sub(r"<[^>]*>", "\n", text)))
     return text
 

@@ -178,7 +178,7 @@ def stack(pointwise: NDArray) -> NDArray[np.float64]:
         for k, each in enumerate(pointwise)
     }
     with warnings.catch_warnings():
-        # that models predict alike is no fault here: it is what the part asks
+        # that models predict alike is not a fault here: it is what the part asks
         warnings.simplefilter("ignore")
         table = azs.compare({**models}, method="stacking", round_to="none")
     weight = table["weight"].loc[list(models)].to_numpy(dtype=float)

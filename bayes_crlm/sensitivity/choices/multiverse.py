@@ -280,7 +280,7 @@ def sentence_of(
     text = (
         f"Of {count_of(len(trusted), 'specification')} {say_states(base, trusted, rule)}; medians "
         f"{say_range(low, high, 'reach from {} to {}')} "
-        f"(spec as it stands: {base['median']:.2f})"
+        f"(base analysis: {base['median']:.2f})"
     )
     if decomposition.shares and decomposition.variance > 0:
         first = decomposition.shares[0]

@@ -185,10 +185,10 @@ def periods_disagree(
 def judge_periods(
     base: Mapping[str, Any], found: Mapping[str, Any], rule: SuccessRule = DEFAULT_RULE
 ) -> dict[str, Any]:
-    """Judge periods and their average against the spec as it stands.
+    """Judge periods and their average against the base analysis.
 
     Periods change the conclusion when one has its probability above and another below the limits
-    of the success rule, or when the average concludes otherwise than the spec as it stands and
+    of the success rule, or when the average concludes otherwise than the base analysis and
     than one hazard ratio with the same cutpoints does: what cutpoints turn is another part's
     finding.
 

@@ -406,7 +406,7 @@ def figures_of(
         )
     }
     if latent is not None:
-        labels = ["the spec as it stands", "with a latent confounder"]
+        labels = ["the base analysis", "with a latent confounder"]
         figures["unmeasured_confounding_latent"] = (
             "The hazard ratio without and with an unmeasured confounder in the model.",
             lambda: plot_forest_rows(context, [context.base, latent], labels),

@@ -180,7 +180,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     ]
     if unchanged is not None and unchanged["state"] not in (None, "holds"):
         notes.append(
-            "With deltas of 1 the completed cohorts conclude otherwise than the spec as it stands, "
+            "With deltas of 1 the completed cohorts conclude otherwise than the base analysis, "
             "by Monte Carlo error, and do not count; so near the limit of the success rule little "
             "is needed to turn the conclusion."
         )
@@ -319,7 +319,7 @@ def say_turning(base: Mapping[str, Any], rule: SuccessRule = DEFAULT_RULE) -> st
         return (
             f"Below {significant(1 - level, 3)} and above {significant(level, 3)} the conclusion "
             "is another; the "
-            "line of the two that is nearer to the spec as it stands is thick."
+            "line of the two that is nearer to the base analysis is thick."
         )
     return "Beyond a thick line the conclusion is another; without one it is the same everywhere."
 

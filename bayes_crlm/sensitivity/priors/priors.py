@@ -196,7 +196,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     if held == "undecided":
         counted = [row for row in rows if row["name"] != ENTHUSIAST]
         notes.append(
-            "The spec as it stands is undecided. An enthusiast, who begins with an effect, does "
+            "The base analysis is undecided. An enthusiast, who begins with an effect, does "
             "not move that conclusion: belief turns any undecided result."
         )
     return PartResult(
@@ -218,7 +218,7 @@ def say_would_move(
     Parameters
     ----------
     held : {"lower", "higher", "undecided"}
-        What the spec as it stands concludes.
+        What the base analysis concludes.
     rows : sequence of mapping
         Named priors, with their `conclusion`.
     turned, n_cells : int
@@ -282,7 +282,7 @@ def figures_of(
         if conclusion(context.base, rule) == "undecided"
         else "the conclusion turns at the thick line."
     )
-    labels = ["the spec as it stands", *(f"{row['name']}: {short(row['prior'])}" for row in rows)]
+    labels = ["the base analysis", *(f"{row['name']}: {short(row['prior'])}" for row in rows)]
     return {
         "priors": (
             "The hazard ratio under other readers' priors, which are of its logarithm.",

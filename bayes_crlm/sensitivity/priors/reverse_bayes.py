@@ -81,7 +81,7 @@ def evidence_of(name: str, text: str) -> Normal:
     except BayesCRLMError as problem:
         raise SensitivityError(f"{where}: {problem}") from None
     if not isinstance(prior, Normal):
-        raise SensitivityError(f"{where}: {text} is no normal; give hr(median, low, high)")
+        raise SensitivityError(f"{where}: {text} is not a normal; give hr(median, low, high)")
     return prior
 
 
@@ -378,7 +378,7 @@ def table_of(
     posterior = {"eti95": found["posterior_eti95"]} | reliable
     critical = f"critical {KINDS[found['kind']]} prior"
     rows: list[dict[str, Any]] = [
-        {"label": "the spec as it stands"} | {key: base[key] for key in ("median", "eti95")},
+        {"label": "the base analysis"} | {key: base[key] for key in ("median", "eti95")},
         {"label": "without a prior", "median": without["median"], "eti95": without["eti95"]},
         {
             "label": critical,
@@ -420,7 +420,7 @@ def figures_of(context: Context, found: Mapping[str, Any]) -> dict[str, Any]:
         {"median": math.sqrt(low * high), "eti95": [low, high]} | reliable,
     ]
     labels = [
-        "the spec as it stands",
+        "the base analysis",
         "without a prior",
         f"critical {KINDS[found['kind']]} prior",
         "posterior under it",

@@ -231,7 +231,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         notes.append(
             f"All levels but {levels[0]} count as one treatment here, because a patient's level "
             "is not known before it starts. The hazard ratio as treated is therefore not that of "
-            "the spec as it stands; where the two do not conclude the same, this part cannot say "
+            "the base analysis; where the two do not conclude the same, this part cannot say "
             "whether immortal time moves the conclusion."
         )
     reference = found["reference_starts"]
@@ -295,7 +295,7 @@ def with_fits_of_run(
     rows : sequence of dict
         Of a treatment with two levels.
     base : mapping
-        The spec as it stands.
+        The base analysis.
     start : mapping or None
         What `bayes_crlm.fit.late_start.compare_starts` found in the run that the base is of.
     column : str
