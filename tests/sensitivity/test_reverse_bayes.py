@@ -8,7 +8,7 @@ import pytest
 from bayes_crlm.model.priors import parse_prior
 from bayes_crlm.sensitivity.credibility import critical_prior, intrinsic_credibility
 from bayes_crlm.sensitivity.priors.critical_scale import quantile_mcse, reverse_bayes
-from bayes_crlm.sensitivity.priors.reverse_bayes import closed_form_mcse, sentence
+from bayes_crlm.sensitivity.priors.reverse_bayes import closed_form_mcse, is_a_point, sentence
 from bayes_crlm.words.errors import SensitivityError
 
 
@@ -114,3 +114,16 @@ def test_draws_that_no_prior_takes_to_1_end_the_search_at_the_narrowest_prior_th
 
     with pytest.raises(SensitivityError, match="no sceptical prior, however narrow"):
         reverse_bayes(all_below)
+
+
+@pytest.mark.parametrize("shift", [-1.9, -1.0, -0.3, -0.1, 0.02, 0.5, 1.5, 2.1, 4.0])
+def test_the_closed_forms_prior_is_no_point_unless_the_data_lie_evenly(shift):
+    # in standard deviations of the log hazard ratio
+    eti95 = [math.exp(0.3 * (shift - 1.96)), math.exp(0.3 * (shift + 1.96))]
+    assert not is_a_point(critical_prior(*eti95).prior.sd, eti95)
+
+
+def test_a_prior_where_the_search_ran_into_1_is_a_point():
+    # three arms, one without events: the closed form gives 0.35, the search ended at 0.998
+    assert is_a_point(0.00064, [0.468, 1.377])
+    assert not is_a_point(critical_prior(0.468, 1.377).prior.sd, [0.468, 1.377])

@@ -5,7 +5,7 @@ model under priors of different scales until the interval's limit is at no effec
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Annotated, Any
@@ -47,6 +47,8 @@ TAIL = 0.025
 INTRINSIC_P = 2 * NormalDist().cdf(-NormalDist().inv_cdf(0.975) * math.sqrt(2))
 # a critical limit whose logarithm has a Monte Carlo error above this share of it is not known
 MOST_RELATIVE_ERROR = 0.25
+# of the standard deviation without a prior: a narrower critical prior says nothing of the data
+LEAST_WIDTH = 0.01
 KINDS = {"sceptical": "sceptical", "advocacy": "advocate's"}
 
 
@@ -145,7 +147,12 @@ def solve(shared: Shared, widest: float, seed: int, draws: int) -> dict[str, Any
     if problem is None:
         sd, nearer = widest if prior is None else prior["sd"], critical["side"] == "below"
         error = found.limit_mcse(errors[sd][nearer])
-        if not found.is_at_no_effect(errors[sd][nearer]):
+        if prior is not None and is_a_point(sd, rows[0]["eti95"]):
+            problem = (
+                "the search ended at a prior that is all but a point at 1, where the posterior's "
+                "limit is at 1 whatever the data say"
+            )
+        elif not found.is_at_no_effect(errors[sd][nearer]):
             problem = "the posterior's limit jumps over 1 between two priors"
         elif error is not None and not is_known(critical["limit"], error):
             problem = (
@@ -172,6 +179,20 @@ def solve(shared: Shared, widest: float, seed: int, draws: int) -> dict[str, Any
         "is_reliable": problem is None,
         "problem": problem,
     }
+
+
+def is_a_point(prior_sd: float, eti95: Sequence[float]) -> bool:
+    """Whether a prior is so narrow beside the data that its posterior is itself.
+
+    Parameters
+    ----------
+    prior_sd : float
+        Of the log hazard ratio.
+    eti95 : (float, float)
+        Limits of the hazard ratio without a prior.
+    """
+    low, high = eti95
+    return prior_sd < LEAST_WIDTH * math.log(high / low) / (2 * HALF_WIDTH_95)
 
 
 def is_known(limit: float, error: float) -> bool:
