@@ -152,7 +152,8 @@ table_rows = st.lists(
 @given(table_rows, st.sets(st.sampled_from("abc")))
 def test_the_sentence_says_the_rows_numbers_of_answers_that_stand_and_no_others(rows, withdrawn):
     said = changing_sentence(rows, withdrawn)
-    assert f"follow-up of {rows[0]['n_changing']} patients" in said
+    number = rows[0]["n_changing"]
+    assert f"follow-up of {number:,} patient{'s' * (number > 1)}" in said
     is_found = rows[0]["finer_hazard_ratio"] is not None
     for row in rows:
         is_told = is_found and row["treatment"] not in withdrawn

@@ -81,7 +81,7 @@ def creeping(values):
         ("posterior", "log_hazard", shifted_chain, "chains have not mixed"),
         ("posterior", "log_hazard", few_effective, "smallest bulk effective sample size is"),
         ("posterior", "log_hazard", few_effective, "smallest tail effective sample size is"),
-        ("sample_stats", "diverging", one_true, "1 divergent transitions"),
+        ("sample_stats", "diverging", one_true, "1 divergent transition:"),
         ("sample_stats", "reached_max_treedepth", one_true, "largest tree depth"),
         ("sample_stats", "energy", creeping, "smallest E-BFMI is"),
     ],

@@ -143,7 +143,7 @@ def test_impossible_intervals_are_refused_in_one_sentence(low, high):
 
 
 def test_questions_without_an_answer_are_refused():
-    with pytest.raises(SensitivityError, match="no finding"):
+    with pytest.raises(SensitivityError, match="not a finding"):
         critical_prior(1.0, 1.0)
     with pytest.raises(SensitivityError, match="no p-value"):
         intrinsic_credibility(0.5, 0.5)
