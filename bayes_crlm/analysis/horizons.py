@@ -7,7 +7,7 @@ from bayes_crlm.model.arm_follow_up import last_follow_up
 
 if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
-    from bayes_crlm.specification.spec import EstimandSpec
+    from bayes_crlm.specification.model import EstimandSpec
 
 __all__ = ["default_horizons", "default_rmst", "horizon_problems", "round_step"]
 

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import ValidationError, model_validator
 
+from bayes_crlm.specification.data import DataSpec
+from bayes_crlm.specification.model import ModelSpec
 from bayes_crlm.specification.problems import find_field
-from bayes_crlm.specification.spec import DataSpec, ModelSpec, Spec
+from bayes_crlm.specification.spec import Spec
 from bayes_crlm.words.errors import BayesCRLMError, SpecError
 from bayes_crlm.words.wording import nearest, shown_name
 

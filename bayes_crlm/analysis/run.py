@@ -198,7 +198,7 @@ def estimand_cautions(spec: "Spec", inputs: "PreparedCohort") -> list[str]:
 def used_columns(spec: "Spec") -> list[str]:
     """List the columns that a spec uses, in the spec's order."""
     from bayes_crlm.model.design import columns_needed
-    from bayes_crlm.specification.spec import OUTCOME_KEYS
+    from bayes_crlm.specification.data import OUTCOME_KEYS
 
     outcome = [getattr(spec.data, key) for key in OUTCOME_KEYS]
     named = [each for each in outcome if isinstance(each, str)]

@@ -12,7 +12,7 @@ from pydantic import Field, PlainValidator, ValidationError, create_model
 
 from bayes_crlm.sensitivity.registry import PARTS, NotRunError, part_module
 from bayes_crlm.specification.problems import spec_problems
-from bayes_crlm.specification.spec import Table
+from bayes_crlm.specification.table import Table
 from bayes_crlm.specification.values import check_scalar
 from bayes_crlm.words.errors import SpecError, join_problems
 from bayes_crlm.words.wording import did_you_mean, shown

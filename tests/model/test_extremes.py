@@ -7,7 +7,7 @@ import pytest
 import bayes_crlm as bc
 from bayes_crlm.model.baseline_priors import GammaProcess, baseline_prior
 from bayes_crlm.model.priors import LIMITS, Normal, parse_prior
-from bayes_crlm.specification.spec import BaselineSpec
+from bayes_crlm.specification.model import BaselineSpec
 from bayes_crlm.words.errors import CohortError, DesignError, PriorError
 
 

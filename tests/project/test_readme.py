@@ -140,17 +140,17 @@ def test_every_page_is_in_the_index():
 
 def spec_keys():
     """(table, key, field) for every key of a spec."""
-    from bayes_crlm.specification.spec import (
+    from bayes_crlm.specification.data import DataSpec
+    from bayes_crlm.specification.model import (
         BaselineSpec,
-        DataSpec,
         EstimandSpec,
         ModelSpec,
         PriorSpec,
         SamplingSpec,
-        Spec,
         StudySpec,
         SuccessSpec,
     )
+    from bayes_crlm.specification.spec import Spec
 
     tables = {
         None: Spec,

@@ -24,7 +24,7 @@ from bayes_crlm.sensitivity.refit import probabilities_below, refit, weighted_qu
 from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.sensitivity.verdicts import add_states, failing, judge, moves_conclusion, reliable
 from bayes_crlm.specification.lists import interval_numbers, some_of
-from bayes_crlm.specification.spec import Table
+from bayes_crlm.specification.table import Table
 from bayes_crlm.tasks.run import Task
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.shown import as_written, significant

@@ -5,8 +5,9 @@ from typing import Annotated, Any
 from pydantic import Field, PlainValidator
 
 from bayes_crlm.model.formula import check_formula
+from bayes_crlm.specification.data import ConditionSpec
 from bayes_crlm.specification.lists import check_list, interval_numbers, ratios, some_of
-from bayes_crlm.specification.spec import ConditionSpec, Table
+from bayes_crlm.specification.table import Table
 
 __all__ = ["COVARIATE_SETS", "Settings"]
 

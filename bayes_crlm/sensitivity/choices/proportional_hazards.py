@@ -51,7 +51,7 @@ from bayes_crlm.sensitivity.verdicts import (
     side_of,
 )
 from bayes_crlm.specification.lists import number_list
-from bayes_crlm.specification.spec import Table
+from bayes_crlm.specification.table import Table
 from bayes_crlm.tasks.run import Task
 from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
 from bayes_crlm.words.shown import as_written, significant

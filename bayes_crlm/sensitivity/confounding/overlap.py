@@ -46,7 +46,7 @@ from bayes_crlm.sensitivity.weighted_posterior import (
     effective_sample_size,
     weight_problems,
 )
-from bayes_crlm.specification.spec import Table
+from bayes_crlm.specification.table import Table
 from bayes_crlm.tasks.run import Task
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.success import SuccessRule

@@ -36,7 +36,7 @@ from bayes_crlm.sensitivity.verdicts import (
     say_range,
     side_of,
 )
-from bayes_crlm.specification.spec import Table
+from bayes_crlm.specification.table import Table
 from bayes_crlm.tasks.run import Task
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.shown import as_written

@@ -38,7 +38,7 @@ from bayes_crlm.sensitivity.verdicts import (
     side_of,
 )
 from bayes_crlm.specification.lists import ratios
-from bayes_crlm.specification.spec import Table
+from bayes_crlm.specification.table import Table
 from bayes_crlm.tasks.run import Task
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.shown import as_written, significant

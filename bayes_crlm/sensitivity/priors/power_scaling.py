@@ -24,7 +24,7 @@ from bayes_crlm.sensitivity.refit import probabilities_below, weighted_quantiles
 from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.sensitivity.verdicts import DEFAULT_RULE, add_states, conclusion, judge
 from bayes_crlm.specification.lists import ratios
-from bayes_crlm.specification.spec import Table
+from bayes_crlm.specification.table import Table
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.success import SuccessRule
 

@@ -26,7 +26,7 @@ from bayes_crlm.sensitivity.parts import Context, PartResult, interval_note
 from bayes_crlm.sensitivity.priors.critical_scale import ReverseBayes, quantile_mcse, reverse_bayes
 from bayes_crlm.sensitivity.refit import Shared, refit_priors
 from bayes_crlm.sensitivity.table_rows import table_of_rows
-from bayes_crlm.specification.spec import Table
+from bayes_crlm.specification.table import Table
 from bayes_crlm.tasks.run import Task
 from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
 from bayes_crlm.words.shown import as_written, p_value, significant

@@ -48,7 +48,7 @@ from bayes_crlm.sensitivity.verdicts import (
     say_verdict,
 )
 from bayes_crlm.sensitivity.weighted_posterior import WEIGHT_LIMITS
-from bayes_crlm.specification.spec import Table
+from bayes_crlm.specification.table import Table
 from bayes_crlm.tasks.run import Task
 from bayes_crlm.words.late_start import landmark_in_words
 from bayes_crlm.words.shown import as_written, significant

@@ -1,0 +1,170 @@
+"""The table ``[data]``: where the cohort is, and what its columns mean."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, PlainValidator, field_validator, model_validator
+
+from bayes_crlm.specification.table import Table
+from bayes_crlm.specification.values import (
+    check_censoring_end,
+    check_condition_value,
+    check_event,
+    check_levels,
+    check_missing_values,
+    check_references,
+    check_rounded,
+    check_time,
+    check_treatment_start,
+    check_zero_times,
+)
+from bayes_crlm.words.wording import shown
+
+__all__ = ["OUTCOME_KEYS", "ConditionSpec", "DataSpec"]
+
+OUTCOME_KEYS = ("time", "event", "entry", "id", "treatment_start", "censoring_end")
+
+ColumnName = Annotated[str, Field(min_length=1, description="the name of a column")]
+
+
+class ConditionSpec(Table):
+    """A condition that a row has to meet to be in the cohort."""
+
+    column: ColumnName
+    op: Annotated[
+        Literal["==", "!=", "<", "<=", ">", ">=", "in", "not in"],
+        Field(description="one of '==', '!=', '<', '<=', '>', '>=', 'in', 'not in'"),
+    ]
+    value: Annotated[
+        Any, PlainValidator(check_condition_value), Field(description="what it is compared with")
+    ]
+
+    @model_validator(mode="after")
+    def check_value_suits_op(self) -> Self:
+        """Refuse a list where one value is compared, and one value where a list is searched."""
+        is_list = isinstance(self.value, tuple)
+        if is_list != (self.op in ("in", "not in")):
+            wanted = "one value" if is_list else "a list of values"
+            given = list(self.value) if is_list else self.value
+            raise ValueError(f"value {shown(given)} does not suit op {self.op!r}; give {wanted}")
+        return self
+
+
+class DataSpec(Table):
+    """Where the cohort is and what its columns mean."""
+
+    source: Annotated[
+        str,
+        Field(min_length=1, description="the name of a data set, or a path relative to the spec"),
+    ]
+    time: Annotated[
+        Any,
+        PlainValidator(check_time),
+        Field(description="the column of follow-up times, or {start, end}, two columns of dates"),
+    ]
+    event: Annotated[
+        Any,
+        PlainValidator(check_event),
+        Field(
+            description="the column that is 1 or true where the event happened, or {column, value}"
+        ),
+    ]
+    entry: Annotated[
+        str | None, Field(min_length=1, description="the column of times at which rows enter")
+    ] = None
+    id: Annotated[
+        str | None, Field(min_length=1, description="the column that names the patient of a row")
+    ] = None
+    unit: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=40,
+            description="the unit of time in 1 to 40 characters, such as 'months'",
+        ),
+    ] = None
+    time_unit: Annotated[
+        Literal["hours", "days", "weeks", "months", "years"] | None,
+        Field(description="the unit of the file's times: hours, days, weeks, months or years"),
+    ] = None
+    date_format: Annotated[
+        str | None, Field(min_length=2, description="how dates are written, such as '%d/%m/%Y'")
+    ] = None
+    zero_times: Annotated[
+        Any,
+        PlainValidator(check_zero_times),
+        Field(description="'error', 'drop', or a number above 0 in the unit"),
+    ] = "error"
+    rounded: Annotated[
+        Any,
+        PlainValidator(check_rounded),
+        Field(description="how times were rounded, such as {unit = 1, to = 'nearest'}"),
+    ] = None
+    where: Annotated[
+        tuple[ConditionSpec, ...],
+        Field(strict=False, description="a list of {column, op, value}"),
+    ] = ()
+    missing: Annotated[Literal["error", "drop"], Field(description="one of 'error', 'drop'")] = (
+        "error"
+    )
+    censoring_end: Annotated[
+        Any,
+        PlainValidator(check_censoring_end),
+        Field(description="the column of times at which the study ended, or a date"),
+    ] = None
+    levels: Annotated[
+        dict[str, Any],
+        PlainValidator(check_levels),
+        Field(description="a table of lists of levels, or 'number', by column"),
+    ] = Field(default_factory=dict)
+    references: Annotated[
+        dict[str, Any],
+        PlainValidator(check_references),
+        Field(description="a table of reference levels by column"),
+    ] = Field(default_factory=dict)
+    missing_values: Annotated[
+        dict[str, Any],
+        PlainValidator(check_missing_values),
+        Field(description="a table of lists of values by column"),
+    ] = Field(default_factory=dict)
+    sheet: Annotated[
+        str | None, Field(min_length=1, description="the name of a sheet of an Excel workbook")
+    ] = None
+    treatment_start: Annotated[
+        Any,
+        PlainValidator(check_treatment_start),
+        Field(description="the column of times at which treatment started, or 0"),
+    ] = None
+
+    @field_validator("source")
+    @classmethod
+    def check_source(cls, source: str) -> str:
+        """Refuse what no file can be called."""
+        if not source.strip() or not source.isprintable():
+            raise ValueError(f"{shown(source)} is not a name of a file or data set")
+        return source
+
+    @model_validator(mode="after")
+    def check_columns_differ(self) -> Self:
+        """Refuse one column in two roles."""
+        roles: dict[str, str] = {}
+        for key, column in self.outcome_columns():
+            if column in roles:
+                raise ValueError(
+                    f"{roles[column]} and {key} are both {shown(column)}; "
+                    "give each a column of its own"
+                )
+            roles[column] = key
+        return self
+
+    def outcome_columns(self) -> list[tuple[str, str]]:
+        """Which key names which column of the outcome; a key may name two."""
+        found = []
+        for key in OUTCOME_KEYS:
+            given = getattr(self, key)
+            if isinstance(given, Mapping):
+                named = [given.get("start"), given.get("end"), given.get("column")]
+            else:
+                named = [given]
+            found += [(key, column) for column in named if isinstance(column, str)]
+        return found
