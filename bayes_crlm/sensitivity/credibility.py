@@ -30,25 +30,17 @@ from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.shown import as_written, significant
 
 __all__ = [
-    "CriticalPrior",
-    "EvidenceVerdict",
-    "IntrinsicCredibility",
-    "Kind",
-    "Side",
-    "critical_prior",
-    "critical_prior_of_scale",
-    "intrinsic_credibility",
-    "judge_evidence",
-    "prior_of_scale",
-    "say_ratio",
-    "standard_quantile",
-]
+    "CriticalPrior", "IntrinsicCredibility", "Kind", "critical_prior", "critical_prior_of_scale",
+    "intrinsic_credibility", "judge_evidence", "prior_of_scale", "say_ratio", "standard_quantile",
+]  # fmt: skip
 
 Kind = Literal["sceptical", "advocacy"]
 Side = Literal["below", "above"]
 Verdict = Literal["credible", "debatable", "not credible"]
 STANDARD = NormalDist()
 GOLDEN_RATIO = (1 + math.sqrt(5)) / 2
+# of a logarithm whose exponential is still a number
+MOST_REACH = 700.0
 
 
 @dataclass(frozen=True)
@@ -190,8 +182,10 @@ def critical_prior_of_scale(kind: Kind, side: Side, scale: float, level: float) 
     """Describe a critical prior by its standard deviation; 0 and infinity are the two extremes."""
     half = standard_quantile(level) * scale
     reach = half if kind == "sceptical" else 2 * half
-    limit = exponential(-reach if side == "below" else reach)
-    other = exponential(reach if side == "below" else -reach) if kind == "sceptical" else 1.0
+    # a reach without end is a limit without end, where an exponential would overflow
+    far = math.exp(reach) if reach < MOST_REACH else math.inf
+    limit, other = (1 / far, far) if side == "below" else (far, 1 / far)
+    other = other if kind == "sceptical" else 1.0
     has_prior = 0 < scale < math.inf
     return CriticalPrior(
         kind=kind,
@@ -269,7 +263,7 @@ def judge_evidence(critical: CriticalPrior, evidence: Normal) -> EvidenceVerdict
     """
     belief = NormalDist(evidence.mean, evidence.sd)
     lower, upper = belief.inv_cdf(0.025), belief.inv_cdf(0.975)
-    reach = natural_log(critical.limit)
+    reach = math.log(critical.limit) if critical.limit > 0 else -math.inf
     if critical.kind == "advocacy":
         first, last = min(reach, 0.0), max(reach, 0.0)
     else:
@@ -279,7 +273,7 @@ def judge_evidence(critical: CriticalPrior, evidence: Normal) -> EvidenceVerdict
         verdict = "credible"
     elif first < evidence.mean < last:
         verdict = "debatable"
-    mass_for = cumulative(belief, last) - cumulative(belief, first)
+    mass_for = belief.cdf(last) - belief.cdf(first)
     p_conflict = None
     if critical.kind == "sceptical" and critical.prior is not None:
         p_conflict = two_sided_p(evidence.mean / math.hypot(critical.prior.sd, evidence.sd))
@@ -349,21 +343,3 @@ def standard_quantile(level: float) -> float:
 def two_sided_p(z: float) -> float:
     """Two-sided p-value of a standard normal statistic."""
     return 2 * STANDARD.cdf(-abs(z))
-
-
-def cumulative(belief: NormalDist, at: float) -> float:
-    """Cumulative probability, at infinities too."""
-    return float(at > 0) if math.isinf(at) else belief.cdf(at)
-
-
-def exponential(value: float) -> float:
-    """Exponential that is infinite rather than an error where it overflows."""
-    try:
-        return math.exp(value)
-    except OverflowError:
-        return math.inf
-
-
-def natural_log(value: float) -> float:
-    """Logarithm, minus infinity at 0."""
-    return math.log(value) if value > 0 else -math.inf

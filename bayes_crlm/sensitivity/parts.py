@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.tasks.run import Task, TaskResult
+from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.success import SuccessRule
 
 if TYPE_CHECKING:
@@ -73,6 +74,19 @@ class Context:
     def fit(self) -> "Fit":
         """The base model's posterior with all its draws."""
         return self.make_fit()
+
+    def one(self, part: str, function: Callable[..., Any], **arguments: Any) -> Any:
+        """Run the single task of a part, with the seed, and give what it found.
+
+        Raises
+        ------
+        SensitivityError
+            When the task failed.
+        """
+        (done,) = self.run(part, [Task(part, function, arguments | {"seed": self.seed})])
+        if done.value is None:
+            raise SensitivityError(f"sensitivity.{part}: {done.failure}")
+        return done.value
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,8 @@
-"""The critical prior of a posterior that need not be normal, by solving for its scale.
+"""The critical prior of a posterior that need not be normal: the closed form, corrected by refits.
 
-The closed forms of `bayes_crlm.sensitivity.credibility` take the likelihood of the log hazard ratio
-to be normal and its limits as given. Here the posterior itself, refitted or reweighted, is
-computed under sceptical (or advocates') priors of different scales until its limit is at no
-effect.
+The closed form of `bayes_crlm.sensitivity.credibility` takes the likelihood of the log hazard ratio
+to be normal and its limits as given. Its prior is compared with the posterior itself, refitted
+under it; where the posterior's limit is not at no effect, the prior's scale is corrected.
 
 References
 ----------
@@ -13,31 +12,21 @@ Matthews (2018), R Soc Open Sci 5:171047; Held, Matthews, Ott & Pawel (2022), Re
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from bayes_crlm.model.priors import LIMITS, Normal, SimplePrior
-from bayes_crlm.sensitivity.credibility import (
-    CriticalPrior,
-    Kind,
-    critical_prior,
-    critical_prior_of_scale,
-    prior_of_scale,
-    standard_quantile,
-)
-from bayes_crlm.sensitivity.reweighting import reweight, weighted_quantile
+from bayes_crlm.model.priors import LIMITS, Normal
+from bayes_crlm.sensitivity import credibility
+from bayes_crlm.sensitivity.credibility import CriticalPrior
+from bayes_crlm.sensitivity.refit import weighted_quantiles
 from bayes_crlm.words.errors import SensitivityError
 
-__all__ = ["ReverseBayes", "quantile_mcse", "reverse_bayes", "reverse_bayes_by_reweighting"]
+__all__ = ["ReverseBayes", "quantile_mcse", "reverse_bayes"]
 
-Limits = Callable[[Normal], tuple[float, float]]
 # from the closed form's scale the root is looked for in steps of this factor, so many at most
 STEP, MOST_STEPS = 1.5, 30
-# Monte Carlo error of the tail beyond no effect, as a share of that tail: a fifth moves a 95% limit
-# by less than a tenth of the posterior's standard deviation
-MOST_ERROR = 0.2
 # a density at a quantile is taken from this much probability on both sides of it, as a share of the
 # tail; a slope in the prior's scale from this factor on both sides
 DENSITY_SHARE, SLOPE_FACTOR = 0.4, 1.1
@@ -62,13 +51,6 @@ class ReverseBayes:
     slope : float or None
         Of the posterior's nearer limit (log hazard ratio) in the logarithm of the prior's scale, at
         the critical prior; None where there is none.
-    pareto_k : float or None
-        Of the draws' weights under the critical prior; None for refits.
-    mcse_tail : float or None
-        Monte Carlo standard error of the posterior's probability beyond no effect, under the
-        critical prior; None for refits.
-    is_reliable : bool
-        False where either is too large, or is so under the widest prior: refit instead.
     """
 
     critical: CriticalPrior
@@ -76,9 +58,6 @@ class ReverseBayes:
     posterior_high: float
     evaluations: int
     slope: float | None = None
-    pareto_k: float | None = None
-    mcse_tail: float | None = None
-    is_reliable: bool = True
 
     def limit_mcse(self, error: float) -> float | None:
         """Monte Carlo standard error of the critical limit, a hazard ratio.
@@ -137,15 +116,15 @@ def quantile_mcse(
     float
         That of the share of draws below it, over the density there.
     """
-    at = weighted_quantile(value, weight, probability)
-    share = math.sqrt(float(np.sum((weight * ((value <= at) - probability)) ** 2)))
     apart = DENSITY_SHARE * min(probability, 1 - probability)
-    low, high = (weighted_quantile(value, weight, probability + d) for d in (-apart, apart))
+    around = (probability - apart, probability, probability + apart)
+    low, at, high = weighted_quantiles(value, weight, around)
+    share = math.sqrt(float(np.sum((weight * ((value <= at) - probability)) ** 2)))
     return share * (high - low) / (2 * apart)
 
 
 def reverse_bayes(
-    posterior_limits: Limits,
+    posterior_limits: Callable[[Normal], tuple[float, float]],
     *,
     widest: float = 10.0,
     level: float = 0.95,
@@ -178,143 +157,87 @@ def reverse_bayes(
         When even a prior 190,000 times narrower than the closed form's, or the narrowest that
         there is, leaves the limit on the finding's side, as draws do that all lie there.
     """
-    seen: dict[float, tuple[float, float]] = {}
+    from scipy.optimize import brentq
+
     base = posterior_limits(Normal(0.0, widest))
-    expected = critical_prior(math.exp(base[0]), math.exp(base[1]), level)
-    kind, side = expected.kind, expected.side
+    closed = credibility.critical_prior(math.exp(base[0]), math.exp(base[1]), level)
+    if closed.prior is None:
+        return ReverseBayes(closed, math.exp(base[0]), math.exp(base[1]), 1)
+    seen: dict[float, tuple[float, float]] = {}
 
     def limits(log_scale: float) -> tuple[float, float]:
         if log_scale not in seen:
-            prior = prior_of_scale(kind, side, math.exp(log_scale), level)
+            prior = credibility.prior_of_scale(closed.kind, closed.side, math.exp(log_scale), level)
             seen[log_scale] = posterior_limits(prior)
         return seen[log_scale]
 
-    def nearest_limit(log_scale: float) -> float:
+    def nearer_limit(log_scale: float) -> float:
         low, high = limits(log_scale)
-        return -high if side == "below" else low
+        return -high if closed.side == "below" else low
 
-    critical, interval, slope = expected, base, None
-    if expected.prior is not None:
-        least, largest = (math.log(scale) for scale in scales_of_priors(kind, level))
-        start = max(math.log(expected.prior.sd), least)
-        ends = bracket(nearest_limit, start, (least, min(math.log(widest), largest)), expected)
-        if ends is None:
-            critical = critical_prior_of_scale(kind, side, math.inf, level)
-        else:
-            from scipy.optimize import brentq
+    least, largest = (math.log(scale) for scale in scales_of_priors(closed.kind, level))
+    ends = bracket(
+        # a sceptical prior overturns when it is narrow, an advocate's fails when it is wide
+        lambda at: (nearer_limit(at) > 0) == (closed.kind == "sceptical"),
+        max(math.log(closed.prior.sd), least),
+        (least, min(math.log(widest), largest)),
+    )
+    if ends is None and nearer_limit(max(seen)) > 0 and closed.kind == "advocacy":
+        critical = credibility.critical_prior_of_scale(closed.kind, closed.side, math.inf, level)
+        low, high = base
+        return ReverseBayes(critical, math.exp(low), math.exp(high), len(seen) + 1)
+    if ends is None:
+        prior = "sceptical" if closed.kind == "sceptical" else "advocate's"
+        raise SensitivityError(
+            f"no {prior} prior, however narrow, takes the posterior's limit to 1"
+        )
+    root = float(brentq(nearer_limit, *ends, xtol=tolerance))
+    narrow, wide = (
+        min(max(root + step, least), largest)
+        for step in (-math.log(SLOPE_FACTOR), math.log(SLOPE_FACTOR))
+    )
+    slope = (nearer_limit(wide) - nearer_limit(narrow)) / (wide - narrow)
+    critical = credibility.critical_prior_of_scale(closed.kind, closed.side, math.exp(root), level)
+    low, high = limits(root)
+    return ReverseBayes(critical, math.exp(low), math.exp(high), len(seen) + 1, slope)
 
-            root = float(brentq(nearest_limit, *ends, xtol=tolerance))
-            critical = critical_prior_of_scale(kind, side, math.exp(root), level)
-            interval = limits(root)
-            step = math.log(SLOPE_FACTOR)
-            narrow, wide = max(root - step, least), min(root + step, largest)
-            slope = (nearest_limit(wide) - nearest_limit(narrow)) / (wide - narrow)
-    low, high = interval
-    evaluations = len(seen) + 1
-    return ReverseBayes(critical, math.exp(low), math.exp(high), evaluations, slope)
 
-
-def scales_of_priors(kind: Kind, level: float) -> tuple[float, float]:
+def scales_of_priors(kind: credibility.Kind, level: float) -> tuple[float, float]:
     """Smallest and largest scale of a prior of this kind that `bayes_crlm.model.priors` takes."""
     least, largest = LIMITS["scale"]
     if kind == "advocacy":
         # its mean grows with its scale
-        largest = min(largest, LIMITS["mean"][1] / standard_quantile(level))
+        largest = min(largest, LIMITS["mean"][1] / credibility.standard_quantile(level))
     return least * (1 + ROUNDING), largest * (1 - ROUNDING)
 
 
 def bracket(
-    nearest_limit: Callable[[float], float],
-    start: float,
-    bounds: tuple[float, float],
-    expected: CriticalPrior,
+    is_wide: Callable[[float], bool], start: float, bounds: tuple[float, float]
 ) -> tuple[float, float] | None:
     """Two log scales between which the posterior's limit passes no effect.
 
     Parameters
     ----------
-    nearest_limit : callable
-        From a log scale to the limit, positive where it is on the finding's side.
+    is_wide : callable
+        From a log scale to whether the prior is wider than the critical one.
     start : float
         Expected log scale.
     bounds : (float, float)
         Smallest and largest log scale.
-    expected : CriticalPrior
-        By the closed form: a sceptical prior overturns when it is narrow, an advocate's fails
-        when it is wide.
 
     Returns
     -------
     (float, float) or None
-        None when an advocate's prior still makes the finding credible at the largest scale.
+        None where the side is the same up to a bound, or for too many steps.
     """
-    (least, end), step = bounds, math.log(STEP)
-    at = min(start, end)
-    is_wide = (nearest_limit(at) > 0) == (expected.kind == "sceptical")
+    (least, most), step = bounds, math.log(STEP)
+    at = min(start, most)
+    starts_wide = is_wide(at)
     for _ in range(MOST_STEPS):
-        following = max(at - step, least) if is_wide else min(at + step, end)
-        is_next_wide = (nearest_limit(following) > 0) == (expected.kind == "sceptical")
-        if is_next_wide != is_wide:
+        following = max(at - step, least) if starts_wide else min(at + step, most)
+        if is_wide(following) != starts_wide:
             return min(at, following), max(at, following)
-        if following == end:
-            return None
-        if following == least:
+        if following in bounds:
             break
         at = following
-    prior = "sceptical" if expected.kind == "sceptical" else "advocate's"
-    raise SensitivityError(f"no {prior} prior, however narrow, takes the posterior's limit to 1")
-
-
-def reverse_bayes_by_reweighting(
-    log_hazard_ratio: ArrayLike,
-    fitted: SimplePrior,
-    *,
-    widest: float = 10.0,
-    level: float = 0.95,
-) -> ReverseBayes:
-    """Find the critical prior from the draws of one fit, weighted to other priors.
-
-    Parameters
-    ----------
-    log_hazard_ratio : (draws,) array_like
-        Equally weighted draws under the prior `fitted`.
-    fitted : Normal, StudentT or Laplace
-        Prior of the log hazard ratio in that fit.
-    widest, level : float
-        As of `reverse_bayes`.
-
-    Returns
-    -------
-    ReverseBayes
-        Where `is_reliable` is False, hand `reverse_bayes` a function that refits, or start from
-        a fit under a prior nearer to the critical one.
-
-    Raises
-    ------
-    SensitivityError
-        For too few or missing draws, or where weighting them never takes the limit to 1.
-    """
-    tail = (1 - level) / 2
-
-    def limits(prior: Normal) -> tuple[float, float]:
-        weighted = reweight(log_hazard_ratio, fitted, prior)
-        return weighted.quantile(tail), weighted.quantile(1 - tail)
-
-    try:
-        found = reverse_bayes(limits, widest=widest, level=level, tolerance=1e-6)
-    except SensitivityError as problem:
-        raise SensitivityError(
-            f"{problem}; refit under narrower priors instead of weighting draws that all lie on "
-            "one side"
-        ) from None
-    base = Normal(0.0, widest)
-    without = reweight(log_hazard_ratio, fitted, base)
-    final = reweight(log_hazard_ratio, fitted, found.critical.prior or base)
-    return replace(
-        found,
-        pareto_k=final.pareto_k,
-        mcse_tail=final.mcse_prob_below(),
-        is_reliable=all(
-            weighted.is_reliable(most_mcse=MOST_ERROR * tail) for weighted in (final, without)
-        ),
-    )
+    return None

@@ -1,7 +1,7 @@
 """The analysis of credibility: the prior that would just make the finding not credible.
 
-The critical prior is found twice: in closed form from the base's interval, and by refitting the
-model under priors of different scales until the interval's limit is at no effect.
+The critical prior comes in closed form from the interval without a prior. The model is refitted
+under it, and where the interval's limit is then not at no effect, under corrected ones.
 """
 
 import math
@@ -22,34 +22,31 @@ from bayes_crlm.sensitivity.credibility import (
     judge_evidence,
     say_ratio,
 )
-from bayes_crlm.sensitivity.parts import Context, PartResult, interval_note
+from bayes_crlm.sensitivity.parts import Context, PartResult, contrasts_note, interval_note
 from bayes_crlm.sensitivity.priors.critical_scale import ReverseBayes, quantile_mcse, reverse_bayes
-from bayes_crlm.sensitivity.refit import Shared, refit_priors
+from bayes_crlm.sensitivity.refit import PROBABILITIES, Shared, refit_priors
 from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.specification.table import Table
-from bayes_crlm.tasks.run import Task
 from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
 from bayes_crlm.words.shown import as_written, p_value, significant
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bayes_crlm.analysis.run import Plan
 
-__all__ = ["Settings", "analyse", "check", "critical_refits"]
+__all__ = ["Settings", "analyse", "check"]
 
 # the critical prior hangs on a few draws beyond no effect
 DRAWS = 20_000
 # so many times as many where that is not enough
 MORE = 4
-TAIL = 0.025
 # two-sided p-value at which Held's intrinsic one is 0.05: 2 (1 - Phi(1.96 sqrt(2)))
-INTRINSIC_P = 2 * NormalDist().cdf(-NormalDist().inv_cdf(0.975) * math.sqrt(2))
+INTRINSIC_P = 2 * NormalDist().cdf(-HALF_WIDTH_95 * math.sqrt(2))
 # a critical limit whose logarithm has a Monte Carlo error above this share of it is not known
 MOST_RELATIVE_ERROR = 0.25
 # of the standard deviation without a prior: a narrower critical prior says nothing of the data
 LEAST_WIDTH = 0.01
 KINDS = {"sceptical": "sceptical", "advocacy": "advocate's"}
+FINDING = ("median", "eti95", "prob_below_1", "prob_below_effect")
 
 
 class Settings(Table):
@@ -117,68 +114,77 @@ def critical_refits(
 def solve(shared: Shared, widest: float, seed: int, draws: int) -> dict[str, Any]:
     """Find the critical prior with some draws a refit; see `critical_refits`."""
     rows: list[dict[str, Any]] = []
-    errors: dict[float, tuple[float, float]] = {}
+    errors: dict[float, list[float]] = {}
 
     def limits(prior: Normal) -> tuple[float, float]:
         priors = [{"treatment_prior": f"normal({prior.mean!r}, {prior.sd!r})"}]
-        (row,) = refit_priors(shared, priors=priors, seed=seed, draws=draws, parts=["draws"])[
-            "rows"
-        ]
+        refits = refit_priors(shared, priors=priors, seed=seed, draws=draws, parts=["draws"])
+        (row,) = refits["rows"]
         value, weight = np.array(row.pop("log_hazard_ratio")), np.array(row.pop("weight"))
-        errors[prior.sd] = (
-            quantile_mcse(value, weight, TAIL),
-            quantile_mcse(value, weight, 1 - TAIL),
-        )
+        errors[prior.sd] = [quantile_mcse(value, weight, each) for each in PROBABILITIES[::2]]
         rows.append(row)
         low, high = row["eti95"]
         return math.log(low), math.log(high)
 
+    problem, error = None, None
     try:
         found = reverse_bayes(limits, widest=widest)
     except SensitivityError as failure:
         # near no effect the limit's side cannot be told from the draws' noise at any scale
         low, high = rows[0]["eti95"]
         found = ReverseBayes(critical_prior(low, high), low, high, len(rows))
-        problem: str | None = str(failure)
-    else:
-        problem = None
-    critical = asdict(found.critical)
-    prior = critical.pop("prior")
+        problem = str(failure)
+    critical, prior = asdict(found.critical), found.critical.prior
+    del critical["prior"]
     if problem is None:
-        sd, nearer = widest if prior is None else prior["sd"], critical["side"] == "below"
-        error = found.limit_mcse(errors[sd][nearer])
-        if prior is not None and is_a_point(sd, rows[0]["eti95"]):
-            problem = (
-                "the search ended at a prior that is all but a point at 1, where the posterior's "
-                "limit is at 1 whatever the data say"
-            )
-        elif not found.is_at_no_effect(errors[sd][nearer]):
-            problem = "the posterior's limit jumps over 1 between two priors"
-        elif error is not None and not is_known(critical["limit"], error):
-            problem = (
-                "the critical limit's Monte Carlo error is more than "
-                f"{MOST_RELATIVE_ERROR:.0%} of it on the log scale"
-            )
-    else:
-        error = None
-    if problem is None and not all(row["is_reliable"] for row in rows):
-        problem = "a refit fails its diagnostic"
-    without = {
-        key: rows[0][key] for key in ("median", "eti95", "prob_below_1", "prob_below_effect")
-    }
+        own = errors[widest if prior is None else prior.sd][found.critical.side == "below"]
+        error = found.limit_mcse(own)
+        problem = problem_of(found, rows, own, error)
     return critical | {
         "limit_mcse": error,
         "draws": draws,
-        "prior_mean": None if prior is None else prior["mean"],
-        "prior_sd": None if prior is None else prior["sd"],
+        "prior_mean": None if prior is None else prior.mean,
+        "prior_sd": None if prior is None else prior.sd,
         "posterior_eti95": [found.posterior_low, found.posterior_high],
-        "without_prior": without | {"eti95_mcse_log": list(errors[widest])},
+        "without_prior": {key: rows[0][key] for key in FINDING}
+        | {"eti95_mcse_log": errors[widest]},
         "refits": len(rows),
         "engines": sorted({row["engine"] for row in rows}),
         "largest_pareto_k": max((row["pareto_k"] or 0.0 for row in rows), default=None),
         "is_reliable": problem is None,
         "problem": problem,
     }
+
+
+def problem_of(
+    found: ReverseBayes, rows: Sequence[Mapping[str, Any]], own: float, error: float | None
+) -> str | None:
+    """Say why a critical prior is not to be trusted; None where it is.
+
+    Parameters
+    ----------
+    found : ReverseBayes
+    rows : sequence of mapping
+        Refits, the one without a prior first.
+    own, error : float
+        Monte Carlo errors of the posterior's nearer limit (logarithm), and of the critical limit.
+    """
+    critical = found.critical
+    if critical.prior is not None and is_a_point(critical.prior.sd, rows[0]["eti95"]):
+        return (
+            "the search ended at a prior that is all but a point at 1, where the posterior's "
+            "limit is at 1 whatever the data say"
+        )
+    if not found.is_at_no_effect(own):
+        return "the posterior's limit jumps over 1 between two priors"
+    if error is not None and error > MOST_RELATIVE_ERROR * critical.limit * abs(
+        math.log(critical.limit)
+    ):
+        return (
+            "the critical limit's Monte Carlo error is more than "
+            f"{MOST_RELATIVE_ERROR:.0%} of it on the log scale"
+        )
+    return None if all(row["is_reliable"] for row in rows) else "a refit fails its diagnostic"
 
 
 def is_a_point(prior_sd: float, eti95: Sequence[float]) -> bool:
@@ -191,30 +197,18 @@ def is_a_point(prior_sd: float, eti95: Sequence[float]) -> bool:
     eti95 : (float, float)
         Limits of the hazard ratio without a prior.
     """
+    return prior_sd < LEAST_WIDTH * sd_of(eti95)
+
+
+def sd_of(eti95: Sequence[float]) -> float:
+    """Standard deviation of the log hazard ratio that has these 95% limits."""
     low, high = eti95
-    return prior_sd < LEAST_WIDTH * math.log(high / low) / (2 * HALF_WIDTH_95)
-
-
-def is_known(limit: float, error: float) -> bool:
-    """Whether a critical limit is known well enough to be told.
-
-    Parameters
-    ----------
-    limit, error : float
-        A hazard ratio and its Monte Carlo standard error.
-    """
-    if not 0 < limit < math.inf:
-        return True
-    return error / limit <= MOST_RELATIVE_ERROR * abs(math.log(limit))
+    return math.log(high / low) / (2 * HALF_WIDTH_95)
 
 
 def analyse(context: Context, settings: Settings) -> PartResult:
-    """Find the critical prior, and hold earlier evidence against it."""
-    task = Task("reverse_bayes", critical_refits, {"widest": settings.widest, "seed": context.seed})
-    (done,) = context.run("reverse_bayes", [task])
-    if done.value is None:
-        raise SensitivityError(f"sensitivity.reverse_bayes: {done.failure}")
-    found = dict(done.value)
+    """Find the critical prior, and judge the finding by earlier evidence."""
+    found = dict(context.one("reverse_bayes", critical_refits, widest=settings.widest))
     # without a prior's pull, as the closed form wants it
     closed = critical_prior(*found["without_prior"]["eti95"])
     intrinsic = intrinsic_credibility(*found["without_prior"]["eti95"])
@@ -223,34 +217,7 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         | asdict(judge_evidence(critical_of(found), evidence_of(name, text)))
         for name, text in settings.evidence.items()
     }
-    notes = [
-        f"The finding is the posterior under a normal(0, {as_written(settings.widest)}) prior of "
-        "the log hazard ratio, so that no prior is counted twice.",
-        *interval_note(context.rule),
-        say_intrinsic_rule(intrinsic),
-    ]
-    design = context.plan.inputs.design
-    if len(design.levels) > 2:
-        notes.append(
-            f"A prior is of each of the {len(design.levels) - 1} contrasts of {design.treatment} "
-            f"against {design.levels[0]}: refits change all of them, and "
-            f"{design.levels[context.level]} is what is looked at."
-        )
-    if found["limit_mcse"] is not None:
-        notes.append(
-            f"The critical limit, {say_ratio(found['limit'])}, has a Monte Carlo standard error of "
-            f"{significant(found['limit_mcse'], 2)}; each refit has {found['draws']:,} draws."
-        )
-    if not settings.evidence:
-        notes.append(
-            "Earlier evidence can be given as [sensitivity.reverse_bayes.evidence], such as "
-            "trial = 'hr(0.6, 0.4, 0.9)'."
-        )
-    if not found["is_reliable"]:
-        notes.append(
-            f"The critical prior is not reliable: {found['problem']}, with {found['draws']:,} "
-            "draws a refit too."
-        )
+    rows = shown_rows(context, found, closed, settings.evidence)
     return PartResult(
         result={
             "critical": found,
@@ -266,10 +233,44 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         },
         sentence=sentence(found, verdicts, intrinsic),
         moves=None,
-        tables={"reverse_bayes": table_of(context, found, closed, settings.evidence)},
-        figures=figures_of(context, found),
-        notes=tuple(notes),
+        tables={"reverse_bayes": table_of_rows(rows)},
+        figures=figures_of(context, found, rows),
+        notes=notes_of(context, settings, found, intrinsic),
     )
+
+
+def notes_of(
+    context: Context,
+    settings: Settings,
+    found: Mapping[str, Any],
+    intrinsic: IntrinsicCredibility,
+) -> tuple[str, ...]:
+    """What a reader should know of how the critical prior came about."""
+    notes = [
+        f"The finding is the posterior under a normal(0, {as_written(settings.widest)}) prior of "
+        "the log hazard ratio, so that no prior is counted twice.",
+        *interval_note(context.rule),
+        "Intrinsic credibility is a stricter p-value and nothing else: p of at most "
+        f"{INTRINSIC_P:.4f} for 0.05 (here Held's p is {p_value(intrinsic.p_intrinsic)}). It uses "
+        "no earlier evidence, and says nothing of confounding or bias.",
+        *contrasts_note(context),
+    ]
+    if found["limit_mcse"] is not None:
+        notes.append(
+            f"The critical limit, {say_ratio(found['limit'])}, has a Monte Carlo standard error of "
+            f"{significant(found['limit_mcse'], 2)}; each refit has {found['draws']:,} draws."
+        )
+    if not settings.evidence:
+        notes.append(
+            "Earlier evidence can be given as [sensitivity.reverse_bayes.evidence], such as "
+            "trial = 'hr(0.6, 0.4, 0.9)'."
+        )
+    if not found["is_reliable"]:
+        notes.append(
+            f"The critical prior is not reliable: {found['problem']}, with {found['draws']:,} "
+            "draws a refit too."
+        )
+    return tuple(notes)
 
 
 def closed_form_mcse(finding: Mapping[str, Any]) -> float | None:
@@ -308,16 +309,11 @@ def closed_form_mcse(finding: Mapping[str, Any]) -> float | None:
 
 def critical_of(found: Mapping[str, Any]) -> CriticalPrior:
     """The critical prior of the refits."""
-    is_there = found["prior_sd"] is not None
-    return CriticalPrior(
-        kind=found["kind"],
-        side=found["side"],
-        limit=found["limit"],
-        low=found["low"],
-        high=found["high"],
-        prior=Normal(found["prior_mean"], found["prior_sd"]) if is_there else None,
-        level=found["level"],
-    )
+    prior = None
+    if found["prior_sd"] is not None:
+        prior = Normal(found["prior_mean"], found["prior_sd"])
+    kept = {name: found[name] for name in ("kind", "side", "limit", "low", "high", "level")}
+    return CriticalPrior(prior=prior, **kept)
 
 
 def sentence(
@@ -325,82 +321,63 @@ def sentence(
     verdicts: Mapping[str, Mapping[str, Any]],
     intrinsic: IntrinsicCredibility,
 ) -> str:
-    """Say what prior the finding withstands, by the rule of the 95% interval."""
+    """Say which prior overturns the finding, by the rule of the 95% interval."""
+    told = say_critical(found)
+    p_value = f"p = {intrinsic.p:.2g}" if intrinsic.p >= 0.0001 else "p < 0.0001"
+    at_most, does, name = ("above", "does not conflict", "no intrinsic credibility")
+    if intrinsic.is_credible:
+        at_most, does, name = ("at most", "conflicts", "intrinsic credibility")
+    told += (
+        f". The two-sided {p_value} is {at_most} {INTRINSIC_P:.4f}: the finding {does} with the "
+        f"sceptic whom it just does not convince ({name})"
+    )
+    if found["is_reliable"]:
+        told += "".join(f"; with {name}: {each['verdict']}" for name, each in verdicts.items())
+    return f"{told}."
+
+
+def say_critical(found: Mapping[str, Any]) -> str:
+    """Say whom the data convince; no belief where the critical prior is not reliable."""
     interval = f"{say_ratio(found['low'])} to {say_ratio(found['high'])}"
-    if found["kind"] == "sceptical" and not found["is_reliable"]:
-        text = (
-            "By the 95% interval the data alone exclude a hazard ratio of 1; which sceptic they do "
-            "not convince is not known (see the notes)"
-        )
-    elif found["kind"] == "sceptical":
-        text = (
+    if found["kind"] == "sceptical" and found["is_reliable"]:
+        return (
             f"By the 95% interval, which has to exclude 1, a sceptic who holds hazard ratios of "
             f"{interval} for 95% probable, or a narrower interval about 1, is not convinced by "
             "these data; one who allows more is"
         )
-    else:
-        text = "By the 95% interval the data alone do not exclude a hazard ratio of 1"
-        if found["is_reliable"] and found["prior_sd"] is None:
-            text += f"; they do for every advocate of hazard ratios {found['side']} 1"
-        elif found["is_reliable"]:
-            text += (
-                f"; they do for an advocate who holds {interval}, or a narrower interval from 1, "
-                "for 95% probable"
-            )
-        elif is_even(found["without_prior"]):
-            median = found["without_prior"]["median"]
-            text += (
-                f", and lie so evenly about it (median {median:.2f}) that the belief which would "
-                "make them do so cannot be told"
-            )
-        else:
-            text += "; which belief would make them do so is not known (see the notes)"
-    text += f". {say_intrinsic(intrinsic)}"
+    if found["kind"] == "sceptical":
+        return (
+            "By the 95% interval the data alone exclude a hazard ratio of 1; which sceptic they do "
+            "not convince is not known (see the notes)"
+        )
+    text = "By the 95% interval the data alone do not exclude a hazard ratio of 1"
+    if found["is_reliable"] and found["prior_sd"] is None:
+        return f"{text}; they do for every advocate of hazard ratios {found['side']} 1"
     if found["is_reliable"]:
-        text += "".join(f"; with {name}: {each['verdict']}" for name, each in verdicts.items())
-    return f"{text}."
+        return (
+            f"{text}; they do for an advocate who holds {interval}, or a narrower interval from 1, "
+            "for 95% probable"
+        )
+    median, eti95 = found["without_prior"]["median"], found["without_prior"]["eti95"]
+    # within a tenth of a standard deviation of 1
+    if abs(math.log(median)) < 0.1 * sd_of(eti95):
+        return (
+            f"{text}, and lie so evenly about it (median {median:.2f}) that the belief which would "
+            "make them do so cannot be told"
+        )
+    return f"{text}; which belief would make them do so is not known (see the notes)"
 
 
-def say_intrinsic(intrinsic: IntrinsicCredibility) -> str:
-    """Say what intrinsic credibility is, a p-value of at most 0.0056, and whether it is reached."""
-    p_value = f"p = {intrinsic.p:.2g}" if intrinsic.p >= 0.0001 else "p < 0.0001"
-    limit = f"{INTRINSIC_P:.4f}"
-    return (
-        f"The two-sided {p_value} is at most {limit}: the finding conflicts with the sceptic whom "
-        "it just does not convince (intrinsic credibility)"
-        if intrinsic.is_credible
-        else f"The two-sided {p_value} is above {limit}: the finding does not conflict with the "
-        "sceptic whom it just does not convince (no intrinsic credibility)"
-    )
-
-
-def say_intrinsic_rule(intrinsic: IntrinsicCredibility) -> str:
-    """Say what intrinsic credibility can show and what it cannot."""
-    return (
-        f"Intrinsic credibility is a stricter p-value and nothing else: p of at most "
-        f"{INTRINSIC_P:.4f} for 0.05 (here Held's p is {p_value(intrinsic.p_intrinsic)}). It uses "
-        "no earlier evidence, and says nothing of confounding or bias."
-    )
-
-
-def is_even(finding: Mapping[str, Any]) -> bool:
-    """Whether a finding's median is within a tenth of a standard deviation of 1."""
-    low, high = finding["eti95"]
-    sd = math.log(high / low) / (2 * HALF_WIDTH_95)
-    return abs(math.log(finding["median"])) < 0.1 * sd
-
-
-def table_of(
+def shown_rows(
     context: Context, found: Mapping[str, Any], closed: CriticalPrior, evidence: Mapping[str, str]
-) -> "pd.DataFrame":
+) -> list[dict[str, Any]]:
     """Finding, critical priors, posterior under them and earlier evidence: a row each."""
-    without, base = found["without_prior"], context.base
     reliable = {"is_reliable": found["is_reliable"]}
-    posterior = {"eti95": found["posterior_eti95"]} | reliable
     critical = f"critical {KINDS[found['kind']]} prior"
     rows: list[dict[str, Any]] = [
-        {"label": "the base analysis"} | {key: base[key] for key in ("median", "eti95")},
-        {"label": "without a prior", "median": without["median"], "eti95": without["eti95"]},
+        {"label": "the base analysis"} | {key: context.base[key] for key in ("median", "eti95")},
+        {"label": "without a prior"}
+        | {key: found["without_prior"][key] for key in ("median", "eti95")},
         {
             "label": critical,
             "median": None if found["prior_mean"] is None else math.exp(found["prior_mean"]),
@@ -409,7 +386,8 @@ def table_of(
             "limit_mcse": found["limit_mcse"],
         }
         | reliable,
-        {"label": "posterior under it", "median": None} | posterior,
+        {"label": "posterior under it", "median": None, "eti95": found["posterior_eti95"]}
+        | reliable,
         {
             "label": f"{critical}, closed form",
             "median": None if closed.prior is None else math.exp(closed.prior.mean),
@@ -422,33 +400,22 @@ def table_of(
         half = HALF_WIDTH_95 * prior.sd
         limits = [math.exp(prior.mean - half), math.exp(prior.mean + half)]
         rows.append({"label": name, "median": math.exp(prior.mean), "eti95": limits})
-    return table_of_rows(rows)
+    return rows
 
 
-def figures_of(context: Context, found: Mapping[str, Any]) -> dict[str, Any]:
+def figures_of(
+    context: Context, found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     """The finding, the critical prior and the posterior under it."""
     from bayes_crlm.sensitivity.figures import plot_forest_rows
 
     if found["prior_sd"] is None or not found["low"] > 0:
         return {}
-    low, high = found["posterior_eti95"]
-    reliable = {"is_reliable": found["is_reliable"]}
-    rows = [
-        context.base,
-        found["without_prior"],
-        {"median": math.exp(found["prior_mean"]), "eti95": [found["low"], found["high"]]}
-        | reliable,
-        {"median": math.sqrt(low * high), "eti95": [low, high]} | reliable,
-    ]
-    labels = [
-        "the base analysis",
-        "without a prior",
-        f"critical {KINDS[found['kind']]} prior",
-        "posterior under it",
-    ]
+    *shown, posterior = rows[:4]
+    shown.append({**posterior, "median": math.sqrt(math.prod(posterior["eti95"]))})
     return {
         "reverse_bayes": (
             "The prior under which the 95% interval just reaches a hazard ratio of 1.",
-            lambda: plot_forest_rows(context, rows, labels),
+            lambda: plot_forest_rows(context, shown, [row["label"] for row in shown]),
         )
     }
