@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from bayes_crlm.words.version import VERSION
 
 if TYPE_CHECKING:
-    from bayes_crlm.cohort.cohort import Cohort, read_cohort
+    from bayes_crlm.cohort.cohort import Cohort
+    from bayes_crlm.cohort.reading import read_cohort
     from bayes_crlm.cohort.stack import stack_cohorts
     from bayes_crlm.fit.fit import Fit
     from bayes_crlm.fit.many import fit_many
@@ -37,7 +38,7 @@ HOMES = {
     "PiecewiseExponential": "fit.piecewise_exponential",
     "SuccessRule": "words.success",
     "fit_many": "fit.many",
-    "read_cohort": "cohort.cohort",
+    "read_cohort": "cohort.reading",
     "read_spec": "sensitivity.spec",
     "stack_cohorts": "cohort.stack",
 }

@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 from simulated_cohort import simulate
 
-from bayes_crlm.cohort.cohort import read_cohort
+from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.fitting import approximate
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference.importance import sample_importance

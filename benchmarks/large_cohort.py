@@ -82,7 +82,7 @@ def measure_parts(spec: Path) -> dict[str, Any]:
 
     from bayes_crlm import read_spec
     from bayes_crlm.analysis.run import plan_analysis
-    from bayes_crlm.cohort.cohort import read_cohort
+    from bayes_crlm.cohort.reading import read_cohort
     from bayes_crlm.frequentist.cox import fit_cox
     from bayes_crlm.inference.native.log_posterior import density_data, log_posterior
     from bayes_crlm.likelihood.kaplan_meier import kaplan_meier

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_crlm.cohort.cohort import Cohort, read_cohort
+from bayes_crlm.cohort.cohort import Cohort
+from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.model.baseline_priors import GammaProcess
 

@@ -7,17 +7,18 @@ Only what is wrong for certain is told.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayes_crlm.analysis.horizons import horizon_problems
+from bayes_crlm.cohort.arguments import CohortArguments
 from bayes_crlm.cohort.cohort import Cohort
 from bayes_crlm.cohort.column_settings import ColumnSettings
 from bayes_crlm.cohort.eligibility import select
-from bayes_crlm.cohort.outcome import OutcomeRead, outcome_of, read_outcome
+from bayes_crlm.cohort.outcome import OutcomeRead, read_outcome
 from bayes_crlm.cohort.source import rows_of, unit_of_data_set, unknown_columns
 from bayes_crlm.cohort.sources import load_source
 from bayes_crlm.likelihood.intervals import choose_intervals, given_cutpoints
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from bayes_crlm.specification.spec import Spec
 
 __all__ = ["bare", "every_problem", "problems_of_columns"]
-
-ROW_OPTIONS = ("levels", "references", "missing_values", "sheet", "where", "missing", "name")
 
 
 @dataclass(frozen=True)
@@ -65,15 +64,15 @@ class Known:
 
 
 def every_problem(
-    spec: "Spec", options: Mapping[str, Any], first: BayesCRLMError
+    spec: "Spec", arguments: CohortArguments, first: BayesCRLMError
 ) -> BayesCRLMError:
     """Put what else is wrong beside the first error.
 
     Parameters
     ----------
     spec : Spec
-    options : mapping
-        What it says to `bayes_crlm.read_cohort`.
+    arguments : CohortArguments
+        What it says of its data.
     first : BayesCRLMError
         What came up first.
 
@@ -83,10 +82,10 @@ def every_problem(
         Of the kind of the first; with nothing else wrong its own words, after the spec's or the
         file's name.
     """
-    source, from_spec = shown_name(options["name"]), spec_name(spec)
-    is_named = str(first).startswith((f"{source}: ", f"{options['name']}: "))
-    told = list(first.problems) or [bare(first, options["name"])]
-    found = [each for each in further_problems(spec, options) if each not in told]
+    source, from_spec = shown_name(arguments.name), spec_name(spec)
+    is_named = str(first).startswith((f"{source}: ", f"{arguments.name}: "))
+    told = list(first.problems) or [bare(first, arguments.name)]
+    found = [each for each in further_problems(spec, arguments) if each not in told]
     if not found:
         return first if is_named else type(first).of(from_spec, told)
     return type(first).of(f"{from_spec} with {source}", [*told, *found])
@@ -108,12 +107,12 @@ def bare(problem: BayesCRLMError, source: str) -> str:
     return f"model.{text}" if is_key else text
 
 
-def further_problems(spec: "Spec", options: Mapping[str, Any]) -> list[str]:
+def further_problems(spec: "Spec", arguments: CohortArguments) -> list[str]:
     """Try every step on what is known; each of its problems once."""
-    name = options["name"]
+    name = arguments.name
     problems = told_by(name, columns_needed, spec.model.treatment, spec.model.covariates)
     try:
-        known = known_rows(spec, options)
+        known = known_rows(spec, arguments)
     except BayesCRLMError:
         # the file itself cannot be read, or what is said of its columns
         return problems
@@ -126,7 +125,7 @@ def further_problems(spec: "Spec", options: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys([*problems, *time_problems(known, spec, name)]))
 
 
-def problems_of_columns(spec: "Spec", options: Mapping[str, Any]) -> list[str]:
+def problems_of_columns(spec: "Spec", arguments: CohortArguments) -> list[str]:
     """Say which columns the file does not have, where it is not certain what its rows mean."""
     used = [
         *(column for _, column in spec.data.outcome_columns()),
@@ -135,7 +134,7 @@ def problems_of_columns(spec: "Spec", options: Mapping[str, Any]) -> list[str]:
         *sorted(parse_formula(spec.model.covariates).columns),
     ]
     loaded = load_source(
-        spec.data_path(), [], options["id"], ColumnSettings(), options["sheet"], used
+        spec.data_path(), [], arguments.outcome.id, ColumnSettings(), arguments.sheet, used
     )
     return unknown_columns(dict.fromkeys(used), loaded.table)
 
@@ -149,26 +148,18 @@ def told_by(source: str, check: Callable[..., Any], *given: Any) -> list[str]:
     return []
 
 
-def known_rows(spec: "Spec", options: Mapping[str, Any]) -> Known:
+def known_rows(spec: "Spec", arguments: CohortArguments) -> Known:
     """Read the file again, and take from it what can be taken."""
     source = spec.data_path()
-    own_unit = unit_of_data_set(source)
-    outcome, problems = outcome_of(
-        own_unit=own_unit,
-        **{key: given for key, given in options.items() if key not in ROW_OPTIONS}
-        | {"unit": options["unit"] or own_unit},
-    )
-    settings, _ = ColumnSettings.of(
-        options["levels"], options["references"], options["missing_values"]
-    )
+    outcome, settings, problems = arguments.checked(unit_of_data_set(source))
     of_outcome = [column for _, column in spec.data.outcome_columns()]
     loaded = load_source(
         source,
         [each for each in of_outcome if outcome is None or each != outcome.event.column]
         + ([outcome.event.column] if outcome is not None and outcome.event.are_numbers else []),
-        options["id"],
+        arguments.outcome.id,
         settings,
-        options["sheet"],
+        arguments.sheet,
         of_outcome,
     )
     table, row_number = loaded.table, np.arange(1, len(loaded.table) + 1)
@@ -179,7 +170,7 @@ def known_rows(spec: "Spec", options: Mapping[str, Any]) -> Known:
     ]
     unknown = unknown_columns(dict.fromkeys(used), table)
     keep, _, _, found = select(
-        table, options["where"], options["missing"], row_number - 1, row_number
+        table, arguments.where, arguments.missing, row_number - 1, row_number
     )
     problems += found
     table, row_number = rows_of(table, keep), row_number[keep]
@@ -187,7 +178,7 @@ def known_rows(spec: "Spec", options: Mapping[str, Any]) -> Known:
     if read is not None:
         table, row_number = rows_of(table, read.keep), row_number[read.keep]
         problems += read.problems
-    cohort = stand_in(table, row_number, read if not (problems or unknown) else None, options)
+    cohort = stand_in(table, row_number, read if not (problems or unknown) else None, arguments)
     cohort = dataclasses.replace(
         cohort,
         time_column=of_outcome[0] if outcome is None else outcome.time.end,
@@ -202,7 +193,7 @@ def known_rows(spec: "Spec", options: Mapping[str, Any]) -> Known:
 
 
 def stand_in(
-    table: Any, row_number: Any, read: OutcomeRead | None, options: Mapping[str, Any]
+    table: Any, row_number: Any, read: OutcomeRead | None, arguments: CohortArguments
 ) -> Cohort:
     """A cohort of these rows; where follow-up is not known, all have the same."""
     n = len(table)
@@ -213,7 +204,7 @@ def stand_in(
         event=np.ones(n, dtype=np.int8) if read is None else read.follow_up.event,
         patient_index=np.arange(n) if read is None else read.follow_up.patient_index,
         patients=row_number if read is None else read.follow_up.patients,
-        source=str(options["name"]),
+        source=str(arguments.name),
         is_synthetic=False,
         sha256="",
         unit=None,

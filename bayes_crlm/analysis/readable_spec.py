@@ -175,16 +175,16 @@ def problems_of_data(spec: Spec, *, is_certain: bool) -> list[str]:
         Whether it says for certain which rows are used and what they mean.
     """
     from bayes_crlm.analysis.every_problem import bare, problems_of_columns
-    from bayes_crlm.analysis.run import cohort_options, plan_analysis
+    from bayes_crlm.analysis.run import cohort_arguments, plan_analysis
 
     source = spec.data_path()
     if isinstance(source, Path) and source.is_file() and source.stat().st_size > LARGEST_FILE:
         return []
-    options = cohort_options(spec)
+    arguments = cohort_arguments(spec)
     try:
         if not is_certain:
-            return problems_of_columns(spec, options)
+            return problems_of_columns(spec, arguments)
         plan_analysis(spec)
     except BayesCRLMError as problem:
-        return list(problem.problems) or [bare(problem, options["name"])]
+        return list(problem.problems) or [bare(problem, arguments.name)]
     return []

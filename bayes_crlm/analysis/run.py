@@ -1,5 +1,6 @@
 """One analysis from spec to numbers: what `bayes-crlm check` and `run` do."""
 
+import dataclasses
 import platform
 import time
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
     from bayes_crlm.analysis.beside_answer import BesideAnswer
+    from bayes_crlm.cohort.arguments import CohortArguments
     from bayes_crlm.cohort.cohort import Cohort
     from bayes_crlm.fit.diagnostics import Diagnostics
     from bayes_crlm.fit.fit import Fit
@@ -108,8 +110,8 @@ def plan_analysis(spec: "Spec") -> Plan:
     BayesCRLMError
         One sentence: what is wrong, where, and what would be right.
     """
-    from bayes_crlm.cohort.cohort import read_cohort
     from bayes_crlm.cohort.notes import column_notes
+    from bayes_crlm.cohort.reading import cohort_of
     from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
     from bayes_crlm.fit.prior_meaning import baseline_cautions
     from bayes_crlm.model.baseline_priors import baseline_prior
@@ -123,7 +125,7 @@ def plan_analysis(spec: "Spec") -> Plan:
     )
     from bayes_crlm.model.priors import Normal
 
-    options = cohort_options(spec)
+    arguments = cohort_arguments(spec)
     model = PiecewiseExponential(
         treatment=spec.model.treatment,
         reference=spec.model.reference,
@@ -135,14 +137,14 @@ def plan_analysis(spec: "Spec") -> Plan:
     )
     try:
         needs = columns_needed(spec.model.treatment, spec.model.covariates)
-        cohort = read_cohort(spec.data_path(), needs=needs, **options)
+        cohort = cohort_of(spec.data_path(), dataclasses.replace(arguments, needs=needs))
         inputs = model.prepare(cohort)
         check_late_starts(inputs)
         resolved = resolve(spec, inputs)
     except (CohortError, DesignError, FormulaError, CutpointError, EstimandError) as first:
         from bayes_crlm.analysis.every_problem import every_problem
 
-        raise every_problem(spec, options, first) from first
+        raise every_problem(spec, arguments, first) from first
     warnings = []
     if inputs.cohort.is_synthetic:
         warnings.append("synthetic, not patient data")
@@ -164,19 +166,29 @@ def plan_analysis(spec: "Spec") -> Plan:
     return Plan(resolved, model, inputs, tuple(warnings), cohort)
 
 
-def cohort_options(spec: "Spec") -> dict[str, Any]:
-    """What a spec says to `bayes_crlm.read_cohort` of its data."""
+def cohort_arguments(spec: "Spec") -> "CohortArguments":
+    """What a spec says of its data."""
+    from bayes_crlm.cohort.arguments import (
+        CohortArguments,
+        ColumnArguments,
+        OutcomeColumns,
+        TimeArguments,
+    )
     from bayes_crlm.specification.source_paths import source_name
 
-    keys = (
-        *("time", "event", "entry", "id", "treatment_start", "censoring_end"),
-        *("unit", "time_unit", "date_format", "zero_times", "rounded", "where", "missing"),
-        *("levels", "references", "missing_values", "sheet"),
+    data = spec.data
+    return CohortArguments(
+        OutcomeColumns(*(getattr(data, each.name) for each in dataclasses.fields(OutcomeColumns))),
+        TimeArguments(
+            *(data.unit, data.time_unit, data.date_format, data.zero_times, data.rounded),
+            seed=spec.sampling.seed,
+        ),
+        ColumnArguments(data.levels, data.references, data.missing_values),
+        missing=data.missing,
+        where=data.where,
+        sheet=data.sheet,
+        name=source_name(spec),
     )
-    return {key: getattr(spec.data, key) for key in keys} | {
-        "name": source_name(spec),
-        "seed": spec.sampling.seed,
-    }
 
 
 def estimand_cautions(spec: "Spec", inputs: "PreparedCohort") -> list[str]:

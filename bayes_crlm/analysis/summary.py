@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bayes_crlm.analysis.run import Analysis
-    from bayes_crlm.cohort.cohort import Cohort, Dropped
+    from bayes_crlm.cohort.cohort import Cohort
+    from bayes_crlm.cohort.eligibility import Dropped
 
 __all__ = ["SCHEMA_VERSION", "data_section", "model_section", "summarise", "to_json_value"]
 

@@ -1,49 +1,37 @@
-"""Cohorts: patients with follow-up and an event, read from a table and checked.
+"""Cohorts: patients with follow-up and an event.
 
 A row is a stretch of follow-up (entry, time] that ends with the event or without it. A patient
 has one row, or with `id` and `entry` several that follow one another (time-dependent
 treatment, delayed entry); gaps between them are allowed, overlaps are not.
-
-Everything wrong with a file is reported at once, as one sentence.
 """
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.cohort.column_settings import ColumnSettings
-from bayes_crlm.cohort.eligibility import Dropped, select, unmatched_values
-from bayes_crlm.cohort.follow_up import patients_of
-from bayes_crlm.cohort.outcome import outcome_of, read_outcome
+from bayes_crlm.cohort.eligibility import Dropped, select
 from bayes_crlm.cohort.rounded_times import Rounding
 from bayes_crlm.cohort.source import (
     emptied_levels,
     gap_problems,
-    label_of,
-    option_problems,
     rows_of,
-    shared_columns,
-    unit_of_data_set,
     unknown_columns,
 )
-from bayes_crlm.cohort.sources import load_source, with_notes
+from bayes_crlm.cohort.sources import with_notes
 from bayes_crlm.cohort.time_scale import TimeScale
 from bayes_crlm.likelihood.tied_times import distinct_times, onto
 from bayes_crlm.words.errors import CohortError, join_problems
 from bayes_crlm.words.shown import significant
-from bayes_crlm.words.wording import count_of, shown, shown_name, shown_names
+from bayes_crlm.words.wording import count_of, shown_name, shown_names
 
 if TYPE_CHECKING:
-    import datetime
-
     import pandas as pd
 
-__all__ = ["Cohort", "Dropped", "read_cohort"]
+__all__ = ["Cohort"]
 
 FILE_SCALE = TimeScale()
 """Columns hold times in the cohort's unit."""
@@ -147,18 +135,13 @@ class Cohort:
             ("patient_index", np.intp),
             ("patients", None),
             ("row_number", np.int64),
+            ("start", np.float64),
+            ("censoring_end", np.float64),
         ):
-            array = np.asarray(getattr(self, name), dtype=dtype).view()
-            array.flags.writeable = False
-            object.__setattr__(self, name, array)
-        if self.start is not None:
-            start = np.asarray(self.start, dtype=np.float64).view()
-            start.flags.writeable = False
-            object.__setattr__(self, "start", start)
-        if self.censoring_end is not None:
-            end = np.asarray(self.censoring_end, dtype=np.float64).view()
-            end.flags.writeable = False
-            object.__setattr__(self, "censoring_end", end)
+            if (values := getattr(self, name)) is not None:
+                array = np.asarray(values, dtype=dtype).view()
+                array.flags.writeable = False
+                object.__setattr__(self, name, array)
 
     def __repr__(self) -> str:
         rows = f" in {count_of(self.n_rows, 'row')}" if self.n_rows != self.n_patients else ""
@@ -247,18 +230,12 @@ class Cohort:
         gaps = {column: gap for column, gap in gaps.items() if gap.any()}
         if not gaps:
             return self
-        any_gap = np.logical_or.reduce(list(gaps.values()))
         incomplete = np.zeros(self.n_patients, dtype=bool)
-        incomplete[self.patient_index[any_gap]] = True
+        incomplete[self.patient_index[np.logical_or.reduce(list(gaps.values()))]] = True
         if self.missing == "error":
-            counts = [f"{shown(column)} in {int(gap.sum())}" for column, gap in gaps.items()]
-            rest = f" and {len(counts) - 20} more columns" if len(counts) > 20 else ""
-            n_missing, total = int(incomplete.sum()), count_of(self.n_patients, "patient")
-            raise CohortError(
-                f"{shown_name(self.source)}: values are missing, of "
-                f"{count_of(self.n_rows, 'row')}: {', '.join(counts[:20])}{rest} ({n_missing} of "
-                f'{total}); fill them in, or set missing = "drop" to leave these patients out'
-            )
+            of_all = f" ({int(incomplete.sum())} of {count_of(self.n_patients, 'patient')})"
+            problems = gap_problems(self.table, columns, of_all)
+            raise CohortError(join_problems(shown_name(self.source), problems))
         reason = "missing " + shown_names(list(gaps))
         left_out = incomplete[self.patient_index]
         entry = Dropped(reason, int(incomplete.sum()), int(left_out.sum()))
@@ -347,182 +324,6 @@ class Cohort:
             start=None if self.start is None else self.start[keep],
             censoring_end=None if self.censoring_end is None else self.censoring_end[keep],
         )
-
-
-def read_cohort(
-    source: "str | Path | pd.DataFrame | object",
-    *,
-    time: str | Mapping[str, str],
-    event: str | Mapping[str, Any],
-    entry: str | None = None,
-    id: str | None = None,
-    unit: str | None = None,
-    time_unit: str | None = None,
-    date_format: str | None = None,
-    zero_times: str | float = "error",
-    rounded: Mapping[str, Any] | None = None,
-    seed: int | None = None,
-    where: Iterable[object] = (),
-    missing: Literal["error", "drop"] = "error",
-    treatment_start: str | int | None = None,
-    censoring_end: "str | datetime.date | None" = None,
-    needs: Sequence[str] = (),
-    levels: Mapping[str, Sequence[str | int | float | bool] | Literal["number"]] | None = None,
-    references: Mapping[str, str | int | float | bool] | None = None,
-    missing_values: Mapping[str, Sequence[str | int | float | bool]] | None = None,
-    sheet: str | None = None,
-    name: str | None = None,
-) -> Cohort:
-    """Read a table and check that it is a cohort.
-
-    Parameters
-    ----------
-    source : str, Path, pandas.DataFrame or another table
-        A file (`bayes_crlm.cohort.files` lists the formats), the name of a data set, or a table: a
-        DataFrame, or whatever offers ``__arrow_c_stream__`` (pyarrow, Polars).
-    time : str or mapping
-        The column that says when follow-up ends: finite numbers above 0. Or ``start`` and ``end``,
-        the columns of the dates at which it begins and ends.
-    event : str or mapping
-        The column that says whether it ends with the event: 0/1 or true/false. Or ``column``,
-        ``value`` (a code of the event, or a list) and ``censored`` (a list of codes; not needed
-        where one other code is left), see `bayes_crlm.cohort.event_codes`.
-    entry : str, optional
-        The column that says when a row's follow-up begins: finite numbers, 0 or more, before
-        `time`. Without it follow-up begins at 0.
-    id : str, optional
-        The column that names the patient. Without it every row is a patient.
-    unit : str, optional
-        The time unit, for labels; a data set brings its own. Times are converted to it where they
-        are dates, or where `time_unit` is given.
-    time_unit : str, optional
-        The unit of the file's times: hours, days, weeks, months (365.25/12 days) or years.
-    date_format : str, optional
-        How dates are written that are text, such as ``"%d/%m/%Y"``; YYYY-MM-DD without it.
-    zero_times : "error", "drop" or float
-        What becomes of rows without time at risk; a number is the time they are given, in `unit`.
-    rounded : mapping, optional
-        ``unit`` and ``to`` ("nearest", "up" or "down"): how times were rounded when they were
-        written down. Each patient's times are drawn once within the unit.
-    seed : int, optional
-        Of these draws.
-    where : iterable
-        Conditions that rows must meet, see `Cohort.where`; rows that do not are not checked.
-    missing : {"error", "drop"}
-        What to do with missing values of covariates and of `where` columns. Time, event, entry
-        and id must never be missing.
-    treatment_start : str or 0, optional
-        The column that says when treatment started, on the scale of `time`: finite numbers, 0 or
-        more, empty for patients who never started. 0 says that treatment started at time 0.
-    censoring_end : str or date, optional
-        The column that says when a patient would have been censored because the study ended, on
-        the scale of `time`: not before `time`, empty where it is not known. Or the date at which
-        it ended for everybody, where `time` is counted between dates. Whoever is censored then did
-        not drop out.
-    needs : sequence of str
-        Columns that an analysis uses: what is wrong with them is told with the rest.
-    levels : mapping, optional
-        By column, its levels in order, the first the reference, or ``"number"``.
-    references : mapping, optional
-        By column, the reference level of a covariate.
-    missing_values : mapping, optional
-        By column, values that mean that a value is missing, such as ``[999]``.
-    sheet : str, optional
-        The sheet of an Excel workbook; the first one without it.
-    name : str, optional
-        What messages and reports call the source.
-
-    Returns
-    -------
-    Cohort
-        With at least two patients and one event.
-
-    Raises
-    ------
-    DataFileError
-        When the file cannot be read as a table.
-    CohortError
-        When it is not a cohort; the message tells every problem found.
-    """
-    label = name if name is not None else label_of(source)
-    if isinstance(where, Iterable) and not isinstance(where, str | bytes):
-        where = list(where)
-    own_unit = unit_of_data_set(source)
-    outcome, problems = outcome_of(
-        time=time,
-        event=event,
-        entry=entry,
-        id=id,
-        treatment_start=treatment_start,
-        censoring_end=censoring_end,
-        unit=unit if unit is not None else own_unit,
-        time_unit=time_unit,
-        date_format=date_format,
-        zero_times=zero_times,
-        rounded=rounded,
-        seed=seed,
-        own_unit=own_unit,
-    )
-    problems += option_problems(missing, name, sheet)
-    settings, found = ColumnSettings.of(levels, references, missing_values)
-    problems += found
-    if outcome is None or problems:
-        raise CohortError.of(shown_name(label), problems)
-    roles = outcome.roles
-    columns = list(dict.fromkeys(column for column in roles.values() if column is not None))
-    numbers = [each for each in columns if each != roles["event"] or outcome.event.are_numbers]
-    loaded = load_source(source, numbers, id, settings, sheet, columns)
-    table = loaded.table
-    shared = shared_columns(roles)
-    problems = shared + unknown_columns([*columns, *needs], table) + loaded.problems
-    row_number = np.arange(1, len(table) + 1)
-    patient_of_row = patients_of(table[id])[1] if id in table.columns else row_number - 1
-    keep, excluded, dropped, where_problems = select(
-        table, where, missing, patient_of_row, row_number
-    )
-    problems += where_problems
-    remarks = unmatched_values(table, where) if not where_problems else []
-    kept, row_number = rows_of(table, keep), row_number[keep]
-    read = None
-    if not where_problems and not shared:
-        read = read_outcome(kept, row_number, outcome)
-        problems += read.problems
-        if missing == "error":
-            problems += gap_problems(kept, [each for each in needs if each in kept.columns])
-    if read is None or problems:
-        raise CohortError.of(shown_name(label), problems)
-    study_end = outcome.censoring_end
-    used = rows_of(kept, read.keep)
-    return Cohort(
-        table=used,
-        entry=read.follow_up.entry,
-        time=read.follow_up.time,
-        event=read.follow_up.event,
-        patient_index=read.follow_up.patient_index,
-        patients=read.follow_up.patients,
-        source=str(label),
-        is_synthetic=loaded.is_synthetic,
-        sha256=loaded.sha256,
-        unit=unit if unit is not None else own_unit,
-        time_column=outcome.time.end,
-        event_column=outcome.event.column,
-        entry_column=entry,
-        id_column=id,
-        missing=missing,
-        dropped=(*dropped, *read.dropped),
-        row_number=row_number[read.keep],
-        excluded=excluded,
-        start=read.start,
-        start_column=outcome.start_column,
-        censoring_end=read.censoring_end,
-        censoring_end_column=None if study_end is None else study_end.column or f"{study_end.date}",
-        remarks=(*remarks, *read.remarks),
-        scale=outcome.scale,
-        rounded=outcome.rounded,
-        column_notes=with_notes(loaded.notes, emptied_levels(table, used, columns)),
-        column_said=loaded.said,
-        number_texts=loaded.texts,
-    )
 
 
 def _check_enough(cohort: Cohort, when: str) -> None:

@@ -7,7 +7,7 @@ is said of rows of the file.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,16 +23,15 @@ from bayes_crlm.cohort.outcome_columns import (
     check_times,
 )
 from bayes_crlm.cohort.rounded_times import Rounding, draw_within_unit, order_of_patients
-from bayes_crlm.cohort.time_scale import StudyEnd, TimeColumns, TimeScale, scale_problems
-from bayes_crlm.cohort.zero_times import settle_zeros, zero_problems
+from bayes_crlm.cohort.time_scale import StudyEnd, TimeColumns, TimeScale
+from bayes_crlm.cohort.zero_times import settle_zeros
 from bayes_crlm.likelihood.tied_times import distinct_times, onto
 from bayes_crlm.words.shown import as_written
-from bayes_crlm.words.wording import shown
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Outcome", "OutcomeRead", "outcome_of", "read_outcome"]
+__all__ = ["Outcome", "OutcomeRead", "read_outcome"]
 
 
 @dataclass(frozen=True)
@@ -110,93 +109,6 @@ class OutcomeRead:
     dropped: tuple[Dropped, ...]
     remarks: tuple[str, ...]
     problems: list[str]
-
-
-def outcome_of(
-    *,
-    time: object,
-    event: object,
-    entry: Any,
-    id: Any,
-    treatment_start: Any,
-    censoring_end: Any,
-    unit: Any,
-    time_unit: Any,
-    date_format: Any,
-    zero_times: Any,
-    rounded: object,
-    seed: Any,
-    own_unit: str | None,
-) -> tuple[Outcome | None, list[str]]:
-    """Check how the outcome's columns are to be read.
-
-    Returns
-    -------
-    Outcome or None
-        None where something is wrong.
-    list of str
-        What is.
-    """
-    problems: list[str] = []
-
-    def taken(make: Any, given: object) -> Any:
-        try:
-            return make(given)
-        except ValueError as problem:
-            problems.append(str(problem))
-            return None
-
-    columns, codes = taken(TimeColumns.of, time), taken(EventCodes.of, event)
-    for role, column in (("entry", entry), ("id", id)):
-        if column is not None and not isinstance(column, str):
-            problems.append(f"{role} must be a column's name in text, not {shown(column)}")
-    end = None if censoring_end is None else taken(StudyEnd.of, censoring_end)
-    if end is not None and end.date is not None and columns is not None and columns.start is None:
-        problems.append(
-            f"censoring_end is a date ({end.in_words}), but time is a column of times; give a "
-            "column of times, or time = {start, end}"
-        )
-    is_zero = isinstance(treatment_start, int) and not isinstance(treatment_start, bool)
-    if not (
-        treatment_start is None
-        or isinstance(treatment_start, str)
-        or (is_zero and treatment_start == 0)
-    ):
-        problems.append(
-            "treatment_start must be a column's name in text, or 0 where treatment started at "
-            f"time 0, not {shown(treatment_start)}"
-        )
-    scale = TimeScale()
-    if columns is not None:
-        for option, value in (("unit", unit), ("time_unit", time_unit)):
-            if value is not None and not isinstance(value, str):
-                problems.append(f"{option} must be text, not {shown(value)}")
-        if not any(value is not None and not isinstance(value, str) for value in (unit, time_unit)):
-            scale, found = scale_problems(columns, unit, time_unit, date_format, own_unit)
-            problems += found
-    problems += zero_problems(zero_times)
-    rounding = None if rounded is None else taken(Rounding.of, rounded)
-    if rounding is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
-        problems.append(
-            f"rounded times are drawn, so give a seed, a whole number from 0, not {shown(seed)}"
-        )
-    if problems:
-        return None, problems
-    return (
-        Outcome(
-            columns,
-            codes,
-            entry,
-            id,
-            treatment_start,
-            end,
-            scale,
-            zero_times,
-            rounding,
-            seed,
-        ),
-        [],
-    )
 
 
 def read_outcome(

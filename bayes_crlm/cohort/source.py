@@ -17,7 +17,6 @@ __all__ = [
     "emptied_levels",
     "gap_problems",
     "label_of",
-    "option_problems",
     "rows_of",
     "shared_columns",
     "unit_of_data_set",
@@ -34,33 +33,32 @@ def unit_of_data_set(source: object) -> str | None:
     return DATASETS[source].unit if source in DATASETS else None
 
 
-def gap_problems(table: "pd.DataFrame", columns: Sequence[str]) -> list[str]:
-    """Say which columns miss values, in one sentence."""
+def gap_problems(table: "pd.DataFrame", columns: Sequence[str], patients: str = "") -> list[str]:
+    """Say which columns miss values, in one sentence.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        With these columns.
+    columns : sequence of str
+        Columns that an analysis needs.
+    patients : str
+        How many patients miss a value, in brackets, where that is known.
+    """
     counts = {each: int(table[each].isna().sum()) for each in dict.fromkeys(columns)}
     gaps = [f"{shown(each)} in {count}" for each, count in counts.items() if count]
     if not gaps:
         return []
     rest = f" and {len(gaps) - 20} more columns" if len(gaps) > 20 else ""
     return [
-        f"values are missing, of {count_of(len(table), 'row')}: {', '.join(gaps[:20])}{rest}; "
-        'fill them in, or set missing = "drop" to leave these patients out'
+        f"values are missing, of {count_of(len(table), 'row')}: {', '.join(gaps[:20])}{rest}"
+        f'{patients}; fill them in, or set missing = "drop" to leave these patients out'
     ]
 
 
 def label_of(source: object) -> str:
     """Name the source as the user did."""
     return str(source) if isinstance(source, str | Path) else type(source).__name__
-
-
-def option_problems(missing: object, name: object, sheet: object) -> list[str]:
-    """Check the options' types."""
-    problems = []
-    for option, value in (("name", name), ("sheet", sheet)):
-        if value is not None and not isinstance(value, str):
-            problems.append(f"{option} must be text, not {shown(value)}")
-    if not isinstance(missing, str) or missing not in ("error", "drop"):
-        problems.append(f'missing must be "error" or "drop", not {shown(missing)}')
-    return problems
 
 
 def shared_columns(roles: dict[str, str | None]) -> list[str]:

@@ -12,13 +12,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.cohort.cohort import Cohort, read_cohort
+from bayes_crlm.cohort.arguments import (
+    CohortArguments,
+    ColumnArguments,
+    OutcomeColumns,
+    TimeArguments,
+)
+from bayes_crlm.cohort.cohort import Cohort
 from bayes_crlm.cohort.column_settings import ColumnSettings, typed_table
 from bayes_crlm.cohort.columns import is_short_float
 from bayes_crlm.cohort.event_codes import events_by_code, settled_codes
 from bayes_crlm.cohort.follow_up import NUMBER, events_of, patients_of
-from bayes_crlm.cohort.outcome import Outcome, outcome_of
-from bayes_crlm.cohort.source import option_problems, shared_columns, unknown_columns
+from bayes_crlm.cohort.outcome import Outcome
+from bayes_crlm.cohort.reading import cohort_of
+from bayes_crlm.cohort.source import shared_columns, unknown_columns
 from bayes_crlm.cohort.sources import as_frame, plain_frame
 from bayes_crlm.likelihood.tied_times import may_have_ties, one_time_each
 from bayes_crlm.words.errors import CohortError
@@ -49,15 +56,15 @@ class CohortStack:
         Where each cohort's rows begin and the last one's end.
     outcome : Outcome
         How columns become follow-up, the same for every cohort.
-    options : mapping
-        Arguments of `bayes_crlm.read_cohort` for every cohort.
+    arguments : CohortArguments
+        What is said of every cohort, as `bayes_crlm.read_cohort` takes it.
     """
 
     table: "pd.DataFrame"
     labels: NDArray[Any]
     starts: NDArray[np.intp]
     outcome: Outcome
-    options: Mapping[str, Any]
+    arguments: CohortArguments
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -67,16 +74,14 @@ class CohortStack:
         if not -len(self) <= k < len(self):
             raise IndexError(f"there are {len(self)} cohorts, and none is number {k}")
         k %= len(self)
-        options = dict(self.options)
+        arguments = replace(self.arguments, name=f"cohort {self.labels[k]}")
         if self.outcome.rounded is not None:
             # the first draws of one seed would be those of the first patient in every cohort
-            made = np.random.SeedSequence([self.options["seed"], k]).generate_state(1)
-            options["seed"] = int(made[0])
-        return read_cohort(
-            self.table.iloc[self.starts[k] : self.starts[k + 1]].reset_index(drop=True),
-            **options,
-            name=f"cohort {self.labels[k]}",
-        )
+            made = np.random.SeedSequence([self.outcome.seed, k]).generate_state(1)
+            times = replace(arguments.times, seed=int(made[0]))
+            arguments = replace(arguments, times=times)
+        table = self.table.iloc[self.starts[k] : self.starts[k + 1]].reset_index(drop=True)
+        return cohort_of(table, arguments)
 
     def __iter__(self) -> Iterator[Cohort]:
         return (self[k] for k in range(len(self)))
@@ -130,27 +135,22 @@ def stack_cohorts(
         When a column is not there, a row does not say its cohort, or an argument is wrong for
         every cohort.
     """
-    import pandas as pd
-
-    table = plain_frame(as_frame(table))
-    outcome, problems = outcome_of(
-        time=time,
-        event=event,
-        entry=entry,
-        id=id,
-        treatment_start=treatment_start,
-        censoring_end=censoring_end,
-        unit=unit,
-        time_unit=time_unit,
-        date_format=date_format,
-        zero_times=zero_times,
-        rounded=rounded,
-        seed=seed,
-        own_unit=None,
+    return stack_of(
+        table,
+        cohort,
+        CohortArguments(
+            OutcomeColumns(time, event, entry, id, treatment_start, censoring_end),
+            TimeArguments(unit, time_unit, date_format, zero_times, rounded, seed),
+            ColumnArguments(levels, references, missing_values),
+            missing,
+        ),
     )
-    problems += option_problems(missing, None, None)
-    settings, found = ColumnSettings.of(levels, references, missing_values)
-    problems += found
+
+
+def stack_of(source: object, cohort: str, arguments: CohortArguments) -> CohortStack:
+    """Take many cohorts from one table by what is said of it; see `stack_cohorts`."""
+    table = plain_frame(as_frame(source))
+    outcome, settings, problems = arguments.checked()
     if not isinstance(cohort, str):
         problems.append(f"cohort must be a column's name in text, not {shown(cohort)}")
     if outcome is None or problems:
@@ -160,13 +160,8 @@ def stack_cohorts(
     problems = shared_columns(roles) + unknown_columns(dict.fromkeys(named), table)
     if problems:
         raise CohortError.of("DataFrame", problems)
-    if not len(table):
-        raise CohortError("DataFrame: it has no rows; give at least one cohort")
+    codes, labels = cohort_codes(table[cohort])
     row_number = np.arange(1, len(table) + 1)
-    codes, labels = pd.factorize(table[cohort])
-    if (codes < 0).any():
-        row = int(np.flatnonzero(codes < 0)[0]) + 1
-        raise CohortError(f"DataFrame: column {shown(cohort)} (cohort) is missing in row {row}")
     events, problems = settled_codes(table[outcome.event.column], outcome.event, row_number)
     table, settings, found = said_columns(table, settings)
     if problems or found:
@@ -174,30 +169,33 @@ def stack_cohorts(
     if np.any(np.diff(codes) < 0):
         order = np.argsort(codes, kind="stable")
         table, codes = table.iloc[order], codes[order]
-    starts = np.searchsorted(codes, np.arange(len(labels) + 1))
     return CohortStack(
         table=table.drop(columns=cohort).reset_index(drop=True),
-        labels=np.asarray(labels),
-        starts=starts,
+        labels=labels,
+        starts=np.searchsorted(codes, np.arange(len(labels) + 1)),
         outcome=replace(outcome, event=events),
-        options={
-            "time": outcome.time,
-            "event": events,
-            "entry": entry,
-            "id": id,
-            "unit": unit,
-            "time_unit": time_unit,
-            "date_format": date_format,
-            "zero_times": zero_times,
-            "rounded": outcome.rounded,
-            "seed": seed,
-            "missing": missing,
-            "treatment_start": treatment_start,
-            "censoring_end": censoring_end,
-            "levels": settings.levels,
-            "references": settings.references,
-        },
+        arguments=replace(
+            arguments,
+            outcome=replace(arguments.outcome, event=events),
+            # values that mean missing are missing already
+            columns=ColumnArguments(settings.levels, settings.references),
+        ),
     )
+
+
+def cohort_codes(cohorts: "pd.Series") -> tuple[NDArray[np.intp], NDArray[Any]]:
+    """Which cohort each row belongs to, and the cohorts' names in order of appearance."""
+    import pandas as pd
+
+    if not len(cohorts):
+        raise CohortError("DataFrame: it has no rows; give at least one cohort")
+    codes, labels = pd.factorize(cohorts)
+    if (codes < 0).any():
+        row = int(np.flatnonzero(codes < 0)[0]) + 1
+        raise CohortError(
+            f"DataFrame: column {shown(cohorts.name)} (cohort) is missing in row {row}"
+        )
+    return codes, np.asarray(labels)
 
 
 def said_columns(

@@ -102,7 +102,7 @@ class TwoArms:
         CohortError
             When the rows are no cohort, for example without an event.
         """
-        from bayes_crlm.cohort.cohort import read_cohort
+        from bayes_crlm.cohort.reading import read_cohort
 
         frame = self.covariates.iloc[patient].reset_index(drop=True)
         source = self.source

@@ -28,7 +28,7 @@ __all__ = [
 # what a refit by importance sampling imports: loaded once, and workers are forked from there
 PRELOADED = (
     "arviz_stats.base",
-    "bayes_crlm.cohort.cohort",
+    "bayes_crlm.cohort.reading",
     "bayes_crlm.fit.fitting",
     "bayes_crlm.inference.importance",
     "bayes_crlm.fit.piecewise_exponential",

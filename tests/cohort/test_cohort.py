@@ -14,9 +14,12 @@ import pyreadstat
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from bayes_crlm.cohort.cohort import Cohort, Dropped, read_cohort
+from bayes_crlm.cohort.arguments import CohortArguments, OutcomeColumns
+from bayes_crlm.cohort.cohort import Cohort
+from bayes_crlm.cohort.eligibility import Dropped
 from bayes_crlm.cohort.follow_up import events_of, numbers_of
-from bayes_crlm.cohort.outcome import outcome_of, read_outcome
+from bayes_crlm.cohort.outcome import read_outcome
+from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.words.errors import BayesCRLMError, CohortError
 
 ROLES = {"time": "months", "event": "death"}
@@ -730,7 +733,7 @@ def test_reading_a_cohort_imports_no_sampler(tmp_path):
     path = tmp_path / "cohort.csv"
     table().to_csv(path, index=False)
     program = (
-        "import sys; from bayes_crlm.cohort.cohort import read_cohort; "
+        "import sys; from bayes_crlm.cohort.reading import read_cohort; "
         f"assert 'pandas' not in sys.modules; read_cohort({str(path)!r}, time='months', "
         "event='death'); heavy = {'pymc', 'arviz', 'matplotlib', 'scipy', 'pandera', "
         "'pyreadstat', 'openpyxl', 'formulaic'}; print(sorted(heavy & set(sys.modules)))"
@@ -742,19 +745,7 @@ def test_reading_a_cohort_imports_no_sampler(tmp_path):
 
 
 def test_time_grows_linearly_with_the_rows():
-    nothing = dict.fromkeys(
-        (
-            "treatment_start",
-            "censoring_end",
-            "unit",
-            "time_unit",
-            "date_format",
-            "rounded",
-            "seed",
-            "own_unit",
-        )
-    )
-    outcome, _ = outcome_of(**ROWS, **nothing, zero_times="error")
+    outcome, _, _ = CohortArguments(OutcomeColumns(**ROWS)).checked()
 
     def seconds(n):
         frame = pd.DataFrame(

@@ -8,7 +8,7 @@ import pytest
 import survival.datasets as shipped
 
 from bayes_crlm.analysis.run import plan_analysis
-from bayes_crlm.cohort.cohort import read_cohort
+from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.specification.spec import Spec
 from bayes_crlm.words.errors import BayesCRLMError, CohortError
 

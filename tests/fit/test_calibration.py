@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from scipy.stats import chi2, norm
 
-from bayes_crlm.cohort.cohort import read_cohort
+from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.estimands.survival import time_of_cumulative_hazard
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference.importance import sample_importance

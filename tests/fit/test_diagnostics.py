@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_crlm.cohort.cohort import read_cohort
+from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.diagnostics import PARETO_K_MOST, diagnose, leave_one_out
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_crlm.cohort.cohort import read_cohort
+from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.estimands import population as populations
 from bayes_crlm.estimands.population import population
 from bayes_crlm.estimands.survival import (

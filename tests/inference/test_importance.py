@@ -14,7 +14,7 @@ from scipy.special import gammaln
 
 from bayes_crlm import read_spec
 from bayes_crlm.analysis.run import plan_analysis
-from bayes_crlm.cohort.cohort import read_cohort
+from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference import importance, proposal_parts
 from bayes_crlm.inference.importance import log_target, sample_importance, weighted_draws

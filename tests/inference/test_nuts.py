@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bayes_crlm.cohort.cohort import read_cohort
+from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference.native.log_posterior import density_data, log_posterior
 from bayes_crlm.inference.nuts import sample_nuts
@@ -69,7 +69,7 @@ def test_a_scale_that_is_sampled_makes_no_funnel():
 SAMPLE = """
 import sys
 import numpy as np, pandas as pd
-from bayes_crlm.cohort.cohort import read_cohort
+from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.words.errors import BayesCRLMError
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference.nuts import sample_nuts

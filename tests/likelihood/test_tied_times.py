@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from bayes_crlm import fit_many, stack_cohorts
-from bayes_crlm.cohort.cohort import read_cohort
+from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.likelihood.intervals import choose_intervals
 from bayes_crlm.likelihood.tied_times import event_quantiles, one_time_each, onto, short_times_once

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bayes_crlm.cohort.cohort import read_cohort
+from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference.mode import posterior_mode
 from bayes_crlm.likelihood.intervals import row_cumulative_hazard

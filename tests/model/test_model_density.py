@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_crlm.cohort.cohort import read_cohort
+from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference.importance import log_target
 from bayes_crlm.inference.native.log_posterior import density_data, log_posterior

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from bayes_crlm import fit_many
-from bayes_crlm.cohort.cohort import read_cohort
+from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.model.formula import evaluate_formula
 from bayes_crlm.model.weighted_moments import (

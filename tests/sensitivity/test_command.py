@@ -57,7 +57,7 @@ def test_every_combination_of_choices_has_a_row(summary):
 
 def test_the_specification_of_the_base_is_the_base(summary, tmp_path):
     from bayes_crlm import PiecewiseExponential
-    from bayes_crlm.cohort.cohort import read_cohort
+    from bayes_crlm.cohort.reading import read_cohort
 
     write(tmp_path)
     cohort = read_cohort(tmp_path / "cohort.csv", time="months", event="dead", unit="months")

@@ -1,0 +1,242 @@
+"""What a user says of a table, so that it becomes one cohort or many.
+
+`bayes_crlm.read_cohort`, `bayes_crlm.stack_cohorts` and a spec's ``[data]`` say the same things;
+here they are one value, and are checked in one place.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bayes_crlm.cohort.column_settings import ColumnSettings
+from bayes_crlm.cohort.event_codes import EventCodes
+from bayes_crlm.cohort.outcome import Outcome
+from bayes_crlm.cohort.rounded_times import Rounding
+from bayes_crlm.cohort.time_scale import StudyEnd, TimeColumns, TimeScale, scale_problems
+from bayes_crlm.cohort.zero_times import zero_problems
+from bayes_crlm.words.wording import shown
+
+__all__ = ["CohortArguments", "ColumnArguments", "OutcomeColumns", "TimeArguments"]
+
+
+@dataclass(frozen=True)
+class OutcomeColumns:
+    """Which columns say how follow-up goes; unchecked.
+
+    Attributes
+    ----------
+    time : str or mapping
+        The column of times, or ``start`` and ``end``, columns of dates.
+    event : str or mapping
+        The column of events, or ``column``, ``value`` and ``censored``.
+    entry, id : str, optional
+        Columns of delayed entry and of the patients' names.
+    treatment_start : str or 0, optional
+        The column of starts of treatment; 0 where all started at time 0.
+    censoring_end : str or date, optional
+        When the study ended.
+    """
+
+    time: Any
+    event: Any
+    entry: Any = None
+    id: Any = None
+    treatment_start: Any = None
+    censoring_end: Any = None
+
+
+@dataclass(frozen=True)
+class TimeArguments:
+    """How the file writes times, and what becomes of them; unchecked.
+
+    Attributes
+    ----------
+    unit, time_unit : str, optional
+        The unit of the cohort's times, and of the file's.
+    date_format : str, optional
+        How dates are written that are text.
+    zero_times : "error", "drop" or float
+        What becomes of rows without time at risk.
+    rounded : mapping, optional
+        How times were rounded: ``unit`` and ``to``.
+    seed : int, optional
+        Of the draws of rounded times.
+    """
+
+    unit: Any = None
+    time_unit: Any = None
+    date_format: Any = None
+    zero_times: Any = "error"
+    rounded: Any = None
+    seed: Any = None
+
+
+@dataclass(frozen=True)
+class ColumnArguments:
+    """What is said of columns, by column; unchecked.
+
+    Attributes
+    ----------
+    levels, references, missing_values : mapping, optional
+        Levels in their order, reference levels, values that mean missing.
+    """
+
+    levels: Any = None
+    references: Any = None
+    missing_values: Any = None
+
+    def checked(self) -> tuple[ColumnSettings, list[str]]:
+        """Give the settings that are right, with what is wrong with the others."""
+        return ColumnSettings.of(self.levels, self.references, self.missing_values)
+
+
+@dataclass(frozen=True)
+class CohortArguments:
+    """Everything that is said of a table beside the table itself; unchecked.
+
+    Attributes
+    ----------
+    outcome : OutcomeColumns
+    times : TimeArguments
+    columns : ColumnArguments
+    missing : "error" or "drop"
+        What becomes of missing values of covariates and conditions.
+    where : iterable
+        Conditions that rows must meet.
+    needs : sequence of str
+        Columns that an analysis uses.
+    sheet : str, optional
+        Of an Excel workbook.
+    name : str, optional
+        What messages call the source.
+    """
+
+    outcome: OutcomeColumns
+    times: TimeArguments = TimeArguments()
+    columns: ColumnArguments = ColumnArguments()
+    missing: Any = "error"
+    where: Iterable[object] = ()
+    needs: Sequence[str] = ()
+    sheet: Any = None
+    name: Any = None
+
+    def checked(
+        self, own_unit: str | None = None
+    ) -> tuple[Outcome | None, ColumnSettings, list[str]]:
+        """Check everything that can be checked without the table.
+
+        Parameters
+        ----------
+        own_unit : str, optional
+            The unit of time that a data set brings, for when none is said.
+
+        Returns
+        -------
+        outcome : Outcome or None
+            How the outcome's columns are read; None where something is wrong with it.
+        settings : ColumnSettings
+        problems : list of str
+            One sentence each.
+        """
+        outcome, problems = checked_outcome(self.outcome, self.times, own_unit)
+        for option, value in (("name", self.name), ("sheet", self.sheet)):
+            if value is not None and not isinstance(value, str):
+                problems.append(f"{option} must be text, not {shown(value)}")
+        if not isinstance(self.missing, str) or self.missing not in ("error", "drop"):
+            problems.append(f'missing must be "error" or "drop", not {shown(self.missing)}')
+        settings, found = self.columns.checked()
+        return outcome, settings, problems + found
+
+
+def checked_outcome(
+    columns: OutcomeColumns, times: TimeArguments, own_unit: str | None = None
+) -> tuple[Outcome | None, list[str]]:
+    """Check how the outcome's columns are to be read.
+
+    Returns
+    -------
+    Outcome or None
+        None where something is wrong.
+    list of str
+        What is wrong.
+    """
+    problems: list[str] = []
+
+    def made(make: Any, given: object) -> Any:
+        try:
+            return make(given)
+        except ValueError as problem:
+            problems.append(str(problem))
+            return None
+
+    ends, codes = made(TimeColumns.of, columns.time), made(EventCodes.of, columns.event)
+    for role, column in (("entry", columns.entry), ("id", columns.id)):
+        if column is not None and not isinstance(column, str):
+            problems.append(f"{role} must be a column's name in text, not {shown(column)}")
+    study_end = None
+    if columns.censoring_end is not None:
+        study_end = made(StudyEnd.of, columns.censoring_end)
+        problems += end_problems(study_end, ends)
+    problems += start_problems(columns.treatment_start)
+    scale, found = scale_of(ends, times, own_unit)
+    problems += found + zero_problems(times.zero_times)
+    rounding, seed = None if times.rounded is None else made(Rounding.of, times.rounded), times.seed
+    if rounding is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
+        problems.append(
+            f"rounded times are drawn, so give a seed, a whole number from 0, not {shown(seed)}"
+        )
+    if problems:
+        return None, problems
+    outcome = Outcome(
+        time=ends,
+        event=codes,
+        entry=columns.entry,
+        id=columns.id,
+        start=columns.treatment_start,
+        censoring_end=study_end,
+        scale=scale,
+        zero_times=times.zero_times,
+        rounded=rounding,
+        seed=seed,
+    )
+    return outcome, []
+
+
+def end_problems(study_end: StudyEnd | None, ends: TimeColumns | None) -> list[str]:
+    """Refuse a date at which the study ended where no date says when follow-up began."""
+    if study_end is None or study_end.date is None or ends is None or ends.start is not None:
+        return []
+    return [
+        f"censoring_end is a date ({study_end.in_words}), but time is a column of times; give a "
+        "column of times, or time = {start, end}"
+    ]
+
+
+def start_problems(treatment_start: Any) -> list[str]:
+    """Refuse what is neither a column of starts nor 0."""
+    is_zero = treatment_start == 0 and isinstance(treatment_start, int)
+    if treatment_start is None or isinstance(treatment_start, str):
+        return []
+    if is_zero and not isinstance(treatment_start, bool):
+        return []
+    return [
+        "treatment_start must be a column's name in text, or 0 where treatment started at "
+        f"time 0, not {shown(treatment_start)}"
+    ]
+
+
+def scale_of(
+    ends: TimeColumns | None, times: TimeArguments, own_unit: str | None
+) -> tuple[TimeScale, list[str]]:
+    """How columns become times; as they are where it cannot be said."""
+    if ends is None:
+        return TimeScale(), []
+    unit = own_unit if times.unit is None else times.unit
+    problems = [
+        f"{option} must be text, not {shown(value)}"
+        for option, value in (("unit", unit), ("time_unit", times.time_unit))
+        if value is not None and not isinstance(value, str)
+    ]
+    if problems:
+        return TimeScale(), problems
+    return scale_problems(ends, unit, times.time_unit, times.date_format, own_unit)

@@ -1,0 +1,248 @@
+"""Reading a table as a cohort: everything wrong with it is reported at once."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.cohort.arguments import (
+    CohortArguments,
+    ColumnArguments,
+    OutcomeColumns,
+    TimeArguments,
+)
+from bayes_crlm.cohort.cohort import Cohort
+from bayes_crlm.cohort.column_settings import ColumnSettings
+from bayes_crlm.cohort.eligibility import Dropped, select, unmatched_values
+from bayes_crlm.cohort.follow_up import patients_of
+from bayes_crlm.cohort.outcome import Outcome, OutcomeRead, read_outcome
+from bayes_crlm.cohort.source import (
+    emptied_levels,
+    gap_problems,
+    label_of,
+    rows_of,
+    shared_columns,
+    unit_of_data_set,
+    unknown_columns,
+)
+from bayes_crlm.cohort.sources import Loaded, load_source, with_notes
+from bayes_crlm.words.errors import CohortError
+from bayes_crlm.words.wording import shown_name
+
+if TYPE_CHECKING:
+    import datetime
+
+    import pandas as pd
+
+__all__ = ["cohort_of", "read_cohort"]
+
+
+def read_cohort(
+    source: "str | Path | pd.DataFrame | object",
+    *,
+    time: str | Mapping[str, str],
+    event: str | Mapping[str, Any],
+    entry: str | None = None,
+    id: str | None = None,
+    unit: str | None = None,
+    time_unit: str | None = None,
+    date_format: str | None = None,
+    zero_times: str | float = "error",
+    rounded: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    where: Iterable[object] = (),
+    missing: Literal["error", "drop"] = "error",
+    treatment_start: str | int | None = None,
+    censoring_end: "str | datetime.date | None" = None,
+    needs: Sequence[str] = (),
+    levels: Mapping[str, Sequence[str | int | float | bool] | Literal["number"]] | None = None,
+    references: Mapping[str, str | int | float | bool] | None = None,
+    missing_values: Mapping[str, Sequence[str | int | float | bool]] | None = None,
+    sheet: str | None = None,
+    name: str | None = None,
+) -> Cohort:
+    """Read a table and check that it is a cohort.
+
+    Parameters
+    ----------
+    source : str, Path, pandas.DataFrame or another table
+        A file (`bayes_crlm.cohort.files` lists the formats), the name of a data set, or a table: a
+        DataFrame, or whatever offers ``__arrow_c_stream__`` (pyarrow, Polars).
+    time : str or mapping
+        The column that says when follow-up ends: finite numbers above 0. Or ``start`` and ``end``,
+        the columns of the dates at which it begins and ends.
+    event : str or mapping
+        The column that says whether it ends with the event: 0/1 or true/false. Or ``column``,
+        ``value`` (a code of the event, or a list) and ``censored`` (a list of codes; not needed
+        where one other code is left), see `bayes_crlm.cohort.event_codes`.
+    entry : str, optional
+        The column that says when a row's follow-up begins: finite numbers, 0 or more, before
+        `time`. Without it follow-up begins at 0.
+    id : str, optional
+        The column that names the patient. Without it every row is a patient.
+    unit : str, optional
+        The time unit, for labels; a data set brings its own. Times are converted to it where they
+        are dates, or where `time_unit` is given.
+    time_unit : str, optional
+        The unit of the file's times: hours, days, weeks, months (365.25/12 days) or years.
+    date_format : str, optional
+        How dates are written that are text, such as ``"%d/%m/%Y"``; YYYY-MM-DD without it.
+    zero_times : "error", "drop" or float
+        What becomes of rows without time at risk; a number is the time they are given, in `unit`.
+    rounded, seed : mapping and int, optional
+        ``unit`` and ``to`` ("nearest", "up" or "down"): how times were rounded when they were
+        written down. Each patient's times are drawn once within the unit, from `seed`.
+    where : iterable
+        Conditions that rows must meet, see `Cohort.where`; rows that do not are not checked.
+    missing : {"error", "drop"}
+        What to do with missing values of covariates and of `where` columns. Time, event, entry
+        and id must never be missing.
+    treatment_start : str or 0, optional
+        The column that says when treatment started, on the scale of `time`: finite numbers, 0 or
+        more, empty for patients who never started. 0 says that treatment started at time 0.
+    censoring_end : str or date, optional
+        The column that says when a patient would have been censored because the study ended, on
+        the scale of `time`: not before `time`, empty where it is not known. Or the date at which
+        it ended for everybody, where `time` is counted between dates. Whoever is censored then did
+        not drop out.
+    needs : sequence of str
+        Columns that an analysis uses: what is wrong with them is told with the rest.
+    levels, references, missing_values : mapping, optional
+        By column: its levels in order, the first the reference, or ``"number"``; the reference
+        level of a covariate; values that mean that a value is missing, such as ``[999]``.
+    sheet, name : str, optional
+        The sheet of an Excel workbook, the first one without it; what messages and reports call
+        the source.
+
+    Returns
+    -------
+    Cohort
+        With at least two patients and one event.
+
+    Raises
+    ------
+    DataFileError
+        When the file cannot be read as a table.
+    CohortError
+        When it is not a cohort; the message tells every problem found.
+    """
+    return cohort_of(
+        source,
+        CohortArguments(
+            OutcomeColumns(time, event, entry, id, treatment_start, censoring_end),
+            TimeArguments(unit, time_unit, date_format, zero_times, rounded, seed),
+            ColumnArguments(levels, references, missing_values),
+            *(missing, where, needs, sheet, name),
+        ),
+    )
+
+
+def cohort_of(source: object, arguments: CohortArguments) -> Cohort:
+    """Read a table by what is said of it; see `read_cohort`."""
+    label = arguments.name if arguments.name is not None else label_of(source)
+    own_unit = unit_of_data_set(source)
+    outcome, settings, problems = arguments.checked(own_unit)
+    if outcome is None or problems:
+        raise CohortError.of(shown_name(label), problems)
+    loaded = loaded_source(source, arguments, outcome, settings)
+    rows = rows_read(loaded, arguments, outcome)
+    read = rows.read
+    if read is None or rows.problems:
+        raise CohortError.of(shown_name(label), rows.problems)
+    end, used = outcome.censoring_end, rows_of(rows.table, read.keep)
+    columns = [column for column in outcome.roles.values() if column is not None]
+    return Cohort(
+        table=used,
+        entry=read.follow_up.entry,
+        time=read.follow_up.time,
+        event=read.follow_up.event,
+        patient_index=read.follow_up.patient_index,
+        patients=read.follow_up.patients,
+        source=str(label),
+        is_synthetic=loaded.is_synthetic,
+        sha256=loaded.sha256,
+        unit=own_unit if arguments.times.unit is None else arguments.times.unit,
+        time_column=outcome.time.end,
+        event_column=outcome.event.column,
+        entry_column=outcome.entry,
+        id_column=outcome.id,
+        missing=arguments.missing,
+        dropped=(*rows.dropped, *read.dropped),
+        row_number=rows.row_number[read.keep],
+        excluded=rows.excluded,
+        start=read.start,
+        start_column=outcome.start_column,
+        censoring_end=read.censoring_end,
+        censoring_end_column=None if end is None else end.column or f"{end.date}",
+        remarks=(*rows.remarks, *read.remarks),
+        scale=outcome.scale,
+        rounded=outcome.rounded,
+        column_notes=with_notes(loaded.notes, emptied_levels(loaded.table, used, columns)),
+        column_said=loaded.said,
+        number_texts=loaded.texts,
+    )
+
+
+def loaded_source(
+    source: object, arguments: CohortArguments, outcome: Outcome, settings: ColumnSettings
+) -> Loaded:
+    """Read the source; codes of the outcome stay numbers where labels would replace them."""
+    roles = outcome.roles
+    columns = list(dict.fromkeys(column for column in roles.values() if column is not None))
+    numbers = [each for each in columns if each != roles["event"] or outcome.event.are_numbers]
+    return load_source(source, numbers, outcome.id, settings, arguments.sheet, columns)
+
+
+@dataclass(frozen=True)
+class RowsRead:
+    """The rows that meet the conditions, with their follow-up.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+    row_number : (rows,) int
+        1-based rows of the file.
+    read : OutcomeRead or None
+        Follow-up; None where it is not known which rows or columns are meant.
+    excluded, dropped : tuple of Dropped
+        Who does not meet a condition, and who misses a value of it.
+    remarks : tuple of str
+        Values of conditions that no row has.
+    problems : list of str
+        Everything that is wrong.
+    """
+
+    table: "pd.DataFrame"
+    row_number: NDArray[np.int64]
+    read: OutcomeRead | None
+    excluded: tuple[Dropped, ...]
+    dropped: tuple[Dropped, ...]
+    remarks: tuple[str, ...]
+    problems: list[str]
+
+
+def rows_read(loaded: Loaded, arguments: CohortArguments, outcome: Outcome) -> RowsRead:
+    """Select the rows of a source and read their follow-up."""
+    table, missing, needs = loaded.table, arguments.missing, arguments.needs
+    columns = [column for column in outcome.roles.values() if column is not None]
+    shared = shared_columns(outcome.roles)
+    unknown = unknown_columns(dict.fromkeys([*columns, *needs]), table)
+    where: Any = arguments.where
+    if isinstance(where, Iterable) and not isinstance(where, str | bytes):
+        where = list(where)
+    row_number = np.arange(1, len(table) + 1)
+    patients = patients_of(table[outcome.id])[1] if outcome.id in table.columns else row_number - 1
+    keep, excluded, dropped, wrong = select(table, where, missing, patients, row_number)
+    problems = [*shared, *unknown, *loaded.problems, *wrong]
+    remarks = () if wrong else tuple(unmatched_values(table, where))
+    kept, row_number = rows_of(table, keep), row_number[keep]
+    read = None
+    if not wrong and not shared:
+        read = read_outcome(kept, row_number, outcome)
+        problems += read.problems
+        if missing == "error":
+            problems += gap_problems(kept, [each for each in needs if each in kept.columns])
+    return RowsRead(kept, row_number, read, excluded, dropped, remarks, problems)
