@@ -23,7 +23,8 @@ from bayes_crlm.estimands.survival import (
     relative_hazard,
     standardised_survival,
 )
-from bayes_crlm.likelihood.log_likelihood import blocks_of_draws, equal_rows
+from bayes_crlm.likelihood.hazard_table import blocks_of_draws
+from bayes_crlm.likelihood.survival_data import equal_rows
 from bayes_crlm.words.errors import EstimandError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.likelihood.log_likelihood import blocks_of_draws
+from bayes_crlm.likelihood.hazard_table import blocks_of_draws
 from bayes_crlm.words.errors import EstimandError
 from bayes_crlm.words.shown import as_written
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.likelihood.intervals import exposure_per_interval
+from bayes_crlm.likelihood.follow_up import exposure_per_interval
 from bayes_crlm.likelihood.risk_sums import row_exposures
 
 if TYPE_CHECKING:

@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 
 from bayes_crlm.fit.tree import posterior_of
 from bayes_crlm.inference.psis import PARETO_K_MOST
-from bayes_crlm.likelihood.log_likelihood import cohort_log_likelihood, patient_log_likelihood
+from bayes_crlm.likelihood.hazard_table import LogHazards, log_likelihood, patient_log_likelihood
 from bayes_crlm.model.unknowns import (
     constrain,
-    effects,
-    log_hazards,
+    log_hazards_of,
     log_jacobian,
     log_prior,
     model_parameters,
@@ -125,7 +124,7 @@ def loo_of_proposals(fit: "PosteriorDraws") -> Any:
     inputs, proposals = fit.inputs, posterior_of(fit)["proposals"].to_dataset()
     data = inputs.data.of_patients(stored_patients(fit))
     values = constrain(proposals["vector"].values[0], model_parameters(inputs))
-    each = patient_log_likelihood(log_hazards(values, inputs), effects(values, inputs), data)
+    each = patient_log_likelihood(log_hazards_of(values, inputs), data)
     stored = posterior_of(fit)["log_likelihood"].to_dataset()["event"]
     log_likelihood = xr.Dataset(
         {"event": (("chain", "draw", "patient"), each[None])},
@@ -156,8 +155,9 @@ def scaled_up(fit: "PosteriorDraws", loo: Any, pareto_k: NDArray, n_high: int) -
 
     n_patients = fit.inputs.data.n_patients
     at_mean = patient_log_likelihood(
-        fit.log_hazard_draws.mean(axis=0)[None],
-        fit.effect_draws.mean(axis=0)[None],
+        LogHazards.of_one_class(
+            fit.log_hazard_draws.mean(axis=0)[None], fit.effect_draws.mean(axis=0)[None]
+        ),
         fit.inputs.data,
     )[0]
     elpd, subsampling_se, se = loo.elpd_i.azstats.diff_srs_estimator(
@@ -199,15 +199,13 @@ def moment_matched(fit: "PosteriorDraws", loo: Any) -> Any:
         ordered, vector, values = unpack(upars)
         total = sum(each.sum(axis=-1) for each in log_prior(values, inputs).values())
         total = total + log_jacobian(vector, parameters)
-        total = total + cohort_log_likelihood(
-            log_hazards(values, inputs), effects(values, inputs), inputs.density_data
-        )
+        total = total + log_likelihood(log_hazards_of(values, inputs), inputs.density_data)
         return labelled(total, ordered)
 
     def log_likelihood_of(upars: "xr.DataArray", i: int) -> "xr.DataArray":
         ordered, _, values = unpack(upars)
         one = data.of_patients(np.array([i]))
-        each = patient_log_likelihood(log_hazards(values, inputs), effects(values, inputs), one)
+        each = patient_log_likelihood(log_hazards_of(values, inputs), one)
         return labelled(each[:, 0], ordered)
 
     return azs.loo_moment_match(

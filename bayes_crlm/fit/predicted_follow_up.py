@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.estimands.survival import cumulative_hazard_at
-from bayes_crlm.likelihood.log_likelihood import blocks_of_draws
+from bayes_crlm.likelihood.hazard_table import blocks_of_draws
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -22,7 +22,7 @@ from bayes_crlm.estimands.survival import (
     standardised_survival,
 )
 from bayes_crlm.fit.predicted_follow_up import predicted_follow_up
-from bayes_crlm.likelihood.log_likelihood import patient_log_likelihood
+from bayes_crlm.likelihood.hazard_table import LogHazards, patient_log_likelihood
 from bayes_crlm.model.unknowns import (
     Values,
     draw_prior,
@@ -79,7 +79,8 @@ def posterior_tree(fit: "PosteriorDraws") -> "xr.DataTree":
     sample_coords = {"chain": np.arange(chains), "draw": np.arange(draws)}
     kept = kept_patients(inputs, fit.seed)
     log_likelihood = patient_log_likelihood(
-        fit.log_hazard_draws, fit.effect_draws, inputs.data.of_patients(kept)
+        LogHazards.of_one_class(fit.log_hazard_draws, fit.effect_draws),
+        inputs.data.of_patients(kept),
     )
     tree = {
         "posterior": named_values(fit.values, inputs, chains, draws),

@@ -42,13 +42,12 @@ from bayes_crlm.inference.proposal_parts import (
 )
 from bayes_crlm.inference.psis import PARETO_K_MOST
 from bayes_crlm.inference.several_modes import find_components
-from bayes_crlm.likelihood.log_likelihood import cohort_log_likelihood
+from bayes_crlm.likelihood.hazard_table import log_likelihood
 from bayes_crlm.likelihood.risk_sums import CohortSums
 from bayes_crlm.model.priors import Horseshoe
 from bayes_crlm.model.unknowns import (
     constrain,
-    effects,
-    log_hazards,
+    log_hazards_of,
     log_jacobian,
     log_prior,
     model_parameters,
@@ -250,6 +249,4 @@ def log_target(vectors: NDArray, inputs: "PreparedCohort") -> NDArray:
     total = log_jacobian(vectors, parameters)
     for each in log_prior(values, inputs).values():
         total = total + each.sum(axis=-1)
-    return total + cohort_log_likelihood(
-        log_hazards(values, inputs), effects(values, inputs), inputs.density_data
-    )
+    return total + log_likelihood(log_hazards_of(values, inputs), inputs.density_data)

@@ -1,12 +1,7 @@
-"""Cutting follow-up into intervals, and what each row spends and suffers in them.
+"""Choosing the intervals on which hazards are constant.
 
 Interval j (0-based in code) is (cutpoints[j], cutpoints[j + 1]]: an event that
 falls on a cutpoint belongs to the interval that ends there.
-
-A row's time at risk is never spread over a rows x intervals table. It is kept as
-two positions, where the row enters and where it stops, each an interval and the
-time since that interval's start. Both the cumulative hazard of every row and
-the exposure of every interval follow from those in linear time.
 """
 
 from collections.abc import Sequence
@@ -17,20 +12,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.likelihood.follow_up import cut_follow_up, exposure_per_interval, locate
 from bayes_crlm.likelihood.tied_times import event_quantiles
 from bayes_crlm.words.errors import CutpointError
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.wording import count_of
 
 __all__ = [
-    "FollowUp",
     "Intervals",
     "choose_intervals",
-    "cumulative_hazard",
-    "cut_follow_up",
-    "exposure_per_interval",
-    "log_hazard_at_stop",
-    "row_cumulative_hazard",
 ]
 
 AUTO_EVENTS_PER_INTERVAL = 12
@@ -79,174 +69,6 @@ class Intervals:
             if len(set(ends)) == len(ends):
                 break
         return [f"({low}, {high}]" for low, high in pairwise(ends)]
-
-
-@dataclass(frozen=True)
-class FollowUp:
-    """Time at risk of every row in compact form.
-
-    Attributes
-    ----------
-    width : (intervals,) ndarray
-        Interval widths.
-    stop_interval, stop_within : (rows,) ndarray
-        The interval in which a row's follow-up ends and the time since its start.
-    entry_interval, entry_within : (rows,) ndarray
-        The same for where the row's follow-up begins.
-    is_delayed : bool
-        Whether any row enters after time 0.
-    count : (rows,) ndarray
-        How many rows of the cohort stand behind each row, or with what weight: 1 unless rows
-        were pooled or weighted. The `within` times of such a row are sums over those rows.
-    """
-
-    width: NDArray[np.float64]
-    stop_interval: NDArray[np.intp]
-    stop_within: NDArray[np.float64]
-    entry_interval: NDArray[np.intp]
-    entry_within: NDArray[np.float64]
-    is_delayed: bool
-    count: NDArray[np.float64]
-
-    @property
-    def n_rows(self) -> int:
-        """Number of rows."""
-        return len(self.stop_interval)
-
-
-def locate(times: NDArray, cutpoints: NDArray) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Find the interval of every time and the time since the interval's start.
-
-    Parameters
-    ----------
-    times : (n,) ndarray
-        Times between 0 and the last cutpoint.
-    cutpoints : (intervals + 1,) ndarray
-        Interval ends, the first 0.
-
-    Returns
-    -------
-    interval : (n,) ndarray of int
-        0-based; a time on a cutpoint belongs to the interval that ends there.
-    within : (n,) ndarray
-        Time since the start of that interval.
-    """
-    interval = np.searchsorted(cutpoints, times, side="left") - 1
-    interval = np.clip(interval, 0, len(cutpoints) - 2)
-    return interval, times - cutpoints[interval]
-
-
-def cut_follow_up(entry: NDArray, time: NDArray, cutpoints: NDArray) -> FollowUp:
-    """Put every row's time at risk (entry, time] into compact form.
-
-    Parameters
-    ----------
-    entry, time : (rows,) ndarray
-        Begin and end of each row's follow-up.
-    cutpoints : (intervals + 1,) ndarray
-        Interval ends, the first 0, the last no earlier than any `time`.
-
-    Returns
-    -------
-    FollowUp
-    """
-    cutpoints = np.asarray(cutpoints, dtype=float)
-    stop_interval, stop_within = locate(np.asarray(time, dtype=float), cutpoints)
-    entry_interval, entry_within = locate(np.asarray(entry, dtype=float), cutpoints)
-    return FollowUp(
-        width=np.diff(cutpoints),
-        stop_interval=stop_interval,
-        stop_within=stop_within,
-        entry_interval=entry_interval,
-        entry_within=entry_within,
-        is_delayed=bool(np.any(np.asarray(entry) > 0)),
-        count=np.ones(len(stop_interval)),
-    )
-
-
-def exposure_per_interval(follow_up: FollowUp, weights: NDArray | None = None) -> NDArray:
-    """Sum (weighted) time at risk over rows in every interval, in linear time.
-
-    Parameters
-    ----------
-    follow_up : FollowUp
-        Rows and intervals.
-    weights : (rows,) ndarray, optional
-        A weight for each row; 1 without it.
-
-    Returns
-    -------
-    (intervals,) ndarray
-        Sum over rows of weight times time spent in the interval.
-    """
-    n_intervals = len(follow_up.width)
-    row_weight = follow_up.count if weights is None else weights * follow_up.count
-
-    def time_up_to(interval: NDArray, within: NDArray) -> NDArray:
-        count = np.bincount(interval, weights=row_weight, minlength=n_intervals)
-        partial = within if weights is None else weights * within
-        inside = np.bincount(interval, weights=partial, minlength=n_intervals)
-        went_past = np.cumsum(count[::-1])[::-1] - count
-        return went_past * follow_up.width + inside
-
-    total = time_up_to(follow_up.stop_interval, follow_up.stop_within)
-    if follow_up.is_delayed:
-        total = total - time_up_to(follow_up.entry_interval, follow_up.entry_within)
-    return total
-
-
-def cumulative_hazard(hazard: NDArray, width: NDArray) -> NDArray:
-    """Cumulative baseline hazard at the start of every interval.
-
-    Parameters
-    ----------
-    hazard : (..., intervals) ndarray
-        Hazards, one leading index per draw.
-    width : (intervals,) ndarray
-        Interval widths.
-
-    Returns
-    -------
-    (..., intervals) ndarray
-        0 for the first interval.
-    """
-    ends = np.cumsum(hazard * width, axis=-1)
-    return np.concatenate([np.zeros_like(ends[..., :1]), ends[..., :-1]], axis=-1)
-
-
-def row_cumulative_hazard(log_hazard: NDArray, follow_up: FollowUp) -> NDArray:
-    """Cumulative baseline hazard over every row's time at risk.
-
-    Parameters
-    ----------
-    log_hazard : (..., intervals) ndarray
-        Log-hazards at the covariates' means, one leading index per draw.
-    follow_up : FollowUp
-        Rows and intervals.
-
-    Returns
-    -------
-    (..., rows) ndarray
-        Summed over the rows of the cohort that stand behind a row.
-    """
-    hazard = np.exp(log_hazard)
-    start = cumulative_hazard(hazard, follow_up.width)
-
-    def hazard_up_to(interval: NDArray, within: NDArray) -> NDArray:
-        total = start[..., interval]
-        total *= follow_up.count
-        total += hazard[..., interval] * within
-        return total
-
-    total = hazard_up_to(follow_up.stop_interval, follow_up.stop_within)
-    if follow_up.is_delayed:
-        total -= hazard_up_to(follow_up.entry_interval, follow_up.entry_within)
-    return total
-
-
-def log_hazard_at_stop(log_hazard: NDArray, follow_up: FollowUp) -> NDArray:
-    """Baseline log-hazard in the interval where every row ends, shape (..., rows)."""
-    return log_hazard[..., follow_up.stop_interval]
 
 
 def choose_intervals(

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from bayes_crlm.likelihood.intervals import FollowUp
-    from bayes_crlm.likelihood.log_likelihood import SurvivalData
+    from bayes_crlm.likelihood.follow_up import FollowUp
+    from bayes_crlm.likelihood.survival_data import SurvivalData
 
 __all__ = ["CohortSums", "RiskBlock", "row_exposures"]
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from bayes_crlm.cohort.cohort import Cohort
-from bayes_crlm.likelihood.intervals import Cutpoints, choose_intervals, cut_follow_up
-from bayes_crlm.likelihood.log_likelihood import SurvivalData
+from bayes_crlm.likelihood.follow_up import cut_follow_up
+from bayes_crlm.likelihood.intervals import Cutpoints, choose_intervals
+from bayes_crlm.likelihood.survival_data import SurvivalData
 from bayes_crlm.model.baseline_priors import BaselinePrior, baseline_prior
 from bayes_crlm.model.design import Level, build_design, columns_needed
 from bayes_crlm.model.prepared import PreparedCohort

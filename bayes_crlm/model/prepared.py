@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.cohort.cohort import Cohort
 from bayes_crlm.likelihood.intervals import Intervals
-from bayes_crlm.likelihood.log_likelihood import SurvivalData
+from bayes_crlm.likelihood.survival_data import SurvivalData
 from bayes_crlm.model.baseline_priors import BaselinePrior, GammaProcess
 from bayes_crlm.model.cautions import cautions
 from bayes_crlm.model.design import Design

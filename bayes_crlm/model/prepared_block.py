@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.cohort.cohort import Cohort
-from bayes_crlm.likelihood.intervals import FollowUp, Intervals
-from bayes_crlm.likelihood.log_likelihood import SurvivalData
+from bayes_crlm.likelihood.follow_up import FollowUp
+from bayes_crlm.likelihood.intervals import Intervals
+from bayes_crlm.likelihood.survival_data import SurvivalData
 from bayes_crlm.model.design import Design
 from bayes_crlm.model.prepared import PreparedCohort
 

@@ -12,9 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
+from bayes_crlm.model.families import Laplace, Normal, StudentT
 from bayes_crlm.words.errors import PriorError
 from bayes_crlm.words.shown import as_written, significant
 
@@ -45,130 +43,6 @@ IN_WORDS = {
     "weight": "its weight",
 }
 HALF_WIDTH_95 = 1.959963984540054
-LOG_2PI = math.log(2 * math.pi)
-
-
-@dataclass(frozen=True)
-class Normal:
-    """Normal prior of a log hazard ratio."""
-
-    mean: float
-    sd: float
-    note: str | None = None
-
-    family: ClassVar[str] = "normal"
-
-    @property
-    def parameters(self) -> dict[str, float]:
-        """Parameters by the name the model's data containers give them."""
-        return {"mean": self.mean, "scale": self.sd}
-
-    def describe(self) -> str:
-        """Say the prior in the way the spec writes it."""
-        return f"normal({as_written(self.mean)}, {as_written(self.sd)})"
-
-    def log_density(self, effect: NDArray) -> NDArray:
-        """Elementwise log density at log hazard ratios of any shape."""
-        return -0.5 * ((effect - self.mean) / self.sd) ** 2 - math.log(self.sd) - 0.5 * LOG_2PI
-
-    def gradient(self, effect: NDArray) -> NDArray:
-        """Elementwise derivative of the log density."""
-        return -(effect - self.mean) / self.sd**2
-
-    def curvature(self, effect: NDArray) -> NDArray:
-        """Elementwise second derivative of the log density."""
-        return np.full_like(effect, -1 / self.sd**2)
-
-    def draw(self, rng: np.random.Generator, size: tuple[int, ...]) -> NDArray:
-        """Draw log hazard ratios of the given shape."""
-        return rng.normal(self.mean, self.sd, size)
-
-
-@dataclass(frozen=True)
-class StudentT:
-    """Student t prior of a log hazard ratio: a normal with heavier tails."""
-
-    degrees_of_freedom: float
-    location: float
-    scale: float
-
-    family: ClassVar[str] = "student_t"
-
-    @property
-    def parameters(self) -> dict[str, float]:
-        """Parameters by the name the model's data containers give them."""
-        return {"nu": self.degrees_of_freedom, "mean": self.location, "scale": self.scale}
-
-    def describe(self) -> str:
-        """Say the prior in the way the spec writes it."""
-        return (
-            f"student_t({as_written(self.degrees_of_freedom)}, {as_written(self.location)}, "
-            f"{as_written(self.scale)})"
-        )
-
-    def log_density(self, effect: NDArray) -> NDArray:
-        """Elementwise log density at log hazard ratios of any shape."""
-        nu = self.degrees_of_freedom
-        constant = (
-            math.lgamma((nu + 1) / 2)
-            - math.lgamma(nu / 2)
-            - 0.5 * math.log(nu * math.pi)
-            - math.log(self.scale)
-        )
-        standardised = (effect - self.location) / self.scale
-        return constant - (nu + 1) / 2 * np.log1p(standardised**2 / nu)
-
-    def gradient(self, effect: NDArray) -> NDArray:
-        """Elementwise derivative of the log density."""
-        nu = self.degrees_of_freedom
-        distance = effect - self.location
-        return -(nu + 1) * distance / (nu * self.scale**2 + distance**2)
-
-    def curvature(self, effect: NDArray) -> NDArray:
-        """Elementwise second derivative of the log density."""
-        nu = self.degrees_of_freedom
-        distance = effect - self.location
-        spread = nu * self.scale**2
-        return -(nu + 1) * (spread - distance**2) / (spread + distance**2) ** 2
-
-    def draw(self, rng: np.random.Generator, size: tuple[int, ...]) -> NDArray:
-        """Draw log hazard ratios of the given shape."""
-        return self.location + self.scale * rng.standard_t(self.degrees_of_freedom, size)
-
-
-@dataclass(frozen=True)
-class Laplace:
-    """Double-exponential prior of a log hazard ratio."""
-
-    location: float
-    scale: float
-
-    family: ClassVar[str] = "laplace"
-
-    @property
-    def parameters(self) -> dict[str, float]:
-        """Parameters by the name the model's data containers give them."""
-        return {"mean": self.location, "scale": self.scale}
-
-    def describe(self) -> str:
-        """Say the prior in the way the spec writes it."""
-        return f"laplace({as_written(self.location)}, {as_written(self.scale)})"
-
-    def log_density(self, effect: NDArray) -> NDArray:
-        """Elementwise log density at log hazard ratios of any shape."""
-        return -np.abs(effect - self.location) / self.scale - math.log(2 * self.scale)
-
-    def gradient(self, effect: NDArray) -> NDArray:
-        """Elementwise derivative of the log density (0 at the kink)."""
-        return -np.sign(effect - self.location) / self.scale
-
-    def curvature(self, effect: NDArray) -> NDArray:
-        """Elementwise second derivative of the log density away from the kink: 0."""
-        return np.zeros_like(effect)
-
-    def draw(self, rng: np.random.Generator, size: tuple[int, ...]) -> NDArray:
-        """Draw log hazard ratios of the given shape."""
-        return rng.laplace(self.location, self.scale, size)
 
 
 @dataclass(frozen=True)

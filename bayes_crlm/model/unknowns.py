@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.likelihood.intervals import exposure_per_interval
+from bayes_crlm.likelihood.follow_up import exposure_per_interval
+from bayes_crlm.likelihood.hazard_table import LogHazards
 from bayes_crlm.model.baseline_priors import GammaProcess, Independent
 from bayes_crlm.model.priors import Horseshoe, Normal, simple_prior
 
@@ -28,6 +29,7 @@ __all__ = [
     "draw_prior",
     "effects",
     "log_hazards",
+    "log_hazards_of",
     "log_jacobian",
     "log_prior",
     "model_parameters",
@@ -203,6 +205,11 @@ def effects(values: Values, inputs: "PreparedCohort") -> NDArray:
     else:
         covariates = values["covariate_effect"]
     return np.concatenate([treatment, covariates], axis=-1)
+
+
+def log_hazards_of(values: Values, inputs: "PreparedCohort") -> LogHazards:
+    """Log-hazards of all rows as the likelihood takes them."""
+    return LogHazards.of_one_class(log_hazards(values, inputs), effects(values, inputs))
 
 
 def log_hazards(values: Values, inputs: "PreparedCohort") -> NDArray:

@@ -457,9 +457,10 @@ def leave_one_out(drawn: Draws, inputs: "PreparedCohort") -> tuple[NDArray[np.fl
     Vehtari (2019), ICML, PMLR 97:4244-4253 (draws of an approximation).
     """
     from bayes_crlm.inference.psis import pareto_smooth
-    from bayes_crlm.likelihood.log_likelihood import patient_log_likelihood
+    from bayes_crlm.likelihood.hazard_table import LogHazards, patient_log_likelihood
 
-    each = patient_log_likelihood(drawn.log_hazard, drawn.effect, inputs.data).T
+    at = LogHazards.of_one_class(drawn.log_hazard, drawn.effect)
+    each = patient_log_likelihood(at, inputs.data).T
     log_weight, pareto_k = pareto_smooth(drawn.log_ratio - each)
     total = log_weight + each
     largest = total.max(axis=1)

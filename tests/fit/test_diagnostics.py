@@ -168,9 +168,10 @@ def test_moment_matching_finds_what_refitting_without_the_patient_finds(referenc
 
 def exact_elpd(fit):
     """Sum over patients of log p(patient | all others), the model's scaling and rate kept."""
+    from one_class import patient_log_likelihood
+
     from bayes_crlm.inference.importance import sample_importance
-    from bayes_crlm.likelihood.intervals import cut_follow_up
-    from bayes_crlm.likelihood.log_likelihood import patient_log_likelihood
+    from bayes_crlm.likelihood.follow_up import cut_follow_up
     from bayes_crlm.model.unknowns import constrain, effects, log_hazards, model_parameters
 
     inputs, total = fit.inputs, 0.0

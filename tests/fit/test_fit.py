@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from one_class import log_likelihood, patient_log_likelihood
 
 from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.agreement import compare
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference.nuts import sample_nuts
-from bayes_crlm.likelihood.log_likelihood import log_likelihood, patient_log_likelihood
 
 TRUE_EFFECT = -0.9
 

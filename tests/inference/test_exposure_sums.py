@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from one_class import log_likelihood, log_likelihood_gradient
 
 from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
@@ -14,7 +15,6 @@ from bayes_crlm.inference.native.exposure_sums import (
     exposure_sums,
     sort_rows,
 )
-from bayes_crlm.likelihood.log_likelihood import log_likelihood, log_likelihood_gradient
 
 
 def test_the_exponential_is_right_to_the_last_bit():

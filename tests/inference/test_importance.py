@@ -19,7 +19,7 @@ from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference import importance, proposal_parts
 from bayes_crlm.inference.importance import log_target, sample_importance, weighted_draws
 from bayes_crlm.inference.mode import posterior_mode
-from bayes_crlm.likelihood.intervals import exposure_per_interval, row_cumulative_hazard
+from bayes_crlm.likelihood.follow_up import exposure_per_interval, row_cumulative_hazard
 from bayes_crlm.likelihood.risk_sums import CohortSums, row_exposures
 from bayes_crlm.model.baseline_priors import GammaProcess, Independent
 from bayes_crlm.model.priors import StudentT, simple_prior
@@ -178,7 +178,7 @@ def test_exposures_of_rows_add_up_to_their_cumulative_hazard(simulated_cohorts):
         exposure = row_exposures(data.follow_up, slice(None))
         np.testing.assert_allclose(
             exposure @ np.exp(log_hazard),
-            row_cumulative_hazard(log_hazard, data.follow_up),
+            row_cumulative_hazard(log_hazard[None], data.follow_up),
             rtol=1e-10,
         )
 

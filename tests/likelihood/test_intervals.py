@@ -9,16 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayes_crlm.likelihood.intervals import (
-    Intervals,
-    choose_intervals,
+from bayes_crlm.likelihood.follow_up import (
     cumulative_hazard,
     cut_follow_up,
     exposure_per_interval,
     locate,
-    log_hazard_at_stop,
     row_cumulative_hazard,
 )
+from bayes_crlm.likelihood.intervals import Intervals, choose_intervals
 from bayes_crlm.words.errors import CutpointError
 
 REFERENCE = Path(__file__).parents[1] / "reference"
@@ -72,7 +70,9 @@ def test_weighted_exposure_and_cumulative_hazard_are_those_of_the_long_table(coh
         exposure_per_interval(follow_up, weights), weights @ table, atol=1e-10
     )
     np.testing.assert_allclose(
-        row_cumulative_hazard(log_hazard, follow_up), np.exp(log_hazard) @ table.T, atol=1e-10
+        row_cumulative_hazard(log_hazard[:, None], follow_up),
+        np.exp(log_hazard) @ table.T,
+        atol=1e-10,
     )
 
 
@@ -182,7 +182,7 @@ def test_a_time_on_a_cutpoint_belongs_to_the_interval_that_ends_there(cohort):
     assert np.all(time <= cutpoints[interval + 1])
     np.testing.assert_array_equal(cutpoints[interval] + within, time)
     follow_up = cut_follow_up(np.zeros(len(time)), time, cutpoints)
-    np.testing.assert_array_equal(log_hazard_at_stop(np.arange(4.0), follow_up), interval)
+    np.testing.assert_array_equal(follow_up.stop_interval, interval)
 
 
 def test_quantiles_that_tied_event_times_make_equal_are_dropped_and_said():

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from bayes_crlm.likelihood.intervals import cut_follow_up
-from bayes_crlm.likelihood.log_likelihood import (
-    SurvivalData,
+from one_class import (
     log_likelihood,
     log_likelihood_gradient,
     log_likelihood_hessian,
     patient_log_likelihood,
 )
+
+from bayes_crlm.likelihood.follow_up import cut_follow_up
+from bayes_crlm.likelihood.survival_data import SurvivalData
 
 CUTPOINTS = np.array([0.0, 1.0, 2.5, 4.0, 7.0])
 N_TERMS = 3

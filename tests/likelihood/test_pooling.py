@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
-from bayes_crlm.likelihood.intervals import cut_follow_up
-from bayes_crlm.likelihood.log_likelihood import (
-    SurvivalData,
+from one_class import (
     log_likelihood,
     log_likelihood_gradient,
     log_likelihood_hessian,
     patient_log_likelihood,
 )
+
+from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
+from bayes_crlm.likelihood.follow_up import cut_follow_up
+from bayes_crlm.likelihood.survival_data import SurvivalData
 from bayes_crlm.model.baseline_priors import GammaProcess
 from bayes_crlm.model.pymc_model import build_density_model, build_pymc_model
 

@@ -10,7 +10,7 @@ from scipy import stats
 from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference.mode import posterior_mode
-from bayes_crlm.likelihood.intervals import row_cumulative_hazard
+from bayes_crlm.likelihood.follow_up import row_cumulative_hazard
 from bayes_crlm.model.baseline_priors import GammaProcess, Independent
 from bayes_crlm.model.priors import Horseshoe, Normal
 from bayes_crlm.model.pymc_model import draw_event, model_data
@@ -185,7 +185,7 @@ def test_structures_that_need_another_density_differ(simulated_cohorts):
 def test_predicted_events_have_the_probability_of_the_hazard(simulated_cohorts, seed):
     inputs = PiecewiseExponential("arm", 0, "x", cutpoints=4).prepare(simulated_cohorts[3])
     log_hazard = np.full(4, inputs.log_rate)
-    by_row = row_cumulative_hazard(log_hazard, inputs.data.follow_up)
+    by_row = row_cumulative_hazard(log_hazard[..., None, :], inputs.data.follow_up)
     cumulative = np.bincount(inputs.data.patient_index, weights=by_row)
     rng = np.random.default_rng(seed)
     draws = np.stack([draw_event(None, cumulative, rng=rng) for _ in range(400)])

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
-from bayes_crlm.likelihood.intervals import exposure_per_interval
+from bayes_crlm.likelihood.follow_up import exposure_per_interval
 from bayes_crlm.model.baseline_priors import GammaProcess
 from bayes_crlm.model.unknowns import (
     constrain,

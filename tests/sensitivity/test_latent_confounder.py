@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from one_class import patient_log_likelihood
 
 from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
-from bayes_crlm.likelihood.log_likelihood import patient_log_likelihood
 from bayes_crlm.model.baseline_priors import GammaProcess
 from bayes_crlm.model.unknowns import constrain, effects, log_hazards, sampled_parameters
 from bayes_crlm.sensitivity.confounding.latent_confounder import (

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from bayes_crlm.inference.native.machine_code import compiled, inlined
 
 if TYPE_CHECKING:
-    from bayes_crlm.likelihood.log_likelihood import SurvivalData
+    from bayes_crlm.likelihood.survival_data import SurvivalData
 
 __all__ = ["SortedRows", "exposure_sums", "sort_rows"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.psis import PARETO_K_MOST, pareto_smooth
-from bayes_crlm.likelihood.intervals import cut_follow_up
+from bayes_crlm.likelihood.follow_up import cut_follow_up
 from bayes_crlm.model.priors import Horseshoe, Normal, simple_prior
 from bayes_crlm.sensitivity.refit import (
     DRAWS,

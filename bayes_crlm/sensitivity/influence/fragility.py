@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.likelihood.intervals import choose_intervals, cut_follow_up
+from bayes_crlm.likelihood.follow_up import cut_follow_up
+from bayes_crlm.likelihood.intervals import choose_intervals
 from bayes_crlm.sensitivity.refit import (
     Draws,
     Shared,

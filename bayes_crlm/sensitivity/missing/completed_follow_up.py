@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.likelihood.intervals import cut_follow_up
+from bayes_crlm.likelihood.follow_up import cut_follow_up
 from bayes_crlm.sensitivity.refit import (
     DRAWS,
     Shared,

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bayes_crlm.likelihood.log_likelihood import cohort_log_likelihood
+from bayes_crlm.likelihood.hazard_table import LogHazards, log_likelihood
 from bayes_crlm.sensitivity.parts import Context, PartResult
 from bayes_crlm.sensitivity.refit import probabilities_below, weighted_quantiles
 from bayes_crlm.sensitivity.table_rows import table_of_rows
@@ -232,8 +232,8 @@ def quantities(context: Context, fit: "Fit") -> "tuple[xr.DataTree, list[str]]":
     estimands = plan.spec.estimands
     found: dict[str, Any] = {"log_hazard_ratio": effects}
     # all patients', where the tree of a large cohort holds a sample's
-    log_likelihood = cohort_log_likelihood(
-        fit.log_hazard_draws, fit.effect_draws, fit.inputs.density_data
+    of_draws = log_likelihood(
+        LogHazards.of_one_class(fit.log_hazard_draws, fit.effect_draws), fit.inputs.density_data
     )
     left_out: list[str] = []
 
@@ -266,7 +266,7 @@ def quantities(context: Context, fit: "Fit") -> "tuple[xr.DataTree, list[str]]":
         "posterior": xr.Dataset(found),
         "log_prior": tree["log_prior"].to_dataset(),
         "log_likelihood": xr.Dataset(
-            {"cohort": (("chain", "draw"), log_likelihood.reshape(shape))},
+            {"cohort": (("chain", "draw"), of_draws.reshape(shape))},
             coords=effects.coords.to_dataset()[["chain", "draw"]].coords,
         ),
     }

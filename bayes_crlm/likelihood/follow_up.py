@@ -1,0 +1,236 @@
+"""Time at risk of rows in intervals, in compact form, and its sums in linear time.
+
+A row's time at risk is never spread over a rows x intervals table. It is kept as two positions,
+where the row enters and where it stops, each an interval and the time since that interval's start.
+Both the cumulative hazard of every row and the exposure of every interval follow from those. Rows
+may belong to classes with hazards of their own: sums are then of cells, a class by an interval.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "FollowUp",
+    "cumulative_hazard",
+    "cut_follow_up",
+    "exposure_per_cell",
+    "exposure_per_interval",
+    "locate",
+    "row_cumulative_hazard",
+]
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """Time at risk of every row in compact form.
+
+    Attributes
+    ----------
+    width : (intervals,) ndarray
+        Interval widths.
+    stop_interval, stop_within : (rows,) ndarray
+        The interval in which a row's follow-up ends and the time since its start.
+    entry_interval, entry_within : (rows,) ndarray
+        The same for where the row's follow-up begins.
+    is_delayed : bool
+        Whether any row enters after time 0.
+    count : (rows,) ndarray
+        How many rows of the cohort stand behind each row, or with what weight: 1 unless rows
+        were pooled or weighted. The `within` times of such a row are sums over those rows.
+    """
+
+    width: NDArray[np.float64]
+    stop_interval: NDArray[np.intp]
+    stop_within: NDArray[np.float64]
+    entry_interval: NDArray[np.intp]
+    entry_within: NDArray[np.float64]
+    is_delayed: bool
+    count: NDArray[np.float64]
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.stop_interval)
+
+    def rows(self, kept: NDArray[np.intp]) -> "FollowUp":
+        """Keep some rows, in the order of their numbers `kept`."""
+        return replace(
+            self,
+            stop_interval=self.stop_interval[kept],
+            stop_within=self.stop_within[kept],
+            entry_interval=self.entry_interval[kept],
+            entry_within=self.entry_within[kept],
+            count=self.count[kept],
+        )
+
+
+def locate(times: NDArray, cutpoints: NDArray) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Find the interval of every time and the time since the interval's start.
+
+    Parameters
+    ----------
+    times : (n,) ndarray
+        Times between 0 and the last cutpoint.
+    cutpoints : (intervals + 1,) ndarray
+        Interval ends, the first 0.
+
+    Returns
+    -------
+    interval : (n,) ndarray of int
+        0-based; a time on a cutpoint belongs to the interval that ends there.
+    within : (n,) ndarray
+        Time since the start of that interval.
+    """
+    interval = np.searchsorted(cutpoints, times, side="left") - 1
+    interval = np.clip(interval, 0, len(cutpoints) - 2)
+    return interval, times - cutpoints[interval]
+
+
+def cut_follow_up(entry: NDArray, time: NDArray, cutpoints: NDArray) -> FollowUp:
+    """Put every row's time at risk (entry, time] into compact form.
+
+    Parameters
+    ----------
+    entry, time : (rows,) ndarray
+        Begin and end of each row's follow-up.
+    cutpoints : (intervals + 1,) ndarray
+        Interval ends, the first 0, the last no earlier than any `time`.
+
+    Returns
+    -------
+    FollowUp
+    """
+    cutpoints = np.asarray(cutpoints, dtype=float)
+    stop_interval, stop_within = locate(np.asarray(time, dtype=float), cutpoints)
+    entry_interval, entry_within = locate(np.asarray(entry, dtype=float), cutpoints)
+    return FollowUp(
+        width=np.diff(cutpoints),
+        stop_interval=stop_interval,
+        stop_within=stop_within,
+        entry_interval=entry_interval,
+        entry_within=entry_within,
+        is_delayed=bool(np.any(np.asarray(entry) > 0)),
+        count=np.ones(len(stop_interval)),
+    )
+
+
+def exposure_per_interval(
+    follow_up: FollowUp, weights: NDArray | None = None
+) -> NDArray[np.float64]:
+    """Sum (weighted) time at risk over rows in every interval, in linear time.
+
+    Parameters
+    ----------
+    follow_up : FollowUp
+        Rows and intervals.
+    weights : (rows,) ndarray, optional
+        A weight for each row; 1 without it.
+
+    Returns
+    -------
+    (intervals,) ndarray
+        Sum over rows of weight times time spent in the interval.
+    """
+    return exposure_per_cell(follow_up, weights)[0]
+
+
+def exposure_per_cell(
+    follow_up: FollowUp,
+    weights: NDArray | None = None,
+    row_class: NDArray[np.intp] | int = 0,
+    n_classes: int = 1,
+) -> NDArray[np.float64]:
+    """Sum (weighted) time at risk over the rows of every class in every interval.
+
+    A delayed entry is time taken off the same class. Time is linear in rows + cells.
+
+    Parameters
+    ----------
+    follow_up : FollowUp
+        Rows and intervals.
+    weights : (rows,) ndarray, optional
+        A weight for each row; 1 without it.
+    row_class : (rows,) ndarray of int, or int
+        Which class each row belongs to.
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    (classes, intervals) ndarray
+    """
+    shape = (n_classes, len(follow_up.width))
+    first_cell = row_class * shape[1]
+    row_weight = follow_up.count if weights is None else weights * follow_up.count
+
+    def time_up_to(interval: NDArray, within: NDArray) -> NDArray:
+        def summed(values: NDArray) -> NDArray:
+            return np.bincount(first_cell + interval, values, n_classes * shape[1]).reshape(shape)
+
+        count = summed(row_weight)
+        inside = summed(within if weights is None else weights * within)
+        went_past = np.cumsum(count[:, ::-1], axis=1)[:, ::-1] - count
+        return went_past * follow_up.width + inside
+
+    total = time_up_to(follow_up.stop_interval, follow_up.stop_within)
+    if follow_up.is_delayed:
+        total = total - time_up_to(follow_up.entry_interval, follow_up.entry_within)
+    return total
+
+
+def cumulative_hazard(hazard: NDArray, width: NDArray) -> NDArray[np.float64]:
+    """Cumulative baseline hazard at the start of every interval.
+
+    Parameters
+    ----------
+    hazard : (..., intervals) ndarray
+        Hazards, one leading index per draw.
+    width : (intervals,) ndarray
+        Interval widths.
+
+    Returns
+    -------
+    (..., intervals) ndarray
+        0 for the first interval.
+    """
+    ends = np.cumsum(hazard * width, axis=-1)
+    return np.concatenate([np.zeros_like(ends[..., :1]), ends[..., :-1]], axis=-1)
+
+
+def row_cumulative_hazard(
+    cells: NDArray, follow_up: FollowUp, row_class: NDArray[np.intp] | int = 0
+) -> NDArray[np.float64]:
+    """Cumulative baseline hazard over every row's time at risk.
+
+    Parameters
+    ----------
+    cells : (..., classes, intervals) ndarray
+        Log-hazards at the covariates' means, one leading index per draw.
+    follow_up : FollowUp
+        Rows and intervals.
+    row_class : (rows,) ndarray of int, or int
+        Which class each row belongs to.
+
+    Returns
+    -------
+    (..., rows) ndarray
+        Summed over the rows of the cohort that stand behind a row.
+    """
+    hazard = np.exp(cells)
+    start = cumulative_hazard(hazard, follow_up.width)
+    start, hazard = (each.reshape(*each.shape[:-2], -1) for each in (start, hazard))
+    first_cell = row_class * cells.shape[-1]
+
+    def hazard_up_to(interval: NDArray, within: NDArray) -> NDArray:
+        cell = first_cell + interval
+        total = start[..., cell]
+        total *= follow_up.count
+        total += hazard[..., cell] * within
+        return total
+
+    total = hazard_up_to(follow_up.stop_interval, follow_up.stop_within)
+    if follow_up.is_delayed:
+        total -= hazard_up_to(follow_up.entry_interval, follow_up.entry_within)
+    return total

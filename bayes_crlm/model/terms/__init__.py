@@ -1,0 +1,1 @@
+"""Kinds of terms, each as blocks of unknowns."""
