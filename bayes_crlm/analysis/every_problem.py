@@ -22,7 +22,6 @@ from bayes_crlm.cohort.outcome import OutcomeRead, read_outcome
 from bayes_crlm.cohort.source import rows_of, unit_of_data_set, unknown_columns
 from bayes_crlm.cohort.sources import load_source
 from bayes_crlm.likelihood.intervals import choose_intervals, given_cutpoints
-from bayes_crlm.model.allowed_formulas import tokenize
 from bayes_crlm.model.design import (
     build_design,
     check_outcome_unused,
@@ -31,6 +30,7 @@ from bayes_crlm.model.design import (
     treatment_levels,
 )
 from bayes_crlm.model.formula import parse_formula
+from bayes_crlm.model.formula_tokens import tokenize
 from bayes_crlm.model.origin import origin_before
 from bayes_crlm.words.errors import BayesCRLMError, CutpointError, DesignError, EstimandError
 from bayes_crlm.words.wording import shown_name

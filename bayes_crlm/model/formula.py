@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from bayes_crlm.model.allowed_formulas import ALLOWED_FUNCTIONS, END, Reader, tokenize
+from bayes_crlm.model.allowed_formulas import ALLOWED_FUNCTIONS, Reader
 from bayes_crlm.model.formula_columns import check_number_of_columns
+from bayes_crlm.model.formula_tokens import END, tokenize
 from bayes_crlm.words.errors import FormulaError
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.wording import did_you_mean, shown

@@ -11,7 +11,8 @@ import re
 from typing import TYPE_CHECKING
 
 from bayes_crlm.cohort.limits import MOST_LEVELS
-from bayes_crlm.model.allowed_formulas import POSITIONAL, Reader, tokenize
+from bayes_crlm.model.allowed_formulas import POSITIONAL, Reader
+from bayes_crlm.model.formula_tokens import tokenize
 from bayes_crlm.words.errors import FormulaError
 from bayes_crlm.words.wording import shown
 
