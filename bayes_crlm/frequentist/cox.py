@@ -10,23 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bayes_crlm.frequentist.cox_rows import MAX_ITERATIONS, CoxRows
 from bayes_crlm.frequentist.firth import fit_firth
-from bayes_crlm.frequentist.partial_likelihood import TIES, PartialLikelihood
-from bayes_crlm.frequentist.separation import find_separation, is_maximum_certain
+from bayes_crlm.frequentist.partial_likelihood import TIES
+from bayes_crlm.frequentist.separation import Separation, find_separation
 from bayes_crlm.likelihood.tied_times import merge_tied_times
 
 if TYPE_CHECKING:
     import pandas as pd
     from survival.regression import CoxPHFit  # ty: ignore[missing-module-member]
 
-__all__ = ["Cox", "fit_cox", "fit_weighted_cox"]
+__all__ = ["Cox", "fit_cox"]
 
 Floats = NDArray[np.float64]
 
 NORMAL_975 = 1.959963984540054
-# The partial likelihood's relative change at convergence. R stops at 1e-9, one Newton step earlier.
-CONVERGENCE = 1e-11
-MAX_ITERATIONS = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,68 +161,28 @@ def fit_cox(
         raise ValueError(f"ties is {ties!r}; it must be one of {', '.join(TIES)}")
     terms = tuple(terms)
     matrix = np.asarray(matrix, dtype=np.float64).reshape(len(np.asarray(time)), len(terms))
-    entry, time = merge_tied_times(entry, time)
-    event = np.asarray(event).astype(np.float64)
-    center, scale = matrix.mean(axis=0), matrix.std(axis=0)
-    # A column that is constant but for rounding must not be blown up into a covariate.
-    is_constant = scale <= 1e-12 * np.max(np.abs(matrix), axis=0, initial=0.0)
-    scale = np.where(is_constant, 1.0, scale)
-    scaled = np.where(is_constant, 0.0, (matrix - center) / scale)
-    rows = _Rows(entry, time, event, ties)
-    fit = rows.fit(scaled)
-    if _is_maximum(fit, scaled):
-        return _partial_likelihood_cox(fit, scale, terms, ties)
+    rows = CoxRows.of(*merge_tied_times(entry, time), event, matrix, ties)
+    fit = rows.fit()
+    if rows.is_maximum(fit):
+        return _partial_likelihood_cox(fit, rows.scale, terms, ties)
 
     # The rare path: columns that no risk set tells apart, separation, or a failed search.
-    is_identified = rows.identified(scaled)
+    is_identified = rows.identified()
     identified = np.flatnonzero(is_identified)
-    unidentified = tuple(terms[k] for k in np.flatnonzero(~is_identified))
     names = [terms[k] for k in identified]
     warnings = []
-    if unidentified:
+    if not is_identified.all():
+        unidentified = ", ".join(terms[k] for k in np.flatnonzero(~is_identified))
         warnings.append(
-            f"Cox: {', '.join(unidentified)} cannot be told from the other columns in any risk "
-            "set, so no estimate is given"
+            f"Cox: {unidentified} cannot be told from the other columns in any risk set, so no "
+            "estimate is given"
         )
     separation = find_separation(
-        entry, time, event, matrix[:, identified], names, patient_index=patient_index
+        rows.entry, rows.time, rows.event, matrix[:, identified], names, patient_index=patient_index
     )
-    if separation is not None:
-        cox, failure = _firth_cox(rows, scaled[:, identified], scale[identified], names)
-        warnings.append(
-            f"Cox: no maximum likelihood estimate exists for {', '.join(separation.terms)}, "
-            f"because {separation.reason}; "
-            + (
-                failure
-                or "Firth's penalised estimates are given instead, with no test of "
-                "proportional hazards"
-            )
-        )
-        not_estimable = separation.terms if failure is None else tuple(names)
-    else:
-        if unidentified:
-            fit = rows.fit(scaled[:, identified])
-        not_estimable = ()
-        if _is_maximum(fit, scaled[:, identified]):
-            cox = _partial_likelihood_cox(fit, scale[identified], names, ties)
-        else:
-            cox = _nothing(fit, names, ties)
-            not_estimable = tuple(names)
-            warnings.append(
-                f"Cox: {MAX_ITERATIONS} steps reached no clear maximum of the partial likelihood, "
-                "so no estimate is given"
-            )
-    without_limit = [
-        term
-        for term, coef, limits in zip(names, cox.coef, cox.ci95, strict=True)
-        if np.isfinite(coef) and cox.method == "Firth" and np.any(np.isnan(limits))
-    ]
-    if without_limit:
-        warnings.append(
-            f"Cox: no 95% limit on one side was found for {', '.join(without_limit)}, because the "
-            "profile of the penalised likelihood is too flat"
-        )
-    missing = set(not_estimable) | set(unidentified)
+    rows = rows.with_columns(identified)
+    cox = _separated_cox(rows, separation, names) if separation else _searched_cox(rows, names)
+    missing = {*cox.not_estimable, *(terms[k] for k in np.flatnonzero(~is_identified))}
     return replace(
         _spread(cox, identified, terms),
         not_estimable=tuple(term for term in terms if term in missing),
@@ -232,110 +190,46 @@ def fit_cox(
     )
 
 
-def fit_weighted_cox(
-    entry: ArrayLike,
-    time: ArrayLike,
-    event: ArrayLike,
-    matrix: ArrayLike,
-    weight: ArrayLike,
-    cluster: ArrayLike,
-) -> tuple[Floats, Floats]:
-    """Cox regression of weighted rows, with the robust variance of clusters of rows.
-
-    Parameters
-    ----------
-    entry, time, event : (rows,) array_like
-        Follow-up, and whether it ends with the event.
-    matrix : (rows, terms) array_like
-    weight : (rows,) array_like
-        Above 0; taken as known.
-    cluster : (rows,) array_like of int
-        Rows of one patient have the same number.
-
-    Returns
-    -------
-    coef, se : (terms,) ndarray
-        NaN where the partial likelihood has no maximum.
-
-    References
-    ----------
-    Lin & Wei (1989), J Am Stat Assoc 84:1074-1078; Binder (1992), Biometrika 79:139-147.
-    """
-    from survival.regression import coxph_fit  # ty: ignore[missing-module-member]
-
-    matrix = np.asarray(matrix, dtype=np.float64)
-    center, scale = matrix.mean(axis=0), matrix.std(axis=0)
-    scaled = (matrix - center) / np.where(scale > 0, scale, 1.0)
-    entry = np.asarray(entry, dtype=np.float64)
-    nothing = np.full(matrix.shape[1], np.nan)
-    fit = coxph_fit(
-        np.asarray(time, dtype=np.float64),
-        np.asarray(event, dtype=np.float64),
-        scaled,
-        entry=entry if np.any(entry > 0) else None,
-        method="efron",
-        weights=np.asarray(weight, dtype=np.float64),
-        cluster=np.asarray(cluster, dtype=np.int64),
-        eps=CONVERGENCE,
-        iter_max=MAX_ITERATIONS,
+def _searched_cox(rows: CoxRows, terms: Sequence[str]) -> Cox:
+    """The fit of columns that are all identified, or why there is none."""
+    fit = rows.fit()
+    if rows.is_maximum(fit):
+        return _partial_likelihood_cox(fit, rows.scale, terms, rows.ties)
+    return replace(
+        _nothing(fit, terms, rows.ties),
+        not_estimable=tuple(terms),
+        warnings=(
+            f"Cox: {MAX_ITERATIONS} steps reached no clear maximum of the partial likelihood, "
+            "so no estimate is given",
+        ),
     )
-    coef, variance = np.asarray(fit.coefficients), np.diag(np.array(fit.var))
-    # a monotone likelihood has no maximum: its coefficients walk off
-    if not (np.all(np.isfinite(coef)) and np.all(variance > 0) and np.all(np.abs(coef) < 10)):
-        return nothing, nothing
-    return coef / scale, np.sqrt(variance) / scale
 
 
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """The follow-up, as the `survival` package takes it."""
-
-    entry: Floats
-    time: Floats
-    event: Floats
-    ties: str
-
-    def fit(self, scaled: Floats, start: Floats | None = None) -> CoxPHFit:
-        """Maximise the partial likelihood, or only evaluate it at `start`."""
-        # The package binds its names at run time, where a type checker cannot see them.
-        from survival.regression import coxph_fit  # ty: ignore[missing-module-member]
-
-        return coxph_fit(
-            self.time,
-            self.event,
-            scaled,
-            # Without late entry the library has a quicker way.
-            entry=self.entry if np.any(self.entry > 0) else None,
-            method=self.ties,
-            init=None if start is None else list(start),
-            eps=CONVERGENCE,
-            iter_max=MAX_ITERATIONS if start is None else 0,
+def _separated_cox(rows: CoxRows, separation: Separation, terms: Sequence[str]) -> Cox:
+    """Firth's fit where covariates separate the events, with what has to be said of it."""
+    cox, failure = _firth_cox(rows, terms)
+    instead = failure or (
+        "Firth's penalised estimates are given instead, with no test of proportional hazards"
+    )
+    warnings = [
+        f"Cox: no maximum likelihood estimate exists for {', '.join(separation.terms)}, "
+        f"because {separation.reason}; {instead}"
+    ]
+    without_limit = [
+        term
+        for term, coef, limits in zip(terms, cox.coef, cox.ci95, strict=True)
+        if np.isfinite(coef) and np.any(np.isnan(limits))
+    ]
+    if without_limit:
+        warnings.append(
+            f"Cox: no 95% limit on one side was found for {', '.join(without_limit)}, because the "
+            "profile of the penalised likelihood is too flat"
         )
-
-    def identified(self, scaled: Floats) -> NDArray[np.bool_]:
-        """Columns that some risk set tells apart from those before them, at no effect."""
-        likelihood = PartialLikelihood(self.entry, self.time, self.event, scaled, self.ties)
-        left = likelihood.at(np.zeros(scaled.shape[1])).information
-        diagonal = np.diag(left).copy()
-        is_identified = np.zeros(diagonal.size, dtype=bool)
-        for k in range(diagonal.size):
-            if left[k, k] > 1e-9 * max(diagonal[k], 1e-9):
-                is_identified[k] = True
-                left = left - np.outer(left[:, k], left[k]) / left[k, k]
-        return is_identified
-
-
-def _is_maximum(fit: CoxPHFit, scaled: Floats) -> bool:
-    """Whether the fit has converged, on a maximum and not on the way up a monotone likelihood."""
-    p = scaled.shape[1]
-    if not p:
-        return True
-    coef, score, covariance = np.asarray(fit.coefficients), np.asarray(fit.first), np.array(fit.var)
-    if not np.all(np.isfinite(coef)) or not np.all(np.diag(covariance) > 0):
-        return False
-    # One more Newton step would move no estimate by 1e-5 standard errors.
-    is_converged = score @ covariance @ score < 1e-10
-    return bool(is_converged) and is_maximum_certain(score, covariance, np.ptp(scaled, axis=0))
+    return replace(
+        cox,
+        not_estimable=separation.terms if failure is None else tuple(terms),
+        warnings=tuple(warnings),
+    )
 
 
 def _partial_likelihood_cox(fit: CoxPHFit, scale: Floats, terms: Sequence[str], ties: str) -> Cox:
@@ -375,12 +269,10 @@ def _partial_likelihood_cox(fit: CoxPHFit, scale: Floats, terms: Sequence[str], 
     )
 
 
-def _firth_cox(
-    rows: _Rows, scaled: Floats, scale: Floats, terms: Sequence[str]
-) -> tuple[Cox, str | None]:
+def _firth_cox(rows: CoxRows, terms: Sequence[str]) -> tuple[Cox, str | None]:
     """Firth's fit in the columns' own units, and why there is none where it failed."""
-    firth = fit_firth(rows.entry, rows.time, rows.event, scaled, rows.ties)
-    at_estimate = rows.fit(scaled, np.nan_to_num(firth.coef))
+    firth, scale = fit_firth(rows.entry, rows.time, rows.event, rows.scaled, rows.ties), rows.scale
+    at_estimate = rows.fit(np.nan_to_num(firth.coef))
     if not firth.converged:
         return _nothing(at_estimate, terms, rows.ties), "nor did Firth's penalised fit converge"
     cox = Cox(

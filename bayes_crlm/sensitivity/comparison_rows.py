@@ -153,7 +153,7 @@ def weighted_cox_row(
     cluster : (rows,) ndarray of int
         Whose rows they are.
     """
-    from bayes_crlm.frequentist.cox import fit_weighted_cox
+    from bayes_crlm.frequentist.weighted_cox import fit_weighted_cox
 
     cohort = inputs.cohort
     coef, se = fit_weighted_cox(

@@ -16,7 +16,7 @@ from bayes_crlm import fit_many, read_cohort, stack_cohorts
 from bayes_crlm.cohort.stack import slabs_of
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.frequentist.cox import fit_cox
-from bayes_crlm.frequentist.many_cox import fit_block_cox, newton
+from bayes_crlm.frequentist.many_cox import fit_block_cox
 from bayes_crlm.frequentist.partial_likelihood import PartialLikelihood
 from bayes_crlm.inference.effect_proposals import DEGREES_OF_FREEDOM, WIDE_EVERY, WIDE_SCALE
 from bayes_crlm.inference.importance import weighted_draws
@@ -417,17 +417,17 @@ def test_batched_cox_is_at_the_maximum_with_efron_ties(digits):
     (block,) = prepared(
         PiecewiseExponential("arm", 0, "x + z", cutpoints=[6.0]), stacked(range(20), digits=digits)
     ).blocks
-    coef, se, is_sure = newton(block)
-    assert is_sure.all()
+    cox = fit_block_cox(block)
+    assert cox.method == ["partial likelihood"] * len(block)
     for k in range(len(block)):
         scale = block.matrix[k].std(axis=0)
         likelihood = PartialLikelihood(
             block.entry[k], block.time[k], block.event[k], block.matrix[k] / scale
         )
-        there = likelihood.at(coef[k] * scale)
+        there = likelihood.at(cox.coef[k] * scale)
         assert np.abs(there.score).max() < 1e-6
         expected = np.sqrt(np.diag(np.linalg.inv(there.information))) / scale
-        np.testing.assert_allclose(se[k], expected, rtol=1e-8)
+        np.testing.assert_allclose(cox.se[k], expected, rtol=1e-8)
 
 
 @pytest.mark.parametrize("entry", [None, "start"])

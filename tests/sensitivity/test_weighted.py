@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from survival import coxph
 
 from bayes_crlm import PiecewiseExponential, read_cohort
-from bayes_crlm.frequentist.cox import fit_weighted_cox
+from bayes_crlm.frequentist.weighted_cox import fit_weighted_cox
 from bayes_crlm.sensitivity.confounding import overlap
 from bayes_crlm.sensitivity.timing import immortal_time
 from bayes_crlm.sensitivity.timing.delayed_treatment import start_problems, start_test, truncated

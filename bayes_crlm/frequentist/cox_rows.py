@@ -1,0 +1,109 @@
+"""The rows of a Cox regression, and the library's fit of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bayes_crlm.frequentist.separation import is_maximum_certain
+
+if TYPE_CHECKING:
+    from survival.regression import CoxPHFit  # ty: ignore[missing-module-member]
+
+__all__ = ["CoxRows"]
+
+Floats = NDArray[np.float64]
+
+# The partial likelihood's relative change at convergence. R stops at 1e-9, one Newton step earlier.
+CONVERGENCE = 1e-11
+MAX_ITERATIONS = 50
+# A pivot of the information, as a share of the largest, below which a column is not identified.
+LEAST_PIVOT = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class CoxRows:
+    """The follow-up and the columns, as the `survival` package takes them.
+
+    Attributes
+    ----------
+    entry, time, event : (rows,) float
+        Times that differ by rounding alone are one time.
+    scaled : (rows, p) float
+        Columns with mean 0 and standard deviation 1; 0 where a column is constant.
+    scale : (p,) float
+        The columns' standard deviations.
+    ties : "efron" or "breslow"
+    """
+
+    entry: Floats
+    time: Floats
+    event: Floats
+    scaled: Floats
+    scale: Floats
+    ties: str = "efron"
+
+    @classmethod
+    def of(
+        cls,
+        entry: ArrayLike,
+        time: ArrayLike,
+        event: ArrayLike,
+        matrix: Floats,
+        ties: str = "efron",
+    ) -> CoxRows:
+        """Take rows of a cohort, whose times are tied already, and scale the columns."""
+        entry, time = np.asarray(entry, dtype=np.float64), np.asarray(time, dtype=np.float64)
+        center, scale = matrix.mean(axis=0), matrix.std(axis=0)
+        # A column that is constant but for rounding must not be blown up into a covariate.
+        is_constant = scale <= 1e-12 * np.max(np.abs(matrix), axis=0, initial=0.0)
+        scale = np.where(is_constant, 1.0, scale)
+        scaled = np.where(is_constant, 0.0, (matrix - center) / scale)
+        return cls(entry, time, np.asarray(event).astype(np.float64), scaled, scale, ties)
+
+    def with_columns(self, which: NDArray[np.intp]) -> CoxRows:
+        """The same rows with some of the columns."""
+        return replace(self, scaled=self.scaled[:, which], scale=self.scale[which])
+
+    def fit(self, start: Floats | None = None) -> CoxPHFit:
+        """Maximise the partial likelihood, or only evaluate it at `start`."""
+        # The package binds its names at run time, where a type checker cannot see them.
+        from survival.regression import coxph_fit  # ty: ignore[missing-module-member]
+
+        return coxph_fit(
+            self.time,
+            self.event,
+            self.scaled,
+            # Without late entry the library has a quicker way.
+            entry=self.entry if np.any(self.entry > 0) else None,
+            method=self.ties,
+            init=None if start is None else list(start),
+            eps=CONVERGENCE,
+            iter_max=MAX_ITERATIONS if start is None else 0,
+            toler_chol=None if start is None else LEAST_PIVOT,
+        )
+
+    def identified(self) -> NDArray[np.bool_]:
+        """Columns that some risk set tells apart from those before them, at no effect, (p,)."""
+        at_no_effect = self.fit(np.zeros(self.scaled.shape[1]))
+        return np.diag(np.atleast_2d(at_no_effect.var)) > 0
+
+    def is_maximum(self, fit: CoxPHFit) -> bool:
+        """Whether a fit has converged, on a maximum and not on the way up a monotone likelihood."""
+        if not self.scaled.shape[1]:
+            return True
+        coef, score, covariance = (
+            np.asarray(fit.coefficients),
+            np.asarray(fit.first),
+            np.array(fit.var),
+        )
+        if not np.all(np.isfinite(coef)) or not np.all(np.diag(covariance) > 0):
+            return False
+        # One more Newton step would move no estimate by 1e-5 standard errors.
+        is_converged = score @ covariance @ score < 1e-10
+        return bool(is_converged) and is_maximum_certain(
+            score, covariance, np.ptp(self.scaled, axis=0)
+        )
