@@ -1,37 +1,46 @@
 """Random walks of log-hazards given effects and step scale, many cases at once.
 
-Neighbours depend on each other: cube roots of hazards, which are nearly normal given the data, are
-drawn together from a tridiagonal precision.
+Neighbours depend on each other: powers of hazards, which are nearly normal given the data and the
+neighbours, are drawn together from a tridiagonal precision. Where the data decide, a hazard is
+nearly gamma and its cube root nearly normal; where the prior decides, its logarithm is. So the
+power of interval j is a third of the share that the data have in what is known of it.
 
 References
 ----------
-Wilson & Hilferty (1931), PNAS 17:684-688; Rue (2001), J R Stat Soc B 63:325-338 (draws from a
-banded precision).
+Wilson & Hilferty (1931), PNAS 17:684-688 (cube roots of gamma variables); Rue (2001), J R Stat
+Soc B 63:325-338 (draws from a banded precision).
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.model.baseline_priors import RandomWalk
+from bayes_crlm.model.baseline_priors import WalkPrior
 
 if TYPE_CHECKING:
     from bayes_crlm.likelihood.risk_sums import CohortSums
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["LOG_2PI", "WalkCases", "fit_walk", "has_walk", "walk_log_target"]
+__all__ = ["LOG_2PI", "Redraw", "WalkCases", "fit_walk", "redraw_from", "walk_log_target"]
 
 LOG_2PI = math.log(2 * math.pi)
-# a cube root may not shrink by more than this share in one step
+# of the power of a hazard that is best known by the data: cube roots
+LARGEST_POWER = 1 / 3
+# in place of 0, which stands for the logarithm; nothing else tells them apart
+LEAST_POWER = 1e-12
+# a power of a hazard may not shrink by more than this share in one step
 MOST_SHRINKAGE = 0.5
+# below so many standard deviations a power is negative too rarely to be counted
+FAR_BELOW = 6.0
+# rounds after which draws of negative powers are given up
+MOST_REDRAWS = 100
 
-
-def has_walk(inputs: "PreparedCohort") -> bool:
-    """Whether the log-hazards are a random walk with a step scale to be drawn."""
-    return isinstance(inputs.baseline, RandomWalk) and inputs.intervals.n_intervals > 1
+# standard normals for the true places of an array
+Redraw = Callable[[NDArray[np.bool]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -43,38 +52,50 @@ class WalkCases:
 
     Attributes
     ----------
-    prior : RandomWalk
+    prior : WalkPrior
         The same for all.
     events : (intervals, ...) ndarray
         Events in every interval.
     log_rate : float or (...) ndarray
         Where the walk's prior is centred.
+    step_variances : (intervals - 1, ...) ndarray
+        Of the steps, when the step scale is 1.
     """
 
-    prior: RandomWalk
+    prior: WalkPrior
     events: NDArray[np.float64]
     log_rate: float | NDArray[np.float64]
+    step_variances: NDArray[np.float64]
 
     @classmethod
     def of(cls, inputs: "PreparedCohort", sums: "CohortSums") -> "WalkCases":
-        """Cases of one cohort that has a random walk."""
-        prior = inputs.baseline
-        if not isinstance(prior, RandomWalk):
-            raise TypeError(f"hazards are no random walk: {prior.describe()}")
-        return cls(prior, sums.events[:, None], inputs.log_rate)
+        """Cases of one cohort that has a walk."""
+        variances = inputs.step_variances[:, None]
+        return cls(inputs.walk_prior, sums.events[:, None], inputs.log_rate, variances)
+
+    @property
+    def level_interval(self) -> int:
+        """Position of the interval whose log-hazard has the level's prior."""
+        return self.prior.level_interval(len(self.events))
+
+    def step_precisions(self, log_scale: NDArray) -> NDArray[np.float64]:
+        """Prior precision of every step given the logs of step scales, (intervals - 1, ...)."""
+        return np.exp(-2 * log_scale) / self.step_variances
 
 
 @dataclass(frozen=True)
 class Walk:
-    """Nearly normal conditional distribution of a walk's cube-root hazards, in many cases at once.
+    """Nearly normal conditional distribution of the powers of a walk's hazards, in many cases.
 
-    With p the relative distance of a cube root from its mode, log hazard = centre +
-    3 log(1 + p), and p is normal with precision L D L', L a unit bidiagonal matrix.
+    log hazard = centre + log(1 + a x) / a with a the power, and x is normal with precision
+    L D L', L a unit bidiagonal matrix, given that 1 + a x > 0 in every interval.
 
     Attributes
     ----------
     centre : (intervals, ...) ndarray
         Modes, as log-hazards.
+    power : (intervals, ...) ndarray
+        Between 0, for the logarithm, and 1/3.
     pivot : (intervals, ...) ndarray
         Diagonal of D.
     below : (intervals, ...) ndarray
@@ -82,35 +103,75 @@ class Walk:
     """
 
     centre: NDArray[np.float64]
+    power: NDArray[np.float64]
     pivot: NDArray[np.float64]
     below: NDArray[np.float64]
 
     @property
     def log_density_at_centre(self) -> NDArray[np.float64]:
         """Log density of the log-hazards at their centre, shape (...)."""
-        constant = len(self.pivot) * (0.5 * LOG_2PI + math.log(3))
-        return 0.5 * np.log(self.pivot).sum(axis=0) - constant
+        return 0.5 * (np.log(self.pivot).sum(axis=0) - len(self.pivot) * LOG_2PI)
 
-    def draw(self, normal: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def draw(
+        self, normal: NDArray, redraw: Redraw | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Turn standard normals into log-hazards and their log density.
+
+        Intervals are drawn from the last to the first, each given the next. One that would have a
+        negative power is drawn again, and its density is that of a normal cut off there.
 
         Parameters
         ----------
         normal : (intervals, ...) ndarray
+        redraw : Redraw or None
+            Makes further normals; without it there are no negative powers to draw again.
 
         Returns
         -------
         (intervals, ...) ndarray, (...) ndarray
-            Not a number where a cube root would be negative.
+            Not a number where a power stayed negative.
         """
-        relative = normal / np.sqrt(self.pivot)
-        for j in range(len(relative) - 2, -1, -1):
-            relative[j] -= self.below[j + 1] * relative[j + 1]
-        log_root = np.log1p(relative)
-        log_density = (
-            self.log_density_at_centre - 0.5 * (normal**2).sum(axis=0) + log_root.sum(axis=0)
-        )
-        return self.centre + 3 * log_root, log_density
+        root = np.sqrt(self.pivot)
+        distance = normal / root
+        log_density = np.array(np.broadcast_to(self.log_density_at_centre, distance.shape[1:]))
+        for j in range(len(distance) - 1, -1, -1):
+            mean = 0.0 if j == len(distance) - 1 else -self.below[j + 1] * distance[j + 1]
+            if redraw is not None:
+                # standard deviations from the mean down to where the power is 0
+                room = (1 / self.power[j] + mean) * root[j]
+                room = np.broadcast_to(room, distance.shape[1:])
+                is_near = room < FAR_BELOW
+                if is_near.any():
+                    standard = distance[j] * root[j]
+                    draw_above(standard, room, is_near, redraw)
+                    distance[j] = standard / root[j]
+                    log_density[is_near] -= log_normal_below(room[is_near])
+            log_density -= 0.5 * (distance[j] * root[j]) ** 2
+            distance[j] += mean
+        log_power = np.log1p(self.power * distance)
+        log_density += log_power.sum(axis=0)
+        log_power /= self.power
+        log_power += self.centre
+        return log_power, log_density
+
+
+def redraw_from(rng: np.random.Generator) -> Redraw:
+    """Draw further normals from one source."""
+    return lambda places: rng.standard_normal(int(places.sum()))
+
+
+def draw_above(standard: NDArray, room: NDArray, is_near: NDArray[np.bool], redraw: Redraw) -> None:
+    """Draw standard normals again, in place, that lie more than their room below 0."""
+    for _ in range(MOST_REDRAWS):
+        is_out = is_near & (standard <= -room)
+        if not is_out.any():
+            return
+        standard[is_out] = redraw(is_out)
+
+
+def log_normal_below(value: NDArray) -> NDArray[np.float64]:
+    """Log probability that a standard normal is at most each value, shape (n,)."""
+    return np.log([0.5 * math.erfc(-each / math.sqrt(2)) for each in value.tolist()])
 
 
 def fit_walk(
@@ -139,44 +200,44 @@ def fit_walk(
     -------
     Walk
     """
-    precision = np.exp(-2 * log_scale)
-    start_precision = cases.prior.start_sd**-2
-    # the mode of cube roots: their density has one third of an event less in every interval
-    events = cases.events - 1 / 3
-    below = np.empty_like(weighted)
-    pivot = np.empty_like(weighted)
-    off = -9 * precision
+    level, level_precision = cases.level_interval, cases.prior.level_sd**-2
+    precision = cases.step_precisions(log_scale)
+    prior_diagonal = np.zeros((len(weighted), *precision.shape[1:]))
+    prior_diagonal[:-1] += precision
+    prior_diagonal[1:] += precision
+    prior_diagonal[level] += level_precision
+    below, pivot = np.empty_like(weighted), np.empty_like(weighted)
     at = start
     for step in range(steps + 1):
         expected = weighted * np.exp(at)
-        diagonal = 9 * expected
-        diagonal[0] += 9 * (start_precision + precision)
-        diagonal[-1] -= off
-        diagonal[1:-1] -= 2 * off
+        diagonal = expected + prior_diagonal
+        power = np.maximum(LARGEST_POWER * expected / diagonal, LEAST_POWER)
         pivot[0], below[0] = diagonal[0], 0.0
         for j in range(1, len(pivot)):
-            below[j] = off / pivot[j - 1]
-            pivot[j] = diagonal[j] - off * below[j]
+            below[j] = -precision[j - 1] / pivot[j - 1]
+            pivot[j] = diagonal[j] + precision[j - 1] * below[j]
         if step == steps:
             break
         change = np.diff(at, axis=0)
         change *= precision
-        # in place from here on: the arrays of many draws are large
-        move = np.subtract(events, expected, out=expected)
-        move[0] -= start_precision * (at[0] - cases.log_rate)
+        # the Jacobian of the power moves the mode by that power; in place from here on, since the
+        # arrays of many draws are large
+        move = np.subtract(cases.events, expected, out=expected)
+        move -= power
+        move[level] -= level_precision * (at[level] - cases.log_rate)
         move[:-1] += change
         move[1:] -= change
-        move *= 3
         for j in range(1, len(move)):
             move[j] -= below[j] * move[j - 1]
         move /= pivot
         for j in range(len(move) - 2, -1, -1):
             move[j] -= below[j + 1] * move[j + 1]
+        move *= power
         np.maximum(move, -MOST_SHRINKAGE, out=move)
         np.log1p(move, out=move)
-        move *= 3
+        move /= power
         at = at + move
-    return Walk(at, pivot, below)
+    return Walk(at, power, pivot, below)
 
 
 def walk_log_target(
@@ -186,9 +247,13 @@ def walk_log_target(
     prior, steps = cases.prior, len(log_hazard) - 1
     scale = np.exp(log_scale)
     total = (cases.events * log_hazard - weighted * np.exp(log_hazard)).sum(axis=0)
-    total -= 0.5 * ((log_hazard[0] - cases.log_rate) / prior.start_sd) ** 2
-    total -= 0.5 * (np.diff(log_hazard, axis=0) ** 2).sum(axis=0) / scale**2
-    total -= steps * log_scale + math.log(prior.start_sd) + 0.5 * (steps + 1) * LOG_2PI
+    total -= 0.5 * ((log_hazard[cases.level_interval] - cases.log_rate) / prior.level_sd) ** 2
+    step = np.diff(log_hazard, axis=0)
+    step *= step
+    step /= cases.step_variances
+    total -= 0.5 * step.sum(axis=0) / scale**2
+    total -= 0.5 * np.log(cases.step_variances).sum(axis=0)
+    total -= steps * log_scale + math.log(prior.level_sd) + 0.5 * (steps + 1) * LOG_2PI
     # half-normal, and the Jacobian of the logarithm
     total += math.log(2 / prior.step_scale_sd) - 0.5 * LOG_2PI
     return total - 0.5 * (scale / prior.step_scale_sd) ** 2 + log_scale

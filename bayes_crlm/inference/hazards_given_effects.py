@@ -72,7 +72,7 @@ def draw_hazards(
         log_hazard = np.maximum(log_gamma_draw - rate_after, LEAST_LOG_HAZARD)
         constant = shape @ np.log(rate) + log_gamma(total) - log_gamma(shape)
         return log_hazard, constant - rate_after @ total
-    sd = prior.sd if isinstance(prior, Independent) else prior.start_sd
+    sd = prior.sd if isinstance(prior, Independent) else prior.level_sd
     # at the mode: events expected, and the gamma distribution's shape with the same curvature
     expected = np.exp(mode.log_hazard) * sums.weighted_exposure(mode.effect)
     shape = expected + sd**-2

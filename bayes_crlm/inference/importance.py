@@ -23,17 +23,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.conditional_walks import has_walk
 from bayes_crlm.inference.effect_proposals import FAR, least_fall
 from bayes_crlm.inference.proposal_parts import (
     ENOUGH_ESS,
     ENOUGH_K,
-    FIRST_STEP_SCALE,
     MOVED_DEGREES_OF_FREEDOM,
     Part,
     WeightedDraws,
     draw_part,
     effect_priors_of,
+    first_step_scale,
     log_effect_prior,
     make_parts,
     moved_parts,
@@ -192,7 +191,7 @@ def weighted_draws(
         raise ValueError("a horseshoe's posterior has no useful mode; use engine 'nuts'")
     sums = CohortSums(inputs.density_data)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        components = find_components(inputs, sums, FIRST_STEP_SCALE if has_walk(inputs) else None)
+        components = find_components(inputs, sums, first_step_scale(inputs))
         if len(components) > 1:
             from bayes_crlm.inference.mode_mixture import draw_around_several
 

@@ -25,16 +25,10 @@ from bayes_crlm.inference.many_modes import (
 )
 from bayes_crlm.inference.many_proposals import Proposals, of_pairs, proposals_around
 from bayes_crlm.inference.many_walks import BlockWalks, find_step_scales, modes_of_ranges
-from bayes_crlm.inference.proposal_parts import (
-    ENOUGH_ESS,
-    ENOUGH_K,
-    FIRST_RISE_TOLERANCE,
-    FIRST_STEP_SCALE,
-)
+from bayes_crlm.inference.proposal_parts import ENOUGH_ESS, ENOUGH_K, FIRST_RISE_TOLERANCE
 from bayes_crlm.inference.psis import pareto_smooth
 from bayes_crlm.inference.several_modes import has_student_t, needs_components, vague_inputs
 from bayes_crlm.likelihood.matrices import inverses
-from bayes_crlm.model.baseline_priors import RandomWalk
 from bayes_crlm.model.priors import SimplePrior, simple_prior
 
 if TYPE_CHECKING:
@@ -176,10 +170,9 @@ def may_have_several_modes(
     priors = [(simple_prior(vague.treatment_prior), slice(0, n_treatment))]
     if n_terms > n_treatment:
         priors.append((simple_prior(vague.covariate_prior), slice(n_treatment, n_terms)))
-    step_scale = None
-    if isinstance(model.baseline, RandomWalk) and block.n_intervals > 1:
-        step_scale = np.full(len(block), FIRST_STEP_SCALE)
-    targets = Targets(sums, model, priors, step_scale)
+    targets = Targets(sums, model, priors)
+    if targets.has_walk:
+        targets = targets.given_first_step_scale()
     before = effect_priors(model, n_treatment, n_terms)
     modes = find_modes(targets, start_nearby(near, before, targets), FIRST_RISE_TOLERANCE)
     with np.errstate(invalid="ignore"):
@@ -199,11 +192,11 @@ def surroundings(
     priors = effect_priors(model, block.n_treatment_terms, len(block.terms))
     targets = Targets(sums, model, priors)
     wide = wide_degrees_of_freedom(*(prior for prior, _ in priors))
-    if isinstance(model.baseline, RandomWalk) and block.n_intervals > 1:
+    if targets.has_walk:
         scales, near = find_step_scales(targets)
         modes = modes_of_ranges(targets, scales, near)
         proposal = proposals_around(modes, wide, scales.bounds.shape[1] - 1)
-        hazards = BlockWalks(scales, sums, model)
+        hazards = BlockWalks(scales, targets)
         return Surroundings(proposal, hazards, near, scales.pairs(pairs), sums, priors, rngs)
     modes = find_modes(targets)
     hazards = IndependentHazards(sums, modes, model)

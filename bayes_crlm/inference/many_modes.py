@@ -12,8 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.mode import newton_step
+from bayes_crlm.inference.proposal_parts import FIRST_STEP_SCALE
 from bayes_crlm.likelihood.matrices import inverses
-from bayes_crlm.model.baseline_priors import GammaProcess, Independent, baseline_prior
+from bayes_crlm.model.baseline_priors import (
+    GammaProcess,
+    Independent,
+    WalkPrior,
+    baseline_prior,
+)
 from bayes_crlm.model.priors import Laplace, SimplePrior, parse_prior, simple_prior
 
 if TYPE_CHECKING:
@@ -52,6 +58,9 @@ class BlockSums:
     event_design : (cohorts, terms) ndarray
         Sum of the design's rows over events.
     log_rate : (cohorts, 1) ndarray
+    cutpoints : (cohorts, intervals + 1) ndarray
+    earliest : (cohorts,) ndarray
+        When each cohort's first row enters.
     """
 
     design: NDArray[np.float64]
@@ -60,6 +69,8 @@ class BlockSums:
     width: NDArray[np.float64]
     event_design: NDArray[np.float64]
     log_rate: NDArray[np.float64]
+    cutpoints: NDArray[np.float64]
+    earliest: NDArray[np.float64]
 
     @classmethod
     def of(cls, block: "CohortBlock") -> "BlockSums":
@@ -72,6 +83,8 @@ class BlockSums:
             width=block.width,
             event_design=(block.event[:, None, :] @ design)[:, 0],
             log_rate=block.log_rate[:, None],
+            cutpoints=block.cutpoints,
+            earliest=block.entry.min(axis=1),
         )
 
     def part(self, which: NDArray[np.intp]) -> "BlockSums":
@@ -133,6 +146,29 @@ class Targets:
     step_scale: NDArray[np.float64] | None = None
     spread: NDArray[np.float64] | None = None
 
+    @property
+    def walk_prior(self) -> WalkPrior:
+        """The baseline prior, where it is a walk.
+
+        Raises
+        ------
+        TypeError
+            For another.
+        """
+        if not isinstance(self.model.baseline, WalkPrior):
+            raise TypeError("the hazards are not a walk")
+        return self.model.baseline
+
+    @property
+    def has_walk(self) -> bool:
+        """Whether the log-hazards are walks with a step scale to be drawn."""
+        return isinstance(self.model.baseline, WalkPrior) and self.sums.events.shape[1] > 1
+
+    def given_first_step_scale(self) -> "Targets":
+        """The posteriors given the step scale that the search for it starts with."""
+        scale = FIRST_STEP_SCALE * self.walk_prior.step_scale_sd
+        return replace(self, step_scale=np.full(len(self.sums.events), scale))
+
     def part(self, which: NDArray[np.intp]) -> "Targets":
         """Those of some cohorts, which may be repeated."""
         return replace(
@@ -164,7 +200,7 @@ def baseline_prior_sd(model: "ModelDefinition") -> float:
     prior = baseline_prior(model.baseline)
     if isinstance(prior, GammaProcess):
         raise TypeError("hazards have no normal prior under a gamma process")
-    return prior.sd if isinstance(prior, Independent) else prior.start_sd
+    return prior.sd if isinstance(prior, Independent) else prior.level_sd
 
 
 def find_modes(
@@ -397,16 +433,18 @@ def baseline_slopes(
         value = -0.5 * precision * (distance**2).sum(axis=1)
         slope, curvature = -precision * distance, -precision * identity
         return value, slope, np.broadcast_to(curvature, (len(value), *identity.shape))
-    per_step = targets.step_scale[:, None] ** -2
+    walk, level = targets.walk_prior, targets.walk_prior.level_interval(len(identity))
+    variance = walk.step_variances(sums.cutpoints, sums.earliest)
+    per_step = 1 / (targets.step_scale[:, None] ** 2 * variance)
     step = np.diff(log_hazard, axis=1)
-    value = -0.5 * (precision * distance[:, 0] ** 2 + (per_step * step**2).sum(axis=1))
+    value = -0.5 * (precision * distance[:, level] ** 2 + (per_step * step**2).sum(axis=1))
     slope = np.zeros_like(log_hazard)
-    slope[:, 0] = -precision * distance[:, 0]
+    slope[:, level] = -precision * distance[:, level]
     slope[:, :-1] += per_step * step
     slope[:, 1:] -= per_step * step
     difference = np.diff(identity, axis=0)
-    curvature = -per_step[:, :, None] * (difference.T @ difference)
-    curvature[:, 0, 0] -= precision
+    curvature = -(difference.T * per_step[:, None]) @ difference
+    curvature[:, level, level] -= precision
     return value, slope, curvature
 
 

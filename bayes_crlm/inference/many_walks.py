@@ -6,26 +6,20 @@ scale, so that small and large ones each have a mode of their own.
 """
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.conditional_walks import WalkCases, fit_walk, walk_log_target
+from bayes_crlm.inference.conditional_walks import Redraw, WalkCases, fit_walk, walk_log_target
 from bayes_crlm.inference.many_modes import Modes, Targets, find_modes
 from bayes_crlm.inference.many_proposals import of_pairs
-from bayes_crlm.inference.proposal_parts import FIRST_RISE_TOLERANCE, FIRST_STEP_SCALE, RANGE_ENDS
+from bayes_crlm.inference.proposal_parts import FIRST_RISE_TOLERANCE, RANGE_ENDS
 from bayes_crlm.inference.step_scales import (
     DRAW_STEPS,
     SEARCH_STEPS,
     step_scale_edges,
     step_scale_shares,
 )
-from bayes_crlm.model.baseline_priors import RandomWalk
-
-if TYPE_CHECKING:
-    from bayes_crlm.inference.many_modes import BlockSums
-    from bayes_crlm.model.definition import ModelDefinition
 
 __all__ = ["BlockStepScales", "BlockWalks", "find_step_scales", "modes_of_ranges"]
 
@@ -162,9 +156,8 @@ def find_step_scales(targets: Targets) -> tuple[BlockStepScales, Modes]:
         The modes at one step scale, which the effects were held at.
     """
     sums = targets.sums
-    first = np.full(len(sums.events), FIRST_STEP_SCALE)
-    modes = find_modes(replace(targets, step_scale=first), rise_tolerance=FIRST_RISE_TOLERANCE)
-    cases = walk_cases(sums, targets.model, cell_axes=1)
+    modes = find_modes(targets.given_first_step_scale(), rise_tolerance=FIRST_RISE_TOLERANCE)
+    cases = walk_cases(targets, cell_axes=1)
     weighted = np.ascontiguousarray(sums.weighted_exposure(modes.effect).T)
     share, log_hazard = step_scale_shares(weighted, cases)
     share[~modes.converged] = np.nan
@@ -199,17 +192,31 @@ def modes_of_ranges(targets: Targets, scales: BlockStepScales, near: Modes) -> M
     return find_modes(given, start=(near.log_hazard[of_range], near.effect[of_range]))
 
 
-def walk_cases(sums: "BlockSums", model: "ModelDefinition", cell_axes: int) -> WalkCases:
+def walk_cases(targets: Targets, cell_axes: int) -> WalkCases:
     """Cases of many cohorts, with axes of length 1 for cells or draws."""
-    prior = model.baseline
-    if not isinstance(prior, RandomWalk):
-        raise TypeError("hazards are no random walk")
-    axes = (1,) * cell_axes
+    sums, prior, axes = targets.sums, targets.walk_prior, (1,) * cell_axes
+
+    def by_interval(values: NDArray) -> NDArray[np.float64]:
+        return np.ascontiguousarray(values.T).reshape(*values.T.shape, *axes)
+
     return WalkCases(
         prior=prior,
-        events=np.ascontiguousarray(sums.events.T).reshape(*sums.events.T.shape, *axes),
+        events=by_interval(sums.events),
         log_rate=sums.log_rate.reshape(len(sums.events), *axes),
+        step_variances=by_interval(prior.step_variances(sums.cutpoints, sums.earliest)),
     )
+
+
+def redraw_from_each(rngs: list[np.random.Generator]) -> Redraw:
+    """Draw further normals of every cohort from its own source."""
+
+    def redraw(places: NDArray[np.bool]) -> NDArray[np.float64]:
+        counts = places.reshape(len(rngs), -1).sum(axis=1).tolist()
+        return np.concatenate(
+            [rng.standard_normal(count) for rng, count in zip(rngs, counts, strict=True)]
+        )
+
+    return redraw
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,19 +227,16 @@ class BlockWalks:
     ----------
     scales : BlockStepScales
         Approximate posteriors of the step scales.
-    sums : BlockSums
-        The cohorts.
-    model : ModelDefinition
-        With a random walk.
+    targets : Targets
+        The cohorts, with a walk of their log-hazards.
     """
 
     scales: BlockStepScales
-    sums: "BlockSums"
-    model: "ModelDefinition"
+    targets: Targets
 
     def part(self, which: NDArray[np.intp]) -> "BlockWalks":
         """Those of some cohorts."""
-        return BlockWalks(self.scales.part(which), self.sums.part(which), self.model)
+        return BlockWalks(self.scales.part(which), self.targets.part(which))
 
     def log_ratio(
         self, weighted: NDArray, pairs: NDArray[np.intp], rngs: list[np.random.Generator] | None
@@ -246,22 +250,23 @@ class BlockWalks:
             log_scale = of_pairs(np.log(self.scales.typical), pairs)
             cell = np.searchsorted(self.scales.edges[1:-1], log_scale)
             log_density, steps = np.zeros((count, total)), SEARCH_STEPS
-            normal = np.zeros((count, n_intervals, total))
+            normal, redraw = np.zeros((count, n_intervals, total)), None
         else:
             log_scale, cell, log_density = self.scales.draw(pairs, rngs)
             steps = DRAW_STEPS
             normal = np.empty((count, n_intervals, total))
             for k, rng in enumerate(rngs):
                 rng.standard_normal(out=normal[k])
+            redraw = redraw_from_each(rngs)
         normal = normal.transpose(1, 0, 2)
-        cases = walk_cases(self.sums, self.model, cell_axes=2)
+        cases = walk_cases(self.targets, cell_axes=2)
         start = taken(self.scales.log_hazard, cell)[:, :, None, :]
         # the cell's mode, moved to the level at which as many events are expected as there were
         expected = (weighted * np.exp(start)).sum(axis=0)
         start = start + np.log(cases.events.sum(axis=0) / expected)
         log_scale = log_scale[:, None, :]
         walk = fit_walk(start, weighted, log_scale, cases, steps)
-        log_hazard, log_walk = walk.draw(np.stack([normal, -normal], axis=2))
+        log_hazard, log_walk = walk.draw(np.stack([normal, -normal], axis=2), redraw)
         log_ratio = walk_log_target(log_hazard, weighted, log_scale, cases)
         log_ratio -= log_walk
         return log_ratio - log_density[:, None, :]

@@ -70,7 +70,7 @@ def baseline_log_prior(
     inputs : PreparedCohort
         Which prior, and its centre.
     step_scale : float or None
-        Of a random walk: the standard deviation of its steps.
+        Of a walk.
 
     Returns
     -------
@@ -93,17 +93,18 @@ def baseline_log_prior(
             np.diag(normal.curvature(log_hazard)),
         )
     if n_intervals > 1 and step_scale is None:
-        raise ValueError("a random walk's log density needs its step scale")
+        raise ValueError("a walk's log density needs its step scale")
     precision = np.zeros((n_intervals, n_intervals))
-    precision[0, 0] = prior.start_sd**-2
-    if n_intervals > 1 and step_scale is not None:
-        difference = np.diff(np.eye(n_intervals), axis=0)
-        precision += difference.T @ difference / step_scale**2
+    precision[inputs.level_interval, inputs.level_interval] = prior.level_sd**-2
     centred = log_hazard - inputs.log_rate
-    value = -0.5 * centred @ precision @ centred - 0.5 * n_intervals * math.log(2 * math.pi)
-    value -= math.log(prior.start_sd)
+    value = -math.log(prior.level_sd) - 0.5 * n_intervals * math.log(2 * math.pi)
     if n_intervals > 1 and step_scale is not None:
-        value -= (n_intervals - 1) * math.log(step_scale)
+        # steps in units of their standard deviations
+        deviation = step_scale * np.sqrt(inputs.step_variances)
+        difference = np.diff(np.eye(n_intervals), axis=0) / deviation[:, None]
+        precision += difference.T @ difference
+        value -= np.log(deviation).sum()
+    value -= 0.5 * centred @ precision @ centred
     return float(value), -precision @ centred, -precision
 
 

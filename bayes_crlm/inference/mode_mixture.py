@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.conditional_walks import has_walk
 from bayes_crlm.inference.effect_proposals import (
     FAR,
     is_wide_pair,
@@ -195,9 +194,8 @@ def propose_and_weigh_all(
         if part.scales is None or log_scale is None:
             log_hazard[mine], ratio = draw_hazards(weighted, part.mode, inputs, sums, rng)
         else:
-            normal = rng.standard_normal((n_intervals, len(mine)))
             log_hazard[mine], ratio = walks_given(
-                weighted, log_scale[mine], normal, part.scales, inputs, sums
+                weighted, log_scale[mine], part.scales, inputs, sums, rng
             )
         log_ratio[mine] += ratio
     log_ratio += log_effect_prior(effect, inputs)
@@ -307,7 +305,7 @@ def reaches_tails(parts: list[Part], inputs: "PreparedCohort", sums: "CohortSums
         own = effect_log_density(part, effect) + math.log(part.pairs / total)
         if part.scales is not None:
             own += part.scales.log_density(log_scale)
-        together, _ = mixture_log_density(parts, effect, log_scale if has_walk(inputs) else None)
+        together, _ = mixture_log_density(parts, effect, log_scale if inputs.has_walk else None)
         is_hidden = together <= own + math.log1p(LEAST_OF_OTHERS)
         is_hidden &= np.any(effect != effect[-1], axis=1)
         held.append(log_density[-1])

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.conditional_walks import has_walk
 from bayes_crlm.inference.effect_proposals import (
     DEGREES_OF_FREEDOM,
     EffectProposal,
@@ -36,6 +35,7 @@ __all__ = [
     "WeightedDraws",
     "draw_part",
     "effect_priors_of",
+    "first_step_scale",
     "log_effect_prior",
     "make_parts",
     "moved_parts",
@@ -53,7 +53,7 @@ ENOUGH_ESS, ENOUGH_K = 0.5, 0.5
 # effects depend a little on a random walk's step scale: the ranges below and above this
 # probability have modes of their own
 RANGE_ENDS = (0.2,)
-# to start with, where a step scale is not known yet
+# of the prior's scale: to start with, where a step scale is not known yet
 FIRST_STEP_SCALE = 0.5
 # a proposal's centre need not be the mode to more digits than its draws can tell
 RISE_TOLERANCE, FIRST_RISE_TOLERANCE = 1e-6, 1e-3
@@ -103,7 +103,7 @@ class WeightedDraws:
             return np.concatenate([effect, log_hazard], axis=1)
         log_scale = self.log_step_scale[chosen, None]
         share = inputs.intervals.events / inputs.intervals.events.sum()
-        steps = np.diff(log_hazard, axis=1) / np.exp(log_scale)
+        steps = np.diff(log_hazard, axis=1) / (np.exp(log_scale) * np.sqrt(inputs.step_variances))
         level = (log_hazard @ share)[:, None]
         return np.concatenate([effect, log_scale, steps, level], axis=1)
 
@@ -157,13 +157,13 @@ def make_parts(
     list of Part
         Empty where a mode was not found.
     """
-    if not has_walk(inputs):
+    if not inputs.has_walk:
         mode = posterior_mode(inputs, start=start, sums=sums, rise_tolerance=RISE_TOLERANCE)
         proposal = proposal_around(mode, inputs)
         return [] if proposal is None else [Part(mode, proposal, pairs, None)]
     mode = posterior_mode(
         inputs,
-        step_scale=FIRST_STEP_SCALE,
+        step_scale=first_step_scale(inputs),
         start=start,
         sums=sums,
         rise_tolerance=FIRST_RISE_TOLERANCE,
@@ -188,6 +188,11 @@ def make_parts(
     if parts:
         parts[-1] = replace(parts[-1], pairs=parts[-1].pairs + left)
     return [part for part in parts if part.pairs]
+
+
+def first_step_scale(inputs: "PreparedCohort") -> float | None:
+    """Step scale that the search for a mode starts with; None where there is no walk."""
+    return FIRST_STEP_SCALE * inputs.walk_prior.step_scale_sd if inputs.has_walk else None
 
 
 def proposal_around(mode: PosteriorMode, inputs: "PreparedCohort") -> EffectProposal | None:
@@ -275,7 +280,7 @@ def propose_and_weigh(
         np.concatenate(piece)[:draws] for piece in zip(*pieces, strict=True)
     )
     log_ratio += log_effect_prior(effect, inputs)
-    return weigh(effect, log_hazard, log_scale if has_walk(inputs) else None, log_ratio)
+    return weigh(effect, log_hazard, log_scale if inputs.has_walk else None, log_ratio)
 
 
 def weigh(

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from bayes_crlm.inference.mode import PosteriorMode, posterior_mode, posterior_slope
 from bayes_crlm.likelihood.risk_sums import CohortSums
-from bayes_crlm.model.baseline_priors import RandomWalk
 from bayes_crlm.model.priors import EffectPrior, Horseshoe, Normal, StudentT
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ NARROW = 0.5
 RISE_TOLERANCE = 1e-3
 # a mode of less than this share gets no chain
 LEAST_CHAIN_SHARE = 1e-3
-# of a random walk, whose own is sampled with the rest
+# of a walk, as a share of its prior's scale; its own is sampled with the rest
 CHAIN_STEP_SCALE = 1.0
 
 
@@ -233,9 +232,9 @@ def modes_for_chains(inputs: "PreparedCohort") -> list[Component]:
     if not has_student_t(inputs):
         return []
     sums = CohortSums(inputs.density_data)
-    is_walk = isinstance(inputs.baseline, RandomWalk) and inputs.intervals.n_intervals > 1
+    step_scale = CHAIN_STEP_SCALE * inputs.walk_prior.step_scale_sd if inputs.has_walk else None
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        found = find_components(inputs, sums, CHAIN_STEP_SCALE if is_walk else None)
+        found = find_components(inputs, sums, step_scale)
     return [each for each in found if not each.is_vague and each.share >= LEAST_CHAIN_SHARE]
 
 

@@ -13,8 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.conditional_walks import WalkCases, fit_walk, walk_log_target
-from bayes_crlm.model.baseline_priors import RandomWalk
+from bayes_crlm.inference.conditional_walks import (
+    Redraw,
+    WalkCases,
+    fit_walk,
+    redraw_from,
+    walk_log_target,
+)
+from bayes_crlm.model.baseline_priors import WalkPrior
 
 if TYPE_CHECKING:
     from bayes_crlm.likelihood.risk_sums import CohortSums
@@ -105,7 +111,7 @@ class StepScales:
         return (self.edges[cell] + width * within)[order], cell[order], log_density[cell[order]]
 
 
-def step_scale_edges(prior: RandomWalk) -> NDArray[np.float64]:
+def step_scale_edges(prior: WalkPrior) -> NDArray[np.float64]:
     """Ends of the cells of a walk's log step scale, shape (cells + 1,)."""
     sd = prior.step_scale_sd
     return np.linspace(
@@ -212,16 +218,16 @@ def draw_walks(
         log_scale = np.full(pairs, math.log(scales.typical))
         cell = np.searchsorted(scales.edges[1:-1], log_scale)
         log_density, steps = np.zeros(pairs), SEARCH_STEPS
-        normal = np.zeros((weighted.shape[1], pairs))
+        normal, redraw = np.zeros((weighted.shape[1], pairs)), None
     else:
         log_scale, cell, log_density = scales.draw(pairs, rng)
         steps = DRAW_STEPS
-        normal = rng.standard_normal((weighted.shape[1], pairs))
+        normal, redraw = rng.standard_normal((weighted.shape[1], pairs)), redraw_from(rng)
     log_scale, log_density = np.tile(log_scale, 2), np.tile(log_density, 2)
     cell = np.tile(cell, 2)
     normal = np.concatenate([normal, -normal], axis=1)
     log_hazard, log_ratio = walk_draws(
-        weighted, log_scale, cell, normal, steps, scales, inputs, sums
+        weighted, log_scale, cell, normal, redraw, steps, scales, inputs, sums
     )
     return log_hazard, log_scale, log_ratio - log_density
 
@@ -229,10 +235,10 @@ def draw_walks(
 def walks_given(
     weighted: NDArray,
     log_scale: NDArray,
-    normal: NDArray,
     scales: StepScales,
     inputs: "PreparedCohort",
     sums: "CohortSums",
+    rng: np.random.Generator,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Draw walks of log-hazards given the effects and the step scales.
 
@@ -242,12 +248,12 @@ def walks_given(
         Exposures weighted by relative hazards.
     log_scale : (draws,) ndarray
         Within the cells of `scales`.
-    normal : (intervals, draws) ndarray
-        Standard normals.
     scales : StepScales
         Whose modes the walks are near.
     inputs, sums
         The cohort.
+    rng : numpy.random.Generator
+        Source of randomness.
 
     Returns
     -------
@@ -256,7 +262,8 @@ def walks_given(
         Log of (prior x likelihood of the hazards' part / density of the walk).
     """
     cell = np.searchsorted(scales.edges[1:-1], log_scale)
-    return walk_draws(weighted, log_scale, cell, normal, DRAW_STEPS, scales, inputs, sums)
+    normal, redraw = rng.standard_normal(weighted.T.shape), redraw_from(rng)
+    return walk_draws(weighted, log_scale, cell, normal, redraw, DRAW_STEPS, scales, inputs, sums)
 
 
 def walk_draws(
@@ -264,6 +271,7 @@ def walk_draws(
     log_scale: NDArray,
     cell: NDArray[np.intp],
     normal: NDArray,
+    redraw: Redraw | None,
     steps: int,
     scales: StepScales,
     inputs: "PreparedCohort",
@@ -276,6 +284,6 @@ def walk_draws(
     start = scales.log_hazard[:, cell] + np.log(sums.events.sum() / expected)
     cases = WalkCases.of(inputs, sums)
     walk = fit_walk(start, transposed, log_scale, cases, steps)
-    log_hazard, log_walk = walk.draw(normal)
+    log_hazard, log_walk = walk.draw(normal, redraw)
     log_ratio = walk_log_target(log_hazard, transposed, log_scale, cases)
     return log_hazard.T, log_ratio - log_walk

@@ -39,7 +39,7 @@ class ModelDefinition:
         Right-hand side of a formula, such as ``"age + log(cea)"``; empty for none.
     cutpoints : "auto", int or sequence of float
         See `bayes_crlm.likelihood.intervals.choose_intervals`.
-    baseline : {"random_walk", "independent", "gamma"} or prior value
+    baseline : {"log_time_walk", "random_walk", "independent", "gamma"} or prior value
         Prior of the baseline hazard.
     treatment_prior, covariate_prior : str or prior value
         Priors of log hazard ratios on the sampling scale, such as ``"normal(0, 1)"``.
@@ -54,8 +54,8 @@ class ModelDefinition:
     reference: Level | None = None
     covariates: str = ""
     cutpoints: Cutpoints = "auto"
-    baseline: Literal["random_walk", "independent", "gamma"] | BaselinePrior = field(
-        default="random_walk"
+    baseline: Literal["log_time_walk", "random_walk", "independent", "gamma"] | BaselinePrior = (
+        field(default="random_walk")
     )
     treatment_prior: str | EffectPrior = "normal(0, 1)"
     covariate_prior: str | EffectPrior = "normal(0, 1)"

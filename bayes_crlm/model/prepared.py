@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bayes_crlm.cohort.cohort import Cohort
 from bayes_crlm.likelihood.intervals import Intervals
 from bayes_crlm.likelihood.survival_data import SurvivalData
-from bayes_crlm.model.baseline_priors import BaselinePrior, GammaProcess
+from bayes_crlm.model.baseline_priors import BaselinePrior, GammaProcess, WalkPrior
 from bayes_crlm.model.cautions import cautions
 from bayes_crlm.model.design import Design
 from bayes_crlm.model.priors import EffectPrior
@@ -56,6 +56,36 @@ class PreparedCohort:
         pooled = self.data.pooled()
         is_smaller = pooled.follow_up.n_rows <= POOLED_MOST * self.data.follow_up.n_rows
         return pooled if is_smaller else self.data
+
+    @property
+    def has_walk(self) -> bool:
+        """Whether the log-hazards are a walk with a step scale to be drawn."""
+        return isinstance(self.baseline, WalkPrior) and self.intervals.n_intervals > 1
+
+    @property
+    def walk_prior(self) -> WalkPrior:
+        """The baseline prior, where it is a walk.
+
+        Raises
+        ------
+        TypeError
+            For another.
+        """
+        if not isinstance(self.baseline, WalkPrior):
+            raise TypeError(f"the hazards are not a walk: {self.baseline.describe()}")
+        return self.baseline
+
+    @cached_property
+    def step_variances(self) -> NDArray[np.float64]:
+        """Variance of each of a walk's steps when its scale is 1, shape (intervals - 1,)."""
+        return self.walk_prior.step_variances(
+            self.intervals.cutpoints, float(self.cohort.entry.min())
+        )
+
+    @property
+    def level_interval(self) -> int:
+        """Position of the interval whose log-hazard has the prior of a walk's level."""
+        return self.walk_prior.level_interval(self.intervals.n_intervals)
 
     @property
     def cautions(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_crlm.model.baseline_priors import BaselinePrior, GammaProcess, Independent, RandomWalk
+from bayes_crlm.model.baseline_priors import BaselinePrior, GammaProcess, Independent, WalkPrior
 from bayes_crlm.model.priors import EffectPrior, Horseshoe, Laplace, Normal, StudentT
 
 if TYPE_CHECKING:
@@ -97,8 +97,10 @@ def density_model_data(inputs: "PreparedCohort") -> dict[str, Any]:
 def prior_data(inputs: "PreparedCohort") -> dict[str, Any]:
     """Prior parameters and what else the priors need of the cohort, by `pm.Data` name."""
     values: dict[str, Any] = {"log_rate": inputs.log_rate}
-    if isinstance(inputs.baseline, RandomWalk) and inputs.intervals.n_intervals > 1:
+    if inputs.has_walk:
         values["interval_share"] = inputs.intervals.events / inputs.intervals.events.sum()
+        values["step_variances"] = inputs.step_variances
+        values["level_interval"] = inputs.level_interval
     for name, value in inputs.baseline.parameters.items():
         values[f"baseline_{name}"] = value
     for name, value in inputs.treatment_prior.parameters.items():
@@ -118,10 +120,13 @@ def in_standard_types(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-INTEGER_DATA = frozenset({"stop_interval", "entry_interval", "patient_index", "final_row"})
+INTEGER_DATA = frozenset(
+    {"stop_interval", "entry_interval", "patient_index", "final_row", "level_interval"}
+)
 DATA_DIMS: dict[str, tuple[str, ...]] = {
     "interval_width": ("interval",),
     "interval_share": ("interval",),
+    "step_variances": ("step",),
     "interval_events": ("interval",),
     "stop_interval": ("row",),
     "stop_within": ("row",),
@@ -382,17 +387,19 @@ def baseline_variable(prior: BaselinePrior, n_intervals: int, data: dict[str, An
             dims="interval",
         )
         return pm.Deterministic("log_hazard", pt.log(hazard), dims="interval")
-    if isinstance(prior, RandomWalk):
+    if isinstance(prior, WalkPrior):
         if n_intervals == 1:
             level = pm.Normal("log_hazard_level", data["log_rate"], data["baseline_sd"])
             return pm.Deterministic("log_hazard", level[None], dims="interval")
         scale = pm.HalfNormal("step_scale", data["baseline_step_scale_sd"])
         step = pm.Normal("unit_step", 0.0, 1.0, dims="step")
-        walk = pt.concatenate([pt.zeros(1), pt.cumsum(scale * step)])
-        # The first log-hazard is level - centre. Giving it its prior through the level, which
-        # the data know well and which hardly depends on the walk, is the same model with a
-        # posterior that is easier to sample.
-        centre = pt.sum(walk * data["interval_share"])
-        level = pm.Normal("log_hazard_level", data["log_rate"] + centre, data["baseline_sd"])
-        return pm.Deterministic("log_hazard", level - centre + walk, dims="interval")
+        variances = data["step_variances"]
+        walk = pt.concatenate([pt.zeros(1), pt.cumsum(scale * pt.sqrt(variances) * step)])
+        # One interval's log-hazard has a prior. Giving it that through the mean level, which the
+        # data know well and which hardly depends on the walk, is the same model with a posterior
+        # that is easier to sample.
+        walk = walk - pt.sum(walk * data["interval_share"])
+        offset = walk[data["level_interval"]]
+        level = pm.Normal("log_hazard_level", data["log_rate"] - offset, data["baseline_sd"])
+        return pm.Deterministic("log_hazard", level + walk, dims="interval")
     raise TypeError(f"no variables for baseline prior {prior!r}")

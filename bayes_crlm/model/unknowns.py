@@ -221,21 +221,23 @@ def log_hazards(values: Values, inputs: "PreparedCohort") -> NDArray:
     level = values["log_hazard_level"]
     if "unit_step" not in values:
         return level
-    walk, centre = random_walk(values, inputs)
-    return level - centre + walk
+    return level + centred_walk(values, inputs)
 
 
-def random_walk(values: Values, inputs: "PreparedCohort") -> tuple[NDArray, NDArray]:
-    """Walk from 0 at the first interval, and its mean weighted by events per interval.
-
-    Returns
-    -------
-    (..., intervals) ndarray, (..., 1) ndarray
-    """
-    steps = np.cumsum(values["step_scale"] * values["unit_step"], axis=-1)
+def centred_walk(values: Values, inputs: "PreparedCohort") -> NDArray:
+    """Walk whose mean weighted by events per interval is 0, shape (..., intervals)."""
+    deviation = values["step_scale"] * np.sqrt(inputs.step_variances)
+    steps = np.cumsum(deviation * values["unit_step"], axis=-1)
     walk = np.concatenate([np.zeros_like(steps[..., :1]), steps], axis=-1)
     share = inputs.intervals.events / inputs.intervals.events.sum()
-    return walk, (walk * share).sum(axis=-1, keepdims=True)
+    return walk - (walk * share).sum(axis=-1, keepdims=True)
+
+
+def level_offset(values: Values, inputs: "PreparedCohort") -> NDArray | float:
+    """What the log-hazard that has the level's prior lies above the level, shape (..., 1)."""
+    if "unit_step" not in values:
+        return 0.0
+    return centred_walk(values, inputs)[..., inputs.level_interval, None]
 
 
 def log_prior(values: Values, inputs: "PreparedCohort") -> Values:
@@ -269,8 +271,8 @@ def log_prior(values: Values, inputs: "PreparedCohort") -> Values:
             density[name] = Normal(inputs.log_rate, sd).log_density(value)
         elif name == "log_hazard_level":
             sd = inputs.baseline.parameters["sd"]
-            centre = random_walk(values, inputs)[1] if "unit_step" in values else 0.0
-            density[name] = Normal(inputs.log_rate, sd).log_density(value - centre)
+            offset = level_offset(values, inputs)
+            density[name] = Normal(inputs.log_rate, sd).log_density(value + offset)
         elif name == "step_scale":
             sd = inputs.baseline.parameters["step_scale_sd"]
             density[name] = HALF_LOG_2_OVER_PI - math.log(sd) - 0.5 * (value / sd) ** 2
@@ -311,8 +313,8 @@ def draw_prior(inputs: "PreparedCohort", rng: np.random.Generator, draws: int) -
             values[name] = rng.standard_normal(size)
         elif name in ("log_hazard", "log_hazard_level"):
             values[name] = rng.normal(inputs.log_rate, inputs.baseline.parameters["sd"], size)
-            if name == "log_hazard_level" and "unit_step" in values:
-                values[name] = values[name] + random_walk(values, inputs)[1]
+            if name == "log_hazard_level":
+                values[name] = values[name] - level_offset(values, inputs)
         elif name == "step_scale":
             sd = inputs.baseline.parameters["step_scale_sd"]
             values[name] = np.abs(rng.normal(0.0, sd, size))

@@ -34,8 +34,8 @@ class BaselineSpec(Table):
         Field(description="'auto', a number of intervals, or a list of increasing times"),
     ] = "auto"
     prior: Annotated[
-        Literal["independent", "random_walk", "gamma"],
-        Field(description="one of 'independent', 'random_walk', 'gamma'"),
+        Literal["log_time_walk", "random_walk", "independent", "gamma"],
+        Field(description="one of 'log_time_walk', 'random_walk', 'independent', 'gamma'"),
     ] = "random_walk"
     weight: Annotated[
         float,

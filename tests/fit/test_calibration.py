@@ -75,7 +75,7 @@ def test_ranks_of_the_truth_are_uniform(engine, cohorts, baseline):
         # the walk's level is centred by events, which are not there before the hazards are
         if baseline == "random_walk":
             steps = prior["step_scale"] * prior["unit_step"]
-            start = rng.normal(LOG_RATE, BASELINES[baseline].start_sd, (1, 1))
+            start = rng.normal(LOG_RATE, BASELINES[baseline].level_sd, (1, 1))
             log_hazard = start + np.concatenate(
                 [np.zeros((1, 1)), np.cumsum(steps, axis=1)], axis=1
             )

@@ -114,7 +114,7 @@ def test_cohorts_of_one_shape_are_one_block(stack):
     assert [len(block) for block in prepared(MODEL, stack).blocks] == [40]
 
 
-@pytest.mark.parametrize("baseline", ["independent", "gamma", "random_walk"])
+@pytest.mark.parametrize("baseline", ["independent", "gamma", "random_walk", "log_time_walk"])
 def test_a_row_depends_on_cohort_and_seed_alone(stack, baseline):
     model = replace(MODEL, baseline=baseline)
     everything = fit_many(model, stack, seeds=3, jobs=1)
@@ -152,7 +152,7 @@ def test_the_same_seed_gives_the_same_result_and_another_one_does_not(stack):
     assert first.cohorts["seed"].is_unique
 
 
-@pytest.mark.parametrize("baseline", ["independent", "gamma", "random_walk"])
+@pytest.mark.parametrize("baseline", ["independent", "gamma", "random_walk", "log_time_walk"])
 @pytest.mark.parametrize("prior", ["normal(0.2, 0.5)", "student_t(3, 0, 1)", "laplace(0, 0.4)"])
 def test_summaries_are_those_of_single_fits(baseline, prior):
     model = PiecewiseExponential(
@@ -354,7 +354,7 @@ def test_step_scales_are_drawn_evenly_over_each_range(stack):
         )
 
 
-@pytest.mark.parametrize("baseline", ["independent", "gamma", "random_walk"])
+@pytest.mark.parametrize("baseline", ["independent", "gamma", "random_walk", "log_time_walk"])
 def test_a_list_of_cohorts_gives_the_numbers_of_their_stack(stack, baseline):
     model = replace(MODEL, baseline=baseline)
     from_list = fit_many(model, list(stack)[:5], seeds=1).terms
@@ -514,7 +514,7 @@ LONG_STEP = pd.DataFrame(
 
 @given(
     table=small_cohorts,
-    baseline=st.sampled_from(["independent", "gamma", "random_walk"]),
+    baseline=st.sampled_from(["independent", "gamma", "random_walk", "log_time_walk"]),
     prior=st.sampled_from(["normal(0, 1)", "normal(0, 100)", "laplace(0, 1)"]),
 )
 @example(table=LONG_STEP, baseline="independent", prior="normal(0, 1)")

@@ -21,7 +21,7 @@ from bayes_crlm.model.baseline_priors import GammaProcess
 from bayes_crlm.model.unknowns import constrain, effects, log_hazards, sampled_parameters
 
 INTEGRATED = GammaProcess(1.0, is_integrated=True)
-BASELINES = ("independent", "random_walk", "gamma", INTEGRATED)
+BASELINES = ("independent", "random_walk", "log_time_walk", "gamma", INTEGRATED)
 PRIORS = ("normal(0, 1)", "horseshoe(0.5)")
 CASES = list(itertools.product(BASELINES, PRIORS))
 
@@ -94,7 +94,7 @@ def test_the_callbacks_gradient_is_that_of_their_density(simulated_cohorts, base
     assert value + coordinates.log_determinant == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize("baseline", ["independent", "random_walk", "gamma"])
+@pytest.mark.parametrize("baseline", ["independent", "random_walk", "log_time_walk", "gamma"])
 def test_draws_are_near_standard_normal_in_the_samplers_coordinates(simulated_cohorts, baseline):
     """All but the step scale, of which the map only moves the centre."""
     inputs = prepared(simulated_cohorts[1], baseline)

@@ -9,7 +9,7 @@ import pytest
 from bayes_crlm import PiecewiseExponential, fit_many, read_cohort
 from bayes_crlm.model.baseline_priors import GammaProcess
 
-BASELINES = ["independent", "random_walk", "gamma", GammaProcess(0.01)]
+BASELINES = ["independent", "random_walk", "log_time_walk", "gamma", GammaProcess(0.01)]
 # a proportion of 40 in 80 with its 95% limits
 SURVIVAL, LIMITS = 0.5, (0.37, 0.63)
 

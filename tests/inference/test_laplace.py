@@ -14,7 +14,7 @@ from bayes_crlm.inference.mode import (
 )
 from bayes_crlm.model.baseline_priors import GammaProcess
 
-BASELINES = {"independent": None, "random_walk": 0.4, "gamma": None}
+BASELINES = {"independent": None, "random_walk": 0.4, "log_time_walk": 0.8, "gamma": None}
 
 
 def prepared(cohort, baseline, **settings):
@@ -40,6 +40,10 @@ def test_baseline_densities_are_those_of_their_definitions(simulated_cohorts, se
     value, at, inputs = density("random_walk", 0.4)
     expected = stats.norm(inputs.log_rate, 2).logpdf(at[0])
     expected += stats.norm(0, 0.4).logpdf(np.diff(at)).sum()
+    assert value == pytest.approx(expected, rel=1e-10)
+    value, at, inputs = density("log_time_walk", 0.8)
+    expected = stats.norm(inputs.log_rate, 2).logpdf(at[1])
+    expected += stats.norm(0, 0.8 * np.sqrt(inputs.step_variances)).logpdf(np.diff(at)).sum()
     assert value == pytest.approx(expected, rel=1e-10)
     value, at, inputs = density(GammaProcess(1.5))
     width = 1.5 * inputs.intervals.width

@@ -9,6 +9,7 @@ import pytest
 
 from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
+from bayes_crlm.inference.importance import sample_importance
 from bayes_crlm.inference.mode import posterior_mode
 from bayes_crlm.inference.nuts import sample_nuts
 from bayes_crlm.model.baseline_priors import GammaProcess, Independent
@@ -103,6 +104,35 @@ def test_posterior_is_that_of_the_long_stan_run(name, prior):
         agrees_with(found, wanted)
 
 
+@pytest.mark.parametrize("engine", ["nuts", "laplace"])
+@pytest.mark.parametrize("name", DATA)
+def test_log_time_walks_are_those_of_the_long_pymc_run(name, engine):
+    wanted = expected(f"log_time_walk/{name}")
+    inputs = model_of(name, baseline="log_time_walk").prepare(cohort_of(name))
+    np.testing.assert_allclose(inputs.intervals.cutpoints, wanted["breaks"], rtol=1e-5)
+    if engine == "nuts":
+        sampled = sample_nuts(inputs, draws=4000, tune=1000, chains=4, seed=20211201)
+        vectors = sampled.vectors.reshape(16_000, -1)
+    else:
+        drawn = sample_importance(inputs, 32_000, seed=20211201)
+        assert drawn.pareto_k < 0.5
+        assert drawn.ess > 0.75 * 32_000
+        vectors = drawn.vectors
+    values = constrain(vectors, model_parameters(inputs))
+    effect, log_hazard = effects(values, inputs), log_hazards(values, inputs)
+    reference = wanted["log_time_walk"]
+    # a standard deviation of the columns is given with six digits, so effects to 1e-5 of theirs;
+    # all errors of means together are at most 0.02 sd: 4 of them are 0.08
+    for found, of in ((effect, reference["beta_scaled"]), (log_hazard, reference["log_hazard"])):
+        sd = np.array(of["sd"])
+        assert np.max(np.abs(found.mean(axis=0) - of["mean"]) / sd) < 0.08
+        np.testing.assert_allclose(found.std(axis=0), sd, rtol=0.05)
+    sd = np.array(reference["beta_scaled"]["sd"])
+    for point in (2.5, 97.5):
+        limits = np.percentile(effect, point, axis=0)
+        assert np.max(np.abs(limits - reference["beta_scaled"][f"{point}%"]) / sd) < 0.15
+
+
 def agrees_with(found, wanted):
     """Means within 4 combined Monte Carlo errors, standard deviations within 5%."""
     import arviz_stats as azs
@@ -139,10 +169,8 @@ def test_gamma_hazards_integrated_and_sampled_give_the_same_effects():
     np.testing.assert_allclose(sd, other_sd, rtol=0.05)
 
 
-@pytest.mark.parametrize("prior", ["independent", "random_walk", "gamma"])
+@pytest.mark.parametrize("prior", ["independent", "random_walk", "log_time_walk", "gamma"])
 def test_importance_draws_agree_with_nuts(prior):
-    from bayes_crlm.inference.importance import sample_importance
-
     inputs = model_of("veteran", baseline=prior).prepare(cohort_of("veteran"))
     drawn = sample_importance(inputs, 32_000, seed=3)
     sampled = sample_nuts(inputs, draws=8000, tune=1000, chains=4, seed=3)

@@ -140,7 +140,9 @@ def test_only_rows_that_agree_are_pooled(simulated_cohorts, rows_per_patient, fo
 
 @pytest.mark.parametrize("formula", ["", "group", "x + group"])
 @pytest.mark.parametrize("rows_per_patient", [1, 3])
-@pytest.mark.parametrize("baseline", ["independent", "random_walk", "gamma", "integrated"])
+@pytest.mark.parametrize(
+    "baseline", ["independent", "random_walk", "log_time_walk", "gamma", "integrated"]
+)
 def test_the_density_on_pooled_rows_is_the_patients(
     simulated_cohorts, rows_per_patient, formula, baseline
 ):

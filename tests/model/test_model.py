@@ -16,7 +16,7 @@ from bayes_crlm.model.priors import Horseshoe, Normal
 from bayes_crlm.model.pymc_model import draw_event, model_data
 from bayes_crlm.words.errors import BayesCRLMError, CohortError, PriorError
 
-BASELINES = ("independent", "random_walk", "gamma")
+BASELINES = ("independent", "random_walk", "log_time_walk", "gamma")
 COLUMNS = {"time": "stop", "event": "death", "entry": "start", "id": "patient"}
 
 
@@ -25,7 +25,7 @@ def mode_of(cohort, baseline, cutpoints=4, **settings):
         "arm", 0, "x + group", cutpoints=cutpoints, baseline=baseline, **settings
     )
     inputs = model.prepare(cohort)
-    mode = posterior_mode(inputs, step_scale=0.4 if baseline == "random_walk" else None)
+    mode = posterior_mode(inputs, step_scale=0.4 if str(baseline).endswith("walk") else None)
     assert mode.converged
     return mode, inputs
 
@@ -45,7 +45,9 @@ def test_wrong_priors_are_said_where_they_are_written():
         PiecewiseExponential("arm", treatment_prior="normal(0, -1)")
     with pytest.raises(PriorError, match="covariates only"):
         PiecewiseExponential("arm", treatment_prior=Horseshoe(1.0))
-    with pytest.raises(PriorError, match="give one of independent, random_walk, gamma"):
+    with pytest.raises(
+        PriorError, match="give one of log_time_walk, random_walk, independent, gamma"
+    ):
         PiecewiseExponential("arm", baseline="spline")
 
 
@@ -110,7 +112,7 @@ def test_the_reference_level_turns_the_hazard_ratio_around(simulated_cohorts, ba
     zero, inputs = mode_of(simulated_cohorts[3], baseline, **settings)
     model = PiecewiseExponential("arm", 1, "x + group", cutpoints=4, baseline=baseline, **settings)
     turned = model.prepare(simulated_cohorts[3])
-    one = posterior_mode(turned, step_scale=0.4 if baseline == "random_walk" else None)
+    one = posterior_mode(turned, step_scale=0.4 if str(baseline).endswith("walk") else None)
     assert inputs.design.terms[0] == "arm[T.1]"
     assert turned.design.terms[0] == "arm[T.0]"
     np.testing.assert_allclose(one.effect, zero.effect * [-1, 1, 1, 1], atol=1e-8)

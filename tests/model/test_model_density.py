@@ -15,7 +15,7 @@ from bayes_crlm.model.pymc_model import build_density_model, build_pymc_model
 from bayes_crlm.model.unknowns import constrain, log_prior, model_parameters, sampled_parameters
 
 INTEGRATED = GammaProcess(2.0, is_integrated=True)
-BASELINES = ("independent", "random_walk", "gamma")
+BASELINES = ("independent", "random_walk", "log_time_walk", "gamma")
 PRIORS = ("normal(0.1, 0.7)", "student_t(4, 0, 1)", "laplace(0, 0.5)", "horseshoe(0.5)")
 
 

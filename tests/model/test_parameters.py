@@ -6,7 +6,7 @@ from scipy import stats
 
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.likelihood.follow_up import exposure_per_interval
-from bayes_crlm.model.baseline_priors import GammaProcess
+from bayes_crlm.model.baseline_priors import GammaProcess, LogTimeWalk
 from bayes_crlm.model.unknowns import (
     constrain,
     draw_integrated,
@@ -19,7 +19,7 @@ from bayes_crlm.model.unknowns import (
     sampled_parameters,
 )
 
-BASELINES = ("independent", "random_walk", "gamma")
+BASELINES = ("independent", "random_walk", "log_time_walk", "gamma")
 
 
 def prepared(cohort, baseline="random_walk", cutpoints=4, **priors):
@@ -71,6 +71,41 @@ def test_random_walk_densities_are_those_of_its_definition(simulated_cohorts):
     np.testing.assert_allclose(
         density["step_scale"], stats.halfnorm(scale=1).logpdf(scale), rtol=1e-10
     )
+
+
+def test_log_time_walk_densities_are_those_of_its_definition(simulated_cohorts):
+    """The middle one of four is the second; variances are shares of log time between midpoints."""
+    inputs = prepared(simulated_cohorts[1], "log_time_walk")
+    values = constrain(random_vector(inputs), model_parameters(inputs))
+    density = log_prior(values, inputs)
+    log_hazard, scale = log_hazards(values, inputs), values["step_scale"]
+    second = stats.norm(inputs.log_rate, 2).logpdf(log_hazard[:, 1:2])
+    np.testing.assert_allclose(density["log_hazard_level"], second, rtol=1e-10)
+    edges = inputs.intervals.cutpoints.copy()
+    edges[0] = inputs.cohort.entry.min()
+    middle = (edges[1:] + edges[:-1]) / 2
+    share = np.log(middle[1:] / middle[:-1]) / np.log(middle[-1] / middle[0])
+    np.testing.assert_allclose(inputs.step_variances, share, rtol=1e-12)
+    deviation = scale * np.sqrt(share)
+    expected = stats.norm(0, deviation).logpdf(np.diff(log_hazard, axis=1)) + np.log(deviation)
+    np.testing.assert_allclose(density["unit_step"], expected, rtol=1e-9)
+    np.testing.assert_allclose(
+        density["step_scale"], stats.halfnorm(scale=2).logpdf(scale), rtol=1e-10
+    )
+
+
+@pytest.mark.parametrize("factor", [0.01, 30.4])
+def test_a_log_time_walk_knows_no_unit_of_time(factor):
+    prior, cutpoints = LogTimeWalk(), np.array([0.0, 1.0, 4.0, 10.0, 60.0])
+    in_unit = prior.step_variances(cutpoints, 0.5)
+    np.testing.assert_allclose(prior.step_variances(factor * cutpoints, factor * 0.5), in_unit)
+    assert in_unit.sum() == pytest.approx(1.0)
+    assert in_unit[0] == pytest.approx(np.log(2.5 / 0.75) / np.log(35 / 0.75))
+
+
+@pytest.mark.parametrize(("n_intervals", "position"), [(1, 0), (2, 0), (3, 1), (4, 1), (20, 9)])
+def test_the_level_of_a_log_time_walk_is_the_middle_interval(n_intervals, position):
+    assert LogTimeWalk().level_interval(n_intervals) == position
 
 
 def test_other_densities_are_those_of_their_definitions(simulated_cohorts):
@@ -128,14 +163,20 @@ def test_prior_draws_follow_the_definitions(simulated_cohorts, seed):
     for j in range(log_hazard.shape[1] - 1):
         step = np.diff(log_hazard, axis=1)[:, j] / values["step_scale"][:, 0]
         assert follows(step, stats.norm(0, 1))
+    values, log_hazard, inputs = found["log_time_walk"]
+    assert follows(values["step_scale"][:, 0], stats.halfnorm(scale=2))
+    assert follows(log_hazard[:, 1], start)
+    steps = np.diff(log_hazard, axis=1) / (values["step_scale"] * np.sqrt(inputs.step_variances))
+    assert all(follows(step, stats.norm(0, 1)) for step in steps.T)
     _, log_hazard, inputs = found["gamma"]
     for j, width in enumerate(inputs.intervals.width):
         gamma = stats.gamma(np.exp(log_rate) * width, scale=1 / width)
         assert follows(np.exp(log_hazard[:, j]), gamma)
 
 
-def test_one_interval_has_no_walk(simulated_cohorts):
-    inputs = prepared(simulated_cohorts[1], "random_walk", cutpoints=1)
+@pytest.mark.parametrize("baseline", ["random_walk", "log_time_walk"])
+def test_one_interval_has_no_walk(simulated_cohorts, baseline):
+    inputs = prepared(simulated_cohorts[1], baseline, cutpoints=1)
     names = [parameter.name for parameter in model_parameters(inputs)]
     assert "step_scale" not in names
     values = draw_prior(inputs, np.random.default_rng(0), 2000)

@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bayes_crlm.model.baseline_priors import GammaProcess, Independent, RandomWalk, baseline_prior
+from bayes_crlm.model.baseline_priors import (
+    GammaProcess,
+    Independent,
+    LogTimeWalk,
+    RandomWalk,
+    baseline_prior,
+)
 from bayes_crlm.model.priors import (
     Horseshoe,
     Laplace,
@@ -136,10 +142,11 @@ def test_draws_follow_the_density(family, seed):
 def test_baseline_priors_by_name():
     assert baseline_prior("independent") == Independent(2.0)
     assert baseline_prior("random_walk") == RandomWalk(2.0, 1.0)
+    assert baseline_prior("log_time_walk") == LogTimeWalk(2.0, 2.0)
     assert baseline_prior("gamma", 3.0) == GammaProcess(3.0)
     assert baseline_prior(Independent(5.0)) == Independent(5.0)
-    for prior in (Independent(), RandomWalk(), GammaProcess()):
-        assert prior.name in ("independent", "random_walk", "gamma")
+    for prior in (Independent(), RandomWalk(), LogTimeWalk(), GammaProcess()):
+        assert prior.name in ("independent", "random_walk", "log_time_walk", "gamma")
         assert "\n" not in prior.describe()
     for name, weight in (("spline", 1.0), ("gamma", 0.0), ("gamma", -1.0)):
         with pytest.raises(PriorError):

@@ -25,7 +25,6 @@ from bayes_crlm.inference.mode import posterior_mode
 from bayes_crlm.inference.native.coordinate_change import (
     NONE,
 )
-from bayes_crlm.model.baseline_priors import RandomWalk
 from bayes_crlm.model.priors import Horseshoe, Laplace, Normal, StudentT
 from bayes_crlm.model.unknowns import sampled_parameters
 
@@ -184,8 +183,8 @@ def log_scale_centre(inputs: "PreparedCohort", n_scales: int) -> NDArray[np.floa
     """
     centre = np.zeros(n_scales)
     first = 0
-    if isinstance(inputs.baseline, RandomWalk) and inputs.intervals.n_intervals > 1:
-        centre[0] = math.log(inputs.baseline.parameters["step_scale_sd"] / 3)
+    if inputs.has_walk:
+        centre[0] = math.log(inputs.walk_prior.step_scale_sd / 3)
         first = 1
     if n_scales > first:
         centre[first] = math.log(inputs.covariate_prior.parameters["scale"])
@@ -213,13 +212,15 @@ def gaussian_of(
     if parts.n_steps:
         # effects, level and steps in place of effects and log-hazards
         share = inputs.intervals.events / inputs.intervals.events.sum()
-        walk = np.tril(np.ones((n_intervals, n_intervals)), -1)[:, :-1]
+        deviations = np.sqrt(inputs.step_variances)
+        walk = np.tril(np.ones((n_intervals, n_intervals)), -1)[:, :-1] * deviations
         to_hazards = np.column_stack([walk - share @ walk, np.ones(n_intervals)])
         change = np.zeros((n_terms + n_intervals, n_terms + n_intervals))
         change[:n_terms, :n_terms] = np.eye(n_terms)
         change[n_terms:, n_terms:] = to_hazards
         matrix = change.T @ matrix @ change
-        here = np.concatenate([effect, np.diff(log_hazard), [share @ log_hazard]])
+        walk_steps = np.diff(log_hazard) / deviations
+        here = np.concatenate([effect, walk_steps, [share @ log_hazard]])
     # positions in (effects, steps, level) or (effects, log-hazards)
     steps = n_terms + np.arange(parts.n_steps)
     n_shrunk = len(parts.scaled) - parts.n_steps

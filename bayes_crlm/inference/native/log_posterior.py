@@ -27,7 +27,7 @@ __all__ = ["DensityData", "density_data", "log_posterior"]
 NORMAL, STUDENT_T, LAPLACE, HORSESHOE = 0, 1, 2, 3
 FAMILIES = {"normal": NORMAL, "student_t": STUDENT_T, "laplace": LAPLACE, "horseshoe": HORSESHOE}
 INDEPENDENT, RANDOM_WALK, ONE_INTERVAL, GAMMA, GAMMA_INTEGRATED = 0, 1, 2, 3, 4
-N_CODES, N_PRIOR_FLOATS = 7, 10
+N_CODES, N_PRIOR_FLOATS = 8, 10
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -66,6 +66,8 @@ def density_data(inputs: "PreparedCohort") -> DensityData:
     else:
         kind = RANDOM_WALK if n_intervals > 1 else ONE_INTERVAL
         of_baseline = [parameters["sd"], parameters["step_scale_sd"]]
+    level = inputs.level_interval if inputs.has_walk else 0
+    variances = inputs.step_variances if inputs.has_walk else np.zeros(n_intervals - 1)
     codes = [
         kind,
         FAMILIES[inputs.treatment_prior.family],
@@ -74,6 +76,7 @@ def density_data(inputs: "PreparedCohort") -> DensityData:
         inputs.n_covariate_terms,
         n_intervals,
         len(rows.within),
+        level,
     ]
     effect_priors = [inputs.treatment_prior.parameters, inputs.covariate_prior.parameters]
     of_effects = [each.get(name, 0.0) for each in effect_priors for name in ("nu", "mean", "scale")]
@@ -86,6 +89,7 @@ def density_data(inputs: "PreparedCohort") -> DensityData:
                 data.follow_up.width,
                 data.events_per_interval,
                 share,
+                np.sqrt(variances),
                 data.event_design,
                 rows.within,
                 rows.count,
@@ -118,7 +122,7 @@ def log_constant(inputs: "PreparedCohort") -> float:
     elif isinstance(baseline, Independent):
         total -= n_intervals * (math.log(baseline.sd) + HALF_LOG_2PI)
     else:
-        total -= math.log(baseline.start_sd) + HALF_LOG_2PI
+        total -= math.log(baseline.level_sd) + HALF_LOG_2PI
         if n_intervals > 1:
             total += HALF_LOG_2_OVER_PI - math.log(baseline.step_scale_sd)
             total -= (n_intervals - 1) * HALF_LOG_2PI
@@ -171,7 +175,7 @@ def log_posterior(vector: Any, floats: Any, integers: Any, slope: Any) -> float:
     """
     baseline, of_treatment, of_covariates = integers[0], integers[1], integers[2]
     n_treatment, n_covariates = integers[3], integers[4]
-    n_intervals, n_rows = integers[5], integers[6]
+    n_intervals, n_rows, level_interval = integers[5], integers[6], integers[7]
     bounds = integers[N_CODES:]
     n_terms = n_treatment + n_covariates
     log_rate = floats[1]
@@ -182,6 +186,9 @@ def log_posterior(vector: Any, floats: Any, integers: Any, slope: Any) -> float:
     at += n_intervals
     share = floats[at : at + n_intervals]
     at += n_intervals
+    # standard deviations of a walk's steps when their scale is 1
+    deviations = floats[at : at + n_intervals - 1]
+    at += n_intervals - 1
     event_design = floats[at : at + n_terms]
     at += n_terms
     within = floats[at : at + n_rows]
@@ -214,7 +221,7 @@ def log_posterior(vector: Any, floats: Any, integers: Any, slope: Any) -> float:
     for j in range(n_intervals):
         if baseline == RANDOM_WALK:
             if j > 0:
-                walk += step_scale * vector[after_effects + j]
+                walk += step_scale * deviations[j - 1] * vector[after_effects + j]
             log_hazard[j] = walk
             centre += share[j] * walk
         elif baseline == GAMMA_INTEGRATED:
@@ -284,10 +291,11 @@ def log_posterior(vector: Any, floats: Any, integers: Any, slope: Any) -> float:
             total += shape * log_hazard[j] - rate * hazard[j]
             slope[after_effects + j] = on_hazard[j] + shape - rate * hazard[j]
     elif baseline == RANDOM_WALK:
-        deviation = (log_hazard[0] - log_rate) / floats[2]
+        deviation = (log_hazard[level_interval] - log_rate) / floats[2]
+        on_hazard[level_interval] -= deviation / floats[2]
         of_scale = step_scale / floats[3]
         total += vector[after_effects] - 0.5 * of_scale**2 - 0.5 * deviation**2
-        on_level = -deviation / floats[2]
+        on_level = 0.0
         for j in range(n_intervals):
             on_level += on_hazard[j]
         slope[at_level] = on_level
@@ -297,8 +305,9 @@ def log_posterior(vector: Any, floats: Any, integers: Any, slope: Any) -> float:
             step = vector[after_effects + j]
             later += on_hazard[j] - share[j] * on_level
             total -= 0.5 * step**2
-            slope[after_effects + j] = step_scale * later - step
-            on_scale += step_scale * later * step
+            moved = step_scale * deviations[j - 1] * later
+            slope[after_effects + j] = moved - step
+            on_scale += moved * step
         slope[after_effects] = on_scale
     else:
         # log-hazards normal around the overall rate
