@@ -216,7 +216,7 @@ WRONG = {
         (str(list(range(1, 202))), "201 times are given"),
     ],
     "model.baseline.prior": [
-        ('"randomwalk"', "model.baseline.prior is 'randomwalk'; give one of 'independent', "),
+        ('"randomwalk"', "model.baseline.prior is 'randomwalk'; give one of 'log_time_walk', "),
         ('"randomwalk"', "did you mean 'random_walk'?"),
         ("1", "model.baseline.prior is 1"),
     ],
