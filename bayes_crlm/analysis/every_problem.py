@@ -16,11 +16,11 @@ import numpy as np
 from bayes_crlm.analysis.horizons import horizon_problems
 from bayes_crlm.cohort.arguments import CohortArguments
 from bayes_crlm.cohort.cohort import Cohort
-from bayes_crlm.cohort.column_settings import ColumnSettings
 from bayes_crlm.cohort.eligibility import select
-from bayes_crlm.cohort.outcome import OutcomeRead, read_outcome
+from bayes_crlm.cohort.outcome.outcome import OutcomeRead, read_outcome
 from bayes_crlm.cohort.source import rows_of, unit_of_data_set, unknown_columns
-from bayes_crlm.cohort.sources import load_source
+from bayes_crlm.cohort.table.column_settings import ColumnSettings
+from bayes_crlm.cohort.table.sources import load_source
 from bayes_crlm.likelihood.intervals import choose_intervals, given_cutpoints
 from bayes_crlm.model.design import (
     build_design,

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bayes_crlm.cohort.column_settings import ColumnSettings
-from bayes_crlm.cohort.event_codes import EventCodes
-from bayes_crlm.cohort.outcome import Outcome
-from bayes_crlm.cohort.rounded_times import Rounding
-from bayes_crlm.cohort.time_scale import StudyEnd, TimeColumns, TimeScale, scale_problems
-from bayes_crlm.cohort.zero_times import zero_problems
+from bayes_crlm.cohort.outcome.event_codes import EventCodes
+from bayes_crlm.cohort.outcome.outcome import Outcome
+from bayes_crlm.cohort.outcome.rounded_times import Rounding
+from bayes_crlm.cohort.outcome.time_scale import StudyEnd, TimeColumns, TimeScale, scale_problems
+from bayes_crlm.cohort.outcome.zero_times import zero_problems
+from bayes_crlm.cohort.table.column_settings import ColumnSettings
 from bayes_crlm.words.wording import shown
 
 __all__ = ["CohortArguments", "ColumnArguments", "OutcomeColumns", "TimeArguments"]

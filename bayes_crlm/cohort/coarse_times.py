@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayes_crlm.cohort.rounded_times import (
+from bayes_crlm.cohort.outcome.rounded_times import (
     CAUTION,
     RoundedTimes,
     Rounding,

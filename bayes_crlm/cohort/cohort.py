@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.cohort.eligibility import Dropped, select
-from bayes_crlm.cohort.rounded_times import Rounding
+from bayes_crlm.cohort.outcome.rounded_times import Rounding
+from bayes_crlm.cohort.outcome.time_scale import TimeScale
 from bayes_crlm.cohort.source import (
     emptied_levels,
     gap_problems,
     rows_of,
     unknown_columns,
 )
-from bayes_crlm.cohort.sources import with_notes
-from bayes_crlm.cohort.time_scale import TimeScale
+from bayes_crlm.cohort.table.sources import with_notes
 from bayes_crlm.likelihood.tied_times import distinct_times, onto
 from bayes_crlm.words.errors import CohortError, join_problems
 from bayes_crlm.words.shown import significant

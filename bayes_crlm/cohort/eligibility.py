@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.cohort.column_values import sorted_levels
+from bayes_crlm.cohort.table.column_values import sorted_levels
 from bayes_crlm.words.errors import CohortError
 from bayes_crlm.words.wording import SHOWN, count_of, did_you_mean, no_column, shown, shown_names
 

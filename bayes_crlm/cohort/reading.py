@@ -15,10 +15,9 @@ from bayes_crlm.cohort.arguments import (
     TimeArguments,
 )
 from bayes_crlm.cohort.cohort import Cohort
-from bayes_crlm.cohort.column_settings import ColumnSettings
 from bayes_crlm.cohort.eligibility import Dropped, select, unmatched_values
-from bayes_crlm.cohort.follow_up import patients_of
-from bayes_crlm.cohort.outcome import Outcome, OutcomeRead, read_outcome
+from bayes_crlm.cohort.outcome.follow_up import patients_of
+from bayes_crlm.cohort.outcome.outcome import Outcome, OutcomeRead, read_outcome
 from bayes_crlm.cohort.source import (
     emptied_levels,
     gap_problems,
@@ -28,7 +27,8 @@ from bayes_crlm.cohort.source import (
     unit_of_data_set,
     unknown_columns,
 )
-from bayes_crlm.cohort.sources import Loaded, load_source, with_notes
+from bayes_crlm.cohort.table.column_settings import ColumnSettings
+from bayes_crlm.cohort.table.sources import Loaded, load_source, with_notes
 from bayes_crlm.words.errors import CohortError
 from bayes_crlm.words.wording import shown_name
 
@@ -69,15 +69,15 @@ def read_cohort(
     Parameters
     ----------
     source : str, Path, pandas.DataFrame or another table
-        A file (`bayes_crlm.cohort.files` lists the formats), the name of a data set, or a table: a
-        DataFrame, or whatever offers ``__arrow_c_stream__`` (pyarrow, Polars).
+        A file (`bayes_crlm.cohort.table.files` lists the formats), the name of a data set, or a
+        table: a DataFrame, or whatever offers ``__arrow_c_stream__`` (pyarrow, Polars).
     time : str or mapping
         The column that says when follow-up ends: finite numbers above 0. Or ``start`` and ``end``,
         the columns of the dates at which it begins and ends.
     event : str or mapping
         The column that says whether it ends with the event: 0/1 or true/false. Or ``column``,
         ``value`` (a code of the event, or a list) and ``censored`` (a list of codes; not needed
-        where one other code is left), see `bayes_crlm.cohort.event_codes`.
+        where one other code is left), see `bayes_crlm.cohort.outcome.event_codes`.
     entry : str, optional
         The column that says when a row's follow-up begins: finite numbers, 0 or more, before
         `time`. Without it follow-up begins at 0.

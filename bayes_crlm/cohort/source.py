@@ -99,8 +99,8 @@ def emptied_levels(
     """
     import pandas as pd
 
-    from bayes_crlm.cohort.column_values import level_text, sorted_levels
-    from bayes_crlm.cohort.limits import MOST_LEVELS
+    from bayes_crlm.cohort.table.column_values import level_text, sorted_levels
+    from bayes_crlm.cohort.table.limits import MOST_LEVELS
 
     if len(after) == len(before):
         return {}

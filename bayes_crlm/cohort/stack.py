@@ -19,14 +19,14 @@ from bayes_crlm.cohort.arguments import (
     TimeArguments,
 )
 from bayes_crlm.cohort.cohort import Cohort
-from bayes_crlm.cohort.column_settings import ColumnSettings, typed_table
-from bayes_crlm.cohort.columns import is_short_float
-from bayes_crlm.cohort.event_codes import events_by_code, settled_codes
-from bayes_crlm.cohort.follow_up import NUMBER, events_of, patients_of
-from bayes_crlm.cohort.outcome import Outcome
+from bayes_crlm.cohort.outcome.event_codes import events_by_code, settled_codes
+from bayes_crlm.cohort.outcome.follow_up import NUMBER, events_of, patients_of
+from bayes_crlm.cohort.outcome.outcome import Outcome
 from bayes_crlm.cohort.reading import cohort_of
 from bayes_crlm.cohort.source import shared_columns, unknown_columns
-from bayes_crlm.cohort.sources import as_frame, plain_frame
+from bayes_crlm.cohort.table.column_settings import ColumnSettings, typed_table
+from bayes_crlm.cohort.table.columns import is_short_float
+from bayes_crlm.cohort.table.sources import as_frame, plain_frame
 from bayes_crlm.likelihood.tied_times import may_have_ties, one_time_each
 from bayes_crlm.words.errors import CohortError
 from bayes_crlm.words.wording import shown

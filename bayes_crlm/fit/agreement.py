@@ -15,7 +15,7 @@ from bayes_crlm.words.shown import ratio_in_words, significant
 from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
-    from bayes_crlm.cohort.rounded_times import RoundedTimes, Rounding
+    from bayes_crlm.cohort.outcome.rounded_times import RoundedTimes, Rounding
     from bayes_crlm.fit.draws import PosteriorDraws
     from bayes_crlm.frequentist.cox import Cox
     from bayes_crlm.model.definition import ModelDefinition
@@ -192,7 +192,7 @@ def trials(fit: "PosteriorDraws", rounded: "RoundedTimes | None") -> list[Trial]
     A pull of the prior that is one of rounded times would else be called the prior's: what
     moves a posterior towards Cox need not be what holds it away.
     """
-    from bayes_crlm.cohort.rounded_times import Rounding
+    from bayes_crlm.cohort.outcome.rounded_times import Rounding
 
     vague = replace(
         fit.model,

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.cohort.coarse_times import rounded_times
-from bayes_crlm.cohort.time_scale import days_in
+from bayes_crlm.cohort.outcome.time_scale import days_in
 from bayes_crlm.model.repeated_patients import repeated_patients
 from bayes_crlm.model.treatment_functions import treatment_functions
 from bayes_crlm.model.treatment_products import treatment_products

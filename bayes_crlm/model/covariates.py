@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.cohort.column_values import is_number, level_text, sorted_levels
-from bayes_crlm.cohort.limits import MOST_LEVELS
+from bayes_crlm.cohort.table.column_values import is_number, level_text, sorted_levels
+from bayes_crlm.cohort.table.limits import MOST_LEVELS
 from bayes_crlm.words.errors import FormulaError
 from bayes_crlm.words.wording import shown, shown_names, shown_rows
 

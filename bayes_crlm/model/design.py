@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.cohort.column_values import level_text, sorted_levels
+from bayes_crlm.cohort.table.column_values import level_text, sorted_levels
 from bayes_crlm.model.covariates import covariate_table
 from bayes_crlm.model.formula import check_formula, evaluate_formula, parse_formula
 from bayes_crlm.model.weighted_moments import row_shares, weighted_center_and_scale

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from bayes_crlm.cohort.columns import level_text, sorted_levels
+from bayes_crlm.cohort.table.columns import level_text, sorted_levels
 from bayes_crlm.model.formula import parse_formula
 from bayes_crlm.words.wording import shown_names
 

@@ -305,7 +305,7 @@ def named_as_levels(values: "pd.Series", is_number_too: bool) -> "pd.Series":
     import numpy as np
     import pandas as pd
 
-    from bayes_crlm.cohort.column_values import EXACT_WHOLE, level_text, sorted_levels
+    from bayes_crlm.cohort.table.column_values import EXACT_WHOLE, level_text, sorted_levels
 
     if ((values % 1 == 0) & (values.abs() < EXACT_WHOLE)).all():
         return values.astype("int64")
@@ -321,7 +321,7 @@ def sorted_by_number(values: "pd.Series") -> "pd.Series":
     """Give text that is numbers throughout its order as numbers, in which 9 goes before 10."""
     import pandas as pd
 
-    from bayes_crlm.cohort.column_values import is_number, sorted_levels
+    from bayes_crlm.cohort.table.column_values import is_number, sorted_levels
 
     levels = values.unique()
     if not all(isinstance(each, str) and is_number(each) for each in levels):

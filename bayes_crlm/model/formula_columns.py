@@ -10,7 +10,7 @@ import math
 import re
 from typing import TYPE_CHECKING
 
-from bayes_crlm.cohort.limits import MOST_LEVELS
+from bayes_crlm.cohort.table.limits import MOST_LEVELS
 from bayes_crlm.model.allowed_formulas import POSITIONAL, Reader
 from bayes_crlm.model.formula_tokens import tokenize
 from bayes_crlm.words.errors import FormulaError

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.cohort.cohort import Cohort
-from bayes_crlm.cohort.columns import read_column
 from bayes_crlm.cohort.stack import Slab, StackedRows
+from bayes_crlm.cohort.table.columns import read_column
 from bayes_crlm.model.covariates import check_covariates
 from bayes_crlm.model.design import columns_needed, treatment_levels
 from bayes_crlm.model.formula import evaluate_formula, parse_formula

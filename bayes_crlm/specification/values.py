@@ -119,7 +119,7 @@ def check_treatment_start(value: object) -> str | int:
 
 def check_censoring_end(value: object) -> object:
     """Take a column's name, or the date at which the study ended."""
-    from bayes_crlm.cohort.time_scale import StudyEnd
+    from bayes_crlm.cohort.outcome.time_scale import StudyEnd
 
     try:
         end = StudyEnd.of(value)
@@ -130,14 +130,14 @@ def check_censoring_end(value: object) -> object:
 
 def check_time(value: object) -> str | dict[str, str]:
     """Take a column's name, or the columns of the dates at which follow-up begins and ends."""
-    from bayes_crlm.cohort.time_scale import TimeColumns
+    from bayes_crlm.cohort.outcome.time_scale import TimeColumns
 
     return TimeColumns.of(column_or_table(value)).to_mapping()
 
 
 def check_event(value: object) -> str | dict[str, object]:
     """Take a column's name, or a column with the codes of the event and of censoring."""
-    from bayes_crlm.cohort.event_codes import EventCodes
+    from bayes_crlm.cohort.outcome.event_codes import EventCodes
 
     return EventCodes.of(column_or_table(value)).to_mapping()
 
@@ -154,7 +154,7 @@ def column_or_table(value: object) -> object:
 
 def check_rounded(value: object) -> dict[str, object]:
     """Take how times were rounded: unit and to."""
-    from bayes_crlm.cohort.rounded_times import Rounding
+    from bayes_crlm.cohort.outcome.rounded_times import Rounding
 
     return Rounding.of(value).to_mapping()
 

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from bayes_crlm.cohort.arguments import CohortArguments, OutcomeColumns
 from bayes_crlm.cohort.cohort import Cohort
 from bayes_crlm.cohort.eligibility import Dropped
-from bayes_crlm.cohort.follow_up import events_of, numbers_of
-from bayes_crlm.cohort.outcome import read_outcome
+from bayes_crlm.cohort.outcome.follow_up import events_of, numbers_of
+from bayes_crlm.cohort.outcome.outcome import read_outcome
 from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.words.errors import BayesCRLMError, CohortError
 

@@ -9,8 +9,8 @@ import pytest
 
 from bayes_crlm.analysis.run import plan_analysis
 from bayes_crlm.cli.terminal import describe
-from bayes_crlm.cohort.column_values import level_text
 from bayes_crlm.cohort.reading import read_cohort
+from bayes_crlm.cohort.table.column_values import level_text
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.specification.spec import Spec
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from openpyxl import load_workbook
 
-from bayes_crlm.cohort.files import read_file, read_table
+from bayes_crlm.cohort.table.files import read_file, read_table
 from bayes_crlm.words.errors import DataFileError
 
 TABLE = pd.DataFrame({"time": [1.5, 2.0, 3.25], "event": [1, 0, 1], "site": ["A", "B", "A"]})

@@ -11,7 +11,7 @@ import pandas as pd
 import pyreadstat
 import pytest
 
-from bayes_crlm.cohort.files import SUFFIXES, read_table
+from bayes_crlm.cohort.table.files import SUFFIXES, read_table
 from bayes_crlm.words.errors import BayesCRLMError, DataFileError
 
 TABLE = pd.DataFrame(

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from bayes_crlm.cohort.coarse_times import rounded_times
+from bayes_crlm.cohort.outcome.rounded_times import unit_of_times
 from bayes_crlm.cohort.reading import read_cohort
-from bayes_crlm.cohort.rounded_times import unit_of_times
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.likelihood.kaplan_meier import kaplan_meier
 from bayes_crlm.words.errors import CohortError

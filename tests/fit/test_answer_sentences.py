@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayes_crlm.cohort.rounded_times import RoundedTimes
+from bayes_crlm.cohort.outcome.rounded_times import RoundedTimes
 from bayes_crlm.fit.agreement import unmoved_reason
 from bayes_crlm.fit.answers import proportionality_warnings
 from bayes_crlm.fit.crude import crude_sentence

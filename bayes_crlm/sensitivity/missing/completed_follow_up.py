@@ -65,7 +65,7 @@ def leaving_rows(inputs: "PreparedCohort", lost: str | None, horizon: float) -> 
     SensitivityError
         When the column of those lost to follow-up is not there, or is not of 0 and 1.
     """
-    from bayes_crlm.cohort.follow_up import numbers_of
+    from bayes_crlm.cohort.outcome.follow_up import numbers_of
 
     cohort, rows = inputs.cohort, inputs.final_row
     is_leaving = (cohort.event[rows] == 0) & (cohort.time[rows] < horizon)

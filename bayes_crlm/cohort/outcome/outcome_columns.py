@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.cohort.event_codes import EventCodes, doubted_name, read_events
-from bayes_crlm.cohort.follow_up import (
+from bayes_crlm.cohort.outcome.event_codes import EventCodes, doubted_name, read_events
+from bayes_crlm.cohort.outcome.follow_up import (
     DATE,
     KINDS,
     MISSING,
@@ -18,7 +18,7 @@ from bayes_crlm.cohort.follow_up import (
     patients_of,
     told_rows,
 )
-from bayes_crlm.cohort.time_scale import TimeScale
+from bayes_crlm.cohort.outcome.time_scale import TimeScale
 from bayes_crlm.likelihood.tied_times import onto
 from bayes_crlm.words.wording import shown, shown_rows
 

@@ -3,7 +3,7 @@
 import io
 from typing import TYPE_CHECKING, Any
 
-from bayes_crlm.cohort.separated_text import header_of
+from bayes_crlm.cohort.table.separated_text import header_of
 from bayes_crlm.words.errors import DataFileError
 from bayes_crlm.words.wording import did_you_mean, one_line, shown, shown_names
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.cohort.column_values import (
+from bayes_crlm.cohort.table.column_values import (
     DASH,
     DATE,
     MARKS,

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.cohort.column_values import (
+from bayes_crlm.cohort.table.column_values import (
     DASH,
     EXACT_WHOLE,
     MARKS,
@@ -31,7 +31,7 @@ from bayes_crlm.cohort.column_values import (
     level_text,
     sorted_levels,
 )
-from bayes_crlm.cohort.text_columns import (
+from bayes_crlm.cohort.table.text_columns import (
     marks_told,
     mixture_told,
     number_levels,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.cohort.column_values import ColumnRead, is_number, level_text, sorted_levels
+from bayes_crlm.cohort.table.column_values import ColumnRead, is_number, level_text, sorted_levels
 from bayes_crlm.words.wording import in_rows, shown
 
 if TYPE_CHECKING:

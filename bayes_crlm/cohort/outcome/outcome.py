@@ -13,18 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.cohort.eligibility import Dropped
-from bayes_crlm.cohort.event_codes import EventCodes
-from bayes_crlm.cohort.follow_up import FollowUp, check_follow_up
-from bayes_crlm.cohort.outcome_columns import (
+from bayes_crlm.cohort.outcome.event_codes import EventCodes
+from bayes_crlm.cohort.outcome.follow_up import FollowUp, check_follow_up
+from bayes_crlm.cohort.outcome.outcome_columns import (
     check_ends,
     check_events,
     check_patient_column,
     check_start_column,
     check_times,
 )
-from bayes_crlm.cohort.rounded_times import Rounding, draw_within_unit, order_of_patients
-from bayes_crlm.cohort.time_scale import StudyEnd, TimeColumns, TimeScale
-from bayes_crlm.cohort.zero_times import settle_zeros
+from bayes_crlm.cohort.outcome.rounded_times import Rounding, draw_within_unit, order_of_patients
+from bayes_crlm.cohort.outcome.time_scale import StudyEnd, TimeColumns, TimeScale
+from bayes_crlm.cohort.outcome.zero_times import settle_zeros
 from bayes_crlm.likelihood.tied_times import distinct_times, onto
 from bayes_crlm.words.shown import as_written
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.cohort.column_levels import as_levels, as_number, without_values
-from bayes_crlm.cohort.column_values import ColumnRead, level_text
-from bayes_crlm.cohort.columns import is_short_float, read_column
-from bayes_crlm.cohort.limits import MOST_LEVELS
-from bayes_crlm.cohort.separated_text import is_text
+from bayes_crlm.cohort.table.column_levels import as_levels, as_number, without_values
+from bayes_crlm.cohort.table.column_values import ColumnRead, level_text
+from bayes_crlm.cohort.table.columns import is_short_float, read_column
+from bayes_crlm.cohort.table.limits import MOST_LEVELS
+from bayes_crlm.cohort.table.separated_text import is_text
 from bayes_crlm.likelihood.tied_times import short_times_once
 from bayes_crlm.words.wording import did_you_mean, no_column, shown, shown_rows
 

@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from bayes_crlm.cohort.column_values import MARKS, ColumnRead
-from bayes_crlm.cohort.text_columns import column_from_texts
+from bayes_crlm.cohort.table.column_values import MARKS, ColumnRead
+from bayes_crlm.cohort.table.text_columns import column_from_texts
 from bayes_crlm.words.errors import DataFileError
 from bayes_crlm.words.wording import one_line, shown, shown_names, shown_rows
 

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bayes_crlm.cohort.column_values import level_text
-from bayes_crlm.cohort.separated_text import check_header, is_text
+from bayes_crlm.cohort.table.column_values import level_text
+from bayes_crlm.cohort.table.separated_text import check_header, is_text
 from bayes_crlm.words.errors import DataFileError
 from bayes_crlm.words.wording import one_line, shown
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.cohort.column_values import level_text
+from bayes_crlm.cohort.table.column_values import level_text
 from bayes_crlm.likelihood.tied_times import one_time_each
 from bayes_crlm.words.shown import significant
 from bayes_crlm.words.wording import shown, shown_rows

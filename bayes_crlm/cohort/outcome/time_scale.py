@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.cohort.follow_up import DATE, MISSING, NUMBER, OTHER, TEXT, TRUTH, numbers_of
+from bayes_crlm.cohort.outcome.follow_up import (
+    DATE,
+    MISSING,
+    NUMBER,
+    OTHER,
+    TEXT,
+    TRUTH,
+    numbers_of,
+)
 from bayes_crlm.words.wording import shown, shown_names
 
 if TYPE_CHECKING:

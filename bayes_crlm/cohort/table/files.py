@@ -23,11 +23,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from bayes_crlm.cohort.column_values import ColumnRead
-from bayes_crlm.cohort.compression import PACKED, decompressed, only_member
-from bayes_crlm.cohort.separated_text import check_header, read_separated_text
-from bayes_crlm.cohort.statistics_files import STATISTICS, read_statistics
-from bayes_crlm.cohort.workbooks import read_excel
+from bayes_crlm.cohort.table.column_values import ColumnRead
+from bayes_crlm.cohort.table.compression import PACKED, decompressed, only_member
+from bayes_crlm.cohort.table.separated_text import check_header, read_separated_text
+from bayes_crlm.cohort.table.statistics_files import STATISTICS, read_statistics
+from bayes_crlm.cohort.table.workbooks import read_excel
 from bayes_crlm.words.errors import DataFileError
 from bayes_crlm.words.wording import did_you_mean, one_line, shown, shown_name, shown_names
 

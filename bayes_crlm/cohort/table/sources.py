@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayes_crlm.cohort.column_settings import ColumnSettings, typed_table
+from bayes_crlm.cohort.table.column_settings import ColumnSettings, typed_table
 from bayes_crlm.words.errors import CohortError
 from bayes_crlm.words.wording import one_line, shown
 
@@ -37,7 +37,7 @@ class Loaded:
     notes, said : mapping
         By column, what was done to it, and what the file says of it.
     texts : mapping
-        By column, how numbers are written, see `bayes_crlm.cohort.column_values.ColumnRead`.
+        By column, how numbers are written, see `bayes_crlm.cohort.table.column_values.ColumnRead`.
     problems : list of str
         What does not fit what the user says of columns.
     """
@@ -82,7 +82,7 @@ def load_source(
     DataFileError, CohortError
         When it is not a table.
     """
-    from bayes_crlm.cohort.files import data_sets, read_file
+    from bayes_crlm.cohort.table.files import data_sets, read_file
 
     datasets, load = data_sets()
     if not isinstance(source, str | Path):
@@ -187,7 +187,7 @@ def plain_frame(frame: "pd.DataFrame") -> "pd.DataFrame":
     """Give the frame with a RangeIndex and unique column names in text."""
     import pandas as pd
 
-    from bayes_crlm.cohort.files import plain_index
+    from bayes_crlm.cohort.table.files import plain_index
 
     if isinstance(frame.columns, pd.MultiIndex):
         raise CohortError("DataFrame: its columns have several levels; they must have one")

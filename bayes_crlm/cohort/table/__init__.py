@@ -1,0 +1,1 @@
+"""From a file, or a table of Python, to a table of plain columns."""
