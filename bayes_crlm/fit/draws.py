@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from bayes_crlm.frequentist.cox import Cox
-    from bayes_crlm.inference.proposal_parts import WeightedDraws
+    from bayes_crlm.inference.draws import WeightedDraws
     from bayes_crlm.model.definition import ModelDefinition
     from bayes_crlm.model.prepared import PreparedCohort
 

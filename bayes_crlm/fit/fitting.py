@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bayes_crlm.fit.draws import ETI95, Importance, PosteriorDraws
-from bayes_crlm.inference.importance import ImportanceDraws, problem_of, sample_importance
+from bayes_crlm.inference.importance import ImportanceDraws, sample_importance
 from bayes_crlm.model.priors import Horseshoe
 from bayes_crlm.tasks.blas_threads import one_blas_thread
 from bayes_crlm.words.docstrings import require_docstrings
@@ -91,7 +91,7 @@ def approximate(inputs: "PreparedCohort", draws: int, seed: int) -> Approximatio
             drawn = sample_importance(inputs, draws, seed)
         if not drawn.converged:
             drawn, problem = None, "engine laplace found no approximation of the posterior"
-        elif (why := problem_of(drawn.weighted)) is not None:
+        elif (why := drawn.weighted.problem) is not None:
             drawn, problem = None, f"engine laplace: {why}"
     return Approximation(drawn, problem, time.perf_counter() - started)
 

@@ -24,7 +24,8 @@ from bayes_crlm.fit.many_results import (
     tables_of,
 )
 from bayes_crlm.frequentist.many_cox import fit_block_cox
-from bayes_crlm.inference.many_draws import draw_block
+from bayes_crlm.inference.importance import draw_batch
+from bayes_crlm.inference.targets import Targets
 from bayes_crlm.inference.weighted import BlockSummary, summarise
 from bayes_crlm.model.baseline_priors import Independent
 from bayes_crlm.model.prepared_block import CohortBlock
@@ -207,7 +208,7 @@ class BatchEngine(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class NumpyEngine:
-    """Draws by NumPy; see `bayes_crlm.inference.many_draws`."""
+    """Draws by NumPy; see `bayes_crlm.inference.importance`."""
 
     model: "PiecewiseExponential"
     draws: int
@@ -222,7 +223,9 @@ class NumpyEngine:
 
     def summary(self, block: CohortBlock, seeds: NDArray[np.int64]) -> BlockSummary:
         """Draw and summarise."""
-        drawn = draw_block(block, self.model, self.draws, seeds)
+        targets = Targets.of_block(block, self.model)
+        rngs = [np.random.default_rng([seed, 3]) for seed in seeds.tolist()]
+        drawn = draw_batch(targets, self.draws, rngs, keeps_hazards=False)
         quality = (drawn.pareto_k, drawn.ess, drawn.converged)
         return summarise(drawn.effect, drawn.weight, block.scale, self.thresholds, quality)
 

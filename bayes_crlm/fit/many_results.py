@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.frequentist.many_cox import BlockCox
-from bayes_crlm.inference.importance import LEAST_ESS
-from bayes_crlm.inference.psis import PARETO_K_MOST
+from bayes_crlm.inference.draws import problem_of_weights
 from bayes_crlm.inference.weighted import BlockSummary
 from bayes_crlm.model.withdrawn import no_bound, no_trust
 from bayes_crlm.words.success import SuccessRule
@@ -221,17 +220,9 @@ def rows_of_block(
         reason = ""
         if not is_fitted[k]:
             reason = NOT_FINITE if summary.converged[k] else NO_MODE
-        elif not pareto_k <= PARETO_K_MOST:
-            reason = f"Pareto k of its weights is {pareto_k:.2f}, above {PARETO_K_MOST}"
-        elif summary.ess[k] < LEAST_ESS * draws:
-            reason = (
-                f"the effective sample size of its draws is only {summary.ess[k]:.0f} of {draws:,}"
-            )
-        elif summary.ess_tail[k] < LEAST_ESS * draws:
-            reason = (
-                "the effective sample size of its draws at a 95% limit is only "
-                f"{summary.ess_tail[k]:.0f} of {draws:,}"
-            )
+        else:
+            quality = (pareto_k, float(summary.ess[k]), float(summary.ess_tail[k]))
+            reason = problem_of_weights(*quality, draws) or ""
         about = {
             "n_patients": int(n_patients[k]),
             "n_events": int(n_events[k]),

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.chains import ESS_LEAST_PER_CHAIN, R_HAT_MOST
-from bayes_crlm.inference.several_modes import Component, effect_spread, modes_for_chains
+from bayes_crlm.inference.several_modes import Component, modes_for_chains
 from bayes_crlm.words.shown import significant
 
 if TYPE_CHECKING:
@@ -68,8 +68,8 @@ def mode_of_draws(effect: NDArray, components: list[Component]) -> NDArray[np.in
     """
     log_density = np.empty((len(components), len(effect)))
     for k, each in enumerate(components):
-        factor = np.linalg.cholesky(effect_spread(each.mode.information, len(each.mode.log_hazard)))
-        standard = np.linalg.solve(factor, (effect - each.mode.effect).T)
+        factor = np.linalg.cholesky(each.spread)
+        standard = np.linalg.solve(factor, (effect - each.effect).T)
         log_density[k] = np.log(each.share) - 0.5 * (standard**2).sum(axis=0)
         log_density[k] -= np.log(np.diag(factor)).sum()
     return log_density.argmax(axis=0)
@@ -97,7 +97,7 @@ def is_weighed(is_here: NDArray[np.bool], share: float) -> bool:
 def say_places(fit: "PosteriorDraws", components: list[Component]) -> str:
     """Name the column in which the modes differ most, with its hazard ratio at each."""
     design = fit.inputs.design
-    places = np.array([each.mode.effect for each in components])
+    places = np.array([each.effect for each in components])
     k = int(np.argmax(np.ptp(places, axis=0)))
     ratios = [f"{significant(np.exp(value / design.scale[k]), 2)}" for value in places[:, k]]
     listed = ", ".join(ratios[:-1]) + f" and {ratios[-1]}"

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from bayes_crlm.fit.draws import PosteriorDraws
-    from bayes_crlm.inference.proposal_parts import WeightedDraws
+    from bayes_crlm.inference.draws import WeightedDraws
     from bayes_crlm.model.prepared import PreparedCohort
 
 __all__ = ["described", "kept_patients", "posterior_of", "posterior_tree"]

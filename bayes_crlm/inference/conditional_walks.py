@@ -14,16 +14,11 @@ Soc B 63:325-338 (draws from a banded precision).
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.model.baseline_priors import WalkPrior
-
-if TYPE_CHECKING:
-    from bayes_crlm.likelihood.risk_sums import CohortSums
-    from bayes_crlm.model.prepared import PreparedCohort
 
 __all__ = ["LOG_2PI", "Redraw", "WalkCases", "fit_walk", "redraw_from", "walk_log_target"]
 
@@ -66,12 +61,6 @@ class WalkCases:
     events: NDArray[np.float64]
     log_rate: float | NDArray[np.float64]
     step_variances: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, inputs: "PreparedCohort", sums: "CohortSums") -> "WalkCases":
-        """Cases of one cohort that has a walk."""
-        variances = inputs.step_variances[:, None]
-        return cls(inputs.walk_prior, sums.events[:, None], inputs.log_rate, variances)
 
     @property
     def level_interval(self) -> int:
@@ -155,9 +144,16 @@ class Walk:
         return log_power, log_density
 
 
-def redraw_from(rng: np.random.Generator) -> Redraw:
-    """Draw further normals from one source."""
-    return lambda places: rng.standard_normal(int(places.sum()))
+def redraw_from(rngs: list[np.random.Generator]) -> Redraw:
+    """Draw further normals of every cohort, the first axis of the places, from its own source."""
+
+    def redraw(places: NDArray[np.bool]) -> NDArray[np.float64]:
+        counts = places.reshape(len(rngs), -1).sum(axis=1).tolist()
+        return np.concatenate(
+            [rng.standard_normal(count) for rng, count in zip(rngs, counts, strict=True)]
+        )
+
+    return redraw
 
 
 def draw_above(standard: NDArray, room: NDArray, is_near: NDArray[np.bool], redraw: Redraw) -> None:

@@ -1,4 +1,7 @@
-"""Where importance sampling proposes effects: around a mode, and wider now and then.
+"""Where importance sampling proposes effects: around modes, and wider now and then.
+
+Each part of a proposal is a multivariate t distribution around a mode. Effects come in mirrored
+pairs whose second moments are exact.
 
 References
 ----------
@@ -12,13 +15,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.inference.parts import of_pairs, places_of_parts
+from bayes_crlm.likelihood.matrices import inverses, triangular_roots
 from bayes_crlm.model.priors import EffectPrior, StudentT
 
 __all__ = [
-    "EffectProposal",
-    "is_wide_pair",
+    "DEGREES_OF_FREEDOM",
+    "EffectProposals",
+    "far_deviations",
     "least_fall",
-    "proposal_log_density",
     "wide_degrees_of_freedom",
 ]
 
@@ -33,17 +38,16 @@ PAIRS_PER_EFFECT = 10
 FAR, LEAST_FALL, LEAST_SHARE_OF_WIDE = 6.0, 5.0, 0.7
 
 
-@dataclass(frozen=True)
-class EffectProposal:
-    """A multivariate t distribution of effects.
+@dataclass(frozen=True, eq=False)
+class EffectProposals:
+    """Multivariate t distributions of effects, one for each part of each cohort's proposal.
 
     Attributes
     ----------
-    centre : (terms,) ndarray
-        Mean.
-    factor : (terms, terms) ndarray
-        Lower triangular square root of the scale matrix.
-    degrees_of_freedom : float
+    centre : (cohorts, parts, terms) ndarray
+    factor : (cohorts, parts, terms, terms) ndarray
+        Lower triangular square roots of the scale matrices; not a number where there is none.
+    degrees_of_freedom : (cohorts, parts) ndarray
         The larger, the nearer to a normal.
     wide_degrees_of_freedom : float
         Of the wider pairs.
@@ -51,36 +55,133 @@ class EffectProposal:
 
     centre: NDArray[np.float64]
     factor: NDArray[np.float64]
-    degrees_of_freedom: float
+    degrees_of_freedom: NDArray[np.float64]
     wide_degrees_of_freedom: float
 
-    def deviations(self, pairs: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
-        """Draw what is added to and subtracted from the centre, with its log density.
+    @classmethod
+    def around(
+        cls, centre: NDArray, spread: NDArray, wide_degrees_of_freedom: float
+    ) -> "EffectProposals":
+        """Propose effects around modes (cohorts, parts, terms) with the covariances `spread`."""
+        factor = triangular_roots(spread.reshape(-1, *spread.shape[2:])).reshape(spread.shape)
+        nu = np.full(centre.shape[:2], DEGREES_OF_FREEDOM)
+        return cls(centre, factor, nu, wide_degrees_of_freedom)
 
-        Many pairs are moved a little so that their second moments are those of the normal
-        that the t is made of:
-        posterior means and standard deviations then have next to no error from the effects' draws.
+    def part(self, which: NDArray[np.intp]) -> "EffectProposals":
+        """Those of some cohorts."""
+        return EffectProposals(
+            self.centre[which],
+            self.factor[which],
+            self.degrees_of_freedom[which],
+            self.wide_degrees_of_freedom,
+        )
+
+    @property
+    def exists(self) -> NDArray[np.bool]:
+        """Whether every part has a distribution, shape (cohorts,)."""
+        return np.isfinite(self.factor).all(axis=(1, 2, 3))
+
+    @property
+    def log_volumes(self) -> NDArray[np.float64]:
+        """Log determinants of the scale matrices' square roots, shape (cohorts, parts)."""
+        return np.log(np.diagonal(self.factor, axis1=2, axis2=3)).sum(axis=2)
+
+    def deviations(
+        self, pairs: NDArray[np.intp], rngs: list[np.random.Generator]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Draw what is added to and subtracted from the centres, with its log density.
+
+        Many pairs are moved a little so that their second moments are those of the normal that the
+        t is made of: posterior means and standard deviations then have next to no error from the
+        effects' draws.
+
+        Parameters
+        ----------
+        pairs : (cohorts, parts) ndarray of int
+            To be drawn in each part; their sum is the same for all cohorts.
+        rngs : list of numpy.random.Generator
+            One for each cohort.
 
         Returns
         -------
-        (pairs, terms) ndarray, (pairs,) ndarray
+        (cohorts, all pairs, terms) ndarray, (cohorts, all pairs) ndarray
+            The log density under the pair's own part; pairs of two widths are one mixture.
         """
-        size, nu = len(self.centre), self.degrees_of_freedom
-        is_wide = is_wide_pair(pairs)
-        standard = np.empty((pairs, size))
-        count = pairs - int(is_wide.sum())
-        normal = rng.standard_normal((count, size))
-        if count >= PAIRS_PER_EFFECT * size:
-            root = np.linalg.cholesky(normal.T @ normal / count)
-            normal = normal @ np.linalg.inv(root).T
-        standard[~is_wide] = normal / np.sqrt(rng.chisquare(nu, count) / nu)[:, None]
-        wide = rng.standard_t(self.wide_degrees_of_freedom, (pairs - count, size))
-        standard[is_wide] = WIDE_SCALE * wide
+        size, total = self.centre.shape[2], int(pairs[0].sum())
+        wide_nu = self.wide_degrees_of_freedom
+        nu = of_pairs(self.degrees_of_freedom, pairs)
+        normal = np.empty((len(rngs), total, size))
+        scale = np.empty((len(rngs), total, 1))
+        places = places_of_parts(pairs)
+        # pairs of ordinary width, and how many of them
+        is_core = np.empty((len(rngs), total), dtype=bool)
+        for k, _, here in places:
+            is_core[k, here] = ~is_wide_pair(here.stop - here.start)
+        cores = pairs - pairs // WIDE_EVERY
+        for k, rng in enumerate(rngs):
+            rng.standard_normal(out=normal[k])
+            rng.standard_gamma(nu[k] / 2, out=scale[k, :, 0])
+            wide = ~is_core[k]
+            normal[k, wide] = WIDE_SCALE * rng.standard_t(wide_nu, (int(wide.sum()), size))
+        scale = np.where(is_core[:, :, None], np.sqrt(2 / nu[:, :, None] * scale), 1.0)
+        whitening = np.broadcast_to(np.eye(size), self.factor.shape).copy()
+        moments = np.empty_like(whitening)
+        core = np.where(is_core[:, :, None], normal, 0.0)
+        for k, part, here in places:
+            moments[k, part] = core[k, here].T @ core[k, here]
+        is_whitened = cores >= PAIRS_PER_EFFECT * size
+        moments = moments[is_whitened] / cores[is_whitened][:, None, None]
+        # many pairs are moved a little so that their second moments are exact
+        whitening[is_whitened] = inverses(triangular_roots(moments))
+        standard, deviation = np.empty_like(normal), np.empty_like(normal)
+        for k, part, here in places:
+            standard[k, here] = core[k, here] @ whitening[k, part].T
+        standard = np.where(is_core[:, :, None], standard, normal)
+        standard /= scale
+        for k, part, here in places:
+            deviation[k, here] = standard[k, here] @ self.factor[k, part].T
         log_density = proposal_log_density(
-            standard, nu, self.wide_degrees_of_freedom, (pairs - count) / pairs
+            standard, nu, wide_nu, of_pairs(wide_shares(pairs), pairs)
         )
-        log_density -= float(np.log(np.diag(self.factor)).sum())
-        return standard @ self.factor.T, log_density
+        return deviation, log_density - of_pairs(self.log_volumes, pairs)
+
+    def effects(self, deviation: NDArray, pairs: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Centres plus, and then minus, deviations, shape (cohorts, 2, all pairs, terms)."""
+        centre = of_pairs(self.centre, pairs)
+        return np.stack([centre + deviation, centre - deviation], axis=1)
+
+    def log_densities(self, effect: NDArray, pairs: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Log densities of effects (cohorts, draws, terms) under every part.
+
+        Returns
+        -------
+        (cohorts, parts, draws) ndarray
+        """
+        distance = effect[:, None] - self.centre[:, :, None]
+        count, parts, draws, size = distance.shape
+        inverse = inverses(self.factor.reshape(-1, size, size)).reshape(self.factor.shape)
+        standard = distance @ inverse.transpose(0, 1, 3, 2)
+        nu, wide_share = self.degrees_of_freedom[:, :, None], wide_shares(pairs)[:, :, None]
+        nu = np.broadcast_to(nu, (count, parts, draws))
+        found = proposal_log_density(standard, nu, self.wide_degrees_of_freedom, wide_share)
+        return found - self.log_volumes[:, :, None]
+
+
+def far_deviations(factor: NDArray) -> NDArray[np.float64]:
+    """Deviations far along each column of square roots, and none at last.
+
+    Parameters
+    ----------
+    factor : (cohorts, parts, terms, terms) ndarray
+
+    Returns
+    -------
+    (cohorts, parts x (terms + 1), terms) ndarray
+    """
+    count, parts, size, _ = factor.shape
+    far = np.zeros((count, parts, size + 1, size))
+    far[:, :, :size] = FAR * factor.transpose(0, 1, 3, 2)
+    return far.reshape(count, -1, size)
 
 
 def is_wide_pair(pairs: int) -> NDArray[np.bool]:
@@ -88,8 +189,13 @@ def is_wide_pair(pairs: int) -> NDArray[np.bool]:
     return np.arange(pairs) % WIDE_EVERY == WIDE_EVERY - 1
 
 
+def wide_shares(pairs: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Share of the wider pairs in every part, shape (cohorts, parts)."""
+    return (pairs // WIDE_EVERY) / np.maximum(pairs, 1)
+
+
 def proposal_log_density(
-    standard: NDArray, nu: float, wide_nu: float, wide_share: float | NDArray
+    standard: NDArray, nu: NDArray, wide_nu: float, wide_share: NDArray
 ) -> NDArray[np.float64]:
     """Log density of the mixture of a multivariate t and wider t for each direction.
 
@@ -97,9 +203,11 @@ def proposal_log_density(
     ----------
     standard : (..., terms) ndarray
         Deviations in units of the scale matrix' square root.
-    nu, wide_nu : float
+    nu : (...) ndarray
         Degrees of freedom.
-    wide_share : float or (...) ndarray
+    wide_nu : float
+        Of the wider distribution.
+    wide_share : (...) ndarray
         Of the wider distribution among all.
 
     References
@@ -108,8 +216,13 @@ def proposal_log_density(
     """
     size = standard.shape[-1]
     squared = standard**2
-    constant = math.lgamma((nu + size) / 2) - math.lgamma(nu / 2)
-    constant -= 0.5 * size * math.log(nu * math.pi)
+    values, place = np.unique(nu, return_inverse=True)
+    constant = [
+        math.lgamma((each + size) / 2) - math.lgamma(each / 2)
+        - 0.5 * size * math.log(each * math.pi)
+        for each in values.tolist()
+    ]  # fmt: skip
+    constant = np.array(constant)[place].reshape(nu.shape)
     log_core = constant - 0.5 * (nu + size) * np.log1p(squared.sum(axis=-1) / nu)
     wide_constant = math.lgamma((wide_nu + 1) / 2) - math.lgamma(wide_nu / 2)
     wide_constant -= 0.5 * math.log(wide_nu * math.pi) + math.log(WIDE_SCALE)

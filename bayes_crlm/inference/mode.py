@@ -1,8 +1,8 @@
-"""Posterior mode by Newton's method.
+"""Posterior modes by Newton's method, all steps of all cohorts at once.
 
 Everything is NumPy: no PyMC, no compilation. Unknowns are the log-hazards and the effects, given
-a random walk's step scale. In these coordinates the mode of the effects is, but for the prior of
-the log-hazards, that of their posterior with the hazards integrated out, as Cox's profile is.
+a walk's step scale. In these coordinates the mode of the effects is, but for the prior of the
+log-hazards, that of their posterior with the hazards integrated out, as Cox's profile is.
 
 References
 ----------
@@ -17,39 +17,41 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.likelihood.risk_sums import CohortSums
-from bayes_crlm.model.baseline_priors import GammaProcess, Independent
-from bayes_crlm.model.priors import Laplace, Normal, simple_prior
+from bayes_crlm.inference.targets import Targets
+from bayes_crlm.likelihood.matrices import inverses
+from bayes_crlm.model.baseline_priors import GammaProcess, Independent, WalkPrior
+from bayes_crlm.model.priors import Laplace, SimplePrior
 
 if TYPE_CHECKING:
+    from bayes_crlm.likelihood.risk_sums import RiskSums
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["PosteriorMode", "newton_step", "posterior_mode", "posterior_slope"]
+__all__ = [
+    "Modes",
+    "PosteriorMode",
+    "Start",
+    "find_modes",
+    "newton_steps",
+    "posterior_mode",
+    "posterior_slopes",
+    "start_nearby",
+]
 
 MOST_STEPS = 100
 SMALLEST_SHARE = 1e-10
-RISE_TOLERANCE = 1e-14
+# a whole Newton step from a mode raises twice the log density by less than this
+RISE_TOLERANCE = 1e-6
 MOST_ROUNDS = 20
 SPREAD_TOLERANCE = 0.01
+# of any log hazard or effect: a longer step from another mode may lead too far
+LONGEST_START = 1.0
+
+Start = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PosteriorMode:
-    """Mode of the posterior density of log-hazards and effects.
-
-    Attributes
-    ----------
-    log_hazard : (intervals,) ndarray
-        At the covariates' means.
-    effect : (terms,) ndarray
-        Log hazard ratios on the sampling scale.
-    log_density : float
-        Log prior plus log-likelihood there.
-    information : (intervals + terms, intervals + terms) ndarray
-        Minus the matrix of second derivatives there.
-    converged : bool
-        Whether the gradient vanished; where it did not, the numbers are no mode.
-    """
+    """Mode of one cohort's posterior; as `Modes`, without the cohorts' axis."""
 
     log_hazard: NDArray[np.float64]
     effect: NDArray[np.float64]
@@ -58,116 +60,59 @@ class PosteriorMode:
     converged: bool
 
 
-def baseline_log_prior(
-    log_hazard: NDArray, inputs: "PreparedCohort", step_scale: float | None
-) -> tuple[float, NDArray, NDArray]:
-    """Log prior density of log-hazards with gradient and second derivatives.
+@dataclass(frozen=True, eq=False)
+class Modes:
+    """Modes of posteriors, stacked over cohorts.
 
-    Parameters
+    Attributes
     ----------
-    log_hazard : (intervals,) ndarray
-        Log-hazards.
-    inputs : PreparedCohort
-        Which prior, and its centre.
-    step_scale : float or None
-        Of a walk.
-
-    Returns
-    -------
-    float, (intervals,) ndarray, (intervals, intervals) ndarray
-    """
-    prior, n_intervals = inputs.baseline, len(log_hazard)
-    if isinstance(prior, GammaProcess):
-        rate = prior.weight * inputs.intervals.width
-        shape = rate * math.exp(inputs.log_rate)
-        hazard = np.exp(log_hazard)
-        # the density of the log-hazard, Jacobian included
-        value = shape * np.log(rate) + shape * log_hazard - rate * hazard
-        value = float(value.sum() - sum(math.lgamma(each) for each in shape))
-        return value, shape - rate * hazard, np.diag(-rate * hazard)
-    if isinstance(prior, Independent):
-        normal = Normal(inputs.log_rate, prior.sd)
-        return (
-            float(normal.log_density(log_hazard).sum()),
-            normal.gradient(log_hazard),
-            np.diag(normal.curvature(log_hazard)),
-        )
-    if n_intervals > 1 and step_scale is None:
-        raise ValueError("a walk's log density needs its step scale")
-    precision = np.zeros((n_intervals, n_intervals))
-    precision[inputs.level_interval, inputs.level_interval] = prior.level_sd**-2
-    centred = log_hazard - inputs.log_rate
-    value = -math.log(prior.level_sd) - 0.5 * n_intervals * math.log(2 * math.pi)
-    if n_intervals > 1 and step_scale is not None:
-        # steps in units of their standard deviations
-        deviation = step_scale * np.sqrt(inputs.step_variances)
-        difference = np.diff(np.eye(n_intervals), axis=0) / deviation[:, None]
-        precision += difference.T @ difference
-        value -= np.log(deviation).sum()
-    value -= 0.5 * centred @ precision @ centred
-    return float(value), -precision @ centred, -precision
-
-
-def effect_log_prior(
-    effect: NDArray, inputs: "PreparedCohort", spread: NDArray | None = None
-) -> tuple[float, NDArray, NDArray]:
-    """Log prior density of effects with gradient and second derivatives (all elementwise).
-
-    Parameters
-    ----------
-    effect : (terms,) ndarray
+    log_hazard : (cohorts, intervals) ndarray
+        At the covariates' means.
+    effect : (cohorts, terms) ndarray
         Log hazard ratios on the sampling scale.
-    inputs : PreparedCohort
-        Which priors.
-    spread : (terms,) ndarray, optional
-        Average a double-exponential log density, which has a kink, over normals of these
-        standard deviations around `effect`.
+    log_density : (cohorts,) ndarray
+        Log prior plus log-likelihood there.
+    information : (cohorts, intervals + terms, intervals + terms) ndarray
+        Minus the second derivatives there.
+    converged : (cohorts,) ndarray of bool
+        Whether the gradient vanished; where it did not, the numbers are no mode.
     """
-    split = inputs.n_treatment_terms
-    value, gradient, curvature = 0.0, np.empty_like(effect), np.empty_like(effect)
-    for prior, part in (
-        (inputs.treatment_prior, slice(0, split)),
-        (inputs.covariate_prior, slice(split, None)),
-    ):
-        if len(effect[part]) == 0:
-            continue
-        simple = simple_prior(prior)
-        if isinstance(simple, Laplace) and spread is not None:
-            averaged = averaged_laplace(simple, effect[part], spread[part])
-            value += averaged[0]
-            gradient[part], curvature[part] = averaged[1], averaged[2]
-        else:
-            value += float(simple.log_density(effect[part]).sum())
-            gradient[part] = simple.gradient(effect[part])
-            curvature[part] = simple.curvature(effect[part])
-    return value, gradient, curvature
+
+    log_hazard: NDArray[np.float64]
+    effect: NDArray[np.float64]
+    log_density: NDArray[np.float64]
+    information: NDArray[np.float64]
+    converged: NDArray[np.bool]
+
+    def part(self, which: NDArray[np.intp]) -> "Modes":
+        """Those of some cohorts."""
+        return Modes(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
+
+    @classmethod
+    def joined(cls, some: "list[Modes]") -> "Modes":
+        """Put modes of several searches one after the other."""
+        names = cls.__dataclass_fields__
+        return cls(*(np.concatenate([getattr(each, name) for each in some]) for name in names))
+
+    def spread(self) -> NDArray[np.float64]:
+        """Covariances of the effects that the information implies, (cohorts, terms, terms)."""
+        n_intervals = self.log_hazard.shape[1]
+        found = inverses(self.information)[:, n_intervals:, n_intervals:]
+        found[~self.converged] = np.nan
+        return (found + found.transpose(0, 2, 1)) / 2
 
 
-def averaged_laplace(
-    prior: Laplace, effect: NDArray, spread: NDArray
-) -> tuple[float, NDArray, NDArray]:
-    """Mean of a double-exponential log density over normals, with its two derivatives."""
-    ratio = (effect - prior.location) / spread
-    density = np.exp(-0.5 * ratio**2) / math.sqrt(2 * math.pi)
-    centred = np.array([math.erf(each / math.sqrt(2)) for each in ratio])
-    distance = spread * (2 * density + ratio * centred)
-    value = -distance / prior.scale - math.log(2 * prior.scale)
-    return float(value.sum()), -centred / prior.scale, -2 * density / (spread * prior.scale)
-
-
-def posterior_mode(
-    inputs: "PreparedCohort",
-    *,
-    step_scale: float | None = None,
-    start: tuple[NDArray, NDArray] | None = None,
-    sums: CohortSums | None = None,
+def find_modes(
+    targets: Targets,
+    step_scale: NDArray | None = None,
+    start: Start | None = None,
     rise_tolerance: float = RISE_TOLERANCE,
-) -> PosteriorMode:
-    """Find the mode of the posterior density of log-hazards and effects.
+) -> Modes:
+    """Find the mode of every cohort's posterior of log-hazards and effects.
 
-    Newton steps with the full second-derivative matrix, halved until the density rises.
-    Under vague priors this is the maximum-likelihood estimate, the one a Poisson
-    regression with the exposure as offset gives.
+    Newton steps with the full second-derivative matrix, halved until the density rises. Under
+    vague priors this is the maximum-likelihood estimate, the one a Poisson regression with the
+    exposure as offset gives.
 
     The double-exponential prior has a kink, at which Newton steps go back and forth and the
     curvature says nothing. Its log density is therefore averaged over a normal with the
@@ -176,187 +121,338 @@ def posterior_mode(
 
     Parameters
     ----------
-    inputs : PreparedCohort
-        A cohort as the model sees it; no horseshoe.
-    step_scale : float, optional
-        Of a random walk: the mode is conditional on it.
-    start : (intervals,) ndarray and (terms,) ndarray, optional
+    targets : Targets
+        The posteriors.
+    step_scale : (cohorts,) ndarray, optional
+        Of walks: the modes are conditional on it.
+    start : (cohorts, intervals) ndarray and (cohorts, terms) ndarray, optional
         Where to start; at every interval's own rate and no effects without it.
-    sums : CohortSums, optional
-        Of `inputs`, when there already.
     rise_tolerance : float
         A mode is found when a whole Newton step would raise the log density by less.
-
-    Returns
-    -------
-    PosteriorMode
 
     Raises
     ------
     TypeError
         For a horseshoe prior.
     ValueError
-        For a random walk without its step scale.
+        For a walk without its step scale.
     """
-    sums = CohortSums(inputs.density_data) if sums is None else sums
-    n_intervals, n_terms = inputs.intervals.n_intervals, len(inputs.design.terms)
-    if start is None:
-        # as if each interval had one event more, at the overall rate
-        pooled = sums.weighted_exposure(np.zeros(n_terms)) + math.exp(-inputs.log_rate)
-        start = (np.log((sums.events + 1) / pooled), np.zeros(n_terms))
-    spread = kink_spread(inputs)
-    if spread is None:
-        return climb(inputs, step_scale, start, sums, None, rise_tolerance)
+    if targets.has_walk and step_scale is None:
+        raise ValueError("a walk's log density needs its step scale")
+    count, n_intervals = len(targets), targets.n_intervals
+    start = first_start(targets) if start is None else start
+    spread = np.ones((count, targets.n_terms))
+    kinks = [(prior, part) for prior, part in targets.simple_priors if isinstance(prior, Laplace)]
+    for prior, part in kinks:
+        spread[:, part] = prior.scale
+    at = np.concatenate(start, axis=1)
+    at, value, information, converged = climb(at, targets, step_scale, spread, rise_tolerance)
+    searching = np.flatnonzero(converged) if kinks else np.empty(0, dtype=np.intp)
     for _ in range(MOST_ROUNDS):
-        mode = climb(inputs, step_scale, start, sums, spread, rise_tolerance)
-        if not mode.converged:
+        if not len(searching):
             break
-        before, spread = spread, np.sqrt(np.diag(np.linalg.inv(mode.information))[n_intervals:])
-        if np.max(np.abs(spread / before - 1)) < SPREAD_TOLERANCE:
+        variance = np.diagonal(inverses(information[searching]), axis1=1, axis2=2)[:, n_intervals:]
+        # no standard deviation, from information that has no inverse, is not a mode
+        with np.errstate(invalid="ignore"):
+            found = np.sqrt(variance)
+        converged[searching] = np.isfinite(found).all(axis=1)
+        change = np.abs(found / spread[searching] - 1).max(axis=1)
+        goes_on = change >= SPREAD_TOLERANCE
+        searching, found = searching[goes_on], found[goes_on]
+        if not len(searching):
             break
-        start = (mode.log_hazard, mode.effect)
-    return mode
+        spread[searching] = found
+        given = None if step_scale is None else step_scale[searching]
+        again = climb(at[searching], targets.part(searching), given, found, rise_tolerance)
+        at[searching], value[searching], information[searching], converged[searching] = again
+        searching = searching[converged[searching]]
+    return Modes(at[:, :n_intervals], at[:, n_intervals:], value, information, converged)
 
 
-def kink_spread(inputs: "PreparedCohort") -> NDArray[np.float64] | None:
-    """First guess of the posterior's standard deviations where a prior has a kink."""
-    split, n_terms = inputs.n_treatment_terms, len(inputs.design.terms)
-    spread = np.ones(n_terms)
-    has_kink = False
-    for prior, part in (
-        (inputs.treatment_prior, slice(0, split)),
-        (inputs.covariate_prior, slice(split, n_terms)),
-    ):
-        if isinstance(prior, Laplace) and len(spread[part]):
-            spread[part] = prior.scale
-            has_kink = True
-    return spread if has_kink else None
-
-
-def climb(
+def posterior_mode(
     inputs: "PreparedCohort",
-    step_scale: float | None,
-    start: tuple[NDArray, NDArray],
-    sums: CohortSums,
-    spread: NDArray | None,
-    rise_tolerance: float,
-) -> PosteriorMode:
-    """Take Newton steps until the next one would change nothing."""
-    n_intervals = len(start[0])
-
-    def slope(vector: NDArray) -> tuple[float, NDArray, NDArray]:
-        with np.errstate(over="ignore", invalid="ignore"):
-            value, gradient, information = posterior_slope(
-                vector[:n_intervals],
-                vector[n_intervals:],
-                inputs,
-                step_scale,
-                sums=sums,
-                spread=spread,
-            )
-        is_finite = math.isfinite(value) and np.isfinite(information).all()
-        return (value if is_finite else -math.inf), gradient, information
-
-    at = np.concatenate(start)
-    value, gradient, information = slope(at)
-    converged = False
-    for _ in range(MOST_STEPS):
-        if not math.isfinite(value):
-            break
-        step = newton_step(information, gradient)
-        rise = float(gradient @ step)
-        if not (math.isfinite(rise) and np.isfinite(step).all()):
-            break
-        # twice what a whole step would gain
-        if abs(rise) < rise_tolerance:
-            converged = True
-            break
-        share = 1.0
-        while share > SMALLEST_SHARE:
-            candidate = slope(at + share * step)
-            # at the mode rounding decides the last digits, so equal counts as risen
-            if candidate[0] >= value - 1e-10 * (1 + abs(value)):
-                break
-            share /= 2
-        else:
-            break
-        at = at + share * step
-        value, gradient, information = candidate
-    return PosteriorMode(at[:n_intervals], at[n_intervals:], value, information, converged)
-
-
-def posterior_slope(
-    log_hazard: NDArray,
-    effect: NDArray,
-    inputs: "PreparedCohort",
-    step_scale: float | None,
     *,
-    sums: CohortSums | None = None,
-    spread: NDArray | None = None,
-) -> tuple[float, NDArray, NDArray]:
-    """Log posterior density of log-hazards and effects, its gradient, and its information.
+    step_scale: float | None = None,
+    start: Start | None = None,
+    sums: "RiskSums | None" = None,
+    rise_tolerance: float = 1e-14,
+) -> PosteriorMode:
+    """Find the mode of one cohort's posterior; see `find_modes`.
 
     Parameters
     ----------
-    log_hazard : (intervals,) ndarray
-        At the covariates' means.
-    effect : (terms,) ndarray
-        Log hazard ratios on the sampling scale.
     inputs : PreparedCohort
-        A cohort as the model sees it.
-    step_scale : float or None
-        Of a random walk, on which all is conditional.
-    sums : CohortSums, optional
-        Of `inputs`, when there already.
-    spread : (terms,) ndarray, optional
-        See `effect_log_prior`.
+        A cohort as the model sees it; no horseshoe.
+    step_scale : float, optional
+        Of a walk: the mode is conditional on it.
+    start : (intervals,) ndarray and (terms,) ndarray, optional
+        Where to start.
+    sums : RiskSums, optional
+        In place of those of `inputs`.
+    rise_tolerance : float
+        A mode is found when a whole Newton step would raise the log density by less.
+    """
+    targets = Targets.of_cohort(inputs, sums)
+    given = None if step_scale is None else np.array([step_scale])
+    first = None if start is None else (start[0][None], start[1][None])
+    found = find_modes(targets, given, first, rise_tolerance)
+    return PosteriorMode(
+        log_hazard=found.log_hazard[0],
+        effect=found.effect[0],
+        log_density=float(found.log_density[0]),
+        information=found.information[0],
+        converged=bool(found.converged[0]),
+    )
+
+
+def first_start(targets: Targets) -> Start:
+    """Every interval's own rate, and no effects: (cohorts, intervals), (cohorts, terms)."""
+    sums = targets.sums
+    none = np.zeros((len(sums), targets.n_terms))
+    # as if each interval had one event more, at the overall rate
+    pooled = sums.weighted_exposure(none) + np.exp(-targets.log_rate)[:, None]
+    return np.log((sums.events + 1) / pooled), none
+
+
+def start_nearby(near: Modes, before: Targets, targets: Targets) -> Start:
+    """Take a Newton step from modes under other priors, whose slopes there are 0.
+
+    Parameters
+    ----------
+    near : Modes
+        Of the same cohorts.
+    before : Targets
+        With the priors of these modes.
+    targets : Targets
+        With their own priors of the same effects.
 
     Returns
     -------
-    float, (intervals + terms,) ndarray, (intervals + terms, intervals + terms) ndarray
-        The information is minus the matrix of second derivatives.
+    (cohorts, intervals) ndarray, (cohorts, terms) ndarray
+        For `find_modes`; without a mode the first start of all.
     """
-    sums = CohortSums(inputs.density_data) if sums is None else sums
-    n_intervals, n_terms = len(log_hazard), len(effect)
-    hazard = np.exp(log_hazard)
-    weighted, at_risk = np.zeros(n_intervals), np.zeros(n_terms)
-    crossed, block_of_effects = np.zeros((n_intervals, n_terms)), np.zeros((n_terms, n_terms))
-    for block in sums.blocks():
-        relative = np.exp(block.design @ effect)
-        weighted += relative @ block.exposure
-        scaled = block.design * relative[:, None]
-        crossed += block.exposure.T @ scaled
-        scaled *= (block.exposure @ hazard)[:, None]
-        at_risk += scaled.sum(axis=0)
-        block_of_effects += block.design.T @ scaled
-    value, prior_gradient, prior_hessian = baseline_log_prior(log_hazard, inputs, step_scale)
-    effect_value, effect_gradient, effect_curvature = effect_log_prior(effect, inputs, spread)
-    expected = hazard * weighted
-    value += effect_value + float(
-        sums.events @ log_hazard + sums.event_design @ effect - expected.sum()
+    n_intervals = targets.n_intervals
+    log_hazard, effect = first_start(targets)
+    at = np.concatenate([near.log_hazard, near.effect], axis=1)
+    gradient, information = np.zeros_like(at), near.information.copy()
+    for (old, part), (new, _) in zip(before.simple_priors, targets.simple_priors, strict=True):
+        if old == new:
+            continue
+        here = np.arange(n_intervals + part.start, n_intervals + part.stop)
+        there = near.effect[:, part]
+        gradient[:, here] = new.gradient(there) - old.gradient(there)
+        information[:, here, here] += old.curvature(there) - new.curvature(there)
+    is_near = near.converged
+    step = np.zeros_like(at)
+    step[is_near] = newton_steps(information[is_near], gradient[is_near])
+    is_short = np.abs(step).max(axis=1, keepdims=True) < LONGEST_START
+    at = np.where(is_short, at + step, at)
+    return (
+        np.where(is_near[:, None], at[:, :n_intervals], log_hazard),
+        np.where(is_near[:, None], at[:, n_intervals:], effect),
     )
-    gradient = np.empty(n_intervals + n_terms)
-    gradient[:n_intervals] = sums.events - expected + prior_gradient
-    gradient[n_intervals:] = sums.event_design - at_risk + effect_gradient
-    information = np.empty((n_intervals + n_terms, n_intervals + n_terms))
-    information[:n_intervals, :n_intervals] = np.diag(expected) - prior_hessian
-    information[:n_intervals, n_intervals:] = hazard[:, None] * crossed
-    information[n_intervals:, :n_intervals] = information[:n_intervals, n_intervals:].T
-    information[n_intervals:, n_intervals:] = block_of_effects - np.diag(effect_curvature)
-    return value, gradient, information
 
 
-def newton_step(information: NDArray, gradient: NDArray) -> NDArray:
-    """Solve for the Newton step, with a ridge where the density is not concave."""
+def climb(
+    start: NDArray,
+    targets: Targets,
+    step_scale: NDArray | None,
+    spread: NDArray,
+    rise_tolerance: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.bool]]:
+    """Take Newton steps, halved where the density falls, until the next would change nothing.
+
+    Returns
+    -------
+    at, log_density, information, converged
+        All with the cohorts' axis first.
+    """
+    at = start.copy()
+    value, gradient, information = posterior_slopes(at, targets, step_scale, spread)
+    share = np.ones(len(at))
+    converged = np.zeros(len(at), dtype=bool)
+    active = np.flatnonzero(np.isfinite(value))
+
+    def some(which: NDArray) -> tuple[Targets, NDArray | None, NDArray]:
+        given = None if step_scale is None else step_scale[which]
+        return targets.part(which), given, spread[which]
+
+    given = (targets, step_scale, spread) if len(active) == len(at) else some(active)
+    for _ in range(MOST_STEPS):
+        if not len(active):
+            break
+        step = newton_steps(information[active], gradient[active])
+        rise = np.abs((gradient[active] * step).sum(axis=1))
+        is_stuck = ~np.isfinite(rise) | (share[active] < SMALLEST_SHARE)
+        converged[active[(rise < rise_tolerance) & ~is_stuck]] = True
+        goes_on = ~(converged[active] | is_stuck)
+        if not goes_on.all():
+            active, step = active[goes_on], step[goes_on]
+            if not len(active):
+                break
+            given = some(active)
+        candidate = at[active] + share[active, None] * step
+        new = posterior_slopes(candidate, *given)
+        # at the mode rounding decides the last digits, so equal counts as risen
+        risen = new[0] >= value[active] - 1e-10 * (1 + np.abs(value[active]))
+        share[active] = np.where(risen, 1.0, share[active] / 2)
+        moved = active[risen]
+        at[moved], value[moved] = candidate[risen], new[0][risen]
+        gradient[moved], information[moved] = new[1][risen], new[2][risen]
+    return at, value, information, converged
+
+
+def newton_steps(information: NDArray, gradient: NDArray) -> NDArray[np.float64]:
+    """Solve for the Newton steps; with a ridge where a density is not concave."""
+    try:
+        return climbing_step(information, gradient[:, :, None])[:, :, 0]
+    except np.linalg.LinAlgError:
+        steps = np.empty_like(gradient)
+        for k, (matrix, slope) in enumerate(zip(information, gradient, strict=True)):
+            try:
+                # the digits that it has among cohorts that are all concave
+                steps[k] = climbing_step(matrix, slope[:, None])[:, 0]
+            except np.linalg.LinAlgError:
+                steps[k] = damped_step(matrix, slope)
+        return steps
+
+
+def climbing_step(information: NDArray, gradient: NDArray) -> NDArray[np.float64]:
+    """Solve for steps that climb, which is where a triangular root exists."""
+    np.linalg.cholesky(information)
+    return np.linalg.solve(information, gradient)
+
+
+def damped_step(information: NDArray, gradient: NDArray) -> NDArray[np.float64]:
+    """Solve for one Newton step with the smallest ridge that makes it climb."""
     scale = np.sqrt(np.maximum(np.abs(np.diag(information)), 1e-300))
     scaled = information / np.outer(scale, scale)
+    slope = (gradient / scale)[:, None]
     ridge, identity = 0.0, np.eye(len(scaled))
     for _ in range(30):
-        damped = scaled + ridge * identity
         try:
-            # a factor exists only where the step climbs
-            np.linalg.cholesky(damped)
-            return np.linalg.solve(damped, gradient / scale) / scale
+            return climbing_step(scaled + ridge * identity, slope)[:, 0] / scale
         except np.linalg.LinAlgError:
             ridge = max(1e-8, 10 * ridge)
     return np.full_like(gradient, np.nan)
+
+
+def posterior_slopes(
+    at: NDArray, targets: Targets, step_scale: NDArray | None, spread: NDArray | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Log posterior densities of log-hazards and effects, gradients and information.
+
+    Parameters
+    ----------
+    at : (cohorts, intervals + terms) ndarray
+        Log-hazards, then effects.
+    targets : Targets
+        The posteriors.
+    step_scale : (cohorts,) ndarray or None
+        Of walks, on which all is conditional.
+    spread : (cohorts, terms) ndarray, optional
+        Average double-exponential log densities, which have a kink, over normals of these standard
+        deviations around the effects.
+
+    Returns
+    -------
+    (cohorts,), (cohorts, intervals + terms), (cohorts, intervals + terms, intervals + terms)
+        A density that is not finite is minus infinity. The information is minus the matrix of
+        second derivatives.
+    """
+    sums, n_intervals = targets.sums, targets.n_intervals
+    log_hazard, effect = at[:, :n_intervals], at[:, n_intervals:]
+    with np.errstate(over="ignore", invalid="ignore"):
+        hazard = np.exp(log_hazard)
+        weighted = np.zeros_like(log_hazard)
+        at_risk = np.zeros_like(effect)
+        crossed = np.zeros((*log_hazard.shape, effect.shape[1]))
+        of_effects = np.zeros((*effect.shape, effect.shape[1]))
+        for block in sums.blocks():
+            relative = np.exp(block.design @ effect[:, :, None])
+            by_interval = block.exposure.transpose(0, 2, 1)
+            weighted += (by_interval @ relative)[:, :, 0]
+            crossed += by_interval @ (block.design * relative)
+            scaled = block.design * (relative * (block.exposure @ hazard[:, :, None]))
+            at_risk += scaled.sum(axis=1)
+            of_effects += block.design.transpose(0, 2, 1) @ scaled
+        expected = hazard * weighted
+        value, slope, curvature = baseline_slopes(log_hazard, targets, step_scale)
+        value += (sums.events * log_hazard - expected).sum(axis=1)
+        value += (sums.event_design * effect).sum(axis=1)
+        gradient = np.concatenate(
+            [sums.events - expected + slope, sums.event_design - at_risk], axis=1
+        )
+        crossed *= hazard[:, :, None]
+        information = np.empty((len(at), at.shape[1], at.shape[1]))
+        information[:, n_intervals:, n_intervals:] = of_effects
+        information[:, :n_intervals, n_intervals:] = crossed
+        information[:, n_intervals:, :n_intervals] = crossed.transpose(0, 2, 1)
+        information[:, :n_intervals, :n_intervals] = -curvature
+        diagonal = np.concatenate([expected, np.zeros_like(effect)], axis=1)
+        for prior, part in targets.simple_priors:
+            here = slice(n_intervals + part.start, n_intervals + part.stop)
+            width = None if spread is None else spread[:, part]
+            density, prior_slope, bend = prior_slopes(prior, effect[:, part], width)
+            value += density.sum(axis=1)
+            gradient[:, here] += prior_slope
+            diagonal[:, here] -= bend
+        places = np.arange(at.shape[1])
+        information[:, places, places] += diagonal
+    is_finite = np.isfinite(value) & np.isfinite(information).all(axis=(1, 2))
+    return np.where(is_finite, value, -np.inf), gradient, information
+
+
+def baseline_slopes(
+    log_hazard: NDArray, targets: Targets, step_scale: NDArray | None
+) -> tuple[NDArray, NDArray, NDArray]:
+    """Log prior density of log-hazards with gradient and second derivatives.
+
+    Returns
+    -------
+    (cohorts,), (cohorts, intervals), (cohorts, intervals, intervals) ndarray
+    """
+    prior, n_intervals = targets.baseline, log_hazard.shape[1]
+    identity = np.eye(n_intervals)
+    if isinstance(prior, GammaProcess):
+        rate = prior.weight * targets.sums.follow_up.width
+        shape = rate * np.exp(targets.log_rate)[:, None]
+        hazard = np.exp(log_hazard)
+        # the density of the log-hazard, Jacobian included
+        value = (shape * (np.log(rate) + log_hazard) - rate * hazard).sum(axis=1)
+        value -= [sum(map(math.lgamma, each)) for each in shape.tolist()]
+        return value, shape - rate * hazard, -identity * (rate * hazard)[:, None, :]
+    distance = log_hazard - targets.log_rate[:, None]
+    if isinstance(prior, Independent) or not isinstance(prior, WalkPrior):
+        level, sd = np.ones(n_intervals), prior.sd
+    else:
+        level, sd = np.zeros(n_intervals), prior.level_sd
+        level[prior.level_interval(n_intervals)] = 1.0
+    precision = level / sd**2
+    value = -0.5 * (precision * distance**2).sum(axis=1)
+    value -= level.sum() * math.log(sd) + 0.5 * n_intervals * math.log(2 * math.pi)
+    slope, curvature = -precision * distance, -precision * identity
+    if targets.step_variances is None or step_scale is None:
+        return value, slope, np.broadcast_to(curvature, (len(value), *identity.shape))
+    per_step = 1 / (step_scale[:, None] ** 2 * targets.step_variances)
+    step = np.diff(log_hazard, axis=1)
+    value += 0.5 * (np.log(per_step) - per_step * step**2).sum(axis=1)
+    slope[:, :-1] += per_step * step
+    slope[:, 1:] -= per_step * step
+    difference = np.diff(identity, axis=0)
+    return value, slope, curvature - (difference.T * per_step[:, None]) @ difference
+
+
+def prior_slopes(
+    prior: SimplePrior, effect: NDArray, spread: NDArray | None
+) -> tuple[NDArray, NDArray, NDArray]:
+    """Log prior density of effects, its gradient and curvature, all elementwise."""
+    if not isinstance(prior, Laplace) or spread is None:
+        return prior.log_density(effect), prior.gradient(effect), prior.curvature(effect)
+    ratio = (effect - prior.location) / spread
+    density = np.exp(-0.5 * ratio**2) / math.sqrt(2 * math.pi)
+    centred = np.array([math.erf(each) for each in (ratio / math.sqrt(2)).ravel().tolist()])
+    centred = centred.reshape(ratio.shape)
+    distance = spread * (2 * density + ratio * centred)
+    value = -distance / prior.scale - math.log(2 * prior.scale)
+    return value, -centred / prior.scale, -2 * density / (spread * prior.scale)

@@ -135,7 +135,7 @@ def starts_of_chains(
     if not modes:
         return [(None, chains)]
     return [
-        ((each.mode.log_hazard, each.mode.effect), len(range(k, chains, len(modes))))
+        ((each.log_hazard, each.effect), len(range(k, chains, len(modes))))
         for k, each in enumerate(modes)
     ]
 

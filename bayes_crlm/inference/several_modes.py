@@ -19,22 +19,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.mode import PosteriorMode, posterior_mode, posterior_slope
-from bayes_crlm.likelihood.risk_sums import CohortSums
-from bayes_crlm.model.priors import EffectPrior, Horseshoe, Normal, StudentT
+from bayes_crlm.inference.mode import Modes, find_modes, posterior_slopes, start_nearby
+from bayes_crlm.inference.targets import Targets
+from bayes_crlm.likelihood.matrices import inverses
+from bayes_crlm.model.baseline_priors import WalkPrior
+from bayes_crlm.model.priors import Normal, StudentT
 
 if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
 
 __all__ = [
+    "FIRST_RISE_TOLERANCE",
     "Component",
-    "effect_spread",
     "find_components",
-    "has_student_t",
+    "first_step_scales",
+    "may_have_several_modes",
     "modes_for_chains",
-    "needs_components",
     "places_between",
-    "vague_inputs",
+    "vague_targets",
 ]
 
 # in place of a Student t: next to no prior, and still a mode where covariates separate the events
@@ -51,21 +53,25 @@ SAME_MODE = 0.3
 LEAST_SHARE = 1e-4
 # of the likelihood's spread in some direction: a mode this much narrower leaves a shelf beside it
 NARROW = 0.5
-RISE_TOLERANCE = 1e-3
+# a mode that only says where to start need not be known to more digits
+FIRST_RISE_TOLERANCE = 1e-3
+# of the prior's scale of a walk's step scale: where it is not known yet, and where chains start
+FIRST_STEP_SCALE, CHAIN_STEP_SCALE = 0.5, 1.0
 # a mode of less than this share gets no chain
 LEAST_CHAIN_SHARE = 1e-3
-# of a walk, as a share of its prior's scale; its own is sampled with the rest
-CHAIN_STEP_SCALE = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Component:
-    """A place that holds a share of the posterior.
+    """A place that holds a share of one cohort's posterior.
 
     Attributes
     ----------
-    mode : PosteriorMode
-        With the information that its spread is taken from.
+    log_hazard : (intervals,) ndarray
+    effect : (terms,) ndarray
+        Its mode.
+    spread : (terms, terms) ndarray
+        Covariance of the effects that the information there implies.
     share : float
         Of the posterior, by Laplace's approximation; those of all components add up to 1.
     is_vague : bool
@@ -73,7 +79,9 @@ class Component:
         but where a prior's tail lies over the likelihood.
     """
 
-    mode: PosteriorMode
+    log_hazard: NDArray[np.float64]
+    effect: NDArray[np.float64]
+    spread: NDArray[np.float64]
     share: float
     is_vague: bool
 
@@ -94,12 +102,14 @@ class StudentColumns:
     degrees_of_freedom: NDArray[np.float64]
 
     @classmethod
-    def of(cls, inputs: "PreparedCohort") -> "StudentColumns":
-        """Take them from a model's priors."""
-        n_treatment, n_covariates = inputs.n_treatment_terms, inputs.n_covariate_terms
-        priors: list[EffectPrior] = [inputs.treatment_prior] * n_treatment
-        priors += [inputs.covariate_prior] * n_covariates
-        found = [(k, each) for k, each in enumerate(priors) if isinstance(each, StudentT)]
+    def of(cls, targets: Targets) -> "StudentColumns":
+        """Take them from the priors of posteriors."""
+        found = [
+            (k, prior)
+            for prior, part in targets.priors
+            if isinstance(prior, StudentT)
+            for k in range(part.start, part.stop)
+        ]
         return cls(
             np.array([k for k, _ in found], dtype=np.intp),
             np.array([each.location for _, each in found]),
@@ -130,50 +140,57 @@ class StudentColumns:
         return is_narrow | is_apart
 
 
-def has_student_t(inputs: "PreparedCohort") -> bool:
+def has_student_t(targets: Targets) -> bool:
     """Whether any effect has a Student t prior."""
-    has_covariates = inputs.n_covariate_terms > 0
-    return isinstance(inputs.treatment_prior, StudentT) or (
-        has_covariates and isinstance(inputs.covariate_prior, StudentT)
-    )
+    return any(isinstance(prior, StudentT) for prior, _ in targets.priors)
 
 
-def vague_inputs(inputs: "PreparedCohort") -> "PreparedCohort":
+def vague_targets(targets: Targets) -> Targets:
     """Put a vague normal prior in the place of every Student t."""
-
-    def vague(prior: EffectPrior) -> EffectPrior:
-        return Normal(0.0, VAGUE_SD) if isinstance(prior, StudentT) else prior
-
-    return replace(
-        inputs,
-        treatment_prior=vague(inputs.treatment_prior),
-        covariate_prior=vague(inputs.covariate_prior),
-    )
+    return targets.with_priors({StudentT: Normal(0.0, VAGUE_SD)})
 
 
-def without_horseshoe(inputs: "PreparedCohort") -> "PreparedCohort":
-    """Put a normal prior in the place of a horseshoe, which has no useful mode."""
-    if isinstance(inputs.covariate_prior, Horseshoe):
-        return replace(inputs, covariate_prior=Normal(0.0, 1.0))
-    return inputs
+def first_step_scales(
+    targets: Targets, share: float = FIRST_STEP_SCALE
+) -> NDArray[np.float64] | None:
+    """Step scales to start with, as a share of the prior's scale; None where there is no walk."""
+    if not targets.has_walk or not isinstance(targets.baseline, WalkPrior):
+        return None
+    return np.full(len(targets), share * targets.baseline.step_scale_sd)
 
 
-def find_components(
-    inputs: "PreparedCohort", sums: CohortSums, step_scale: float | None = None
-) -> list[Component]:
-    """Find the modes of a posterior under Student t priors, and the shelf beside a narrow one.
+def may_have_several_modes(targets: Targets, near: Modes) -> NDArray[np.bool]:
+    """Which cohorts' likelihoods compete with a Student t prior, shape (cohorts,).
+
+    Parameters
+    ----------
+    targets : Targets
+        The posteriors.
+    near : Modes
+        Of the posteriors, for a first guess of the step scale. The likelihood has one mode, a few
+        steps from these where it does not compete.
+    """
+    if not has_student_t(targets):
+        return np.zeros(len(targets), dtype=bool)
+    vague = vague_targets(targets)
+    start = start_nearby(near, targets, vague)
+    modes = find_modes(vague, first_step_scales(targets), start, FIRST_RISE_TOLERANCE)
+    variance = np.diagonal(modes.spread(), axis1=1, axis2=2)
+    return StudentColumns.of(targets).competing(modes.effect, variance).any(axis=-1)
+
+
+def find_components(targets: Targets, step_scale: NDArray | None = None) -> list[Component]:
+    """Find the modes of one posterior under Student t priors, and the shelf beside a narrow one.
 
     Newton's method starts at the likelihood's mode, at all Student t priors' places, and at the
     places of those that compete with the likelihood, in every combination where they are few.
 
     Parameters
     ----------
-    inputs : PreparedCohort
-        A cohort as the model sees it; a normal prior stands in for a horseshoe.
-    sums : CohortSums
-        Of `inputs`.
-    step_scale : float, optional
-        Of a random walk, on which the modes are conditional.
+    targets : Targets
+        One cohort's; a normal prior stands in for a horseshoe.
+    step_scale : (1,) ndarray, optional
+        Of a walk, on which the modes are conditional.
 
     Returns
     -------
@@ -181,43 +198,51 @@ def find_components(
         Empty where one mode is certain to be near the likelihood's: no Student t prior, or none
         that competes with the likelihood. The largest share first.
     """
-    if not has_student_t(inputs):
+    if not has_student_t(targets):
         return []
-    inputs = without_horseshoe(inputs)
-
-    def climb(
-        target: "PreparedCohort", start: tuple[NDArray, NDArray] | None = None
-    ) -> PosteriorMode:
-        return posterior_mode(
-            target, step_scale=step_scale, start=start, sums=sums, rise_tolerance=RISE_TOLERANCE
-        )
-
-    vague = climb(vague_inputs(inputs))
-    columns, n_intervals = StudentColumns.of(inputs), len(vague.log_hazard)
-    covariance = covariance_of(vague.information)
-    if not vague.converged or covariance is None:
-        return []
+    targets = targets.without_horseshoe()
+    vague = find_modes(vague_targets(targets), step_scale, None, FIRST_RISE_TOLERANCE)
+    columns, n_intervals = StudentColumns.of(targets), targets.n_intervals
+    covariance = inverses(vague.information)[0]
     variance = np.diag(covariance)[n_intervals:]
-    competing = np.flatnonzero(columns.competing(vague.effect, variance))
+    # a mode of nothing, or of information without a root, has no spread to compare
+    if not vague.converged[0] or not (np.linalg.eigvalsh(vague.information[0]) > 0).all():
+        return []
+    competing = np.flatnonzero(columns.competing(vague.effect[0], variance))
     if not len(competing):
         return []
-    found: list[PosteriorMode] = []
-    for chosen in chosen_columns(columns, competing, vague.effect):
-        mode = climb(inputs, conditional_start(vague, covariance, columns, chosen))
-        if mode.converged and not any(is_same(mode, other) for other in found):
-            found.append(mode)
-    shelf = shelf_beside(found, vague, inputs, step_scale, sums)
-    masses = [log_mass(each) for each in (*found, *shelf)]
-    largest = max(masses, default=-math.inf)
+    at = np.concatenate([vague.log_hazard, vague.effect], axis=1)[0]
+    starts = np.stack(
+        [
+            conditional_start(at, covariance, columns, chosen, n_intervals)
+            for chosen in chosen_columns(columns, competing, vague.effect[0])
+        ]
+    )
+    several = targets.part(np.zeros(len(starts), dtype=np.intp))
+    given = None if step_scale is None else np.repeat(step_scale, len(starts))
+    start = (starts[:, :n_intervals], starts[:, n_intervals:])
+    climbed = find_modes(several, given, start, FIRST_RISE_TOLERANCE)
+    found = climbed.part(distinct(climbed))
+    modes, masses = found, log_masses(found)
+    if is_narrower(found, vague):
+        at_likelihood = posterior_slopes(at[None], targets, step_scale)[0]
+        if math.isfinite(at_likelihood[0]):
+            modes = Modes.joined([found, replace(vague, log_density=at_likelihood)])
+            masses = log_masses(modes)
+    largest = masses.max(initial=-math.inf)
     if not math.isfinite(largest):
         return []
-    kept = [
-        (mode, math.exp(mass - largest), k >= len(found))
-        for k, (mode, mass) in enumerate(zip((*found, *shelf), masses, strict=True))
-        if k >= len(found) or mass > largest + math.log(LEAST_SHARE)
+    is_vague = np.arange(len(masses)) >= len(found.converged)
+    kept = np.flatnonzero(is_vague | (masses > largest + math.log(LEAST_SHARE)))
+    share = np.exp(masses[kept] - largest)
+    share /= share.sum()
+    spread = modes.part(kept).spread()
+    components = [
+        Component(
+            modes.log_hazard[k], modes.effect[k], spread[place], float(share[place]), is_vague[k]
+        )
+        for place, k in enumerate(kept.tolist())
     ]
-    total = sum(share for _, share, _ in kept)
-    components = [Component(mode, share / total, is_vague) for mode, share, is_vague in kept]
     return sorted(components, key=lambda each: -each.share)
 
 
@@ -229,41 +254,10 @@ def modes_for_chains(inputs: "PreparedCohort") -> list[Component]:
     inputs : PreparedCohort
         A cohort as the model sees it.
     """
-    if not has_student_t(inputs):
-        return []
-    sums = CohortSums(inputs.density_data)
-    step_scale = CHAIN_STEP_SCALE * inputs.walk_prior.step_scale_sd if inputs.has_walk else None
+    targets = Targets.of_cohort(inputs)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        found = find_components(inputs, sums, step_scale)
+        found = find_components(targets, first_step_scales(targets, CHAIN_STEP_SCALE))
     return [each for each in found if not each.is_vague and each.share >= LEAST_CHAIN_SHARE]
-
-
-def needs_components(
-    inputs: "PreparedCohort", effect: NDArray, variance: NDArray
-) -> NDArray[np.bool]:
-    """Whether posteriors may have several modes, from many modes of the likelihood.
-
-    Parameters
-    ----------
-    inputs : PreparedCohort
-        Any with the priors in question.
-    effect, variance : (cohorts, terms) ndarray
-        Modes under `vague_inputs`, and the spread that their information implies.
-
-    Returns
-    -------
-    (cohorts,) ndarray of bool
-    """
-    return StudentColumns.of(inputs).competing(effect, variance).any(axis=-1)
-
-
-def covariance_of(information: NDArray) -> NDArray[np.float64] | None:
-    """Invert information; None where it is not positive definite."""
-    try:
-        np.linalg.cholesky(information)
-        return np.linalg.inv(information)
-    except np.linalg.LinAlgError:
-        return None
 
 
 def chosen_columns(
@@ -299,65 +293,63 @@ def chosen_columns(
 
 
 def conditional_start(
-    vague: PosteriorMode,
+    at: NDArray,
     covariance: NDArray,
     columns: StudentColumns,
     chosen: tuple[int, ...],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    n_intervals: int,
+) -> NDArray[np.float64]:
     """Move some columns to their priors' places, and the rest to where they then are likeliest."""
-    n_intervals = len(vague.log_hazard)
-    places = columns.column[list(chosen)]
-    at = np.concatenate([vague.log_hazard, vague.effect])
-    if len(places):
-        moved = n_intervals + places
-        away = columns.location[list(chosen)] - vague.effect[places]
-        at = at + covariance[:, moved] @ np.linalg.solve(covariance[np.ix_(moved, moved)], away)
-        at[moved] = columns.location[list(chosen)]
-    return at[:n_intervals], at[n_intervals:]
+    places = n_intervals + columns.column[list(chosen)]
+    if not len(places):
+        return at
+    away = columns.location[list(chosen)] - at[places]
+    found = at + covariance[:, places] @ np.linalg.solve(covariance[np.ix_(places, places)], away)
+    found[places] = columns.location[list(chosen)]
+    return found
 
 
-def is_same(mode: PosteriorMode, other: PosteriorMode) -> bool:
-    """Whether two climbs came to one mode."""
-    away = np.concatenate([mode.log_hazard - other.log_hazard, mode.effect - other.effect])
-    squared = max(float(away @ each.information @ away) for each in (mode, other))
-    return squared < SAME_MODE**2
+def distinct(modes: Modes) -> NDArray[np.intp]:
+    """Leave out climbs that came to no mode, or to one that another came to before."""
+    at = np.concatenate([modes.log_hazard, modes.effect], axis=1)
+    kept: list[int] = []
+    for k in np.flatnonzero(modes.converged).tolist():
+        away = at[k] - at[kept]
+        squared = [
+            max(float(each @ modes.information[j] @ each) for j in (k, other))
+            for each, other in zip(away, kept, strict=True)
+        ]
+        if all(each >= SAME_MODE**2 for each in squared):
+            kept.append(k)
+    return np.array(kept, dtype=np.intp)
 
 
-def log_mass(mode: PosteriorMode) -> float:
-    """Laplace's approximation of the log of a mode's share, but for a constant."""
-    sign, log_determinant = np.linalg.slogdet(mode.information)
-    return mode.log_density - 0.5 * float(log_determinant) if sign > 0 else -math.inf
+def log_masses(modes: Modes) -> NDArray[np.float64]:
+    """Laplace's approximation of the logs of modes' shares, but for a constant, shape (modes,)."""
+    sign, log_determinant = np.linalg.slogdet(modes.information)
+    return np.where(sign > 0, modes.log_density - 0.5 * log_determinant, -np.inf)
 
 
-def shelf_beside(
-    found: list[PosteriorMode],
-    vague: PosteriorMode,
-    inputs: "PreparedCohort",
-    step_scale: float | None,
-    sums: CohortSums,
-) -> list[PosteriorMode]:
-    """Take the likelihood's spread as a component, where every mode is much narrower.
+def is_narrower(found: Modes, vague: Modes) -> bool:
+    """Whether every mode is much narrower than the likelihood's spread, or far from it.
 
     A narrow Student t prior's tail lies over all of the likelihood, also where that is too near to
-    the prior, or says too little, to have a mode of its own.
+    the prior, or says too little, to have a mode of its own: the likelihood's spread is then a
+    component.
     """
-    n_intervals = len(vague.log_hazard)
-    spread = effect_spread(vague.information, n_intervals)
-    for mode in found:
+    spread = vague.spread()[0]
+    for effect, own in zip(found.effect, found.spread(), strict=True):
         # the smallest ratio of spreads over all directions
-        ratio = np.linalg.eigvals(
-            np.linalg.solve(spread, effect_spread(mode.information, n_intervals))
-        )
-        away = mode.effect - vague.effect
+        ratio = np.linalg.eigvals(np.linalg.solve(spread, own))
+        away = effect - vague.effect[0]
         is_near = float(away @ np.linalg.solve(spread, away)) < 1
         if is_near and ratio.real.min() > NARROW**2:
-            return []
-    value, *_ = posterior_slope(vague.log_hazard, vague.effect, inputs, step_scale, sums=sums)
-    return [replace(vague, log_density=value)] if math.isfinite(value) else []
+            return False
+    return True
 
 
 def places_between(
-    inputs: "PreparedCohort", effect: NDArray, covariance: NDArray
+    targets: Targets, effect: NDArray, covariance: NDArray
 ) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Find where some Student t priors hold their columns, and the likelihood has the others.
 
@@ -366,7 +358,7 @@ def places_between(
 
     Parameters
     ----------
-    inputs : PreparedCohort
+    targets : Targets
     effect, covariance : (terms,) ndarray, (terms, terms) ndarray
         The likelihood's mode without the Student t priors, and its spread.
 
@@ -375,7 +367,7 @@ def places_between(
     list of (terms,) ndarray and (terms, terms) ndarray
         Means and covariances; none with fewer than two columns that compete with the likelihood.
     """
-    columns = StudentColumns.of(inputs)
+    columns = StudentColumns.of(targets)
     variance = np.diag(covariance)
     competing = [int(k) for k in np.flatnonzero(columns.competing(effect, variance))]
     if len(competing) < 2:
@@ -394,8 +386,3 @@ def places_between(
         spread = np.linalg.inv(held)
         found.append((spread @ pull, spread))
     return found
-
-
-def effect_spread(information: NDArray, n_intervals: int) -> NDArray[np.float64]:
-    """Covariance of the effects that the information implies, shape (terms, terms)."""
-    return np.linalg.inv(information)[n_intervals:, n_intervals:]

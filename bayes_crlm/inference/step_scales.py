@@ -1,4 +1,7 @@
-"""A walk's step scale: its posterior on a grid of cells, and walks drawn with it.
+"""Walks' step scales: their posteriors on a grid of cells, and draws from ranges of these.
+
+Effects depend a little on the step scale, so that small and large ones each have a mode of their
+own: each mode is a part of the proposal, with a range of the step scale.
 
 References
 ----------
@@ -7,108 +10,169 @@ Rue, Martino & Chopin (2009), J R Stat Soc B 71:319-392 (a grid over the scale).
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.conditional_walks import (
-    Redraw,
-    WalkCases,
-    fit_walk,
-    redraw_from,
-    walk_log_target,
-)
+from bayes_crlm.inference.conditional_walks import fit_walk, walk_log_target
+from bayes_crlm.inference.parts import of_pairs
 from bayes_crlm.model.baseline_priors import WalkPrior
 
 if TYPE_CHECKING:
-    from bayes_crlm.likelihood.risk_sums import CohortSums
-    from bayes_crlm.model.prepared import PreparedCohort
+    from bayes_crlm.inference.targets import Targets
 
-__all__ = [
-    "DRAW_STEPS",
-    "SEARCH_STEPS",
-    "StepScales",
-    "draw_walks",
-    "step_scale_edges",
-    "step_scale_shares",
-    "step_scales",
-    "walks_given",
-]
+__all__ = ["RANGE_ENDS", "StepScales", "step_scale_edges", "step_scales"]
 
 # below the smallest share of its prior's scale, steps cannot be told from none
 SMALLEST_STEP_SCALE, LARGEST_STEP_SCALE = 0.001, 4.5
 SCALE_CELLS = 64
 # of a cell's share, so that none in reach is left out
 DEFENSIVE_SHARE = 0.02
-SEARCH_STEPS, DRAW_STEPS = 12, 1
+SEARCH_STEPS = 12
+# the ranges below and above this probability have modes of their own
+RANGE_ENDS = (0.2,)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StepScales:
-    """Approximate posterior of a walk's log step scale, constant within narrow cells.
+    """Approximate posteriors of log step scales, constant within narrow cells.
 
     Attributes
     ----------
     edges : (cells + 1,) ndarray
-        Ends of the cells.
-    share : (cells,) ndarray
-        Their probabilities.
-    log_hazard : (intervals, cells) ndarray
-        Modes that belong to the cells' middles.
+        Ends of the cells, the same for all cohorts.
+    share : (cohorts, parts, cells) ndarray
+        Probabilities of the cells within each part's range, which add up to 1; 0 outside of it, and
+        not a number where there is no approximation.
+    probability : (cohorts, parts) ndarray
+        Of each part's range; 0 where it is empty.
+    log_hazard : (intervals, cohorts, modes, cells) ndarray
+        Log-hazards that belong to the cells' middles, effects held at each of some modes.
+    mode_of : (parts,) ndarray of int
+        Which of the modes each part belongs to.
     """
 
     edges: NDArray[np.float64]
     share: NDArray[np.float64]
+    probability: NDArray[np.float64]
     log_hazard: NDArray[np.float64]
+    mode_of: NDArray[np.intp]
 
-    def log_density(self, log_scale: NDArray) -> NDArray[np.float64]:
-        """Log density of log step scales; minus infinity outside the cells."""
-        cell = np.searchsorted(self.edges[1:-1], log_scale)
-        is_inside = (log_scale >= self.edges[0]) & (log_scale <= self.edges[-1])
-        with np.errstate(divide="ignore"):
-            log_density = np.log(self.share / (self.edges[1] - self.edges[0]))
-        return np.where(is_inside, log_density[cell], -np.inf)
+    def part(self, which: NDArray[np.intp]) -> "StepScales":
+        """Those of some cohorts."""
+        return StepScales(
+            self.edges,
+            self.share[which],
+            self.probability[which],
+            self.log_hazard[:, which],
+            self.mode_of,
+        )
+
+    def only(self, part: int) -> "StepScales":
+        """One part, with its own mode."""
+        which = slice(part, part + 1)
+        log_hazard = self.log_hazard[:, :, self.mode_of[which]]
+        here = np.zeros(1, dtype=np.intp)
+        return StepScales(
+            self.edges, self.share[:, which], self.probability[:, which], log_hazard, here
+        )
+
+    @classmethod
+    def joined(cls, parts: "list[StepScales]") -> "StepScales":
+        """Put parts with a mode each side by side."""
+        return cls(
+            parts[0].edges,
+            np.concatenate([each.share for each in parts], axis=1),
+            np.concatenate([each.probability for each in parts], axis=1),
+            np.concatenate([each.log_hazard for each in parts], axis=2),
+            np.arange(len(parts)),
+        )
 
     @property
-    def typical(self) -> float:
-        """The step scale at the posterior mean of its log."""
-        return math.exp(float(self.share @ (self.edges[:-1] + self.edges[1:]) / 2))
+    def width(self) -> float:
+        """Of every cell."""
+        return float(self.edges[1] - self.edges[0])
 
-    def ranges(self, ends: tuple[float, ...]) -> "list[tuple[float, StepScales]]":
-        """Split into ranges that end near given probabilities, each with its own probability."""
-        middle = np.cumsum(self.share) - self.share / 2
-        bounds = [0, *np.searchsorted(middle, ends).tolist(), len(self.share)]
-        split = []
-        for first, last in pairwise(bounds):
-            if last > first:
-                share = self.share[first:last]
-                part = StepScales(
-                    self.edges[first : last + 1],
-                    share / share.sum(),
-                    self.log_hazard[:, first:last],
-                )
-                split.append((float(share.sum()), part))
-        return split
+    @property
+    def typical(self) -> NDArray[np.float64]:
+        """The step scale at the mean of its log in every range, shape (cohorts, parts)."""
+        return np.exp(self.share @ ((self.edges[:-1] + self.edges[1:]) / 2))
 
-    def draw(
-        self, draws: int, rng: np.random.Generator
-    ) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.float64]]:
-        """Draw log step scales, evenly over probability, in random order.
+    def cell_of(self, log_scale: NDArray) -> NDArray[np.intp]:
+        """Find the cells of log step scales."""
+        return np.searchsorted(self.edges[1:-1], log_scale)
+
+    def log_densities(self, log_scale: NDArray) -> NDArray[np.float64]:
+        """Log densities of log step scales (cohorts, draws) under every part's range.
 
         Returns
         -------
-        log_scale, cell, log_density : (draws,) ndarray
+        (cohorts, parts, draws) ndarray
         """
-        points = (np.arange(draws) + rng.uniform(size=draws)) / draws
-        reached = np.concatenate([[0.0], np.cumsum(self.share)])
-        cell = np.minimum(np.searchsorted(reached[1:], points), len(self.share) - 1)
-        width = self.edges[1] - self.edges[0]
-        within = np.clip((points - reached[cell]) / self.share[cell], 0.0, 1.0)
-        order = rng.permutation(draws)
-        log_density = np.log(self.share / width)
-        return (self.edges[cell] + width * within)[order], cell[order], log_density[cell[order]]
+        cell = self.cell_of(log_scale)[:, None]
+        with np.errstate(divide="ignore"):
+            return np.log(np.take_along_axis(self.share, cell, axis=2) / self.width)
+
+    def starts(self, part: NDArray[np.intp], cell: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Log-hazards of parts' cells.
+
+        Parameters
+        ----------
+        part, cell : (cohorts, ...) ndarray of int
+
+        Returns
+        -------
+        (intervals, cohorts, ...) ndarray
+        """
+        n_intervals, count, modes, cells = self.log_hazard.shape
+        cohort = np.arange(count).reshape(-1, *[1] * (part.ndim - 1))
+        place = (cohort * modes + self.mode_of[part]) * cells + cell
+        return self.log_hazard.reshape(n_intervals, -1).take(place, axis=1)
+
+    def draw(
+        self, pairs: NDArray[np.intp], rngs: list[np.random.Generator]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Draw log step scales, evenly over the probability of every range.
+
+        Parameters
+        ----------
+        pairs : (cohorts, parts) ndarray of int
+            How many in each range; their sum is the same for all cohorts.
+        rngs : list of numpy.random.Generator
+            One for each cohort.
+
+        Returns
+        -------
+        log_scale, log_density : (cohorts, all pairs) ndarray
+            The density is that within the draw's range. Draws of a range increase: they are
+            paired with effects that have no order.
+        """
+        count, total = len(pairs), int(pairs[0].sum())
+        points = np.empty((count, total))
+        for k, rng in enumerate(rngs):
+            rng.random(out=points[k])
+        points += np.arange(total) - of_pairs(np.cumsum(pairs, axis=1) - pairs, pairs)
+        points /= of_pairs(pairs, pairs)
+        # each part's probabilities begin one above those of the part before
+        reached = np.cumsum(self.share, axis=2)
+        reached /= reached[:, :, -1:]
+        part = of_pairs(np.broadcast_to(np.arange(pairs.shape[1]), pairs.shape), pairs)
+        reached += np.arange(pairs.shape[1])[:, None]
+        cells = self.share.shape[2]
+        cell = np.empty((count, total), dtype=np.intp)
+        for k in range(count):
+            cell[k] = np.searchsorted(reached[k].ravel(), points[k] + part[k])
+        cell -= part * cells
+        # rounding may reach over a range's ends
+        is_here = self.share > 0
+        first, last = is_here.argmax(axis=2), cells - 1 - is_here[:, :, ::-1].argmax(axis=2)
+        cell = np.clip(cell, of_pairs(first, pairs), of_pairs(last, pairs))
+        place = (np.arange(count)[:, None] * pairs.shape[1] + part) * cells + cell
+        share = self.share.ravel().take(place)
+        within = 1 - (reached.ravel().take(place) - part - points) / share
+        log_scale = self.edges[cell] + self.width * np.clip(within, 0.0, 1.0)
+        return log_scale, np.log(share / self.width)
 
 
 def step_scale_edges(prior: WalkPrior) -> NDArray[np.float64]:
@@ -121,28 +185,27 @@ def step_scale_edges(prior: WalkPrior) -> NDArray[np.float64]:
     )
 
 
-def step_scale_shares(
-    weighted: NDArray, cases: WalkCases
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Approximate probabilities of the cells of the log step scale, effects held at one value.
+def step_scales(targets: "Targets", effect: NDArray) -> StepScales:
+    """Approximate the posteriors of walks' step scales, effects held at some values.
 
     Parameters
     ----------
-    weighted : (intervals, ...) ndarray
-        Exposures weighted by relative hazards.
-    cases : WalkCases
-        With a last axis of length 1, for the cells.
+    targets : Targets
+        With walks.
+    effect : (cohorts, modes, terms) ndarray
+        Where effects are held.
 
     Returns
     -------
-    share : (..., cells) ndarray
-        Adding up to 1; not a number where no cell has a finite density.
-    log_hazard : (intervals, ..., cells) ndarray
-        Modes that belong to the cells' middles.
+    StepScales
+        Of each mode all ranges, one part each.
     """
+    count, modes, _ = effect.shape
+    cases = targets.walk_cases(2)
     edges = step_scale_edges(cases.prior)
     log_scale = (edges[:-1] + edges[1:]) / 2
-    weighted = weighted[..., None]
+    weighted = [targets.sums.weighted_exposure(effect[:, m]).T for m in range(modes)]
+    weighted = np.stack(weighted, axis=2)[..., None]
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         start = np.log((cases.events + 1) / (weighted + np.exp(-cases.log_rate)))
         start, weighted = (np.repeat(each, SCALE_CELLS, axis=-1) for each in (start, weighted))
@@ -156,134 +219,16 @@ def step_scale_shares(
         share = (1 - DEFENSIVE_SHARE) * share / share.sum(axis=-1, keepdims=True)
         share += DEFENSIVE_SHARE / is_possible.sum(axis=-1, keepdims=True)
         share = np.where(is_possible, share, 0.0)
-        return share / share.sum(axis=-1, keepdims=True), walk.centre
-
-
-def step_scales(
-    weighted: NDArray, inputs: "PreparedCohort", sums: "CohortSums"
-) -> StepScales | None:
-    """Approximate the posterior of a random walk's step scale, effects held at one value.
-
-    Parameters
-    ----------
-    weighted : (intervals,) ndarray
-        Exposures weighted by relative hazards.
-    inputs : PreparedCohort
-        With a random walk.
-    sums : CohortSums
-        Of `inputs`.
-
-    Returns
-    -------
-    StepScales or None
-        None where no cell has a finite density.
-    """
-    cases = WalkCases.of(inputs, sums)
-    share, log_hazard = step_scale_shares(weighted, cases)
-    if not np.isfinite(share).all():
-        return None
-    return StepScales(step_scale_edges(cases.prior), share, log_hazard)
-
-
-def draw_walks(
-    weighted: NDArray,
-    scales: StepScales,
-    inputs: "PreparedCohort",
-    sums: "CohortSums",
-    rng: np.random.Generator | None,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Draw step scales and walks of log-hazards given the effects, in mirrored pairs.
-
-    Parameters
-    ----------
-    weighted : (2 x pairs, intervals) ndarray
-        Exposures weighted by relative hazards; draw i and draw pairs + i make a pair.
-    scales : StepScales
-        Approximate posterior of the step scale.
-    inputs, sums
-        The cohort.
-    rng : numpy.random.Generator or None
-        Source of randomness; without it, the step scale is the typical one and every walk is put
-        where its distribution is centred.
-
-    Returns
-    -------
-    log_hazard : (draws, intervals) ndarray
-    log_scale : (draws,) ndarray
-    log_ratio : (draws,) ndarray
-        Log of (prior x likelihood of the hazards' part / density of the draw).
-    """
-    pairs = len(weighted) // 2
-    if rng is None:
-        log_scale = np.full(pairs, math.log(scales.typical))
-        cell = np.searchsorted(scales.edges[1:-1], log_scale)
-        log_density, steps = np.zeros(pairs), SEARCH_STEPS
-        normal, redraw = np.zeros((weighted.shape[1], pairs)), None
-    else:
-        log_scale, cell, log_density = scales.draw(pairs, rng)
-        steps = DRAW_STEPS
-        normal, redraw = rng.standard_normal((weighted.shape[1], pairs)), redraw_from(rng)
-    log_scale, log_density = np.tile(log_scale, 2), np.tile(log_density, 2)
-    cell = np.tile(cell, 2)
-    normal = np.concatenate([normal, -normal], axis=1)
-    log_hazard, log_ratio = walk_draws(
-        weighted, log_scale, cell, normal, redraw, steps, scales, inputs, sums
-    )
-    return log_hazard, log_scale, log_ratio - log_density
-
-
-def walks_given(
-    weighted: NDArray,
-    log_scale: NDArray,
-    scales: StepScales,
-    inputs: "PreparedCohort",
-    sums: "CohortSums",
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Draw walks of log-hazards given the effects and the step scales.
-
-    Parameters
-    ----------
-    weighted : (draws, intervals) ndarray
-        Exposures weighted by relative hazards.
-    log_scale : (draws,) ndarray
-        Within the cells of `scales`.
-    scales : StepScales
-        Whose modes the walks are near.
-    inputs, sums
-        The cohort.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    log_hazard : (draws, intervals) ndarray
-    log_ratio : (draws,) ndarray
-        Log of (prior x likelihood of the hazards' part / density of the walk).
-    """
-    cell = np.searchsorted(scales.edges[1:-1], log_scale)
-    normal, redraw = rng.standard_normal(weighted.T.shape), redraw_from(rng)
-    return walk_draws(weighted, log_scale, cell, normal, redraw, DRAW_STEPS, scales, inputs, sums)
-
-
-def walk_draws(
-    weighted: NDArray,
-    log_scale: NDArray,
-    cell: NDArray[np.intp],
-    normal: NDArray,
-    redraw: Redraw | None,
-    steps: int,
-    scales: StepScales,
-    inputs: "PreparedCohort",
-    sums: "CohortSums",
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Draw walks as `walks_given` does, the cells being known."""
-    transposed = np.ascontiguousarray(weighted.T)
-    # the cell's mode, moved to the level at which as many events are expected as there were
-    expected = (transposed * np.exp(scales.log_hazard)[:, cell]).sum(axis=0)
-    start = scales.log_hazard[:, cell] + np.log(sums.events.sum() / expected)
-    cases = WalkCases.of(inputs, sums)
-    walk = fit_walk(start, transposed, log_scale, cases, steps)
-    log_hazard, log_walk = walk.draw(normal, redraw)
-    log_ratio = walk_log_target(log_hazard, transposed, log_scale, cases)
-    return log_hazard.T, log_ratio - log_walk
+        share /= share.sum(axis=-1, keepdims=True)
+        # ranges that end near given probabilities
+        middle = np.cumsum(share, axis=-1) - share / 2
+        range_of = sum((middle >= end).astype(int) for end in RANGE_ENDS)
+        is_in = range_of[..., None, :] == np.arange(len(RANGE_ENDS) + 1)[:, None]
+        within = np.where(is_in, share[..., None, :], 0.0).reshape(count, -1, SCALE_CELLS)
+        probability = within.sum(axis=-1)
+        # an empty range, in which nothing will be drawn, is given all cells
+        ranges = len(RANGE_ENDS) + 1
+        is_empty = (probability == 0)[..., None]
+        within = np.where(is_empty, np.repeat(share, ranges, axis=1), within)
+        within /= within.sum(axis=-1, keepdims=True)
+    return StepScales(edges, within, probability, walk.centre, np.repeat(np.arange(modes), ranges))

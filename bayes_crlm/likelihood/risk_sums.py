@@ -1,40 +1,42 @@
-"""Exposures weighted by relative hazards, for many draws at once, as matrix products.
+"""Exposures weighted by relative hazards, for many cohorts and many draws, as matrix products.
 
 Given the effects, the likelihood knows a cohort only by the exposure of every interval weighted by
-relative hazards. Rows come in blocks of bounded size, each with its own rows x intervals table of
-exposures: a small cohort is one block that is kept, a large one is never spread as a whole.
+relative hazards. Cohorts with the same number of rows are stacked; one cohort is a stack of one.
+Rows come in blocks of bounded size, each with its own rows x intervals table of exposures: tables
+of small cohorts are kept, a large one is never spread as a whole.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.likelihood.follow_up import FollowUp
+
 if TYPE_CHECKING:
-    from bayes_crlm.likelihood.follow_up import FollowUp
     from bayes_crlm.likelihood.survival_data import SurvivalData
 
-__all__ = ["CohortSums", "RiskBlock", "row_exposures"]
+__all__ = ["RiskBlock", "RiskSums", "row_exposures", "taken_cohorts"]
 
-# entries of a block's table of exposures, and of a table of draws x rows that stays in cache
+# entries of a table of exposures that is kept, and of a table of draws x rows that stays in cache
 BLOCK_ENTRIES = 2**20
 # of a cohort that takes several blocks: a block's table stays in cache while draws go by
 ENTRIES_IN_CACHE = 2**16
 DRAW_ENTRIES = 2**17
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RiskBlock:
-    """Some rows of a cohort.
+    """Some rows of every cohort.
 
     Attributes
     ----------
-    design : (rows, terms) ndarray
+    design : (cohorts, rows, terms) ndarray
         Columns on the sampling scale.
-    exposure : (rows, intervals) ndarray
+    exposure : (cohorts, rows, intervals) ndarray
         Time at risk in every interval, of all rows of the cohort that stand behind a row.
     """
 
@@ -42,112 +44,165 @@ class RiskBlock:
     exposure: NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class CohortSums:
-    """What the posterior's density needs of a cohort.
+@dataclass(frozen=True, eq=False)
+class RiskSums:
+    """What densities need of cohorts with the same number of rows, intervals and terms.
 
     Attributes
     ----------
-    data : SurvivalData
-        The cohort in compact form, pooled where that saves rows.
+    design : (cohorts, rows, terms) ndarray
+        Columns on the sampling scale.
+    follow_up : FollowUp
+        Time at risk; the first axis of all its arrays is the cohorts'.
+    events : (cohorts, intervals) ndarray
+        Events in every interval.
+    event_design : (cohorts, terms) ndarray
+        Sum of the design's rows over events.
     """
 
-    data: "SurvivalData"
+    design: NDArray[np.float64]
+    follow_up: FollowUp
+    events: NDArray[np.float64]
+    event_design: NDArray[np.float64]
 
-    @cached_property
-    def events(self) -> NDArray[np.float64]:
-        """Events in every interval, shape (intervals,)."""
-        return self.data.events_per_interval
+    @classmethod
+    def of(cls, data: "SurvivalData") -> "RiskSums":
+        """Take one cohort, pooled where that saves rows."""
+        follow_up = data.follow_up
+        arrays = {name: getattr(follow_up, name)[None] for name in FOLLOW_UP_ARRAYS}
+        return cls(
+            data.design[None],
+            replace(follow_up, **arrays),
+            data.events_per_interval[None],
+            data.event_design[None],
+        )
 
-    @cached_property
-    def event_design(self) -> NDArray[np.float64]:
-        """Sum of the design's rows over events, shape (terms,)."""
-        return self.data.event_design
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def part(self, which: NDArray[np.intp]) -> "RiskSums":
+        """Those of some cohorts, which may be repeated."""
+        arrays = {
+            name: taken_cohorts(getattr(self.follow_up, name), which) for name in FOLLOW_UP_ARRAYS
+        }
+        found = RiskSums(
+            taken_cohorts(self.design, which),
+            replace(self.follow_up, **arrays),
+            taken_cohorts(self.events, which),
+            taken_cohorts(self.event_design, which),
+        )
+        if self.only_block is not None:
+            exposure = taken_cohorts(self.only_block.exposure, which)
+            found.__dict__["only_block"] = RiskBlock(found.design, exposure)
+        else:
+            found.__dict__["only_block"] = None
+        return found
 
     @cached_property
     def only_block(self) -> RiskBlock | None:
-        """The whole cohort as one block, where it is small enough to be kept."""
-        n_intervals = len(self.data.follow_up.width)
-        if self.data.follow_up.n_rows * n_intervals > BLOCK_ENTRIES:
+        """All rows as one block, where a cohort is small enough for that to be kept."""
+        n_rows, n_intervals = self.design.shape[1], self.events.shape[1]
+        if n_rows * n_intervals > BLOCK_ENTRIES:
             return None
-        return RiskBlock(self.data.design, row_exposures(self.data.follow_up, slice(None)))
+        return RiskBlock(self.design, row_exposures(self.follow_up, slice(None)))
 
     def blocks(self) -> Iterator[RiskBlock]:
         """Go through all rows in blocks."""
         if self.only_block is not None:
             yield self.only_block
             return
-        size = max(1, ENTRIES_IN_CACHE // len(self.data.follow_up.width))
-        for first in range(0, self.data.follow_up.n_rows, size):
+        size = max(1, ENTRIES_IN_CACHE // self.events.shape[1])
+        for first in range(0, self.design.shape[1], size):
             rows = slice(first, first + size)
-            yield RiskBlock(self.data.design[rows], row_exposures(self.data.follow_up, rows))
+            yield RiskBlock(self.design[:, rows], row_exposures(self.follow_up, rows))
 
     def weighted_exposure(self, effect: NDArray) -> NDArray[np.float64]:
-        """Exposure of every interval weighted by relative hazards, shape (intervals,)."""
-        total = np.zeros(len(self.data.follow_up.width))
-        for block in self.blocks():
-            total += np.exp(block.design @ effect) @ block.exposure
-        return total
-
-    def weighted_exposures(self, effect: NDArray) -> NDArray[np.float64]:
-        """Weighted exposures of many draws of the effects, shape (draws, intervals).
+        """Exposure of every interval weighted by relative hazards, shape (cohorts, intervals).
 
         Parameters
         ----------
-        effect : (draws, terms) ndarray
+        effect : (cohorts, terms) ndarray
+            One value for each cohort.
         """
-        total = np.zeros((len(effect), len(self.data.follow_up.width)))
+        total = np.zeros((len(effect), self.events.shape[1]))
         for block in self.blocks():
-            size = max(1, DRAW_ENTRIES // len(block.design))
-            for first in range(0, len(effect), size):
-                relative = effect[first : first + size] @ block.design.T
-                np.exp(relative, out=relative)
-                total[first : first + len(relative)] += relative @ block.exposure
+            relative = np.exp(block.design @ effect[:, :, None])
+            total += (relative.transpose(0, 2, 1) @ block.exposure)[:, 0]
         return total
 
-    def paired_exposures(self, centre: NDArray, deviation: NDArray) -> NDArray[np.float64]:
-        """Weighted exposures at a centre plus, and at the centre minus, each deviation.
+    def paired_exposures(
+        self, centre: NDArray, deviation: NDArray, pairs: NDArray[np.intp]
+    ) -> NDArray[np.float64]:
+        """Weighted exposures at centres plus, and at centres minus, each deviation.
 
-        One exponential serves both, since exp(-x) = 1 / exp(x).
+        One exponential serves both, since exp(-x) = 1 / exp(x). Cohort by cohort, and some pairs at
+        a time, so that the table of rows x pairs stays in a processor's cache.
 
         Parameters
         ----------
-        centre : (terms,) ndarray
+        centre : (cohorts, parts, terms) ndarray
             Effects.
-        deviation : (pairs, terms) ndarray
-            What is added and subtracted.
+        deviation : (cohorts, pairs, terms) ndarray
+            What is added and subtracted, part after part.
+        pairs : (cohorts, parts) ndarray of int
+            How many belong to each part.
 
         Returns
         -------
-        (2 x pairs, intervals) ndarray
-            First all sums, then all differences.
+        (intervals, cohorts, 2, pairs) ndarray
         """
-        pairs = len(deviation)
-        total = np.zeros((2 * pairs, len(self.data.follow_up.width)))
+        count, n_pairs, _ = deviation.shape
+        total = np.zeros((self.events.shape[1], count, 2, n_pairs))
+        ends = np.cumsum(pairs, axis=1).tolist()
         for block in self.blocks():
-            weighted = block.exposure * np.exp(block.design @ centre)[:, None]
-            size = max(1, DRAW_ENTRIES // len(weighted))
-            for first in range(0, pairs, size):
-                relative = deviation[first : first + size] @ block.design.T
-                np.exp(relative, out=relative)
-                last = first + len(relative)
-                total[first:last] += relative @ weighted
-                np.reciprocal(relative, out=relative)
-                total[pairs + first : pairs + last] += relative @ weighted
+            size = max(1, DRAW_ENTRIES // block.design.shape[1])
+            for k in range(count):
+                at_centre = np.exp(block.design[k] @ centre[k].T)
+                first = 0
+                for part, last in enumerate(ends[k]):
+                    if last == first:
+                        continue
+                    weighted = (block.exposure[k] * at_centre[:, part, None]).T
+                    for start in range(first, last, size):
+                        here = slice(start, min(start + size, last))
+                        relative = block.design[k] @ deviation[k, here].T
+                        np.exp(relative, out=relative)
+                        total[:, k, 0, here] += weighted @ relative
+                        np.reciprocal(relative, out=relative)
+                        total[:, k, 1, here] += weighted @ relative
+                    first = last
         return total
 
 
-def row_exposures(follow_up: "FollowUp", rows: slice | NDArray[np.intp]) -> NDArray[np.float64]:
-    """Time at risk of some rows in every interval, shape (rows, intervals).
+FOLLOW_UP_ARRAYS = (
+    "width",
+    "stop_interval",
+    "stop_within",
+    "entry_interval",
+    "entry_within",
+    "count",
+)
+
+
+def taken_cohorts(values: NDArray, which: NDArray[np.intp]) -> NDArray:
+    """Take some cohorts along the first axis; of a single one, without a copy."""
+    if len(values) == 1 or values.strides[0] == 0:
+        return np.broadcast_to(values[:1], (len(which), *values.shape[1:]))
+    return values[which]
+
+
+def row_exposures(follow_up: FollowUp, rows: slice | NDArray[np.intp]) -> NDArray[np.float64]:
+    """Time at risk of some rows in every interval, shape (..., rows, intervals).
 
     Summed over the rows of the cohort that stand behind a row.
     """
-    interval = np.arange(len(follow_up.width))
+    interval, width = np.arange(follow_up.width.shape[-1]), follow_up.width[..., None, :]
 
     def time_up_to(position: NDArray, within: NDArray) -> NDArray:
-        position, within = position[rows, None], within[rows, None]
+        position, within = position[..., rows, None], within[..., rows, None]
+        count = follow_up.count[..., rows, None]
         # a pooled row's times within its interval are sums already
-        before = np.where(interval < position, follow_up.count[rows, None] * follow_up.width, 0.0)
+        before = np.where(interval < position, count * width, 0.0)
         return np.where(interval == position, within, before)
 
     total = time_up_to(follow_up.stop_interval, follow_up.stop_within)

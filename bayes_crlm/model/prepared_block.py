@@ -1,20 +1,14 @@
 """Prepared cohorts of the same shape as stacked arrays: designs, intervals and follow-up."""
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.cohort.cohort import Cohort
 from bayes_crlm.likelihood.follow_up import FollowUp
-from bayes_crlm.likelihood.intervals import Intervals
-from bayes_crlm.likelihood.survival_data import SurvivalData
-from bayes_crlm.model.design import Design
+from bayes_crlm.likelihood.risk_sums import RiskSums
 from bayes_crlm.model.prepared import PreparedCohort
-
-if TYPE_CHECKING:
-    from bayes_crlm.model.definition import ModelDefinition
 
 __all__ = ["CohortBlock", "block_of_inputs", "joined"]
 
@@ -108,99 +102,28 @@ class CohortBlock:
         return (self.matrix - self.center[:, None, :]) / self.scale[:, None, :]
 
     @property
-    def exposure(self) -> NDArray[np.float64]:
-        """Time at risk of every row in every interval, shape (cohorts, rows, intervals)."""
-        interval, width = np.arange(self.n_intervals), self.width[:, None, :]
-
-        def time_up_to(position: NDArray, within: NDArray) -> NDArray:
-            position, within = position[:, :, None], within[:, :, None]
-            return np.where(interval < position, width, np.where(interval == position, within, 0.0))
-
-        total = time_up_to(self.stop_interval, self.stop_within)
-        if self.entry.any():
-            total -= time_up_to(self.entry_interval, self.entry_within)
-        return total
+    def sums(self) -> RiskSums:
+        """What densities need of the cohorts."""
+        follow_up = FollowUp(
+            width=self.width,
+            stop_interval=self.stop_interval,
+            stop_within=self.stop_within,
+            entry_interval=self.entry_interval,
+            entry_within=self.entry_within,
+            is_delayed=bool(self.entry.any()),
+            count=np.broadcast_to(1.0, self.time.shape),
+        )
+        design = self.design
+        event_design = (self.event[:, None, :] @ design)[:, 0]
+        return RiskSums(design, follow_up, self.interval_events, event_design)
 
     def part(self, which: NDArray[np.intp] | slice) -> "CohortBlock":
         """Some of the cohorts."""
         return replace(self, **{name: getattr(self, name)[which] for name in ARRAYS})
 
-    def inputs(self, k: int, model: "ModelDefinition") -> PreparedCohort:
-        """Cohort k as the engines for one cohort take it; of its table, only the follow-up."""
-        import pandas as pd
-
-        n_patients = int(self.patient_index[k].max()) + 1
-        delayed = bool(self.entry[k].any())
-        follow_up = FollowUp(
-            width=np.diff(self.cutpoints[k]),
-            stop_interval=self.stop_interval[k],
-            stop_within=self.stop_within[k],
-            entry_interval=self.entry_interval[k],
-            entry_within=self.entry_within[k],
-            is_delayed=delayed,
-            count=np.ones(self.n_rows),
-        )
-        level = self.matrix[k, :, : self.n_treatment_terms] @ np.arange(1, len(self.levels))
-        design = Design(
-            terms=self.terms,
-            matrix=self.matrix[k],
-            center=self.center[k],
-            scale=self.scale[k],
-            treatment=self.treatment,
-            levels=self.levels,
-            treatment_level=level.astype(np.intp),
-            first_row=np.unique(self.patient_index[k], return_index=True)[1],
-            formula=self.formula,
-        )
-        cohort = Cohort(
-            table=pd.DataFrame(index=pd.RangeIndex(self.n_rows)),
-            entry=self.entry[k],
-            time=self.time[k],
-            event=self.event[k],
-            patient_index=self.patient_index[k],
-            patients=np.arange(n_patients),
-            source="batch",
-            is_synthetic=False,
-            sha256="",
-            unit=None,
-            time_column="time",
-            event_column="event",
-            entry_column="entry" if delayed else None,
-            id_column=None,
-            missing="error",
-            dropped=(),
-            row_number=np.arange(1, self.n_rows + 1),
-        )
-        data = SurvivalData(
-            follow_up, self.event[k], design.scaled, self.patient_index[k], n_patients
-        )
-        exposure = self.exposure_of(k)
-        events = self.interval_events[k].astype(np.int64)
-        return PreparedCohort(
-            cohort=cohort,
-            intervals=Intervals(self.cutpoints[k], events, exposure),
-            design=design,
-            data=data,
-            log_rate=float(self.log_rate[k]),
-            **priors_of(model),
-        )
-
-    def exposure_of(self, k: int) -> NDArray[np.float64]:
-        """Time at risk of cohort k in every interval."""
-        return self.part(slice(k, k + 1)).exposure[0].sum(axis=0)
-
 
 NOT_ARRAYS = ("terms", "levels", "treatment", "formula", "is_from_start")
 ARRAYS = tuple(each.name for each in fields(CohortBlock) if each.name not in NOT_ARRAYS)
-
-
-def priors_of(model: "ModelDefinition") -> dict[str, Any]:
-    """Prior values of a model, which reads them when it is made."""
-    return {
-        "baseline": model.baseline,
-        "treatment_prior": model.treatment_prior,
-        "covariate_prior": model.covariate_prior,
-    }
 
 
 def joined(blocks: list[CohortBlock]) -> CohortBlock:

@@ -20,7 +20,7 @@ from bayes_crlm.words.errors import BayesCRLMError
 if TYPE_CHECKING:
     from bayes_crlm.cohort.cohort import Cohort
     from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
-    from bayes_crlm.inference.proposal_parts import WeightedDraws
+    from bayes_crlm.inference.draws import WeightedDraws
     from bayes_crlm.model.prepared import PreparedCohort
     from bayes_crlm.specification.spec import Spec
 
@@ -185,7 +185,7 @@ def draw_posterior(
     draws : int
         Of importance sampling; NUTS has its own number.
     """
-    from bayes_crlm.inference.importance import problem_of, weighted_draws
+    from bayes_crlm.inference.importance import weighted_draws
     from bayes_crlm.model.priors import Horseshoe
 
     if inputs.n_covariate_terms and isinstance(inputs.covariate_prior, Horseshoe):
@@ -193,7 +193,7 @@ def draw_posterior(
     weighted = weighted_draws(inputs, max(draws, 1000), np.random.default_rng([seed, 2]))
     if weighted is None:
         return draw_by_nuts(model, inputs, seed, "no approximation of the posterior was found")
-    why = problem_of(weighted)
+    why = weighted.problem
     if why is not None:
         return draw_by_nuts(model, inputs, seed, f"importance sampling: {why}")
     return of_importance(weighted)

@@ -38,8 +38,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.mode import PosteriorMode, posterior_mode
-from bayes_crlm.likelihood.risk_sums import CohortSums
+from bayes_crlm.inference.mode import PosteriorMode, Start, posterior_mode
+from bayes_crlm.likelihood.risk_sums import RiskSums
 from bayes_crlm.model.baseline_priors import Independent
 from bayes_crlm.model.priors import Horseshoe, Normal
 from bayes_crlm.words.errors import SensitivityError
@@ -298,10 +298,10 @@ def with_weights(inputs: "PreparedCohort", row_weight: NDArray) -> "PreparedCoho
 
 
 def weighted_mode(
-    inputs: "PreparedCohort", row_weight: NDArray, start: tuple[NDArray, NDArray] | None
+    inputs: "PreparedCohort", row_weight: NDArray, start: Start | None
 ) -> PosteriorMode:
     """Mode of the weighted likelihood times the prior."""
-    sums = CohortSums(inputs.data.weighted(row_weight))
+    sums = RiskSums.of(inputs.data.weighted(row_weight))
     mode = posterior_mode(inputs, start=start, sums=sums, rise_tolerance=RISE_TOLERANCE)
     if not mode.converged:
         raise SensitivityError(

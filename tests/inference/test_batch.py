@@ -18,26 +18,30 @@ from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.frequentist.cox import fit_cox
 from bayes_crlm.frequentist.many_cox import fit_block_cox
 from bayes_crlm.frequentist.partial_likelihood import PartialLikelihood
-from bayes_crlm.inference.effect_proposals import DEGREES_OF_FREEDOM, WIDE_EVERY, WIDE_SCALE
-from bayes_crlm.inference.importance import weighted_draws
-from bayes_crlm.inference.many_draws import draw_block
-from bayes_crlm.inference.many_modes import (
-    BlockSums,
+from bayes_crlm.inference.effect_proposals import (
+    DEGREES_OF_FREEDOM,
+    WIDE_EVERY,
+    WIDE_SCALE,
+    EffectProposals,
+)
+from bayes_crlm.inference.importance import (
+    allotted,
+    draw_batch,
+    modes_of_parts,
+    weighted_draws,
+)
+from bayes_crlm.inference.mode import (
     Modes,
-    Targets,
-    effect_priors,
     find_modes,
     newton_steps,
+    posterior_mode,
     start_nearby,
 )
-from bayes_crlm.inference.many_proposals import Proposals
-from bayes_crlm.inference.many_walks import find_step_scales, modes_of_ranges
-from bayes_crlm.inference.mode import posterior_mode
-from bayes_crlm.inference.proposal_parts import RANGE_ENDS
-from bayes_crlm.inference.step_scales import step_scales
+from bayes_crlm.inference.several_modes import first_step_scales
+from bayes_crlm.inference.targets import Targets
 from bayes_crlm.inference.weighted import weighted_quantiles
 from bayes_crlm.likelihood.matrices import inverses, solutions, triangular_roots
-from bayes_crlm.likelihood.risk_sums import CohortSums
+from bayes_crlm.likelihood.risk_sums import row_exposures
 from bayes_crlm.model.baseline_priors import RandomWalk
 from bayes_crlm.model.preparing_many import blocks_of_rows, prepare_slab
 from bayes_crlm.words.errors import BayesCRLMError, CohortError, PriorError
@@ -94,20 +98,24 @@ def test_cohorts_prepared_together_are_those_prepared_one_by_one(cutpoints, cova
     assert sum(len(block) for block in together.blocks) + len(together.failures) == 12
     for block in together.blocks:
         for k in range(len(block)):
-            one, other = model.prepare(cohorts[int(block.position[k])]), block.inputs(k, model)
-            assert one.design.terms == other.design.terms
-            assert one.structure == other.structure
-            np.testing.assert_array_equal(one.intervals.cutpoints, other.intervals.cutpoints)
-            np.testing.assert_array_equal(one.intervals.events, other.intervals.events)
-            np.testing.assert_array_equal(one.design.matrix, other.design.matrix)
-            np.testing.assert_array_equal(one.design.scaled, other.design.scaled)
-            np.testing.assert_array_equal(one.design.treatment_level, other.design.treatment_level)
-            np.testing.assert_array_equal(one.data.event, other.data.event)
+            one = model.prepare(cohorts[int(block.position[k])])
+            assert one.design.terms == block.terms and one.design.levels == block.levels
+            np.testing.assert_array_equal(one.intervals.cutpoints, block.cutpoints[k])
+            np.testing.assert_array_equal(one.intervals.events, block.interval_events[k])
+            np.testing.assert_array_equal(one.design.matrix, block.matrix[k])
+            np.testing.assert_array_equal(one.design.scaled, block.design[k])
+            np.testing.assert_array_equal(one.data.event, block.event[k])
+            follow_up = block.sums.follow_up
             for name in ARRAYS:
                 np.testing.assert_array_equal(
-                    getattr(one.data.follow_up, name), getattr(other.data.follow_up, name)
+                    getattr(one.data.follow_up, name), getattr(follow_up, name)[k]
                 )
-            assert one.log_rate == other.log_rate
+            np.testing.assert_allclose(
+                row_exposures(one.data.follow_up, slice(None)),
+                row_exposures(follow_up, slice(None))[k],
+                rtol=0,
+            )
+            assert one.log_rate == block.log_rate[k]
 
 
 def test_cohorts_of_one_shape_are_one_block(stack):
@@ -249,26 +257,25 @@ def test_random_walks_agree_with_nuts(colon_fit):
         np.testing.assert_allclose(sd, nuts["sd_log"], rtol=0.1)
 
 
-def test_random_walks_are_drawn_together_and_as_well_as_one_by_one(stack, monkeypatch):
-    (block,) = prepared(WALKS, stack).blocks
-    single = [
-        weighted_draws(block.inputs(k, WALKS), 1000, np.random.default_rng(k))
-        for k in range(len(block))
-    ]
-    monkeypatch.setattr("bayes_crlm.inference.many_draws.weighted_draws", lambda *_: None)
-    monkeypatch.setattr("bayes_crlm.inference.many_draws.ENOUGH_K", 0.7)
-    drawn = draw_block(block, WALKS, 1000, np.arange(len(block)))
+@pytest.mark.parametrize("baseline", ["independent", "gamma", "random_walk", "log_time_walk"])
+def test_draws_of_a_batch_are_those_of_each_cohort_alone(stack, baseline):
+    model = replace(MODEL, baseline=baseline)
+    (block,) = prepared(model, stack).blocks
+    rngs = [np.random.default_rng(k) for k in range(len(block))]
+    drawn = draw_batch(Targets.of_block(block, model), 1000, rngs)
     assert drawn.converged.all()
-    # the same proposal: only noise tells them apart, of which k has 0.02 in a mean of 40
-    assert np.median(drawn.ess) > 0.98 * np.median([each.ess for each in single])
-    assert drawn.pareto_k.mean() < np.mean([each.pareto_k for each in single]) + 0.1
+    for k in (0, 17):
+        one = weighted_draws(model.prepare(stack[k]), 1000, np.random.default_rng(k))
+        for name in ("effect", "log_hazard", "log_ratio", "weight"):
+            np.testing.assert_allclose(getattr(one, name), getattr(drawn, name)[k], rtol=1e-6)
 
 
 @pytest.mark.parametrize("pairs", [[[7, 30], [20, 17]], [[0, 400], [150, 250]]])
 def test_deviations_have_the_density_of_their_mixture(pairs):
     rng = np.random.default_rng(2)
     factor = np.tril(rng.uniform(0.2, 2.0, size=(2, 2, 3, 3)))
-    proposal = Proposals(rng.normal(size=(2, 2, 3)), factor, 3.0)
+    nu = np.full((2, 2), DEGREES_OF_FREEDOM)
+    proposal = EffectProposals(rng.normal(size=(2, 2, 3)), factor, nu, 3.0)
     rngs = [np.random.default_rng(k) for k in range(2)]
     deviation, log_density = proposal.deviations(np.array(pairs), rngs)
     for k in range(2):
@@ -283,30 +290,31 @@ def test_deviations_have_the_density_of_their_mixture(pairs):
             share = (pairs[k][r] // WIDE_EVERY) / pairs[k][r]
             expected = np.log((1 - share) * core + share * wide)
             np.testing.assert_allclose(log_density[k, here], expected, atol=1e-10)
+            effect = proposal.centre[k, r] + deviation[k, here]
+            of_all = proposal.log_densities(np.stack([effect, effect]), np.array(pairs))
+            np.testing.assert_allclose(of_all[k, r], expected, atol=1e-10)
 
 
-def test_modes_and_step_scales_of_many_walks_are_those_of_one(stack):
+def modes_and_scales(block):
+    targets = Targets.of_block(block, WALKS)
+    near = find_modes(targets, first_step_scales(targets))
+    return modes_of_parts(targets, (near.log_hazard, near.effect), near.converged)
+
+
+def test_modes_of_step_scales_ranges_are_modes(stack):
     (block,) = prepared(WALKS, stack).blocks
-    sums = BlockSums.of(block)
-    targets = Targets(sums, WALKS, effect_priors(WALKS, block.n_treatment_terms, 2))
-    scales, near = find_step_scales(targets)
-    modes, typical = modes_of_ranges(targets, scales, near), scales.typical
-    pairs = scales.pairs(500)
+    modes, scales = modes_and_scales(block)
+    pairs = allotted(scales.probability, 500)
     assert (pairs.sum(axis=1) == 500).all() and (pairs > 0).any(axis=0).all()
     assert modes.converged.all()
+    np.testing.assert_allclose(scales.probability.sum(axis=1), 1)
+    np.testing.assert_allclose(scales.share.sum(axis=2), 1)
     for k in range(0, len(block), 8):
-        inputs = block.inputs(k, WALKS)
-        one = CohortSums(inputs.density_data)
-        expected = step_scales(one.weighted_exposure(near.effect[k]), inputs, one)
-        np.testing.assert_allclose(scales.share[k], expected.share, rtol=1e-9)
-        ranges = expected.ranges(RANGE_ENDS)
-        assert len(ranges) == np.count_nonzero(pairs[k])
-        for r, (probability, part) in zip(np.flatnonzero(pairs[k]), ranges, strict=True):
-            assert scales.probability[k, r] == pytest.approx(probability, rel=1e-9)
-            assert typical[k, r] == pytest.approx(part.typical, rel=1e-9)
-            mode = posterior_mode(inputs, step_scale=part.typical)
+        inputs = WALKS.prepare(stack[k])
+        for part in range(2):
+            mode = posterior_mode(inputs, step_scale=scales.typical[k, part])
             spread = np.sqrt(np.diag(np.linalg.inv(mode.information)))
-            found = np.concatenate([modes.log_hazard[2 * k + r], modes.effect[2 * k + r]])
+            found = np.concatenate([modes.log_hazard[2 * k + part], modes.effect[2 * k + part]])
             away = (found - np.concatenate([mode.log_hazard, mode.effect])) / spread
             # a whole Newton step raises twice the log density by at most 1e-6
             assert np.abs(away).max() < 1e-3
@@ -317,41 +325,39 @@ def test_likelihoods_modes_are_the_same_from_posteriors_modes(stack, prior):
     model = replace(MODEL, treatment_prior=prior, covariate_prior="laplace(0, 0.5)")
     vague = replace(model, treatment_prior="normal(0, 10)")
     (block,) = prepared(model, stack).blocks
-    sums, sizes = BlockSums.of(block), (block.n_treatment_terms, len(block.terms))
-    priors = effect_priors(model, *sizes)
-    near = find_modes(Targets(sums, model, priors))
+    before, targets = Targets.of_block(block, model), Targets.of_block(block, vague)
+    near = find_modes(before)
     # a cohort whose posterior gave no mode begins where all do
-    values = [each.copy() for each in (near.log_hazard, near.effect, near.information)]
+    values = [
+        each.copy() for each in (near.log_hazard, near.effect, near.log_density, near.information)
+    ]
     for each in values:
         each[3] = np.nan
     near = Modes(*values, near.converged & (np.arange(len(block)) != 3))
-    targets = Targets(sums, vague, effect_priors(vague, *sizes))
-    found, expected = find_modes(targets, start_nearby(near, priors, targets)), find_modes(targets)
+    start = start_nearby(near, before, targets)
+    found, expected = find_modes(targets, start=start), find_modes(targets)
     assert found.converged.all() and expected.converged.all()
-    spread = np.sqrt(np.diagonal(inverses(expected.information), axis1=1, axis2=2))[:, -sizes[1] :]
+    spread = np.sqrt(np.diagonal(inverses(expected.information), axis1=1, axis2=2))[
+        :, block.n_intervals :
+    ]
     assert np.abs((found.effect - expected.effect) / spread).max() < 1e-3
 
 
 def test_step_scales_are_drawn_evenly_over_each_range(stack):
     (block,) = prepared(WALKS, stack).blocks
-    targets = Targets(BlockSums.of(block), WALKS, effect_priors(WALKS, 1, 2))
-    scales, _ = find_step_scales(targets)
-    pairs = scales.pairs(20_000)
+    _, scales = modes_and_scales(block)
+    pairs = allotted(scales.probability, 20_000)
     rngs = [np.random.default_rng(k) for k in range(len(block))]
-    log_scale, cell, log_density = scales.draw(pairs, rngs)
-    assert np.all((scales.edges[cell] <= log_scale) & (log_scale <= scales.edges[cell + 1]))
+    log_scale, log_density = scales.draw(pairs, rngs)
+    part = np.array([np.repeat([0, 1], row) for row in pairs])
+    own = np.take_along_axis(scales.log_densities(log_scale), part[:, None], axis=1)[:, 0]
+    np.testing.assert_allclose(log_density, own, rtol=1e-9)
+    cell = scales.cell_of(log_scale)
     for k in range(len(block)):
-        within = cell[k] < scales.bounds[k, 1]
-        assert np.count_nonzero(within) == pairs[k, 0]
-        weight = np.where(within, *scales.probability[k])
-        # one of the stratified draws may fall on either side of a cell's end
-        count = np.bincount(cell[k], minlength=scales.share.shape[1])
-        at_most = 1 + 0.5 * (scales.share[k] / scales.probability[k].min())
-        assert np.all(np.abs(count - 20_000 * scales.share[k]) <= 1 + at_most)
-        width = scales.edges[1] - scales.edges[0]
-        np.testing.assert_allclose(
-            np.exp(log_density[k]) * weight * width, scales.share[k][cell[k]], rtol=1e-9
-        )
+        for each in range(2):
+            count = np.bincount(cell[k, part[k] == each], minlength=scales.share.shape[2])
+            # one of the stratified draws may fall on either side of a cell's end
+            assert np.all(np.abs(count - pairs[k, each] * scales.share[k, each]) <= 2)
 
 
 @pytest.mark.parametrize("baseline", ["independent", "gamma", "random_walk", "log_time_walk"])
@@ -380,10 +386,10 @@ def test_cohorts_with_levels_and_ids_are_prepared_together(covariates):
     assert together == [k for k in range(12) if k not in (3, 5)]
     for block in blocks:
         for k in range(len(block)):
-            one, other = model.prepare(cohorts[int(block.position[k])]), block.inputs(k, model)
-            assert one.design.terms == other.design.terms
-            np.testing.assert_array_equal(one.design.scaled, other.design.scaled)
-            np.testing.assert_array_equal(one.data.patient_index, other.data.patient_index)
+            one = model.prepare(cohorts[int(block.position[k])])
+            assert one.design.terms == block.terms
+            np.testing.assert_array_equal(one.design.scaled, block.design[k])
+            np.testing.assert_array_equal(one.data.patient_index, block.patient_index[k])
 
 
 def test_the_page_on_batches_is_true():

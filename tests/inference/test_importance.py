@@ -16,11 +16,13 @@ from bayes_crlm import read_spec
 from bayes_crlm.analysis.run import plan_analysis
 from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
-from bayes_crlm.inference import importance, proposal_parts
+from bayes_crlm.inference import effect_proposals, importance
 from bayes_crlm.inference.importance import log_target, sample_importance, weighted_draws
-from bayes_crlm.inference.mode import posterior_mode
+from bayes_crlm.inference.mode import find_modes, posterior_mode
+from bayes_crlm.inference.several_modes import first_step_scales
+from bayes_crlm.inference.targets import Targets
 from bayes_crlm.likelihood.follow_up import exposure_per_interval, row_cumulative_hazard
-from bayes_crlm.likelihood.risk_sums import CohortSums, row_exposures
+from bayes_crlm.likelihood.risk_sums import RiskSums, row_exposures
 from bayes_crlm.model.baseline_priors import GammaProcess, Independent
 from bayes_crlm.model.priors import StudentT, simple_prior
 from bayes_crlm.model.unknowns import constrain, effects, log_hazards, model_parameters
@@ -39,22 +41,23 @@ def treated(n=40, seed=3):
 
 def quadrature(inputs, effect):
     """Log of the posterior density of one effect, with hazards summed out on grids."""
-    sums = CohortSums(inputs.data)
+    sums = RiskSums.of(inputs.data)
+    events = sums.events[0]
     total = np.empty(len(effect))
     offset = np.linspace(-7, 7, 281 if inputs.baseline.name == "independent" else 141)
     for i, value in enumerate(effect):
-        weighted = sums.weighted_exposure(np.array([value]))
-        total[i] = value * sums.event_design[0]
+        weighted = sums.weighted_exposure(np.array([[value]]))[0]
+        total[i] = value * sums.event_design[0, 0]
         total[i] += simple_prior(inputs.treatment_prior).log_density(np.array([value]))[0]
-        grid = np.log(sums.events / weighted)[:, None] + offset
-        likelihood = sums.events[:, None] * grid - weighted[:, None] * np.exp(grid)
+        grid = np.log(events / weighted)[:, None] + offset
+        likelihood = events[:, None] * grid - weighted[:, None] * np.exp(grid)
         prior = inputs.baseline.parameters
         if inputs.baseline.name == "gamma":
             rate = prior["weight"] * inputs.intervals.width
             shape = rate * math.exp(inputs.log_rate)
             total[i] += (
-                shape * np.log(rate) - gammaln(shape) + gammaln(shape + sums.events)
-                - (shape + sums.events) * np.log(rate + weighted)
+                shape * np.log(rate) - gammaln(shape) + gammaln(shape + events)
+                - (shape + events) * np.log(rate + weighted)
             ).sum()  # fmt: skip
             continue
         start = -0.5 * ((grid - inputs.log_rate) / prior["sd"]) ** 2
@@ -120,7 +123,7 @@ def test_ratios_change_with_the_target_and_not_with_the_proposal(
     inputs = model.prepare(simulated_cohorts[3])
     evidence, spread = [], []
     for degrees_of_freedom in (50.0, 4.0):
-        monkeypatch.setattr(proposal_parts, "DEGREES_OF_FREEDOM", degrees_of_freedom)
+        monkeypatch.setattr(effect_proposals, "DEGREES_OF_FREEDOM", degrees_of_freedom)
         drawn = weighted_draws(inputs, 20_000, np.random.default_rng(2))
         ratio = np.exp(drawn.log_ratio - drawn.log_ratio.max())
         evidence.append(math.log(ratio.mean()) + drawn.log_ratio.max())
@@ -162,14 +165,20 @@ def test_mirrored_pairs_have_the_exposures_of_their_effects(simulated_cohorts, m
         exposure_per_interval(inputs.data.follow_up, np.exp(inputs.data.design @ effect))
         for effect in (*(centre + deviation), *(centre - deviation))
     ]
-    sums = CohortSums(inputs.data)
-    np.testing.assert_allclose(sums.paired_exposures(centre, deviation), expected, rtol=1e-10)
-    np.testing.assert_allclose(sums.weighted_exposure(centre + deviation[0]), expected[0])
+
+    def paired(sums):
+        found = sums.paired_exposures(centre[None, None], deviation[None], np.array([[7]]))
+        return np.moveaxis(found[:, 0], 0, -1).reshape(14, -1)
+
+    sums = RiskSums.of(inputs.data)
+    np.testing.assert_allclose(paired(sums), expected, rtol=1e-10)
+    one = sums.weighted_exposure((centre + deviation[0])[None])[0]
+    np.testing.assert_allclose(one, expected[0])
     monkeypatch.setattr("bayes_crlm.likelihood.risk_sums.BLOCK_ENTRIES", 50)
     monkeypatch.setattr("bayes_crlm.likelihood.risk_sums.DRAW_ENTRIES", 30)
-    in_blocks = CohortSums(inputs.data)
+    in_blocks = RiskSums.of(inputs.data)
     assert in_blocks.only_block is None
-    np.testing.assert_allclose(in_blocks.paired_exposures(centre, deviation), expected, rtol=1e-10)
+    np.testing.assert_allclose(paired(in_blocks), expected, rtol=1e-10)
 
 
 def test_exposures_of_rows_add_up_to_their_cumulative_hazard(simulated_cohorts):
@@ -277,13 +286,17 @@ def test_a_kink_at_the_mode_costs_no_more_steps_than_other_priors(simulated_coho
 def test_a_proposal_that_is_too_narrow_for_a_tail_is_noticed(simulated_cohorts):
     model = PiecewiseExponential("arm", 0, "x", cutpoints=4)
     inputs = model.prepare(simulated_cohorts[1])
-    sums = CohortSums(inputs.density_data)
-    parts = importance.make_parts(inputs, sums, 500)
-    assert importance.reaches_tails(parts, inputs, sums)
-    for k in range(len(parts)):
-        proposal = replace(parts[k].proposal, factor=0.3 * parts[k].proposal.factor)
-        narrow = [*parts[:k], replace(parts[k], proposal=proposal), *parts[k + 1 :]]
-        assert not importance.reaches_tails(narrow, inputs, sums)
+    targets = Targets.of_cohort(inputs)
+    around = importance.proposal_around(
+        targets, find_modes(targets, first_step_scales(targets)), 500
+    )
+    assert importance.reaches_tails(around).all()
+    assert around.pairs.shape[1] == 2
+    for part in range(2):
+        factor = around.effects.factor.copy()
+        factor[:, part] *= 0.3
+        narrow = replace(around, effects=replace(around.effects, factor=factor))
+        assert not importance.reaches_tails(narrow).any()
 
 
 @pytest.mark.parametrize("prior", ["normal(0, 10)", "student_t(3, 0, 1)", "student_t(1, 0, 1)"])
@@ -295,13 +308,13 @@ def test_without_events_on_one_arm_the_prior_decides(prior):
         "arm", 0, cutpoints=2, baseline=Independent(1000.0), treatment_prior=prior
     )
     inputs = model.prepare(read_cohort(table, time="t", event="d"))
-    sums = CohortSums(inputs.density_data)
+    sums = RiskSums.of(inputs.density_data)
     half = np.geomspace(1e-4, 600.0, 8001)
     grid = np.concatenate([-half[::-1], half[half < 50]])
     # hazards under so vague a prior integrate to the power of events
-    exposure = np.array([sums.weighted_exposure(np.array([each])) for each in grid])
+    exposure = np.array([sums.weighted_exposure(np.array([[each]]))[0] for each in grid])
     log_density = simple_prior(inputs.treatment_prior).log_density(grid)
-    log_density += grid * sums.event_design[0] - np.log(exposure) @ sums.events
+    log_density += grid * sums.event_design[0, 0] - np.log(exposure) @ sums.events[0]
     density = np.exp(log_density - log_density.max())
     mass = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2 * np.diff(grid))])
     for seed in range(3):
@@ -381,11 +394,11 @@ def test_a_heavy_tailed_prior_keeps_its_tail(degrees_of_freedom):
     inputs = model.prepare(read_cohort(table, time="time", event="event"))
     half = np.geomspace(1e-5, 690.0, 20_001)
     grid = np.concatenate([-half[::-1], half])
-    sums, rate = CohortSums(inputs.density_data), inputs.intervals.width
+    sums, rate = RiskSums.of(inputs.density_data), inputs.intervals.width
     shape = rate * math.exp(inputs.log_rate)
-    exposure = np.array([sums.weighted_exposure(np.array([x]))[0] for x in grid])
-    log_density = grid * sums.event_design[0] + prior.log_density(grid)
-    log_density = log_density - np.log(rate + exposure) * (shape + sums.events)
+    exposure = np.array([sums.weighted_exposure(np.array([[x]]))[0, 0] for x in grid])
+    log_density = grid * sums.event_design[0, 0] + prior.log_density(grid)
+    log_density = log_density - np.log(rate + exposure) * (shape + sums.events[0])
     density = np.exp(log_density - log_density.max())
     mass = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2 * np.diff(grid))])
     mass /= mass[-1]

@@ -7,11 +7,12 @@ from scipy.optimize import minimize
 
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference.mode import (
-    baseline_log_prior,
-    newton_step,
+    baseline_slopes,
+    newton_steps,
     posterior_mode,
-    posterior_slope,
+    posterior_slopes,
 )
+from bayes_crlm.inference.targets import Targets
 from bayes_crlm.model.baseline_priors import GammaProcess
 
 BASELINES = {"independent": None, "random_walk": 0.4, "log_time_walk": 0.8, "gamma": None}
@@ -20,6 +21,12 @@ BASELINES = {"independent": None, "random_walk": 0.4, "log_time_walk": 0.8, "gam
 def prepared(cohort, baseline, **settings):
     model = PiecewiseExponential("arm", 0, "x + group", cutpoints=4, baseline=baseline, **settings)
     return model.prepare(cohort)
+
+
+def slope_at(vector, inputs, step_scale):
+    given = None if step_scale is None else np.array([step_scale])
+    found = posterior_slopes(vector[None], Targets.of_cohort(inputs), given)
+    return tuple(each[0] for each in found)
 
 
 def random_point(inputs, seed):
@@ -33,7 +40,9 @@ def test_baseline_densities_are_those_of_their_definitions(simulated_cohorts, se
     def density(baseline, step_scale=None):
         inputs = prepared(simulated_cohorts[3], baseline)
         at, _ = random_point(inputs, seed)
-        return baseline_log_prior(at, inputs, step_scale)[0], at, inputs
+        given = None if step_scale is None else np.array([step_scale])
+        value = baseline_slopes(at[None], Targets.of_cohort(inputs), given)[0]
+        return value[0], at, inputs
 
     value, at, inputs = density("independent")
     assert value == pytest.approx(stats.norm(inputs.log_rate, 2).logpdf(at).sum(), rel=1e-10)
@@ -58,10 +67,10 @@ def test_slope_and_information_are_those_of_finite_differences(simulated_cohorts
     inputs = prepared(
         simulated_cohorts[3], baseline, treatment_prior=priors, covariate_prior=priors
     )
-    n_intervals, step_scale = inputs.intervals.n_intervals, BASELINES[baseline]
+    step_scale = BASELINES[baseline]
 
     def at(vector):
-        return posterior_slope(vector[:n_intervals], vector[n_intervals:], inputs, step_scale)
+        return slope_at(vector, inputs, step_scale)
 
     centre = np.concatenate(random_point(inputs, 1))
     _, gradient, information = at(centre)
@@ -80,9 +89,7 @@ def test_the_mode_is_where_a_general_optimiser_stops(simulated_cohorts, baseline
     n_intervals, step_scale = inputs.intervals.n_intervals, BASELINES[baseline]
 
     def minus(vector):
-        value, gradient, _ = posterior_slope(
-            vector[:n_intervals], vector[n_intervals:], inputs, step_scale
-        )
+        value, gradient, _ = slope_at(vector, inputs, step_scale)
         return -value, -gradient
 
     start = np.concatenate([np.full(n_intervals, inputs.log_rate), np.zeros(4)])
@@ -111,8 +118,9 @@ def test_what_has_no_mode_is_refused(simulated_cohorts):
 def test_newton_steps_climb_where_the_density_is_not_concave():
     gradient = np.array([1.0, -2.0])
     concave = np.array([[2.0, 0.3], [0.3, 1.0]])
-    np.testing.assert_allclose(newton_step(concave, gradient), np.linalg.solve(concave, gradient))
+    found = newton_steps(concave[None], gradient[None])[0]
+    np.testing.assert_allclose(found, np.linalg.solve(concave, gradient))
     for information in (np.diag([2.0, -1.0]), -concave, np.array([[1.0, 2.0], [2.0, 1.0]])):
-        step = newton_step(information, gradient)
+        step = newton_steps(information[None], gradient[None])[0]
         assert np.all(np.isfinite(step))
         assert step @ gradient > 0

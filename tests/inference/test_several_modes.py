@@ -9,8 +9,8 @@ import pytest
 from bayes_crlm import PiecewiseExponential, fit_many, read_cohort
 from bayes_crlm.inference.importance import sample_importance
 from bayes_crlm.inference.psis import tail_effective_sizes
-from bayes_crlm.inference.several_modes import find_components
-from bayes_crlm.likelihood.risk_sums import CohortSums
+from bayes_crlm.inference.several_modes import find_components, first_step_scales
+from bayes_crlm.inference.targets import Targets
 from bayes_crlm.model.baseline_priors import GammaProcess
 from bayes_crlm.model.priors import parse_prior
 
@@ -117,10 +117,10 @@ def test_nuts_starts_at_both_modes_and_says_when_chains_do_not_exchange():
         "arm", 0, cutpoints=3, baseline="independent", treatment_prior=prior
     )
     fit = model.fit(trial(n, effect, 0), seed=1, engine="nuts")
-    modes = find_components(fit.inputs, CohortSums(fit.inputs.density_data))
+    modes = find_components(Targets.of_cohort(fit.inputs))
     assert len(modes) == 2
     starts = fit.vectors[:, 0, 0]
-    assert {int(np.argmin([abs(each.mode.effect[0] - at) for each in modes])) for at in starts} == {
+    assert {int(np.argmin([abs(each.effect[0] - at) for each in modes])) for at in starts} == {
         0,
         1,
     }
@@ -143,7 +143,8 @@ def test_nuts_is_trusted_where_a_t_prior_and_the_likelihood_agree():
 @pytest.mark.parametrize("prior", ["normal(-2, 0.1)", "laplace(-2, 0.05)", "student_t(4, 0, 1)"])
 def test_priors_that_leave_one_mode_are_drawn_around_one(prior):
     inputs = PiecewiseExponential("arm", 0, treatment_prior=prior).prepare(trial(80, 0.3, 1))
-    assert find_components(inputs, CohortSums(inputs.density_data), 0.5) == []
+    targets = Targets.of_cohort(inputs)
+    assert find_components(targets, first_step_scales(targets)) == []
 
 
 def test_columns_that_disagree_each_have_their_modes():
@@ -159,12 +160,8 @@ def test_columns_that_disagree_each_have_their_modes():
         "arm", 0, covariates="a + b", baseline="gamma", covariate_prior="student_t(3, 0, 0.0003)"
     )
     inputs = model.prepare(read_cohort(table, time="t", event="e"))
-    found = [
-        each
-        for each in find_components(inputs, CohortSums(inputs.density_data))
-        if not each.is_vague
-    ]
-    at_zero = {tuple(np.abs(each.mode.effect[1:]) < 0.01) for each in found}
+    found = [each for each in find_components(Targets.of_cohort(inputs)) if not each.is_vague]
+    at_zero = {tuple(np.abs(each.effect[1:]) < 0.01) for each in found}
     drawn = sample_importance(inputs, 4000, 1)
     assert drawn.converged and drawn.pareto_k < 0.7
     assert len(at_zero) == len(found)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.importance import LEAST_ESS
+from bayes_crlm.inference.draws import LEAST_ESS
 from bayes_crlm.inference.psis import PARETO_K_MOST, pareto_smooth
 from bayes_crlm.words.errors import SensitivityError
 

@@ -1,0 +1,192 @@
+"""Draws from a proposal with weights that make them a posterior's, and whether they may be used."""
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.inference.psis import PARETO_K_MOST, tail_effective_sizes
+
+if TYPE_CHECKING:
+    from bayes_crlm.model.prepared import PreparedCohort
+
+__all__ = ["LEAST_ESS", "BatchDraws", "WeightedDraws", "problem_of_weights"]
+
+# as a share of the draws: with fewer the proposal is not an approximation
+LEAST_ESS = 0.1
+
+
+@dataclass(frozen=True)
+class WeightedDraws:
+    """Draws from a proposal, weighted to the posterior of one cohort.
+
+    Attributes
+    ----------
+    effect : (draws, terms) ndarray
+        Log hazard ratios on the sampling scale.
+    log_hazard : (draws, intervals) ndarray
+        At the covariates' means.
+    log_step_scale : (draws,) ndarray or None
+        Of a walk over more than one interval.
+    log_ratio : (draws,) ndarray
+        Log of (prior x likelihood / density of the proposal); minus infinity where a draw is
+        impossible.
+    weight : (draws,) ndarray
+        Pareto-smoothed, adding up to 1.
+    pareto_k : float
+        Shape of the ratios' tail; above 0.7 the draws are not to be used, nan when it could not
+        be estimated.
+    ess : float
+        Importance effective sample size, 1 / sum of squared weights.
+    """
+
+    effect: NDArray[np.float64]
+    log_hazard: NDArray[np.float64]
+    log_step_scale: NDArray[np.float64] | None
+    log_ratio: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    pareto_k: float
+    ess: float
+
+    @cached_property
+    def ess_tail(self) -> NDArray[np.float64]:
+        """Effective draws behind each term's 95% limits, shape (terms,)."""
+        return tail_effective_sizes(self.effect, self.weight)
+
+    @property
+    def problem(self) -> str | None:
+        """Why the draws are not to be used; None where they are."""
+        tail = float(self.ess_tail.min())
+        return problem_of_weights(self.pareto_k, self.ess, tail, len(self.weight))
+
+    def vectors(self, inputs: "PreparedCohort", chosen: NDArray | slice) -> NDArray[np.float64]:
+        """Unconstrained vectors of chosen draws, in the order of `model_parameters`."""
+        effect, log_hazard = self.effect[chosen], self.log_hazard[chosen]
+        if self.log_step_scale is None:
+            return np.concatenate([effect, log_hazard], axis=1)
+        log_scale = self.log_step_scale[chosen, None]
+        share = inputs.intervals.events / inputs.intervals.events.sum()
+        steps = np.diff(log_hazard, axis=1) / (np.exp(log_scale) * np.sqrt(inputs.step_variances))
+        level = (log_hazard @ share)[:, None]
+        return np.concatenate([effect, log_scale, steps, level], axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class BatchDraws:
+    """Weighted draws of many cohorts.
+
+    Attributes
+    ----------
+    effect : (cohorts, draws, terms) ndarray
+        Log hazard ratios on the sampling scale.
+    log_hazard : (cohorts, draws, intervals) ndarray or None
+        At the covariates' means, where they were wanted.
+    log_step_scale : (cohorts, draws) ndarray or None
+        Of walks, where log-hazards were wanted.
+    log_ratio, weight : (cohorts, draws) ndarray
+        As in `WeightedDraws`.
+    pareto_k, ess : (cohorts,) ndarray
+    converged : (cohorts,) ndarray of bool
+        Whether a mode was found, weights could be made, and the posterior falls off where no draws
+        go; where not, the rest means nothing.
+    """
+
+    effect: NDArray[np.float64]
+    log_hazard: NDArray[np.float64] | None
+    log_step_scale: NDArray[np.float64] | None
+    log_ratio: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    pareto_k: NDArray[np.float64]
+    ess: NDArray[np.float64]
+    converged: NDArray[np.bool]
+
+    @classmethod
+    def none(
+        cls, cohorts: int, draws: int, terms: int, intervals: int | None, has_scale: bool
+    ) -> "BatchDraws":
+        """Make room for draws that are not there yet; without `intervals` for no log-hazards."""
+        each = (cohorts, draws)
+        return cls(
+            np.full((*each, terms), np.nan),
+            None if intervals is None else np.full((*each, intervals), np.nan),
+            np.full(each, np.nan) if has_scale and intervals is not None else None,
+            *(np.full(each, np.nan) for _ in range(2)),
+            *(np.full(cohorts, np.nan) for _ in range(2)),
+            np.zeros(cohorts, dtype=bool),
+        )
+
+    def put(self, places: NDArray[np.intp], other: "BatchDraws", which: NDArray) -> None:
+        """Take some cohorts of others' draws into some places."""
+        for name in self.__dataclass_fields__:
+            if getattr(self, name) is not None:
+                getattr(self, name)[places] = getattr(other, name)[which]
+
+    def part(self, k: int) -> "BatchDraws":
+        """Those of one cohort."""
+        which = slice(k, k + 1)
+        log_hazard, log_scale = self.log_hazard, self.log_step_scale
+        return replace(
+            self,
+            effect=self.effect[which],
+            log_hazard=None if log_hazard is None else log_hazard[which],
+            log_step_scale=None if log_scale is None else log_scale[which],
+            log_ratio=self.log_ratio[which],
+            weight=self.weight[which],
+            pareto_k=self.pareto_k[which],
+            ess=self.ess[which],
+            converged=self.converged[which],
+        )
+
+    def is_good(self, most_k: float, least_ess: float) -> NDArray[np.bool]:
+        """Whether draws need no better proposal, shape (cohorts,)."""
+        is_heavy = ~(self.pareto_k <= most_k)
+        return self.converged & ~is_heavy & (self.ess >= least_ess * self.weight.shape[1])
+
+    def is_better(self, other: "BatchDraws") -> NDArray[np.bool]:
+        """Whether draws serve more than others: may be used while they may not, or count for more.
+
+        The smallest of several k would be a flattering one.
+        """
+        may, others_may = (each.pareto_k <= PARETO_K_MOST for each in (self, other))
+        is_more = ~(other.ess >= self.ess)
+        better = ~other.converged | np.where(may == others_may, is_more, may)
+        return self.converged & better
+
+    def one(self, k: int) -> WeightedDraws | None:
+        """Give the draws of one cohort; None where there are none."""
+        if not self.converged[k] or self.log_hazard is None:
+            return None
+        scale = self.log_step_scale
+        return WeightedDraws(
+            effect=self.effect[k],
+            log_hazard=self.log_hazard[k],
+            log_step_scale=None if scale is None else scale[k],
+            log_ratio=self.log_ratio[k],
+            weight=self.weight[k],
+            pareto_k=float(self.pareto_k[k]),
+            ess=float(self.ess[k]),
+        )
+
+
+def problem_of_weights(pareto_k: float, ess: float, ess_tail: float, draws: int) -> str | None:
+    """Say why weighted draws are not to be used; None where they are.
+
+    Parameters
+    ----------
+    pareto_k, ess : float
+        Of all draws.
+    ess_tail : float
+        Effective draws behind the 95% limits of the term with the fewest.
+    draws : int
+    """
+    if not pareto_k <= PARETO_K_MOST:
+        return f"Pareto k of its weights is {pareto_k:.2f}, above {PARETO_K_MOST}"
+    if not ess >= LEAST_ESS * draws:
+        return f"the effective sample size is only {math.floor(ess):,} of {draws:,} draws"
+    if not ess_tail >= LEAST_ESS * draws:
+        size = f"{math.floor(ess_tail):,} of {draws:,} draws"
+        return f"the effective sample size at a 95% limit is only {size}"
+    return None
