@@ -155,7 +155,7 @@ def plan_analysis(spec: "Spec") -> Plan:
     ]
     warnings += column_notes(used_columns(spec), inputs.cohort)
     warnings += [*inputs.cohort.remarks, *inputs.intervals.notes, *inputs.cautions]
-    warnings += [*count_cautions(inputs), *baseline_cautions(inputs)]
+    warnings += [*count_cautions(inputs), *baseline_cautions(model, inputs)]
     if spec.study.design == "observational" and not is_start_stated(inputs):
         warnings.append(NOT_STATED)
     warnings += waiting_cautions(inputs)
@@ -244,7 +244,8 @@ def resolve(spec: "Spec", inputs: "PreparedCohort") -> "Spec":
     )
     model = spec.model.model_copy(update={"reference": inputs.design.reference})
     data = spec.data.model_copy(update={"unit": inputs.cohort.unit})
-    return spec.model_copy(update={"data": data, "estimands": estimands, "model": model})
+    resolved = spec.model_copy(update={"data": data, "estimands": estimands, "model": model})
+    return resolved.with_cutpoints_used(inputs.intervals.cutpoints[1:-1].tolist())
 
 
 def run_analysis(

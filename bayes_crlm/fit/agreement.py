@@ -28,6 +28,8 @@ WIDTH_RATIO = (0.8, 1.25)
 # effects: a hazard ratio between 1e-9 and 1e9; log-hazards: likewise wide
 VAGUE_EFFECT = Normal(0.0, 10.0)
 VAGUE_BASELINE = Independent(10.0)
+# intervals of the refit that shows what coarse ones did, where events are enough
+FINER_LEAST = 40
 REFIT_DRAWS = 4000
 UNTRUSTED = "not looked for: a diagnostic says not to trust the draws"
 HALF_WIDTH_95 = 1.959963984540054
@@ -201,7 +203,7 @@ def trials(fit: "PosteriorDraws", rounded: "RoundedTimes | None") -> list[Trial]
         covariate_prior=VAGUE_EFFECT,
     )
     n_intervals, n_events = fit.inputs.intervals.n_intervals, fit.inputs.cohort.n_events
-    finer = min(max(3 * n_intervals, 20), max(n_intervals, n_events // 2))
+    finer = min(max(2 * n_intervals, FINER_LEAST), n_events)
     found, also = [Trial("prior pull: under vague priors", vague)], also_rounded(fit, rounded)
     if rounded is not None:
         once, repairs = Rounding(rounded.unit, "nearest"), "; data.rounded repairs it"

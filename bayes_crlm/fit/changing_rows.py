@@ -41,6 +41,8 @@ def patients_whose_columns_change(inputs: "PreparedCohort") -> int:
 def finer_rows(fit: "PosteriorDraws") -> list[dict[str, Any]]:
     """Fit again with three times as many intervals where columns change within patients.
 
+    There is at most one interval an event.
+
     Parameters
     ----------
     fit : PosteriorDraws
@@ -62,9 +64,9 @@ def finer_rows(fit: "PosteriorDraws") -> list[dict[str, Any]]:
     if not changing:
         return []
     n_treatment = inputs.n_treatment_terms
-    wanted = TIMES_AS_MANY * inputs.intervals.n_intervals
+    wanted = min(TIMES_AS_MANY * inputs.intervals.n_intervals, inputs.cohort.n_events)
     n_finer, found = None, [(None, None, None)] * n_treatment
-    if inputs.cohort.n_rows <= MOST_ROWS:
+    if inputs.cohort.n_rows <= MOST_ROWS and wanted > inputs.intervals.n_intervals:
         finer = replace(fit.model, cutpoints=wanted).prepare(inputs.cohort)
         drawn = approximate(finer, REFIT_DRAWS, fit.seed).drawn
         n_finer = finer.intervals.n_intervals

@@ -266,7 +266,7 @@ class Fit(PosteriorDraws):
             *self.inputs.cautions,
             *count_cautions(self.inputs),
             *waiting_cautions(self.inputs),
-            *baseline_cautions(self.inputs),
+            *baseline_cautions(self.model, self.inputs),
             *origin_cautions(origin, self.inputs),
             *gap_cautions(self.inputs, origin),
             *kaplan_meier_cautions(self.inputs, origin),

@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_crlm.model.baseline_priors import GammaProcess
+from bayes_crlm.likelihood.intervals import automatic_number, coarse_number
+from bayes_crlm.model.baseline_priors import GammaProcess, RandomWalk
 from bayes_crlm.model.priors import EffectPrior, Horseshoe, Normal
-from bayes_crlm.words.shown import number, significant
+from bayes_crlm.words.shown import as_written, number, significant
+from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from bayes_crlm.model.definition import ModelDefinition
     from bayes_crlm.model.prepared import PreparedCohort
 
 __all__ = ["baseline_cautions", "implied_in_words", "implied_rows"]
@@ -30,6 +33,8 @@ DRAWS, SEED = 20_000, 0
 MOST_LOG = 700.0
 # from this share of the patients on a gamma prior's weight pulls the hazard ratio
 HEAVY = 0.1
+# of a walk's variance, that of a step to an interval which is far from the others in log time
+MOST_OF_A_STEP = 0.5
 MOST_SHOWN = 8
 
 
@@ -145,8 +150,17 @@ def short(value: float) -> str:
     return significant(value, 2 if value < 1 else 3)
 
 
-def baseline_cautions(inputs: "PreparedCohort") -> tuple[str, ...]:
-    """Say where the baseline's prior pulls the hazard ratio itself."""
+def baseline_cautions(model: "ModelDefinition", inputs: "PreparedCohort") -> tuple[str, ...]:
+    """Say where the baseline's prior decides more than it should, or is not what it was."""
+    return (
+        *heavy_gamma_caution(inputs),
+        *steep_step_caution(inputs),
+        *changed_cutpoints_note(model, inputs),
+    )
+
+
+def heavy_gamma_caution(inputs: "PreparedCohort") -> tuple[str, ...]:
+    """Say where a gamma process pulls the hazard ratio itself."""
     baseline, patients = inputs.baseline, inputs.cohort.n_patients
     if not isinstance(baseline, GammaProcess) or baseline.weight < HEAVY * patients:
         return ()
@@ -154,4 +168,34 @@ def baseline_cautions(inputs: "PreparedCohort") -> tuple[str, ...]:
         f"the gamma prior of the baseline counts as {significant(baseline.weight)} patients at "
         f"risk beside {patients} of the cohort: it pulls the baseline towards one constant hazard, "
         "and the hazard ratios with it; give model.baseline.weight = 1 to let the data speak",
+    )
+
+
+def steep_step_caution(inputs: "PreparedCohort") -> tuple[str, ...]:
+    """Say where one step of a walk takes most of its variance; of a single step it is all."""
+    if not inputs.has_walk or inputs.intervals.n_intervals == 2:
+        return ()
+    share = inputs.step_variances / inputs.step_variances.sum()
+    k = int(share.argmax())
+    if share[k] <= MOST_OF_A_STEP:
+        return ()
+    before, after = inputs.intervals.labels[k : k + 2]
+    return (
+        f"the step of the baseline's walk from {before} to {after} takes {share[k]:.0%} of its "
+        "variance, so that the prior holds all other hazards close to each other; is the cutpoint "
+        f"{as_written(float(inputs.intervals.cutpoints[k + 1]))} meant?",
+    )
+
+
+def changed_cutpoints_note(model: "ModelDefinition", inputs: "PreparedCohort") -> tuple[str, ...]:
+    """Say to who asks for the earlier default how many intervals it had."""
+    n_events = inputs.cohort.n_events
+    earlier = coarse_number(n_events)
+    is_asked = isinstance(inputs.baseline, RandomWalk) and model.cutpoints == "auto"
+    if not is_asked or earlier == automatic_number(n_events):
+        return ()
+    return (
+        'model.baseline.cutpoints: "auto" has changed and is now '
+        f"{count_of(automatic_number(n_events), 'interval')}; cutpoints = {earlier} gives the "
+        "earlier result",
     )

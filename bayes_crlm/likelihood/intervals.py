@@ -20,11 +20,13 @@ from bayes_crlm.words.wording import count_of
 
 __all__ = [
     "Intervals",
+    "automatic_number",
     "choose_intervals",
+    "coarse_number",
 ]
 
-AUTO_EVENTS_PER_INTERVAL = 12
-AUTO_FEWEST, AUTO_MOST = 3, 12
+# under a walk pieces are cheap: so many follow any curve, and fewer only blur it
+AUTO_EVENTS_PER_INTERVAL, AUTO_MOST = 2, 20
 
 Cutpoints = Literal["auto"] | int | Sequence[float]
 
@@ -71,6 +73,19 @@ class Intervals:
         return [f"({low}, {high}]" for low, high in pairwise(ends)]
 
 
+def automatic_number(n_events: int) -> int:
+    """Number of intervals that "auto" stands for, before any is dropped."""
+    return max(1, min(AUTO_MOST, n_events // AUTO_EVENTS_PER_INTERVAL))
+
+
+def coarse_number(n_events: int) -> int:
+    """Number of intervals with some twelve events each: as many as independent hazards bear.
+
+    It is what "auto" stood for before version 0.3.
+    """
+    return min(max(round(n_events / 12), 3), 12, n_events)
+
+
 def choose_intervals(
     entry: NDArray, time: NDArray, event: NDArray, cutpoints: Cutpoints = "auto"
 ) -> Intervals:
@@ -87,7 +102,7 @@ def choose_intervals(
     event : (rows,) ndarray of 0 and 1
         Whether the row ends with the event.
     cutpoints : "auto", int or sequence of float
-        ``"auto"``: one interval per twelve events, at least 3 and at most 12.
+        ``"auto"``: one interval for two events, at least 1 and at most 20.
         A number J: J intervals whose inner ends are the k/J quantiles (linear
         interpolation, Hyndman & Fan's type 7) of the event times. A sequence: the
         inner cutpoints; a leading 0 and a final largest time may be given too.
@@ -122,9 +137,7 @@ def choose_intervals(
                 f"cutpoints: {cutpoints!r} is not understood; give 'auto', a number of intervals, "
                 "or a list of times"
             )
-        wished = round(n_events / AUTO_EVENTS_PER_INTERVAL)
-        n_intervals = min(max(wished, AUTO_FEWEST), AUTO_MOST, n_events)
-        edges = quantile_cutpoints(event_times, n_intervals, last)
+        edges = quantile_cutpoints(event_times, automatic_number(n_events), last)
     elif isinstance(cutpoints, bool):
         raise CutpointError(f"cutpoints: {cutpoints} is not a number of intervals")
     elif isinstance(cutpoints, (int, np.integer)):

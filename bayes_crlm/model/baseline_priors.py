@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from bayes_crlm.words.shown import as_written
 
 __all__ = [
     "DEFAULT_BASELINE",
+    "BaselineName",
     "BaselinePrior",
     "GammaProcess",
     "Independent",
@@ -192,11 +193,12 @@ class GammaProcess:
         )
 
 
+BaselineName = Literal["log_time_walk", "random_walk", "independent", "gamma"]
 BaselinePrior = LogTimeWalk | RandomWalk | Independent | GammaProcess
 BASELINE_PRIORS: dict[str, type] = {
     prior.name: prior for prior in (LogTimeWalk, RandomWalk, Independent, GammaProcess)
 }
-DEFAULT_BASELINE = LogTimeWalk.name
+DEFAULT_BASELINE: BaselineName = "log_time_walk"
 
 
 def baseline_prior(name: str | BaselinePrior, weight: float = 1.0) -> BaselinePrior:

@@ -5,14 +5,19 @@ writes it down as a `pm.Model`, the definition that every engine is checked agai
 """
 
 import math
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bayes_crlm.cohort.cohort import Cohort
 from bayes_crlm.likelihood.follow_up import cut_follow_up
 from bayes_crlm.likelihood.intervals import Cutpoints, choose_intervals
 from bayes_crlm.likelihood.survival_data import SurvivalData
-from bayes_crlm.model.baseline_priors import BaselinePrior, baseline_prior
+from bayes_crlm.model.baseline_priors import (
+    DEFAULT_BASELINE,
+    BaselineName,
+    BaselinePrior,
+    baseline_prior,
+)
 from bayes_crlm.model.design import Level, build_design, columns_needed
 from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.priors import EffectPrior, parse_prior
@@ -54,9 +59,7 @@ class ModelDefinition:
     reference: Level | None = None
     covariates: str = ""
     cutpoints: Cutpoints = "auto"
-    baseline: Literal["log_time_walk", "random_walk", "independent", "gamma"] | BaselinePrior = (
-        field(default="random_walk")
-    )
+    baseline: BaselineName | BaselinePrior = DEFAULT_BASELINE
     treatment_prior: str | EffectPrior = "normal(0, 1)"
     covariate_prior: str | EffectPrior = "normal(0, 1)"
 

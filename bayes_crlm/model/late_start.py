@@ -189,7 +189,8 @@ def waiting_cutpoints(
     entry, time, event : (patients,) ndarray
         Follow-up, and whether it ends with the event.
     cutpoints
-        The model's own, as of `bayes_crlm.likelihood.intervals.choose_intervals`.
+        The model's own, as of `bayes_crlm.likelihood.intervals.choose_intervals`; "auto" is here
+        one interval per twelve events.
     start : (patients,) ndarray
         Infinity for never; at least one finite, and before `time`.
 
@@ -198,8 +199,11 @@ def waiting_cutpoints(
     tuple of float
         Inner cutpoints, of no more intervals than there are events.
     """
-    from bayes_crlm.likelihood.intervals import choose_intervals
+    from bayes_crlm.likelihood.intervals import choose_intervals, coarse_number
 
+    # the hazards will be independent, which so many intervals as of a walk would leave unknown
+    if cutpoints == "auto":
+        cutpoints = coarse_number(int(event.sum()))
     chosen = choose_intervals(entry, time, event, cutpoints).cutpoints
     # every treated patient is followed beyond the start, so that no edge lies after the last time
     starts = np.setdiff1d(start_edges(start), chosen)

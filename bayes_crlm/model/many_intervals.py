@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.likelihood.intervals import AUTO_EVENTS_PER_INTERVAL, AUTO_FEWEST, AUTO_MOST
+from bayes_crlm.likelihood.intervals import automatic_number
 
 if TYPE_CHECKING:
     from bayes_crlm.model.definition import ModelDefinition
@@ -38,10 +38,8 @@ def candidate_cutpoints(
         if isinstance(asked, str):
             if asked != "auto":
                 return []
-            wished = np.clip(
-                np.round(n_events / AUTO_EVENTS_PER_INTERVAL), AUTO_FEWEST, AUTO_MOST
-            ).astype(np.intp)
-            n_intervals = np.minimum(wished, n_events)
+            n_intervals = np.array([automatic_number(each) for each in n_events.tolist()])
+            n_intervals[n_events == 0] = 0
         else:
             n_intervals = np.full(len(time), int(asked))
             n_intervals[n_events < asked] = 0

@@ -233,10 +233,12 @@ def is_known(entry: Path) -> bool:
 def is_resolved(path: Path) -> bool:
     """Whether a spec is one that was written among results: with every default spelled out."""
     from bayes_crlm.sensitivity.spec import read_spec
+    from bayes_crlm.specification.spec import without_cutpoints_used
     from bayes_crlm.words.errors import BayesCRLMError
 
     try:
-        return read_spec(path).to_toml() == path.read_text(encoding="utf-8")
+        text = without_cutpoints_used(path.read_text(encoding="utf-8"))
+        return read_spec(path).to_toml() == text
     except (BayesCRLMError, ValueError):
         return False
 

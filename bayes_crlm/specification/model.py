@@ -36,7 +36,7 @@ class BaselineSpec(Table):
     prior: Annotated[
         Literal["log_time_walk", "random_walk", "independent", "gamma"],
         Field(description="one of 'log_time_walk', 'random_walk', 'independent', 'gamma'"),
-    ] = "random_walk"
+    ] = "log_time_walk"
     weight: Annotated[
         float,
         Field(

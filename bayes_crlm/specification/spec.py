@@ -9,7 +9,7 @@ come at once; priors and data sets are looked up when a spec is read.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -30,10 +30,12 @@ from bayes_crlm.specification.table import Table
 from bayes_crlm.words.errors import SpecError
 from bayes_crlm.words.wording import shown, shown_name
 
-__all__ = ["Spec", "available_specs", "read_spec"]
+__all__ = ["Spec", "available_specs", "read_spec", "without_cutpoints_used"]
 
 TableCheck = Callable[[Any], list[str]]
 NO_CHECKS: Mapping[str, TableCheck] = {}
+# the first line of its table that `Spec.to_toml` writes, and what begins the comment on it
+AUTO_LINE, USED = '[model.baseline]\ncutpoints = "auto"', "  # here: "
 
 
 class Spec(Table):
@@ -91,6 +93,7 @@ class Spec(Table):
 
     _path: Path | None = PrivateAttr(default=None)
     _checks: Mapping[str, TableCheck] = PrivateAttr(default_factory=dict)
+    _cutpoints_used: tuple[float, ...] | None = PrivateAttr(default=None)
 
     @field_validator("title")
     @classmethod
@@ -254,11 +257,30 @@ class Spec(Table):
             tables["sensitivity"] = self.sensitivity
         return tables
 
+    def with_cutpoints_used(self, inner: Sequence[float]) -> Self:
+        """Note which inner cutpoints "auto" came to, for `to_toml`."""
+        resolved = self.model_copy()
+        resolved._cutpoints_used = tuple(inner)
+        return resolved
+
     def to_toml(self) -> str:
-        """Write the spec with every default spelled out; reading it gives the same spec."""
+        """Write the spec with every default spelled out; reading it gives the same spec.
+
+        Beside cutpoints that are "auto", those that were used stand in a comment.
+        """
         import tomli_w
 
-        return tomli_w.dumps(self.to_mapping())
+        text = tomli_w.dumps(self.to_mapping())
+        if self._cutpoints_used is None:
+            return text
+        used = list(self._cutpoints_used) or 1
+        return text.replace(AUTO_LINE, f"{AUTO_LINE}{USED}{used}", 1)
+
+
+def without_cutpoints_used(text: str) -> str:
+    """Take the comment on cutpoints out of what `Spec.to_toml` has written."""
+    before, line, after = text.partition(AUTO_LINE + USED)
+    return before + AUTO_LINE + after[after.find("\n") :] if line else text
 
 
 def known_data_sets() -> frozenset[str]:

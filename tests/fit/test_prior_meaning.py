@@ -66,8 +66,35 @@ def test_a_heavy_gamma_prior_is_said_to_pull_the_hazard_ratio(cohort):
 
     def told(weight):
         model = bc.PiecewiseExponential("arm", "a", baseline=GammaProcess(weight))
-        return baseline_cautions(model.prepare(cohort))
+        return baseline_cautions(model, model.prepare(cohort))
 
     assert told(1.0) == ()
     assert "hazard ratios with it" in told(100.0)[0]
-    assert baseline_cautions(bc.PiecewiseExponential("arm", "a").prepare(cohort)) == ()
+    model = bc.PiecewiseExponential("arm", "a")
+    assert baseline_cautions(model, model.prepare(cohort)) == ()
+
+
+def cautions_of(cohort, **model):
+    definition = bc.PiecewiseExponential("arm", "a", **model)
+    return baseline_cautions(definition, definition.prepare(cohort))
+
+
+def test_a_cutpoint_next_to_0_is_doubted(cohort):
+    (told,) = cautions_of(cohort, cutpoints=(1e-4, 5.0, 10.0))
+    assert told.startswith("the step of the baseline's walk from (0, 0.0001] to (0.0001, 5] takes")
+    assert "is the cutpoint 0.0001 meant?" in told
+    assert cautions_of(cohort, cutpoints=(2.0, 5.0, 10.0)) == ()
+    # steps of this prior are all alike, and a single step is the whole walk
+    assert cautions_of(cohort, cutpoints=(1e-4, 5.0, 10.0), baseline="random_walk") == ()
+    assert cautions_of(cohort, cutpoints=(1e-4,)) == ()
+
+
+def test_who_asks_for_the_earlier_default_is_told_what_it_was(cohort):
+    assert cohort.n_events == 162
+    (told,) = cautions_of(cohort, baseline="random_walk")
+    assert told == (
+        'model.baseline.cutpoints: "auto" has changed and is now 20 intervals; cutpoints = 12 '
+        "gives the earlier result"
+    )
+    assert cautions_of(cohort, baseline="random_walk", cutpoints=12) == ()
+    assert cautions_of(cohort, baseline="independent") == ()

@@ -16,7 +16,12 @@ from bayes_crlm.likelihood.follow_up import (
     locate,
     row_cumulative_hazard,
 )
-from bayes_crlm.likelihood.intervals import Intervals, choose_intervals
+from bayes_crlm.likelihood.intervals import (
+    Intervals,
+    automatic_number,
+    choose_intervals,
+    coarse_number,
+)
 from bayes_crlm.words.errors import CutpointError
 
 REFERENCE = Path(__file__).parents[1] / "reference"
@@ -89,11 +94,20 @@ def test_a_number_of_intervals_cuts_at_event_time_quantiles(name):
     np.testing.assert_allclose(intervals.exposure, wanted["exposure_per_interval"], rtol=5e-6)
 
 
-@pytest.mark.parametrize(("events", "expected"), [(2, 2), (20, 3), (66, 6), (96, 8), (500, 12)])
-def test_auto_gives_an_interval_per_twelve_events(events, expected):
+@pytest.mark.parametrize(
+    ("events", "expected"), [(1, 1), (2, 1), (3, 1), (4, 2), (21, 10), (40, 20), (500, 20)]
+)
+def test_auto_gives_an_interval_for_two_events_and_at_most_20(events, expected):
     time = np.arange(1.0, events + 1)
     intervals = choose_intervals(np.zeros(events), time, np.ones(events), "auto")
-    assert intervals.n_intervals == expected
+    assert intervals.n_intervals == automatic_number(events) == expected
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"), [(1, 1), (2, 2), (20, 3), (66, 6), (96, 8), (500, 12)]
+)
+def test_auto_gave_an_interval_per_twelve_events(events, expected):
+    assert coarse_number(events) == expected
 
 
 def test_intervals_without_events_stay():

@@ -18,8 +18,11 @@ import pytest
 import runs
 
 from bayes_crlm import read_spec
+from bayes_crlm.analysis.run import plan_analysis
 from bayes_crlm.report import folder as results
 from bayes_crlm.report.folder import check_output, write_results
+from bayes_crlm.report.output_folder import is_resolved
+from bayes_crlm.specification.source_paths import spec_seen_from
 from bayes_crlm.words.errors import OutputError
 
 nasty_run, rows_run, synthetic_run = runs.nasty_run, runs.rows_run, runs.synthetic_run
@@ -107,6 +110,17 @@ def test_the_resolved_spec_spells_out_every_default(nasty_run):
     assert read_spec(nasty_run.folder / "spec.toml").to_toml() == (
         nasty_run.folder / "spec.toml"
     ).read_text(encoding="utf-8")
+
+
+def test_a_resolved_spec_with_its_cutpoints_in_a_comment_is_known_again(tmp_path):
+    plan = plan_analysis(read_spec("os_three_strategies"))
+    path = tmp_path / "spec.toml"
+    path.write_text(spec_seen_from(plan.spec, tmp_path).to_toml(), encoding="utf-8")
+    used = plan.inputs.intervals.cutpoints[1:-1].tolist()
+    assert f'cutpoints = "auto"  # here: {used}\n' in path.read_text(encoding="utf-8")
+    assert is_resolved(path)
+    path.write_text(path.read_text(encoding="utf-8") + "# mine\n", encoding="utf-8")
+    assert not is_resolved(path)
 
 
 def test_results_replace_earlier_ones_and_keep_what_is_the_users(tmp_path):

@@ -16,7 +16,7 @@ from tomli_w import dumps as write_toml
 from bayes_crlm import read_spec
 from bayes_crlm.sensitivity.spec import TABLE_CHECKS
 from bayes_crlm.specification import reading as spec_reading
-from bayes_crlm.specification.spec import Spec, available_specs
+from bayes_crlm.specification.spec import Spec, available_specs, without_cutpoints_used
 from bayes_crlm.words.errors import SpecError
 
 MINIMAL = """
@@ -95,6 +95,18 @@ def message_of(path):
     return message
 
 
+def test_a_resolved_spec_says_what_auto_came_to(write):
+    spec = read_spec(write(MINIMAL))
+    resolved = spec.with_cutpoints_used([0.5, 12.25])
+    assert 'cutpoints = "auto"  # here: [0.5, 12.25]\n' in resolved.to_toml()
+    assert without_cutpoints_used(resolved.to_toml()) == spec.to_toml()
+    assert without_cutpoints_used(spec.to_toml()) == spec.to_toml()
+    assert "# here: 1\n" in spec.with_cutpoints_used([]).to_toml()
+    assert tomllib.loads(resolved.to_toml()) == tomllib.loads(spec.to_toml())
+    given = read_spec(write(MINIMAL + "[model.baseline]\ncutpoints = 4\n", "given.toml"))
+    assert given.with_cutpoints_used([0.5]).to_toml() == given.to_toml()
+
+
 def test_a_minimal_spec_has_the_documented_defaults(write):
     spec = read_spec(write(MINIMAL))
     assert spec.name == "analysis"
@@ -103,7 +115,7 @@ def test_a_minimal_spec_has_the_documented_defaults(write):
     assert spec.data.missing == "error"
     assert spec.model.covariates == ""
     assert spec.model.baseline.cutpoints == "auto"
-    assert spec.model.baseline.prior == "random_walk"
+    assert spec.model.baseline.prior == "log_time_walk"
     assert spec.model.baseline.weight == 1.0
     assert spec.model.priors.treatment == "normal(0, 1)"
     assert spec.model.priors.covariates == "normal(0, 1)"
@@ -221,7 +233,7 @@ WRONG = {
         ("1", "model.baseline.prior is 1"),
     ],
     "model.baseline.weight": [
-        ("1", "weight is given, but prior is 'random_walk'"),
+        ("1", "weight is given, but prior is 'log_time_walk'"),
         ("0", "model.baseline.weight is 0; give the weight"),
         ("inf", "model.baseline.weight is inf"),
     ],

@@ -41,7 +41,7 @@ __all__ = ["Settings", "analyse", "check", "inner_cutpoints", "stack"]
 
 PLACEMENTS = ("events", "equal", "shifted")
 # numbers of intervals without the user's own; no more than one interval for two events
-NUMBERS = (1, 2, 3, 4, 6, 8, 12, 16, 20)
+NUMBERS = (1, 2, 3, 4, 6, 8, 12, 20, 40)
 EVENTS_PER_INTERVAL = 2
 PROBABILITIES = (0.025, 0.5, 0.975)
 LOO_PARETO_K_MOST = 0.7

@@ -12,7 +12,7 @@ from bayes_crlm.specification.table import Table
 __all__ = ["COVARIATE_SETS", "Settings"]
 
 FAMILIES = ("normal", "student_t", "laplace")
-BASELINES = ("random_walk", "independent", "gamma")
+BASELINES = ("log_time_walk", "random_walk", "independent", "gamma")
 COVARIATE_SETS = ("all", "none", "leave_one_out")
 
 
