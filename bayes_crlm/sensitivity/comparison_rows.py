@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.sensitivity.parts import rows_of, unreliable_note
 from bayes_crlm.sensitivity.refit import cox_row, draw_posterior, summarise_draws, treatment_effect
-from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.sensitivity.verdicts import reliable
 from bayes_crlm.sensitivity.weighted_posterior import (
     NORMAL_975,
@@ -23,45 +23,25 @@ from bayes_crlm.sensitivity.weighted_posterior import (
 from bayes_crlm.words.errors import BayesCRLMError
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
-
     from bayes_crlm.cohort.cohort import Cohort
     from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
     from bayes_crlm.model.prepared import PreparedCohort
-    from bayes_crlm.sensitivity.parts import Context
+    from bayes_crlm.words.section import Rows
 
 __all__ = [
-    "add_problems",
-    "cut_finely",
-    "draw_rows",
-    "failed_row",
-    "fit_row",
-    "rows_table",
-    "try_row",
-    "usable",
-    "weighted_row",
-]
+    "add_problems", "cut_finely", "failure_notes", "fit_row", "fitted_rows", "rows_table",
+    "try_row", "usable", "weighted_row",
+]  # fmt: skip
 
 NUMBERS = (
-    *(
-        "median",
-        "eti95",
-        "prob_below_1",
-        "prob_below_effect",
-        "mean_log",
-        "sd_log",
-        "mcse",
-        "engine",
-        "pareto_k",
-    ),
-    *("r_hat", "chains", "is_reliable", "note", "cox_hr", "cox_ci95"),
-    *("n_patients", "n_events", "n_treated"),
-)
+    "median", "eti95", "prob_below_1", "prob_below_effect", "mean_log", "sd_log", "mcse", "engine",
+    "pareto_k", "r_hat", "chains", "is_reliable", "note", "cox_hr", "cox_ci95", "n_patients",
+    "n_events", "n_treated",
+)  # fmt: skip
 # of weighted fits, and the most that a model takes
 FINER, MOST_INTERVALS = 3, 200
 # of a table's columns
-FIRST = ("label", "method", "at", "median", "eti95_low", "eti95_high", "prob_below_1")
+FIRST = ("label", "method", "at", "median", "eti95", "prob_below_1")
 
 
 def fit_row(
@@ -98,12 +78,7 @@ def try_row(fit: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         return fit()
     except BayesCRLMError as problem:
-        return failed_row(str(problem))
-
-
-def failed_row(why: str) -> dict[str, Any]:
-    """Make a row without numbers."""
-    return dict.fromkeys(NUMBERS) | {"failure": why}
+        return dict.fromkeys(NUMBERS) | {"failure": str(problem)}
 
 
 def cut_finely(
@@ -236,24 +211,30 @@ def calibration_summary(calibration: Calibration) -> dict[str, Any]:
     }
 
 
-def rows_table(rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
-    """Turn rows into a table that begins with their labels.
+def rows_table(name: str, rows: Sequence[Mapping[str, Any]]) -> "Rows":
+    """Turn rows into a table that begins with their labels; what a calibration found is columns."""
+    return rows_of(
+        name,
+        [
+            {key: value for key, value in row.items() if key != "calibration"}
+            | (row.get("calibration") or {})
+            for row in rows
+        ],
+        FIRST,
+    )
 
-    Intervals become two columns, diagnostics of chains and calibrations columns.
-    """
-    plain = [{key: value for key, value in row.items() if key != "calibration"} for row in rows]
-    calibrations = [row.get("calibration") or {} for row in rows]
-    return table_of_rows([a | b for a, b in zip(plain, calibrations, strict=True)], FIRST)
+
+def fitted_rows(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Rows that could be fitted."""
+    return [row for row in rows if row["failure"] is None]
 
 
 def usable(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """Rows that were fitted and do not fail their diagnostic: those that may decide anything."""
-    return reliable([row for row in rows if row["failure"] is None])
+    """Rows that were fitted and do not fail their diagnostics: those that may decide anything."""
+    return reliable(fitted_rows(rows))
 
 
-def draw_rows(context: "Context", rows: Sequence[Mapping[str, Any]]) -> "Figure":
-    """Forest plot of the rows that could be fitted."""
-    from bayes_crlm.sensitivity.figures import plot_forest_rows
-
-    fitted = [row for row in rows if row["failure"] is None]
-    return plot_forest_rows(context, fitted, [row["label"] for row in fitted])
+def failure_notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say which rows could not be fitted, and which fail their diagnostics."""
+    failed = [f"{row['label']}: {row['failure']}" for row in rows if row["failure"]]
+    return failed + unreliable_note(rows)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bayes_crlm.analysis.run import Plan
     from bayes_crlm.fit.fit import Fit
 
-__all__ = ["as_it_stands", "base_of_run", "fit_of_run", "start_of_run"]
+__all__ = ["base_of_run", "fit_of_run", "start_of_run", "with_numbers_of"]
 
 SAME = ("median", "eti95", "prob_below_effect", "mean_log", "sd_log", "r_hat")
 # what rows of a part take from a fit that is there already
@@ -112,7 +112,7 @@ def start_of_run(folder: Path) -> dict[str, Any] | None:
     return None if summary is None else summary.get("start")
 
 
-def as_it_stands(row: dict[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+def with_numbers_of(row: dict[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
     """Give a row that repeats the base analysis the numbers of the base: they are one fit.
 
     Parameters

@@ -1,33 +1,31 @@
 """What every part of a sensitivity analysis is given, and what it gives back.
 
 A part is a module with `Settings`, the table `[sensitivity.<part>]` of a spec, and
-`analyse(context, settings)`. It may have `check(plan, settings)`, which refuses, before anything
-is run, what the cohort or the settings do not allow. Modules are imported when they are needed.
+`analyse(context, settings)`, which gives a `Finding`. It may have `check(plan, settings)`, which
+refuses, before anything is run, what the cohort or the settings do not allow. Modules are imported
+when they are needed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from bayes_crlm.sensitivity.registry import TITLES
+from bayes_crlm.sensitivity.verdicts import NOT_JUDGED, failing
 from bayes_crlm.tasks.run import Task, TaskResult
 from bayes_crlm.words.errors import SensitivityError
+from bayes_crlm.words.section import Figure, Note, Rows, Section
 from bayes_crlm.words.success import SuccessRule
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
-
     from bayes_crlm.analysis.run import Plan
     from bayes_crlm.fit.fit import Fit
 
 __all__ = [
-    "Context",
-    "PartResult",
-    "contrasts_note",
-    "interval_note",
-    "unreliable_note",
-]
+    "Context", "Finding", "contrasts_note", "finding", "interval_note", "rows_of",
+    "run_one", "run_several", "unreliable_note",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Context:
     Attributes
     ----------
     plan : Plan
-        Spec, model and cohort as they stand.
+        Spec, model and cohort of the base analysis.
     base : dict
         Result of `bayes_crlm.sensitivity.refit.refit` without a change.
     make_fit : callable
@@ -75,61 +73,180 @@ class Context:
         """The base model's posterior with all its draws."""
         return self.make_fit()
 
-    def one(self, part: str, function: Callable[..., Any], **arguments: Any) -> Any:
-        """Run the single task of a part, with the seed, and give what it found.
-
-        Raises
-        ------
-        SensitivityError
-            When the task failed.
-        """
-        (done,) = self.run(part, [Task(part, function, arguments | {"seed": self.seed})])
-        if done.value is None:
-            raise SensitivityError(f"sensitivity.{part}: {done.failure}")
-        return done.value
-
 
 @dataclass(frozen=True)
-class PartResult:
-    """What a part found.
+class Finding(Section):
+    """What a part found: a section, and what it does to the conclusion of the base analysis.
+
+    The verdict is the worst state of the refits that count: "holds", "weaker" or "changes"
+    (`bayes_crlm.sensitivity.verdicts`); None where nothing is judged.
 
     Attributes
     ----------
-    result : dict
+    result : mapping
         What stands under the part's name in `sensitivity.json`: plain values, arrays, tuples.
-    sentence : str
-        What the part says, for a reader in a hurry.
     moves : bool or None
-        Whether it turns the conclusion; None where that is not the part's question, or no refit
-        passes its diagnostic.
-    state : {"holds", "weaker", "changes"} or None
-        The worst state of the refits that count (`bayes_crlm.sensitivity.verdicts`).
+        Whether it changes the conclusion; None where that is not the part's question, or no refit
+        passes its diagnostics.
     movers : tuple of mapping
         The refits that do not hold, the farthest first.
     would_move : str or None
-        What of a wider grid, of combinations, or of beliefs that nobody stated would turn a
+        What of a wider grid, of combinations, or of beliefs that nobody stated would change a
         conclusion that holds otherwise.
-    tables : mapping of str to pandas.DataFrame
-        By file name.
-    figures : mapping of str to (caption, callable)
-        By file name; the callable draws the figure.
-    notes : tuple of str
-        What a reader should know of how the numbers came about.
+    before : str
+        What has to be said before the conclusion of the whole; nothing as a rule.
     """
 
-    result: dict[str, Any]
-    sentence: str
-    moves: bool | None
-    tables: Mapping[str, "pd.DataFrame"] = field(default_factory=dict)
-    figures: Mapping[str, tuple[str, Callable[[], "Figure"]]] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    would_move: str | None = None
-    state: str | None = None
+    result: Mapping[str, Any] | None = None
+    moves: bool | None = None
     movers: tuple[Mapping[str, Any], ...] = ()
+    would_move: str | None = None
+    before: str = ""
+
+    def put_into(self, summary: dict[str, Any]) -> None:
+        """Add what was found to `sensitivity.json`, under the part's name."""
+        told = {
+            "status": "done",
+            "sentence": self.sentence,
+            "moves": self.moves,
+            "state": self.verdict,
+            "movers": list(self.movers),
+            "notes": [note.text for note in self.notes],
+        }
+        super().put_into(summary)
+        summary[self.key] = told | dict(self.result or {})
+
+
+def finding(
+    key: str,
+    sentence: str,
+    judged: Mapping[str, Any] = NOT_JUDGED,
+    *,
+    result: Mapping[str, Any] | None = None,
+    rows: Sequence[Rows] = (),
+    figures: Sequence[Figure] = (),
+    notes: Sequence[str] = (),
+    would_move: str | None = None,
+    before: str = "",
+) -> Finding:
+    """Put together what a part found.
+
+    Parameters
+    ----------
+    key : str
+        The part's name.
+    sentence : str
+        What the part says, for a reader in a hurry.
+    judged : mapping
+        From `bayes_crlm.sensitivity.verdicts.judge`.
+    result, would_move, before
+        As of `Finding`.
+    rows : sequence of Rows
+        Tables, whose names begin with the part's.
+    figures : sequence of Figure
+        Likewise.
+    notes : sequence of str
+        What a reader should know of how the numbers came about.
+    """
+    return Finding(
+        key=key,
+        title=TITLES[key],
+        sentence=sentence,
+        verdict=judged["state"],
+        rows=tuple(rows),
+        figures=tuple(figures),
+        notes=tuple(Note(text) for text in notes),
+        result=result,
+        moves=judged["moves"],
+        movers=judged["movers"],
+        would_move=would_move,
+        before=before,
+    )
+
+
+def run_one(context: Context, part: str, function: Callable[..., Any], **arguments: Any) -> Any:
+    """Run the single task of a part, with the seed, and give what it found.
+
+    Raises
+    ------
+    SensitivityError
+        When the task failed.
+    """
+    (done,) = context.run(part, [Task(part, function, arguments | {"seed": context.seed})])
+    if done.value is None:
+        raise SensitivityError(f"sensitivity.{part}: {done.failure}")
+    return done.value
+
+
+def run_several(
+    context: Context,
+    part: str,
+    function: Callable[..., Any],
+    calls: Sequence[tuple[str, Mapping[str, Any]]],
+    **settled: Any,
+) -> tuple[list[tuple[int, Any]], list[str]]:
+    """Run a part's tasks, with the seed; those that fail are named.
+
+    Parameters
+    ----------
+    context : Context
+    part : str
+    function : callable
+    calls : sequence of (str, mapping)
+        What a reader calls a task, and the arguments that are its own.
+    **settled
+        Arguments of every task.
+
+    Returns
+    -------
+    found : list of (int, object)
+        Places of the tasks that did not fail, and what they found.
+    failures : list of str
+        Names of the others, with the reason.
+
+    Raises
+    ------
+    SensitivityError
+        When every task failed.
+    """
+    tasks = [
+        Task(f"{part}: {name}", function, {**own, **settled, "seed": context.seed})
+        for name, own in calls
+    ]
+    found, failures = [], []
+    for place, done in enumerate(context.run(part, tasks)):
+        if done.value is None:
+            failures.append(f"{calls[place][0]}: {done.failure}")
+        else:
+            found.append((place, done.value))
+    if not found:
+        raise SensitivityError(f"sensitivity.{part}: {failures[0]}")
+    return found, failures
+
+
+def rows_of(name: str, rows: Sequence[Mapping[str, Any]], first: Sequence[str] = ()) -> Rows:
+    """Make a table of rows, some columns in front; diagnostics of chains are columns too.
+
+    Parameters
+    ----------
+    name : str
+        Of its file.
+    rows : sequence of mapping
+        `chains`, where it is there, holds numbers by name, or is None.
+    first : sequence of str
+        Columns that say what a row is of; those that are not there are left out.
+    """
+    flat = [
+        {key: row[key] for key in first if key in row}
+        | {key: value for key, value in row.items() if key != "chains"}
+        | (row.get("chains") or {})
+        for row in rows
+    ]
+    return Rows(name, flat)
 
 
 def unreliable_note(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say which rows fail their diagnostic, and that they do not count; nothing where none does.
+    """Say which rows fail their diagnostics, and that they do not count; nothing where none does.
 
     Parameters
     ----------
@@ -140,11 +257,7 @@ def unreliable_note(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     if not failed:
         return []
     which = "; ".join(f"{row['label']}: {row.get('note') or 'no reason given'}" for row in failed)
-    number = "1 row is" if len(failed) == 1 else f"{len(failed)} rows are"
-    return [
-        f"{number} not reliable, drawn with hollow markers, and not counted in whether the "
-        f"conclusion moves. {which}."
-    ]
+    return [f"{failing(len(failed), 'row')}; figures show such rows with hollow markers. {which}."]
 
 
 def contrasts_note(context: Context) -> list[str]:

@@ -20,6 +20,7 @@ from bayes_crlm.words.errors import BayesCRLMError
 if TYPE_CHECKING:
     from bayes_crlm.cohort.cohort import Cohort
     from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
+    from bayes_crlm.frequentist.cox import Cox
     from bayes_crlm.inference.draws import WeightedDraws
     from bayes_crlm.model.prepared import PreparedCohort
     from bayes_crlm.specification.spec import Spec
@@ -30,10 +31,10 @@ __all__ = [
     "Shared",
     "changed_inputs",
     "draw_posterior",
-    "probabilities_below",
     "refit",
     "refit_priors",
     "summarise_draws",
+    "summarise_weighted",
     "weighted_quantiles",
 ]
 
@@ -388,16 +389,9 @@ def summarise_draws(log_ratio: NDArray, drawn: Draws, effect: float = 1.0) -> di
     effect : float
         The hazard ratio that the success rule is about, of `prob_below_effect`.
     """
-    mean = float(drawn.weight @ log_ratio)
-    sd = math.sqrt(float(drawn.weight @ (log_ratio - mean) ** 2))
-    low, median, high = weighted_quantiles(log_ratio, drawn.weight, PROBABILITIES)
-    return {
-        "median": math.exp(median),
-        "eti95": [math.exp(low), math.exp(high)],
-        **probabilities_below(log_ratio, drawn.weight, effect),
-        "mean_log": mean,
-        "sd_log": sd,
-        "mcse": sd / math.sqrt(drawn.ess),
+    found = summarise_weighted(log_ratio, drawn.weight, effect)
+    return found | {
+        "mcse": found["sd_log"] / math.sqrt(drawn.ess),
         "engine": drawn.engine,
         "pareto_k": drawn.pareto_k,
         "r_hat": drawn.r_hat,
@@ -407,19 +401,25 @@ def summarise_draws(log_ratio: NDArray, drawn: Draws, effect: float = 1.0) -> di
     }
 
 
-def probabilities_below(log_ratio: NDArray, weight: NDArray, effect: float) -> dict[str, float]:
-    """Probabilities of a hazard ratio below 1 and below another effect, from weighted draws.
+def summarise_weighted(log_ratio: NDArray, weight: NDArray, effect: float = 1.0) -> dict[str, Any]:
+    """Summarise weighted draws of a log hazard ratio, wherever they come from.
 
     Parameters
     ----------
     log_ratio, weight : (draws,) ndarray
         Weights add up to 1.
     effect : float
-        A hazard ratio.
+        The hazard ratio that the success rule is about, of `prob_below_effect`.
     """
+    mean = float(weight @ log_ratio)
+    low, median, high = weighted_quantiles(log_ratio, weight, PROBABILITIES)
     return {
+        "median": math.exp(median),
+        "eti95": [math.exp(low), math.exp(high)],
         "prob_below_1": float(min(weight[log_ratio < 0].sum(), 1.0)),
         "prob_below_effect": float(min(weight[log_ratio < math.log(effect)].sum(), 1.0)),
+        "mean_log": mean,
+        "sd_log": math.sqrt(float(weight @ (log_ratio - mean) ** 2)),
     }
 
 
@@ -468,20 +468,31 @@ def leave_one_out(drawn: Draws, inputs: "PreparedCohort") -> tuple[NDArray[np.fl
     return pointwise, float(np.nanmax(pareto_k))
 
 
-def cox_row(inputs: "PreparedCohort", level: int) -> dict[str, Any]:
-    """Cox's hazard ratio of the same columns with its 95% limits; None where there is none."""
+def cox_of(inputs: "PreparedCohort") -> "Cox":
+    """Cox regression of the same columns.
+
+    Raises
+    ------
+    BayesCRLMError
+        When there is none.
+    """
     from bayes_crlm.frequentist.cox import fit_cox
 
     cohort, design = inputs.cohort, inputs.design
+    return fit_cox(
+        cohort.entry,
+        cohort.time,
+        cohort.event,
+        design.matrix,
+        design.terms,
+        patient_index=cohort.patient_index,
+    )
+
+
+def cox_row(inputs: "PreparedCohort", level: int) -> dict[str, Any]:
+    """Cox's hazard ratio of the same columns with its 95% limits; None where there is none."""
     try:
-        cox = fit_cox(
-            cohort.entry,
-            cohort.time,
-            cohort.event,
-            design.matrix,
-            design.terms,
-            patient_index=cohort.patient_index,
-        )
+        cox = cox_of(inputs)
     except BayesCRLMError as problem:
         return {"cox_hr": None, "cox_ci95": [None, None], "cox_failure": str(problem)}
     ratio, limits = float(cox.hazard_ratio[level - 1]), cox.ci95[level - 1].tolist()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.sensitivity.earlier_run import base_of_run, fit_of_run, start_of_run
-from bayes_crlm.sensitivity.parts import Context, PartResult
+from bayes_crlm.sensitivity.parts import Context, Finding
 from bayes_crlm.sensitivity.refit import Shared, refit
 from bayes_crlm.sensitivity.registry import NotRunError, part_module
 from bayes_crlm.tasks.calls import every_library_on_one_thread
@@ -28,6 +28,7 @@ BASE_DRAWS = 4000
 # so few refits are done before other processes have started, but for those of some parts
 FEW_TASKS = 16
 SLOW_PARTS = ("missing_data",)
+NO_ANSWER = "done; no answer that could change"
 # what is not a question where treatment was drawn by lot
 SETTLED_BY_LOT = {
     "unmeasured_confounding": "no confounder decided on treatment that was drawn by lot",
@@ -48,7 +49,7 @@ class Sensitivity:
         The base analysis; see `bayes_crlm.sensitivity.refit.refit`.
     level : int
         Place of the treatment level in question, from 1.
-    parts : dict of str to PartResult
+    parts : dict of str to Finding
         What was run.
     not_run : dict of str to str
         Why other parts were not.
@@ -61,14 +62,14 @@ class Sensitivity:
     settings: "SensitivitySettings"
     base: dict[str, Any]
     level: int
-    parts: dict[str, PartResult]
+    parts: dict[str, Finding]
     not_run: dict[str, str]
     crashes: dict[str, Exception]
     provenance: dict[str, Any]
 
     @property
     def withdrawn(self) -> str | None:
-        """Why the base analysis has no answer that could be moved; None where it has one."""
+        """Why the base analysis has no answer that could change; None where it has one."""
         return withdrawn_base(self.plan, self.base, self.level)
 
 
@@ -245,6 +246,53 @@ def run_sensitivity(
             say(f"{name}: not run: {not_run[name]}")
     shared = Shared.of(plan.spec, plan.inputs.cohort, level, plan.everyone)
     run = Runner(shared, jobs, executor, store, progress, warn)
+    context = base_context(plan, settings, level, run, folder)
+    seconds = {"base": time.perf_counter() - began}
+    is_withdrawn = withdrawn_base(plan, context.base, level) is not None
+    parts: dict[str, Finding] = {}
+    crashes: dict[str, Exception] = {}
+    for name in settings.parts:
+        if name in not_run:
+            continue
+        part_began = time.perf_counter()
+        try:
+            parts[name] = part_module(name).analyse(context, settings.tables[name])
+            say(f"{name}: {NO_ANSWER if is_withdrawn else parts[name].sentence}")
+        except (ExecutorError, OutputError):
+            raise
+        except BayesCRLMError as problem:
+            if name in settings.asked:
+                raise
+            not_run[name] = str(problem)
+            say(f"{name}: not run: {problem}")
+        except Exception as crash:
+            # minutes of refits of the other parts must not be lost to a fault in this one
+            crashes[name] = crash
+            not_run[name] = f"failed by a fault of this package ({type(crash).__name__}: {crash})"
+            say(f"{name}: {not_run[name]}")
+        seconds[name] = time.perf_counter() - part_began
+    return Sensitivity(
+        plan=plan,
+        settings=settings,
+        base=context.base,
+        level=level,
+        parts=parts,
+        not_run={name: not_run[name] for name in settings.parts if name in not_run},
+        crashes=crashes,
+        provenance=provenance(context.seed, started, seconds, time.perf_counter() - began),
+    )
+
+
+def base_context(
+    plan: "Plan", settings: "SensitivitySettings", level: int, run: Runner, folder: Path | None
+) -> Context:
+    """Take the base analysis from a run in the result folder, or fit it.
+
+    Raises
+    ------
+    SpecError
+        When it cannot be fitted.
+    """
     seed = plan.spec.sampling.seed
     base = None if folder is None else base_of_run(folder, plan, level)
     if base is None:
@@ -252,7 +300,6 @@ def run_sensitivity(
         if result.value is None:
             raise SpecError(f"the base analysis cannot be fitted: {result.failure}")
         base = result.value
-    is_withdrawn = withdrawn_base(plan, base, level) is not None
     # of the run whose answer the base is; None where the base was fitted here
     of_run = folder if base.get("is_of_run") else None
 
@@ -261,46 +308,7 @@ def run_sensitivity(
         return found or fit_base(plan)
 
     start = None if of_run is None else start_of_run(of_run)
-    context = Context(plan, base, make_fit, level, seed, run, settings.selected, start)
-    seconds = {"base": time.perf_counter() - began}
-    parts: dict[str, PartResult] = {}
-    crashes: dict[str, Exception] = {}
-    for name in settings.parts:
-        if name in not_run:
-            continue
-        part_began = time.perf_counter()
-        try:
-            parts[name] = part_module(name).analyse(context, settings.tables[name])
-        except (ExecutorError, OutputError):
-            raise
-        except BayesCRLMError as problem:
-            if name in settings.asked:
-                raise
-            not_run[name] = f"not run: {problem}"
-        except Exception as crash:
-            # minutes of refits of the other parts must not be lost to a fault in this one
-            crashes[name] = crash
-            not_run[name] = f"failed by a fault of this package ({type(crash).__name__}: {crash})"
-        seconds[name] = time.perf_counter() - part_began
-        if name not in parts:
-            say(f"{name}: {not_run[name]}")
-        else:
-            told = "done; no answer that could be moved" if is_withdrawn else parts[name].sentence
-            say(f"{name}: {told}")
-    return Sensitivity(
-        plan=plan,
-        settings=settings,
-        base=context.base,
-        level=level,
-        parts=parts,
-        not_run={
-            name: not_run[name].removeprefix("not run: ")
-            for name in settings.parts
-            if name in not_run
-        },
-        crashes=crashes,
-        provenance=provenance(seed, started, seconds, time.perf_counter() - began),
-    )
+    return Context(plan, base, make_fit, level, seed, run, settings.selected, start)
 
 
 def fit_base(plan: "Plan") -> "Fit":

@@ -14,34 +14,25 @@ changes   concludes a side, and the base the other one, or none
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from bayes_crlm.words.shown import significant
 from bayes_crlm.words.success import Conclusion, SuccessRule
 from bayes_crlm.words.wording import count_of
 
 __all__ = [
-    "DEFAULT_RULE",
-    "STATE_WORDS",
-    "State",
-    "add_states",
-    "conclusion",
-    "failing",
-    "judge",
-    "listed",
-    "moves_conclusion",
-    "prob_below",
-    "reliable",
-    "say_mover",
-    "say_range",
-    "say_states",
-    "say_verdict",
-    "side_of",
-    "state_of",
-]
+    "DEFAULT_RULE", "NOT_JUDGED", "STATE_WORDS", "State", "add_states", "conclusion", "failing",
+    "judge", "listed", "moves_conclusion", "prob_below", "reliable", "say_mover", "say_range",
+    "say_side_probability", "say_states", "say_verdict", "side_of", "state_of",
+]  # fmt: skip
 
 State = Literal["holds", "weaker", "changes"]
 DEFAULT_RULE = SuccessRule()
 STATE_WORDS = {"holds": "", "weaker": " (weaker)", "changes": " (changes)", None: " (not judged)"}
 """What stands behind a row that does not hold."""
 ORDER: tuple[State, ...] = ("holds", "weaker", "changes")
+NOT_JUDGED: dict[str, Any] = {"moves": None, "state": None, "movers": ()}
+"""Of a part that asks another question than whether the conclusion holds."""
+# so near 1 a share of draws is not told apart from 1
+MOST = 0.999
 
 
 def prob_below(row: Mapping[str, Any], rule: SuccessRule = DEFAULT_RULE) -> float:
@@ -73,7 +64,7 @@ def side_of(row: Mapping[str, Any], rule: SuccessRule = DEFAULT_RULE) -> str:
 
 
 def reliable(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Keep the rows that do not fail their diagnostic (`is_reliable`)."""
+    """Keep the rows that do not fail their diagnostics (`is_reliable`)."""
     return [row for row in rows if row.get("is_reliable") is not False]
 
 
@@ -108,7 +99,7 @@ def add_states(
 ) -> None:
     """Write into rows what they conclude and what they do to the base's conclusion.
 
-    Rows without numbers, and rows that fail their diagnostic, say nothing: both are None.
+    Rows without numbers, and rows that fail their diagnostics, say nothing: both are None.
 
     Parameters
     ----------
@@ -130,7 +121,7 @@ def moves_conclusion(
 ) -> bool | None:
     """Whether any of some refits concludes otherwise than the base; None where nothing can say.
 
-    Rows that fail their diagnostic say nothing either way; a part says how many there are.
+    Rows that fail their diagnostics say nothing either way; a part says how many there are.
     """
     trusted = reliable(rows)
     held = conclusion(base, rule)
@@ -149,7 +140,7 @@ def judge(
     ----------
     base : mapping
     rows : sequence of mapping
-        Those that may move the conclusion; ones that fail their diagnostic are passed over.
+        Those that may change the conclusion; ones that fail their diagnostics are passed over.
     rule : SuccessRule
     name : str
         Key of what a row is called.
@@ -238,13 +229,39 @@ def say_range(least: float, most: float, words: str = "lies between {} and {}") 
     return f"{'are' if words.startswith('reach') else 'is'} {low}"
 
 
-def failing(number: int, one: str = "", many: str | None = None) -> str:
-    """Begin to say what is done with refits that fail: "1 refit fails its diagnostic: it is"."""
-    counted = count_of(number, one, many) if one else f"{number:,}"
-    says = "fails its diagnostic: it is" if number == 1 else "fail their diagnostic: they are"
-    return f"{counted} {says}"
+def failing(number: int, one: str, many: str | None = None) -> str:
+    """Say that refits do not count: "1 refit fails its diagnostics and is not counted"."""
+    says = "fails its diagnostics and is" if number == 1 else "fail their diagnostics and are"
+    return f"{count_of(number, one, many)} {says} not counted"
 
 
 def listed(names: Sequence[str], last: str = "and") -> str:
     """Join names as a sentence does."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}"
+
+
+def say_side_probability(
+    row: Mapping[str, Any], side: str, rule: SuccessRule = DEFAULT_RULE
+) -> str:
+    """Write the probability of one side of the rule's effect, never certain by rounding.
+
+    Parameters
+    ----------
+    row : mapping
+        As of `prob_below`.
+    side : {"below", "above"}
+        Of the base, as a rule, so that a large number always speaks for the finding.
+    rule : SuccessRule
+    """
+    name = rule.probability_name("lower" if side == "below" else "higher")
+    below = prob_below(row, rule)
+    probability = below if side == "below" else 1 - below
+    if probability > MOST:
+        return f"{name} above {MOST:g}"
+    if probability < 1 - MOST:
+        return f"{name} below {significant(1 - MOST, 3)}"
+    for limit in (rule.probability, 1 - rule.probability):
+        # 0.97473 changes a conclusion that 0.975 seems to keep
+        if f"{probability:.3f}" == f"{limit:.3f}":
+            return f"{name} = {probability:.5f}"
+    return f"{name} = {probability:.3f}"

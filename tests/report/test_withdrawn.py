@@ -14,8 +14,9 @@ from bayes_crlm.cli.terminal import conclude
 from bayes_crlm.figures import plot_forest, plot_prior_posterior
 from bayes_crlm.report.page import render_report
 from bayes_crlm.report.section import section_of
-from bayes_crlm.report.sensitivity import NOTHING_TO_MOVE, summarise_sensitivity
 from bayes_crlm.report.sensitivity import render as render_page
+from bayes_crlm.report.sensitivity import summarise_sensitivity
+from bayes_crlm.sensitivity.overall import NOTHING_TO_CHANGE
 from bayes_crlm.sensitivity.run import run_sensitivity
 from bayes_crlm.sensitivity.settings import read_settings
 from bayes_crlm.specification.spec import Spec
@@ -162,7 +163,7 @@ def test_sensitivity_of_a_withdrawn_answer_concludes_nothing(tmp_path, is_reliab
         assert told[name] == []
     assert {row["state"] for row in told["rows"]} == {None}
     assert [summary[name]["state"] for name in names] == [None, None]
-    assert {summary[name]["sentence"] for name in names} == {NOTHING_TO_MOVE}
+    assert {summary[name]["sentence"] for name in names} == {NOTHING_TO_CHANGE}
     page = render_page(
         found, summary, dict.fromkeys(figure_names(found), "<svg></svg>"), has_report=False
     )
@@ -172,8 +173,8 @@ def test_sensitivity_of_a_withdrawn_answer_concludes_nothing(tmp_path, is_reliab
         for name in names:
             assert found.parts[name].sentence not in text
     if is_reliable:
-        assert said == [f"{name}: done; no answer that could be moved" for name in names]
+        assert said == [f"{name}: done; no answer that could change" for name in names]
 
 
 def figure_names(found):
-    return [name for part in found.parts.values() for name in part.figures]
+    return [each.name for part in found.parts.values() for each in part.figures]

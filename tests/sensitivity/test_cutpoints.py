@@ -162,7 +162,7 @@ def test_where_every_refit_fails_nothing_is_said_of_the_conclusion():
     part, _ = answered([0.98, 0.80, 0.98], [-1.0], unreliable=[0, 1, 2], **FEW)
     assert part.moves is None and part.would_move is None
     assert part.result["stacked"] is None
-    assert part.sentence == "None of 3 sets of intervals has a refit that passes its diagnostic."
+    assert part.sentence == "None of 3 sets of intervals has a refit that passes its diagnostics."
 
 
 def test_intervals_that_see_the_change_predict_better(found):

@@ -181,10 +181,10 @@ def test_what_turns_the_conclusion_is_named():
 
 def test_strategies_and_what_differs_between_rows_are_said(part):
     assert set(part.result["strategies"]) == {"start", "never"}
-    notes = " ".join(part.notes)
+    notes = " ".join(note.text for note in part.notes)
     for words in ("another question", "marginal hazard ratio", "never start", "Grace period"):
         assert words in notes
-    weights = part.tables["immortal_time_weights"]
+    (weights,) = [each.to_frame() for each in part.rows if each.name == "immortal_time_weights"]
     assert len(weights) == 2
     assert (weights["min"] <= weights["max"]).all()
 

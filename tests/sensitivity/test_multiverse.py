@@ -15,9 +15,8 @@ from bayes_crlm.sensitivity.choices.analysis_choices import (
 )
 from bayes_crlm.sensitivity.choices.multiverse import MORE_DRAWS, Settings, analyse, check
 from bayes_crlm.sensitivity.choices.variance_decomposition import decompose
-from bayes_crlm.sensitivity.parts import Context
+from bayes_crlm.sensitivity.parts import Context, rows_of
 from bayes_crlm.sensitivity.settings import read_settings
-from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.tasks.run import TaskResult
 from bayes_crlm.words.errors import SensitivityError
 
@@ -192,19 +191,19 @@ def test_specifications_that_fail_have_no_part_in_anything_but_the_table(tmp_pat
     assert decomposition["n"] == 4
     assert decomposition["sd"] == pytest.approx(np.log(0.7 / 0.6) / 2)
     assert decomposition["left_out"] == [["prior_scale", 2.5]]
-    assert any("prior 2.5 is left out of the decomposition" in note for note in part.notes)
-    assert len(part.tables["multiverse"]) == 6
+    assert any("prior 2.5 is left out of the decomposition" in note.text for note in part.notes)
+    assert len(part.rows[0].rows) == 6
 
 
 def test_where_every_specification_fails_nothing_is_said_of_the_conclusion(tmp_path):
     part, _ = part_of(tmp_path, lambda scale, draws: {"is_reliable": False})
     assert part.moves is None
-    assert part.sentence == "None of 6 specifications passes its diagnostic."
+    assert part.sentence == "None of 6 specifications passes its diagnostics."
     assert part.result["share_lower"] is None
     assert part.result["decomposition"] is None
-    assert list(part.tables) == ["multiverse"]
+    assert [each.name for each in part.rows] == ["multiverse"]
     # hollow, with all choices beneath
-    figure = part.figures["multiverse"][1]()
+    figure = part.figures[0].draw()
     said = [text.get_text() for text in figure.axes[1].texts]
     assert said == ["scale of the treatment's prior", "prior of the baseline hazard"]
     plt.close(figure)
@@ -228,7 +227,7 @@ def test_noise_does_not_move_the_conclusion(below, moves, tmp_path):
     # what is of the cohort stays
     assert all(row["elpd_loo"] == -100.0 and row["cox_hr"] == 0.6 for row in again)
     assert all(row["mcse"] == pytest.approx(0.2 / MORE_DRAWS**0.5) for row in again)
-    assert any("2 specifications was within 3 Monte Carlo" in note for note in part.notes)
+    assert any("2 specifications was within 3 Monte Carlo" in note.text for note in part.notes)
 
 
 def test_a_choice_of_one_option_is_not_left_out_while_others_have_several():
@@ -239,7 +238,7 @@ def test_a_choice_of_one_option_is_not_left_out_while_others_have_several():
 
 def test_columns_are_called_after_their_interval():
     row = {"n": 1, "eti95": [0.5, 0.9], "cox_ci95": None, "chains": {"max_r_hat": 1.0}}
-    table = table_of_rows([row])
+    table = rows_of("multiverse", [row]).to_frame()
     assert list(table) == [
         "n",
         "eti95_low",

@@ -182,14 +182,18 @@ def test_an_undecided_finding_has_an_advocate(tmp_path):
 @pytest.mark.parametrize(
     ("below", "said"),
     [
-        (0.98, "turns at the thick line."),
-        (0.6, "an undecided conclusion turns at 0.025 and at 0.975, of which the nearer is thick."),
+        (0.98, "changes at the thick line."),
+        (
+            0.6,
+            "an undecided conclusion changes at 0.025 and at 0.975, of which the nearer is thick.",
+        ),
     ],
 )
-def test_the_caption_of_the_grid_says_where_the_conclusion_turns(below, said):
+def test_the_caption_of_the_grid_says_where_the_conclusion_changes(below, said):
     context = SimpleNamespace(base={"prob_below_1": below}, rule=SuccessRule())
-    caption, _ = figures_of(context, Settings(), [], {})["priors_grid"]
-    assert caption.endswith(said)
+    _, grid = figures_of(context, Settings(), [], {"prob_below_1": [[below]]})
+    assert grid.name == "priors_grid"
+    assert grid.caption.endswith(said)
 
 
 HARM = """

@@ -131,7 +131,7 @@ def part_of(found, folder, below, unreliable=""):
 def test_the_average_moves_the_conclusion_unless_the_cutpoints_alone_do(found, tmp_path):
     part = part_of(found, tmp_path, (0.99, 0.5, 0.99))
     assert part.moves is True
-    assert "chains" not in part.tables["proportional_hazards"]
+    assert "chains" not in part.rows[0].to_frame()
     assert part_of(found, tmp_path, (0.99, 0.5, 0.5)).moves is False
     part = part_of(found, tmp_path, (0.99, 1.0, 0.99))
     assert part.moves is False

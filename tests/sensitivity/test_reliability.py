@@ -9,11 +9,16 @@ import pytest
 
 from bayes_crlm import PiecewiseExponential, read_cohort, read_spec
 from bayes_crlm.analysis.run import plan_analysis
+from bayes_crlm.figures.comparisons import (
+    NOT_RELIABLE,
+    plot_forest_rows,
+    plot_hazard_ratio_curve,
+)
+from bayes_crlm.figures.drawing import label_synthetic
 from bayes_crlm.inference import importance
 from bayes_crlm.report.sensitivity import summarise_sensitivity
 from bayes_crlm.sensitivity import refit
 from bayes_crlm.sensitivity.confounding import overlap
-from bayes_crlm.sensitivity.figures import NOT_RELIABLE, plot_forest_rows, plot_hazard_ratio_curve
 from bayes_crlm.sensitivity.parts import Context, contrasts_note, unreliable_note
 from bayes_crlm.sensitivity.run import Runner, Sensitivity
 from bayes_crlm.sensitivity.timing import immortal_time
@@ -81,7 +86,7 @@ def test_unreliable_weighting_does_not_move_the_conclusion(monkeypatch):
     part = overlap.analyse(context, settings)
     assert part.moves is None
     assert "no weighted hazard ratio can be trusted" in part.sentence
-    assert any("2 rows are not reliable" in note for note in part.notes)
+    assert any("2 rows fail their diagnostics" in note.text for note in part.notes)
 
 
 @pytest.mark.parametrize("n_early", [0, 20])
@@ -206,20 +211,21 @@ def legend_of(figure):
 
 def test_unreliable_rows_look_different(context):
     rows = [row_of("base", 0.99), row_of("other", 0.5, is_reliable=False)]
-    forest = plot_forest_rows(context, rows, ["base", "other"])
-    curve = plot_hazard_ratio_curve(context, [1, 2], rows, "x")
+    forest = plot_forest_rows(rows, ["base", "other"])
+    curve = plot_hazard_ratio_curve([1, 2], rows, "x", 0.7)
     for figure in (forest, curve):
         (marker,) = hollow_markers(figure)
         place = marker.get_ydata() if figure is curve else marker.get_xdata()
         assert math.exp(place[0]) == pytest.approx(0.7)
         assert NOT_RELIABLE in legend_of(figure)
-    sound = plot_forest_rows(context, rows[:1], ["base"])
+    sound = plot_forest_rows(rows[:1], ["base"])
     assert hollow_markers(sound) == []
     assert NOT_RELIABLE not in legend_of(sound)
 
 
 def test_a_low_figure_still_says_that_its_data_are_synthetic(context):
-    figure = plot_forest_rows(context, [row_of("a", 0.9), row_of("b", 0.9)], ["a", "b"])
+    figure = plot_forest_rows([row_of("a", 0.9), row_of("b", 0.9)])
+    label_synthetic(context.plan, figure.axes[0])
     figure.canvas.draw()
     (said,) = [text for text in figure.axes[0].texts if "synthetic" in text.get_text()]
     box = said.get_window_extent()
@@ -258,14 +264,16 @@ def test_levels_that_are_pooled_are_named_and_decide_only_where_they_agree_with_
     undecided = dataclasses.replace(context, base=base | {"prob_below_1": 0.6})
     assert immortal_time.analyse(undecided, settings).moves is None
     assert any(
-        "have starts of their own in decision_months (43 of 43" in each for each in part.notes
+        "have starts of their own in decision_months (43 of 43" in each.text for each in part.notes
     )
-    weights = part.tables["immortal_time_weights"]
-    figure = part.figures["immortal_time_weights"][1]()
+    tables = {rows.name: rows.to_frame() for rows in part.rows}
+    weights = tables["immortal_time_weights"]
+    figure = part.figures[-1].draw()
+    assert part.figures[-1].name == "immortal_time_weights"
     for label, row in zip(legend_of(figure), weights.itertuples(), strict=True):
         assert label.startswith(f"{row.strategy}: {row.n_clones} clones")
         assert f"largest {row.max:.2f}" in label
         assert f"effective sample size {row.effective_sample_size:.0f}" in label
     bars = sum(abs(patch.get_height()) for patch in figure.axes[0].patches)
     assert math.isclose(bars, weights["n_clones"].sum())
-    assert list(part.tables["immortal_time"].columns[:2]) == ["label", "method"]
+    assert list(tables["immortal_time"].columns[:2]) == ["label", "method"]

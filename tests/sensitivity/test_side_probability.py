@@ -2,7 +2,7 @@
 
 import pytest
 
-from bayes_crlm.sensitivity.side_probability import say_side_probability
+from bayes_crlm.sensitivity.verdicts import say_side_probability
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_each_readers_prior_is_told_with_its_state(base, rows, turned):
         assert said.startswith(f"{row['name']}: ")
         assert ("(weaker)" in said) == (row["state"] == "weaker")
         assert ("(changes)" in said) == (row["state"] == "changes")
-    assert f" {turned} turn{'s' if turned == 1 else ''} the conclusion." in told[-1]
+    assert f" {turned} change{'s' if turned == 1 else ''} the conclusion." in told[-1]
 
 
 @given(refits(), st.lists(refits(), min_size=2, max_size=3), refits(), refits(), RULES)
@@ -163,7 +163,7 @@ def test_numbers_and_nouns_agree():
 
 
 def test_one_that_fails_its_diagnostic_is_said_in_the_singular():
-    assert failing(1, "refit") == "1 refit fails its diagnostic: it is"
+    assert failing(1, "refit") == "1 refit fails its diagnostics and is not counted"
     assert failing(2, "pair of deltas", "pairs of deltas") == (
-        "2 pairs of deltas fail their diagnostic: they are"
+        "2 pairs of deltas fail their diagnostics and are not counted"
     )

@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from runs import call
 from sensitivity_runs import refits
 
-from bayes_crlm.report.sensitivity import one_level_sentence
-from bayes_crlm.sensitivity.overall import overall_sentence, part_rows
-from bayes_crlm.sensitivity.parts import PartResult
-from bayes_crlm.sensitivity.registry import PARTS, TITLES
+from bayes_crlm.sensitivity.overall import one_level_sentence, overall_sentence, part_rows
+from bayes_crlm.sensitivity.parts import finding
+from bayes_crlm.sensitivity.registry import PARTS
 from bayes_crlm.sensitivity.verdicts import judge
 from bayes_crlm.words.success import UNDECIDED, SuccessRule
 
@@ -39,13 +38,13 @@ STARTS = {
 }
 
 
-def part_of(base, rows):
-    return PartResult(result={}, sentence="", **judge(base, rows, RULE))
+def part_of(base, rows, name="priors"):
+    return finding(name, "", judge(base, rows, RULE))
 
 
 @given(refits(), st.dictionaries(st.sampled_from(PARTS), st.lists(refits(), max_size=4)))
 def test_the_first_sentence_says_what_its_rows_say_and_nothing_else(base, parts):
-    rows = part_rows({name: part_of(base, each) for name, each in parts.items()}, TITLES)
+    rows = part_rows({name: part_of(base, each, name) for name, each in parts.items()})
     said = overall_sentence(base, rows, RULE, "arm b against a")
     if not base["is_reliable"]:
         assert said.startswith("Nothing is concluded") and base["note"] in said
@@ -68,7 +67,7 @@ def test_the_first_sentence_says_what_its_rows_say_and_nothing_else(base, parts)
 
 @given(refits(), st.lists(refits(), max_size=5))
 def test_a_parts_row_is_the_worst_of_its_refits(base, found):
-    (row,) = part_rows({"priors": part_of(base, found)}, TITLES)
+    (row,) = part_rows({"priors": part_of(base, found)})
     trusted = [each for each in found if each["is_reliable"]]
     held = RULE.conclusion(base["prob_below_1"])
     others = [each for each in trusted if RULE.conclusion(each["prob_below_1"]) != held]
@@ -85,15 +84,16 @@ def test_lists_of_what_would_move_the_conclusion_are_told_apart():
     base = {
         "prob_below_effect": 0.99, "median": 0.5, "eti95": [0.3, 0.8], "is_reliable": True,
     }  # fmt: skip
-    holds = {"moves": False, "state": "holds"}
+    holds = {"moves": False, "state": "holds", "movers": ()}
+    changes = {"moves": True, "state": "changes", "movers": ()}
     parts = {
-        "influence": PartResult({}, "", would_move="leaving out 4 patients", **holds),
-        "cutpoints": PartResult({}, "", would_move="one set of intervals", **holds),
-        "priors": PartResult({}, "", moves=True, state="changes", would_move="12 priors"),
+        "influence": finding("influence", "", holds, would_move="leaving out 4 patients"),
+        "cutpoints": finding("cutpoints", "", holds, would_move="one set of intervals"),
+        "priors": finding("priors", "", changes, would_move="12 priors"),
     }
-    said = overall_sentence(base, part_rows(parts, TITLES), RULE, "arm b against a")
+    said = overall_sentence(base, part_rows(parts), RULE, "arm b against a")
     assert said.endswith(
-        "Pushed further, the conclusion would be moved by leaving out 4 patients; one set of "
+        "Pushed further, the conclusion would change with leaving out 4 patients; one set of "
         "intervals."
     )
 

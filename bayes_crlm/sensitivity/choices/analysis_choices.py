@@ -26,7 +26,7 @@ __all__ = ["check_choices", "repeats_the_spec", "specifications", "unusual_patie
 
 # a patient is unusual when so few of a multivariate normal lie as far from the mean
 UNUSUAL = 0.025
-AS_IT_STANDS = "as in the spec"
+AS_IN_SPEC = "as in the spec"
 
 
 def specifications(
@@ -179,7 +179,7 @@ def interval_options(plan: "Plan", settings: "Settings") -> dict[Any, dict[str, 
     if isinstance(plan.model.cutpoints, tuple):
         # cut at times of the user's own, which no number stands for
         del found[now]
-        found = {AS_IT_STANDS: {}} | found
+        found = {AS_IN_SPEC: {}} | found
     return found
 
 

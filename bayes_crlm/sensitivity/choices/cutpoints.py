@@ -17,23 +17,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from bayes_crlm.figures.comparisons import plot_by_placement
+from bayes_crlm.inference.psis import PARETO_K_MOST
 from bayes_crlm.likelihood.intervals import choose_intervals
 from bayes_crlm.likelihood.tied_times import event_quantiles
-from bayes_crlm.sensitivity.parts import Context, PartResult
-from bayes_crlm.sensitivity.refit import probabilities_below, refit, weighted_quantiles
-from bayes_crlm.sensitivity.table_rows import table_of_rows
+from bayes_crlm.sensitivity.parts import Context, Finding, finding, rows_of, run_several
+from bayes_crlm.sensitivity.refit import refit, summarise_weighted
 from bayes_crlm.sensitivity.verdicts import add_states, failing, judge, moves_conclusion, reliable
 from bayes_crlm.specification.lists import interval_numbers, some_of
 from bayes_crlm.specification.table import Table
-from bayes_crlm.tasks.run import Task
 from bayes_crlm.words.errors import SensitivityError
+from bayes_crlm.words.section import Figure, Rows
 from bayes_crlm.words.shown import as_written, significant
 from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
     from bayes_crlm.analysis.run import Plan
     from bayes_crlm.cohort.cohort import Cohort
 
@@ -43,9 +41,7 @@ PLACEMENTS = ("events", "equal", "shifted")
 # numbers of intervals without the user's own; no more than one interval for two events
 NUMBERS = (1, 2, 3, 4, 6, 8, 12, 20, 40)
 EVENTS_PER_INTERVAL = 2
-PROBABILITIES = (0.025, 0.5, 0.975)
-LOO_PARETO_K_MOST = 0.7
-# from this stacking weight on a set of intervals may move the conclusion by itself
+# from this stacking weight on a set of intervals may change the conclusion by itself
 WEIGHT_LEAST = 0.1
 
 
@@ -171,7 +167,7 @@ def stack(pointwise: NDArray) -> NDArray[np.float64]:
             n_data_points=len(each),
             scale="log",
             warning=False,
-            good_k=LOO_PARETO_K_MOST,
+            good_k=PARETO_K_MOST,
             elpd_i=xr.DataArray(each, dims="patient"),
             pareto_k=xr.DataArray(np.zeros(len(each)), dims="patient"),
         )
@@ -185,34 +181,26 @@ def stack(pointwise: NDArray) -> NDArray[np.float64]:
     return np.maximum(weight, 0.0) / np.maximum(weight, 0.0).sum()
 
 
-def analyse(context: Context, settings: Settings) -> PartResult:
+def analyse(context: Context, settings: Settings) -> Finding:
     """Refit with every set of intervals and stack the refits."""
     tried = variants(context.plan.inputs.cohort, settings)
-    tasks = [
-        Task(
-            # the number asked for: two of a placement may come to equally many intervals
-            f"cutpoints: {placement} {number}",
-            refit,
-            {
-                "changes": {"cutpoints": edges[1:-1].tolist() if len(edges) > 2 else 1},
-                "seed": context.seed,
-                "draws": settings.draws,
-                "parts": ["loo", "pointwise", "draws"],
-            },
+    calls = [
+        # the number asked for: two of a placement may come to equally many intervals
+        (
+            f"{count_of(number, 'interval')} ({placement})",
+            {"changes": {"cutpoints": edges[1:-1].tolist() if len(edges) > 2 else 1}},
         )
         for placement, number, edges in tried
     ]
-    rows, failures = [], []
-    for (placement, number, edges), done in zip(
-        tried, context.run("cutpoints", tasks), strict=True
-    ):
-        if done.value is None:
-            failures.append(f"{count_of(len(edges) - 1, 'interval')} ({placement}): {done.failure}")
-        else:
-            labels = {"placement": placement, "asked": number, "n_intervals": len(edges) - 1}
-            rows.append(labels | {"cutpoints": edges.tolist()} | done.value)
-    if not rows:
-        raise SensitivityError(f"sensitivity.cutpoints: {failures[0]}")
+    wanted = ["loo", "pointwise", "draws"]
+    done, failures = run_several(
+        context, "cutpoints", refit, calls, draws=settings.draws, parts=wanted
+    )
+    rows = []
+    for place, value in done:
+        placement, number, edges = tried[place]
+        labels = {"placement": placement, "asked": number, "n_intervals": len(edges) - 1}
+        rows.append(labels | {"cutpoints": edges.tolist()} | value)
     stacked = stack_reliable(rows, context.rule.effect)
     add_states([*rows, *([] if stacked is None else [stacked])], context.base, context.rule)
     for row in rows:
@@ -223,23 +211,22 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     counted = [row for row in reliable(rows) if row["stacking_weight"] >= WEIGHT_LEAST]
     if stacked is not None:
         counted.append(stacked)
-    return PartResult(
+    band = "; the band is the stacked posterior's 95% interval, the dashed line its median"
+    return finding(
+        "cutpoints",
+        sentence(rows, stacked),
+        judge(context.base, counted, context.rule),
         result={"rows": rows, "stacked": stacked, "stacking_weight_least": WEIGHT_LEAST},
-        sentence=sentence(rows, stacked),
-        **judge(context.base, counted, context.rule),
-        tables={"cutpoints": table_of(rows, stacked)},
-        figures={
-            "cutpoints": (
+        rows=[table_of(rows, stacked)],
+        figures=[
+            Figure(
+                "cutpoints",
                 "The hazard ratio against the number of intervals, by placement of the cutpoints"
-                + (
-                    "."
-                    if stacked is None
-                    else "; the band is the stacked posterior's 95% interval, the dashed line its "
-                    "median."
-                ),
-                lambda: draw(context, rows, stacked),
+                f"{'' if stacked is None else band}.",
+                plot_by_placement,
+                {"rows": rows, "stacked": stacked},
             )
-        },
+        ],
         notes=notes_of(rows, failures),
         would_move=say_would_move(rows),
     )
@@ -270,7 +257,7 @@ def stack_reliable(rows: Sequence[dict[str, Any]], effect: float = 1.0) -> dict[
 
 
 def say_would_move(rows: Sequence[Mapping[str, Any]]) -> str | None:
-    """Name the sets of intervals that turn the conclusion and predict too badly to count."""
+    """Name the sets of intervals that change the conclusion and predict too badly to count."""
     count = sum(
         row["turns_conclusion"] and row["stacking_weight"] < WEIGHT_LEAST for row in reliable(rows)
     )
@@ -288,12 +275,9 @@ def stacked_summary(
     share = np.concatenate(
         [weight * np.array(row["weight"]) for row, weight in zip(rows, weights, strict=True)]
     )
-    low, median, high = np.exp(weighted_quantiles(value, share, PROBABILITIES))
     return {
         "label": "all sets of intervals stacked",
-        "median": float(median),
-        "eti95": [float(low), float(high)],
-        **probabilities_below(value, share, effect),
+        **summarise_weighted(value, share, effect),
         "effective_models": float(1 / np.sum(weights**2)),
     }
 
@@ -301,7 +285,7 @@ def stacked_summary(
 def sentence(rows: Sequence[Mapping[str, Any]], stacked: Mapping[str, Any] | None) -> str:
     """Say how far the hazard ratio moves with the intervals, by the refits that can be trusted."""
     if stacked is None:
-        return f"None of {len(rows)} sets of intervals has a refit that passes its diagnostic."
+        return f"None of {len(rows)} sets of intervals has a refit that passes its diagnostics."
     trusted = reliable(rows)
     least = min(trusted, key=lambda row: row["median"])
     most = max(trusted, key=lambda row: row["median"])
@@ -330,77 +314,28 @@ def notes_of(rows: Sequence[Mapping[str, Any]], failures: Sequence[str]) -> tupl
     notes = [
         "Intervals without an event stay; those of no width are dropped, and equal sets of "
         "intervals are fitted once.",
-        "The part moves the conclusion when the stacked posterior does, or a set of intervals with "
-        f"a stacking weight of at least {as_written(WEIGHT_LEAST)}: others predict worse.",
+        "The part changes the conclusion when the stacked posterior does, or a set of intervals "
+        f"with a stacking weight of at least {as_written(WEIGHT_LEAST)}: others predict worse.",
     ]
     unreliable = sum(not row["is_reliable"] for row in rows)
     if unreliable:
-        notes.append(f"{failing(unreliable, 'refit')} marked, not stacked, and can move nothing.")
-    high = sum(row["loo_pareto_k"] > LOO_PARETO_K_MOST for row in rows)
+        notes.append(f"{failing(unreliable, 'refit')}, nor stacked.")
+    high = sum(row["loo_pareto_k"] > PARETO_K_MOST for row in rows)
     if high:
         notes.append(
             f"In {count_of(high, 'refit')} a patient's leave-one-out density is uncertain (Pareto "
-            f"k above {as_written(LOO_PARETO_K_MOST)}), and so is the weight."
+            f"k above {as_written(PARETO_K_MOST)}), and so is the weight."
         )
     notes += [f"Not fitted: {each}" for each in failures]
     return tuple(notes)
 
 
-def table_of(rows: Sequence[Mapping[str, Any]], stacked: Mapping[str, Any] | None) -> Any:
+def table_of(rows: Sequence[Mapping[str, Any]], stacked: Mapping[str, Any] | None) -> Rows:
     """One row for every set of intervals, and one for all of them stacked."""
     written = [
-        {**row, "cutpoints": " ".join(f"{significant(each, 6)}" for each in row["cutpoints"])}
+        {**row, "cutpoints": " ".join(significant(each, 6) for each in row["cutpoints"])}
         for row in rows
     ]
     if stacked is not None:
         written.append({"placement": "stacked", **stacked})
-    return table_of_rows(written, ["placement", "asked", "n_intervals", "cutpoints"])
-
-
-def draw(
-    context: Context, rows: Sequence[Mapping[str, Any]], stacked: Mapping[str, Any] | None
-) -> "Figure":
-    """Hazard ratio against the number of intervals, a line for each placement."""
-    from matplotlib.ticker import MaxNLocator
-
-    from bayes_crlm.figures.drawing import COLOURS, INK, MUTED
-    from bayes_crlm.sensitivity.figures import NOT_RELIABLE, figure_of, log_ratio_axis
-
-    placements = list(dict.fromkeys(row["placement"] for row in rows))
-
-    def on_axes(ax: "Axes") -> None:
-        if stacked is not None:
-            ax.axhspan(*np.log(stacked["eti95"]), color=MUTED, alpha=0.15, linewidth=0)
-            ax.axhline(np.log(stacked["median"]), color=MUTED, linewidth=0.8, linestyle="--")
-        for k, placement in enumerate(placements):
-            here = sorted(
-                (row for row in rows if row["placement"] == placement),
-                key=lambda row: row["n_intervals"],
-            )
-            # side by side, so that none hides another
-            x = np.array([row["n_intervals"] for row in here]) + 0.15 * (k - 1)
-            low, high = (np.log([row["eti95"][side] for row in here]) for side in (0, 1))
-            colour = COLOURS[k]
-            ax.vlines(x, low, high, color=colour, linewidth=1.2)
-            median = np.log([row["median"] for row in here])
-            ax.plot(x, median, "o", color=colour, markersize=4, label=placement)
-            failed = [j for j, row in enumerate(here) if not row["is_reliable"]]
-            ax.plot(
-                x[failed], median[failed], "o", color=colour, markersize=4, markerfacecolor="white"
-            )
-        if not all(row["is_reliable"] for row in rows):
-            ax.plot([], [], "o", color=MUTED, markerfacecolor="white", label=NOT_RELIABLE)
-        ax.axhline(0, color=INK, linewidth=0.8)
-        ax.set_xlabel("number of intervals")
-        ax.set_ylabel("hazard ratio (95% interval)")
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        ax.legend(
-            loc="lower right",
-            bbox_to_anchor=(1, 1),
-            ncols=len(placements) + 1,
-            frameon=False,
-            fontsize=8,
-        )
-        log_ratio_axis(ax, vertical=True)
-
-    return figure_of(context, on_axes)
+    return rows_of("cutpoints", written, ["placement", "asked", "n_intervals", "cutpoints"])

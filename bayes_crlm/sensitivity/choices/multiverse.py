@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bayes_crlm.figures.comparisons import plot_specification_curve
 from bayes_crlm.sensitivity.choices.analysis_choices import (
     check_choices,
     repeats_the_spec,
@@ -17,9 +18,9 @@ from bayes_crlm.sensitivity.choices.analysis_choices import (
 )
 from bayes_crlm.sensitivity.choices.multiverse_settings import Settings
 from bayes_crlm.sensitivity.choices.variance_decomposition import Decomposition, decompose
-from bayes_crlm.sensitivity.earlier_run import as_it_stands
-from bayes_crlm.sensitivity.parts import PartResult, contrasts_note
-from bayes_crlm.sensitivity.table_rows import table_of_rows
+from bayes_crlm.sensitivity.earlier_run import with_numbers_of
+from bayes_crlm.sensitivity.parts import Finding, contrasts_note, finding, rows_of
+from bayes_crlm.sensitivity.refit import refit_priors
 from bayes_crlm.sensitivity.verdicts import (
     DEFAULT_RULE,
     add_states,
@@ -32,6 +33,7 @@ from bayes_crlm.sensitivity.verdicts import (
 )
 from bayes_crlm.tasks.run import Task
 from bayes_crlm.words.errors import SensitivityError
+from bayes_crlm.words.section import Figure, Rows
 from bayes_crlm.words.success import SuccessRule
 from bayes_crlm.words.wording import count_of
 
@@ -48,10 +50,15 @@ MORE_DRAWS = 20_000
 # choices that change cohort or design, and changes that do not
 DATA_CHOICES = ("intervals", "covariates", "exclusions")
 PRIOR_CHANGES = ("treatment_prior", "baseline")
-# of a row, what more draws make anew
+# of a row, and what more draws make again
+FIELDS = (
+    "median", "eti95", "prob_below_1", "prob_below_effect", "mean_log", "sd_log", "mcse",
+    "elpd_loo", "loo_pareto_k", "engine", "pareto_k", "r_hat", "is_reliable", "cox_hr",
+    "cox_ci95", "n_patients", "n_events", "n_intervals", "note",
+)  # fmt: skip
 OF_DRAWS = (
-    "median", "eti95", "prob_below_1", "mean_log", "sd_log", "mcse", "engine", "pareto_k", "r_hat",
-    "is_reliable", "note",
+    "median", "eti95", "prob_below_1", "prob_below_effect", "mean_log", "sd_log", "mcse", "engine",
+    "pareto_k", "r_hat", "is_reliable", "note",
 )  # fmt: skip
 NAMES = {
     "prior_family": "family of the treatment's prior",
@@ -78,23 +85,24 @@ def check(plan: "Plan", settings: Settings) -> None:
         )
 
 
-def analyse(context: "Context", settings: Settings) -> PartResult:
+def analyse(context: "Context", settings: Settings) -> Finding:
     """Refit every specification and say how much the choices matter."""
     found = specifications(context.plan, settings)
     rows = refit_all(context, found, settings.draws)
     again = draw_again(context, found, rows, settings.draws)
     # one analysis, one number: the specification that is the spec's own takes the answer's draws
     rows = [
-        as_it_stands(row, context.base) if repeats_the_spec(context.plan, changes) else row
+        with_numbers_of(row, context.base) if repeats_the_spec(context.plan, changes) else row
         for row, (_, changes) in zip(rows, found, strict=True)
     ]
     rows.sort(key=lambda row: math.inf if row["median"] is None else row["median"])
     done = [row for row in rows if row["median"] is not None]
     if not done:
         raise SensitivityError("no specification of the multiverse could be fitted")
-    trusted = reliable(done)
     add_states(rows, context.base, context.rule)
+    trusted = reliable(done)
     decomposition = decompose_trusted(rows) if trusted else None
+    labelled = [{**row, "label": label_of(row["choices"])} for row in trusted]
     notes = notes_of(rows, done, decomposition) + contrasts_note(context)
     if again:
         notes.append(
@@ -102,35 +110,28 @@ def analyse(context: "Context", settings: Settings) -> PartResult:
             f"Carlo standard errors of a threshold: they were drawn again, with "
             f"{MORE_DRAWS:,} draws."
         )
-    return PartResult(
+    return finding(
+        "multiverse",
+        sentence_of(context.base, trusted, len(rows), decomposition, context.rule),
+        judge(context.base, labelled, context.rule),
         result=result_of(rows, trusted, decomposition),
-        sentence=sentence_of(context.base, trusted, len(rows), decomposition, context.rule),
-        **judge(context.base, named(trusted), context.rule),
-        tables=tables_of(rows, decomposition),
-        figures=figures_of(context, done, decomposition),
-        notes=tuple(notes),
+        rows=tables_of(rows, decomposition),
+        figures=[figure_of(context, done, decomposition)],
+        notes=notes,
     )
 
 
 def decompose_trusted(rows: list[dict[str, Any]]) -> Decomposition:
-    """Decompose the variance of the log medians that pass their diagnostic."""
+    """Decompose the variance of the log medians that pass their diagnostics."""
     return decompose(
         [row["choices"] for row in rows],
         [math.log(row["median"]) if row["is_reliable"] else None for row in rows],
     )
 
 
-def named(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Give rows a label: the options that they were fitted with."""
-    return [
-        {**row, "label": ", ".join(f"{NAMES[name]} {option}" for name, option in chosen(row))}
-        for row in rows
-    ]
-
-
-def chosen(row: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Choices of a row that have a name in words, with their options."""
-    return [(name, option) for name, option in row["choices"].items() if name in NAMES]
+def label_of(choices: Mapping[str, Any]) -> str:
+    """Name a specification by the options that it was fitted with."""
+    return ", ".join(f"{NAMES[name]} {option}" for name, option in choices.items() if name in NAMES)
 
 
 def is_near_threshold(row: Mapping[str, Any], rule: SuccessRule = DEFAULT_RULE) -> bool:
@@ -180,40 +181,28 @@ def refit_all(
 
     Rows are in the order of the specifications.
     """
-    from bayes_crlm.sensitivity.refit import refit_priors
-
     groups: dict[str, list[int]] = {}
     for number, (choices, _) in enumerate(found):
         key = ", ".join(f"{name} {choices[name]}" for name in DATA_CHOICES)
         groups.setdefault(key, []).append(number)
     tasks = []
     for key, members in groups.items():
-        changes = dict(found[members[0]][1])
-        priors = [{name: found[k][1][name] for name in PRIOR_CHANGES} for k in members]
-        for name in PRIOR_CHANGES:
-            del changes[name]
-        arguments = {"changes": changes, "priors": priors, "seed": context.seed, "draws": draws}
-        arguments["parts"] = list(parts)
+        of_data = {k: v for k, v in found[members[0]][1].items() if k not in PRIOR_CHANGES}
+        arguments = {
+            "changes": of_data,
+            "priors": [{name: found[k][1][name] for name in PRIOR_CHANGES} for k in members],
+            "seed": context.seed,
+            "draws": draws,
+            "parts": list(parts),
+        }
         tasks.append(Task(f"multiverse: {key}, {draws} draws", refit_priors, arguments))
     rows: list[Any] = [None] * len(found)
     for result, members in zip(context.run("multiverse", tasks), groups.values(), strict=True):
-        values = [None] * len(members) if result.value is None else result.value["rows"]
+        values = [{}] * len(members) if result.value is None else result.value["rows"]
         for number, value in zip(members, values, strict=True):
-            rows[number] = row_of(found[number][0], value, result.failure)
+            row = {name: value.get(name) for name in FIELDS}
+            rows[number] = {"choices": dict(found[number][0])} | row | {"failure": result.failure}
     return rows
-
-
-def row_of(
-    choices: Mapping[str, Any], value: Mapping[str, Any] | None, failure: str | None
-) -> dict[str, Any]:
-    """One specification's row; without numbers where it could not be fitted."""
-    fields = (
-        "median", "eti95", "prob_below_1", "prob_below_effect", "mean_log", "sd_log", "mcse",
-        "elpd_loo", "loo_pareto_k", "engine", "pareto_k", "r_hat", "is_reliable", "cox_hr",
-        "cox_ci95", "n_patients", "n_events", "n_intervals", "note",
-    )  # fmt: skip
-    row = {name: None if value is None else value.get(name) for name in fields}
-    return {"choices": dict(choices)} | row | {"failure": failure}
 
 
 def result_of(
@@ -226,21 +215,21 @@ def result_of(
     Shares, range and decomposition are of the rows that can be trusted, and None without any.
     """
 
-    def share(found: list[bool]) -> float | None:
-        return sum(found) / len(found) if found else None
+    def share(key: str, value: Any) -> float | None:
+        own = [row[key] == value for row in trusted]
+        return sum(own) / len(own) if own else None
 
+    excludes = [not row["eti95"][0] <= 1 <= row["eti95"][1] for row in trusted]
     return {
         "n_specifications": len(rows),
         "n_failed": sum(row["median"] is None for row in rows),
         "n_unreliable": sum(row["is_reliable"] is False for row in rows),
-        "share_lower": share([row["conclusion"] == "lower" for row in trusted]),
-        "share_higher": share([row["conclusion"] == "higher" for row in trusted]),
-        "share_holds": share([row["state"] == "holds" for row in trusted]),
-        "share_weaker": share([row["state"] == "weaker" for row in trusted]),
-        "share_changes": share([row["state"] == "changes" for row in trusted]),
-        "share_eti95_excludes_1": share(
-            [not row["eti95"][0] <= 1 <= row["eti95"][1] for row in trusted]
-        ),
+        "share_lower": share("conclusion", "lower"),
+        "share_higher": share("conclusion", "higher"),
+        "share_holds": share("state", "holds"),
+        "share_weaker": share("state", "weaker"),
+        "share_changes": share("state", "changes"),
+        "share_eti95_excludes_1": sum(excludes) / len(excludes) if excludes else None,
         "median_range": [trusted[0]["median"], trusted[-1]["median"]] if trusted else None,
         "decomposition": None
         if decomposition is None
@@ -275,7 +264,7 @@ def sentence_of(
 ) -> str:
     """Say what the multiverse comes to: in how many specifications the conclusion holds."""
     if decomposition is None:
-        return f"None of {count} specifications passes its diagnostic."
+        return f"None of {count} specifications passes its diagnostics."
     low, high = trusted[0]["median"], trusted[-1]["median"]
     text = (
         f"Of {count_of(len(trusted), 'specification')} {say_states(base, trusted, rule)}; medians "
@@ -310,8 +299,8 @@ def notes_of(
     unreliable = sum(not row["is_reliable"] for row in done)
     if unreliable:
         notes.append(
-            f"{failing(unreliable, 'specification')} marked, without a say in the shares, in the "
-            "decomposition and in whether the conclusion moves."
+            f"{failing(unreliable, 'specification')}: neither in the shares, nor in the "
+            "decomposition, nor in the verdict."
         )
     if len(done) < len(rows):
         why = sorted({row["failure"] for row in rows if row["failure"]})
@@ -321,7 +310,7 @@ def notes_of(
     for name, option in decomposition.left_out if decomposition else ():
         notes.append(
             f"{NAMES[name]} {option} is left out of the decomposition of variance: not every "
-            "specification with it was fitted and passes its diagnostic."
+            "specification with it was fitted and passes its diagnostics."
         )
     loo = sum((row["loo_pareto_k"] or 0) > 0.7 for row in done)
     if loo:
@@ -332,40 +321,30 @@ def notes_of(
     return notes
 
 
-def tables_of(rows: list[dict[str, Any]], decomposition: Decomposition | None) -> dict[str, Any]:
+def tables_of(rows: list[dict[str, Any]], decomposition: Decomposition | None) -> list[Rows]:
     """All rows, and the shares of the variance."""
-    import pandas as pd
-
     flat = [
         row["choices"] | {name: value for name, value in row.items() if name != "choices"}
         for row in rows
     ]
-    tables = {"multiverse": table_of_rows(flat)}
-    if decomposition is not None:
-        shares = [
-            {
-                "choice": each.choice,
-                "share_alone": each.alone,
-                "share_with_interactions": each.in_all,
-            }
-            for each in decomposition.shares
-        ]
-        shares.append({"choice": "interactions", "share_alone": decomposition.interactions})
-        tables["multiverse_variance"] = pd.DataFrame(shares)
-    return tables
+    if decomposition is None:
+        return [rows_of("multiverse", flat)]
+    shares: list[dict[str, Any]] = [
+        {
+            "choice": each.choice,
+            "share_alone": each.alone,
+            "share_with_interactions": each.in_all,
+        }
+        for each in decomposition.shares
+    ]
+    shares.append({"choice": "interactions", "share_alone": decomposition.interactions})
+    return [rows_of("multiverse", flat), rows_of("multiverse_variance", shares)]
 
 
-def figures_of(
+def figure_of(
     context: "Context", done: list[dict[str, Any]], decomposition: Decomposition | None
-) -> Any:
+) -> Figure:
     """The specification curve with the choices beneath."""
-    from bayes_crlm.sensitivity.figures import plot_specification_curve
-
-    caption = (
-        "Specification curve: hazard ratio (posterior median and 95% interval) of every "
-        "specification, sorted. Beneath, the options of each specification; choices that explain "
-        "most of the spread come first."
-    )
     order = [] if decomposition is None else [each.choice for each in decomposition.shares]
     # of those that it left out, the ones that have several options
     order += [
@@ -373,8 +352,11 @@ def figures_of(
         for name in NAMES
         if name not in order and len({row["choices"][name] for row in done}) > 1
     ]
-
-    def draw() -> Any:
-        return plot_specification_curve(context, done, order, NAMES)
-
-    return {"multiverse": (caption, draw)}
+    return Figure(
+        "multiverse",
+        "Specification curve: hazard ratio (posterior median and 95% interval) of every "
+        "specification, sorted. Beneath, the options of each specification; choices that explain "
+        "most of the spread come first.",
+        plot_specification_curve,
+        {"rows": done, "order": order, "names": NAMES, "base": context.base["median"]},
+    )

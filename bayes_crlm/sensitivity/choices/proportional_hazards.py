@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field, PlainValidator
 
+from bayes_crlm.figures.comparisons import plot_forest_rows
 from bayes_crlm.likelihood.tied_times import event_quantiles
 from bayes_crlm.sensitivity.choices.periods import (
     edges_of,
@@ -38,9 +39,8 @@ from bayes_crlm.sensitivity.choices.periods import (
     fit_periods,
     period_label,
 )
-from bayes_crlm.sensitivity.parts import Context, PartResult
-from bayes_crlm.sensitivity.side_probability import say_side_probability
-from bayes_crlm.sensitivity.table_rows import table_of_rows
+from bayes_crlm.sensitivity.parts import Context, Finding, finding, rows_of, run_one
+from bayes_crlm.sensitivity.refit import cox_of
 from bayes_crlm.sensitivity.verdicts import (
     DEFAULT_RULE,
     add_states,
@@ -48,18 +48,17 @@ from bayes_crlm.sensitivity.verdicts import (
     judge,
     prob_below,
     reliable,
+    say_side_probability,
     side_of,
 )
 from bayes_crlm.specification.lists import number_list
 from bayes_crlm.specification.table import Table
-from bayes_crlm.tasks.run import Task
 from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
+from bayes_crlm.words.section import Figure
 from bayes_crlm.words.shown import as_written, significant
 from bayes_crlm.words.success import SuccessRule
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from bayes_crlm.analysis.run import Plan
     from bayes_crlm.model.prepared import PreparedCohort
 
@@ -123,47 +122,61 @@ def choose_times(inputs: "PreparedCohort", settings: Settings) -> tuple[float, .
     return times
 
 
-def analyse(context: Context, settings: Settings) -> PartResult:
+def analyse(context: Context, settings: Settings) -> Finding:
     """Fit periods, compare them with one hazard ratio, and test Cox's model."""
-    times = list(choose_times(context.plan.inputs, settings))
     scale = settings.deviation_scale
-    arguments = {"times": times, "deviation_scale": scale, "seed": context.seed}
-    task = Task("proportional_hazards", fit_periods, arguments)
-    (done,) = context.run("proportional_hazards", [task])
-    if done.value is None:
-        raise SensitivityError(f"sensitivity.proportional_hazards: {done.failure}")
-    found = dict(done.value)
-    test = cox_test(context)
+    times = list(choose_times(context.plan.inputs, settings))
+    found = dict(
+        run_one(context, "proportional_hazards", fit_periods, times=times, deviation_scale=scale)
+    )
+    tests, untested = cox_test(context)
+    result = found | {"times": times, "grambsch_therneau": tests}
+    result["periods_disagree"] = periods_disagree(found["rows"], context.rule)
+    rows, average, one = found["rows"], found["average"], found["one"]
+    add_states([*rows, average, one], context.base, context.rule)
+    shown = [
+        *rows,
+        average | {"period": "average over events"},
+        found["change"] | {"period": "last divided by first"},
+        one | {"period": "one hazard ratio, same cutpoints"},
+    ]
+    labels = ["one hazard ratio", *(row["period"] for row in rows), "average"]
+    return finding(
+        "proportional_hazards",
+        sentence(context, result),
+        judge_periods(context.base, found, context.rule),
+        result=result,
+        rows=[rows_of("proportional_hazards", shown, ["period"])],
+        figures=[
+            Figure(
+                "proportional_hazards",
+                "The hazard ratio in each period of follow-up, and averaged over the events.",
+                plot_forest_rows,
+                {"rows": [one, *rows, average], "labels": labels},
+            )
+        ],
+        notes=notes_of(found, scale, untested),
+    )
+
+
+def notes_of(found: Mapping[str, Any], scale: float, untested: str | None) -> list[str]:
+    """What a reader should know of the periods' priors and of the comparison."""
     factor = math.exp(1.96 * math.sqrt(2) * scale)
     notes = [
         "The average log hazard ratio, weighted by the periods' events, has the prior of the "
         f"treatment's effect; deviations from it have one of scale {as_written(scale)}, under "
-        "which one "
-        f"period's hazard ratio is up to {significant(factor, 2)} times another's with 95% "
-        "probability.",
+        f"which one period's hazard ratio is up to {significant(factor, 2)} times another's with "
+        "95% probability.",
         "The periods' limits are cutpoints of the baseline, in the model with one hazard ratio "
         "too.",
         "The difference of the expected log predictive density is that of the model with periods "
         "less that with one hazard ratio; below 0, one hazard ratio predicts better.",
     ]
-    is_reliable = found["average"]["is_reliable"] and found["one"]["is_reliable"]
-    if not is_reliable:
-        notes.append("A refit fails its diagnostic: do not trust it.")
-    if isinstance(test, str):
-        notes.append(f"No test of Cox's model: {test}")
-    result = found | {"times": times}
-    result["grambsch_therneau"] = [] if isinstance(test, str) else test
-    labelled = [*found["rows"], found["average"], found["one"]]
-    add_states(labelled, context.base, context.rule)
-    result["periods_disagree"] = periods_disagree(found["rows"], context.rule)
-    return PartResult(
-        result=result,
-        sentence=sentence(context, result),
-        **judge_periods(context.base, found, context.rule),
-        tables={"proportional_hazards": table_of(found)},
-        figures=figures_of(context, found),
-        notes=tuple(notes),
-    )
+    if not (found["average"]["is_reliable"] and found["one"]["is_reliable"]):
+        notes.append("A refit fails its diagnostics: do not trust it.")
+    if untested:
+        notes.append(f"No test of Cox's model: {untested}")
+    return notes
 
 
 def periods_disagree(
@@ -189,7 +202,7 @@ def judge_periods(
 
     Periods change the conclusion when one has its probability above and another below the limits
     of the success rule, or when the average concludes otherwise than the base analysis and
-    than one hazard ratio with the same cutpoints does: what cutpoints turn is another part's
+    than one hazard ratio with the same cutpoints does: what cutpoints change is another part's
     finding.
 
     Parameters
@@ -224,25 +237,14 @@ def judge_periods(
     return judge(base, [base if kept else counted], rule)
 
 
-def cox_test(context: Context) -> list[dict[str, Any]] | str:
+def cox_test(context: Context) -> tuple[list[dict[str, Any]], str | None]:
     """P values of Grambsch and Therneau's test, or why there are none."""
-    from bayes_crlm.frequentist.cox import fit_cox
-
-    cohort, design = context.plan.inputs.cohort, context.plan.inputs.design
     try:
-        cox = fit_cox(
-            cohort.entry,
-            cohort.time,
-            cohort.event,
-            design.matrix,
-            design.terms,
-            patient_index=cohort.patient_index,
-        )
+        tests = cox_of(context.plan.inputs).ph_test
     except BayesCRLMError as problem:
-        return str(problem)
-    if not cox.ph_test:
-        return "its estimates do not exist"
-    return [{"term": term, "p": float(p) if np.isfinite(p) else None} for term, p in cox.ph_test]
+        return [], str(problem)
+    rows = [{"term": term, "p": float(p) if np.isfinite(p) else None} for term, p in tests]
+    return rows, None if rows else "its estimates do not exist"
 
 
 def sentence(context: Context, result: Mapping[str, Any]) -> str:
@@ -253,56 +255,22 @@ def sentence(context: Context, result: Mapping[str, Any]) -> str:
     )
     change = result["change"]
     low, high = change["eti95"]
+    start = (
+        "The hazard ratio changes sides over time, so that no single one describes it: the"
+        if result["periods_disagree"]
+        else "The"
+    )
     text = (
-        f"The hazard ratio is {said}; the last divided by the first is {change['median']:.2f} "
+        f"{start} hazard ratio is {said}; the last divided by the first is {change['median']:.2f} "
         f"({low:.2f} to {high:.2f})"
     )
-    p_value = next(
-        (
-            each["p"]
-            for each in result["grambsch_therneau"]
-            if each["term"] == context.plan.inputs.design.terms[context.level - 1]
-        ),
-        None,
-    )
+    term = context.plan.inputs.design.terms[context.level - 1]
+    by_term = {each["term"]: each["p"] for each in result["grambsch_therneau"]}
+    p_value = by_term.get(term)
     if p_value is not None:
         text += f", and Grambsch and Therneau's test has p = {significant(p_value, 2)}"
     average, rule = result["average"], context.rule
-    start = (
-        "The hazard ratio changes sides over time, so that no single one describes it: "
-        if result["periods_disagree"]
-        else ""
-    )
-    text = f"{start}{text[0].lower()}{text[1:]}" if start else text
     return (
         f"{text}. Averaged over the events it is {average['median']:.2f}, "
         f"{say_side_probability(average, side_of(context.base, rule), rule)}."
     )
-
-
-def table_of(found: Mapping[str, Any]) -> Any:
-    """One row for each period, for their average and for the change."""
-    labelled = [
-        *found["rows"],
-        found["average"] | {"period": "average over events"},
-        found["change"] | {"period": "last divided by first"},
-        found["one"] | {"period": "one hazard ratio, same cutpoints"},
-    ]
-    return table_of_rows(labelled, ["period"])
-
-
-def figures_of(context: Context, found: Mapping[str, Any]) -> dict[str, Any]:
-    """The periods beneath the base."""
-    from bayes_crlm.sensitivity.figures import plot_forest_rows
-
-    def draw() -> "Figure":
-        rows = [found["one"], *found["rows"], found["average"]]
-        labels = ["one hazard ratio", *(row["period"] for row in found["rows"]), "average"]
-        return plot_forest_rows(context, rows, labels)
-
-    return {
-        "proportional_hazards": (
-            "The hazard ratio in each period of follow-up, and averaged over the events.",
-            draw,
-        )
-    }

@@ -10,7 +10,22 @@ Brumback (2000), Epidemiology 11:550-560 (stabilised inverse-probability weights
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["overlap_weights", "stabilised_weights", "standardised_differences"]
+from bayes_crlm.sensitivity.two_arms import TwoArms
+from bayes_crlm.sensitivity.weighted_posterior import weight_problems
+
+__all__ = [
+    "LARGE_DIFFERENCE", "MOST_DIFFERENCE", "NO_COUNTERPART", "common_support", "overlap_problems",
+    "overlap_weights", "stabilised_weights", "standardised_differences",
+]  # fmt: skip
+
+# what Austin (2009, Stat Med 28:3083-3107) calls balanced
+LARGE_DIFFERENCE = 0.1
+# beyond which weights leave the arms apart (Rubin 2001, Health Serv Outcomes Res Methodol
+# 2:169-188; Stuart 2010, Stat Sci 25:1-21)
+MOST_DIFFERENCE = 0.25
+NO_COUNTERPART = (
+    "the covariates decide on treatment alone: no patient has a counterpart in the other arm"
+)
 
 
 def overlap_weights(propensity: NDArray, is_treated: NDArray) -> NDArray[np.float64]:
@@ -69,3 +84,46 @@ def standardised_differences(
         other, axis=0, weights=weight[~is_treated]
     )
     return difference / spread
+
+
+def common_support(score: NDArray, is_treated: NDArray) -> dict[str, int]:
+    """Count the patients of each arm whose propensity lies within the range of the other arm's.
+
+    Parameters
+    ----------
+    score : (patients,) ndarray
+    is_treated : (patients,) ndarray of bool
+    """
+    treated, other = score[is_treated], score[~is_treated]
+    low, high = max(treated.min(), other.min()), min(treated.max(), other.max())
+    return {
+        "treated": int(np.sum((treated >= low) & (treated <= high))),
+        "reference": int(np.sum((other >= low) & (other <= high))),
+    }
+
+
+def overlap_problems(arms: TwoArms, weight: NDArray | None, score: NDArray) -> list[str]:
+    """Say why weights do not make the arms comparable; nothing where they do.
+
+    Parameters
+    ----------
+    arms : TwoArms
+    weight : (patients,) ndarray or None
+        None of rows without weights.
+    score : (patients,) ndarray
+        Propensities.
+    """
+    if weight is None:
+        return []
+    difference = np.abs(standardised_differences(arms.design, arms.is_treated, weight))
+    worst = int(np.argmax(difference))
+    problems = []
+    if difference[worst] > MOST_DIFFERENCE:
+        problems.append(
+            f"the arms' standardised difference in {arms.terms[worst]} is still "
+            f"{difference[worst]:.2f} under these weights; at most {MOST_DIFFERENCE:g} is asked for"
+        )
+    if not any(common_support(score, arms.is_treated).values()):
+        problems.append(NO_COUNTERPART)
+    by_arm = {"treated": weight[arms.is_treated], "reference": weight[~arms.is_treated]}
+    return [*problems, *weight_problems(by_arm)]

@@ -14,17 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from bayes_crlm.figures.comparisons import plot_differences, plot_forest_rows, plot_mirrored
 from bayes_crlm.sensitivity.comparison_rows import (
     add_problems,
     cut_finely,
-    draw_rows,
+    failure_notes,
     fit_row,
+    fitted_rows,
     rows_table,
     try_row,
     usable,
     weighted_row,
 )
 from bayes_crlm.sensitivity.confounding.balance import (
+    LARGE_DIFFERENCE,
+    MOST_DIFFERENCE,
+    NO_COUNTERPART,
+    common_support,
+    overlap_problems,
     overlap_weights,
     stabilised_weights,
     standardised_differences,
@@ -35,26 +42,24 @@ from bayes_crlm.sensitivity.confounding.propensity import (
     propensity_draws,
     propensity_mode,
 )
-from bayes_crlm.sensitivity.earlier_run import as_it_stands
-from bayes_crlm.sensitivity.parts import Context, PartResult, unreliable_note
-from bayes_crlm.sensitivity.refit import Shared, changed_inputs
+from bayes_crlm.sensitivity.earlier_run import with_numbers_of
+from bayes_crlm.sensitivity.parts import (
+    Context,
+    Finding,
+    finding,
+    rows_of,
+    run_one,
+)
+from bayes_crlm.sensitivity.refit import Shared, changed_inputs, weighted_quantiles
 from bayes_crlm.sensitivity.registry import NotRunError
 from bayes_crlm.sensitivity.two_arms import TwoArms, two_arms
 from bayes_crlm.sensitivity.verdicts import DEFAULT_RULE, add_states, judge, say_verdict
-from bayes_crlm.sensitivity.weighted_posterior import (
-    WEIGHT_LIMITS,
-    effective_sample_size,
-    weight_problems,
-)
+from bayes_crlm.sensitivity.weighted_posterior import WEIGHT_LIMITS, effective_sample_size
 from bayes_crlm.specification.table import Table
-from bayes_crlm.tasks.run import Task
-from bayes_crlm.words.shown import as_written
+from bayes_crlm.words.section import Figure
 from bayes_crlm.words.success import SuccessRule
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
     from bayes_crlm.analysis.run import Plan
     from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
     from bayes_crlm.model.prepared import PreparedCohort
@@ -68,14 +73,6 @@ METHODS = {
     "stabilised_weights": "stabilised inverse-probability weights",
 }
 PROPENSITY_DRAWS = 4000
-# what Austin (2009, Stat Med 28:3083-3107) calls balanced
-LARGE_DIFFERENCE = 0.1
-# beyond which weights leave the arms apart (Rubin 2001, Health Serv Outcomes Res Methodol
-# 2:169-188; Stuart 2010, Stat Sci 25:1-21)
-MOST_DIFFERENCE = 0.25
-NO_COUNTERPART = (
-    "the covariates decide on treatment alone: no patient has a counterpart in the other arm"
-)
 BINS = 20
 
 
@@ -133,7 +130,7 @@ def compare(shared: Shared, *, settings: Mapping[str, Any], seed: int) -> dict[s
     return compare_weights(arms, Settings(**settings), seed)
 
 
-def analyse(context: Context, settings: Settings) -> PartResult:
+def analyse(context: Context, settings: Settings) -> Finding:
     """Weigh the arms by their propensity score.
 
     Parameters
@@ -143,77 +140,102 @@ def analyse(context: Context, settings: Settings) -> PartResult:
 
     Returns
     -------
-    PartResult
+    Finding
 
     Raises
     ------
-    NotRunError
+    SensitivityError
         As `check`.
     """
-    arguments = {"settings": settings.model_dump(), "seed": context.seed}
-    (done,) = context.run("overlap", [Task("overlap", compare, arguments)])
-    if done.value is None:
-        raise NotRunError(str(done.failure))
-    found = done.value
-    levels = context.plan.inputs.design.levels
-    if len(levels) == 2:
+    found = run_one(context, "overlap", compare, settings=settings.model_dump())
+    patients = found.pop("patients")
+    if len(context.plan.inputs.design.levels) == 2:
         # with other levels left out it is a fit of its own
         found["rows"] = [
-            as_it_stands(row, context.base) if row["method"] == "outcome_regression" else row
+            with_numbers_of(row, context.base) if row["method"] == "outcome_regression" else row
             for row in found["rows"]
         ]
     rows = found["rows"]
-    rule = context.rule
-    regression = next(row for row in rows if row["method"] == "outcome_regression")
-    weighted = [row for row in rows if row["method"].endswith("weights")]
-    add_states(weighted, regression, rule)
+    crude, regression, *weighted = rows
+    add_states(weighted, regression, context.rule)
     # regression as well: against a row that fails nothing can be said
-    fitted = usable(weighted) if usable([regression]) else []
+    counted = usable(weighted) if usable([regression]) else []
+    by_patient = [
+        dict(zip(patients, values, strict=True)) for values in zip(*patients.values(), strict=True)
+    ]
+    return finding(
+        "overlap",
+        sentence(found, regression, counted, context.rule),
+        judge(regression, counted, context.rule),
+        result=found,
+        rows=[
+            rows_table("overlap", rows),
+            rows_of("overlap_balance", found["balance"]),
+            rows_of("overlap_propensity", by_patient),
+        ],
+        figures=figures_of(context, [regression, crude, *weighted], found["balance"], patients),
+        notes=notes_of(context, found),
+    )
+
+
+def notes_of(context: Context, found: Mapping[str, Any]) -> list[str]:
+    """What the comparison rests on, and which rows do not count."""
+    levels, score = context.plan.inputs.design.levels, found["propensity"]
     notes = [
         "Weighted hazard ratios are marginal, that of outcome regression is conditional on the "
         "covariates: a hazard ratio that is not 1 differs between the two without any bias.",
         "Scores, weights, balance and weighted hazard ratios all come from the posterior's mode, "
-        "which is found anew for every weighting of the patients in the calibration; the scores' "
+        "which is found again for every weighting of the patients in the calibration; the scores' "
         "intervals are from draws of the posterior.",
         f"{WEIGHT_LIMITS} Nor does it where a covariate's standardised difference is still "
         f"above {MOST_DIFFERENCE:g}; above {LARGE_DIFFERENCE:g} the arms are not balanced.",
     ]
     if len(levels) > 2:
         notes.append(f"Only patients on {levels[context.level]} and {levels[0]} are compared here.")
-    score = found["propensity"]
     if not score["is_reliable"]:
         why = "; ".join(score["failures"])
-        notes.append(f"The propensity score's own draws fail their diagnostic: {why}.")
-    notes += [f"{row['label']}: {row['failure']}" for row in rows if row["failure"]]
-    notes += unreliable_note(rows)
-    import pandas as pd
+        notes.append(f"The propensity score's own draws fail their diagnostics: {why}.")
+    return notes + failure_notes(found["rows"])
 
-    patients = found.pop("patients")
-    return PartResult(
-        result=found,
-        sentence=sentence(found, regression, fitted, rule),
-        **judge(regression, fitted, rule),
-        tables={
-            "overlap": rows_table(rows),
-            "overlap_balance": pd.DataFrame(found["balance"]),
-            "overlap_propensity": pd.DataFrame(patients),
-        },
-        figures={
-            "overlap": (
-                "The treatment's hazard ratio by outcome regression and by weighting.",
-                lambda: draw_rows(context, [regression, rows[0], *weighted]),
-            ),
-            "overlap_propensity": (
-                "Propensity scores of both arms.",
-                lambda: draw_overlap(context, patients),
-            ),
-            "overlap_balance": (
-                "Standardised differences between the arms before and after weighting.",
-                lambda: draw_balance(context, found["balance"]),
-            ),
-        },
-        notes=tuple(notes),
-    )
+
+def figures_of(
+    context: Context,
+    rows: Sequence[Mapping[str, Any]],
+    balance: Sequence[Mapping[str, Any]],
+    patients: Mapping[str, Any],
+) -> list[Figure]:
+    """Hazard ratios, propensity scores of both arms, and their differences."""
+    design = context.plan.inputs.design
+    score, is_treated = np.array(patients["propensity"]), np.array(patients["is_treated"])
+    names = [f"{design.treatment} = {design.levels[each]}" for each in (context.level, 0)]
+    scores = {
+        "groups": {names[0]: score[is_treated], names[1]: score[~is_treated]},
+        "edges": np.linspace(0, 1, BINS + 1),
+        "xlabel": "propensity score (posterior mode)",
+        "ylabel": "patients",
+    }
+    kinds = ("unweighted", "stabilised_weights", "overlap_weights")
+    differences = {
+        "rows": balance,
+        "kinds": {kind: METHODS.get(kind, kind) for kind in kinds},
+        "balanced": LARGE_DIFFERENCE,
+        "xlabel": "standardised difference, treated minus reference",
+    }
+    return [
+        Figure(
+            "overlap",
+            "The treatment's hazard ratio by outcome regression and by weighting.",
+            plot_forest_rows,
+            {"rows": fitted_rows(rows)},
+        ),
+        Figure("overlap_propensity", "Propensity scores of both arms.", plot_mirrored, scores),
+        Figure(
+            "overlap_balance",
+            "Standardised differences between the arms before and after weighting.",
+            plot_differences,
+            differences,
+        ),
+    ]
 
 
 def sentence(
@@ -222,7 +244,7 @@ def sentence(
     weighted: Sequence[dict[str, Any]],
     rule: SuccessRule = DEFAULT_RULE,
 ) -> str:
-    """Say how well the arms overlap, and whether weighting turns the conclusion.
+    """Say how well the arms overlap, and whether weighting changes the conclusion.
 
     Parameters
     ----------
@@ -319,53 +341,8 @@ def compare_weights(arms: TwoArms, settings: Settings, seed: int) -> dict[str, A
     }
 
 
-def common_support(score: NDArray, is_treated: NDArray) -> dict[str, int]:
-    """Count the patients of each arm whose propensity lies within the range of the other arm's.
-
-    Parameters
-    ----------
-    score : (patients,) ndarray
-    is_treated : (patients,) ndarray of bool
-    """
-    treated, other = score[is_treated], score[~is_treated]
-    low, high = max(treated.min(), other.min()), min(treated.max(), other.max())
-    return {
-        "treated": int(np.sum((treated >= low) & (treated <= high))),
-        "reference": int(np.sum((other >= low) & (other <= high))),
-    }
-
-
-def overlap_problems(arms: TwoArms, weight: NDArray | None, score: NDArray) -> list[str]:
-    """Say why weights do not make the arms comparable; nothing where they do.
-
-    Parameters
-    ----------
-    arms : TwoArms
-    weight : (patients,) ndarray or None
-        None of rows without weights.
-    score : (patients,) ndarray
-        Propensities.
-    """
-    if weight is None:
-        return []
-    difference = np.abs(standardised_differences(arms.design, arms.is_treated, weight))
-    worst = int(np.argmax(difference))
-    problems = []
-    if difference[worst] > MOST_DIFFERENCE:
-        problems.append(
-            f"the arms' standardised difference in {arms.terms[worst]} is still "
-            f"{difference[worst]:.2f} under these weights; at most {MOST_DIFFERENCE:g} is asked for"
-        )
-    if not any(common_support(score, arms.is_treated).values()):
-        problems.append(NO_COUNTERPART)
-    by_arm = {"treated": weight[arms.is_treated], "reference": weight[~arms.is_treated]}
-    return [*problems, *weight_problems(by_arm)]
-
-
 def propensity_limits(arms: TwoArms, drawn: PropensityDraws) -> NDArray[np.float64]:
     """95% limits of every patient's propensity, shape (2, patients)."""
-    from bayes_crlm.sensitivity.refit import weighted_quantiles
-
     each = propensity(arms.design, drawn.coefficients)
     limits = [weighted_quantiles(column, drawn.weight, (0.025, 0.975)) for column in each.T]
     return np.array(limits).T
@@ -418,17 +395,15 @@ def outcome_rows(arms: TwoArms, groups: int, seed: int) -> list[dict[str, Any]]:
             finely, inputs, weigh, arms.n_patients, groups, seed, effect=arms.effect
         )
 
-    def by_overlap(score: NDArray, patient_weight: NDArray) -> NDArray:
-        return overlap_weights(score, arms.is_treated)
-
-    def by_inverse(score: NDArray, patient_weight: NDArray) -> NDArray:
-        return stabilised_weights(score, arms.is_treated, patient_weight)
-
     fits = {
         "crude": lambda: fit_row(marginal, cohort, seed, arms.effect),
         "outcome_regression": lambda: fit_row(arms.model, cohort, seed, arms.effect),
-        "overlap_weights": lambda: weighted(by_overlap),
-        "stabilised_weights": lambda: weighted(by_inverse),
+        "overlap_weights": lambda: weighted(
+            lambda score, _: overlap_weights(score, arms.is_treated)
+        ),
+        "stabilised_weights": lambda: weighted(
+            lambda score, own: stabilised_weights(score, arms.is_treated, own)
+        ),
     }
     counts = {
         "n_patients": arms.n_patients,
@@ -439,55 +414,3 @@ def outcome_rows(arms: TwoArms, groups: int, seed: int) -> list[dict[str, Any]]:
         try_row(fit) | counts | {"label": METHODS[method], "method": method}
         for method, fit in fits.items()
     ]
-
-
-def draw_overlap(context: Context, patients: dict[str, Any]) -> "Figure":
-    """Draw the propensity scores of the treated upwards and those of the others downwards."""
-    from bayes_crlm.figures.drawing import COLOURS, INK, plain_text
-    from bayes_crlm.sensitivity.figures import figure_of
-
-    score = np.array(patients["propensity"])
-    is_treated = np.array(patients["is_treated"])
-    design = context.plan.inputs.design
-    names = design.levels[context.level], design.levels[0]
-
-    def draw(ax: "Axes") -> None:
-        edges = np.linspace(0, 1, BINS + 1)
-        for arm, sign, name, colour in zip((True, False), (1, -1), names, COLOURS, strict=False):
-            count, _ = np.histogram(score[is_treated == arm], edges)
-            label = f"{plain_text(design.treatment)} = {plain_text(name)}"
-            width = edges[1]
-            ax.bar(edges[:-1], sign * count, width, align="edge", color=colour, label=label)
-        ax.axhline(0, color=INK, linewidth=0.8)
-        ax.set_xlim(0, 1)
-        # patients are counted on both sides of the line
-        ticks = [each for each in ax.get_yticks() if float(each).is_integer()]
-        ax.set_yticks(ticks, [f"{as_written(abs(each))}" for each in ticks])
-        ax.set_xlabel("propensity score (posterior mode)")
-        ax.set_ylabel("patients")
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1.02), ncols=2, borderaxespad=0)
-
-    return figure_of(context, draw, height=3.6)
-
-
-def draw_balance(context: Context, balance: Sequence[dict[str, Any]]) -> "Figure":
-    """Draw every covariate's standardised difference before and after weighting."""
-    from bayes_crlm.figures.drawing import COLOURS, INK, MUTED, plain_text
-    from bayes_crlm.sensitivity.figures import figure_of
-
-    def draw(ax: "Axes") -> None:
-        place = np.arange(len(balance))[::-1]
-        for name, marker, colour in (
-            ("unweighted", "x", MUTED),
-            ("stabilised_weights", "s", COLOURS[1]),
-            ("overlap_weights", "o", COLOURS[0]),
-        ):
-            values = [row[name] for row in balance]
-            ax.plot(values, place, marker, color=colour, label=METHODS.get(name, name))
-        ax.axvline(0, color=INK, linewidth=0.8)
-        ax.axvspan(-LARGE_DIFFERENCE, LARGE_DIFFERENCE, color=INK, alpha=0.06, linewidth=0)
-        ax.set_yticks(place, [plain_text(row["term"], 40) for row in balance])
-        ax.set_xlabel("standardised difference, treated minus reference")
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1.02), ncols=3, borderaxespad=0, fontsize=8)
-
-    return figure_of(context, draw, height=1.4 + 0.3 * max(len(balance), 3))

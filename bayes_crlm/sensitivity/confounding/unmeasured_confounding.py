@@ -9,38 +9,35 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
+from bayes_crlm.figures.comparisons import plot_forest_rows, plot_surface
 from bayes_crlm.sensitivity.confounding.latent_confounder import (
     ConfounderPrior,
     fit_latent_confounder,
 )
 from bayes_crlm.sensitivity.e_values import hazard_ratio_e_value
-from bayes_crlm.sensitivity.parts import Context, PartResult, interval_note
+from bayes_crlm.sensitivity.parts import Context, Finding, finding, interval_note, rows_of
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
-from bayes_crlm.sensitivity.side_probability import say_side_probability
-from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.sensitivity.tipping_points import TippingSurface, tipping_bias, tipping_surface
 from bayes_crlm.sensitivity.verdicts import (
     DEFAULT_RULE,
     add_states,
     conclusion,
     judge,
+    say_side_probability,
     side_of,
 )
 from bayes_crlm.specification.lists import number_list, ratios
 from bayes_crlm.specification.table import Table
 from bayes_crlm.tasks.run import Task
 from bayes_crlm.words.errors import SensitivityError
-from bayes_crlm.words.shown import as_written, significant
+from bayes_crlm.words.section import Figure, Rows
+from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.success import SuccessRule
 from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
-
     from bayes_crlm.analysis.run import Plan
 
 __all__ = ["Settings", "analyse", "check", "latent_refit"]
@@ -142,17 +139,56 @@ def latent_refit(
     return found
 
 
-def analyse(context: Context, settings: Settings) -> PartResult:
+def analyse(context: Context, settings: Settings) -> Finding:
     """Compute E-values and the tipping surface, and refit with a latent confounder."""
-    base, inputs = context.base, context.plan.inputs
-    low, high = base["eti95"]
+    base, inputs, rule = context.base, context.plan.inputs, context.rule
     is_common = inputs.cohort.n_events > COMMON * inputs.cohort.n_patients
-    values = hazard_ratio_e_value(base["median"], low, high, is_common=is_common)
-    column = context.level - 1
-    log_ratio = context.fit.effect_draws[:, column] / inputs.design.scale[column]
-    rule = context.rule
-    side = side_of(base, rule)
-    sign = -1.0 if side == "below" else 1.0
+    values = hazard_ratio_e_value(base["median"], *base["eti95"], is_common=is_common)
+    surface, found = surface_of(context, settings)
+    latent, failure = refit_latent(context, settings)
+    is_stated = bool(settings.model_fields_set & set(Settings.BELIEFS))
+    refits = [] if latent is None else [latent]
+    add_states(refits, base, rule)
+    turns = found["surface"]["turns_conclusion"]
+    tipped = int(turns.sum())
+    result = {
+        "e_value": values.e_value,
+        "e_value_limit": values.e_value_limit,
+        "is_common_outcome": is_common,
+        **found,
+        "latent": {"failure": failure} if latent is None else latent,
+        "beliefs_are_stated": is_stated,
+    }
+    labelled = [{**each, "label": "a confounder of the stated beliefs"} for each in refits]
+    is_delayed = bool(np.any(inputs.cohort.entry > 0))
+    return finding(
+        "unmeasured_confounding",
+        sentence(base, result, tipped, surface, latent, rule),
+        judge(base, labelled if is_stated else [], rule),
+        result=result,
+        rows=tables_of(found["surface"], latent),
+        figures=figures_of(context, surface, latent),
+        notes=[
+            *notes_of(latent, failure, is_common, is_delayed, is_stated),
+            *interval_note(rule),
+        ],
+        would_move=say_would_move(tipped, turns.size, None if is_stated else latent),
+    )
+
+
+def surface_of(context: Context, settings: Settings) -> tuple[TippingSurface, dict[str, Any]]:
+    """Shift the draws of the base for every confounder of the grid.
+
+    Returns
+    -------
+    TippingSurface
+        Of the rule's effect.
+    dict
+        `surface` and `tipping_bias_factor` as they stand in `sensitivity.json`.
+    """
+    rule, fit, column = context.rule, context.fit, context.level - 1
+    log_ratio = fit.effect_draws[:, column] / context.plan.inputs.design.scale[column]
+    sign = -1.0 if side_of(context.base, rule) == "below" else 1.0
     surface, about_1 = (
         tipping_surface(
             log_ratio,
@@ -165,27 +201,8 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         for threshold in (rule.effect, 1.0)
     )
     bias = tipping_bias(log_ratio, rule.effect, rule.probability)
-    drawn = {
-        "engine": context.fit.engine,
-        "pareto_k": None
-        if context.fit.importance is None
-        else float(context.fit.importance.pareto_k),
-    }
-    latent, failure = refit_latent(context, settings, side)
-    is_stated = bool(settings.model_fields_set & set(Settings.BELIEFS))
-    rows = [] if latent is None else [latent]
-    add_states(rows, base, rule)
-    turns = np.array(
-        [
-            [rule.conclusion(each) != conclusion(base, rule) for each in line]
-            for line in surface.prob_below
-        ]
-    )
-    tipped = int(turns.sum())
-    result = {
-        "e_value": values.e_value,
-        "e_value_limit": values.e_value_limit,
-        "is_common_outcome": is_common,
+    held = conclusion(context.base, rule)
+    return surface, {
         "surface": {
             "confounder_hazard_ratio": surface.confounder_hazard_ratio,
             "prevalence_difference": surface.prevalence_difference,
@@ -195,8 +212,11 @@ def analyse(context: Context, settings: Settings) -> PartResult:
             "high": surface.high,
             "prob_below_1": about_1.prob_below,
             "prob_below_effect": surface.prob_below,
-            "turns_conclusion": turns,
-            **drawn,
+            "turns_conclusion": np.array(
+                [[rule.conclusion(each) != held for each in line] for line in surface.prob_below]
+            ),
+            "engine": fit.engine,
+            "pareto_k": None if fit.importance is None else float(fit.importance.pareto_k),
         },
         "tipping_bias_factor": {
             "side": bias.side,
@@ -204,42 +224,37 @@ def analyse(context: Context, settings: Settings) -> PartResult:
             "limit": bias.limit,
             "median": bias.median,
         },
-        "latent": latent if latent is not None else {"failure": failure},
-        "beliefs_are_stated": is_stated,
     }
-    return PartResult(
-        result=result,
-        sentence=sentence(base, result, tipped, surface, latent, rule),
-        **judge(base, [named(each) for each in rows] if is_stated else [], rule),
-        tables={
-            "unmeasured_confounding_surface": surface_table(
-                surface, about_1.prob_below, turns, drawn
-            )
+
+
+def tables_of(surface: Mapping[str, Any], latent: Mapping[str, Any] | None) -> list[Rows]:
+    """One row for every confounder of the grid, and the refit without what is nested in it."""
+    names = {"median": "median", "low": "eti95_low", "high": "eti95_high"}
+    names |= {each: each for each in ("prob_below_1", "prob_below_effect", "turns_conclusion")}
+    drawn = {name: surface[name] for name in ("engine", "pareto_k")}
+    cells = [
+        {
+            "confounder_hazard_ratio": float(strength),
+            "prevalence_difference": float(difference),
+            **{own: surface[name][i, j].item() for name, own in names.items()},
+            **drawn,
         }
-        | ({"unmeasured_confounding_latent": table_of_rows([table_row(latent)])} if latent else {}),
-        figures=figures_of(context, surface, latent),
-        notes=notes_of(latent, failure, is_common, bool(np.any(inputs.cohort.entry > 0)), is_stated)
-        + tuple(interval_note(rule)),
-        would_move=say_would_move(tipped, turns.size, None if is_stated else latent),
-    )
-
-
-def named(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the refit a label."""
-    return {**row, "label": "a confounder of the stated beliefs"}
-
-
-def table_row(latent: Mapping[str, Any]) -> dict[str, Any]:
-    """The refit's row without what is nested in it."""
-    return {
-        key: value
-        for key, value in latent.items()
-        if key == "eti95" or not isinstance(value, dict | list | tuple)
-    }
+        for i, difference in enumerate(surface["prevalence_difference"])
+        for j, strength in enumerate(surface["confounder_hazard_ratio"])
+    ]
+    tables = [rows_of("unmeasured_confounding_surface", cells)]
+    if latent is not None:
+        flat = {
+            key: value
+            for key, value in latent.items()
+            if key == "eti95" or not isinstance(value, dict | list | tuple)
+        }
+        tables.append(rows_of("unmeasured_confounding_latent", [flat]))
+    return tables
 
 
 def say_would_move(tipped: int, size: int, unstated: Mapping[str, Any] | None) -> str | None:
-    """Name the confounders, of the grid or of beliefs nobody stated, that turn the conclusion."""
+    """Name the confounders, of the grid or of beliefs nobody stated, that change the conclusion."""
     said = []
     if unstated is not None and unstated["state"] in ("weaker", "changes"):
         low, high = unstated["eti95"]
@@ -252,11 +267,10 @@ def say_would_move(tipped: int, size: int, unstated: Mapping[str, Any] | None) -
     return " or ".join(said) or None
 
 
-def refit_latent(
-    context: Context, settings: Settings, side: str
-) -> tuple[dict[str, Any] | None, str | None]:
+def refit_latent(context: Context, settings: Settings) -> tuple[dict[str, Any] | None, str | None]:
     """Refit with the confounder; the row of the level in question, or why there is none."""
     levels = context.plan.inputs.design.levels
+    side = side_of(context.base, context.rule)
     prior = confounder_prior(settings, side, len(levels), context.level)
     arguments = {
         "hazard_ratio": list(prior.hazard_ratio),
@@ -293,7 +307,7 @@ def sentence(
     )
     text += (
         f"; {tipped} of {surface.prob_below.size} confounders of the grid "
-        f"{'turns' if tipped == 1 else 'turn'} the conclusion"
+        f"{'changes' if tipped == 1 else 'change'} the conclusion"
     )
     if latent is not None:
         low, high = latent["eti95"]
@@ -346,69 +360,43 @@ def notes_of(
     return tuple(notes)
 
 
-def surface_table(
-    surface: TippingSurface, below_1: NDArray, turns: NDArray, drawn: Mapping[str, Any]
-) -> "pd.DataFrame":
-    """One row for every confounder of the grid."""
-    import pandas as pd
-
-    differences, strengths = np.meshgrid(
-        surface.prevalence_difference, surface.confounder_hazard_ratio, indexing="ij"
-    )
-    return pd.DataFrame(
-        {
-            "confounder_hazard_ratio": strengths.ravel(),
-            "prevalence_difference": differences.ravel(),
-            "median": surface.median.ravel(),
-            "eti95_low": surface.low.ravel(),
-            "eti95_high": surface.high.ravel(),
-            "prob_below_1": below_1.ravel(),
-            "prob_below_effect": surface.prob_below.ravel(),
-            "turns_conclusion": turns.ravel(),
-        }
-    ).assign(**drawn)
-
-
 def figures_of(
     context: Context, surface: TippingSurface, latent: Mapping[str, Any] | None
-) -> dict[str, Any]:
+) -> list[Figure]:
     """The tipping surface, and the refit beside the base."""
-    from bayes_crlm.sensitivity.figures import plot_forest_rows, plot_surface
-
     rule = context.rule
-    level = rule.probability
-
-    def draw_surface() -> "Figure":
-        below = surface.side == "below"
-        held = surface.prob_below if below else 1 - surface.prob_below
-        return plot_surface(
-            context,
-            surface.confounder_hazard_ratio,
-            np.abs(surface.prevalence_difference),
-            held,
-            xlabel="hazard ratio of the confounder with the event",
-            ylabel="difference of its prevalence between strategies",
-            levels=sorted({1 - level, 0.2, 0.5, 0.8, 0.9, level, 0.99}),
-            # an undecided result turns where the other side has enough
-            thick=level if conclusion(context.base, rule) != "undecided" else 1 - level,
-            label=lambda each: f"{significant(each, 3)}",
-            quantity=rule.probability_name("lower" if below else "higher"),
-            log_x=True,
-        )
-
-    figures: dict[str, Any] = {
-        "unmeasured_confounding": (
+    level, below = rule.probability, surface.side == "below"
+    tipping = {
+        "x": surface.confounder_hazard_ratio,
+        "y": np.abs(surface.prevalence_difference),
+        "values": surface.prob_below if below else 1 - surface.prob_below,
+        "xlabel": "hazard ratio of the confounder with the event",
+        "ylabel": "difference of its prevalence between strategies",
+        "levels": [1 - level, 0.2, 0.5, 0.8, 0.9, level, 0.99],
+        # an undecided result changes where the other side has enough
+        "thick": level if conclusion(context.base, rule) != "undecided" else 1 - level,
+        "quantity": rule.probability_name("lower" if below else "higher"),
+        "log_x": True,
+    }
+    figures = [
+        Figure(
+            "unmeasured_confounding",
             f"Probability that the hazard ratio lies on the side of {as_written(rule.effect)} that "
             "it lies on without a confounder, for confounders that "
             f"{surface.prevalence_reference:.0%} of the reference carry; beyond the thick "
-            "line the conclusion turns.",
-            draw_surface,
+            "line the conclusion changes.",
+            plot_surface,
+            tipping,
         )
-    }
+    ]
     if latent is not None:
         labels = ["the base analysis", "with a latent confounder"]
-        figures["unmeasured_confounding_latent"] = (
-            "The hazard ratio without and with an unmeasured confounder in the model.",
-            lambda: plot_forest_rows(context, [context.base, latent], labels),
+        figures.append(
+            Figure(
+                "unmeasured_confounding_latent",
+                "The hazard ratio without and with an unmeasured confounder in the model.",
+                plot_forest_rows,
+                {"rows": [context.base, latent], "labels": labels},
+            )
         )
     return figures

@@ -1,14 +1,14 @@
-"""How few events would have to move to turn the conclusion: a Bayesian fragility index.
+"""How few events would have to move to change the conclusion: a Bayesian fragility index.
 
 The fragility index of a trial is the smallest number of patients of one arm whose status would
 have to change, from no event to event, for a significant difference to be none. Here the
-conclusion is that of the posterior, and status may change in whichever arm and direction turns it
+conclusion is that of the posterior, and status may change in whichever arm and direction changes it
 with fewest patients: events that had not happened on one side, or events of patients who were
 censored on the other. A censored patient is given the event at the time of censoring, and one whose
 event is taken away is censored at its time; nothing else of the data changes, and cutpoints stay.
 
 Patients are moved one after the other, always the one who brings the conclusion nearest to
-turning. Which one that is, the draws say, weighted by what a patient's other status does to the
+changing. Which one that is, the draws say, weighted by what a patient's other status does to the
 likelihood: the hazard at the end of follow-up comes in as a factor, or goes. Every step is then
 refitted exactly. A greedy search finds some set; there may be a smaller one.
 
@@ -86,7 +86,7 @@ def movable_rows(inputs: "PreparedCohort", level: int, arm: Arm, sign: float) ->
 
 
 def moved_events(inputs: "PreparedCohort", rows: Sequence[int]) -> "PreparedCohort":
-    """Change the status of some patients, and prepare the cohort anew with the same cutpoints.
+    """Change the status of some patients, and prepare the cohort again with the same cutpoints.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def fragility_path(
     seed: int,
     probability: float = DEFAULT_RULE.probability,
 ) -> dict[str, Any]:
-    """Change the status of ever more patients of one arm until the conclusion turns, as a task.
+    """Change the status of ever more patients of one arm until the conclusion changes, as a task.
 
     Parameters
     ----------
@@ -184,9 +184,9 @@ def fragility_path(
     arm : {"treated", "reference"}
         The level in question, or the reference.
     sign : float
-        1 when a higher hazard ratio turns the conclusion, -1 when a lower one does.
+        1 when a higher hazard ratio changes the conclusion, -1 when a lower one does.
     held : {"lower", "higher", "undecided"}
-        The conclusion that is to be turned.
+        The conclusion that is to be changed.
     most : int
         Patients at most.
     draws : int
@@ -239,7 +239,7 @@ def fragility_path(
 
 
 def find_fragility(context: "Context", sign: float, most: int) -> dict[str, Any]:
-    """Move events in either arm, and keep the arm in which fewer turn the conclusion.
+    """Move events in either arm, and keep the arm in which fewer change the conclusion.
 
     Parameters
     ----------

@@ -2,10 +2,10 @@
 
 Every patient is left out in turn, and the model refitted. Then patients are left out one after the
 other, always the one whose absence moves the result farthest towards the other conclusion among
-those that moved it farthest alone, until the conclusion turns: the deletion index counts them.
+those that moved it farthest alone, until the conclusion changes: the deletion index counts them.
 Another question is how many events would have to move, with all patients in the data: the fragility
 index (`bayes_crlm.sensitivity.influence.fragility`). Both searches are greedy and find some set
-that turns the conclusion; there may be a smaller one. Cutpoints stay as they are with all patients.
+that changes the conclusion; there may be a smaller one. Cutpoints are those with all patients.
 
 References
 ----------
@@ -20,12 +20,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from bayes_crlm.figures.comparisons import plot_hazard_ratio_curve
 from bayes_crlm.sensitivity.influence.fragility import find_fragility
-from bayes_crlm.sensitivity.parts import Context, PartResult
+from bayes_crlm.sensitivity.parts import Context, Finding, finding, rows_of
 from bayes_crlm.sensitivity.refit import Shared, refit
 from bayes_crlm.sensitivity.run import BASE_DRAWS
-from bayes_crlm.sensitivity.side_probability import say_side_probability
-from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.sensitivity.verdicts import (
     add_states,
     conclusion,
@@ -34,18 +33,17 @@ from bayes_crlm.sensitivity.verdicts import (
     moves_conclusion,
     prob_below,
     say_range,
+    say_side_probability,
     side_of,
 )
 from bayes_crlm.specification.table import Table
 from bayes_crlm.tasks.run import Task
-from bayes_crlm.words.errors import SensitivityError
+from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
+from bayes_crlm.words.section import Figure, Rows
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.success import SuccessRule
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
     from bayes_crlm.analysis.run import Plan
 
 __all__ = ["Settings", "analyse", "check", "refit_without"]
@@ -111,8 +109,6 @@ def refit_without(
     dict
         `rows`, as `refit` gives them; `failure` says why there is none.
     """
-    from bayes_crlm.words.errors import BayesCRLMError
-
     rows = []
     for places in sets:
         try:
@@ -140,14 +136,14 @@ def leave_out(context: Context, name: str, sets: Sequence[Sequence[int]]) -> lis
     return rows
 
 
-def analyse(context: Context, settings: Settings) -> PartResult:
+def analyse(context: Context, settings: Settings) -> Finding:
     """Leave out every patient, then the worst ones together, and move events."""
     cohort, base = context.plan.inputs.cohort, context.base
     patients = cohort.patients.tolist()
     every = [[place] for place in range(len(patients))]
     rows = [
-        {"patient": patients[place]} | row
-        for place, row in zip(range(len(patients)), leave_out(context, "one", every), strict=True)
+        {"patient": patient} | row
+        for patient, row in zip(patients, leave_out(context, "one", every), strict=True)
     ]
     done = [row for row in rows if row["failure"] is None]
     add_states(done, base, context.rule)
@@ -168,40 +164,40 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         "deletion_patients": [row["patient"] for row in path[: deleted or 0]],
         "deletion_events": None if deleted is None else path[deleted - 1]["n_events_left_out"],
     }
-    return PartResult(
+    return finding(
+        "influence",
+        sentence(context, medians, path, deleted, fragile),
+        judge(
+            base,
+            [{**row, "label": f"without patient {row['patient']}"} for row in done],
+            context.rule,
+        ),
         result={"rows": rows, "median_range": [min(medians), max(medians)]} | deletion | fragile,
-        sentence=sentence(context, medians, path, deleted, fragile),
-        **judge(base, [named(row) for row in done], context.rule),
-        tables=tables_of(rows, path, fragile),
+        rows=tables_of(rows, path, fragile),
         figures=figures_of(context, path, fragile),
         notes=notes_of(rows, path, fragile),
         would_move=say_would_move(deleted, fragile["fragility_index"]),
     )
 
 
-def named(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a row a label: who is left out."""
-    return {**row, "label": f"without patient {row['patient']}"}
-
-
 def notes_of(
     rows: Sequence[Mapping[str, Any]],
     path: Sequence[Mapping[str, Any]],
     fragile: Mapping[str, Any],
-) -> tuple[str, ...]:
+) -> list[str]:
     """What a reader should know of how the indices came about."""
     notes = [
         "Patients are left out, or their status changed, one after the other, the worst first; "
-        "another set of patients may turn the conclusion with fewer. Cutpoints stay as they are.",
+        "another set of patients may change the conclusion with fewer. Cutpoints stay as they are.",
         "Of the fragility index a censored patient's event is put at the time of censoring, and an "
         "event that is taken away becomes a censoring at its time; events move in one arm and one "
-        "direction, whichever turns the conclusion with fewer.",
+        "direction, whichever changes the conclusion with fewer.",
     ]
     done = [row for row in rows if row["failure"] is None]
     moved = [row for each in fragile["fragility_paths"].values() for row in each["rows"]]
     unreliable = sum(not row["is_reliable"] for row in [*done, *path, *moved])
     if unreliable:
-        notes.append(f"{failing(unreliable, 'refit')} marked, and can turn nothing.")
+        notes.append(f"{failing(unreliable, 'refit')}.")
     if len(done) < len(rows):
         why = next(row["failure"] for row in rows if row["failure"])
         notes.append(
@@ -210,11 +206,11 @@ def notes_of(
     for each in fragile["fragility_paths"].values():
         if each["failure"]:
             notes.append(f"Events were moved until that was not possible: {each['failure']}")
-    return tuple(notes)
+    return notes
 
 
 def say_would_move(deleted: int | None, moved: int | None) -> str | None:
-    """Name what turns the conclusion when it is done on purpose."""
+    """Name what changes the conclusion when it is done on purpose."""
     said = []
     if deleted is not None:
         said.append(f"leaving out {count_patients(deleted)}")
@@ -275,7 +271,7 @@ def loo_influences(context: Context) -> list[tuple[float, float]]:
 
 
 def towards_other(context: Context) -> float:
-    """Sign of the shift of the log hazard ratio that would turn the conclusion."""
+    """Sign of the shift of the log hazard ratio that would change the conclusion."""
     held = conclusion(context.base, context.rule)
     if held == "undecided":
         # nearest is the side on which most of the probability lies
@@ -291,7 +287,7 @@ def distance_of(row: Mapping[str, Any], rule: SuccessRule) -> float:
 def worst_patients(
     context: Context, settings: Settings, rows: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Leave out ever more patients, until the conclusion turns or there are enough."""
+    """Leave out ever more patients, until the conclusion changes or there are enough."""
     cohort, sign = context.plan.inputs.cohort, towards_other(context)
     patients = cohort.patients.tolist()
     # a shift of the mean in its own standard deviations decides the conclusion
@@ -341,7 +337,7 @@ def sentence(
     deleted: int | None,
     fragile: Mapping[str, Any],
 ) -> str:
-    """Say how far one patient moves the result, and how many turn the conclusion."""
+    """Say how far one patient moves the result, and how many change the conclusion."""
     rule = context.rule
     side = side_of(context.base, rule)
     text = (
@@ -350,17 +346,17 @@ def sentence(
     )
     if deleted is None:
         worst = "worst patient" if len(path) == 1 else f"{len(path)} worst patients"
-        text += f"leaving out the {worst} does not turn the conclusion"
+        text += f"leaving out the {worst} does not change the conclusion"
     else:
         row = path[deleted - 1]
         text += (
             f"leaving out {count_patients(deleted)}, {of_whom(deleted, row['n_events_left_out'])}, "
-            f"turns the conclusion ({say_side_probability(row, side, rule)})"
+            f"changes the conclusion ({say_side_probability(row, side, rule)})"
         )
     moved = fragile["fragility_index"]
     if moved is None:
         most = max((len(each["rows"]) for each in fragile["fragility_paths"].values()), default=0)
-        return f"{text}. Moving up to {count_events(most)} does not turn it."
+        return f"{text}. Moving up to {count_events(most)} does not change it."
     treatment = context.plan.inputs.design.treatment
     who = f"among patients with {treatment} = {fragile['fragility_level']}"
     what = "more" if fragile["fragility_adds_events"] else "fewer"
@@ -369,7 +365,7 @@ def sentence(
         key=lambda row: (not row["turns_conclusion"], row["moved"]),
     )
     return (
-        f"{text}. It would turn with {moved} {what} event{'s' if moved > 1 else ''} {who} "
+        f"{text}. It would change with {moved} {what} event{'s' if moved > 1 else ''} {who} "
         f"({say_side_probability(last, side, rule)}): a fragility index of {moved}."
     )
 
@@ -378,81 +374,69 @@ def tables_of(
     rows: Sequence[Mapping[str, Any]],
     path: Sequence[Mapping[str, Any]],
     fragile: Mapping[str, Any],
-) -> dict[str, Any]:
+) -> list[Rows]:
     """One row for each patient, and one for each step of both searches."""
     moved = [
         {"arm": arm, "adds_events": each["adds_events"]} | row
         for arm, each in fragile["fragility_paths"].items()
         for row in each["rows"]
     ]
-    return {
-        "influence": table_of_rows(rows),
-        "influence_worst": table_of_rows(path),
-        "influence_moved": table_of_rows(moved),
-    }
+    return [
+        rows_of("influence", rows),
+        rows_of("influence_worst", path),
+        rows_of("influence_moved", moved),
+    ]
 
 
 def figures_of(
     context: Context, path: Sequence[Mapping[str, Any]], fragile: Mapping[str, Any]
-) -> dict[str, Any]:
+) -> list[Figure]:
     """The hazard ratio as ever more patients are left out, and as ever more events move."""
-    from bayes_crlm.sensitivity.figures import plot_hazard_ratio_curve
-
-    rule = context.rule
-    side = side_of(context.base, rule)
-
-    def curve(steps: Sequence[Mapping[str, Any]], label: str) -> "Figure":
-        rows = [context.base, *steps]
-        figure = plot_hazard_ratio_curve(context, list(range(len(rows))), rows, label)
-        # the band is a 95% interval; the conclusion goes by the probability
-        mark_probabilities(figure.axes[0], rows, side, rule)
-        return figure
-
+    base, rule = context.base, context.rule
     said = (
-        "The numbers beneath are probabilities, in bold where the conclusion turns: it asks for "
+        "The numbers beneath are probabilities, in bold where the conclusion changes: it asks for "
         f"at least {as_written(rule.probability)} on one side of {as_written(rule.effect)}. The "
         "band is the 95% interval."
     )
-    figures: dict[str, Any] = {
-        "influence": (
-            "The hazard ratio when the most influential patients are left out, one by one. " + said,
-            lambda: curve(path, "patients left out, the worst first"),
+
+    def curve(name: str, caption: str, steps: Sequence[Mapping[str, Any]], label: str) -> Figure:
+        rows = [base, *steps]
+        below = side_of(base, rule) == "below"
+        beside = [prob_below(row, rule) if below else 1 - prob_below(row, rule) for row in rows]
+        # the band is a 95% interval; the conclusion goes by the probability
+        marks = [
+            (f"{each:.3f}" if each <= 0.999 else ">0.999", bool(row.get("turns_conclusion")))
+            for each, row in zip(beside, rows, strict=True)
+        ]
+        numbers = {
+            "x": list(range(len(rows))),
+            "rows": rows,
+            "xlabel": label,
+            "base": base["median"],
+            "marks": marks,
+            "quantity": rule.probability_name("lower" if below else "higher"),
+        }
+        return Figure(name, f"{caption} {said}", plot_hazard_ratio_curve, numbers)
+
+    figures = [
+        curve(
+            "influence",
+            "The hazard ratio when the most influential patients are left out, one by one.",
+            path,
+            "patients left out, the worst first",
         )
-    }
+    ]
     paths = [each["rows"] for each in fragile["fragility_paths"].values() if each["rows"]]
     if paths:
-        # the arm whose events turn the conclusion first
-        shown = min(paths, key=lambda rows: (not rows[-1]["turns_conclusion"], len(rows)))
-        figures["influence_fragility"] = (
-            "The hazard ratio when events move in one arm, one by one, all patients staying in. "
-            + said,
-            lambda: curve(shown, "events moved, the worst first"),
+        # the arm whose events change the conclusion first
+        first = min(paths, key=lambda rows: (not rows[-1]["turns_conclusion"], len(rows)))
+        figures.append(
+            curve(
+                "influence_fragility",
+                "The hazard ratio when events move in one arm, one by one, all patients staying "
+                "in.",
+                first,
+                "events moved, the worst first",
+            )
         )
     return figures
-
-
-def mark_probabilities(
-    ax: "Axes", rows: Sequence[Mapping[str, Any]], side: str, rule: SuccessRule
-) -> None:
-    """Write the probability of one side of the rule's effect beneath every step."""
-    ax.annotate(
-        rule.probability_name("lower" if side == "below" else "higher"),
-        (0, 0),
-        xycoords="axes fraction",
-        xytext=(2, 14),
-        textcoords="offset points",
-        fontsize=7,
-    )
-    for place, row in enumerate(rows):
-        below = prob_below(row, rule)
-        probability = below if side == "below" else 1 - below
-        ax.annotate(
-            f"{probability:.3f}" if probability <= 0.999 else ">0.999",
-            (place, 0),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, 4),
-            textcoords="offset points",
-            ha="center",
-            fontsize=6 if len(rows) > 12 else 7,
-            fontweight="bold" if row.get("turns_conclusion") else "normal",
-        )

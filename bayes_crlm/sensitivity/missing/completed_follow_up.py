@@ -1,7 +1,7 @@
 """The rest of censored patients' follow-up, drawn from a hazard that is multiplied by delta.
 
 For draws of the posterior the rest of every such patient's follow-up is drawn from the multiplied
-hazard, up to a horizon, and the completed cohort is fitted anew; the posterior is the mixture over
+hazard, up to a horizon, and the completed cohort is fitted again; the posterior is the mixture over
 the completions. With delta = 1 in both arms it is that of the cohort as it is.
 
 References
@@ -25,9 +25,8 @@ from bayes_crlm.sensitivity.refit import (
     Shared,
     changed_inputs,
     draw_posterior,
-    probabilities_below,
+    summarise_weighted,
     treatment_effect,
-    weighted_quantiles,
 )
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.shown import as_written
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["complete_follow_up", "horizon_of", "leaving_rows", "refit_completed"]
 
-PROBABILITIES = (0.025, 0.5, 0.975)
 # of the refits of each completed cohort, of which there are many
 COMPLETED_DRAWS = 1000
 
@@ -205,17 +203,11 @@ def refit_completed(
         fits.append(drawn)
         events.append(float(completed.data.event[rows].sum()))
     value, weight = np.concatenate(log_ratios), np.concatenate(weights)
-    mean = float(weight @ value)
-    low, median, high = np.exp(weighted_quantiles(value, weight, PROBABILITIES))
     k = [each.pareto_k for each in fits if each.pareto_k is not None]
     r_hat = [each.r_hat for each in fits if each.r_hat is not None]
     n_nuts = sum(each.engine == "nuts" for each in fits)
     return {
-        "median": float(median),
-        "eti95": [float(low), float(high)],
-        **probabilities_below(value, weight, shared.effect),
-        "mean_log": mean,
-        "sd_log": math.sqrt(float(weight @ (value - mean) ** 2)),
+        **summarise_weighted(value, weight, shared.effect),
         "mcse": float(np.std(means, ddof=1) / math.sqrt(completions)),
         "engine": "nuts" if n_nuts == completions else "laplace",
         "pareto_k": max(k) if k else None,

@@ -3,7 +3,7 @@
 The analysis takes it that patients who leave follow-up have from then on the hazard of like
 patients who stay. Here their hazard after censoring is multiplied by delta, one for each arm
 (`bayes_crlm.sensitivity.missing.completed_follow_up`), over a grid of deltas, and the tipping delta
-is found at which the conclusion turns.
+is found at which the conclusion changes.
 
 References
 ----------
@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
+from bayes_crlm.figures.comparisons import plot_surface
+from bayes_crlm.figures.drawing import plain_text
 from bayes_crlm.sensitivity.missing.completed_follow_up import (
     horizon_of,
     leaving_rows,
     refit_completed,
 )
-from bayes_crlm.sensitivity.parts import Context, PartResult
+from bayes_crlm.sensitivity.parts import Context, Finding, finding, rows_of, run_several
 from bayes_crlm.sensitivity.registry import NotRunError
-from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.sensitivity.verdicts import (
     DEFAULT_RULE,
     add_states,
@@ -39,21 +40,16 @@ from bayes_crlm.sensitivity.verdicts import (
 )
 from bayes_crlm.specification.lists import ratios
 from bayes_crlm.specification.table import Table
-from bayes_crlm.tasks.run import Task
-from bayes_crlm.words.errors import SensitivityError
+from bayes_crlm.words.section import Figure
 from bayes_crlm.words.shown import as_written, significant
 from bayes_crlm.words.success import SuccessRule
 from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from bayes_crlm.analysis.run import Plan
 
 __all__ = ["Settings", "analyse", "check", "tipping_delta"]
 
-# the figure reaches beyond its grid by this factor
-EDGE = 1.2
 BELOW = ("prob_below_1", "prob_below_effect")
 
 
@@ -100,89 +96,108 @@ def check(plan: "Plan", settings: Settings) -> None:
         )
 
 
-def analyse(context: Context, settings: Settings) -> PartResult:
+def analyse(context: Context, settings: Settings) -> Finding:
     """Refit over the grid of deltas, and find where the conclusion tips."""
-    inputs = context.plan.inputs
-    horizon = horizon_of(inputs.cohort, settings.horizon)
+    base, rule, cohort = context.base, context.rule, context.plan.inputs.cohort
+    horizon = horizon_of(cohort, settings.horizon)
     # where nothing is changed is the base, and every tipping point is looked for from there
     deltas = sorted({1.0, *settings.deltas})
-    cells = [(reference, treated) for reference in deltas for treated in deltas]
-    tasks = [
-        Task(
-            f"informative_censoring: {as_written(reference)} {as_written(treated)}",
-            refit_completed,
-            {
-                "deltas": [reference, treated],
-                "completions": settings.completions,
-                "lost": settings.lost,
-                "horizon": horizon,
-                "seed": context.seed,
-            },
+    rows, failures = refit_grid(context, settings, horizon, deltas)
+    add_states(rows, base, rule)
+    for row in rows:
+        row["is_plausible"] = is_plausible(row, settings.plausible)
+        # where nothing is changed completion's Monte Carlo error alone changes nothing
+        row["turns_conclusion"] = not is_unchanged(row) and row["conclusion"] not in (
+            None,
+            conclusion(base, rule),
         )
-        for reference, treated in cells
-    ]
-    rows, failures = [], []
-    for (reference, treated), done in zip(
-        cells, context.run("informative_censoring", tasks), strict=True
-    ):
-        if done.value is None:
-            failures.append(
-                f"deltas {as_written(reference)} and {as_written(treated)}: {done.failure}"
-            )
-        else:
-            rows.append({"delta_reference": reference, "delta_treated": treated} | done.value)
-    if not rows:
-        raise SensitivityError(f"sensitivity.informative_censoring: {failures[0]}")
     tipping = {
         arm: tipping_delta(
-            [row for row in rows if row[f"delta_{other}"] == 1.0],
-            f"delta_{arm}",
-            context.base,
-            context.rule,
+            [row for row in rows if row[f"delta_{other}"] == 1.0], f"delta_{arm}", base, rule
         )
         for arm, other in (("treated", "reference"), ("reference", "treated"))
     }
-    unchanged = next(
-        (row for row in rows if row["delta_reference"] == row["delta_treated"] == 1.0), None
-    )
-    rule = context.rule
-    add_states(rows, context.base, rule)
-    for row in rows:
-        row["label"] = (
-            f"deltas {as_written(row['delta_reference'])} with {inputs.design.levels[0]} and "
-            f"{as_written(row['delta_treated'])} with {inputs.design.levels[context.level]}"
-        )
-        row["is_plausible"] = is_plausible(row, settings.plausible)
-        # where nothing is changed completion's Monte Carlo error alone turns nothing
-        row["turns_conclusion"] = row is not unchanged and row["conclusion"] not in (
-            None,
-            conclusion(context.base, rule),
-        )
-    turned = [row for row in rows if row["turns_conclusion"]]
-    is_stated = settings.is_stated or inputs.cohort.censoring_end is not None
+    is_stated = settings.is_stated or cohort.censoring_end is not None
     is_stated = is_stated or "informative_censoring" in context.selected
-    counted = [row for row in rows if row["is_plausible"] and row is not unchanged and is_stated]
-    unlikely = len([row for row in turned if row not in counted])
-    unreliable = sum(not row["is_reliable"] for row in rows)
+    counted = [row for row in rows if row["is_plausible"] and not is_unchanged(row) and is_stated]
+    unlikely = len([row for row in rows if row["turns_conclusion"] and row not in counted])
+    return finding(
+        "informative_censoring",
+        sentence(context, rows, tipping),
+        judge(base, counted, rule),
+        result={"rows": rows, "tipping_delta": tipping, "horizon": horizon},
+        rows=[rows_of("informative_censoring", rows)],
+        figures=figures_of(context, rows, deltas, failures),
+        notes=notes_of(context, settings, rows, horizon, is_stated=is_stated)
+        + [f"Not fitted: {each}" for each in failures],
+        would_move=say_would_move(unlikely, is_stated),
+    )
+
+
+def refit_grid(
+    context: Context, settings: Settings, horizon: float, deltas: Sequence[float]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Refit with every pair of deltas: rows, and what could not be fitted."""
+    levels = context.plan.inputs.design.levels
+    cells = [(reference, treated) for reference in deltas for treated in deltas]
+    calls = [
+        (f"{as_written(reference)} {as_written(treated)}", {"deltas": [reference, treated]})
+        for reference, treated in cells
+    ]
+    done, failures = run_several(
+        context,
+        "informative_censoring",
+        refit_completed,
+        calls,
+        completions=settings.completions,
+        lost=settings.lost,
+        horizon=horizon,
+    )
+    rows = [
+        {
+            "delta_reference": cells[k][0],
+            "delta_treated": cells[k][1],
+            **value,
+            "label": f"deltas {as_written(cells[k][0])} with {levels[0]} and "
+            f"{as_written(cells[k][1])} with {levels[context.level]}",
+        }
+        for k, value in done
+    ]
+    return rows, [f"deltas {each}" for each in failures]
+
+
+def is_unchanged(row: Mapping[str, Any]) -> bool:
+    """Whether neither arm's hazard is multiplied."""
+    return row["delta_reference"] == row["delta_treated"] == 1.0
+
+
+def notes_of(
+    context: Context,
+    settings: Settings,
+    rows: Sequence[Mapping[str, Any]],
+    horizon: float,
+    *,
+    is_stated: bool,
+) -> list[str]:
+    """What is completed, which deltas count, and what may be wrong."""
+    inputs = context.plan.inputs
     levels, unit = inputs.design.levels, inputs.cohort.unit or "time units"
+    least, most = significant(1 / settings.plausible, 3), significant(settings.plausible, 3)
     notes = [
         f"Follow-up of {rows[0]['n_completed']} censored patients is completed up to "
-        f"{as_written(horizon)} "
-        f"{unit}, {settings.completions} times for each pair of deltas; mcse has the completions' "
-        "share in it.",
+        f"{as_written(horizon)} {unit}, {settings.completions} times for each pair of deltas; "
+        "mcse has the completions' share in it.",
         f"Delta multiplies the hazard after censoring: delta_reference on {levels[0]}, "
         f"delta_treated on {levels[context.level]}.",
         "Tipping deltas are interpolated between those of the grid.",
-        f"The part moves the conclusion when a pair of deltas does that are both between "
-        f"{significant(1 / settings.plausible, 3)} and {significant(settings.plausible, 3)}; "
-        "others are the edges of what "
-        "was examined.",
+        "The part changes the conclusion when a pair of deltas does that are both between "
+        f"{least} and {most}; others are the edges of what was examined.",
     ]
-    if unchanged is not None and unchanged["state"] not in (None, "holds"):
+    if any(is_unchanged(row) and row["state"] not in (None, "holds") for row in rows):
         notes.append(
             "With deltas of 1 the completed cohorts conclude otherwise than the base analysis, "
             "by Monte Carlo error, and do not count; so near the limit of the success rule little "
-            "is needed to turn the conclusion."
+            "is needed to change the conclusion."
         )
     if not is_stated:
         notes.append(
@@ -196,21 +211,10 @@ def analyse(context: Context, settings: Settings) -> PartResult:
             "too, unless data.censoring_end says when the study ended for whom, or a column (lost) "
             "names those who were lost to follow-up."
         )
+    unreliable = sum(not row["is_reliable"] for row in rows)
     if unreliable:
-        notes.append(
-            f"{failing(unreliable, 'pair of deltas', 'pairs of deltas')} marked, and can turn "
-            "nothing."
-        )
-    notes += [f"Not fitted: {each}" for each in failures]
-    return PartResult(
-        result={"rows": rows, "tipping_delta": tipping, "horizon": horizon},
-        sentence=sentence(context, rows, tipping),
-        **judge(context.base, counted, rule),
-        tables={"informative_censoring": table_of_rows(rows)},
-        figures=figures_of(context, rows, deltas, failures),
-        notes=tuple(notes),
-        would_move=say_would_move(unlikely, is_stated),
-    )
+        notes.append(f"{failing(unreliable, 'pair of deltas', 'pairs of deltas')}.")
+    return notes
 
 
 def is_plausible(row: Mapping[str, Any], most: float) -> bool:
@@ -220,7 +224,7 @@ def is_plausible(row: Mapping[str, Any], most: float) -> bool:
 
 
 def say_would_move(unlikely: int, is_stated: bool) -> str | None:
-    """Name the pairs of deltas that turn the conclusion and do not count."""
+    """Name the pairs of deltas that change the conclusion and do not count."""
     if not unlikely:
         return None
     pairs = "one pair" if unlikely == 1 else f"{unlikely} pairs"
@@ -238,7 +242,7 @@ def tipping_delta(
     """Delta nearest to 1 at which the conclusion is another than the base's; None within the grid.
 
     Between two deltas of the grid log delta is interpolated in the probit of the probability.
-    Rows that fail their diagnostic are passed over.
+    Rows that fail their diagnostics are passed over.
 
     Parameters
     ----------
@@ -289,7 +293,7 @@ def sentence(
     named = {"treated": levels[context.level], "reference": levels[0]}
     sound = reliable(rows)
     if not sound:
-        return "No pair of deltas passes its diagnostic: what they would do is not known."
+        return "No pair of deltas passes its diagnostics: what they would do is not known."
     medians = [row["median"] for row in sound]
     said = [
         f"on {named[arm]} alone at a delta of {delta:.2f}"
@@ -303,23 +307,22 @@ def sentence(
         f"{say_range(min(medians), max(medians))}"
     )
     if said:
-        return f"{text}; the conclusion turns {' and '.join(said)}."
+        return f"{text}; the conclusion changes {' and '.join(said)}."
     turned = [row for row in rows if row["turns_conclusion"]]
     if turned:
         is_of_both = all(row["delta_treated"] != 1 != row["delta_reference"] for row in turned)
         only = " only with both arms changed," if is_of_both else ""
-        return f"{text}; the conclusion turns{only} in {count_of(len(turned), 'pair')}."
-    return f"{text}; the conclusion never turns."
+        return f"{text}; the conclusion changes{only} in {count_of(len(turned), 'pair')}."
+    return f"{text}; the conclusion never changes."
 
 
-def say_turning(base: Mapping[str, Any], rule: SuccessRule = DEFAULT_RULE) -> str:
+def say_change(base: Mapping[str, Any], rule: SuccessRule = DEFAULT_RULE) -> str:
     """Say beyond which lines of equal probability the conclusion is another."""
     level = rule.probability
     if conclusion(base, rule) == "undecided":
         return (
             f"Below {significant(1 - level, 3)} and above {significant(level, 3)} the conclusion "
-            "is another; the "
-            "line of the two that is nearer to the base analysis is thick."
+            "is another; the line of the two that is nearer to the base analysis is thick."
         )
     return "Beyond a thick line the conclusion is another; without one it is the same everywhere."
 
@@ -329,54 +332,28 @@ def figures_of(
     rows: Sequence[Mapping[str, Any]],
     deltas: Sequence[float],
     failures: Sequence[str],
-) -> dict[str, Any]:
+) -> list[Figure]:
     """P(HR < 1) and hazard ratio over both deltas; none where the grid has holes."""
-    from bayes_crlm.figures.drawing import plain_text
-    from bayes_crlm.sensitivity.figures import plot_surface
-
     if failures or len(deltas) < 2:
-        return {}
-    rule = context.rule
+        return []
+    rule, plan, shape = context.rule, context.plan, (len(deltas), len(deltas))
     level, name = rule.probability, rule.probability_name("lower")
-    below = np.array([prob_below(row, rule) for row in rows]).reshape(len(deltas), len(deltas))
-    thick = level if side_of(context.base, rule) == "below" else 1 - level
-    levels = context.plan.inputs.design.levels
-    treatment = plain_text(context.plan.model.treatment)
-
-    def draw() -> "Figure":
-        figure = plot_surface(
-            context,
-            deltas,
-            deltas,
-            below,
-            xlabel=f"delta with {treatment} = {plain_text(levels[context.level])}",
-            ylabel=f"delta with {treatment} = {plain_text(levels[0])}",
-            levels=sorted({1 - level, level, 0.2, 0.5, 0.8, 0.9, 0.99}),
-            thick=thick,
-            label=lambda each: f"{significant(each, 3)}",
-            quantity=name,
-            log_x=True,
-            log_y=True,
-        )
-        for row in rows:
-            # beneath its point, clear of the line's own labels
-            figure.axes[0].annotate(
-                f"{row['median']:.2f}",
-                (row["delta_treated"], row["delta_reference"]),
-                xytext=(0, -9),
-                textcoords="offset points",
-                ha="center",
-                fontsize=7,
-            )
-        # room for the numbers at the edges
-        ends = deltas[0] / EDGE, deltas[-1] * EDGE
-        figure.axes[0].set(xlim=ends, ylim=ends)
-        return figure
-
-    return {
-        "informative_censoring": (
-            "When the hazard of the censored is multiplied by delta: numbers are hazard ratios, "
-            f"lines of equal {name}. {say_turning(context.base, rule)}",
-            draw,
-        )
+    treatment, levels = plain_text(plan.model.treatment), plan.inputs.design.levels
+    numbers = {
+        "x": deltas,
+        "y": deltas,
+        "values": np.reshape([prob_below(row, rule) for row in rows], shape),
+        "xlabel": f"delta with {treatment} = {plain_text(levels[context.level])}",
+        "ylabel": f"delta with {treatment} = {plain_text(levels[0])}",
+        "levels": [1 - level, level, 0.2, 0.5, 0.8, 0.9, 0.99],
+        "thick": level if side_of(context.base, rule) == "below" else 1 - level,
+        "quantity": name,
+        "log_x": True,
+        "log_y": True,
+        "numbers": np.reshape([row["median"] for row in rows], shape),
     }
+    caption = (
+        "When the hazard of the censored is multiplied by delta: numbers are hazard ratios, "
+        f"lines of equal {name}. {say_change(context.base, rule)}"
+    )
+    return [Figure("informative_censoring", caption, plot_surface, numbers)]

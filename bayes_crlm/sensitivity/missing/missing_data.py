@@ -18,12 +18,19 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from bayes_crlm.figures.comparisons import plot_forest_rows
 from bayes_crlm.sensitivity.missing.imputation import fit_imputation
 from bayes_crlm.sensitivity.missing.missing_covariates import IncompleteDesign, incomplete_design
-from bayes_crlm.sensitivity.parts import Context, PartResult, unreliable_note
+from bayes_crlm.sensitivity.parts import (
+    Context,
+    Finding,
+    finding,
+    rows_of,
+    run_several,
+    unreliable_note,
+)
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.registry import NotRunError
-from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.sensitivity.verdicts import (
     add_states,
     judge,
@@ -33,17 +40,22 @@ from bayes_crlm.sensitivity.verdicts import (
 )
 from bayes_crlm.specification.lists import number_list
 from bayes_crlm.specification.table import Table
-from bayes_crlm.tasks.run import Task
 from bayes_crlm.words.errors import SensitivityError
+from bayes_crlm.words.section import Figure
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from bayes_crlm.analysis.run import Plan
 
 __all__ = ["Settings", "analyse", "check", "impute"]
+
+# columns of the table
+SHOWN = (
+    "label", "column", "delta", "median", "eti95", "prob_below_1", "prob_below_effect",
+    "conclusion", "state", "mean_log", "sd_log", "mcse", "engine", "pareto_k", "r_hat",
+    "is_reliable", "note", "n_patients", "n_events",
+)  # fmt: skip
 
 
 class Settings(Table):
@@ -131,7 +143,7 @@ def impute(
     }
 
 
-def analyse(context: Context, settings: Settings) -> PartResult:
+def analyse(context: Context, settings: Settings) -> Finding:
     """Impute at random, then under every shift of every incomplete covariate."""
     design = design_of(context.plan)
     shifts: list[tuple[str | None, float]] = [(None, 0.0)]
@@ -141,50 +153,29 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         for delta in sorted(settings.deltas)
         if delta != 0
     ]
-    settled = {"errors": settings.errors, "draws": settings.draws, "seed": context.seed}
-    tasks = [
-        Task(
-            f"missing_data: {column or 'at random'} {as_written(delta)}",
-            impute,
-            {"delta": {} if column is None else {column: delta}} | settled,
-        )
-        for column, delta in shifts
+    labels = [label_of(design, column, delta) for column, delta in shifts]
+    calls = [
+        (label, {"delta": {} if column is None else {column: delta}})
+        for label, (column, delta) in zip(labels, shifts, strict=True)
     ]
-    base = context.base | {"label": "complete cases", "column": None, "delta": None}
-    rows, failures, at_random = [], [], None
-    for (column, delta), done in zip(shifts, context.run("missing_data", tasks), strict=True):
-        if done.value is None:
-            failures.append(f"{column or 'missing at random'}, {as_written(delta)}: {done.failure}")
-            continue
-        if column is None:
-            at_random = done.value
-        label = "missing at random"
-        if column is not None:
-            shift = f"{'-' if delta < 0 else '+'}{as_written(abs(delta))}"
-            label = f"{column} {shift} {unit(design, column)}"
-        rows.append({"label": label, "column": column, "delta": delta} | done.value["row"])
-    if at_random is None:
+    settled = {"errors": settings.errors, "draws": settings.draws}
+    done, failures = run_several(context, "missing_data", impute, calls, **settled)
+    if done[0][0] != 0:
         raise SensitivityError(f"sensitivity.missing_data: {failures[0]}")
-    counts = {each.column: int(each.is_missing.sum()) for each in design.covariates}
-    notes = [
-        "Missing values: "
-        + ", ".join(f"{number} of {column}" for column, number in counts.items())
-        + f", in {int(design.is_incomplete.sum())} of "
-        f"{count_of(design.inputs.cohort.n_patients, 'patient')}.",
-        "A delta is how much higher missing values are than seen ones of patients with the same "
-        "other covariates: standard deviations of a continuous covariate, log odds of a binary "
-        "one.",
+    at_random = done[0][1]
+    base = context.base | {"label": "complete cases", "column": None, "delta": None}
+    rows = [
+        {"label": labels[k], "column": shifts[k][0], "delta": shifts[k][1]} | value["row"]
+        for k, value in done
     ]
     add_states(rows, context.base, context.rule)
-    counted = rows if "deltas" in settings.model_fields_set else rows[:1]
-    if counted is not rows:
-        notes.append(
-            "The deltas are defaults, not the spec's: what they do is said apart, and does not "
-            "count as a change of the conclusion. State them as sensitivity.missing_data.deltas."
-        )
-    notes += unreliable_note(rows)
-    notes += [f"Not fitted: {each}" for each in failures]
-    return PartResult(
+    is_stated = "deltas" in settings.model_fields_set
+    counted = rows if is_stated else rows[:1]
+    counts = {each.column: int(each.is_missing.sum()) for each in design.covariates}
+    return finding(
+        "missing_data",
+        sentence(base, rows),
+        judge(context.base, counted, context.rule),
         result={
             "rows": rows,
             "n_missing": counts,
@@ -192,28 +183,62 @@ def analyse(context: Context, settings: Settings) -> PartResult:
             "coefficients": at_random["coefficients"],
             "imputed": at_random["imputed"],
         },
-        sentence=sentence(base, rows),
-        **judge(context.base, counted, context.rule),
+        rows=[
+            rows_of(
+                "missing_data", [{key: row.get(key) for key in SHOWN} for row in [base, *rows]]
+            ),
+            rows_of("missing_data_imputed", at_random["imputed"]),
+        ],
+        figures=[
+            Figure(
+                "missing_data",
+                "The hazard ratio with complete cases, with missing covariates imputed in the "
+                "model, and when what misses differs from what is seen.",
+                plot_forest_rows,
+                {"rows": [base, *rows]},
+            )
+        ],
+        notes=notes_of(design, counts, is_stated=is_stated)
+        + unreliable_note(rows)
+        + [f"Not fitted: {each}" for each in failures],
         would_move=say_would_move(rows[len(counted) :]),
-        tables=tables_of([base, *rows], at_random["imputed"]),
-        figures=figures_of(context, [base, *rows]),
-        notes=tuple(notes),
     )
 
 
+def label_of(design: IncompleteDesign, column: str | None, delta: float) -> str:
+    """Name a shift: "cea +0.5 sd"."""
+    if column is None:
+        return "missing at random"
+    kind = next(each.kind for each in design.covariates if each.column == column)
+    sign, unit = "-" if delta < 0 else "+", "sd" if kind == "continuous" else "log odds"
+    return f"{column} {sign}{as_written(abs(delta))} {unit}"
+
+
+def notes_of(design: IncompleteDesign, counts: Mapping[str, int], *, is_stated: bool) -> list[str]:
+    """What is missing, and whose the deltas are."""
+    missing = ", ".join(f"{number} of {column}" for column, number in counts.items())
+    notes = [
+        f"Missing values: {missing}, in {int(design.is_incomplete.sum())} of "
+        f"{count_of(design.inputs.cohort.n_patients, 'patient')}.",
+        "A delta is how much higher missing values are than seen ones of patients with the same "
+        "other covariates: standard deviations of a continuous covariate, log odds of a binary "
+        "one.",
+    ]
+    if not is_stated:
+        notes.append(
+            "The deltas are defaults, not the spec's: what they do is said apart, and does not "
+            "count as a change of the conclusion. State them as sensitivity.missing_data.deltas."
+        )
+    return notes
+
+
 def say_would_move(rows: Sequence[Mapping[str, Any]]) -> str | None:
-    """Name the default shift that turns the conclusion farthest, and count the others."""
+    """Name the default shift that changes the conclusion most, and count the others."""
     turned = [row for row in rows if row["state"] in ("weaker", "changes")]
     if not turned:
         return None
     shifts = count_of(len(turned), "default shift")
     return f"{shifts} of missing values (such as {say_mover(turned[0])})"
-
-
-def unit(design: IncompleteDesign, column: str) -> str:
-    """Of a covariate's delta."""
-    kind = next(each.kind for each in design.covariates if each.column == column)
-    return "sd" if kind == "continuous" else "log odds"
 
 
 def sentence(base: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
@@ -233,7 +258,7 @@ def sentence(base: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
         f"{base['median']:.2f}"
     )
     if not at_random["is_reliable"]:
-        text += " (imputation at random fails its diagnostic, so do not rely on it)"
+        text += " (imputation at random fails its diagnostics, so do not rely on it)"
     if not shifted:
         return f"{text}."
     medians = [row["median"] for row in shifted]
@@ -241,33 +266,3 @@ def sentence(base: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
         f"{text}; when what misses is not missing at random it "
         f"{say_range(min(medians), max(medians))}."
     )
-
-
-def tables_of(rows: Sequence[Mapping[str, Any]], imputed: Sequence[Mapping[str, Any]]) -> Any:
-    """One row for each analysis, and one for each missing value."""
-    import pandas as pd
-
-    columns = ("label", "column", "delta", "median", "eti95_low", "eti95_high", "prob_below_1")
-    columns += ("prob_below_effect", "conclusion", "state")
-    columns += ("mean_log", "sd_log", "mcse", "engine", "pareto_k", "r_hat", "is_reliable")
-    columns += ("note", "n_patients", "n_events")
-    return {
-        "missing_data": table_of_rows(rows).reindex(columns=list(columns)),
-        "missing_data_imputed": pd.DataFrame(list(imputed)),
-    }
-
-
-def figures_of(context: Context, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Forest of all analyses."""
-    from bayes_crlm.sensitivity.figures import plot_forest_rows
-
-    def draw() -> "Figure":
-        return plot_forest_rows(context, rows, [row["label"] for row in rows])
-
-    return {
-        "missing_data": (
-            "The hazard ratio with complete cases, with missing covariates imputed in the model, "
-            "and when what misses differs from what is seen.",
-            draw,
-        )
-    }

@@ -18,20 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from bayes_crlm.inference.psis import PARETO_K_MOST, pareto_smooth
 from bayes_crlm.likelihood.hazard_table import LogHazards, log_likelihood
-from bayes_crlm.sensitivity.parts import Context, PartResult
-from bayes_crlm.sensitivity.refit import probabilities_below, weighted_quantiles
-from bayes_crlm.sensitivity.table_rows import table_of_rows
+from bayes_crlm.sensitivity.parts import Context, Finding, contrasts_note, finding, rows_of
+from bayes_crlm.sensitivity.refit import summarise_weighted
 from bayes_crlm.sensitivity.verdicts import DEFAULT_RULE, add_states, conclusion, judge
 from bayes_crlm.specification.lists import ratios
 from bayes_crlm.specification.table import Table
+from bayes_crlm.words.section import Figure
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.success import SuccessRule
 
 if TYPE_CHECKING:
-    import pandas as pd
     import xarray as xr
-    from matplotlib.figure import Figure
 
     from bayes_crlm.fit.fit import Fit
 
@@ -44,15 +43,13 @@ EFFECT_PRIORS = {
 }
 # beneath a scale that has a prior of its own, which is where a hierarchy begins
 LOWER_LEVELS = ("unit_step", "covariate_unit_effect", "shrinkage_local")
-PROBABILITIES = (0.025, 0.5, 0.975)
 QUANTITIES = {
     "survival": "survival",
     "rmst": "restricted mean survival",
     "median_survival": "median survival",
 }
-PARETO_K_MOST = 0.7
 PRIOR, LIKELIHOOD = "treatment prior", "likelihood"
-# powers of the prior that may move the conclusion: for a normal prior, a standard deviation from
+# powers of the prior that may change the conclusion: for a normal prior, a standard deviation from
 # 0.89 to 1.12 of what it was; others ask what another prior would say
 NEAR_1 = (0.8, 1.25)
 WORDS = {
@@ -72,7 +69,7 @@ class Settings(Table):
     powers: Annotated[Any, ratios("powers")] = (0.5, 0.8, 1.25, 2.0)
 
 
-def analyse(context: Context, settings: Settings) -> PartResult:
+def analyse(context: Context, settings: Settings) -> Finding:
     """Measure sensitivities of effects and estimands, and scale the treatment's posterior."""
     import arviz_stats as azs
 
@@ -106,6 +103,33 @@ def analyse(context: Context, settings: Settings) -> PartResult:
     scaled = scaled_effects(context, fit, tree, settings.powers)
     add_states(scaled, context.base, context.rule)
     effect = rows[context.level - 1]
+    return finding(
+        "power_scaling",
+        sentence(effect, rows, settings.threshold, context.plan.inputs.cohort.unit),
+        judge(context.base, [row for row in scaled if is_near(row)], context.rule),
+        result={"rows": rows, "scaled": scaled, "threshold": settings.threshold},
+        rows=[rows_of("power_scaling", rows), rows_of("power_scaling_effect", scaled)],
+        figures=[
+            Figure(
+                "power_scaling",
+                "The treatment's log hazard ratio when its prior (left) and the likelihood (right) "
+                "are raised to powers near 1 (alpha).",
+                plot_scaled,
+                {"tree": tree, "term": fit.inputs.design.terms[context.level - 1]},
+            )
+        ],
+        notes=notes_of(context, settings, scaled, left_out),
+        would_move=say_would_move(context.base, scaled, context.rule),
+    )
+
+
+def notes_of(
+    context: Context,
+    settings: Settings,
+    scaled: Sequence[Mapping[str, Any]],
+    left_out: Sequence[str],
+) -> list[str]:
+    """What a reader should know of the sensitivities."""
     unreliable = sum(not row["is_reliable"] for row in scaled)
     notes = [
         "A sensitivity is the distance between a quantity's posteriors under powers just below and "
@@ -113,44 +137,22 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         f"doubling of the power; above {as_written(settings.threshold)} it is worth a look.",
         "The prior is the joint prior of all parameters; the columns of single priors say which of "
         "them a quantity leans on.",
-    ]
-    notes.append(
-        f"Powers of the treatment's prior from {NEAR_1[0]:g} to {NEAR_1[1]:g} may move the "
+        f"Powers of the treatment's prior from {NEAR_1[0]:g} to {NEAR_1[1]:g} may change the "
         "conclusion. Larger ones are other priors, and said apart; powers of the likelihood are "
-        "cohorts of another size, and never count."
-    )
-    design = context.plan.inputs.design
-    if len(design.levels) > 2:
-        notes.append(
-            f"The treatment's prior is that of all {len(design.levels) - 1} contrasts of "
-            f"{design.treatment} against {design.levels[0]}: a power is of all of them, and "
-            f"{design.levels[context.level]} is what is looked at."
-        )
+        "cohorts of another size, and never count.",
+        *contrasts_note(context),
+    ]
     if unreliable:
         notes.append(
             f"{unreliable} powers lie too far from 1 for these draws (Pareto k above "
-            f"{PARETO_K_MOST:g}); they are marked, and move nothing."
+            f"{PARETO_K_MOST:g}) and are not counted."
         )
     if left_out:
         notes.append(
             f"Not examined, because it is not reached, or always the same, in some draws: "
             f"{', '.join(left_out)}."
         )
-    return PartResult(
-        result={"rows": rows, "scaled": scaled, "threshold": settings.threshold},
-        sentence=sentence(effect, rows, settings.threshold, context.plan.inputs.cohort.unit),
-        **judge(context.base, [named(row) for row in scaled if is_near(row)], context.rule),
-        tables=tables_of(rows, scaled),
-        figures={
-            "power_scaling": (
-                "The treatment's log hazard ratio when its prior (left) and the likelihood (right) "
-                "are raised to powers near 1 (alpha).",
-                lambda: draw(context, fit, tree),
-            )
-        },
-        notes=tuple(notes),
-        would_move=say_would_move(context.base, scaled, context.rule),
-    )
+    return notes
 
 
 def is_near(row: Mapping[str, Any]) -> bool:
@@ -158,17 +160,12 @@ def is_near(row: Mapping[str, Any]) -> bool:
     return row["scaled"] == PRIOR and NEAR_1[0] - 1e-9 <= row["power"] <= NEAR_1[1] + 1e-9
 
 
-def named(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a row a label: what is raised to which power."""
-    return {**row, "label": f"{row['scaled']} to the power of {as_written(row['power'])}"}
-
-
 def say_would_move(
     base: Mapping[str, Any],
     scaled: Sequence[Mapping[str, Any]],
     rule: SuccessRule = DEFAULT_RULE,
 ) -> str | None:
-    """Name the powers of the treatment's prior, far from 1, that turn the conclusion."""
+    """Name the powers of the treatment's prior, far from 1, that change the conclusion."""
     powers = [
         f"{as_written(row['power'])}"
         for row in scaled
@@ -301,7 +298,7 @@ def scaled_effects(
         "fit_pareto_k": None if fit.importance is None else finite(fit.importance.pareto_k),
     }
     return [
-        {"scaled": name, "power": power}
+        {"label": f"{name} to the power of {as_written(power)}", "scaled": name, "power": power}
         | scaled_row(log_ratio, (power - 1) * log_value, context.rule.effect)
         | drawn
         for name, log_value in logs.items()
@@ -311,16 +308,9 @@ def scaled_effects(
 
 def scaled_row(log_ratio: NDArray, log_weight: NDArray, effect: float = 1.0) -> dict[str, Any]:
     """Summarise reweighted draws."""
-    from bayes_crlm.inference.psis import pareto_smooth
-
     smoothed, pareto_k = pareto_smooth(log_weight)
-    weight = np.exp(smoothed - smoothed.max())
-    weight /= weight.sum()
-    low, median, high = np.exp(weighted_quantiles(log_ratio, weight, PROBABILITIES))
-    return {
-        "median": float(median),
-        "eti95": [float(low), float(high)],
-        **probabilities_below(log_ratio, weight, effect),
+    weight = np.exp(smoothed)
+    return summarise_weighted(log_ratio, weight, effect) | {
         "pareto_k": finite(pareto_k),
         "ess": float(1 / np.sum(weight**2)),
         # without a tail the ratios are bounded, and nothing is wrong
@@ -379,20 +369,12 @@ def say_quantity(name: str, unit: str | None) -> str:
     return f"{change}{words}{at} with {label}"
 
 
-def tables_of(
-    rows: Sequence[Mapping[str, Any]], scaled: Sequence[Mapping[str, Any]]
-) -> "dict[str, pd.DataFrame]":
-    """Sensitivities, and the scaled posteriors of the treatment's effect."""
-    return {"power_scaling": table_of_rows(rows), "power_scaling_effect": table_of_rows(scaled)}
-
-
-def draw(context: Context, fit: "Fit", tree: "xr.DataTree") -> "Figure":
-    """Draw `arviz_plots.plot_psense_dist` of the treatment's log hazard ratio."""
+def plot_scaled(tree: "xr.DataTree", term: str) -> Any:
+    """Draw `arviz_plots.plot_psense_dist` of the log hazard ratio of a term."""
     import arviz_plots as azp
 
-    from bayes_crlm.figures.drawing import label_synthetic, styled
+    from bayes_crlm.figures.drawing import styled
 
-    term = fit.inputs.design.terms[context.level - 1]
     with styled():
         plotted = azp.plot_psense_dist(
             tree,
@@ -404,5 +386,4 @@ def draw(context: Context, fit: "Fit", tree: "xr.DataTree") -> "Figure":
         )
         for ax in plotted.viz["plot"]["log_hazard_ratio"].values.ravel():
             ax.set_xlabel("log hazard ratio")
-        label_synthetic(context.plan, ax)
     return plotted.viz["figure"].item()

@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, PlainValidator
 
+from bayes_crlm.figures.comparisons import plot_forest_rows, plot_surface
 from bayes_crlm.model.priors import Normal, parse_prior
-from bayes_crlm.sensitivity.parts import Context, PartResult, contrasts_note
+from bayes_crlm.sensitivity.parts import (
+    Context,
+    Finding,
+    contrasts_note,
+    finding,
+    rows_of,
+    run_several,
+)
 from bayes_crlm.sensitivity.prior_choices import prior_choices
 from bayes_crlm.sensitivity.refit import refit_priors
-from bayes_crlm.sensitivity.side_probability import say_side_probability
-from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.sensitivity.verdicts import (
     DEFAULT_RULE,
     STATE_WORDS,
@@ -22,13 +28,14 @@ from bayes_crlm.sensitivity.verdicts import (
     conclusion,
     failing,
     judge,
+    say_side_probability,
     side_of,
 )
 from bayes_crlm.specification.lists import ratios
 from bayes_crlm.specification.table import Table
 from bayes_crlm.specification.values import check_number
-from bayes_crlm.tasks.run import Task
 from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
+from bayes_crlm.words.section import Figure
 from bayes_crlm.words.shown import as_written, significant
 from bayes_crlm.words.success import SuccessRule
 from bayes_crlm.words.wording import count_of
@@ -42,11 +49,10 @@ FIELDS = (
     "median", "eti95", "prob_below_1", "prob_below_effect", "mean_log", "sd_log", "mcse", "engine",
     "pareto_k", "r_hat", "is_reliable", "note",
 )  # fmt: skip
-JUDGED = (*FIELDS, "conclusion", "state")
 CURVE_FIELDS = (
-    *("prob_below_1", "prob_below_effect", "median", "engine", "pareto_k", "r_hat"),
-    *("is_reliable", "conclusion"),
-)
+    "prob_below_1", "prob_below_effect", "median", "engine", "pareto_k", "r_hat", "is_reliable",
+    "conclusion",
+)  # fmt: skip
 ENTHUSIAST = "enthusiastic"
 
 # about what trials in oncology are planned to detect; its inverse where the finding is harm
@@ -133,49 +139,67 @@ def choices(settings: Settings, benefit: float) -> dict[str, str]:
     return written | settings.literature
 
 
-def analyse(context: Context, settings: Settings) -> PartResult:
+def analyse(context: Context, settings: Settings) -> Finding:
     """Refit under every prior, named ones first, then a grid of means and scales."""
     rule = context.rule
     benefit, side = benefit_of(settings, context.base), side_of(context.base, rule)
     named = choices(settings, benefit)
+    rows, cells = refit_under(context, settings, named)
+    found = [*rows, *cells]
+    add_states(found, context.base, rule)
+    held = conclusion(context.base, rule)
+    changed = sum(row["conclusion"] not in (None, held) for row in cells)
+    width = len(settings.scales)
+    curve = {"prior_median": list(settings.means), "prior_scale": list(settings.scales)} | {
+        field: [[row[field] for row in cells[k : k + width]] for k in range(0, len(cells), width)]
+        for field in CURVE_FIELDS
+    }
+    counted = [row for row in rows if held != "undecided" or row["name"] != ENTHUSIAST]
+    return finding(
+        "priors",
+        sentence(rows, side, changed, len(cells), rule),
+        judge(context.base, counted, rule, "name"),
+        result={"benefit": benefit, "rows": rows, "curve": curve},
+        rows=[rows_of("priors", rows), rows_of("priors_grid", cells)],
+        figures=figures_of(context, settings, rows, curve),
+        notes=notes_of(context, settings, benefit, found),
+        would_move=say_would_move(held, rows, changed, len(cells)),
+    )
+
+
+def refit_under(
+    context: Context, settings: Settings, named: Mapping[str, str]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Refit under the named priors, by one task, and those of the grid, by one task a mean."""
     grid = [
-        f"normal({math.log(mean)!r}, {float(scale)!r})"
+        [f"normal({math.log(mean)!r}, {float(scale)!r})" for scale in settings.scales]
+        for mean in settings.means
+    ]
+    labels = ["named", *(f"median {as_written(mean)}" for mean in settings.means)]
+    calls = [
+        (label, {"priors": [{"treatment_prior": text} for text in group]})
+        for label, group in zip(labels, [list(named.values()), *grid], strict=True)
+    ]
+    done, failures = run_several(context, "priors", refit_priors, calls, parts=[])
+    if failures:
+        raise SensitivityError(f"sensitivity.priors: {failures[0]}")
+    found = [{field: row[field] for field in FIELDS} for _, each in done for row in each["rows"]]
+    rows = [
+        {"name": name, "prior": text} | row
+        for (name, text), row in zip(named.items(), found, strict=False)
+    ]
+    cells = [
+        {"prior_median": mean, "prior_scale": scale}
         for mean in settings.means
         for scale in settings.scales
     ]
-    width = len(settings.scales)
-    groups = [list(named.values()), *(grid[k : k + width] for k in range(0, len(grid), width))]
-    tasks = [
-        Task(
-            f"priors: {'named' if k == 0 else f'median {as_written(settings.means[k - 1])}'}",
-            refit_priors,
-            {
-                "priors": [{"treatment_prior": text} for text in group],
-                "seed": context.seed,
-                "parts": [],
-            },
-        )
-        for k, group in enumerate(groups)
-    ]
-    found: list[Mapping[str, Any]] = []
-    for result in context.run("priors", tasks):
-        if result.value is None:
-            raise SensitivityError(f"sensitivity.priors: {result.failure}")
-        found += result.value["rows"]
-    rows = [
-        {"name": name, "prior": text} | {field: row[field] for field in FIELDS}
-        for (name, text), row in zip(named.items(), found, strict=False)
-    ]
-    cells = [dict(row) for row in found[len(rows) :]]
-    add_states([*rows, *cells], context.base, rule)
-    table = [cells[k : k + width] for k in range(0, len(cells), width)]
-    curve = {"prior_median": list(settings.means), "prior_scale": list(settings.scales)} | {
-        field: [[row[field] for row in line] for line in table] for field in CURVE_FIELDS
-    }
-    held = conclusion(context.base, rule)
-    turned = sum(row["conclusion"] not in (None, held) for row in cells)
-    unreliable = sum(not row["is_reliable"] for row in found)
-    by_nuts = sum(row["engine"] == "nuts" for row in found)
+    return rows, [a | b for a, b in zip(cells, found[len(rows) :], strict=True)]
+
+
+def notes_of(
+    context: Context, settings: Settings, benefit: float, found: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """What a reader should know of the priors and of their refits."""
     notes = [
         f"The sceptic gives {settings.tail:.0%} to hazard ratios beyond {significant(benefit, 3)}.",
         *contrasts_note(context),
@@ -185,35 +209,24 @@ def analyse(context: Context, settings: Settings) -> PartResult:
             f"The stated benefit, {significant(benefit, 3)}, lies on the other side of 1 than the "
             "finding: the enthusiast argues against it."
         )
+    by_nuts = sum(row["engine"] == "nuts" for row in found)
     if by_nuts:
         notes.append(f"Made by NUTS: {by_nuts} of {count_of(len(found), 'refit')}.")
+    unreliable = sum(not row["is_reliable"] for row in found)
     if unreliable:
-        notes.append(
-            f"Of {count_of(len(found), 'refit')} {failing(unreliable)} marked, and can move "
-            "nothing."
-        )
-    counted = rows
-    if held == "undecided":
-        counted = [row for row in rows if row["name"] != ENTHUSIAST]
+        notes.append(f"Of {len(found)} refits, {failing(unreliable, 'refit')}.")
+    if conclusion(context.base, context.rule) == "undecided":
         notes.append(
             "The base analysis is undecided. An enthusiast, who begins with an effect, does "
-            "not move that conclusion: belief turns any undecided result."
+            "not change that conclusion: belief decides any undecided result."
         )
-    return PartResult(
-        result={"benefit": benefit, "rows": rows, "curve": curve},
-        sentence=sentence(rows, side, turned, len(cells), rule),
-        **judge(context.base, counted, rule, "name"),
-        tables=tables_of(rows, settings, table),
-        figures=figures_of(context, settings, rows, curve),
-        notes=tuple(notes),
-        would_move=say_would_move(held, rows, turned, len(cells)),
-    )
+    return notes
 
 
 def say_would_move(
-    held: str, rows: Sequence[Mapping[str, Any]], turned: int, n_cells: int
+    held: str, rows: Sequence[Mapping[str, Any]], changed: int, n_cells: int
 ) -> str | None:
-    """Name the beliefs that turn the conclusion and are not those of readers to be convinced.
+    """Name the beliefs that change the conclusion and are not those of readers to be convinced.
 
     Parameters
     ----------
@@ -221,7 +234,7 @@ def say_would_move(
         What the base analysis concludes.
     rows : sequence of mapping
         Named priors, with their `conclusion`.
-    turned, n_cells : int
+    changed, n_cells : int
         Priors of the grid that conclude otherwise, and all of them.
     """
     said = []
@@ -229,15 +242,15 @@ def say_would_move(
         row["name"] == ENTHUSIAST and row["conclusion"] not in (None, held) for row in rows
     ):
         said.append("an enthusiast's prior")
-    if turned:
-        said.append(f"{turned} of {n_cells} priors of the grid")
+    if changed:
+        said.append(f"{changed} of {n_cells} priors of the grid")
     return " or ".join(said) or None
 
 
 def sentence(
     rows: Sequence[Mapping[str, Any]],
     side: str,
-    turned: int,
+    changed: int,
     n_cells: int,
     rule: SuccessRule = DEFAULT_RULE,
 ) -> str:
@@ -247,22 +260,8 @@ def sentence(
         f"{say_side_probability(row, side, rule)}{STATE_WORDS[row['state']]}"
         for row in rows
     )
-    turn = "turns" if turned == 1 else "turn"
-    return f"{told}. Of {count_of(n_cells, 'prior')} of the grid {turned} {turn} the conclusion."
-
-
-def tables_of(
-    rows: Sequence[Mapping[str, Any]],
-    settings: Settings,
-    table: Sequence[Sequence[Mapping[str, Any]]],
-) -> dict[str, Any]:
-    """Named priors, and the grid with a row for each cell."""
-    grid = [
-        {"prior_median": mean, "prior_scale": scale} | {field: row[field] for field in JUDGED}
-        for mean, line in zip(settings.means, table, strict=True)
-        for scale, row in zip(settings.scales, line, strict=True)
-    ]
-    return {"priors": table_of_rows(rows), "priors_grid": table_of_rows(grid)}
+    change = "changes" if changed == 1 else "change"
+    return f"{told}. Of {count_of(n_cells, 'prior')} of the grid {changed} {change} the conclusion."
 
 
 def figures_of(
@@ -270,42 +269,44 @@ def figures_of(
     settings: Settings,
     rows: Sequence[Mapping[str, Any]],
     curve: Mapping[str, Any],
-) -> dict[str, Any]:
+) -> list[Figure]:
     """A forest of the named priors, and P(HR < 1) over the grid."""
-    from bayes_crlm.sensitivity.figures import plot_forest_rows, plot_surface
-
     rule = context.rule
     level, name = rule.probability, rule.probability_name("lower")
-    turns = (
-        f"an undecided conclusion turns at {significant(1 - level, 3)} and at "
+    changes = (
+        f"an undecided conclusion changes at {significant(1 - level, 3)} and at "
         f"{significant(level, 3)}, of which the nearer is thick."
         if conclusion(context.base, rule) == "undecided"
-        else "the conclusion turns at the thick line."
+        else "the conclusion changes at the thick line."
     )
     labels = ["the base analysis", *(f"{row['name']}: {short(row['prior'])}" for row in rows)]
-    return {
-        "priors": (
-            "The hazard ratio under other readers' priors, which are of its logarithm.",
-            lambda: plot_forest_rows(context, [context.base, *rows], labels),
-        ),
-        "priors_grid": (
-            f"{name} over normal priors of the log hazard ratio; {turns}",
-            lambda: plot_surface(
-                context,
-                settings.scales,
-                settings.means,
-                curve["prob_below_1" if rule.effect == 1 else "prob_below_effect"],
-                xlabel="prior standard deviation of the log hazard ratio",
-                ylabel="prior median of the hazard ratio",
-                levels=sorted({1 - level, 0.5, 0.8, level, 0.99}),
-                thick=level if side_of(context.base, rule) == "below" else 1 - level,
-                label=lambda each: f"{significant(each, 3)}",
-                quantity=name,
-                log_x=True,
-                log_y=True,
-            ),
-        ),
+    surface = {
+        "x": settings.scales,
+        "y": settings.means,
+        "values": curve["prob_below_1" if rule.effect == 1 else "prob_below_effect"],
+        "xlabel": "prior standard deviation of the log hazard ratio",
+        "ylabel": "prior median of the hazard ratio",
+        "levels": [1 - level, 0.5, 0.8, level, 0.99],
+        "thick": level if side_of(context.base, rule) == "below" else 1 - level,
+        "quantity": name,
+        "log_x": True,
+        "log_y": True,
     }
+    forest = {"rows": [context.base, *rows], "labels": labels}
+    return [
+        Figure(
+            "priors",
+            "The hazard ratio under other readers' priors, which are of its logarithm.",
+            plot_forest_rows,
+            forest,
+        ),
+        Figure(
+            "priors_grid",
+            f"{name} over normal priors of the log hazard ratio; {changes}",
+            plot_surface,
+            surface,
+        ),
+    ]
 
 
 def short(written: str) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field
 
+from bayes_crlm.figures.comparisons import plot_forest_rows
 from bayes_crlm.model.priors import HALF_WIDTH_95, Normal, parse_prior
 from bayes_crlm.sensitivity.credibility import (
     CriticalPrior,
@@ -22,12 +23,20 @@ from bayes_crlm.sensitivity.credibility import (
     judge_evidence,
     say_ratio,
 )
-from bayes_crlm.sensitivity.parts import Context, PartResult, contrasts_note, interval_note
+from bayes_crlm.sensitivity.parts import (
+    Context,
+    Finding,
+    contrasts_note,
+    finding,
+    interval_note,
+    rows_of,
+    run_one,
+)
 from bayes_crlm.sensitivity.priors.critical_scale import ReverseBayes, quantile_mcse, reverse_bayes
 from bayes_crlm.sensitivity.refit import PROBABILITIES, Shared, refit_priors
-from bayes_crlm.sensitivity.table_rows import table_of_rows
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
+from bayes_crlm.words.section import Figure
 from bayes_crlm.words.shown import as_written, p_value, significant
 
 if TYPE_CHECKING:
@@ -206,9 +215,9 @@ def sd_of(eti95: Sequence[float]) -> float:
     return math.log(high / low) / (2 * HALF_WIDTH_95)
 
 
-def analyse(context: Context, settings: Settings) -> PartResult:
+def analyse(context: Context, settings: Settings) -> Finding:
     """Find the critical prior, and judge the finding by earlier evidence."""
-    found = dict(context.one("reverse_bayes", critical_refits, widest=settings.widest))
+    found = dict(run_one(context, "reverse_bayes", critical_refits, widest=settings.widest))
     # without a prior's pull, as the closed form wants it
     closed = critical_prior(*found["without_prior"]["eti95"])
     intrinsic = intrinsic_credibility(*found["without_prior"]["eti95"])
@@ -218,7 +227,9 @@ def analyse(context: Context, settings: Settings) -> PartResult:
         for name, text in settings.evidence.items()
     }
     rows = shown_rows(context, found, closed, settings.evidence)
-    return PartResult(
+    return finding(
+        "reverse_bayes",
+        sentence(found, verdicts, intrinsic),
         result={
             "critical": found,
             "closed_form": {
@@ -231,10 +242,8 @@ def analyse(context: Context, settings: Settings) -> PartResult:
             "intrinsic": asdict(intrinsic),
             "evidence": verdicts,
         },
-        sentence=sentence(found, verdicts, intrinsic),
-        moves=None,
-        tables={"reverse_bayes": table_of_rows(rows)},
-        figures=figures_of(context, found, rows),
+        rows=[rows_of("reverse_bayes", rows)],
+        figures=figures_of(found, rows),
         notes=notes_of(context, settings, found, intrinsic),
     )
 
@@ -403,19 +412,11 @@ def shown_rows(
     return rows
 
 
-def figures_of(
-    context: Context, found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
+def figures_of(found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
     """The finding, the critical prior and the posterior under it."""
-    from bayes_crlm.sensitivity.figures import plot_forest_rows
-
     if found["prior_sd"] is None or not found["low"] > 0:
-        return {}
+        return []
     *shown, posterior = rows[:4]
     shown.append({**posterior, "median": math.sqrt(math.prod(posterior["eti95"]))})
-    return {
-        "reverse_bayes": (
-            "The prior under which the 95% interval just reaches a hazard ratio of 1.",
-            lambda: plot_forest_rows(context, shown, [row["label"] for row in shown]),
-        )
-    }
+    caption = "The prior under which the 95% interval just reaches a hazard ratio of 1."
+    return [Figure("reverse_bayes", caption, plot_forest_rows, {"rows": shown})]

@@ -9,35 +9,33 @@ cohort's follow-up, on whose scale the start of treatment is measured.
 A landmark asks another question: whether those who have started by then live longer than those who
 have not, many of whom start later. Whatever the treatment does, such a hazard ratio lies nearer to
 1, so that landmarks are shown, with the number of later starters, and do not decide whether
-immortal time moves the conclusion.
+immortal time changes the conclusion.
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import AfterValidator, Field
 
-from bayes_crlm.model.late_start import diluted, share_on_treatment
-from bayes_crlm.sensitivity.comparison_rows import draw_rows, fit_row, rows_table, usable
-from bayes_crlm.sensitivity.earlier_run import as_it_stands
-from bayes_crlm.sensitivity.parts import Context, PartResult, unreliable_note
-from bayes_crlm.sensitivity.refit import Shared, changed_inputs
-from bayes_crlm.sensitivity.registry import NotRunError
-from bayes_crlm.sensitivity.timing.clone_censor_weight import weight_model
-from bayes_crlm.sensitivity.timing.delayed_treatment import (
-    STRATEGIES,
-    clone_rows,
-    final_weights,
-    landmark_row,
-    split_row,
-    start_test,
-    weight_rows,
+from bayes_crlm.figures.comparisons import plot_forest_rows, plot_mirrored
+from bayes_crlm.model.late_start import diluted
+from bayes_crlm.sensitivity.comparison_rows import (
+    failure_notes,
+    fitted_rows,
+    rows_table,
+    usable,
 )
-from bayes_crlm.sensitivity.timing.landmark import landmark_times
-from bayes_crlm.sensitivity.two_arms import TwoArms, start_of_treatment, two_arms
+from bayes_crlm.sensitivity.earlier_run import with_numbers_of
+from bayes_crlm.sensitivity.parts import Context, Finding, finding, rows_of, run_one
+from bayes_crlm.sensitivity.refit import Shared, changed_inputs
+from bayes_crlm.sensitivity.timing.delayed_treatment import STRATEGIES
+from bayes_crlm.sensitivity.timing.methods import (
+    Settings,
+    choose_times,
+    compare_methods,
+    with_start,
+)
+from bayes_crlm.sensitivity.two_arms import start_of_treatment, two_arms
 from bayes_crlm.sensitivity.verdicts import (
     DEFAULT_RULE,
     add_states,
@@ -48,59 +46,24 @@ from bayes_crlm.sensitivity.verdicts import (
     say_verdict,
 )
 from bayes_crlm.sensitivity.weighted_posterior import WEIGHT_LIMITS
-from bayes_crlm.specification.table import Table
-from bayes_crlm.tasks.run import Task
 from bayes_crlm.words.late_start import landmark_in_words
+from bayes_crlm.words.section import Figure
 from bayes_crlm.words.shown import as_written, significant
 from bayes_crlm.words.success import SuccessRule
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
     from bayes_crlm.analysis.run import Plan
-    from bayes_crlm.cohort.cohort import Cohort
 
-__all__ = ["Settings", "analyse", "check", "choose_times", "compare", "compare_methods"]
+__all__ = ["Settings", "analyse", "check", "compare", "compare_methods"]
 
-# without times of the user's: by when these shares of the treated had started
-LANDMARK_SHARES, GRACE_SHARE = (0.5, 0.75, 0.9), 0.9
 BINS = 24
 # what rows take from those of `run`
 OF_RUN = (
     *("median", "eti95", "prob_below_effect", "mean_log", "sd_log", "pareto_k"),
     *("cox_hr", "cox_ci95"),
 )
-OWN_START = "decision_months"
-"""The column of the data sets that ship with this package."""
-
-
-def increasing(times: tuple[float, ...] | None) -> tuple[float, ...] | None:
-    """Refuse landmarks that are not in order."""
-    if times is not None and any(b <= a for a, b in pairwise(times)):
-        raise ValueError("give increasing times, each once")
-    return times
-
-
-class Settings(Table):
-    """The table `[sensitivity.immortal_time]`."""
-
-    start: Annotated[
-        str | None,
-        Field(min_length=1, description="the column with the time at which treatment starts"),
-    ] = None
-    landmarks: Annotated[
-        tuple[Annotated[float, Field(gt=0)], ...] | None,
-        Field(strict=False, min_length=1, description="a list of increasing times after 0"),
-        AfterValidator(increasing),
-    ] = None
-    grace: Annotated[
-        float | None,
-        Field(gt=0, description="the time within which treatment has to start, a number above 0"),
-    ] = None
-    groups: Annotated[
-        int, Field(ge=50, le=10_000, description="a whole number from 50 to 10000")
-    ] = 200
+# landmarks ask another question, and truncated weights are biased: both are there to be seen
+BESIDE = ("landmark", "clone_censor_weight_truncated")
 
 
 def check(plan: "Plan", settings: Settings) -> None:
@@ -119,26 +82,6 @@ def check(plan: "Plan", settings: Settings) -> None:
     settings = with_start(settings, plan.inputs.cohort)
     arms = two_arms(plan.model, plan.inputs)
     choose_times(arms, start_of_treatment(arms, str(settings.start)), settings)
-
-
-def with_start(settings: Settings, cohort: "Cohort") -> Settings:
-    """Say in which column the start of treatment is: the part's, the cohort's, or a data set's own.
-
-    Raises
-    ------
-    NotRunError
-        When nobody says.
-    """
-    from bayes_crlm.datasets import DATASETS
-
-    own = OWN_START if cohort.source in DATASETS and OWN_START in cohort.table else None
-    start = settings.start or cohort.start_column or own
-    if start is None:
-        raise NotRunError(
-            f"{cohort.source}: when treatment started is not stated; give the column as "
-            "data.treatment_start"
-        )
-    return settings.model_copy(update={"start": start})
 
 
 def compare(shared: Shared, *, settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
@@ -163,7 +106,7 @@ def compare(shared: Shared, *, settings: Mapping[str, Any], seed: int) -> dict[s
     return found | {"final_weights": weights}
 
 
-def analyse(context: Context, settings: Settings) -> PartResult:
+def analyse(context: Context, settings: Settings) -> Finding:
     """Compare the naive analysis with three that have no immortal time.
 
     Parameters
@@ -173,38 +116,75 @@ def analyse(context: Context, settings: Settings) -> PartResult:
 
     Returns
     -------
-    PartResult
+    Finding
 
     Raises
     ------
-    NotRunError
+    SensitivityError
         As `check`.
     """
-    plan = context.plan
-    settings = with_start(settings, plan.inputs.cohort)
-    arguments = {"settings": settings.model_dump(), "seed": context.seed}
-    (done,) = context.run("immortal_time", [Task("immortal_time", compare, arguments)])
-    if done.value is None:
-        raise NotRunError(str(done.failure))
-    found = done.value
-    if len(plan.inputs.design.levels) == 2:
+    plan, rule = context.plan, context.rule
+    cohort, levels = plan.inputs.cohort, plan.inputs.design.levels
+    settings = with_start(settings, cohort)
+    found = run_one(context, "immortal_time", compare, settings=settings.model_dump())
+    weights = found.pop("final_weights")
+    is_pooled = len(levels) > 2
+    if not is_pooled:
         found["rows"] = with_fits_of_run(
             found["rows"], context.base, context.start, str(settings.start)
         )
-    rows, unit = found["rows"], plan.inputs.cohort.unit or "time units"
-    naive, fitted = rows[0], usable(rows[1:])
-    landmarks = [row for row in fitted if row["method"] == "landmark"]
-    # truncated weights are biased: they are there to be seen
-    beside = ("landmark", "clone_censor_weight_truncated")
-    others = [row for row in fitted if row["method"] not in beside]
-    levels = plan.inputs.design.levels
-    is_pooled, of_reference = len(levels) > 2, f"{plan.model.treatment} = {levels[0]}"
+    naive, *rows = found["rows"]
+    counted = [row for row in usable(rows) if row["method"] not in BESIDE]
+    landmarks = [row for row in usable(rows) if row["method"] == "landmark"]
+    add_states(rows, naive, rule)
+    can_say = bool(counted and reliable([naive]))
+    if is_pooled:
+        can_say = can_say and conclusion(naive, rule) == conclusion(context.base, rule)
+    said = sentence(naive, counted, landmarks, rule)
+    if is_pooled:
+        pooled = ", ".join(str(each) for each in levels[1:])
+        said = f"With {pooled} as one treatment against {levels[0]}: {said[0].lower()}{said[1:]}"
+    return finding(
+        "immortal_time",
+        said,
+        judge(naive, counted if can_say else [], rule),
+        result=found | {"start": settings.start, "time_zero": cohort.time_column},
+        rows=[
+            rows_table("immortal_time", found["rows"]),
+            rows_of("immortal_time_weights", found["weights"]),
+        ],
+        figures=figures_of(found, weights),
+        notes=notes_of(context, settings, found) + failure_notes(found["rows"]),
+        before="" if is_pooled else say_from_start(rows, rule),
+    )
+
+
+def say_from_start(rows: Sequence[Mapping[str, Any]], rule: SuccessRule) -> str:
+    """Say what treatment counted from its start on concludes; nothing where that is not known.
+
+    It stands before the conclusion of the whole, which counts the wait as treated.
+    """
+    row = next((each for each in rows if each["method"] == "time_dependent"), None)
+    if row is None or not row["is_reliable"]:
+        return ""
+    low, high = row["eti95"]
+    return (
+        f"{rule.sentence(row).removesuffix('.')}, where treatment counts from its start on (hazard "
+        f"ratio {row['median']:.2f}, 95% interval {low:.2f} to {high:.2f}). All that follows "
+        "counts the wait for it as treated, too."
+    )
+
+
+def notes_of(context: Context, settings: Settings, found: Mapping[str, Any]) -> list[str]:
+    """What the methods ask, and what they rest on."""
+    plan, rows, reference = context.plan, found["rows"], found["reference_starts"]
+    cohort, levels = plan.inputs.cohort, plan.inputs.design.levels
+    unit, of_reference = cohort.unit or "time units", f"{plan.model.treatment} = {levels[0]}"
     notes = [
-        f"Time zero is that of {plan.inputs.cohort.time_column}, and {settings.start} is measured "
-        "from it. "
+        f"Time zero is that of {cohort.time_column}, and {settings.start} is measured from it. "
         f"Before it, a treated patient counts as {of_reference}.",
         f"Grace period: {as_written(found['grace'])} {unit}; landmarks at "
-        f"{', '.join(f'{as_written(each)}' for each in found['landmarks'])} {unit}.",
+        f"{', '.join(as_written(each) for each in found['landmarks'])} {unit}.",
         "A landmark asks another question: whether those who have started by then live longer "
         "than those who have not, some of whom start later. It does not count as a change of the "
         "conclusion.",
@@ -227,14 +207,13 @@ def analyse(context: Context, settings: Settings) -> PartResult:
             "ratio; the other rows are conditional on the covariates. A hazard ratio that is not 1 "
             "differs between the two without any bias."
         )
-    if is_pooled:
+    if len(levels) > 2:
         notes.append(
             f"All levels but {levels[0]} count as one treatment here, because a patient's level "
             "is not known before it starts. The hazard ratio as treated is therefore not that of "
             "the base analysis; where the two do not conclude the same, this part cannot say "
-            "whether immortal time moves the conclusion."
+            "whether immortal time changes the conclusion."
         )
-    reference = found["reference_starts"]
     if reference["n"]:
         notes.append(
             f"Patients with {of_reference} have starts of their own in {settings.start} "
@@ -243,43 +222,41 @@ def analyse(context: Context, settings: Settings) -> PartResult:
             "is that strategy with its wait, and what comes before either treatment is not told "
             "apart from it."
         )
-    notes += [f"{row['label']}: {row['failure']}" for row in rows if row["failure"]]
-    notes += unreliable_note(rows)
-    import pandas as pd
+    return notes
 
-    weights = {name: np.array(each) for name, each in found.pop("final_weights").items()}
-    rule = context.rule
-    add_states(rows[1:], naive, rule)
-    can_say = bool(others and reliable([naive]))
-    if is_pooled:
-        can_say = can_say and conclusion(naive, rule) == conclusion(context.base, rule)
-    figures = {
-        "immortal_time": (
+
+def figures_of(found: Mapping[str, Any], weights: Mapping[str, Sequence[float]]) -> list[Figure]:
+    """The hazard ratios, and the weights of the clones of both strategies."""
+    figures = [
+        Figure(
+            "immortal_time",
             "The treatment's hazard ratio as treated, and without immortal time.",
-            lambda: draw_rows(context, rows),
+            plot_forest_rows,
+            {"rows": fitted_rows(found["rows"])},
         )
+    ]
+    if not weights:
+        return figures
+    labels = {
+        row["strategy"]: f"{row['strategy']}: {row['n_clones']} clones, effective sample size "
+        f"{row['effective_sample_size']:.0f}, mean weight {row['mean']:.2f}, largest "
+        f"{row['max']:.2f}"
+        for row in found["weights"]
     }
-    if weights:
-        figures["immortal_time_weights"] = (
-            "Stabilised weights of the clones followed beyond the grace period, by strategy: how "
-            "many patients each of them stands for.",
-            lambda: draw_weights(context, weights, found["weights"]),
-        )
-    said = sentence(naive, others, landmarks, rule)
-    if is_pooled:
-        pooled = ", ".join(str(each) for each in levels[1:])
-        said = f"With {pooled} as one treatment against {levels[0]}: {said[0].lower()}{said[1:]}"
-    return PartResult(
-        result=found | {"start": settings.start, "time_zero": plan.inputs.cohort.time_column},
-        sentence=said,
-        **judge(naive, others if can_say else [], rule),
-        tables={
-            "immortal_time": rows_table(rows),
-            "immortal_time_weights": pd.DataFrame(found["weights"]),
-        },
-        figures=figures,
-        notes=tuple(notes),
+    # a few clones may weigh a hundred times as much as most
+    every = np.concatenate(list(weights.values()))
+    drawn = {
+        "groups": {labels[name]: each for name, each in weights.items()},
+        "edges": np.geomspace(0.95 * every.min(), 1.05 * every.max(), BINS + 1),
+        "xlabel": "stabilised weight after the grace period",
+        "ylabel": "clones",
+        "is_log": True,
+    }
+    caption = (
+        "Stabilised weights of the clones followed beyond the grace period, by strategy: how "
+        "many patients each of them stands for."
     )
+    return [*figures, Figure("immortal_time_weights", caption, plot_mirrored, drawn)]
 
 
 def with_fits_of_run(
@@ -301,7 +278,7 @@ def with_fits_of_run(
     column : str
         Of the starts that the rows are made from.
     """
-    rows = [as_it_stands(row, base) if row["method"] == "naive" else row for row in rows]
+    rows = [with_numbers_of(row, base) if row["method"] == "naive" else row for row in rows]
     if start is None or start["column"] != column:
         return rows
     rows = [of_run(row, start.get(row["method"])) for row in rows]
@@ -399,154 +376,3 @@ def start_in_words(found: Mapping[str, Any]) -> str:
 def later_starters(row: dict[str, Any]) -> str:
     """Say how many of a landmark's untreated patients start later: '45 of 87'."""
     return f"{row['n_started_later']} of {row['n_untreated']}"
-
-
-def choose_times(
-    arms: TwoArms, start: NDArray, settings: Settings
-) -> tuple[tuple[float, ...], float]:
-    """Take landmarks and grace period as given, or from when the treated started.
-
-    Parameters
-    ----------
-    arms : TwoArms
-    start : (patients,) ndarray
-        Infinity for patients who never started.
-    settings : Settings
-
-    Returns
-    -------
-    (landmarks, grace)
-
-    Raises
-    ------
-    NotRunError
-        When nobody waited for treatment, or a time is not before the end of follow-up.
-    """
-    landmarks = settings.landmarks or tuple(landmark_times(start, LANDMARK_SHARES))
-    own_grace = landmark_times(start, (GRACE_SHARE,))
-    if not landmarks or not (settings.grace or own_grace):
-        raise NotRunError(
-            f"every treated patient started at 0 by column {settings.start!r}: nobody waited for "
-            "treatment, so there is no immortal time"
-        )
-    grace = settings.grace or own_grace[-1]
-    last = float(arms.time.max())
-    for name, value in (("landmarks", max(landmarks)), ("grace", grace)):
-        if value >= last:
-            raise NotRunError(
-                f"sensitivity.immortal_time.{name}: {as_written(value)} is not before the end of "
-                "follow-up "
-                f"at {as_written(last)}; give less"
-            )
-    return landmarks, grace
-
-
-def compare_methods(arms: TwoArms, settings: Settings, seed: int) -> dict[str, Any]:
-    """Fit the cohort as treated, at landmarks, with split follow-up, and as weighted clones.
-
-    Parameters
-    ----------
-    arms : TwoArms
-    settings : Settings
-    seed : int
-
-    Returns
-    -------
-    dict
-        `landmarks`, `grace`, `rows` (label, method, at, n_patients, n_events, n_treated, the
-        columns of `bayes_crlm.sensitivity.refit.summarise_draws`, Cox's estimate where rows are
-        not weighted, calibration where they are, failure; of landmarks also `n_untreated`,
-        `n_started_later`, `share_on_treatment` of the untreated's follow-up, and `diluted`, what
-        the time-dependent hazard ratio comes to against them), `start_model` (tests of whether
-        starting is proportional: term, p), `strategies` (what the clones follow), `weights` (their
-        distribution in each arm), `final_weights` (arrays by strategy) and `reference_starts`
-        (what patients on the reference have in the column of starts: n, n_patients, median).
-
-    Raises
-    ------
-    NotRunError
-        As `check`.
-    """
-    settings = with_start(settings, arms.source)
-    start = start_of_treatment(arms, str(settings.start))
-    landmarks, grace = choose_times(arms, start, settings)
-    every = np.arange(arms.n_patients)
-    naive = arms.cohort(every, arms.time, arms.event, arms.is_treated)
-    rows = [
-        fit_row(arms.model, naive, seed, arms.effect)
-        | {"label": "as treated (naive)", "method": "naive", "at": None}
-    ]
-    rows += [landmark_row(arms, start, each, seed) for each in landmarks]
-    split = split_row(arms, start, seed)
-    for row, at in zip(rows[1:], landmarks, strict=True):
-        share = share_on_treatment(start, arms.time, at)
-        is_known = split["median"] is not None
-        row["share_on_treatment"] = share
-        row["diluted"] = diluted(split["median"], share) if is_known else None
-    rows.append(split)
-    weighing = weight_model(start, arms.time, arms.event, arms.design, grace)
-    rows += clone_rows(arms, start, weighing, settings.groups, seed)
-    weights = final_weights(weighing, arms.n_patients)
-    return {
-        "landmarks": list(landmarks),
-        "grace": grace,
-        "strategies": STRATEGIES,
-        "rows": rows,
-        "weights": weight_rows(weights),
-        "final_weights": weights,
-        "start_model": start_test(arms, start),
-        "reference_starts": starts_of_reference(arms, str(settings.start)),
-    }
-
-
-def starts_of_reference(arms: TwoArms, column: str) -> dict[str, Any]:
-    """Count starts that patients on the reference have themselves, and take their median."""
-    # rows of the file are numbered; the arms' patients are some of the source's
-    own = arms.source.times_of(column)[
-        np.isin(arms.source.row_number, arms.row_number[~arms.is_treated])
-    ]
-    own = own[np.isfinite(own) & (own > 0)]
-    return {
-        "n": len(own),
-        "n_patients": int(np.sum(~arms.is_treated)),
-        "median": float(np.median(own)) if len(own) else None,
-    }
-
-
-def draw_weights(
-    context: Context, weights: Mapping[str, NDArray], rows: Sequence[Mapping[str, Any]]
-) -> "Figure":
-    """Draw the weights of clones who start upwards, and those of clones who never do downwards."""
-    from bayes_crlm.figures.drawing import COLOURS, INK
-    from bayes_crlm.sensitivity.figures import figure_of
-
-    least = min(float(each.min()) for each in weights.values())
-    most = max(float(each.max()) for each in weights.values())
-    # a few clones may weigh a hundred times as much as most
-    edges = np.geomspace(0.95 * least, 1.05 * most, BINS + 1)
-
-    def draw(ax: "Axes") -> None:
-        for row, sign, colour in zip(rows, (1, -1), COLOURS, strict=False):
-            count, _ = np.histogram(weights[row["strategy"]], edges)
-            label = (
-                f"{row['strategy']}: {row['n_clones']} clones, effective sample size "
-                f"{row['effective_sample_size']:.0f}, mean weight {row['mean']:.2f}, "
-                f"largest {row['max']:.2f}"
-            )
-            ax.bar(
-                edges[:-1], sign * count, np.diff(edges), align="edge", color=colour, label=label
-            )
-        ax.set_xscale("log")
-        steps = [digit * 10.0**power for power in range(-3, 4) for digit in (1, 1.5, 2, 3, 5, 7)]
-        ticks = [each for each in steps if edges[0] <= each <= edges[-1]]
-        ax.set_xticks(ticks, [f"{as_written(each)}" for each in ticks])
-        ax.minorticks_off()
-        ax.axhline(0, color=INK, linewidth=0.8)
-        # clones are counted on both sides of the line
-        counts = [each for each in ax.get_yticks() if float(each).is_integer()]
-        ax.set_yticks(counts, [f"{as_written(abs(each))}" for each in counts])
-        ax.set_xlabel("stabilised weight after the grace period")
-        ax.set_ylabel("clones")
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1.02), ncols=1, borderaxespad=0, fontsize=9)
-
-    return figure_of(context, draw, height=3.8)
