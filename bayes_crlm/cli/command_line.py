@@ -42,8 +42,8 @@ def make_parser() -> argparse.ArgumentParser:
     """Build the command line's grammar."""
     parser = Parser(
         prog="bayes-crlm",
-        description="Bayesian piecewise-exponential survival models for small cohorts: "
-        "posterior hazard ratios, held against Cox regression.",
+        description="Bayesian piecewise-exponential survival models for small cohorts: posterior "
+        "hazard ratios, compared with Cox regression.",
     )
     parser.add_argument("--version", action="store_true", help="print the version and leave")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)

@@ -39,7 +39,7 @@ def read_checked_spec(options: argparse.Namespace) -> "Spec":
     from bayes_crlm.sensitivity.spec import read_spec
 
     if options.data is not None and not options.data.strip():
-        raise SpecError(f"--data {options.data!r}: is not a name of a file or data set; give one")
+        raise SpecError(f"--data {options.data!r}: is not the name of a file or data set; give one")
     try:
         spec = read_spec(options.spec)
     except SpecError as problem:

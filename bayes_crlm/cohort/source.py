@@ -116,7 +116,7 @@ def emptied_levels(
         gone = sorted_levels({level_text(each) for each in had if each not in has})
         if gone:
             told[str(name)] = (
-                f"levels that no row used has are forgotten: {shown_names(gone, 5)}",
+                f"levels that occur in no row used are dropped: {shown_names(gone, 5)}",
             )
     return told
 

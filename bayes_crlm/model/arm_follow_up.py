@@ -154,8 +154,8 @@ def gap_cautions(inputs: "PreparedCohort", origin: float) -> list[str]:
     least = SHORTEST_GAP * (float(inputs.intervals.cutpoints[-1]) - origin)
     return [
         f"{design.treatment} {level}: nobody on it is at risk from {as_written(low)} to "
-        f"{as_written(high)} {unit}; its survival there, and with it every later number of it, is "
-        "the model's only"
+        f"{as_written(high)} {unit}; its survival there, and every later number that depends on "
+        "it, comes from the model alone"
         for k, level in enumerate(design.levels)
         for low, high in without_patients(inputs, k, origin)
         if high - low >= least

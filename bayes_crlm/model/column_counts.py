@@ -221,9 +221,9 @@ def rare_sentence(side: Side, prior: EffectPrior) -> str:
     decides = (
         "the prior decides"
         if share >= HALF
-        else f"about {share:.0%} of its log hazard ratio is the prior's"
+        else f"about {share:.0%} of what is known of its log hazard ratio comes from the prior"
         if share >= 0.1
-        else "the data hardly say what its hazard ratio is"
+        else "the data say little about its hazard ratio"
     )
     whose = "" if len(side.terms) == 1 else ", for every contrast with it"
     return f"{side.name} is {patients} with {events}: {decides}{whose}"
@@ -241,7 +241,7 @@ def arm_sentences(sides: tuple[Side, ...]) -> tuple[str, ...]:
         if not (side.is_treatment and side.n_events <= RARE_EVENTS):
             continue
         events, rests = (
-            ("no event", "has no bound but the prior's")
+            ("no event", "is bounded by the prior alone")
             if side.n_events == 0
             else ("one event", "rests on that event and the prior")
         )
@@ -282,7 +282,7 @@ def count_cautions(inputs: "PreparedCohort") -> tuple[str, ...]:
         *told,
         f"{count_of(n_events, 'event')} for {count_of(n_columns, 'column')} of the design "
         f"({n_events / n_columns:.1f} each, fewer than {FEW_EVENTS}): the priors shape the "
-        "estimates, and Cox's may lie far out",
+        "estimates, and Cox's may be extreme",
     )
 
 

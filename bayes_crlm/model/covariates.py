@@ -99,8 +99,8 @@ def refuse_other_types(name: str, values: "pd.Series") -> None:
     dtype = values.dtype
     column = f"covariate {shown(name)}"
     durations = (
-        "holds durations, whose unit the file chooses; give a number in a unit of your own, days "
-        "for example"
+        "holds durations, whose unit depends on the file; give numbers in a fixed unit, days for "
+        "example"
     )
     if pd.api.types.is_datetime64_any_dtype(dtype):
         raise FormulaError(

@@ -141,7 +141,7 @@ def origin_cautions(origin: float, inputs: "PreparedCohort") -> list[str]:
     if first > origin:
         told.append(
             f"nobody is at risk before {as_written(first)} {unit}: survival from "
-            f"{as_written(origin)} to there, and "
-            "with it every later number, is the model's and its prior's alone"
+            f"{as_written(origin)} to there, and every later number that depends on it, comes from "
+            "the model and its prior alone"
         )
     return told

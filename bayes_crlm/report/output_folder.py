@@ -141,7 +141,7 @@ def check_output(folder: str | os.PathLike[str]) -> Path:
     text = os.fspath(folder)
     where = f"--out {shown_name(text) if text else repr(text)}"
     if not text.strip():
-        raise OutputError(f"{where}: is not a name of a folder; give one")
+        raise OutputError(f"{where}: is not a valid folder name; give one")
     try:
         path = Path(os.path.realpath(os.path.expanduser(text)))
         check_place(path, where)
@@ -152,7 +152,7 @@ def check_output(folder: str | os.PathLike[str]) -> Path:
             f"{where}: cannot be written ({reason_of(problem)}); give a folder that you may write"
         ) from problem
     except ValueError as problem:  # a zero byte, or what the file system cannot spell
-        raise OutputError(f"{where}: is not a name of a folder ({problem}); give one") from problem
+        raise OutputError(f"{where}: is not a valid folder name ({problem}); give one") from problem
     return path
 
 

@@ -141,7 +141,7 @@ class DataSpec(Table):
     def check_source(cls, source: str) -> str:
         """Refuse what no file can be called."""
         if not source.strip() or not source.isprintable():
-            raise ValueError(f"{shown(source)} is not a name of a file or data set")
+            raise ValueError(f"{shown(source)} is not the name of a file or data set")
         return source
 
     @model_validator(mode="after")

@@ -43,7 +43,7 @@ def find_spec(path_or_name: str | os.PathLike[str]) -> Path:
     """
     text = os.fspath(path_or_name)
     if not text.strip() or "\0" in text:
-        raise SpecError(f"{shown_name(text)} is not a name of a spec; {suggest_spec(text)}")
+        raise SpecError(f"{shown_name(text)} is not the name of a spec; {suggest_spec(text)}")
     path = Path(os.path.abspath(os.path.expanduser(text)))
     if os.path.isfile(path):
         return path

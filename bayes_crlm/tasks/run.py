@@ -80,7 +80,9 @@ class Task:
         try:
             return Call(str(self.function), json.dumps(dict(self.arguments)))
         except (TypeError, ValueError) as problem:
-            raise TypeError(f"task {self.key!r}: its arguments are not plain: {problem}") from None
+            raise TypeError(
+                f"task {self.key!r}: its arguments are not plain values: {problem}"
+            ) from None
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,9 @@ def run_tasks(
             )
             for index, outcome in finished_calls(workers, todo, calls, opened, digests):
                 if outcome.status == "crash":
-                    raise TaskError(f"task {tasks[index].key!r} broke off:\n{outcome.text}")
+                    raise TaskError(
+                        f"task {tasks[index].key!r} stopped with an error:\n{outcome.text}"
+                    )
                 outcomes[index] = outcome
                 advance(1)
     return [result_of(task, outcome) for task, outcome in zip(tasks, outcomes, strict=True)]

@@ -76,7 +76,8 @@ class TaskStore:
         header = ANY_HEADER.match(content)
         if header is not None and header[0] != HEADER:
             self.notes.append(
-                f"{where}: is of another version of bayes_crlm; its results are computed again"
+                f"{where}: was written by another version of bayes_crlm; its results are computed "
+                "again"
             )
             file.truncate(0)
             self.write(HEADER)
@@ -96,7 +97,7 @@ class TaskStore:
         entries = [read_entry(line) for line in lines]
         if not is_headed and not any(entries):
             raise OutputError(
-                f"{self.where}: holds something else than results; remove it, or give another file"
+                f"{self.where}: does not hold results of tasks; remove it, or give another file"
             )
         kept = [entry for entry in entries if entry is not None]
         self.found = {digest: outcome for digest, _, outcome in kept}
@@ -113,7 +114,7 @@ class TaskStore:
             self.file.truncate(len(whole))
         if n_other:
             self.notes.append(
-                f"{self.where}: {n_other} of its results are of other code (bayes_crlm, Python, "
+                f"{self.where}: {n_other} of its results come from other code (bayes_crlm, Python, "
                 "NumPy, SciPy or the kernel of linear algebra); those that are asked for are "
                 "computed again"
             )
@@ -166,7 +167,8 @@ def open_store(path: str | os.PathLike[str], code: str = "") -> Generator[TaskSt
         store = TaskStore(file, where, code)
         if not is_locked:
             store.notes.append(
-                f"{where}: lies on a disk without file locks; let no other run use it meanwhile"
+                f"{where}: is on a disk without file locks; do not let another run use it at the "
+                "same time"
             )
         yield store
 

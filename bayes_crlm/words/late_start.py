@@ -143,7 +143,7 @@ def headline_in_words(start: Mapping[str, Any]) -> list[str]:
     }
     if len(withdrawn) == len(start["as_treated"]["hazard_ratios"]):
         return []
-    said = [f"Taken for the headline: {ANALYSES[start['headline']]}; {start['why']}."]
+    said = [f"Headline analysis: {ANALYSES[start['headline']]}; {start['why']}."]
     for name in ("time_dependent", "landmark"):
         fit = start.get(name)
         if fit is not None and fit["failure"]:
@@ -209,7 +209,7 @@ def estimands_in_words(start: Mapping[str, Any] | None) -> str | None:
     other = (
         ""
         if headline == "as_treated"
-        else f"; the hazard ratio of the headline is another ({ANALYSES[headline]})"
+        else f"; the headline's hazard ratio is that of another analysis ({ANALYSES[headline]})"
     )
     return (
         "Survival, medians, restricted means, differences, coefficients and the crude ratios are "
@@ -226,10 +226,7 @@ def draws_in_words(start: Mapping[str, Any]) -> str:
         `summary["start"]`.
     """
     name = start["headline"]
-    return (
-        f"draws {ANALYSES['as_treated']}; taken for the headline: {ANALYSES[name]} "
-        "(group treatment_start)"
-    )
+    return f"draws {ANALYSES['as_treated']}; headline: {ANALYSES[name]} (group treatment_start)"
 
 
 def landmark_in_words(itself: Mapping[str, Any] | None, landmark: Mapping[str, Any]) -> str:
@@ -254,7 +251,7 @@ def landmark_in_words(itself: Mapping[str, Any] | None, landmark: Mapping[str, A
     if itself is not None and expected is not None:
         is_told_apart = not itself["eti95"][0] <= expected <= itself["eti95"][1]
         if is_told_apart and low <= expected <= high:
-            return f"{later}, and it is nearer to 1 for that alone"
+            return f"{later}, which alone brings it nearer to 1"
     if low <= 1 <= high:
         return f"{later}; it is compatible with no effect"
-    return f"{later}; it cannot be told from the hazard ratio of treatment itself"
+    return f"{later}; it cannot be distinguished from the hazard ratio of treatment itself"

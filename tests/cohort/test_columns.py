@@ -71,7 +71,7 @@ NUMBERS = {
     "object with None": pd.Series([None, *AGES[1:]], dtype=object),
     "decimal": pd.Series([Decimal(each) for each in AGES], dtype=object),
     "one stored as text": pd.Series([str(AGES[0]), *AGES[1:]], dtype=object),
-    "marks of missing": pd.Series([".", *AGES[1:]], dtype=object),
+    "missing values": pd.Series([".", *AGES[1:]], dtype=object),
     "a dash": pd.Series(["-", *AGES[1:]], dtype=object),
     "Int64 with NA": pd.Series([None, *AGES[1:]], dtype="Int64"),
     "arrow decimal": pd.Series([Decimal(each) for each in AGES], dtype=object).convert_dtypes(
@@ -137,7 +137,7 @@ def test_outer_spaces_make_no_levels_and_are_said(tmp_path):
     path = csv(tmp_path, x=["AB"[k % 4 == 0] + " " * (k == 1 or k == 4) for k in range(N)])
     plan = planned(path)
     assert plan.inputs.design.terms[1:] == ("x[T.B]",)
-    assert any("outer spaces are taken off in 2 rows" in told for told in plan.warnings)
+    assert any("spaces around values are removed in 2 rows" in told for told in plan.warnings)
 
 
 def test_bytes_are_their_text():
@@ -164,7 +164,7 @@ def test_a_level_that_no_row_has_is_forgotten_and_said():
     values = pd.Categorical(["A", "B"] * 20, categories=["A", "B", "C"])
     cohort = read_cohort(table(x=values[np.arange(N) // 2 % 20]), time="time", event="event")
     assert "'C'" in cohort.column_notes["x"][0]
-    assert "forgotten" in cohort.column_notes["x"][0]
+    assert "occur in no row" in cohort.column_notes["x"][0]
 
 
 @pytest.mark.parametrize("ordered", [True, False])
@@ -382,7 +382,7 @@ def test_packed_text_is_read(tmp_path, packed):
     table(x=AGES).to_csv(path, index=False)
     assert planned(path).inputs.cohort.n_patients == N
     path.write_bytes(path.read_bytes()[:40])
-    assert "not a whole" in refused(path)
+    assert "not a complete" in refused(path)
 
 
 def test_a_sheet_is_the_one_that_is_said(tmp_path):
@@ -563,12 +563,12 @@ def test_a_level_whose_rows_are_all_left_out_is_forgotten_and_said(tmp_path, dty
         table(x=pd.Series(values, dtype=dtype), age=ages).to_parquet(path)
     where = [{"column": "age", "op": "<", "value": 80}]
     plan = planned(path, where=where)
-    said = "column 'x': levels that no row used has are forgotten: 'C'"
+    said = "column 'x': levels that occur in no row used are dropped: 'C'"
     assert said in plan.warnings
     assert said in " ".join(describe(plan).split())
     assert plan.inputs.design.terms[1:] == ("x[T.B]",)
     cohort = read_cohort(path, time="time", event="event")
-    assert not any("forgotten" in each for each in cohort.column_notes.get("x", ()))
+    assert not any("occur in no row" in each for each in cohort.column_notes.get("x", ()))
     assert any("'C'" in each for each in cohort.where(where).column_notes["x"])
     fit = plan.model.fit(cohort.where(where), engine="laplace", draws=200, chains=1, seed=1)
     assert said in fit.warnings
@@ -578,7 +578,7 @@ def test_a_level_whose_rows_all_miss_another_value_is_forgotten_and_said(tmp_pat
     values = [("A", "B", "C")[k // 2 % 3] for k in range(N)]
     ages = [None if each == "C" else AGES[k] for k, each in enumerate(values)]
     plan = planned(csv(tmp_path, x=values, age=ages), "x + age", missing="drop")
-    assert "column 'x': levels that no row used has are forgotten: 'C'" in plan.warnings
+    assert "column 'x': levels that occur in no row used are dropped: 'C'" in plan.warnings
 
 
 @pytest.mark.parametrize(
@@ -643,15 +643,15 @@ def test_one_row_and_one_patient_are_said_in_the_singular(tmp_path):
         missing_values={"n": [999]},
     )  # fmt: skip
     said = [each for notes in cohort.column_notes.values() for each in notes]
-    assert "marks of missing: '.' in 1 row" in said
+    assert "missing values: '.' in 1 row" in said
     assert "missing by data.missing_values: '999' in 1 row" in said
-    assert "outer spaces are taken off in 1 row ('m ')" in said
+    assert "spaces around values are removed in 1 row ('m ')" in said
     assert not [each for each in said if re.search(r"\b1 (rows|patients|events|levels)\b", each)]
 
 
 @pytest.mark.parametrize(
     ("levels", "told"),
-    [(["0", "1"], "levels that data.levels does not name"), ("number", "is said to be a number")],
+    [(["0", "1"], "levels that data.levels does not name"), ("number", "is declared a number")],
 )
 def test_what_data_levels_does_not_fit_is_one_problem(levels, told):
     frame = table(x=[["0", "1", "two"][k] for k in K3])
@@ -666,7 +666,7 @@ def test_levels_that_differ_in_capitals_or_unicode_form_stay_and_are_named(tmp_p
     for source in (frame, tmp_path / "rows.csv", frame.astype({"x": "category"})):
         cohort = read_cohort(source, time="time", event="event")
         (told,) = cohort.column_notes["x"]
-        assert "'Yes' and 'yes'" in told and "caf" in told and "levels of their own" in told
+        assert "'Yes' and 'yes'" in told and "caf" in told and "kept apart" in told
         assert "y" not in cohort.column_notes
         assert len(terms(source)) == 4
 
@@ -681,7 +681,7 @@ def rows_of_text(tmp_path, cell_of_row, separator=","):
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_a_space_before_some_texts_of_a_file_is_taken_off_and_said(tmp_path, separator):
     cohort = rows_of_text(tmp_path, lambda k: " B" if k == 4 else "AB"[k % 2], separator)
-    assert cohort.column_notes["x"] == ("outer spaces are taken off in 1 row (' B')",)
+    assert cohort.column_notes["x"] == ("spaces around values are removed in 1 row (' B')",)
     assert set(cohort.table["x"]) == {"A", "B"}
 
 

@@ -137,7 +137,7 @@ def test_other_names_of_the_event_are_not_doubted(name):
     [
         ({"column": "status"}, "event.value is missing"),
         ({"column": "status", "value": []}, "empty list"),
-        ({"column": "status", "value": 1, "censored": [1]}, "is in value and in censored"),
+        ({"column": "status", "value": 1, "censored": [1]}, "is in both value and censored"),
         ({"column": "status", "values": 1}, "'values' is not a part of it; did you mean 'value'"),
         ({"column": 3, "value": 1}, "event.column must be"),
         ({"column": "status", "value": None}, "is not a code"),

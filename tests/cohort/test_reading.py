@@ -238,7 +238,7 @@ def test_truncated_file_is_refused_or_read_but_never_crashes(tmp_path, suffix):
 
 def test_gz_that_is_not_gzip(tmp_path):
     message = refusal(text_file(tmp_path, "a,b\n1,2\n", "cohort.csv.gz"))
-    assert "not a whole gzip file" in message
+    assert "not a complete gzip file" in message
 
 
 def archive(files):
@@ -259,7 +259,7 @@ def test_an_archive_of_one_text_table_may_have_a_name_of_its_own(tmp_path, name)
 def test_an_archive_of_something_else_is_said_to_hold_that(tmp_path, name):
     message = refusal(text_file(tmp_path, archive({"a.csv": "a\n", "b.csv": "a\n"}), name))
     assert "the archive holds 'a.csv', 'b.csv'; give" in message
-    assert "not a whole" not in message
+    assert "not a complete" not in message
     assert "no file" in refusal(text_file(tmp_path, archive({}), name))
 
 

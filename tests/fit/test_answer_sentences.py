@@ -41,10 +41,10 @@ def test_a_rare_levels_sentence_goes_by_its_share_of_the_prior(side, sd):
     prior = Normal(0.0, sd)
     said, share = rare_sentence(side, prior), prior_share(side, prior)
     assert ("the prior decides" in said) == (share >= 0.5)
-    assert (f"about {share:.0%} of its log hazard ratio is the prior's" in said) == (
-        0.1 <= share < 0.5
-    )
-    assert ("the data hardly say" in said) == (share < 0.1)
+    assert (
+        f"about {share:.0%} of what is known of its log hazard ratio comes from the prior" in said
+    ) == (0.1 <= share < 0.5)
+    assert ("the data say little" in said) == (share < 0.1)
     assert ("for every contrast" in said) == (len(side.terms) > 1)
     assert ("one event" in said) == (side.n_events == 1)
     assert ("one patient" in said) == (side.n_patients == 1)

@@ -84,7 +84,7 @@ def test_starts_of_a_withdrawn_answer_are_no_headline(tmp_path, failures, events
     for text in (conclude(summary), render_report(found, summary, {})):
         assert "no answer" in text.lower()
         assert "(headline)" not in text
-        assert "Taken for the headline" not in text
+        assert "Headline analysis" not in text
         assert "hazard ratios of these analyses" not in text.lower()
 
 

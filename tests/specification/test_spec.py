@@ -181,7 +181,7 @@ WRONG = {
     "data.source": [
         ("3", "data.source is 3; give the name of a data set, or a path"),
         ('""', "data.source is ''"),
-        ('"a\\u0000b"', "not a name of a file"),
+        ('"a\\u0000b"', "not the name of a file"),
     ],
     "data.time": [("[]", "data.time is []"), ('""', "data.time is ''")],
     "data.event": [('"os_months"', "time and event are both 'os_months'")],

@@ -142,7 +142,7 @@ def test_an_error_of_the_users_is_a_result_with_its_sentence(jobs):
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_bug_is_raised_with_the_tasks_key_and_keeps_what_was_finished(jobs, tmp_path):
     store = tmp_path / "store.jsonl"
-    with pytest.raises(TaskError, match="task 'fussy 5' broke off") as raised:
+    with pytest.raises(TaskError, match="task 'fussy 5' stopped with an error") as raised:
         run_tasks(numbered(task_functions.fussy, range(6)), jobs=jobs, store=store)
     assert "ZeroDivisionError: a bug" in str(raised.value)
     assert "task_functions.py" in str(raised.value)
@@ -250,7 +250,7 @@ def test_a_store_cut_off_anywhere_loses_the_last_line_only(tmp_path):
 def test_a_file_that_is_no_store_is_refused_and_left_alone(tmp_path):
     table = tmp_path / "cohort.csv"
     table.write_text("patient,months\n1,2.5")
-    with pytest.raises(OutputError, match=r"cohort.csv: holds something else than results"):
+    with pytest.raises(OutputError, match=r"cohort.csv: does not hold results of tasks"):
         run_tasks(numbered(task_functions.square, [1]), jobs=1, store=table)
     assert table.read_text() == "patient,months\n1,2.5"
     with pytest.raises(OutputError, match="cannot be written"):
@@ -297,11 +297,11 @@ def test_a_store_of_another_version_is_said_and_computed_again(tmp_path, monkeyp
     store, log = tmp_path / "store.jsonl", tmp_path / "log"
     tasks = numbered(task_functions.noted, range(2), log=str(log))
     store.write_text('{"bayes_crlm_tasks": 1}\n{"task": "ab", "status": "value", "result": 5}\n')
-    with pytest.warns(UserWarning, match=r"store.jsonl: is of another version .* computed again"):
+    with pytest.warns(UserWarning, match=r"store.jsonl: was written by another version .* again"):
         run_tasks(tasks, jobs=1, store=store)
     assert lines(log) == [0, 1]
     monkeypatch.setattr(room, "code_in_use", lambda: code_in_use() | {"NumPy": "9.9"})
-    with pytest.warns(UserWarning, match=r"2 of its results are of other code .* computed again"):
+    with pytest.warns(UserWarning, match=r"2 of its results come from other code .* again"):
         run_tasks(tasks, jobs=1, store=store)
     assert lines(log) == [0, 1, 0, 1]
 
@@ -338,7 +338,7 @@ def test_results_of_another_kernel_of_linear_algebra_are_computed_again_and_said
     if other == here:
         pytest.skip("NumPy's linear algebra here is not OpenBLAS with several kernels")
     (sentence,) = told
-    assert "2 of its results are of other code" in sentence and "kernel" in sentence
+    assert "2 of its results come from other code" in sentence and "kernel" in sentence
     assert lines(log) == [0, 1, 0, 1]
 
 
@@ -429,7 +429,7 @@ def test_a_disk_without_locks_is_said_and_used(tmp_path, monkeypatch, code):
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    with pytest.warns(UserWarning, match=r"store.jsonl: lies on a disk without file locks"):
+    with pytest.warns(UserWarning, match=r"store.jsonl: is on a disk without file locks"):
         results = run_tasks(
             numbered(task_functions.square, [3]), jobs=1, store=tmp_path / "store.jsonl"
         )

@@ -86,7 +86,10 @@ class EventCodes:
             codes[key] = _codes(given[key], key) if key in given else ()
         both = [each for each in codes["value"] if any(_same(each, c) for c in codes["censored"])]
         if both:
-            raise ValueError(f"event: {shown(both[0])} is in value and in censored; it can be one")
+            raise ValueError(
+                f"event: {shown(both[0])} is in both value and censored; a code can be in only "
+                "one of them"
+            )
         return cls(column, codes["value"], codes["censored"])
 
     @property
@@ -187,8 +190,8 @@ def read_events(
         rows = row_number[np.isin(places, others)]
         named = _listed(distinct[others], counts[others])
         problems.append(
-            f"{told} holds {named} ({shown_rows(rows)}), of which it is not said whether they are "
-            f"the event or censored; name the codes that are censored, such as censored = "
+            f"{told} holds {named} ({shown_rows(rows)}), and neither value nor censored says what "
+            "these codes mean; name the codes that are censored, such as censored = "
             f"[{', '.join(_written(distinct[k]) for k in others[:MOST_CODES])}], or add them to "
             "value"
         )
@@ -300,7 +303,7 @@ def doubted_name(column: str, events: NDArray[np.int8]) -> list[str]:
     return [
         f"column {shown(column)} (event): 1 ({n:,} row{'s' * (n != 1)}) is taken as the event, but "
         f'the name says that 1 is censored; if it is, write event = {{column = "{column}", '
-        "value = 0}, and with value = 1 nothing is doubted"
+        "value = 0}; value = 1 confirms that 1 is the event"
     ]
 
 

@@ -146,11 +146,10 @@ class RoundedTimes:
             f"median survival of {significant(self.median, 4)} {name}: "
         )
         told += (
-            "do not trust the survival curve, and take the hazard ratio for one that is pulled "
-            "towards 1"
+            "do not trust the survival curve, and expect a hazard ratio that is biased towards 1"
             if self.is_too_coarse
-            else "the hazard ratio is pulled a little towards 1, and the survival curve is off by "
-            "some hundredths"
+            else "the hazard ratio is biased slightly towards 1, and the survival curve is off by "
+            "a few hundredths"
         )
         return (
             f'{told}; with data.rounded = {{unit = {as_written(self.unit)}, to = "nearest"}} (or '

@@ -78,7 +78,7 @@ class TimeColumns:
             )
         extra = [key for key in given if key not in ("start", "end")]
         if extra:
-            raise ValueError(f"time: {shown(extra[0])} is not a part of it; it has start and end")
+            raise ValueError(f"time: {shown(extra[0])} is not one of its keys, start and end")
         for key in ("start", "end"):
             if not isinstance(given.get(key), str) or not given[key]:
                 raise ValueError(

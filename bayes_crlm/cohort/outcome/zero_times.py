@@ -95,8 +95,8 @@ def dropped_zeros(
         n_events = len(lost) + int((events[keep] > 0).sum())
         remarks.append(
             f'zero_times = "drop" leaves out {len(lost)} of {n_events} events, with every row of '
-            f"{'that patient' if len(lost) == 1 else 'those patients'}: survival is of patients "
-            "who lived longer than that, and better than that of all; to keep them, give "
+            f"{'that patient' if len(lost) == 1 else 'those patients'}: survival is then that "
+            "of patients who lived longer, and looks better than that of all; to keep them, give "
             "zero_times as a time, half of the smallest unit of the times for example"
         )
     return times, events, keep, (Dropped(reason, gone, n_rows),), remarks
@@ -126,8 +126,8 @@ def widened_zeros(
         )
     if between:
         said.append(
-            f"{between} row{'s' * (between != 1)} without time at risk, from which another row of "
-            f"the patient goes on, {'was' if between == 1 else 'were'} left out: nobody is at risk "
+            f"{between} row{'s' * (between != 1)} without time at risk, where another row of the "
+            f"patient continues, {'was' if between == 1 else 'were'} left out: nobody is at risk "
             "in such a row"
         )
     return np.where(is_zero, entries + width, times), events, ~is_between, (), said

@@ -210,7 +210,7 @@ def alike_levels_told(values: "pd.Series") -> tuple[str, ...]:
         return ()
     more = f" and {len(alike) - 3} more" if len(alike) > 3 else ""
     return (
-        f"levels of their own that differ in capitals or in how a letter is stored: "
+        "levels that differ only in capital letters or in how a letter is stored are kept apart: "
         f"{'; '.join(alike[:3])}{more}",
     )
 
@@ -257,8 +257,8 @@ def _applied(name: str, read: ColumnRead, settings: ColumnSettings) -> tuple[Col
         if wrong.any():
             rows = _rows(read, wrong, number)
             problems.append(
-                f"column {shown(name)} is said to be a number (data.levels), but is none in {rows};"
-                " correct these cells, or name them in data.missing_values"
+                f"column {shown(name)} is declared a number (data.levels), but is not one in "
+                f"{rows}; correct these cells, or name them in data.missing_values"
             )
             # nothing is missing here: a number in its place, so that no gap is told besides
             values = values.mask(wrong, values.median() if values.notna().any() else 0.0)
@@ -286,7 +286,7 @@ def _applied(name: str, read: ColumnRead, settings: ColumnSettings) -> tuple[Col
     unused = [each for each in values.cat.categories if not (values == each).any()]
     if unused:
         names = ", ".join(shown(each) for each in unused[:5])
-        notes = (*notes, f"levels that no row has are forgotten: {names}")
+        notes = (*notes, f"levels that occur in no row are dropped: {names}")
         values = values.cat.remove_unused_categories()
     without = tuple(each for each in notes if not each.startswith("numbers written as text"))
     return ColumnRead(values, without), problems

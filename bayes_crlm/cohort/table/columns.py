@@ -139,7 +139,7 @@ def _read_categories(values: "pd.Series") -> ColumnRead:
     notes: list[str] = []
     forgotten = [each for each, is_used in zip(categories, used, strict=True) if not is_used]
     if forgotten:
-        notes.append(f"levels that no row has are forgotten: {shown_names(forgotten, 5)}")
+        notes.append(f"levels that occur in no row are dropped: {shown_names(forgotten, 5)}")
     is_text = any(isinstance(each, str) for each in categories)
     new: list[Any] = [level_text(each) if is_text else each for each in categories]
     new = [None if isinstance(each, str) and each in MARKS else each for each in new]
@@ -149,7 +149,10 @@ def _read_categories(values: "pd.Series") -> ColumnRead:
         if is_used and isinstance(each, str) and each != text
     ]
     if changed:
-        notes.append(f"outer spaces and marks of missing are taken off: {shown_names(changed, 5)}")
+        notes.append(
+            "spaces around values and marks of missing values are removed: "
+            f"{shown_names(changed, 5)}"
+        )
     several, has = "", {each for each, is_used in zip(new, used, strict=True) if is_used} - {None}
     if is_text and all(map(is_number, has)):
         levels, several = number_levels(sorted(has))

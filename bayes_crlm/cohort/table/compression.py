@@ -126,6 +126,6 @@ def within(found: bytes, name: str, most: int) -> bytes:
 def not_whole(suffix: str, name: str, error: Exception) -> DataFileError:
     """Say that a compressed file cannot be read."""
     return DataFileError(
-        f"{name}: it is not a whole {KINDS[suffix]} file ({one_line(error)}); compress it again, "
-        f"or give the file without {suffix}"
+        f"{name}: it is not a complete {KINDS[suffix]} file ({one_line(error)}); compress it "
+        f"again, or give the file without {suffix}"
     )

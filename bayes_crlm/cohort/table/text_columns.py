@@ -140,7 +140,7 @@ def marks_told(texts: list[str], counts: NDArray[np.intp], gaps: NDArray[np.bool
     if not marked:
         return ()
     said = [("empty" if mark == "" else shown(mark), n) for mark, n in sorted(marked.items())]
-    return (f"marks of missing: {in_rows(said)}",)
+    return (f"missing values: {in_rows(said)}",)
 
 
 def number_levels(texts: Iterable[str]) -> tuple[dict[str, str], str]:
@@ -204,7 +204,7 @@ def written_numbers(
     if not several:
         return (), written
     told = (
-        f"the same number in several texts: {several}; as the treatment and in C() they are "
+        f"the same number written in several ways: {several}; as the treatment and in C() they are "
         "levels of their own, elsewhere one number"
     )
     return (told,), written
@@ -214,7 +214,7 @@ def numbers_as_levels_told(several: str) -> tuple[str, ...]:
     """Say which levels are the same number in several texts."""
     if not several:
         return ()
-    return (f"the same number in several texts: {several}; they are levels of their own",)
+    return (f"the same number written in several ways: {several}; they are levels of their own",)
 
 
 def _levels_of(
@@ -242,7 +242,7 @@ def _levels_of(
     if spaced:
         n = int(np.isin(codes, [raw.index(each) for each in spaced]).sum())
         cells = shown_names(sorted(spaced), 3)
-        notes = (f"outer spaces are taken off in {count_of(n, 'row')} ({cells})",)
+        notes = (f"spaces around values are removed in {count_of(n, 'row')} ({cells})",)
     return ColumnRead(column, notes)
 
 
