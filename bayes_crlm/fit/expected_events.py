@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.likelihood.follow_up import exposure_per_interval
 from bayes_crlm.likelihood.risk_sums import row_exposures
 
@@ -57,7 +58,7 @@ def expected_events(fit: "PosteriorDraws") -> "pd.DataFrame":
     used = max(FEWEST_DRAWS, MOST_ENTRIES // inputs.data.follow_up.n_rows)
     some = slice(None, None, max(1, n_draws // used))
     log_hazard, effect = fit.log_hazard_draws[some], fit.effect_draws[some]
-    rng = np.random.default_rng([fit.seed, 7])
+    rng = random_stream(fit.seed, Stream.EXPECTED_EVENTS)
     rows = []
     for k, level in enumerate(design.levels):
         here = design.treatment_level == k

@@ -25,6 +25,7 @@ from bayes_crlm.fit.many_results import (
 )
 from bayes_crlm.frequentist.many_cox import fit_block_cox
 from bayes_crlm.inference.importance import draw_batch
+from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.inference.weighted import BlockSummary, summarise
 from bayes_crlm.model.baseline_priors import Independent
@@ -224,7 +225,7 @@ class NumpyEngine:
     def summary(self, block: CohortBlock, seeds: NDArray[np.int64]) -> BlockSummary:
         """Draw and summarise."""
         targets = Targets.of_block(block, self.model)
-        rngs = [np.random.default_rng([seed, 3]) for seed in seeds.tolist()]
+        rngs = [random_stream(seed, Stream.MANY_COHORTS) for seed in seeds.tolist()]
         drawn = draw_batch(targets, self.draws, rngs, keeps_hazards=False)
         quality = (drawn.pareto_k, drawn.ess, drawn.converged)
         return summarise(drawn.effect, drawn.weight, block.scale, self.thresholds, quality)

@@ -22,6 +22,7 @@ from bayes_crlm.estimands.survival import (
     standardised_survival,
 )
 from bayes_crlm.fit.predicted_follow_up import predicted_follow_up
+from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.likelihood.hazard_table import LogHazards, patient_log_likelihood
 from bayes_crlm.model.unknowns import (
     Values,
@@ -74,7 +75,7 @@ def posterior_tree(fit: "PosteriorDraws") -> "xr.DataTree":
 
     inputs = fit.inputs
     chains, draws, _ = fit.vectors.shape
-    rng = np.random.default_rng([fit.seed, 1])
+    rng = random_stream(fit.seed, Stream.PREDICTIONS)
     prior = draw_prior(inputs, rng, PRIOR_DRAWS)
     sample_coords = {"chain": np.arange(chains), "draw": np.arange(draws)}
     kept = kept_patients(inputs, fit.seed)
@@ -182,7 +183,7 @@ def kept_patients(inputs: "PreparedCohort", seed: int) -> NDArray[np.intp]:
     n_patients = inputs.data.n_patients
     if n_patients <= PATIENTS_MOST:
         return np.arange(n_patients)
-    rng = np.random.default_rng([seed, 5])
+    rng = random_stream(seed, Stream.KEPT_PATIENTS)
     return np.sort(rng.choice(n_patients, PATIENTS_SAMPLED, replace=False))
 
 

@@ -52,6 +52,7 @@ from bayes_crlm.inference.several_modes import (
     vague_targets,
 )
 from bayes_crlm.inference.step_scales import StepScales, step_scales
+from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.likelihood.hazard_table import log_likelihood
 from bayes_crlm.likelihood.matrices import triangular_roots
@@ -244,7 +245,7 @@ def sample_importance(inputs: "PreparedCohort", draws: int, seed: int) -> Import
     ValueError
         For a horseshoe prior, which has no useful mode.
     """
-    rng = np.random.default_rng([seed, 2])
+    rng = random_stream(seed, Stream.IMPORTANCE)
     weighted = weighted_draws(inputs, max(draws, LEAST_PROPOSALS), rng)
     if weighted is None:
         return NO_DRAWS

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bayes_crlm.inference.native.coordinates import Coordinates, sampler_coordinates
 from bayes_crlm.inference.native.log_posterior import DensityData, density_data
 from bayes_crlm.inference.several_modes import modes_for_chains
+from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.model.baseline_priors import GammaProcess
 from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.unknowns import draw_integrated
@@ -112,7 +113,7 @@ def sample_nuts(
         )
     vectors, statistics = pieces[0] if len(pieces) == 1 else dealt(pieces)
     if inputs.is_baseline_integrated:
-        vectors = draw_integrated(vectors, inputs, np.random.default_rng([seed, 3]))
+        vectors = draw_integrated(vectors, inputs, random_stream(seed, Stream.INTEGRATED_HAZARDS))
     return NutsDraws(
         vectors=vectors,
         sample_stats=statistics,

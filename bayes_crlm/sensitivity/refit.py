@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.words.errors import BayesCRLMError
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ def draw_posterior(
 
     if inputs.n_covariate_terms and isinstance(inputs.covariate_prior, Horseshoe):
         return draw_by_nuts(model, inputs, seed, "a horseshoe prior has no mode to draw around")
-    weighted = weighted_draws(inputs, max(draws, 1000), np.random.default_rng([seed, 2]))
+    weighted = weighted_draws(inputs, max(draws, 1000), random_stream(seed, Stream.IMPORTANCE))
     if weighted is None:
         return draw_by_nuts(model, inputs, seed, "no approximation of the posterior was found")
     why = weighted.problem

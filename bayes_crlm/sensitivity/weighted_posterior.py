@@ -39,6 +39,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.mode import PosteriorMode, Start, posterior_mode
+from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.likelihood.risk_sums import RiskSums
 from bayes_crlm.model.baseline_priors import Independent
 from bayes_crlm.model.priors import Horseshoe, Normal
@@ -226,7 +227,7 @@ def patient_groups(n_patients: int, groups: int, seed: int) -> list[NDArray[np.i
     """Divide patients into groups: each its own where there are no more patients than groups."""
     if n_patients <= groups:
         return list(np.arange(n_patients)[:, None])
-    order = np.random.default_rng([seed, 7]).permutation(n_patients)
+    order = random_stream(seed, Stream.PATIENT_GROUPS).permutation(n_patients)
     return np.array_split(order, groups)
 
 

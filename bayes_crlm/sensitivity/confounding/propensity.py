@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.inference.draws import LEAST_ESS
 from bayes_crlm.inference.psis import PARETO_K_MOST, pareto_smooth
+from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.words.errors import SensitivityError
 
 if TYPE_CHECKING:
@@ -218,7 +219,7 @@ def propensity_draws(
     -------
     PropensityDraws
     """
-    rng = np.random.default_rng([seed, 11])
+    rng = random_stream(seed, Stream.PROPENSITY)
     mode, information = propensity_mode(design, is_treated)
     factor = np.linalg.inv(np.linalg.cholesky(information)).T
     nu, size = DEGREES_OF_FREEDOM, len(mode)

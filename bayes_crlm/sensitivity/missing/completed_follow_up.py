@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.likelihood.follow_up import cut_follow_up
 from bayes_crlm.sensitivity.refit import (
     DRAWS,
@@ -182,7 +183,7 @@ def refit_completed(
     level = inputs.design.treatment_level[rows]
     delta = np.where(level == 0, deltas[0], np.where(level == shared.level, deltas[1], 1.0))
     posterior = draw_posterior(model, inputs, seed, DRAWS)
-    rng = np.random.default_rng([seed, 7])
+    rng = random_stream(seed, Stream.COMPLETED_FOLLOW_UP)
     chosen = rng.choice(len(posterior.weight), size=completions, p=posterior.weight)
     log_ratios, weights, means, fits, events = [], [], [], [], []
     for number, place in enumerate(chosen):

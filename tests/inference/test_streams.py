@@ -1,0 +1,24 @@
+"""Streams of random numbers: one a purpose, and every generator of the package is one of them."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+import bayes_crlm
+from bayes_crlm.inference.streams import Stream, random_stream
+
+# seeded with a pair: a stream that the list would not know
+OWN_STREAM = re.compile(r"default_rng\(\[")
+
+
+def test_every_purpose_has_numbers_of_its_own():
+    first = {each: random_stream(7, each).integers(2**63) for each in Stream}
+    assert len(set(first.values())) == len(Stream)
+    assert first[Stream.IMPORTANCE] == np.random.default_rng([7, 2]).integers(2**63)
+
+
+def test_no_module_makes_a_stream_that_the_list_does_not_know():
+    folder = Path(bayes_crlm.__file__).parent
+    found = [path.name for path in folder.rglob("*.py") if OWN_STREAM.search(path.read_text())]
+    assert found == ["streams.py"]
