@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_crlm.fit.ratio_summary import RatioSummary
 from bayes_crlm.model.withdrawn import withdrawal
 from bayes_crlm.words.late_start import ANALYSES, AS_TREATED_ONLY, other_conclusion
 from bayes_crlm.words.shown import number, p_value, probability_in_words
@@ -69,32 +70,26 @@ def answer_rows(
     pairs = [(k, 0) for k in range(1, len(levels))]
     pairs += [(second, first) for first, second in combinations(range(1, len(levels)), 2)]
     effective = effective_draws(fit, effect, pairs)
+    draws = np.column_stack([effect[:, one] - effect[:, other] for one, other in pairs])
+    found = RatioSummary(draws)
+    below, lower = found.prob_below(rule.effect), found.prob_below(1.0)
     rows = []
-    for (treated, reference), ess in zip(pairs, effective, strict=True):
-        draws = effect[:, treated] - effect[:, reference]
-        low, median, high = np.exp(np.quantile(draws, [0.025, 0.5, 0.975]))
-        below = float(np.mean(draws < math.log(rule.effect)))
+    for k, (treated, reference) in enumerate(pairs):
         why = withdrawal(fit.inputs, failures, (treated, reference))
         rows.append(
             {
                 "treatment": levels[treated],
                 "reference": levels[reference],
-                "median": float(median),
-                "eti95_low": float(low),
-                "eti95_high": float(high),
-                "prob_lower": float(np.mean(draws < 0)),
-                "prob_higher": float(np.mean(draws > 0)),
-                "prob_below_effect": below,
-                "prob_below": {
-                    str(each): float(np.mean(draws < math.log(each)))
-                    for each in thresholds
-                    if each != 1
-                },
-                "ess_bulk": ess,
+                **dict(zip(("median", "eti95_low", "eti95_high"), found.ratios[k], strict=True)),
+                "prob_lower": float(lower[k]),
+                "prob_higher": float(np.mean(draws[:, k] > 0)),
+                "prob_below_effect": float(below[k]),
+                "prob_below": found.below_by_threshold([r for r in thresholds if r != 1], k),
+                "ess_bulk": effective[k],
             }
             | cox_contrast(fit.cox, treated, reference)
             | {
-                "conclusion": "withdrawn" if why else rule.conclusion(below),
+                "conclusion": "withdrawn" if why else rule.conclusion(float(below[k])),
                 "withdrawn": why,
             }
         )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_crlm.fit.ratio_summary import RatioSummary
 from bayes_crlm.words.shown import ratio_in_words
 from bayes_crlm.words.wording import count_of
 
@@ -56,7 +57,6 @@ def finer_rows(fit: "PosteriorDraws") -> list[dict[str, Any]]:
         finer_hazard_ratio, finer_low, finer_high (None where the fast engine has no draws).
         Empty where no column changes.
     """
-    from bayes_crlm.fit.crude import posterior_numbers
     from bayes_crlm.fit.fitting import approximate, hazard_ratios_of
 
     inputs = fit.inputs
@@ -72,7 +72,7 @@ def finer_rows(fit: "PosteriorDraws") -> list[dict[str, Any]]:
         n_finer = finer.intervals.n_intervals
         if drawn is not None:
             found = [(each.median, each.low, each.high) for each in hazard_ratios_of(drawn, finer)]
-    own = posterior_numbers(fit.effect_draws[:, :n_treatment] / inputs.design.scale[:n_treatment])
+    own = RatioSummary(fit.log_hazard_ratio_values[:, :n_treatment]).ratios
     return [
         {
             "treatment": level,

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_crlm.fit.ratio_summary import RatioSummary
 from bayes_crlm.model.priors import Horseshoe
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from bayes_crlm.fit.draws import PosteriorDraws
     from bayes_crlm.frequentist.cox import Cox
     from bayes_crlm.model.prepared import PreparedCohort
@@ -52,7 +51,7 @@ def crude_rows(fit: "PosteriorDraws") -> list[dict[str, Any]]:
         return []
     n_treatment, n_terms = inputs.n_treatment_terms, len(inputs.design.terms)
     draws = fit.effect_draws[:, :n_treatment] / inputs.design.scale[:n_treatment]
-    analyses = [("adjusted", posterior_numbers(draws), cox_numbers(fit.cox, n_treatment))]
+    analyses = [("adjusted", list(RatioSummary(draws).ratios), cox_numbers(fit.cox, n_treatment))]
     choices = [("crude", list(range(n_treatment)))]
     for name in movers(inputs, fit.cox):
         kept = [k for k in range(n_terms) if name not in inputs.design.variables[k]]
@@ -94,12 +93,6 @@ def moved(
         if before and after:
             return math.log(before) - math.log(after)
     return None
-
-
-def posterior_numbers(draws: "NDArray") -> Numbers:
-    """Median and limits of hazard ratios, from draws (draws, contrasts) of their logarithms."""
-    low, median, high = np.exp(np.quantile(draws, [0.025, 0.5, 0.975], axis=0))
-    return list(zip(median.tolist(), low.tolist(), high.tolist(), strict=True))
 
 
 def cox_numbers(cox: "Cox", n_treatment: int) -> Numbers:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bayes_crlm.estimands.population import PopulationName
 from bayes_crlm.fit.draws import ETI95, PosteriorDraws
 from bayes_crlm.fit.estimand_draws import median_survival_draws, rmst_draws, survival_draws
+from bayes_crlm.fit.ratio_summary import RatioSummary
 from bayes_crlm.model.withdrawn import withdrawal
 from bayes_crlm.words.arguments import thresholds_of
 from bayes_crlm.words.errors import EstimandError
@@ -113,7 +114,8 @@ class Fit(PosteriorDraws):
         import pandas as pd
 
         values = self.log_hazard_ratio_values
-        low, median, high = np.quantile(values, [ETI95[0], 0.5, ETI95[1]], axis=0)
+        found = RatioSummary(values)
+        low, median, high = found.quantiles
         levels = list(self.inputs.design.levels[1:])
         n_terms, n_treatment = values.shape[1], len(levels)
         nothing = [None] * (n_terms - n_treatment)
@@ -125,14 +127,14 @@ class Fit(PosteriorDraws):
                 [*[self.inputs.design.reference] * n_treatment, *nothing], dtype=object
             ),
             "median": median,
-            "mean_log": values.mean(axis=0),
-            "sd_log": values.std(axis=0, ddof=1),
+            "mean_log": found.mean_log,
+            "sd_log": found.sd_log,
             "mcse_mean_log": None,  # below, by where the draws come from
             "eti95_low": low,
             "eti95_high": high,
         }
         for threshold in thresholds:
-            table[f"prob_below_{threshold}"] = (values < np.log(threshold)).mean(axis=0)
+            table[f"prob_below_{threshold}"] = found.prob_below(threshold)
         if self.importance is None:
             import arviz_stats as azs
 
@@ -171,8 +173,8 @@ class Fit(PosteriorDraws):
         rule = success or SuccessRule()
         n_treatment = self.inputs.n_treatment_terms
         table = self.coefficients(thresholds).iloc[:n_treatment]
-        below = self.log_hazard_ratio_values[:, :n_treatment] < np.log(rule.effect)
-        share_below = below.mean(axis=0)
+        effects = RatioSummary(self.log_hazard_ratio_values[:, :n_treatment])
+        share_below = effects.prob_below(rule.effect)
         conclusions = [
             "withdrawn" if withdrawal(self.inputs, (), (k + 1, 0)) else rule.conclusion(each)
             for k, each in enumerate(share_below.tolist())

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from bayes_crlm.fit.draws import ETI95, Importance, PosteriorDraws
+from bayes_crlm.fit.draws import Importance, PosteriorDraws
+from bayes_crlm.fit.ratio_summary import RatioSummary
 from bayes_crlm.inference.importance import ImportanceDraws, sample_importance
 from bayes_crlm.model.priors import Horseshoe
 from bayes_crlm.tasks.blas_threads import one_blas_thread
@@ -99,11 +100,10 @@ def approximate(inputs: "PreparedCohort", draws: int, seed: int) -> Approximatio
 def hazard_ratios_of(drawn: ImportanceDraws, inputs: "PreparedCohort") -> list[HazardRatio]:
     """Hazard ratios of every treatment level, the numbers that `Fit.hazard_ratios` gives."""
     split = inputs.n_treatment_terms
-    effect = drawn.vectors[:, :split] / inputs.design.scale[:split]
-    low, median, high = np.exp(np.quantile(effect, [ETI95[0], 0.5, ETI95[1]], axis=0))
+    found = RatioSummary(drawn.vectors[:, :split] / inputs.design.scale[:split])
     return [
-        HazardRatio(level, float(median[k]), float(low[k]), float(high[k]))
-        for k, level in enumerate(inputs.design.levels[1:])
+        HazardRatio(level, *ratio)
+        for level, ratio in zip(inputs.design.levels[1:], found.ratios, strict=True)
     ]
 
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.fit.ratio_summary import RatioSummary
 from bayes_crlm.model.late_start import (
     diluted,
     landmark_times,
@@ -134,24 +135,22 @@ def level_rows(
         Hazard ratios r whose P(HR < r) is given.
     rule : SuccessRule
     """
-    rows, design = [], inputs.design
+    rows, design, found = [], inputs.design, RatioSummary(effect)
+    below = found.prob_below(rule.effect)
     for k, level in enumerate(design.levels[1:]):
         why = withdrawal(inputs, (), (k + 1, 0))
-        low, median, high = np.exp(np.quantile(effect[:, k], [0.025, 0.5, 0.975])).tolist()
-        below = float(np.mean(effect[:, k] < math.log(rule.effect)))
+        median, low, high = found.ratios[k]
         rows.append(
             {
                 "treatment": level,
                 "reference": design.reference,
                 "median": median,
                 "eti95": [low, high],
-                "mean_log": float(effect[:, k].mean()),
-                "sd_log": float(effect[:, k].std(ddof=1)),
-                "prob_below": {
-                    str(each): float(np.mean(effect[:, k] < math.log(each))) for each in thresholds
-                },
-                "prob_below_effect": below,
-                "conclusion": "withdrawn" if why else rule.conclusion(below),
+                "mean_log": float(found.mean_log[k]),
+                "sd_log": float(found.sd_log[k]),
+                "prob_below": found.below_by_threshold(thresholds, k),
+                "prob_below_effect": float(below[k]),
+                "conclusion": "withdrawn" if why else rule.conclusion(float(below[k])),
                 "withdrawn": why,
                 "cox_hr": float(cox.hazard_ratio[k]),
                 "cox_ci95": cox.ci95[k].tolist(),
