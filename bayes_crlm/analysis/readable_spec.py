@@ -175,7 +175,7 @@ def problems_of_data(spec: Spec, *, is_certain: bool) -> list[str]:
         Whether it says for certain which rows are used and what they mean.
     """
     from bayes_crlm.analysis.every_problem import bare, problems_of_columns
-    from bayes_crlm.analysis.run import cohort_arguments, plan_analysis
+    from bayes_crlm.analysis.plan import cohort_arguments, plan_analysis
 
     source = spec.data_path()
     if isinstance(source, Path) and source.is_file() and source.stat().st_size > LARGEST_FILE:

@@ -20,7 +20,6 @@ from bayes_crlm.cli.program import (
 from bayes_crlm.cli.terminal import (
     conclude,
     describe,
-    failures,
     on_one_line,
     ratios_in_words,
     say,
@@ -60,7 +59,8 @@ def run_command(options: argparse.Namespace) -> int:
     require_working_folder()
     from bayes_crlm.analysis.run import plan_analysis, run_analysis
     from bayes_crlm.analysis.summary import summarise
-    from bayes_crlm.report.folder import check_output, write_results
+    from bayes_crlm.report.folder import check_output
+    from bayes_crlm.report.run import write_results
 
     spec = read_checked_spec(options)
     where = Path("results") / spec.name if options.out is None else options.out
@@ -89,13 +89,13 @@ def run_command(options: argparse.Namespace) -> int:
         with writing():
             report = write_results(analysis, summary, folder)
     if not options.quiet:
-        say("\n" + conclude(summary))
+        say("\n" + conclude(analysis))
         if summary["status"] != "ok" and seconds.get("first_answer") is not None:
             say("The first approximation above is withdrawn with the answers.")
         say(f"\nReport: {shortest(report)}  ({time.perf_counter() - began:.0f} s)")
     elif summary["status"] != "ok":
         say(
-            f"bayes-crlm: do not trust these results: {on_one_line('; '.join(failures(summary)))}",
+            f"bayes-crlm: do not trust these results: {on_one_line('; '.join(analysis.failures))}",
             stream=sys.stderr,
         )
     return DONE if summary["status"] == "ok" else UNTRUSTWORTHY

@@ -4,38 +4,27 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from bayes_crlm.analysis.estimand_wording import estimand_items, estimands_asked
+from bayes_crlm.analysis.estimand_wording import estimands_asked
 from bayes_crlm.words.errors import OutputError
-from bayes_crlm.words.late_start import (
-    AS_TREATED_ONLY,
-    headline_in_words,
-    headline_row,
-    landmark_in_words,
-    other_conclusion,
-    start_rows,
-)
-from bayes_crlm.words.shown import as_written, probability_in_words, ratio_in_words, significant
-from bayes_crlm.words.success import SuccessRule
-from bayes_crlm.words.wording import count_of
+from bayes_crlm.words.shown import ratio_in_words, significant
+from bayes_crlm.words.wording import SYNTHETIC, count_of
 
 if TYPE_CHECKING:
-    from bayes_crlm.analysis.run import Plan
+    from bayes_crlm.analysis.run import Analysis, Plan
     from bayes_crlm.cohort.cohort import Cohort
     from bayes_crlm.fit.fitting import Approximation, HazardRatio
 
 __all__ = [
     "CLOSED",
     "LINE_WIDTH",
-    "SYNTHETIC",
     "conclude",
     "describe",
     "describe_sensitivity",
-    "failures",
     "flush_streams",
     "in_columns",
     "line_width",
@@ -47,9 +36,7 @@ __all__ = [
     "unprinted",
 ]
 
-SYNTHETIC = "synthetic, not patient data"
 LINE_WIDTH, MIN_WIDTH = 98, 30
-NO_ANSWER = "no answer is given, "
 CLOSED = "it is closed"
 unprinted: list[str] = []  # why what went to standard output did not arrive
 
@@ -149,7 +136,7 @@ def describe(plan: "Plan") -> str:
     str
         The title, then one item a line, in a column of names and a column of values.
     """
-    from bayes_crlm.analysis.run import used_columns
+    from bayes_crlm.analysis.plan import used_columns
     from bayes_crlm.fit.prior_meaning import implied_in_words, implied_rows
     from bayes_crlm.model.factors import factors_in_words
 
@@ -283,7 +270,7 @@ def ratios_in_words(
     is_first : bool
         Whether NUTS follows, and has the last word.
     """
-    from bayes_crlm.model.withdrawn import withdrawal
+    from bayes_crlm.model.withdrawn import NO_ANSWER, withdrawal
 
     design, drawn = plan.inputs.design, approximation.drawn
     lines = [
@@ -304,127 +291,29 @@ def ratios_in_words(
     return "\n".join(lines)
 
 
-def conclude(summary: dict[str, Any]) -> str:
+def conclude(analysis: "Analysis") -> str:
     """Say the result in a few lines, what is not to be trusted first.
 
     Parameters
     ----------
-    summary : dict
-        From `bayes_crlm.analysis.summary.summarise`.
+    analysis : Analysis
+        A finished analysis.
 
     Returns
     -------
     str
-        A hazard ratio with its interval for every treatment level, Cox's below it.
+        What every section says of itself.
     """
     lines = []
-    if summary["status"] != "ok":
-        lines += ["DO NOT TRUST THESE RESULTS", *in_columns([("", f) for f in failures(summary)])]
-    if summary["data"]["synthetic"]:
+    if analysis.failures:
+        told = in_columns([("", each) for each in analysis.failures])
+        lines += ["DO NOT TRUST THESE RESULTS", *told]
+    if analysis.inputs.cohort.is_synthetic:
         lines.append(f"{SYNTHETIC.capitalize()}: no clinical conclusion may be drawn.")
-    terms = [row["term"] for row in summary["hazard_ratios"]]
-    verdicts = {row["term"]: row for row in summary["agreement"]}
-    for k, row in enumerate(summary["answers"]):
-        lines.append(
-            f"{summary['model']['treatment']} {row['treatment']} against {row['reference']}"
-        )
-        lines += in_columns(
-            [("no answer", row["withdrawn"].removeprefix(NO_ANSWER))]
-            if row["withdrawn"]
-            else answer_in_columns(row, summary, verdicts.get(terms[k]) if k < len(terms) else None)
-        )
-    notes = [("note", each) for each in summary["beside_answer"]]
-    if summary["caution"]:
-        notes.insert(0, ("caution", summary["caution"]))
-    others = [
-        row["term"]
-        for row in summary["agreement"]
-        if row["verdict"] == "differ" and row["term"] not in terms
-    ]
-    if summary.get("start") is not None and summary["status"] == "ok":
-        lines += in_columns([("", each) for each in headline_in_words(summary["start"])])
-    if others and summary["status"] == "ok":
-        notes.append(("note", f"covariates that differ from Cox: {', '.join(others)}"))
-    lines += in_columns(notes)
-    if summary["status"] == "ok" and not any(row["withdrawn"] for row in summary["answers"]):
-        lines += ["survival", *in_columns(estimand_items(summary))]
+    for section in analysis.sections:
+        for each in section.lines:
+            lines += [*([each.heading] if each.heading else []), *in_columns(each.items)]
     return "\n".join(lines)
-
-
-def starts_of_level(summary: dict[str, Any], level: Any) -> list[tuple[str, str]]:
-    """Say a level's hazard ratios in which treatment counts from its start only."""
-    start = summary.get("start")
-    if start is None:
-        return []
-    rows = {each["analysis"]: each for each in start_rows(start) if each["treatment"] == level}
-    items = []
-    split = rows.get("time_dependent")
-    if split is not None:
-        ratio = ratio_in_words(split["median"], split["eti95"])
-        mark = " (headline)" if split["is_headline"] else ""
-        items.append(("from start", f"hazard ratio {ratio}, time-dependent treatment{mark}"))
-    landmark = rows.get("landmark")
-    if landmark is not None:
-        ratio = ratio_in_words(landmark["median"], landmark["eti95"])
-        if landmark["withdrawn"]:
-            why = landmark["withdrawn"].removeprefix(NO_ANSWER)
-            return [*items, ("landmark", f"no answer from {as_written(landmark['at'])} on, {why}")]
-        said = landmark_in_words(split, start["landmark"] | landmark)
-        mark = " (headline)" if landmark["is_headline"] else ""
-        where = f"of those followed beyond {as_written(landmark['at'])}"
-        items.append(("landmark", f"hazard ratio {ratio} {where}{mark}; {said}"))
-    return items
-
-
-def answer_in_columns(
-    row: dict[str, Any], summary: dict[str, Any], verdict: dict[str, Any] | None
-) -> list[tuple[str, str]]:
-    """Say one comparison: posterior, Cox, what is concluded, the crude ratio.
-
-    Parameters
-    ----------
-    row : dict
-        Of the summary's answers, not withdrawn.
-    summary : dict
-        From `bayes_crlm.analysis.summary.summarise`.
-    verdict : dict or None
-        Of the summary's agreement, where the comparison is with the reference.
-    """
-    from bayes_crlm.fit.answers import side_of
-
-    side, probability = side_of(row)
-    probability = probability_in_words(probability, row["ess_bulk"] or 10)
-    ratio = ratio_in_words(row["median"], row["eti95"])
-    baseline = {term["term"]: term for term in summary["cox"]["terms"]}.get(
-        verdict["term"] if verdict is not None else None,
-        {"hazard_ratio": row["cox_hazard_ratio"], "ci95": row["cox_ci95"]},
-    )
-    cox = ratio_in_words(baseline["hazard_ratio"], baseline["ci95"])
-    items = [
-        ("Bayes", f"hazard ratio {ratio}, P(hazard is {side}) {probability}"),
-        ("Cox", f"hazard ratio {cox}"),
-    ]
-    if verdict is not None and verdict["verdict"] == "differ":
-        items.append(("", f"they differ: {verdict['reason']}"))
-    if row["crude"]:
-        items.append(("crude", row["crude"]))
-    told: Mapping[str, Any] = row
-    if verdict is not None:
-        items += starts_of_level(summary, row["treatment"])
-        told = headline_row(summary["start"], row)
-    rule, start = SuccessRule(**summary["success"]), summary["start"]
-    items.append(("conclusion", rule.sentence(told)))
-    if start is not None and start["n_waited"] and row["headline"] == "as_treated":
-        items.append(("", f"{AS_TREATED_ONLY}."))
-    other = None if told is row else other_conclusion(rule, row, told)
-    if other:
-        items.append(("", f"It is not the one as treated from time zero on, {other}."))
-    return items
-
-
-def failures(summary: dict[str, Any]) -> list[str]:
-    """List the diagnostics that say not to trust the results."""
-    return summary["diagnostics"]["failures"]
 
 
 def in_columns(items: Sequence[tuple[str, str]]) -> list[str]:

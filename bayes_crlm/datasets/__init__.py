@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bayes_crlm.words.wording import SYNTHETIC
+
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["DATASETS", "Dataset", "load_dataset"]
 
 FOLDER = Path(__file__).parent
-SYNTHETIC = "synthetic, not patient data"
 EARLY_RECURRENCE_DAYS = 365
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bayes_crlm.words.shown import as_written
+from bayes_crlm.words.wording import SYNTHETIC
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +24,6 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 INK, MUTED, ALARM = "#1a1a1a", "#6b6b6b", "#b00020"
 LINE_STYLES = ("-", "--", "-.", ":")
 RATIO_STEPS = ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), (1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1,))
-SYNTHETIC = "synthetic, not patient data"
 STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -51,7 +51,9 @@ def crude_rows(fit: "PosteriorDraws") -> list[dict[str, Any]]:
         return []
     n_treatment, n_terms = inputs.n_treatment_terms, len(inputs.design.terms)
     draws = fit.effect_draws[:, :n_treatment] / inputs.design.scale[:n_treatment]
-    analyses = [("adjusted", list(RatioSummary(draws).ratios), cox_numbers(fit.cox, n_treatment))]
+    analyses: list[tuple[str, Numbers, Numbers]] = [
+        ("adjusted", [*RatioSummary(draws).ratios], cox_numbers(fit.cox, n_treatment))
+    ]
     choices = [("crude", list(range(n_treatment)))]
     for name in movers(inputs, fit.cox):
         kept = [k for k in range(n_terms) if name not in inputs.design.variables[k]]

@@ -8,11 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.estimands.population import PopulationName
-from bayes_crlm.fit.draws import ETI95, PosteriorDraws
+from bayes_crlm.fit.draws import PosteriorDraws
 from bayes_crlm.fit.estimand_draws import median_survival_draws, rmst_draws, survival_draws
-from bayes_crlm.fit.ratio_summary import RatioSummary
 from bayes_crlm.model.withdrawn import withdrawal
-from bayes_crlm.words.arguments import thresholds_of
 from bayes_crlm.words.errors import EstimandError
 from bayes_crlm.words.success import SuccessRule
 
@@ -96,94 +94,18 @@ class Fit(PosteriorDraws):
         return pd.DataFrame(self.entry_weight_rows)
 
     def coefficients(self, thresholds: Sequence[float] = HR_THRESHOLDS) -> "pd.DataFrame":
-        """Posterior of every log hazard ratio in original units, with its Monte Carlo error.
+        """Every log hazard ratio; see `bayes_crlm.fit.effects.covariates.coefficient_table`."""
+        from bayes_crlm.fit.effects.covariates import coefficient_table
 
-        Parameters
-        ----------
-        thresholds : sequence of float
-            Hazard ratios r whose probability P(HR < r) is given.
-
-        Returns
-        -------
-        pandas.DataFrame
-            One row per term: term, treatment, reference, median, mean_log, sd_log,
-            mcse_mean_log, eti95_low, eti95_high, prob_below_<r>, ess_bulk, ess_tail, r_hat;
-            median and limits are log hazard ratios.
-        """
-        thresholds = thresholds_of(thresholds)
-        import pandas as pd
-
-        values = self.log_hazard_ratio_values
-        found = RatioSummary(values)
-        low, median, high = found.quantiles
-        levels = list(self.inputs.design.levels[1:])
-        n_terms, n_treatment = values.shape[1], len(levels)
-        nothing = [None] * (n_terms - n_treatment)
-        table = {
-            "term": list(self.inputs.design.terms),
-            # as objects from the start: pandas would make 1 and None into 1.0 and nan
-            "treatment": pd.Series([*levels, *nothing], dtype=object),
-            "reference": pd.Series(
-                [*[self.inputs.design.reference] * n_treatment, *nothing], dtype=object
-            ),
-            "median": median,
-            "mean_log": found.mean_log,
-            "sd_log": found.sd_log,
-            "mcse_mean_log": None,  # below, by where the draws come from
-            "eti95_low": low,
-            "eti95_high": high,
-        }
-        for threshold in thresholds:
-            table[f"prob_below_{threshold}"] = found.prob_below(threshold)
-        if self.importance is None:
-            import arviz_stats as azs
-
-            ratios = self.log_hazard_ratio_draws
-            table["mcse_mean_log"] = azs.mcse(ratios, method="mean").values
-            table["ess_bulk"] = azs.ess(ratios, method="bulk").values
-            table["ess_tail"] = azs.ess(ratios, method="tail").values
-            table["r_hat"] = azs.rhat(ratios).values
-        else:
-            table["mcse_mean_log"] = table["sd_log"] / np.sqrt(self.importance.ess)
-            table["ess_bulk"] = np.full(n_terms, self.importance.ess)
-            table["ess_tail"] = self.importance.ess_tail
-            table["r_hat"] = np.full(n_terms, np.nan)
-        return pd.DataFrame(table)
+        return coefficient_table(self, thresholds)
 
     def hazard_ratios(
         self, thresholds: Sequence[float] = HR_THRESHOLDS, success: SuccessRule | None = None
     ) -> "pd.DataFrame":
-        """Posterior hazard ratio of every treatment level against the reference.
+        """Treatment's hazard ratios; see `bayes_crlm.fit.effects.treatment.hazard_ratio_table`."""
+        from bayes_crlm.fit.effects.treatment import hazard_ratio_table
 
-        Parameters
-        ----------
-        thresholds : sequence of float
-            Hazard ratios r whose probability P(HR < r) is given.
-        success : SuccessRule, optional
-            By which is concluded; 0.975 on one side of 1 without it.
-
-        Returns
-        -------
-        pandas.DataFrame
-            As `coefficients`, treatment rows only, with median and limits as hazard ratios;
-            then prob_below_effect, P(HR < the rule's effect), and conclusion: "lower", "higher",
-            "undecided", or "withdrawn" where a level without events leaves nothing to conclude
-            from. `answers` withdraws what diagnostics do not allow, too.
-        """
-        rule = success or SuccessRule()
-        n_treatment = self.inputs.n_treatment_terms
-        table = self.coefficients(thresholds).iloc[:n_treatment]
-        effects = RatioSummary(self.log_hazard_ratio_values[:, :n_treatment])
-        share_below = effects.prob_below(rule.effect)
-        conclusions = [
-            "withdrawn" if withdrawal(self.inputs, (), (k + 1, 0)) else rule.conclusion(each)
-            for k, each in enumerate(share_below.tolist())
-        ]
-        return table.assign(
-            **{name: np.exp(table[name]) for name in ("median", "eti95_low", "eti95_high")},
-            prob_below_effect=share_below,
-            conclusion=conclusions,
-        )
+        return hazard_ratio_table(self, thresholds, success)
 
     def starts(
         self, thresholds: Sequence[float] = (1.0,), success: SuccessRule | None = None
@@ -244,7 +166,7 @@ class Fit(PosteriorDraws):
         from bayes_crlm.cohort.notes import column_notes
         from bayes_crlm.fit.answers import proportionality_warnings
         from bayes_crlm.fit.changing_rows import changing_sentence, finer_rows
-        from bayes_crlm.fit.estimand_tables import estimand_warnings
+        from bayes_crlm.fit.estimands.warnings import estimand_warnings
         from bayes_crlm.fit.observed_survival import kaplan_meier_cautions
         from bayes_crlm.fit.prior_meaning import baseline_cautions
         from bayes_crlm.model.arm_follow_up import gap_cautions
@@ -278,32 +200,10 @@ class Fit(PosteriorDraws):
         )
 
     def log_hazard(self) -> "pd.DataFrame":
-        """Posterior of every interval's log-hazard at the covariates' means.
+        """Log-hazards by interval; see `bayes_crlm.fit.effects.baseline.log_hazard_table`."""
+        from bayes_crlm.fit.effects.baseline import log_hazard_table
 
-        Returns
-        -------
-        pandas.DataFrame
-            One row per interval: interval, from, to, mean, sd, median, eti95_low, eti95_high. Of an
-            interval without an event, median and limits tell more than mean and standard
-            deviation: its hazard may be next to 0, whose logarithm has no lower bound.
-        """
-        import pandas as pd
-
-        draws = self.log_hazard_draws
-        low, median, high = np.quantile(draws, [ETI95[0], 0.5, ETI95[1]], axis=0)
-        cutpoints = self.inputs.intervals.cutpoints
-        return pd.DataFrame(
-            {
-                "interval": np.arange(1, draws.shape[1] + 1),
-                "from": cutpoints[:-1],
-                "to": cutpoints[1:],
-                "mean": draws.mean(axis=0),
-                "sd": draws.std(axis=0, ddof=1),
-                "median": median,
-                "eti95_low": low,
-                "eti95_high": high,
-            }
-        )
+        return log_hazard_table(self)
 
     def survival_draws(
         self, times: Sequence[float] | NDArray, most_draws: int | None = None
@@ -335,26 +235,26 @@ class Fit(PosteriorDraws):
         return median_survival_draws(self)
 
     def survival(self, times: Sequence[float]) -> "pd.DataFrame":
-        """Standardised survival; see `bayes_crlm.fit.estimand_tables.survival_table`."""
-        from bayes_crlm.fit.estimand_tables import survival_table
+        """Standardised survival; see `bayes_crlm.fit.estimands.survival.survival_table`."""
+        from bayes_crlm.fit.estimands.survival import survival_table
 
         return survival_table(self, times)
 
     def rmst(self, horizon: float) -> "pd.DataFrame":
-        """Restricted mean survival; see `bayes_crlm.fit.estimand_tables.rmst_table`."""
-        from bayes_crlm.fit.estimand_tables import rmst_table
+        """Restricted mean survival; see `bayes_crlm.fit.estimands.rmst.rmst_table`."""
+        from bayes_crlm.fit.estimands.rmst import rmst_table
 
         return rmst_table(self, horizon)
 
     def median_survival(self) -> "pd.DataFrame":
-        """Median survival; see `bayes_crlm.fit.estimand_tables.median_table`."""
-        from bayes_crlm.fit.estimand_tables import median_table
+        """Median survival; see `bayes_crlm.fit.estimands.median_survival.median_table`."""
+        from bayes_crlm.fit.estimands.median_survival import median_table
 
         return median_table(self)
 
     def differences(self, horizons: Sequence[float], rmst: float | None) -> "pd.DataFrame":
-        """Differences to the reference; see `bayes_crlm.fit.estimand_tables.differences_table`."""
-        from bayes_crlm.fit.estimand_tables import differences_table
+        """Differences to the reference; see `bayes_crlm.fit.estimands.differences`."""
+        from bayes_crlm.fit.estimands.differences import differences_table
 
         return differences_table(self, horizons, rmst)
 

@@ -8,30 +8,25 @@ import numpy as np
 from bayes_crlm.words.late_start import ANALYSES, start_rows
 
 if TYPE_CHECKING:
-    import pandas as pd
     import xarray as xr
 
-__all__ = ["start_dataset", "start_table"]
+__all__ = ["start_dataset", "start_file_rows"]
 
 
-def start_table(start: Mapping[str, Any]) -> "pd.DataFrame":
-    """Make one row for each level and analysis.
+def start_file_rows(start: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Make one plain row for each level and analysis, limits and probabilities at its end.
 
     Parameters
     ----------
     start : mapping
         `summary["start"]`, or what `bayes_crlm.fit.late_start.compare_starts` gives.
     """
-    import pandas as pd
-
     rows = []
     for row in start_rows(start):
         plain = {key: value for key, value in row.items() if not isinstance(value, list | dict)}
-        for name in ("eti95", "cox_ci95"):
-            plain |= {f"{name}_low": row[name][0], f"{name}_high": row[name][1]}
-        below = {f"prob_below_{each}": value for each, value in row["prob_below"].items()}
-        rows.append(plain | below)
-    return pd.DataFrame(rows)
+        last = {name: row[name] for name in ("eti95", "cox_ci95", "prob_below")}
+        rows.append(plain | last)
+    return rows
 
 
 def start_dataset(start: Mapping[str, Any]) -> "xr.Dataset":

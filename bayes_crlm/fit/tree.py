@@ -32,6 +32,7 @@ from bayes_crlm.model.unknowns import (
     log_prior,
     model_parameters,
 )
+from bayes_crlm.words.wording import SYNTHETIC
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -46,7 +47,6 @@ PRIOR_DRAWS = 1000
 CURVE_TIMES = 61
 # up to so many patients all are in the tree; of more, so many are
 PATIENTS_MOST, PATIENTS_SAMPLED = 5_000, 1_000
-SYNTHETIC = "synthetic, not patient data"
 
 
 def posterior_of(fit: "PosteriorDraws") -> "xr.DataTree":

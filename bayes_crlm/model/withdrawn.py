@@ -8,7 +8,9 @@ import numpy as np
 if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["levels_without_events", "no_bound", "no_trust", "withdrawal"]
+__all__ = ["NO_ANSWER", "levels_without_events", "no_bound", "no_trust", "withdrawal"]
+
+NO_ANSWER = "no answer is given, "
 
 
 def levels_without_events(inputs: "PreparedCohort") -> tuple[int, ...]:
@@ -52,7 +54,7 @@ def withdrawal(
 
 def no_trust(failures: Sequence[str]) -> str:
     """Say that nothing is concluded from draws whose diagnostics fail."""
-    return f"no answer is given, because a diagnostic fails: {'; '.join(failures)}"
+    return f"{NO_ANSWER}because a diagnostic fails: {'; '.join(failures)}"
 
 
 def no_bound(treatment: str, levels: Sequence[tuple[Any, int]]) -> str:
@@ -70,6 +72,6 @@ def no_bound(treatment: str, levels: Sequence[tuple[Any, int]]) -> str:
         for level, patients in levels
     ]
     return (
-        f"no answer is given, because {' and '.join(told)}: the data do not bound the hazard "
+        f"{NO_ANSWER}because {' and '.join(told)}: the data do not bound the hazard "
         "ratio on one side, so the prior decides how far from 1 it lies"
     )

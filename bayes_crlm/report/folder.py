@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bayes_crlm.report.output_folder import (
     PARTIAL,
@@ -26,14 +26,9 @@ from bayes_crlm.report.output_folder import (
     reason_of,
     results_of,
 )
-from bayes_crlm.report.spreadsheets import for_spreadsheets
-from bayes_crlm.specification.source_paths import spec_seen_from
 from bayes_crlm.tasks.store import HELD
 from bayes_crlm.words.errors import OutputError
 from bayes_crlm.words.wording import shown_name
-
-if TYPE_CHECKING:
-    from bayes_crlm.analysis.run import Analysis
 
 __all__ = [
     "check_output",
@@ -42,7 +37,6 @@ __all__ = [
     "is_of_sensitivity",
     "names_of",
     "replace_folder",
-    "write_results",
     "write_summary",
 ]
 
@@ -50,37 +44,6 @@ __all__ = [
 RENAME_EXCHANGE, AT_FDCWD = 2, -100
 # how long to wait for a lock that runs hold for moments only
 LOCK_SECONDS = 10.0
-# tables of the analysis as treated, which say so where patients waited for treatment
-AS_TREATED = (
-    *("hazard_ratios", "coefficients", "log_hazard", "cox", "agreement", "crude", "survival"),
-    *("median_survival", "rmst", "differences", "expected_events", "kaplan_meier"),
-)
-
-
-def write_results(analysis: "Analysis", summary: dict[str, Any], folder: Path) -> Path:
-    """Write all result files beside `folder`, then put them in its place at once.
-
-    Parameters
-    ----------
-    analysis : Analysis
-        A finished analysis.
-    summary : dict
-        From `bayes_crlm.analysis.summary.summarise`.
-    folder : Path
-        From `check_output`; earlier results there are replaced, other files kept.
-
-    Returns
-    -------
-    Path
-        Of the report.
-
-    Raises
-    ------
-    OutputError
-        When writing fails, a full disk included; earlier results are then untouched.
-    """
-    replace_folder(folder, lambda partial: fill(partial, analysis, summary), is_of_run)
-    return folder / "report.html"
 
 
 def replace_folder(
@@ -247,65 +210,6 @@ def remove_abandoned(parent: Path) -> None:
                 shutil.rmtree(each, ignore_errors=True)
 
 
-def fill(folder: Path, analysis: "Analysis", summary: dict[str, Any]) -> None:
-    """Write every result file into an empty folder, and its time into the summary."""
-    from bayes_crlm.figures.drawing import for_files
-    from bayes_crlm.report.page import render_report
-    from bayes_crlm.report.run_figures import draw_figures
-
-    started = time.perf_counter()
-    with for_files():
-        figures = draw_figures(analysis, summary)
-    (folder / "figures").mkdir()
-    for name, svg in figures.items():
-        write_text(folder / "figures" / f"{name}.svg", svg)
-    (folder / "tables").mkdir()
-    made = tables(analysis)
-    for name, table in made.items():
-        for_spreadsheets(table).to_csv(folder / "tables" / f"{name}.csv", index=False)
-    write_posterior(tree_of(analysis, summary), folder / "posterior.nc")
-    write_text(folder / "spec.toml", spec_seen_from(analysis.spec, folder).to_toml())
-    write_text(folder / "report.html", render_report(analysis, summary, figures))
-    # last, so that it can say how long all the others took
-    now = time.perf_counter()
-    summary["provenance"]["seconds"] |= {"report": now - started, "total": now - analysis.began}
-    written = {"posterior.nc", "spec.toml", "report.html"}
-    write_summary(folder, "summary.json", summary, written | names_of(figures, made))
-
-
-def read_with_draws(summary: dict[str, Any]) -> dict[str, Any]:
-    """Gather what has to be read with the draws: attributes of every group of posterior.nc."""
-    reasons = [
-        f"{row['treatment']} against {row['reference']}: {row['withdrawn']}"
-        for row in summary["answers"]
-        if row["withdrawn"]
-    ]
-    return {
-        "title": summary["title"],
-        "status": summary["status"],
-        **({"caution": summary["caution"]} if summary["caution"] else {}),
-        **({"withdrawn": "; ".join(reasons)} if reasons else {}),
-    }
-
-
-def tree_of(analysis: "Analysis", summary: dict[str, Any]) -> Any:
-    """Complete the DataTree of draws by what is read with it, and by starts of treatment."""
-    import xarray as xr
-
-    from bayes_crlm.fit.late_start_tables import start_dataset
-    from bayes_crlm.fit.tree import described
-    from bayes_crlm.words.late_start import draws_in_words
-
-    tree, told, start = analysis.fit.posterior, read_with_draws(summary), summary["start"]
-    if start is None:
-        return described(tree, told)
-    told["analysis"] = draws_in_words(start)
-    groups = {name: node.to_dataset(inherit=False) for name, node in tree.children.items()}
-    found = start_dataset(start)
-    found = found.assign_attrs(groups["posterior"].attrs | found.attrs)
-    return described(xr.DataTree.from_dict(groups | {"treatment_start": found}), told)
-
-
 def names_of(figures: Iterable[str], tables: Iterable[str]) -> set[str]:
     """Paths of figures and tables within a result folder."""
     return {f"figures/{name}.svg" for name in figures} | {f"tables/{name}.csv" for name in tables}
@@ -328,73 +232,6 @@ def write_summary(folder: Path, name: str, summary: dict[str, Any], written: set
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text; half a character pair, which has no UTF-8, becomes a question mark."""
     path.write_bytes(text.encode("utf-8", errors="replace"))
-
-
-def write_posterior(posterior: Any, path: Path) -> None:
-    """Write the DataTree as netCDF; the library's own errors become those of the disk."""
-    try:
-        posterior.to_netcdf(path, engine="netcdf4")
-    except RuntimeError as problem:
-        raise OSError(errno.EIO, f"posterior.nc: {problem}") from problem
-
-
-def tables(analysis: "Analysis") -> dict[str, Any]:
-    """Result tables by file name."""
-    import pandas as pd
-
-    from bayes_crlm.fit.late_start_tables import start_table
-    from bayes_crlm.fit.observed_survival import kaplan_meier_distances
-    from bayes_crlm.fit.prior_meaning import implied_rows
-    from bayes_crlm.model.column_counts import column_rows
-
-    fit, estimands = analysis.fit, analysis.spec.estimands
-    horizons = list(estimands.horizons or [])
-    ratios = fit.hazard_ratios(estimands.hr_thresholds, analysis.spec.success.rule)
-    is_withdrawn = [bool(row["withdrawn"]) for row in analysis.beside.answers][: len(ratios)]
-    made = {
-        "hazard_ratios": ratios.assign(
-            conclusion=ratios["conclusion"].mask(is_withdrawn, "withdrawn")
-        ),
-        "coefficients": fit.coefficients(estimands.hr_thresholds),
-        "log_hazard": fit.log_hazard(),
-        "cox": fit.cox.to_table().reset_index(),
-        "agreement": pd.DataFrame(analysis.agreement),
-        "median_survival": fit.median_survival(),
-        "differences": fit.differences(horizons, estimands.rmst),
-        "expected_events": fit.expected_events(),
-        "kaplan_meier_distance": pd.DataFrame(kaplan_meier_distances(fit)),
-    }
-    made["answers"] = pd.json_normalize(analysis.beside.answers, sep="_", max_level=1)
-    made["prior_implied"] = pd.DataFrame(implied_rows(analysis.inputs))
-    made["levels"] = pd.DataFrame(column_rows(analysis.inputs)).assign(
-        terms=lambda rows: rows["terms"].map(", ".join)
-    )
-    for name, rows in (
-        ("crude", analysis.beside.crude),
-        ("finer_intervals", analysis.beside.finer),
-    ):
-        if rows:
-            made[name] = pd.DataFrame(rows)
-    if fit.entry_weight_rows:
-        made["entry_weights"] = fit.entry_weights()
-    if horizons:
-        made["survival"] = fit.survival(horizons)
-        made["kaplan_meier"] = fit.kaplan_meier(horizons)
-    if estimands.rmst is not None:
-        made["rmst"] = fit.rmst(estimands.rmst)
-    if analysis.start is not None:
-        made["start"] = start_table(analysis.start)
-    if analysis.start is not None and analysis.start["n_waited"]:
-        made |= {
-            name: made[name].assign(treatment_counts="from time zero on")
-            for name in AS_TREATED
-            if name in made
-        }
-    if analysis.inputs.cohort.is_synthetic:
-        made = {
-            name: table.assign(data="synthetic, not patient data") for name, table in made.items()
-        }
-    return made
 
 
 def put_in_place(partial: Path, folder: Path, is_ours: Callable[[str], bool]) -> None:

@@ -1,21 +1,14 @@
 """One self-contained HTML page that a clinician and a statistician can both read."""
 
-import math
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayes_crlm.fit.answers import proportionality_warnings
-from bayes_crlm.fit.entry_weights import entry_weight_warnings
-from bayes_crlm.model.withdrawn import levels_without_events
 from bayes_crlm.specification.source_paths import spec_for_readers
-from bayes_crlm.words.late_start import (
-    estimands_in_words,
-    headline_in_words,
-    landmark_in_words,
-    start_rows,
-)
-from bayes_crlm.words.shown import duration, number, p_value, probability_in_words, significant
+from bayes_crlm.words.html import sections_to_html
+from bayes_crlm.words.section import Section
+from bayes_crlm.words.shown import duration, number
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -25,18 +18,15 @@ if TYPE_CHECKING:
 __all__ = ["render_report"]
 
 TEMPLATES = Path(__file__).parent
-
-
-def landmark_sentences(start: dict[str, Any] | None) -> list[str]:
-    """Say of every level what its hazard ratio at the landmark allows to be said."""
-    rows = start_rows(start) if start else []
-    itself = {row["treatment"]: row for row in rows if row["analysis"] == "time_dependent"}
-    return [
-        f"{row['treatment']} at the landmark: "
-        f"{landmark_in_words(itself.get(row['treatment']), start['landmark'] | row)}."
-        for row in rows
-        if start and row["analysis"] == "landmark" and not row["withdrawn"]
-    ]
+# chapters of the report, in their order; others come after the answer
+HEADINGS = {
+    "answer": "Answer",
+    "data": "Data",
+    "survival": "Survival",
+    "agreement": "Agreement with Cox regression",
+    "priors": "Prior against posterior",
+    "diagnostics": "Diagnostics",
+}
 
 
 def figure(svg: str, name: str) -> str:
@@ -67,32 +57,6 @@ def figure(svg: str, name: str) -> str:
     return body.replace("<svg ", f'<svg role="img" aria-labelledby="caption-{name}" ', 1)
 
 
-def by_treatment(analysis: "Analysis") -> list[dict[str, Any]]:
-    """Count patients, events and follow-up on every treatment level."""
-    cohort, design = analysis.inputs.cohort, analysis.inputs.design
-    rows = []
-    for code, level in enumerate(design.levels):
-        here = design.treatment_level == code
-        rows.append(
-            {
-                "treatment": level,
-                "n_patients": len(set(cohort.patient_index[here].tolist())),
-                "n_events": int(cohort.event[here].sum()),
-                "exposure": float((cohort.time - cohort.entry)[here].sum()),
-            }
-        )
-    return rows
-
-
-def rare_by_term(summary: dict[str, Any]) -> dict[str, list[str]]:
-    """What is said of rare levels, by the terms whose estimates rest on them."""
-    told: dict[str, list[str]] = {}
-    for row in summary["levels"]:
-        for term in row["terms"] if row["caution"] else []:
-            told.setdefault(term, []).append(row["caution"])
-    return told
-
-
 def read_template(name: str) -> "Template":
     """Read a page's template from this package; it escapes what is put into it."""
     import jinja2
@@ -106,8 +70,6 @@ def read_template(name: str) -> "Template":
     )
     environment.filters["number"] = number
     environment.filters["duration"] = duration
-    environment.filters["significant"] = significant
-    environment.filters["p_value"] = p_value
     return environment.get_template(name)
 
 
@@ -130,30 +92,30 @@ def render_report(analysis: "Analysis", summary: dict[str, Any], figures: dict[s
     """
     from markupsafe import Markup
 
-    template = read_template("page.html")
-    return template.render(
+    is_synthetic = summary["data"]["synthetic"]
+    # made by matplotlib, which escapes the names it draws
+    drawn = {name: figure(svg, name) for name, svg in figures.items()}
+    chapters = {
+        name: Markup(sections_to_html(sections, drawn, is_synthetic=is_synthetic))
+        for name, sections in by_chapter(analysis.sections).items()
+    }
+    return read_template("page.html").render(
         summary=summary,
-        source=Path(summary["data"]["source"]).name or summary["data"]["source"],
         question=analysis.spec.question,
         spec_text=spec_for_readers(analysis.spec).to_toml(),
         spec_name=analysis.spec.name,
-        adjusted=len(summary["model"]["terms"]) >= len(analysis.fit.inputs.design.levels),
-        entry_weights=entry_weight_warnings(
-            analysis.fit.entry_weight_rows, analysis.fit.inputs.cohort.unit
-        ),
-        not_proportional=proportionality_warnings(analysis.fit, summary["start"]),
-        rare=rare_by_term(summary),
-        success=analysis.spec.success.rule.in_words(),
-        start_rows=start_rows(summary["start"]) if summary["start"] else [],
-        as_treated=estimands_in_words(summary["start"]),
-        start_sentences=headline_in_words(summary["start"]) if summary["start"] else [],
-        landmark_sentences=landmark_sentences(summary["start"]),
-        levels=by_treatment(analysis),
-        eventless=bool(levels_without_events(analysis.inputs)),
-        is_left_out=any(row["analysis"].startswith("without ") for row in summary["crude"]),
-        unit=summary["data"]["unit"] or "time units",
-        # made by matplotlib, which escapes the names it draws
-        figures={name: Markup(figure(svg, name)) for name, svg in figures.items()},
-        probability=probability_in_words,
-        hr=lambda value: None if value is None else math.exp(min(value, 700.0)),
+        headings=HEADINGS | {name: name.capitalize() for name in chapters if name not in HEADINGS},
+        chapters=chapters,
+        unit=analysis.unit,
     )
+
+
+def by_chapter(sections: Iterable[Section]) -> dict[str, list[Section]]:
+    """Sort sections by the chapter that they stand in; those without one are for files."""
+    chapters: dict[str, list[Section]] = {}
+    for section in sections:
+        if section.chapter:
+            chapters.setdefault(section.chapter, []).append(section)
+    known = list(HEADINGS)
+    order = [known[0], *(name for name in chapters if name not in HEADINGS), *known[1:]]
+    return {name: chapters[name] for name in order if name in chapters}

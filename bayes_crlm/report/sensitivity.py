@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayes_crlm.analysis.summary import data_section, to_json_value
+from bayes_crlm.analysis.data_section import data_section
+from bayes_crlm.analysis.summary import to_json_value
 from bayes_crlm.inference.psis import PARETO_K_MOST
 from bayes_crlm.sensitivity.overall import base_row, sections_of
 from bayes_crlm.specification.source_paths import spec_for_readers, spec_seen_from
+from bayes_crlm.words.wording import SYNTHETIC
 
 if TYPE_CHECKING:
     from bayes_crlm.analysis.run import Plan
@@ -112,7 +114,7 @@ def fill(folder: Path, earlier: Path, found: "Sensitivity", summary: dict[str, A
     tables = {rows.name: rows.to_frame() for section in sections for rows in section.rows}
     for name, table in tables.items():
         if is_synthetic:
-            table = table.assign(data="synthetic, not patient data")
+            table = table.assign(data=SYNTHETIC)
         for_spreadsheets(table).to_csv(folder / "tables" / f"{name}.csv", index=False)
     spec = found.plan.spec.model_copy(update={"sensitivity": found.settings.to_mapping()})
     write_text(folder / "sensitivity.toml", spec_seen_from(spec, folder).to_toml())

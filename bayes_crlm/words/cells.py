@@ -58,11 +58,10 @@ def both(write: Write, upper: Write | None = None) -> Callable[[Mapping[str, Any
     """Write two limits."""
 
     def limits(row: Mapping[str, Any], name: str) -> str:
-        low, high = (
-            row[name] or (None, None)
-            if name in row
-            else (row.get(f"{name}_low"), row.get(f"{name}_high"))
-        )
+        if f"{name}_low" in row:
+            low, high = row[f"{name}_low"], row[f"{name}_high"]
+        else:
+            low, high = row[name] or (None, None)
         return f"{write(low)} to {(upper or write)(high)}"
 
     return limits
@@ -83,8 +82,9 @@ def comparison(row: Mapping[str, Any], name: str = "treatment") -> str:
 
 def probability(row: Mapping[str, Any], name: str) -> str:
     """Write a probability with the digits that a row's effective draws support."""
-    effective = (row["ess_bulk"] or 10) if "ess_bulk" in row else None
-    return probability_in_words(row[name], effective)
+    effective = row.get("ess_bulk")
+    is_unknown = "ess_bulk" in row and (is_missing(effective) or not effective)
+    return probability_in_words(row[name], 10 if is_unknown else effective)
 
 
 def interval(row: Mapping[str, Any], name: str) -> str:

@@ -58,7 +58,7 @@ def blocks(
     """Give what stands on a page in its order: HTML, and tables that are still to be written."""
     for section in sections:
         if section.title:
-            yield f'<h3 id="{escape(section.key)}">{escape(section.title)}</h3>'
+            yield f'<h3 id="about-{escape(section.key)}">{escape(section.title)}</h3>'
         yield from (note_to_html(each) for each in section.notes if each.is_first)
         for figure in section.figures:
             if figure.name in pictures:
@@ -90,9 +90,9 @@ def table_to_html(tables: Sequence[Rows]) -> str:
         At least one; a group begins with each but the first.
     """
     first = tables[0]
-    name = f' id="{first.name.replace("_", "-")}"' if first.name else ""
+    name = f' id="table-{first.name.replace("_", "-")}"' if first.name else ""
     head = "".join(
-        f"<th{text_class(column, place)}>{escape(heading(column))}</th>"
+        f"<th{' class="text"' if text_class(column, place) else ''}>{escape(heading(column))}</th>"
         for place, column in enumerate(first.columns)
     )
     lines = []

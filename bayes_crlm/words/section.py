@@ -71,6 +71,8 @@ class Rows:
         nowhere.
     group : str
         Key of the rows that is true where a new group begins.
+    marks : mapping of str to str
+        Columns of the file that say the same in every row.
     """
 
     name: str
@@ -78,10 +80,11 @@ class Rows:
     columns: tuple[Column, ...] = ()
     at: tuple[str, ...] = ()
     group: str = ""
+    marks: Mapping[str, str] = field(default_factory=dict)
 
     def to_frame(self) -> "pd.DataFrame":
         """Make a data frame with one column for every number."""
-        return frame_of(self.rows)
+        return frame_of(self.rows).assign(**self.marks)
 
     def to_json(self) -> list[dict[str, Any]]:
         """Make plain rows as `summary.json` has them, two limits in one value."""
@@ -228,18 +231,19 @@ def gathered(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Give every number of a row a column of its own."""
+    """Give every number of a row a column of its own; those by name come last."""
     found: dict[str, Any] = {}
+    last: dict[str, Any] = {}
     for key, value in row.items():
         if key in INTERVALS:
             found[f"{key}_low"], found[f"{key}_high"] = value or (None, None)
         elif isinstance(value, Mapping):
-            found |= {f"{key}_{name}": each for name, each in value.items()}
+            last |= {f"{key}_{name}": each for name, each in value.items()}
         elif isinstance(value, list | tuple):
             found[key] = ", ".join(map(str, value))
         else:
             found[key] = value
-    return found
+    return found | last
 
 
 def frame_of(rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":

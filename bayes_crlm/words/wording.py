@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SHOWN",
+    "SYNTHETIC",
     "count_of",
     "did_you_mean",
     "in_rows",
@@ -23,6 +24,8 @@ __all__ = [
     "shown_rows",
 ]
 
+SYNTHETIC = "synthetic, not patient data"
+"""What is said of data that were made up, wherever a number of them is shown."""
 SHOWN = 5
 """How many rows, columns or problems a message names before it counts the rest."""
 

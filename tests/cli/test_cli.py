@@ -2,6 +2,7 @@
 
 import fcntl
 import io
+import math
 import os
 import pty
 import struct
@@ -15,8 +16,10 @@ import pytest
 import runs
 
 from bayes_crlm import cli
+from bayes_crlm.analysis.run import plan_analysis, run_analysis
 from bayes_crlm.cli import main
 from bayes_crlm.cli.terminal import conclude, in_columns, on_one_line, say
+from bayes_crlm.specification.spec import read_spec
 from bayes_crlm.words.shown import probability_in_words
 
 nasty_run, synthetic_run, short_run = runs.nasty_run, runs.synthetic_run, runs.short_run
@@ -140,11 +143,12 @@ def test_a_quiet_run_that_fails_its_diagnostics_says_so_on_stderr(tmp_path):
     assert (tmp_path / "results" / "nasty" / "summary.json").is_file()
 
 
-def test_what_cox_cannot_estimate_is_said(synthetic_run):
-    summary = synthetic_run.summary
-    summary["cox"]["terms"][0] |= {"hazard_ratio": None, "ci95": [None, None]}
-    summary["agreement"][0] |= {"verdict": "differ", "reason": "separation: no maximum"}
-    text = conclude(summary)
+def test_what_cox_cannot_estimate_is_said():
+    plan = plan_analysis(read_spec("os_colon_early_recurrence"))
+    found = run_analysis(plan, engine="laplace")
+    found.answers[0] |= dict.fromkeys(("cox_hazard_ratio", "cox_low", "cox_high"), math.nan)
+    found.agreement[0] |= {"verdict": "differ", "reason": "separation: no maximum"}
+    text = conclude(found)
     assert "  Cox         hazard ratio not estimable" in text
     assert "they differ: separation: no maximum" in text
 

@@ -20,7 +20,7 @@ from bayes_crlm.estimands.survival import (
     standardised_survival,
     time_of_cumulative_hazard,
 )
-from bayes_crlm.fit.estimand_tables import quantiles_with_infinity
+from bayes_crlm.fit.estimands.rows import quantiles_with_infinity
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.likelihood import log_likelihood as likelihood
 from bayes_crlm.words.errors import EstimandError

@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bayes_crlm as bc
-from bayes_crlm.analysis.beside_answer import beside_answer
 from bayes_crlm.fit.answers import answer_sentence, proportionality_warnings, side_of
-from bayes_crlm.fit.late_start import compare_starts
+from bayes_crlm.fit.findings import Asked, Findings
 from bayes_crlm.words.late_start import AS_TREATED_ONLY
 from bayes_crlm.words.success import SuccessRule
 
@@ -185,17 +184,21 @@ def test_a_headline_says_where_the_analysis_as_treated_concludes_otherwise(naive
         assert (f"called {one}" in said) == (one != "undecided")
 
 
+def found_by(fit):
+    return Findings(fit, Asked(), fit.diagnose())
+
+
 def test_a_comparison_without_the_reference_says_that_the_wait_is_in_it():
     table = simulated(arms=3, n=200)
     table["begun"] = np.where(table["arm"] > 0, np.minimum(2.0, table["time"] / 2), np.nan)
     cohort = cohort_of(table, treatment_start="begun")
-    fit = bc.PiecewiseExponential("arm", 0, cutpoints=4).fit(cohort, seed=5, engine="laplace")
-    start = compare_starts(fit)
-    answers = beside_answer(fit, SuccessRule(), start=start).answers
+    model = bc.PiecewiseExponential("arm", 0, cutpoints=4)
+    answers = found_by(model.fit(cohort, seed=5, engine="laplace")).answers
     assert [row["headline"] for row in answers] == ["time_dependent"] * 2 + ["as_treated"]
     for row in answers:
         assert (AS_TREATED_ONLY in row["sentence"]) == (row["headline"] == "as_treated")
-    for row in beside_answer(fit, SuccessRule()).answers:
+    without_starts = model.fit(cohort_of(table), seed=5, engine="laplace")
+    for row in found_by(without_starts).answers:
         assert AS_TREATED_ONLY not in row["sentence"]
 
 

@@ -84,7 +84,7 @@ def test_how_far_it_moves_is_said_wherever_the_answer_stands(heart):
         f"with {row['finer_intervals']} intervals instead of {row['n_intervals']} the hazard "
         f"ratio is {row['finer_hazard_ratio']:.2f}"
     )
-    terminal = re.sub(r"\s+", " ", conclude(summary))
+    terminal = re.sub(r"\s+", " ", conclude(found))
     for text in (terminal, render_report(found, summary, {}), *[" ".join(summary["warnings"])]):
         assert said in text
     assert any(said in each for each in found.fit.warnings)

@@ -20,8 +20,9 @@ import runs
 from bayes_crlm import read_spec
 from bayes_crlm.analysis.run import plan_analysis
 from bayes_crlm.report import folder as results
-from bayes_crlm.report.folder import check_output, write_results
+from bayes_crlm.report.folder import check_output
 from bayes_crlm.report.output_folder import is_resolved
+from bayes_crlm.report.run import write_results
 from bayes_crlm.specification.source_paths import spec_seen_from
 from bayes_crlm.words.errors import OutputError
 

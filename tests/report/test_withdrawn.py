@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 import bayes_crlm as bc
-from bayes_crlm.analysis.beside_answer import beside_answer
 from bayes_crlm.analysis.run import plan_analysis, run_analysis
 from bayes_crlm.analysis.summary import summarise
 from bayes_crlm.cli.terminal import conclude
@@ -20,8 +19,7 @@ from bayes_crlm.sensitivity.overall import NOTHING_TO_CHANGE
 from bayes_crlm.sensitivity.run import run_sensitivity
 from bayes_crlm.sensitivity.settings import read_settings
 from bayes_crlm.specification.spec import Spec
-from bayes_crlm.words.late_start import headline_in_words, start_rows, withdraw_starts
-from bayes_crlm.words.success import SuccessRule
+from bayes_crlm.words.late_start import headline_in_words, start_rows
 
 FAILURE = "R-hat is 1.2, above 1.01"
 
@@ -56,13 +54,8 @@ def analysed(table, folder, failures=(), **data):
     """A run, and its summary; with diagnostics that fail put in."""
     found = run_analysis(planned(table, folder, **data), engine="laplace")
     if failures:
-        beside = beside_answer(found.fit, SuccessRule(), failures, (), found.start)
-        found = dataclasses.replace(
-            found,
-            diagnostics=dataclasses.replace(found.diagnostics, failures=tuple(failures)),
-            beside=beside,
-            start=withdraw_starts(found.start, beside.answers),
-        )
+        diagnostics = dataclasses.replace(found.diagnostics, failures=tuple(failures))
+        found = dataclasses.replace(found, diagnostics=diagnostics)
     return found, summarise(found)
 
 
@@ -81,7 +74,7 @@ def test_starts_of_a_withdrawn_answer_are_no_headline(tmp_path, failures, events
         assert row["conclusion"] == "withdrawn" and row["withdrawn"]
         assert row["median"] > 0
     assert headline_in_words(summary["start"]) == []
-    for text in (conclude(summary), render_report(found, summary, {})):
+    for text in (conclude(found), render_report(found, summary, {})):
         assert "no answer" in text.lower()
         assert "(headline)" not in text
         assert "Headline analysis" not in text
@@ -89,11 +82,11 @@ def test_starts_of_a_withdrawn_answer_are_no_headline(tmp_path, failures, events
 
 
 def test_starts_of_an_answer_that_stands_are_concluded_from(tmp_path):
-    _, summary = analysed(late_starts(), tmp_path, treatment_start="begun")
+    found, summary = analysed(late_starts(), tmp_path, treatment_start="begun")
     rows = start_rows(summary["start"])
     assert {row["withdrawn"] for row in rows} == {None}
     assert "withdrawn" not in {row["conclusion"] for row in rows}
-    assert "(headline)" in conclude(summary)
+    assert "(headline)" in conclude(found)
 
 
 def test_a_landmark_after_which_a_level_has_no_events_concludes_nothing(tmp_path):
@@ -104,12 +97,12 @@ def test_a_landmark_after_which_a_level_has_no_events_concludes_nothing(tmp_path
     early = table.index[treated & (table["begun"] < late / 2)][:6]
     table.loc[early, "time"] = table.loc[early, "begun"] + 0.1
     table.loc[early, "event"] = 1
-    _, summary = analysed(table, tmp_path, treatment_start="begun")
+    found, summary = analysed(table, tmp_path, treatment_start="begun")
     assert not summary["answers"][0]["withdrawn"]
     (row,) = [row for row in start_rows(summary["start"]) if row["analysis"] == "landmark"]
     assert row["conclusion"] == "withdrawn"
     assert "had an event" in row["withdrawn"]
-    assert "no answer from" in conclude(summary)
+    assert "no answer from" in conclude(found)
 
 
 def test_the_forest_shows_no_posterior_where_no_answer_is_given():

@@ -1,0 +1,211 @@
+"""A spec with its cohort, checked and put together: what `bayes-crlm check` says."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bayes_crlm.words.errors import (
+    CohortError,
+    CutpointError,
+    DesignError,
+    EstimandError,
+    FormulaError,
+)
+from bayes_crlm.words.wording import SYNTHETIC, count_of
+
+if TYPE_CHECKING:
+    from bayes_crlm.cohort.arguments import CohortArguments
+    from bayes_crlm.cohort.cohort import Cohort
+    from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
+    from bayes_crlm.model.prepared import PreparedCohort
+    from bayes_crlm.specification.spec import Spec
+
+__all__ = ["Plan", "cohort_arguments", "plan_analysis", "used_columns"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A spec and its cohort, checked and put together, before anything is sampled.
+
+    Attributes
+    ----------
+    spec : Spec
+        With every default resolved for this cohort.
+    model : PiecewiseExponential
+        What will be fitted.
+    inputs : PreparedCohort
+        The cohort as the model sees it.
+    warnings : tuple of str
+        Dropped rows, dropped intervals and other changes of what was asked for.
+    everyone : Cohort
+        The cohort before patients with missing values were left out.
+    """
+
+    spec: "Spec"
+    model: "PiecewiseExponential"
+    inputs: "PreparedCohort"
+    warnings: tuple[str, ...]
+    everyone: "Cohort"
+
+
+def plan_analysis(spec: "Spec") -> Plan:
+    """Read the spec's data and check that cohort, model and estimands fit together.
+
+    Parameters
+    ----------
+    spec : Spec
+        The analysis.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    BayesCRLMError
+        One sentence: what is wrong, where, and what would be right.
+    """
+    from bayes_crlm.cohort.reading import cohort_of
+    from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
+    from bayes_crlm.model.design import columns_needed
+    from bayes_crlm.model.late_start import check_late_starts
+
+    arguments = cohort_arguments(spec)
+    model = PiecewiseExponential(**model_options(spec))
+    try:
+        needs = columns_needed(spec.model.treatment, spec.model.covariates)
+        cohort = cohort_of(spec.data_path(), dataclasses.replace(arguments, needs=needs))
+        inputs = model.prepare(cohort)
+        check_late_starts(inputs)
+        resolved = resolve(spec, inputs)
+    except (CohortError, DesignError, FormulaError, CutpointError, EstimandError) as first:
+        from bayes_crlm.analysis.every_problem import every_problem
+
+        raise every_problem(spec, arguments, first) from first
+    return Plan(resolved, model, inputs, tuple(warnings_of(spec, resolved, model, inputs)), cohort)
+
+
+def model_options(spec: "Spec") -> dict[str, Any]:
+    """What a spec says of the model: arguments of `PiecewiseExponential`."""
+    from bayes_crlm.model.baseline_priors import baseline_prior
+
+    asked = spec.model
+    return {
+        "treatment": asked.treatment,
+        "reference": asked.reference,
+        "covariates": asked.covariates,
+        "cutpoints": asked.baseline.cutpoints,
+        "baseline": baseline_prior(asked.baseline.prior, asked.baseline.weight),
+        "treatment_prior": asked.priors.treatment,
+        "covariate_prior": asked.priors.covariates,
+    }
+
+
+def warnings_of(
+    spec: "Spec", resolved: "Spec", model: "PiecewiseExponential", inputs: "PreparedCohort"
+) -> list[str]:
+    """Say what a reader should know before anything is fitted."""
+    from bayes_crlm.cohort.notes import column_notes
+    from bayes_crlm.fit.prior_meaning import baseline_cautions
+    from bayes_crlm.model.column_counts import count_cautions
+    from bayes_crlm.model.late_start import NOT_STATED, is_start_stated, waiting_cautions
+    from bayes_crlm.model.priors import Normal
+
+    told = [SYNTHETIC] if inputs.cohort.is_synthetic else []
+    told += [
+        f"{count_of(each.n_patients, 'patient')} ({count_of(each.n_rows, 'row')}) left out: "
+        f"{each.reason}"
+        for each in inputs.cohort.dropped
+    ]
+    told += column_notes(used_columns(spec), inputs.cohort)
+    told += [*inputs.cohort.remarks, *inputs.intervals.notes, *inputs.cautions]
+    told += [*count_cautions(inputs), *baseline_cautions(model, inputs)]
+    if spec.study.design == "observational" and not is_start_stated(inputs):
+        told.append(NOT_STATED)
+    told += waiting_cautions(inputs)
+    for prior in (inputs.treatment_prior, inputs.covariate_prior):
+        if isinstance(prior, Normal) and prior.note:
+            told.append(prior.note)
+    return [*told, *estimand_cautions(resolved, inputs)]
+
+
+def cohort_arguments(spec: "Spec") -> "CohortArguments":
+    """What a spec says of its data."""
+    from bayes_crlm.cohort.arguments import (
+        CohortArguments,
+        ColumnArguments,
+        OutcomeColumns,
+        TimeArguments,
+    )
+    from bayes_crlm.specification.source_paths import source_name
+
+    data = spec.data
+    return CohortArguments(
+        OutcomeColumns(*(getattr(data, each.name) for each in dataclasses.fields(OutcomeColumns))),
+        TimeArguments(
+            *(data.unit, data.time_unit, data.date_format, data.zero_times, data.rounded),
+            seed=spec.sampling.seed,
+        ),
+        ColumnArguments(data.levels, data.references, data.missing_values),
+        missing=data.missing,
+        where=data.where,
+        sheet=data.sheet,
+        name=source_name(spec),
+    )
+
+
+def estimand_cautions(spec: "Spec", inputs: "PreparedCohort") -> list[str]:
+    """Say what a reader should know of the estimands before anything is fitted."""
+    from bayes_crlm.fit.observed_survival import kaplan_meier_cautions
+    from bayes_crlm.model.arm_follow_up import beyond_follow_up, gap_cautions
+    from bayes_crlm.model.origin import origin_cautions
+
+    asked, origin = spec.estimands, spec.estimands.origin or 0.0
+    times = {"survival at": asked.horizons or (), "restricted mean up to": (asked.rmst,)}
+    return [
+        *origin_cautions(origin, inputs),
+        *beyond_follow_up(inputs, times),
+        *gap_cautions(inputs, origin),
+        *kaplan_meier_cautions(inputs, origin),
+    ]
+
+
+def used_columns(spec: "Spec") -> list[str]:
+    """List the columns that a spec uses, in the spec's order."""
+    from bayes_crlm.model.design import columns_needed
+    from bayes_crlm.specification.data import OUTCOME_KEYS
+
+    outcome = [getattr(spec.data, key) for key in OUTCOME_KEYS]
+    named = [each for each in outcome if isinstance(each, str)]
+    named += [each.column for each in spec.data.where]
+    named += columns_needed(spec.model.treatment, spec.model.covariates)
+    return list(dict.fromkeys(named))
+
+
+def resolve(spec: "Spec", inputs: "PreparedCohort") -> "Spec":
+    """Fill in estimand times that the spec leaves open, and refuse those outside follow-up.
+
+    Without times of the user's, restricted means reach to the shortest of the treatment
+    levels' longest follow-ups (so that every curve is observed up to there), rounded down, and
+    survival is given at a third, two thirds and all of the way from the origin, as round numbers.
+    """
+    from bayes_crlm.analysis.horizons import default_horizons, default_rmst, horizon_problems
+    from bayes_crlm.model.origin import check_origin
+
+    last = float(inputs.intervals.cutpoints[-1])
+    horizons, rmst = spec.estimands.horizons, spec.estimands.rmst
+    origin = check_origin(spec.estimands.origin, inputs)
+    problems = horizon_problems(spec.estimands, origin, last)
+    if problems:
+        raise EstimandError.of("estimands", problems)
+    if rmst is None:
+        rmst = default_rmst(inputs, origin)
+    if horizons is None:
+        horizons = default_horizons(origin, rmst, inputs.cohort.unit)
+    estimands = spec.estimands.model_copy(
+        update={"horizons": tuple(horizons), "rmst": rmst, "origin": origin}
+    )
+    model = spec.model.model_copy(update={"reference": inputs.design.reference})
+    data = spec.data.model_copy(update={"unit": inputs.cohort.unit})
+    resolved = spec.model_copy(update={"data": data, "estimands": estimands, "model": model})
+    return resolved.with_cutpoints_used(inputs.intervals.cutpoints[1:-1].tolist())

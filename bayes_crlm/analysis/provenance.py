@@ -1,0 +1,52 @@
+"""Where the numbers of a run come from."""
+
+import platform
+from datetime import datetime
+from typing import Any
+
+__all__ = ["PACKAGES", "package_version", "provenance"]
+
+PACKAGES = (
+    "arviz",
+    "formulaic",
+    "matplotlib",
+    "numba",
+    "numpy",
+    "nutpie",
+    "pandas",
+    "pymc",
+    "pytensor",
+    "scipy",
+    "survival",
+    "xarray",
+)
+
+
+def provenance(seed: int, started: datetime, seconds: dict[str, Any]) -> dict[str, Any]:
+    """Say which versions made the numbers, from which seed, when and in what time.
+
+    Parameters
+    ----------
+    seed : int
+    started : datetime
+    seconds : dict of str to float or None
+        Wall time of every step.
+    """
+    return {
+        "bayes_crlm": package_version("bayes_crlm"),
+        "python": platform.python_version(),
+        "packages": {name: package_version(name) for name in PACKAGES},
+        "seed": seed,
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": seconds,
+    }
+
+
+def package_version(name: str) -> str | None:
+    """Version of an installed package, None where it is not installed as one."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,1 @@
+"""What each kind of term reports of a fit: one file a kind."""

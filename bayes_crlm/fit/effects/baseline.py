@@ -1,0 +1,144 @@
+"""What is reported of the baseline hazard and of all priors."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayes_crlm.figures import plot_hazard, plot_prior_survival
+from bayes_crlm.fit.draws import ETI95
+from bayes_crlm.fit.effects.treatment import prior_figure
+from bayes_crlm.fit.prior_meaning import implied_rows
+from bayes_crlm.words.section import Column, Figure, Note, Rows, Section
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayes_crlm.fit.draws import PosteriorDraws
+    from bayes_crlm.fit.findings import Findings
+
+__all__ = ["log_hazard_table", "sections"]
+
+
+def sections(found: "Findings") -> list[Section]:
+    """Give what is reported of the baseline hazard.
+
+    Parameters
+    ----------
+    found : Findings
+    """
+    fit = found.fit
+    n_intervals, drawn = fit.inputs.intervals.n_intervals, {"fit": fit}
+    rows = log_hazard_table(fit).to_dict("records")
+    return [
+        priors(found),
+        Section(
+            "log_hazard",
+            chapter="priors",
+            rows=(Rows("log_hazard", rows, at=("log_hazard",), marks=found.marks),),
+            figures=(
+                prior_figure(found),
+                Figure(
+                    "prior_survival",
+                    "Survival curves that the priors alone allow for the reference level, and what "
+                    "the data made of them.",
+                    plot_prior_survival,
+                    drawn,
+                ),
+                Figure(
+                    "hazard",
+                    f"Hazard in each of the {n_intervals} intervals, at the covariates' means "
+                    "(posterior mean of the log-hazard, 95% band).",
+                    plot_hazard,
+                    drawn,
+                ),
+            ),
+        ),
+    ]
+
+
+def priors(found: "Findings") -> Section:
+    """Say what the priors are and what they alone allow."""
+    inputs = found.fit.inputs
+    rows = implied_rows(inputs)
+    shown = [row | {"of": named(row)} for row in rows]
+    columns = (
+        Column("of", "before the data"),
+        Column("to", "hazard of", "level"),
+        Column("against", "against", "level"),
+        Column("limits", "95% of hazard ratios", "prior_limits"),
+    )
+    shown = [row | {"limits_low": row["low"], "limits_high": row["high"]} for row in shown]
+    allowed = (
+        "What the priors alone allow: between two treatment levels, and between patients at the "
+        "90th and the 10th percentile of a covariate (all of its columns together)."
+    )
+    if len(inputs.design.levels) > 2:
+        allowed += (
+            f" The treatment's prior is of every contrast with {inputs.design.reference}; between "
+            "two other levels it is wider. The answer therefore depends on which level is the "
+            "reference."
+        )
+    described = [("treatment", inputs.treatment_prior), ("baseline", inputs.baseline)]
+    if found.is_adjusted:
+        described.insert(1, ("covariates", inputs.covariate_prior))
+    return Section(
+        "prior_implied",
+        chapter="priors",
+        rows=(
+            Rows("prior_implied", rows, at=("prior_implied",)),
+            Rows("prior_implied", shown, columns),
+        ),
+        notes=(
+            *(
+                Note(f" {prior.describe()}", lead=f"{name}:", is_first=True)
+                for name, prior in described
+            ),
+            Note(
+                "Priors of log hazard ratios are on centred columns, divided by their standard "
+                "deviation when they have more than two values.",
+                "muted",
+                is_first=True,
+            ),
+            Note(allowed, "muted"),
+        ),
+    )
+
+
+def named(row: dict) -> str:
+    """Name a covariate, and how many columns it has."""
+    has_several = row["n_columns"] > 1 and isinstance(row["to"], int | float)
+    return f"{row['of']} ({row['n_columns']} columns)" if has_several else str(row["of"])
+
+
+def log_hazard_table(fit: "PosteriorDraws") -> "pd.DataFrame":
+    """Posterior of every interval's log-hazard at the covariates' means.
+
+    Parameters
+    ----------
+    fit : PosteriorDraws
+        A fitted model.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per interval: interval, from, to, mean, sd, median, eti95_low, eti95_high. Of an
+        interval without an event, median and limits tell more than mean and standard
+        deviation: its hazard may be next to 0, whose logarithm has no lower bound.
+    """
+    import pandas as pd
+
+    draws = fit.log_hazard_draws
+    low, median, high = np.quantile(draws, [ETI95[0], 0.5, ETI95[1]], axis=0)
+    cutpoints = fit.inputs.intervals.cutpoints
+    return pd.DataFrame(
+        {
+            "interval": np.arange(1, draws.shape[1] + 1),
+            "from": cutpoints[:-1],
+            "to": cutpoints[1:],
+            "mean": draws.mean(axis=0),
+            "sd": draws.std(axis=0, ddof=1),
+            "median": median,
+            "eti95_low": low,
+            "eti95_high": high,
+        }
+    )

@@ -1,0 +1,128 @@
+"""What is reported of the draws themselves: diagnostics and predictive checks."""
+
+from typing import TYPE_CHECKING, Any
+
+from bayes_crlm.figures import plot_predictive, plot_ranks
+from bayes_crlm.fit.diagnostics import BFMI_LEAST
+from bayes_crlm.fit.effects.treatment import hazard_ratio_table
+from bayes_crlm.inference.chains import ESS_LEAST_PER_CHAIN, R_HAT_MOST
+from bayes_crlm.inference.psis import PARETO_K_MOST
+from bayes_crlm.words.section import Column, Figure, Note, Rows, Section
+from bayes_crlm.words.shown import number
+
+if TYPE_CHECKING:
+    from bayes_crlm.fit.diagnostics import Diagnostics
+    from bayes_crlm.fit.findings import Findings
+
+__all__ = ["sections"]
+
+COLUMNS = (
+    Column("diagnostic", "diagnostic"),
+    Column("value", "value", "count"),
+    Column("limit", "trust when"),
+)
+OF_IMPORTANCE = (
+    "These draws come from no chains: they were drawn around the posterior mode, weighted to the "
+    "posterior, and drawn again by their weights (engine laplace). R-hat, divergences and E-BFMI "
+    "do not apply; Pareto k says whether the weights can be trusted."
+)
+SOURCES = (
+    "Vehtari et al. (2021), Bayesian Analysis 16:667; Betancourt (2016), arXiv:1604.00695",
+    "Vehtari et al. (2024), Journal of Machine Learning Research 25(72)",
+)
+
+
+def sections(found: "Findings") -> list[Section]:
+    """Give diagnostics and predictive checks.
+
+    Parameters
+    ----------
+    found : Findings
+    """
+    diagnostics, drawn = found.diagnostics, {"fit": found.fit}
+    is_weighted = diagnostics.importance_pareto_k is not None
+    errors = ", ".join(
+        f"{row['term']} {number(row['mcse_mean_log'], 4)}"
+        for row in hazard_ratio_table(found.fit, ()).to_dict("records")
+    )
+    remarks = [Note(name="remarks", items=diagnostics.remarks)] if diagnostics.remarks else []
+    return [
+        Section(
+            "diagnostics",
+            verdict="untrustworthy" if diagnostics.failures else "ok",
+            chapter="diagnostics",
+            rows=(Rows("", diagnostic_rows(diagnostics), COLUMNS),),
+            notes=(
+                *remarks,
+                *([Note(OF_IMPORTANCE, name="importance")] if is_weighted else []),
+                Note(
+                    f"Monte Carlo error of the treatment's mean log hazard ratio: {errors}. "
+                    f"Thresholds: {SOURCES[is_weighted]}; Vehtari et al. (2017), Statistics and "
+                    "Computing 27:1413.",
+                    "muted",
+                ),
+            ),
+            summary={"diagnostics": diagnostics.to_dict()},
+        ),
+        Section(
+            "predictive",
+            chapter="diagnostics",
+            figures=(
+                Figure(
+                    "predictive",
+                    "Kaplan-Meier of the cohort (dark) over curves of what the model predicts for "
+                    "the same patients, each followed along its own rows and no longer. A line "
+                    "outside the bundle would be a misfit.",
+                    plot_predictive,
+                    drawn,
+                ),
+                Figure(
+                    "ranks",
+                    "Ranks of the treatment effect's draws by chain. Lines near zero mean that "
+                    "chains agree; P is that of a uniformity test.",
+                    plot_ranks,
+                    drawn,
+                ),
+            ),
+        ),
+    ]
+
+
+def diagnostic_rows(found: "Diagnostics") -> list[dict[str, Any]]:
+    """Give every diagnostic with the value from which on draws can be trusted."""
+    if found.importance_pareto_k is not None:
+        told = [
+            (
+                "Pareto k of the importance weights",
+                number(found.importance_pareto_k),
+                f"at most {PARETO_K_MOST}",
+            ),
+            (
+                "importance effective sample size",
+                number(found.importance_ess, 0),
+                f"at least {4 * ESS_LEAST_PER_CHAIN}",
+            ),
+        ]
+    else:
+        least = f"at least {ESS_LEAST_PER_CHAIN} per chain"
+        told = [
+            ("largest R-hat", number(found.max_r_hat, 4), f"at most {R_HAT_MOST}"),
+            ("smallest effective sample size, bulk", number(found.min_ess_bulk, 0), least),
+            ("smallest effective sample size, tail", number(found.min_ess_tail, 0), least),
+            ("divergent transitions", found.divergences, "0"),
+            ("smallest E-BFMI", number(found.min_bfmi), f"at least {BFMI_LEAST}"),
+            ("transitions at the largest tree depth", found.n_max_depth, "0"),
+        ]
+    told += [
+        (
+            "largest Pareto k (leave one patient out)",
+            number(found.max_pareto_k),
+            f"at most {PARETO_K_MOST}",
+        ),
+        (
+            "expected log predictive density",
+            f"{number(found.elpd_loo, 1)} ± {number(found.elpd_loo_se, 1)}",
+            "for comparing models",
+        ),
+    ]
+    return [dict(zip(("diagnostic", "value", "limit"), each, strict=True)) for each in told]

@@ -1,0 +1,1 @@
+"""What is reported beside hazard ratios: one file an estimand."""

@@ -1,0 +1,108 @@
+"""Differences to the reference level in survival and restricted mean survival."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from numpy.typing import NDArray
+
+from bayes_crlm.fit.estimand_draws import rmst_draws, survival_draws
+from bayes_crlm.fit.estimands.rmst import between
+from bayes_crlm.fit.estimands.rows import mean_and_limits, told
+from bayes_crlm.model.arm_follow_up import note_for
+from bayes_crlm.words.section import Column, Rows, Section
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayes_crlm.fit.draws import PosteriorDraws
+    from bayes_crlm.fit.findings import Findings
+
+__all__ = ["differences_table", "sections"]
+
+
+def sections(found: "Findings") -> list[Section]:
+    """Give every level's differences to the reference.
+
+    Parameters
+    ----------
+    found : Findings
+    """
+    asked, name = found.asked, "differences"
+    rows = differences_table(found.fit, asked.horizons, asked.rmst).to_dict("records")
+    titles = {
+        "survival": ("survival, percentage points", "points"),
+        "rmst": (f"mean survival {between(found.fit.begin)}", "duration"),
+    }
+    shown = []
+    for level in found.fit.inputs.design.levels[1:]:
+        for estimand, (title, kind) in titles.items():
+            of_kind = [
+                row | {"title": title}
+                for row in rows
+                if row["estimand"] == estimand and row["treatment"] == level
+            ]
+            columns = (
+                Column("treatment", "comparison", "comparison"),
+                Column("title", "estimand", small="note"),
+                Column("time", "time", "time", found.unit),
+                Column("mean", "difference", kind),
+                Column("eti95", "95% interval", f"{kind}_limits"),
+                Column("prob_above_0", "P(above 0)", "probability"),
+            )
+            shown.append(Rows(name, of_kind, columns))
+    return [
+        Section(
+            name,
+            title="Differences" if rows else "",
+            chapter="survival",
+            rows=(Rows(name, rows, at=("estimands", name), marks=found.marks), *shown),
+        )
+    ]
+
+
+def differences_table(
+    fit: "PosteriorDraws", horizons: Sequence[float], rmst: float | None
+) -> "pd.DataFrame":
+    """Differences to the reference level in survival and restricted mean survival.
+
+    Parameters
+    ----------
+    fit : PosteriorDraws
+        A fitted model.
+    horizons : sequence of float
+        Times of the survival differences.
+    rmst : float or None
+        Horizon of the restricted means.
+
+    Returns
+    -------
+    pandas.DataFrame
+        estimand, treatment, reference, time, mean, eti95 limits, prob_above_0, origin, note.
+    """
+    levels = fit.inputs.design.levels
+    survival = survival_draws(fit, horizons).values if len(horizons) else None
+    area = rmst_draws(fit, rmst).values if rmst is not None else None
+    rows = []
+
+    def add(estimand: str, level: int, when: float, draws: NDArray) -> None:
+        rows.append(
+            {
+                "estimand": estimand,
+                "treatment": levels[level],
+                "reference": levels[0],
+                "time": float(when),
+            }
+            | mean_and_limits(draws)
+            | {
+                "prob_above_0": float((draws > 0).mean()),
+                "note": note_for(fit.inputs, [level, 0], when),
+            }
+        )
+
+    for level in range(1, len(levels)):
+        if survival is not None:
+            for k, when in enumerate(horizons):
+                add("survival", level, when, survival[:, level, k] - survival[:, 0, k])
+        if area is not None and rmst is not None:
+            add("rmst", level, rmst, area[:, level] - area[:, 0])
+    return told(fit, rows)

@@ -1,0 +1,123 @@
+"""Median survival."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayes_crlm.fit.draws import ETI95
+from bayes_crlm.fit.entry_weights import entry_weight_rows, entry_weight_warnings
+from bayes_crlm.fit.estimand_draws import median_survival_draws
+from bayes_crlm.fit.estimands.rows import quantiles_with_infinity, told
+from bayes_crlm.model.arm_follow_up import median_note
+from bayes_crlm.model.origin import given_survival
+from bayes_crlm.words.section import Column, Lines, Rows, Section
+from bayes_crlm.words.shown import probability_in_words, significant
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayes_crlm.fit.draws import PosteriorDraws
+    from bayes_crlm.fit.findings import Findings
+
+__all__ = ["median_table", "sections"]
+
+
+def sections(found: "Findings") -> list[Section]:
+    """Give every level's median survival.
+
+    Parameters
+    ----------
+    found : Findings
+    """
+    name = "median_survival"
+    rows = median_table(found.fit).to_dict("records")
+    shown = [row | {"estimand": "median survival", "time": "", "small": small(row)} for row in rows]
+    columns = (
+        Column("treatment", found.fit.inputs.design.treatment),
+        Column("estimand", "estimand", small="small"),
+        Column("time", "time", "count", found.unit),
+        Column("median", "estimate", "reached"),
+        Column("eti95", "95% interval", "reached_limits"),
+    )
+    is_told = not found.failures and found.has_every_answer
+    return [
+        Section(
+            name,
+            chapter="survival",
+            rows=(
+                Rows(name, rows, at=("estimands", name), marks=found.marks),
+                Rows(name, shown, columns),
+            ),
+            lines=(Lines("survival", items(found, rows)),) if is_told else (),
+        )
+    ]
+
+
+def small(row: dict[str, Any]) -> str:
+    """Say how many draws do not reach the median, and what else is to be known of it."""
+    share = row["share_not_reached"]
+    told = (
+        f"not reached within follow-up in {probability_in_words(share)} of draws" if share else ""
+    )
+    return "; ".join(each for each in (told, row["note"]) if each)
+
+
+def items(found: "Findings", rows: list[dict[str, Any]]) -> tuple[tuple[str, str], ...]:
+    """Say medians on the terminal, one for each treatment level, and of whom they are."""
+    fit, unit = found.fit, found.fit.inputs.cohort.unit
+    given = given_survival(fit.begin, unit)
+    told = []
+    for row in rows:
+        low, high = (in_words(row[limit]) for limit in ("eti95_low", "eti95_high"))
+        median = (
+            f"{in_words(row['median'])} {found.unit}"
+            if np.isfinite(row["median"])
+            else "not reached within follow-up"
+        )
+        note = f" ({row['note']})" if row["note"] else ""
+        interval = f"(95% interval {low} to {high}){f', {given}' if given else ''}{note}"
+        told.append(("" if told else "median", f"{row['treatment']}: {median} {interval}"))
+    if found.as_treated is not None:
+        told.append(("", found.as_treated))
+    if fit.population == "before_entry":
+        n_patients = fit.inputs.cohort.n_patients
+        told.append(
+            (
+                "patients",
+                f"{fit.effective_patients:.0f} effective of {n_patients}: survival is of the "
+                "population before entry",
+            )
+        )
+        told += [("", each) for each in entry_weight_warnings(entry_weight_rows(fit), unit)]
+    return tuple(told)
+
+
+def in_words(value: float) -> str:
+    """Write a median, or a limit; one beyond follow-up has no number."""
+    return significant(value, 3) if np.isfinite(value) else "not reached"
+
+
+def median_table(fit: "PosteriorDraws") -> "pd.DataFrame":
+    """Time of standardised median survival, with the share of draws that do not reach it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        treatment, median, eti95 limits (infinite when not reached), share_not_reached, origin,
+        note.
+    """
+    draws = median_survival_draws(fit).values
+    rows = []
+    for i, level in enumerate(fit.inputs.design.levels):
+        low, middle, high = quantiles_with_infinity(draws[:, i], [ETI95[0], 0.5, ETI95[1]])
+        rows.append(
+            {
+                "treatment": level,
+                "median": middle,
+                "eti95_low": low,
+                "eti95_high": high,
+                "share_not_reached": float(np.isinf(draws[:, i]).mean()),
+                "note": median_note(fit.inputs, i, middle, high),
+            }
+        )
+    return told(fit, rows)

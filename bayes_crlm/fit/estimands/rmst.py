@@ -1,0 +1,81 @@
+"""Restricted mean survival."""
+
+from typing import TYPE_CHECKING
+
+from bayes_crlm.fit.estimand_draws import rmst_draws
+from bayes_crlm.fit.estimands.rows import mean_and_limits, told
+from bayes_crlm.model.arm_follow_up import note_for
+from bayes_crlm.words.section import Column, Rows, Section
+from bayes_crlm.words.shown import as_written
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayes_crlm.fit.draws import PosteriorDraws
+    from bayes_crlm.fit.findings import Findings
+
+__all__ = ["between", "rmst_table", "sections"]
+
+
+def sections(found: "Findings") -> list[Section]:
+    """Give the restricted mean up to the horizon that is asked for.
+
+    Parameters
+    ----------
+    found : Findings
+    """
+    horizon, name = found.asked.rmst, "rmst"
+    rows = [] if horizon is None else rmst_table(found.fit, horizon).to_dict("records")
+    shown = [row | {"estimand": f"mean survival {between(found.fit.begin)}"} for row in rows]
+    columns = (
+        Column("treatment", found.fit.inputs.design.treatment),
+        Column("estimand", "estimand", small="note"),
+        Column("horizon", "time", "time", found.unit),
+        Column("mean", "estimate", "duration"),
+        Column("eti95", "95% interval", "duration_limits"),
+    )
+    return [
+        Section(
+            name,
+            chapter="survival",
+            rows=(
+                Rows(name, rows, at=("estimands", name), marks=found.marks),
+                Rows("", shown, columns),
+            ),
+        )
+    ]
+
+
+def between(origin: float) -> str:
+    """Say from where a mean reaches to its horizon."""
+    return f"from {as_written(origin)} up to" if origin > 0 else "up to"
+
+
+def rmst_table(fit: "PosteriorDraws", horizon: float) -> "pd.DataFrame":
+    """Restricted mean survival: the area under the curve from the origin to a horizon.
+
+    Parameters
+    ----------
+    fit : PosteriorDraws
+        A fitted model.
+    horizon : float
+        In the cohort's time unit, after the origin and within follow-up.
+
+    Returns
+    -------
+    pandas.DataFrame
+        treatment, horizon, mean, eti95 limits, origin, note.
+
+    Raises
+    ------
+    EstimandError
+        For a horizon that is not after the origin, or beyond the last cutpoint.
+    """
+    draws = rmst_draws(fit, horizon)
+    rows = [
+        {"treatment": level, "horizon": float(horizon)}
+        | mean_and_limits(draws.values[:, i])
+        | {"note": note_for(fit.inputs, [i], horizon)}
+        for i, level in enumerate(fit.inputs.design.levels)
+    ]
+    return told(fit, rows)

@@ -1,0 +1,44 @@
+"""What has to be read with a fit's estimands."""
+
+from typing import TYPE_CHECKING
+
+from bayes_crlm.fit.entry_weights import entry_weight_rows, entry_weight_warnings
+from bayes_crlm.fit.estimands.median_survival import median_table
+from bayes_crlm.model.arm_follow_up import NO_EVENT, eventless_cautions, last_follow_up
+from bayes_crlm.words.shown import significant
+
+if TYPE_CHECKING:
+    from bayes_crlm.fit.draws import PosteriorDraws
+
+__all__ = ["estimand_warnings"]
+
+
+def estimand_warnings(fit: "PosteriorDraws") -> list[str]:
+    """Say which medians lie beyond follow-up, which arms have no event, and what weights leave.
+
+    What is known before fitting - horizons beyond an arm, the origin - is in the plan's warnings.
+    """
+    cohort, treatment = fit.inputs.cohort, fit.inputs.design.treatment
+    unit, last = cohort.unit or "time units", last_follow_up(fit.inputs)
+    table = median_table(fit)
+    told = eventless_cautions(fit.inputs)
+    for k, (level, median, high, note) in enumerate(
+        zip(table["treatment"], table["median"], table["eti95_high"], table["note"], strict=True)
+    ):
+        if note is not None and note != NO_EVENT:
+            where = (
+                f"{significant(median, 4)}"
+                if median > last[k]
+                else f"{significant(median, 4)} (to {significant(high, 4)})"
+            )
+            told.append(
+                f"{treatment} {level}, median survival {where} {unit}: {note} "
+                f"(the longest: {significant(last[k], 4)})"
+            )
+    if fit.population == "before_entry":
+        told.append(
+            "survival, its median and restricted means are those of the population before entry: "
+            "each patient counts 1 / survival from the origin to the first entry, which leaves "
+            f"{fit.effective_patients:.0f} effective of {cohort.n_patients} patients"
+        )
+    return [*told, *entry_weight_warnings(entry_weight_rows(fit), unit)]

@@ -1,0 +1,169 @@
+"""Result files of a run: every section's rows and figures, the draws, the report."""
+
+import errno
+import time
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bayes_crlm.report.folder import (
+    is_of_run,
+    names_of,
+    replace_folder,
+    write_summary,
+    write_text,
+)
+from bayes_crlm.report.spreadsheets import for_spreadsheets
+from bayes_crlm.specification.source_paths import spec_seen_from
+from bayes_crlm.words.section import Rows, Section
+from bayes_crlm.words.wording import SYNTHETIC
+
+if TYPE_CHECKING:
+    from bayes_crlm.analysis.run import Analysis
+
+__all__ = ["draw_figures", "write_results", "write_tables"]
+
+
+def write_results(analysis: "Analysis", summary: dict[str, Any], folder: Path) -> Path:
+    """Write all result files beside `folder`, then put them in its place at once.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        A finished analysis.
+    summary : dict
+        From `bayes_crlm.analysis.summary.summarise`.
+    folder : Path
+        From `check_output`; earlier results there are replaced, other files kept.
+
+    Returns
+    -------
+    Path
+        Of the report.
+
+    Raises
+    ------
+    OutputError
+        When writing fails, a full disk included; earlier results are then untouched.
+    """
+    replace_folder(folder, partial(fill, analysis=analysis, summary=summary), is_of_run)
+    return folder / "report.html"
+
+
+def fill(folder: Path, analysis: "Analysis", summary: dict[str, Any]) -> None:
+    """Write every result file into an empty folder, and its time into the summary."""
+    from bayes_crlm.report.page import render_report
+
+    started = time.perf_counter()
+    figures = draw_figures(analysis.sections)
+    (folder / "figures").mkdir()
+    for name, svg in figures.items():
+        write_text(folder / "figures" / f"{name}.svg", svg)
+    tables = tables_of(analysis.sections)
+    write_tables(folder, tables, is_synthetic=summary["data"]["synthetic"])
+    write_posterior(tree_of(analysis, summary), folder / "posterior.nc")
+    write_text(folder / "spec.toml", spec_seen_from(analysis.spec, folder).to_toml())
+    write_text(folder / "report.html", render_report(analysis, summary, figures))
+    # last, so that it can say how long all the others took
+    now = time.perf_counter()
+    summary["provenance"]["seconds"] |= {"report": now - started, "total": now - analysis.began}
+    written = {"posterior.nc", "spec.toml", "report.html"}
+    write_summary(folder, "summary.json", summary, written | names_of(figures, tables))
+
+
+def draw_figures(sections: Iterable[Section]) -> dict[str, str]:
+    """Draw every figure of some sections.
+
+    Parameters
+    ----------
+    sections : iterable of Section
+
+    Returns
+    -------
+    dict of str to str
+        SVG text by figure name.
+    """
+    import matplotlib.pyplot as plt
+
+    from bayes_crlm.figures.drawing import for_files, styled, to_svg
+
+    made = {}
+    for figure in (each for section in sections for each in section.figures):
+        with for_files(), styled():
+            drawn = figure.draw()
+            if drawn is not None:
+                whole: Any = drawn.get_figure()
+                made[figure.name] = to_svg(whole)
+                plt.close(whole)
+    return made
+
+
+def tables_of(sections: Iterable[Section]) -> dict[str, Rows]:
+    """Rows that have a file, by its name; the same rows set for readers have none of their own."""
+    found: dict[str, Rows] = {}
+    for rows in (each for section in sections for each in section.rows):
+        if rows.name and rows.rows:
+            found.setdefault(rows.name, rows)
+    return found
+
+
+def write_tables(folder: Path, tables: Mapping[str, Rows], *, is_synthetic: bool) -> None:
+    """Write rows as files that spreadsheets open.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the results.
+    tables : mapping of str to Rows
+        By file name.
+    is_synthetic : bool
+        Whether every row says that its data are made up.
+    """
+    (folder / "tables").mkdir()
+    for name, rows in tables.items():
+        table = rows.to_frame()
+        if is_synthetic:
+            table = table.assign(data=SYNTHETIC)
+        for_spreadsheets(table).to_csv(folder / "tables" / f"{name}.csv", index=False)
+
+
+def read_with_draws(summary: dict[str, Any]) -> dict[str, Any]:
+    """Gather what has to be read with the draws: attributes of every group of posterior.nc."""
+    reasons = [
+        f"{row['treatment']} against {row['reference']}: {row['withdrawn']}"
+        for row in summary["answers"]
+        if row["withdrawn"]
+    ]
+    return {
+        "title": summary["title"],
+        "status": summary["status"],
+        **({"caution": summary["caution"]} if summary["caution"] else {}),
+        **({"withdrawn": "; ".join(reasons)} if reasons else {}),
+    }
+
+
+def tree_of(analysis: "Analysis", summary: dict[str, Any]) -> Any:
+    """Complete the DataTree of draws by what is read with it, and by starts of treatment."""
+    import xarray as xr
+
+    from bayes_crlm.fit.late_start_tables import start_dataset
+    from bayes_crlm.fit.tree import described
+    from bayes_crlm.words.late_start import draws_in_words
+
+    tree, told, start = analysis.fit.posterior, read_with_draws(summary), summary["start"]
+    if start is None:
+        return described(tree, told)
+    told["analysis"] = draws_in_words(start)
+    groups = {name: node.to_dataset(inherit=False) for name, node in tree.children.items()}
+    found = start_dataset(start)
+    found = found.assign_attrs(groups["posterior"].attrs | found.attrs)
+    return described(xr.DataTree.from_dict(groups | {"treatment_start": found}), told)
+
+
+def write_posterior(posterior: Any, path: Path) -> None:
+    """Write the DataTree as netCDF; the library's own errors become those of the disk."""
+    try:
+        posterior.to_netcdf(path, engine="netcdf4")
+    except RuntimeError as problem:
+        raise OSError(errno.EIO, f"posterior.nc: {problem}") from problem
