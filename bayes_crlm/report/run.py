@@ -3,7 +3,6 @@
 import errno
 import time
 from collections.abc import Iterable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +46,7 @@ def write_results(analysis: "Analysis", summary: dict[str, Any], folder: Path) -
     OutputError
         When writing fails, a full disk included; earlier results are then untouched.
     """
-    replace_folder(folder, partial(fill, analysis=analysis, summary=summary), is_of_run)
+    replace_folder(folder, lambda partial: fill(partial, analysis, summary), is_of_run)
     return folder / "report.html"
 
 

@@ -54,7 +54,7 @@ def write(folder, text="new", files=("summary.json", "report.html")):
 def fill_with(fill, folder):
     """Write results with another writer of files."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(results, "fill", fill)
+        patch.setattr("bayes_crlm.report.run.fill", fill)
         return write_results(None, {}, check_output(folder))
 
 
@@ -176,13 +176,15 @@ def test_a_posterior_that_does_not_fit_on_the_disk_is_an_error_of_the_disk(tmp_p
 import resource, sys
 import numpy as np, xarray as xr
 from pathlib import Path
-from bayes_crlm.report import folder as results
+from bayes_crlm.report import run as results
+from bayes_crlm.report.folder import check_output
+from bayes_crlm.words.errors import OutputError
 tree = xr.DataTree.from_dict({"posterior": xr.Dataset({"x": ("draw", np.random.rand(200_000))})})
 results.fill = lambda partial, *_: results.write_posterior(tree, partial / "posterior.nc")
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
-    results.write_results(None, {}, results.check_output(sys.argv[1]))
-except results.OutputError as problem:
+    results.write_results(None, {}, check_output(sys.argv[1]))
+except OutputError as problem:
     print(problem)
 """
     write(tmp_path / "out", "old")
@@ -202,12 +204,13 @@ except results.OutputError as problem:
 def test_a_killed_run_leaves_the_old_results_and_the_next_one_tidies_up(tmp_path):
     script = """
 import sys, time
-from bayes_crlm.report import folder as results
+from bayes_crlm.report import run as results
+from bayes_crlm.report.folder import check_output
 def fill(partial, *_):
     (partial / "summary.json").write_text("half")
     time.sleep(100)
 results.fill = fill
-results.write_results(None, {}, results.check_output(sys.argv[1]))
+results.write_results(None, {}, check_output(sys.argv[1]))
 """
     write(tmp_path / "out", "old")
     process = subprocess.Popen([sys.executable, "-c", script, tmp_path / "out"])
@@ -239,8 +242,7 @@ def test_runs_at_the_same_time_leave_the_results_of_one(tmp_path, monkeypatch):
     files = ("summary.json", "report.html", "spec.toml")
     write(tmp_path / "out", "0", files)
     monkeypatch.setattr(
-        results,
-        "fill",
+        "bayes_crlm.report.run.fill",
         lambda partial, text, _: [(partial / name).write_text(text) for name in files],
     )
     threads = [
