@@ -1,0 +1,2 @@
+#define INSTRUCTIONS avx2
+#include "kernels.inc"

@@ -1,0 +1,2 @@
+#define INSTRUCTIONS avx512
+#include "kernels.inc"

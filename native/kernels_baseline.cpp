@@ -1,0 +1,2 @@
+#define INSTRUCTIONS baseline
+#include "kernels.inc"
