@@ -11,7 +11,7 @@ SPEC := os_repeat_local_vs_systemic
 # bytecode once, here: where Python writes none itself, every import would compile everything
 SYNC = $(UV) sync --locked --quiet --compile-bytecode
 
-.PHONY: analysis test test-slow test-lowest lint format types setup setup-dev interpreter hooks check-lock bench bench-main-job bench-accuracy bench-batches bench-large bench-sensitivity
+.PHONY: analysis test test-slow test-lowest test-sanitized test-without-compiler lint format types setup setup-dev interpreter hooks check-lock bench bench-main-job bench-accuracy bench-batches bench-large bench-sensitivity
 
 analysis: setup  ## set up, then run the main job on the embedded synthetic cohort
 	$(RUN) bayes-crlm run $(SPEC)
@@ -21,6 +21,12 @@ test: setup-dev  ## set up, then pass the tests
 
 test-slow: setup-dev  ## the tests that take minutes
 	$(RUN) pytest -m slow
+
+test-without-compiler: setup-dev  ## build where compilers are hidden: PyPI's ziglang compiles the native library
+	PATH="$$PATH:$(CURDIR)/.uv/bin" $(RUN) pytest -q -m slow tests/project/test_packaging.py
+
+test-sanitized: setup-dev  ## the native library's tests, while it looks after its memory and arithmetic
+	sh scripts/test_sanitized.sh
 
 test-lowest: $(UV)  ## every command and file format with the lowest versions that pyproject.toml allows
 	$(UV) venv --quiet --clear --python "$$(sh scripts/find_python.sh 3.12)" .venv-lowest

@@ -9,7 +9,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 sys.path.insert(0, str(Path(__file__).parent / "build_backend"))
-from compilers import SUFFIX, build  # noqa: E402
+from compilers import SUFFIX, build
 
 FOLDER = "bayes_crlm/inference/native"
 

@@ -61,12 +61,13 @@ def time_in_turn(work: dict[str, Callable[[], Any]]) -> dict[str, dict[str, floa
 
 def gradient_calls(cohort: Cohort, times: int) -> Callable[[], Any]:
     """Make calls of the compiled log density and gradient at a point like a posterior's."""
-    import numba
     import pandas as pd
 
     import bayes_crlm
-    from bayes_crlm.inference.native.coordinates import prior_centre
-    from bayes_crlm.inference.native.log_posterior import density_data, log_posterior
+    from bayes_crlm.inference.native.coordinates import plain_coordinates, prior_centre
+    from bayes_crlm.inference.native.flat_density import native_density
+    from bayes_crlm.inference.native.library import lay_target
+    from bayes_crlm.inference.native.model_blocks import model_blocks
 
     table = pd.DataFrame(cohort.x, columns=cohort.columns)
     table["treatment"] = table["treatment"].astype("int8")
@@ -79,21 +80,11 @@ def gradient_calls(cohort: Cohort, times: int) -> Callable[[], Any]:
         baseline="independent",
     )
     inputs = model.prepare(bayes_crlm.read_cohort(table, time="time", event="event"))
-    centre, data = prior_centre(inputs), density_data(inputs)
+    density = native_density(inputs.density_data, model_blocks(inputs))
+    target = lay_target(density, plain_coordinates(prior_centre(inputs)).lay_out())
     # at effects of 0 exponentials would be those of 0, which are quicker
-    point = centre + np.random.default_rng(1).normal(scale=0.3, size=len(centre))
-
-    @numba.njit
-    def call(point: Any, floats: Any, integers: Any, slope: Any) -> float:
-        total = 0.0
-        for _ in range(times):
-            point[0] += 1e-9
-            log_posterior(point, floats, integers, slope)
-            total += slope[0]
-        return total
-
-    slope = np.empty_like(point)
-    return lambda: call(point, *data, slope)
+    point = np.random.default_rng(1).normal(scale=0.3, size=target.size)
+    return lambda: target.repeat(point, times)
 
 
 def floor_seconds(rows: int, columns: int, measured: dict[str, float]) -> dict[str, float]:

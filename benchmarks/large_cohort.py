@@ -84,7 +84,8 @@ def measure_parts(spec: Path) -> dict[str, Any]:
     from bayes_crlm.analysis.run import plan_analysis
     from bayes_crlm.cohort.reading import read_cohort
     from bayes_crlm.frequentist.cox import fit_cox
-    from bayes_crlm.inference.native.log_posterior import density_data, log_posterior
+    from bayes_crlm.inference.native.flat_density import native_density
+    from bayes_crlm.inference.native.model_blocks import model_blocks
     from bayes_crlm.likelihood.kaplan_meier import kaplan_meier
     from bayes_crlm.model.unknowns import sampled_parameters
 
@@ -102,15 +103,13 @@ def measure_parts(spec: Path) -> dict[str, Any]:
     taken["prepare"] = max(taken["prepare"] - taken["read"], 0.0)
     inputs = plan.inputs
     timed("pool", lambda: inputs.density_data)
-    data = density_data(inputs)
+    density = native_density(inputs.density_data, model_blocks(inputs))
     vector = np.zeros(sum(parameter.size for parameter in sampled_parameters(inputs)))
     vector[-1] = inputs.log_rate
-    slope = np.empty_like(vector)
-    # the first call compiles, or loads what Numba keeps on disk
-    log_posterior(vector, *data, slope)
+    density.value_and_slope(vector)
     gradients = []
     for _ in range(GRADIENTS):
-        timed("gradient", lambda: log_posterior(vector, *data, slope))
+        timed("gradient", lambda: density.value_and_slope(vector))
         gradients.append(taken["gradient"])
     taken["gradient"] = statistics.median(gradients)
     cohort, design = inputs.cohort, inputs.design

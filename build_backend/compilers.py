@@ -1,8 +1,8 @@
 """Which C++ compiler makes the native library, and how it is called.
 
-The kernels are compiled for several instruction sets, of which the library chooses one at run time. A
-compiler must know GCC's vector extensions: GCC from 12 on, Clang, or Zig's Clang, which PyPI has as
-``ziglang`` and which serves wherever no compiler works.
+The kernels are compiled for several instruction sets, of which the library chooses one at run time.
+A compiler must know GCC's vector extensions: GCC from 12 on, Clang, or Zig's Clang, which PyPI has
+as ``ziglang`` and which serves wherever no compiler works.
 """
 
 import os
@@ -104,11 +104,12 @@ def build(library: Path, *, sanitized: bool = False) -> str:
         units |= {"kernels_avx2": AVX2, "kernels_avx512": AVX512}
     with tempfile.TemporaryDirectory() as folder:
         objects = {name: str(Path(folder, name + ".o")) for name in units}
-        running = [
-            subprocess.Popen([*flags, *more, "-c", str(SOURCES / f"{name}.cpp"), "-o", objects[name]])
-            for name, more in units.items()
-        ]
-        if any([each.wait() for each in running]):
+        running = []
+        for name, more in units.items():
+            call = [*flags, *more, "-c", str(SOURCES / f"{name}.cpp"), "-o", objects[name]]
+            running.append(subprocess.Popen(call))
+        failed = [each.wait() for each in running]
+        if any(failed):
             raise SystemExit(f"the native library could not be compiled by {shlex.join(command)}")
         made = Path(folder, library.name)
         # nothing here needs the C++ library

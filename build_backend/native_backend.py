@@ -12,7 +12,7 @@ from hatchling.build import (
 )
 
 sys.path.insert(0, str(Path(__file__).parent))
-from compilers import system_compiler  # noqa: E402
+from compilers import system_compiler
 
 __all__ = [
     "build_editable",

@@ -2,13 +2,17 @@
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.native.coordinates import Coordinates, sampler_coordinates
-from bayes_crlm.inference.native.log_posterior import DensityData, density_data
+from bayes_crlm.inference.native.flat_density import native_density
+from bayes_crlm.inference.native.library import NativeDensity, lay_target
+from bayes_crlm.inference.native.model_blocks import model_blocks
+from bayes_crlm.inference.native.nutpie_part import SamplerSettings, sample_target
 from bayes_crlm.inference.several_modes import modes_for_chains
 from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.model.baseline_priors import GammaProcess
@@ -18,9 +22,9 @@ from bayes_crlm.model.unknowns import draw_integrated
 if TYPE_CHECKING:
     import xarray as xr
 
-    from bayes_crlm.inference.native.callbacks import SamplerDensity
+__all__ = ["NutsDraws", "labelled", "named_samples", "sample_nuts"]
 
-__all__ = ["NutsDraws", "sample_density", "sample_nuts"]
+Statistics = dict[str, NDArray]
 
 ARVIZ_NAMES = {
     "diverging": "diverging",
@@ -43,16 +47,20 @@ class NutsDraws:
     ----------
     vectors : (chains, draws, total size) ndarray
         Draws in the order of `bayes_crlm.model.unknowns.model_parameters`.
-    sample_stats : xarray.Dataset
-        Divergences, energies and what else the sampler records, dims (chain, draw).
-    seconds_compile, seconds_sample : float
+    statistics : dict of str to (chains, draws) ndarray
+        Divergences, energies and what else the sampler records, by ArviZ's names.
+    seconds_sample : float
         Wall time.
     """
 
     vectors: NDArray[np.float64]
-    sample_stats: "xr.Dataset"
-    seconds_compile: float
+    statistics: Statistics
     seconds_sample: float
+
+    @cached_property
+    def sample_stats(self) -> "xr.Dataset":
+        """The statistics with their dims (chain, draw)."""
+        return labelled(self.statistics)
 
 
 def sample_nuts(
@@ -86,40 +94,26 @@ def sample_nuts(
     Hoffman & Gelman (2014), J Mach Learn Res 15:1593-1623; Seyboldt, Carlson & Carpenter
     (2026), Preconditioning Hamiltonian Monte Carlo by minimizing Fisher divergence.
     """
-    # importing is neither compiling nor sampling
-    import nutpie  # noqa: F401
-
     inputs = with_integrated_baseline(inputs)
     started = time.perf_counter()
-    # Numba compiles the callbacks where they are defined, or loads what it keeps on disk
-    from bayes_crlm.inference.native.callbacks import POSTERIOR
-
-    compiled_at = time.perf_counter()
-    density, pieces = density_data(inputs), []
-    around = starts_of_chains(inputs, chains)
-    for k, (start, count) in enumerate(around):
-        pieces.append(
-            sample_density(
-                POSTERIOR,
-                density,
-                sampler_coordinates(inputs, start),
-                draws=draws,
-                tune=tune,
-                chains=count,
-                seed=seed_of_start(seed, k),
-                target_accept=target_accept,
-                progress=progress,
-            )
+    density = native_density(inputs.density_data, model_blocks(inputs))
+    pieces = []
+    for k, (start, count) in enumerate(starts_of_chains(inputs, chains)):
+        coordinates = sampler_coordinates(inputs, start)
+        settings = SamplerSettings(
+            draws=draws,
+            tune=tune,
+            chains=count,
+            seed=seed_of_start(seed, k),
+            target_accept=target_accept,
+            start_spread=coordinates.start_spread,
+            progress=progress,
         )
+        pieces.append(sample_coordinates(density, coordinates, settings))
     vectors, statistics = pieces[0] if len(pieces) == 1 else dealt(pieces)
     if inputs.is_baseline_integrated:
         vectors = draw_integrated(vectors, inputs, random_stream(seed, Stream.INTEGRATED_HAZARDS))
-    return NutsDraws(
-        vectors=vectors,
-        sample_stats=statistics,
-        seconds_compile=compiled_at - started,
-        seconds_sample=time.perf_counter() - compiled_at,
-    )
+    return NutsDraws(vectors, statistics, time.perf_counter() - started)
 
 
 def starts_of_chains(
@@ -147,17 +141,16 @@ def seed_of_start(seed: int, k: int) -> int:
 
 
 def dealt(
-    pieces: "list[tuple[NDArray[np.float64], xr.Dataset]]",
-) -> "tuple[NDArray[np.float64], xr.Dataset]":
+    pieces: list[tuple[NDArray[np.float64], Statistics]],
+) -> tuple[NDArray[np.float64], Statistics]:
     """Put chains of several starts together: the first of each start, then the second of each."""
-    import xarray as xr
-
     counts = [len(vectors) for vectors, _ in pieces]
     place = [(k, piece) for piece, count in enumerate(counts) for k in range(count)]
     order = sorted(range(len(place)), key=lambda each: place[each])
-    statistics = xr.concat([each for _, each in pieces], dim="chain").isel(chain=order)
-    vectors = np.concatenate([each for each, _ in pieces])[order]
-    return vectors, statistics.assign_coords(chain=np.arange(len(order)))
+    statistics = {
+        name: np.concatenate([each[name] for _, each in pieces])[order] for name in pieces[0][1]
+    }
+    return np.concatenate([each for each, _ in pieces])[order], statistics
 
 
 def with_integrated_baseline(inputs: PreparedCohort) -> PreparedCohort:
@@ -171,119 +164,26 @@ def with_integrated_baseline(inputs: PreparedCohort) -> PreparedCohort:
     return replace(inputs, baseline=replace(inputs.baseline, is_integrated=True))
 
 
-def sample_density(
-    density: "SamplerDensity",
-    data: DensityData,
-    coordinates: Coordinates,
-    *,
-    draws: int,
-    tune: int,
-    chains: int,
-    seed: int,
-    target_accept: float = 0.8,
-    progress: bool = False,
-) -> "tuple[NDArray[np.float64], xr.Dataset]":
-    """Sample any compiled density with nutpie's NUTS; settings as for `sample_nuts`.
+def sample_coordinates(
+    density: NativeDensity, coordinates: Coordinates, settings: SamplerSettings
+) -> tuple[NDArray[np.float64], Statistics]:
+    """Sample a native density in given coordinates; gives vectors and statistics."""
+    target = lay_target(density, coordinates.lay_out())
+    return named_samples(*sample_target(target, settings))
 
-    Returns
-    -------
-    vectors : (chains, draws, unknowns) ndarray
-        Unconstrained draws in the density's own order.
-    statistics : xarray.Dataset
-        What the sampler records, under ArviZ's names, dims (chain, draw).
-    """
-    import nutpie
 
-    sampler: Any = nutpie.sample(
-        native_sampler(density, data, coordinates),
-        draws=draws,
-        tune=tune,
-        chains=chains,
-        seed=seed,
-        target_accept=target_accept,
-        progress_bar=progress,
-        save_warmup=False,
-        # labels cost more than the draws of a small cohort, and are given later
-        return_raw_trace=True,
-        # waiting itself, nutpie would take an interrupt for the end of sampling
-        blocking=False,
-    )
-    try:
-        results = sampler.wait()
-    except BaseException:
-        sampler.cancel()
-        raise
-    draw_batches, statistic_batches = results.get_arrow_trace()
-    is_kept = [~column(batch, "tuning") for batch in statistic_batches]
-    lengths = [int(kept.sum()) for kept in is_kept]
-    if lengths != [draws] * chains:
-        raise RuntimeError(f"the sampler gave {lengths} draws of {chains} chains, not {draws} each")
-    expanded = np.stack(
-        [
-            column(batch, "expanded").reshape(batch.num_rows, -1)[kept]
-            for batch, kept in zip(draw_batches, is_kept, strict=True)
-        ]
-    )
-    if not np.isfinite(expanded).all():
-        raise RuntimeError("the sampler gave draws that are no numbers")
+def named_samples(
+    expanded: NDArray, statistics: Statistics
+) -> tuple[NDArray[np.float64], Statistics]:
+    """Split what `sample_target` gives into vectors and statistics under ArviZ's names."""
     vectors, log_jacobian = expanded[..., :-1], expanded[..., -1]
-    statistics = {
-        arviz_name: np.stack(
-            [
-                column(batch, name)[kept]
-                for batch, kept in zip(statistic_batches, is_kept, strict=True)
-            ]
-        )
-        for name, arviz_name in ARVIZ_NAMES.items()
-    }
+    named = {arviz_name: statistics[name] for name, arviz_name in ARVIZ_NAMES.items()}
     # density of the model's own unconstrained vector, whatever coordinates the sampler used
-    statistics["lp"] = statistics["lp"] - log_jacobian
-    return vectors, labelled(statistics)
+    named["lp"] = named["lp"] - log_jacobian
+    return vectors, named
 
 
-def native_sampler(density: "SamplerDensity", data: DensityData, coordinates: Coordinates) -> Any:
-    """Make what nutpie samples: two C callbacks, and the addresses they work on."""
-    from nutpie.compile_pymc import CompiledPyMCModel
-
-    from bayes_crlm.inference.native.callbacks import callback_table, expand_callback
-
-    size = coordinates.size
-    arrays = (*data, coordinates.floats, coordinates.integers)
-
-    def start(seed: int | None) -> NDArray[np.float64]:
-        spread = coordinates.start_spread
-        return np.random.default_rng(seed).uniform(-spread, spread, size)
-
-    return CompiledPyMCModel(
-        dims={"expanded": ("entry",)},
-        _n_dim=size,
-        _coords={"entry": np.arange(size + 1)},
-        _shapes={"expanded": (size + 1,)},
-        compiled_logp_func=density.callback,
-        compiled_expand_func=expand_callback,
-        initial_point_func=start,
-        # nutpie holds on to these, so that the addresses in the table stay valid
-        shared_data={str(k): array for k, array in enumerate(arrays)},
-        shared_var_keys={},
-        user_data=callback_table(arrays, density.address),
-        n_expanded=size + 1,
-        shape_info=(["expanded"], [slice(0, size + 1)], [(size + 1,)]),
-        logp_func=density,
-        expand_func=None,
-    )
-
-
-def column(batch: Any, name: str) -> NDArray:
-    """One column of an Arrow record batch, lists of numbers one after the other."""
-    import pyarrow
-
-    values = pyarrow.array(batch.column(name))
-    if hasattr(values, "flatten"):
-        values = values.flatten()
-    return values.to_numpy(zero_copy_only=False)
-
-
-def labelled(statistics: dict[str, NDArray]) -> "xr.Dataset":
+def labelled(statistics: Statistics) -> "xr.Dataset":
     """Give sampler statistics their dims."""
     import xarray as xr
 

@@ -15,15 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.native.coordinates import Coordinates, plain_coordinates
-from bayes_crlm.inference.native.log_posterior import DensityData
-from bayes_crlm.inference.nuts import sample_density
+from bayes_crlm.inference.native.library import FlatArrays
+from bayes_crlm.inference.native.nutpie_part import SamplerSettings, sample_target
+from bayes_crlm.inference.nuts import labelled, named_samples
 from bayes_crlm.inference.sample_diagnostics import n_divergences
 
 if TYPE_CHECKING:
     import pymc as pm
     import xarray as xr
 
-    from bayes_crlm.inference.native.callbacks import SamplerDensity
+    from bayes_crlm.inference.native.compiled_graph import GraphDensity
 
 __all__ = ["sample_carefully", "sample_model"]
 
@@ -41,7 +42,7 @@ class CompiledModel:
 
     Attributes
     ----------
-    density : SamplerDensity
+    density : GraphDensity
         Log density and gradient.
     expand : callable
         (draws x unknowns, floats, integers) to the arrays of `outputs`, draws first.
@@ -51,7 +52,7 @@ class CompiledModel:
         Names of the data and lengths that the functions take.
     """
 
-    density: "SamplerDensity"
+    density: "GraphDensity"
     expand: Any
     outputs: tuple[tuple[str, str], ...]
     inputs: tuple[str, ...]
@@ -107,24 +108,26 @@ def sample_model(
     """
     import xarray as xr
 
+    from bayes_crlm.inference.native.compiled_graph import graph_target
+
     compiled = compile_model(model, structure)
     data = flat_data(model, compiled.inputs)
     if coordinates is None:
         size = sum(int(np.prod(shape)) for shape in value_shapes(model))
         coordinates = plain_coordinates(np.zeros(size))
-    vectors, statistics = sample_density(
-        compiled.density,
-        data,
-        coordinates,
+    settings = SamplerSettings(
         draws=draws,
         tune=tune,
         chains=chains,
         seed=seed,
         target_accept=target_accept,
+        start_spread=coordinates.start_spread,
         progress=progress,
     )
+    target = graph_target(compiled.density, data, coordinates.lay_out())
+    vectors, statistics = named_samples(*sample_target(target, settings))
     return xr.DataTree.from_dict(
-        {**named_draws(model, compiled, vectors, data), "sample_stats": statistics}
+        {**named_draws(model, compiled, vectors, data), "sample_stats": labelled(statistics)}
     )
 
 
@@ -232,7 +235,7 @@ def flat_parts(
     model: "pm.Model", shared: list[Any], vector: Any, floats: Any, integers: Any
 ) -> dict[Any, Any]:
     """Say for every input of the model's graphs which part of the flat vectors stands for it."""
-    # compiles, or loads, the callbacks
+    # compiles, or loads, the callback
     from bayes_crlm.inference.native.compiled_graph import take
 
     parts: dict[Any, Any] = {}
@@ -254,7 +257,7 @@ def flat_parts(
     return parts
 
 
-def flat_data(model: "pm.Model", names: tuple[str, ...]) -> DensityData:
+def flat_data(model: "pm.Model", names: tuple[str, ...]) -> FlatArrays:
     """Put a model's data and lengths into the order in which its functions take them."""
     values = []
     for name in names:
@@ -264,14 +267,14 @@ def flat_data(model: "pm.Model", names: tuple[str, ...]) -> DensityData:
     lengths += [length for value in values for length in value.shape]
     floats = [value.ravel() for value in values if value.dtype.kind == "f"]
     integers = [value.ravel() for value in values if value.dtype.kind != "f"]
-    return DensityData(
+    return FlatArrays(
         floats=np.concatenate([*floats, np.zeros(1)], dtype=np.float64),
         integers=np.concatenate([lengths, *integers, np.zeros(1)]).astype(np.int64),
     )
 
 
 def named_draws(
-    model: "pm.Model", compiled: CompiledModel, vectors: NDArray, data: DensityData
+    model: "pm.Model", compiled: CompiledModel, vectors: NDArray, data: FlatArrays
 ) -> "dict[str, xr.Dataset]":
     """Read variables and log-likelihoods off unconstrained draws, by group."""
     import xarray as xr
@@ -279,7 +282,7 @@ def named_draws(
     chains, draws, size = vectors.shape
     flat = vectors.reshape(-1, size)
     blocks = [
-        compiled.expand(flat[start : start + BLOCK_DRAWS], *data)
+        compiled.expand(flat[start : start + BLOCK_DRAWS], data.floats, data.integers)
         for start in range(0, len(flat), BLOCK_DRAWS)
     ]
     groups: dict[str, dict[str, Any]] = {"posterior": {}, "log_likelihood": {}}

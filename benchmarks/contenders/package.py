@@ -14,8 +14,9 @@ def load(engine: str) -> None:
     import bayes_crlm  # noqa: F401
 
     if engine == "nuts":
-        import numba  # noqa: F401
-        import nutpie  # noqa: F401
+        from bayes_crlm.inference.native.nutpie_part import compiled_part
+
+        compiled_part()
 
 
 def fit(cohort: Cohort, settings: Settings, previous: Any, *, engine: str) -> Outcome:

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
-from bayes_crlm.inference.native import callbacks, compiled_graph
-from bayes_crlm.inference.native.coordinate_change import to_model
 from bayes_crlm.inference.native.coordinates import (
     gaussian_of,
     parts_of,
     sampler_coordinates,
     shifted,
 )
-from bayes_crlm.inference.native.log_posterior import density_data, log_posterior
+from bayes_crlm.inference.native.flat_density import native_density
+from bayes_crlm.inference.native.library import lay_target
+from bayes_crlm.inference.native.model_blocks import model_blocks
 from bayes_crlm.inference.nuts import sample_nuts
 from bayes_crlm.model.baseline_priors import GammaProcess
 from bayes_crlm.model.unknowns import constrain, effects, log_hazards, sampled_parameters
@@ -38,8 +38,7 @@ def prepared(cohort, baseline, prior="normal(0, 1)", **settings):
 
 
 def model_vector(point, coordinates):
-    vector = np.empty_like(point)
-    log_jacobian = to_model(point, coordinates.floats, coordinates.integers, vector)
+    vector, log_jacobian = coordinates.lay_out().to_model(point)
     return vector, log_jacobian + coordinates.log_determinant
 
 
@@ -75,22 +74,21 @@ def test_the_log_jacobian_is_that_of_the_map(simulated_cohorts, baseline, prior,
 )
 def test_the_callbacks_gradient_is_that_of_their_density(simulated_cohorts, baseline, prior):
     inputs = prepared(simulated_cohorts[3], baseline, prior)
-    coordinates, data = sampler_coordinates(inputs), density_data(inputs)
-    arrays = (*data, coordinates.floats, coordinates.integers)
-    table = callbacks.callback_table(arrays)
+    coordinates = sampler_coordinates(inputs)
+    density = native_density(inputs.density_data, model_blocks(inputs))
+    target = lay_target(density, coordinates.lay_out())
 
     def log_density(point):
-        value, code = callbacks.posterior_at(point, np.empty_like(point), table)
-        assert code == callbacks.GOES_ON
+        value, _, code = target.value_and_gradient(point)
+        assert code == 0
         return value
 
     point = np.random.default_rng(3).normal(size=coordinates.size)
-    gradient = np.empty_like(point)
-    value, _ = callbacks.posterior_at(point, gradient, table)
+    value, gradient, _ = target.value_and_gradient(point)
     np.testing.assert_allclose(gradient, central_difference(log_density, point), atol=1e-5)
     # and the density is the model's own, moved
     vector, log_jacobian = model_vector(point, coordinates)
-    expected = log_posterior(vector, *data, np.empty_like(vector)) + log_jacobian
+    expected = density.value(vector) + log_jacobian
     assert value + coordinates.log_determinant == pytest.approx(expected, rel=1e-12)
 
 
@@ -101,18 +99,12 @@ def test_draws_are_near_standard_normal_in_the_samplers_coordinates(simulated_co
     coordinates, parts = sampler_coordinates(inputs), parts_of(inputs)
     drawn = sample_nuts(inputs, draws=500, tune=500, chains=2, seed=4).vectors
     # invert the linear part: whitened unknowns given the scaled ones
-    n_rest, n_scaled = len(parts.rest), len(parts.scaled)
-    floats = coordinates.floats
-    root = floats[n_rest : n_rest + n_rest**2].reshape(n_rest, n_rest)
-    gain_at = n_rest + n_rest**2
-    gain = floats[gain_at : gain_at + n_rest * n_scaled].reshape(n_rest, n_scaled)
     flat = drawn.reshape(-1, coordinates.size)
-    away = np.zeros((len(flat), n_scaled))
-    if n_scaled:
-        pivot_at = gain_at + n_rest * n_scaled + n_scaled**2 + 2 * n_scaled
-        steps = flat[:, parts.scaled] * np.exp(flat[:, parts.scales])
-        away = steps - floats[pivot_at : pivot_at + n_scaled]
-    whitened = np.linalg.solve(root, (flat[:, parts.rest] - floats[:n_rest] - away @ gain.T).T)
+    away = np.zeros((len(flat), len(parts.scaled)))
+    if len(parts.scaled):
+        away = flat[:, parts.scaled] * np.exp(flat[:, parts.scales]) - coordinates.pivot
+    moved = flat[:, parts.rest] - coordinates.centre - away @ coordinates.gain.T
+    whitened = np.linalg.solve(coordinates.root, moved.T)
     # a dozen events an interval: skewness leaves the moments of a normal only roughly
     assert np.all(np.abs(whitened.mean(axis=1)) < 0.5)
     assert np.all(np.abs(np.log(whitened.std(axis=1))) < 0.35)
@@ -142,18 +134,7 @@ def test_without_a_mode_the_sampler_moves_in_plain_coordinates(simulated_cohorts
     monkeypatch.setattr(room, "posterior_mode", lambda *_, **__: replace(found, converged=False))
     coordinates = sampler_coordinates(inputs)
     expected = shifted(inputs, parts, room.log_scale_centre(inputs, 1))
-    np.testing.assert_array_equal(coordinates.floats, expected.floats)
+    np.testing.assert_array_equal(coordinates.centre, expected.centre)
+    np.testing.assert_array_equal(coordinates.root, np.eye(len(parts.rest)))
     drawn = sample_nuts(inputs, draws=200, tune=500, chains=2, seed=4)
     assert np.all(np.isfinite(drawn.vectors))
-
-
-def test_a_density_compiled_for_other_types_has_no_address(simulated_cohorts):
-    import numba
-
-    @numba.njit
-    def other(x):
-        return x + 1
-
-    other(1.0)
-    with pytest.raises(RuntimeError, match="not three vectors"):
-        compiled_graph.address_of(other)

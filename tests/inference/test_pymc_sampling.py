@@ -7,8 +7,7 @@ from scipy import stats
 
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference import pymc_sampling
-from bayes_crlm.inference.native.compiled_graph import call_compiled
-from bayes_crlm.inference.native.coordinate_change import to_model, to_sampler_gradient
+from bayes_crlm.inference.native.compiled_graph import address_of, call_compiled
 from bayes_crlm.inference.native.coordinates import (
     extended_coordinates,
     plain_coordinates,
@@ -89,9 +88,8 @@ def test_density_is_the_models_own():
     compiled = compile_model(model, "conjugate")
     point = {"mean": np.array([0.3, -0.2]), "share_logodds__": np.array(0.4)}
     vector = np.concatenate([np.ravel(point[value.name]) for value in model.value_vars])
-    value, gradient = call_compiled(
-        compiled.density.address, vector, *flat_data(model, compiled.inputs)
-    )
+    data = flat_data(model, compiled.inputs)
+    value, gradient = call_compiled(compiled.density.address, vector, data.floats, data.integers)
     assert float(value) == pytest.approx(float(model.compile_logp()(point)), rel=1e-12)
     np.testing.assert_allclose(gradient, model.compile_dlogp()(point), rtol=1e-10)
 
@@ -150,17 +148,24 @@ def test_further_unknowns_leave_the_map_of_the_others_as_it_was(simulated_cohort
     assert more.size == base.size + 2
     rng = np.random.default_rng(1)
     point, slope = rng.normal(size=more.size), rng.normal(size=more.size)
-    found, expected = np.empty(more.size), np.empty(base.size)
-    jacobian = to_model(point, more.floats, more.integers, found)
-    of_base = to_model(point[: base.size], base.floats, base.integers, expected)
+    found, jacobian = more.lay_out().to_model(point)
+    expected, of_base = base.lay_out().to_model(point[: base.size])
     assert jacobian == pytest.approx(of_base, rel=1e-12)
     np.testing.assert_allclose(found[: base.size], expected)
     np.testing.assert_allclose(found[base.size :], point[base.size :] + np.array([2.0, -1.0]))
-    gradient, of_base_gradient = np.empty(more.size), np.empty(base.size)
-    to_sampler_gradient(point, found, slope, more.floats, more.integers, gradient)
-    to_sampler_gradient(
-        point[: base.size], expected, slope[: base.size], base.floats, base.integers,
-        of_base_gradient,
-    )  # fmt: skip
+    gradient = more.lay_out().gradient(point, found, slope)
+    of_base_gradient = base.lay_out().gradient(point[: base.size], expected, slope[: base.size])
     np.testing.assert_allclose(gradient[: base.size], of_base_gradient)
     np.testing.assert_allclose(gradient[base.size :], slope[base.size :])
+
+
+def test_a_density_compiled_for_other_types_has_no_address():
+    import numba
+
+    @numba.njit
+    def other(x):
+        return x + 1
+
+    other(1.0)
+    with pytest.raises(RuntimeError, match="not three vectors"):
+        address_of(other)

@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -23,15 +24,51 @@ def project():
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory):
-    """A wheel built from the checkout, by the back end alone and so without a network."""
-    folder = tmp_path_factory.mktemp("wheel")
-    build = (
-        f"import hatchling.build, os; os.chdir({str(ROOT)!r}); "
-        f"hatchling.build.build_wheel({str(folder)!r})"
+def run_backend(what, root=ROOT, **settings):
+    """Run the build's back end alone, and so without a network."""
+    code = (
+        f"import os, sys; os.chdir({str(root)!r}); sys.path.insert(0, 'build_backend'); "
+        f"import native_backend; print(native_backend.{what})"
     )
-    subprocess.run([sys.executable, "-c", build], check=True, capture_output=True)
+    return subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, **settings
+    ).stdout
+
+
+def uv():
+    """The command uv, where it is."""
+    return shutil.which("uv") or next((str(path) for path in ROOT.glob(".uv/bin/uv")), None)
+
+
+def build_with_uv(source, folder, env):
+    """Build a wheel in an environment of its own; gives what is printed."""
+    call = [uv(), "build", "--wheel", "--python", sys.executable, "--out-dir", str(folder)]
+    done = subprocess.run(
+        [*call, str(source)], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory):
+    """The source distribution, unpacked: what a wheel is built from elsewhere."""
+    folder = tmp_path_factory.mktemp("source")
+    run_backend(f"build_sdist({str(folder)!r})")
+    (path,) = folder.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / path.name.removesuffix(".tar.gz")
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory, source):
+    """A wheel built from the source distribution."""
+    folder = tmp_path_factory.mktemp("wheel")
+    if "ziglang" in run_backend("get_requires_for_build_wheel()"):
+        build_with_uv(source, folder, dict(os.environ))  # which fetches a compiler
+    else:
+        run_backend(f"build_wheel({str(folder)!r})", source)
     (path,) = folder.glob("*.whl")
     return path
 
@@ -47,8 +84,18 @@ def unpacked(wheel, tmp_path_factory):
 
 def run_unpacked(unpacked, *arguments):
     """Run the command from the unpacked wheel, with the checkout out of sight."""
+    return run_python(unpacked, "-m", "bayes_crlm", *arguments)
+
+
+def run_code(unpacked, code):
+    """Run some lines of Python on the unpacked wheel."""
+    return run_python(unpacked, "-c", code)
+
+
+def run_python(unpacked, *arguments):
+    """Run Python on the unpacked wheel, with the checkout out of sight."""
     return subprocess.run(
-        [sys.executable, "-m", "bayes_crlm", *arguments],
+        [sys.executable, *arguments],
         cwd=unpacked,
         env={**os.environ, "PYTHONPATH": str(unpacked)},
         capture_output=True,
@@ -80,15 +127,8 @@ def test_the_wheel_says_that_it_is_typed(unpacked):
     assert (unpacked / "bayes_crlm" / "py.typed").is_file()
 
 
-def test_the_source_distribution_holds_what_the_readme_promises(tmp_path):
-    build = (
-        f"import hatchling.build, os; os.chdir({str(ROOT)!r}); "
-        f"hatchling.build.build_sdist({str(tmp_path)!r})"
-    )
-    subprocess.run([sys.executable, "-c", build], check=True, capture_output=True)
-    (path,) = tmp_path.glob("*.tar.gz")
-    with tarfile.open(path) as archive:
-        names = {name.partition("/")[2] for name in archive.getnames()}
+def test_the_source_distribution_holds_what_the_readme_promises(source):
+    names = {path.relative_to(source).as_posix() for path in source.rglob("*")}
     promised = {
         "Makefile",
         "uv.lock",
@@ -102,6 +142,72 @@ def test_the_source_distribution_holds_what_the_readme_promises(tmp_path):
     assert promised <= names
     linked = set(re.findall(r"\]\(((?!https?:)[^)#]+)", (ROOT / "README.md").read_text()))
     assert linked <= names
+
+
+def test_a_wheel_is_for_a_platform_and_every_python(wheel, unpacked):
+    assert re.search(r"-py3-none-(?!any)[a-z0-9_]+\.whl$", wheel.name)
+    folder = unpacked / "bayes_crlm" / "inference" / "native"
+    assert [path.name for path in folder.glob("_library.*")]
+    assert not list(unpacked.rglob("*.cpp"))
+
+
+def test_the_sources_of_the_library_are_shipped_as_sources(source):
+    names = {path.name for path in (source / "native").iterdir()}
+    assert names == {path.name for path in (ROOT / "native").iterdir()}
+    assert not list((source / "bayes_crlm").rglob("_library.*"))
+
+
+def test_without_a_compiler_the_build_asks_for_one_of_pypi():
+    told = run_backend("get_requires_for_build_wheel()", env={**os.environ, "CXX": "no-compiler"})
+    assert "ziglang" in told
+    told = run_backend("get_requires_for_build_editable()", env={"PATH": "/nowhere"})
+    assert "ziglang" in told
+
+
+# a fit by the sampler and one without it, in a process that could compile nothing
+FIT = """
+import numpy as np, pandas as pd
+import bayes_crlm as bc
+rng = np.random.default_rng(1)
+table = pd.DataFrame({"arm": rng.integers(2, size=60), "time": rng.exponential(size=60),
+                      "event": rng.integers(2, size=60)})
+cohort = bc.read_cohort(table, time="time", event="event")
+model = bc.PiecewiseExponential("arm", 0, cutpoints=4)
+for engine in ("nuts", "laplace"):
+    fitted = model.fit(cohort, engine=engine, draws=200, tune=200, seed=1)
+    print(fitted.engine, fitted.hazard_ratios()["median"].round(1).tolist())
+"""
+
+
+def test_a_wheel_fits_without_a_compiler_and_without_a_home(unpacked, tmp_path):
+    """Nothing can be written but the system's own folder for temporary files."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FIT],
+        cwd=unpacked,
+        env={"PYTHONPATH": str(unpacked), "PATH": "/nowhere", "HOME": "/proc/no-home",
+             "NUMBA_CACHE_DIR": "/proc/no-cache", "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [line.partition(" ")[0] for line in done.stdout.splitlines()] == ["nuts", "laplace"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not uv(), reason="no uv here")
+def test_a_wheel_is_built_where_compilers_are_hidden(source, tmp_path):
+    """ziglang from PyPI compiles it: fetched once, hundreds of megabytes."""
+    env = {**os.environ, "PATH": "/nowhere"}
+    env.pop("CXX", None)
+    assert "ziglang" in build_with_uv(source, tmp_path, env)
+    (path,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(tmp_path / "unpacked")
+    code = "from bayes_crlm.inference.native.library import kernels; print(kernels().name)"
+    done = run_code(tmp_path / "unpacked", code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() in ("baseline", "avx2", "avx512")
 
 
 def find_python(path, *arguments, home):

@@ -1,40 +1,56 @@
-"""Log density of any `pm.Model`, compiled by PyTensor, for the sampler's callback.
+"""Log density of any `pm.Model`, compiled by PyTensor and Numba, for the sampler's callback.
 
-The package's own model has a function of its own (`bayes_crlm.inference.native.log_posterior`).
-Models made for one analysis, with a latent confounder or missing covariates in them, are compiled
-from their graphs; a callback compiled once calls such a function by its address.
+The package's own model is the native library's. Models made for one analysis, with a latent
+confounder or missing covariates in them, are compiled from their graphs; the library's callback
+calls such a density by its address, and changes coordinates around it. Numba is imported here and
+in `bayes_crlm.inference.native.machine_code` alone, when such a model is sampled.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
+import numba
 import numpy as np
+from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
-from bayes_crlm.inference.native.callbacks import (
-    FAILED,
-    LOG_DENSITY_TYPE,
-    TABLE_SIZE,
-    SamplerDensity,
-    carray,
-    gradient_in_coordinates,
-    pointer_at,
-)
-from bayes_crlm.inference.native.coordinate_change import to_model
-from bayes_crlm.inference.native.log_posterior import DensityData
+from bayes_crlm.inference.native.library import FlatArrays, NativeMap, NativeTarget, lay_target
 from bayes_crlm.inference.native.machine_code import compiled, compiled_callback
 
-__all__ = ["address_of", "call_compiled", "compile_graph", "take"]
+__all__ = ["GraphDensity", "address_of", "call_compiled", "compile_graph", "graph_target", "take"]
 
+FOUND, FAILED = 0, 1
 VECTOR = types.Array(types.float64, 1, "C")
 POSITIONS = types.Array(types.int64, 1, "C")
 DENSITY_ARGUMENTS = types.Tuple((VECTOR, VECTOR, POSITIONS))
 DENSITY_RESULT = types.Tuple((types.Array(types.float64, 0, "C"), VECTOR))
+# what the library calls: vector, slope, value, and where to find the rest
+FOREIGN_TYPE = types.int64(*(types.CPointer(types.float64),) * 3, types.voidptr)
+TABLE_SIZE = 6
+carray: Any = numba.carray
+
+
+@dataclass(frozen=True)
+class GraphDensity:
+    """A log density with gradient in machine code.
+
+    Attributes
+    ----------
+    address : int
+        Of the function.
+    owner : object
+        What must live as long as the address is used.
+    """
+
+    address: int
+    owner: object
 
 
 def compile_graph(
-    log_density: Any, arguments: tuple[Any, Any, Any], size: int, data: DensityData
-) -> SamplerDensity:
+    log_density: Any, arguments: tuple[Any, Any, Any], size: int, data: FlatArrays
+) -> GraphDensity:
     """Compile a log density and its gradient to machine code.
 
     Parameters
@@ -45,7 +61,7 @@ def compile_graph(
         Vector, floats and integers.
     size : int
         Unknowns: the vector's length for the first call.
-    data : DensityData
+    data : FlatArrays
         Floats and integers of the first call.
     """
     import pytensor
@@ -62,8 +78,8 @@ def compile_graph(
     )
     function = graph.vm.jit_fn
     # the first call makes Numba compile, or load what it keeps on disk
-    function(np.zeros(size), *data)
-    return SamplerDensity(graph_callback, address_of(function), owner=function)
+    function(np.zeros(size), data.floats, data.integers)
+    return GraphDensity(address_of(function), function)
 
 
 def take(source: Any, position: Any, shape: list[Any]) -> tuple[Any, Any]:
@@ -96,6 +112,18 @@ def address_of(function: Any) -> int:
     raise RuntimeError(f"the density was compiled for {function.signatures}, not three vectors")
 
 
+def address_to_pointer(typing_context: Any, address: Any) -> Any:
+    """Make an address a pointer."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.inttoptr(values[0], ir.IntType(8).as_pointer())
+
+    return types.voidptr(types.int64), generate
+
+
+pointer_at: Any = intrinsic(address_to_pointer)
+
+
 def density_call(typing_context: Any, address: Any, vector: Any, floats: Any, integers: Any) -> Any:
     """Call a compiled density through its address."""
 
@@ -122,30 +150,36 @@ def call_compiled(address: Any, vector: Any, floats: Any, integers: Any) -> Any:
     return call_density(address, vector, floats, integers)
 
 
-@compiled
-def compiled_at(point: Any, gradient: Any, table: Any) -> tuple[float, int]:
-    """Log density and gradient in the sampler's coordinates, and nutpie's code."""
-    floats = carray(pointer_at(table[0]), (table[1],), np.float64)
-    integers = carray(pointer_at(table[2]), (table[3],), np.int64)
-    map_floats = carray(pointer_at(table[4]), (table[5],), np.float64)
-    map_integers = carray(pointer_at(table[6]), (table[7],), np.int64)
-    vector = np.empty(point.size)
-    log_jacobian = to_model(point, map_floats, map_integers, vector)
-    value, slope = call_density(table[8], vector, floats, integers)
-    total = value.item() + log_jacobian
-    code = gradient_in_coordinates(total, point, vector, slope, map_floats, map_integers, gradient)
-    return total, code
-
-
-@compiled_callback(LOG_DENSITY_TYPE)
-def graph_callback(size: Any, point: Any, gradient: Any, value: Any, table: Any) -> int:
-    """Log density and gradient of a compiled graph at a point."""
-    n = np.int64(size)
+@compiled_callback(FOREIGN_TYPE)
+def graph_density(vector: Any, slope: Any, value: Any, table: Any) -> int:
+    """Log density and gradient of a compiled graph, as the library calls it."""
+    where = carray(table, (TABLE_SIZE,), np.int64)
+    size = where[0]
+    floats = carray(pointer_at(where[1]), (where[2],), np.float64)
+    integers = carray(pointer_at(where[3]), (where[4],), np.int64)
     try:
-        total, code = compiled_at(
-            carray(point, (n,)), carray(gradient, (n,)), carray(table, (TABLE_SIZE,), np.int64)
-        )
-        value[0] = total
+        found, gradient = call_density(where[5], carray(vector, (size,)), floats, integers)
+        value[0] = found.item()
+        for k in range(size):
+            slope[k] = gradient[k]
     except Exception:
         return FAILED
-    return code
+    return FOUND
+
+
+def graph_target(density: GraphDensity, data: FlatArrays, coordinates: NativeMap) -> NativeTarget:
+    """Put a compiled graph and coordinates together for the sampler.
+
+    Parameters
+    ----------
+    density : GraphDensity
+    data : FlatArrays
+        What it is handed beside the vector; contiguous.
+    coordinates : NativeMap
+    """
+    arrays = (data.floats, data.integers)
+    places = [number for array in arrays for number in (array.ctypes.data, array.size)]
+    table: NDArray[np.int64] = np.array([coordinates.size, *places, density.address])
+    return lay_target(
+        None, coordinates, graph_density.address, table.ctypes.data, (table, data, density)
+    )

@@ -22,9 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.mode import posterior_mode
-from bayes_crlm.inference.native.coordinate_change import (
-    NONE,
-)
+from bayes_crlm.inference.native.library import BEST, FlatArrays, NativeMap, lay_map
 from bayes_crlm.model.priors import Horseshoe, Laplace, Normal, StudentT
 from bayes_crlm.model.unknowns import sampled_parameters
 
@@ -50,43 +48,97 @@ START_SPREAD_PRIOR = 0.5
 
 
 @dataclass(frozen=True)
-class Coordinates:
-    """A change of coordinates from the sampler's point to the model's unconstrained vector.
+class Parts:
+    """Which unknowns are whitened, which have a sampled scale, and which are such scales.
 
     Attributes
     ----------
-    floats : (n,) ndarray
-        centre (rest), root (rest x rest), gain (rest x scaled), rotation (scaled x scaled),
-        precision, linear, pivot (scaled each), scale_centre (scales), one after the other.
-    integers : (m,) ndarray of int
-        Numbers of rest, scaled and scales; where each lies in the vector; for every scaled
-        component the (at most two) scales whose product is its own, -1 for none.
-    log_determinant : float
-        Constant part of the log Jacobian.
-    start_spread : float
-        Half the range of uniform starts, in these coordinates.
+    rest, scaled, scales : (n,) ndarray of int
+        Where each lies in the model's vector.
+    scales_of : (scaled, 2) ndarray of int
+        The (at most two) scales whose product is a scaled unknown's own, -1 for none.
+    sizes : tuple of int
+        How many scaled unknowns have a rotation in common, one part after the other.
     """
-
-    floats: NDArray[np.float64]
-    integers: NDArray[np.int64]
-    log_determinant: float
-    start_spread: float
-
-    @property
-    def size(self) -> int:
-        """Number of unknowns."""
-        return int(self.integers[:3].sum())
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Which unknowns are whitened, which have a sampled scale, and which are such scales."""
 
     rest: NDArray[np.int64]
     scaled: NDArray[np.int64]
     scales: NDArray[np.int64]
     scales_of: NDArray[np.int64]
-    n_steps: int
+    sizes: tuple[int, ...] = ()
+
+    @property
+    def ranges(self) -> list[slice]:
+        """Each part among the scaled unknowns."""
+        ends = np.cumsum(self.sizes, dtype=int).tolist()
+        return [slice(end - size, end) for end, size in zip(ends, self.sizes, strict=True)]
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """A change of coordinates from the sampler's point to the model's unconstrained vector.
+
+    Attributes
+    ----------
+    parts : Parts
+    centre, root, gain : ndarray
+        Of the whitened unknowns, shape (rest,), (rest, rest), (rest, scaled).
+    rotations : tuple of ndarray or None
+        Of each part, shape (size, size); None where its basis is the unknowns' own.
+    precision, linear, pivot : (scaled,) ndarray
+        Information, and the data's pull, in each part's basis; value at the mode.
+    scale_centre : (scales,) ndarray
+        Where chains start the logs of scales.
+    start_spread : float
+        Half the range of uniform starts, in these coordinates.
+    """
+
+    parts: Parts
+    centre: NDArray[np.float64]
+    root: NDArray[np.float64]
+    gain: NDArray[np.float64]
+    rotations: tuple[NDArray[np.float64] | None, ...]
+    precision: NDArray[np.float64]
+    linear: NDArray[np.float64]
+    pivot: NDArray[np.float64]
+    scale_centre: NDArray[np.float64]
+    start_spread: float
+
+    @property
+    def size(self) -> int:
+        """Number of unknowns."""
+        return len(self.parts.rest) + len(self.parts.scaled) + len(self.parts.scales)
+
+    @property
+    def log_determinant(self) -> float:
+        """Constant part of the log Jacobian."""
+        return float(np.log(np.abs(np.diag(self.root))).sum())
+
+    def lay_out(self, level: int = BEST) -> NativeMap:
+        """Lay the change of coordinates out for the library.
+
+        Parameters
+        ----------
+        level : int
+            Instruction set, as for `bayes_crlm.inference.native.library.kernels`.
+        """
+        parts = self.parts
+        shares = [bool(np.all(parts.scales_of[which] == parts.scales_of[which][0]))
+                  for which in parts.ranges]  # fmt: skip
+        integers = [
+            [len(parts.rest), len(parts.scaled), len(parts.scales), len(parts.sizes)],
+            parts.rest, parts.scaled, parts.scales, parts.scales_of.ravel(), parts.sizes,
+            [rotation is not None for rotation in self.rotations], shares,
+        ]  # fmt: skip
+        floats = [
+            self.centre, self.root.ravel(), self.gain.ravel(), self.precision, self.linear,
+            self.pivot, self.scale_centre,
+            *(rotation.ravel() for rotation in self.rotations if rotation is not None),
+        ]  # fmt: skip
+        flat = FlatArrays(
+            np.concatenate(floats, dtype=float), np.concatenate(integers).astype(np.int64)
+        )
+        return lay_map(flat, self.size, level)
 
 
 def parts_of(inputs: "PreparedCohort") -> Parts:
@@ -100,14 +152,15 @@ def parts_of(inputs: "PreparedCohort") -> Parts:
     # all steps share one scale; a shrunk effect has the global scale times its own
     scale_names = ("step_scale", "shrinkage_global", "shrinkage_local")
     scales = np.concatenate([where.get(name, nothing) for name in scale_names])
-    scales_of = np.full((len(steps) + len(shrunk), 2), NONE)
+    scales_of = np.full((len(steps) + len(shrunk), 2), -1)
     scales_of[: len(steps), 0] = 0
     first = 1 if len(steps) else 0
     scales_of[len(steps) :, 0] = first
     scales_of[len(steps) :, 1] = first + 1 + np.arange(len(shrunk))
     scaled = np.concatenate([steps, shrunk])
     rest = np.setdiff1d(np.arange(position), np.concatenate([scaled, scales]))
-    return Parts(rest, scaled, scales, scales_of, len(steps))
+    sizes = tuple(len(part) for part in (steps, shrunk) if len(part))
+    return Parts(rest, scaled, scales, scales_of, sizes)
 
 
 def sampler_coordinates(
@@ -134,25 +187,19 @@ def sampler_coordinates(
         treatment_prior=stand_in_prior(inputs.treatment_prior, start is not None),
         covariate_prior=stand_in_prior(inputs.covariate_prior, start is not None),
     )
-    has_walk = parts.n_steps > 0
+    has_walk = n_steps(inputs) > 0
     mode = posterior_mode(stand_in, step_scale=STAND_IN_SCALE if has_walk else None, start=start)
     scale_centre = log_scale_centre(inputs, len(parts.scales))
     gaussian = gaussian_of(mode.log_hazard, mode.effect, mode.information, inputs, parts)
     if not mode.converged or gaussian is None:
         return shifted(inputs, parts, scale_centre)
-    centre, root, gain, rotation, precision, linear, pivot = gaussian
-    return pack(
-        parts,
-        centre=centre,
-        root=root,
-        gain=gain,
-        rotation=rotation,
-        precision=precision,
-        linear=linear,
-        pivot=pivot,
-        scale_centre=scale_centre,
-        start_spread=START_SPREAD,
-    )
+    return Coordinates(parts, *gaussian, scale_centre, START_SPREAD)
+
+
+def n_steps(inputs: "PreparedCohort") -> int:
+    """Number of steps of a walk with a sampled scale."""
+    sizes = {parameter.name: parameter.size for parameter in sampled_parameters(inputs)}
+    return sizes.get("unit_step", 0)
 
 
 def stand_in_prior(prior: "EffectPrior", is_near_mode: bool) -> "EffectPrior":
@@ -197,19 +244,19 @@ def gaussian_of(
     information: NDArray,
     inputs: "PreparedCohort",
     parts: Parts,
-) -> tuple[NDArray, ...] | None:
-    """Turn a mode and its information into centre, root, gain, rotation, precision, linear, pivot.
+) -> tuple[Any, ...] | None:
+    """Turn a mode and its information into centre, root, gain, rotations, precision, linear, pivot.
 
     Returns
     -------
-    tuple of ndarray or None
+    tuple or None
         None where the information is not positive definite.
     """
-    n_intervals, n_terms = len(log_hazard), len(effect)
+    n_intervals, n_terms, walking = len(log_hazard), len(effect), n_steps(inputs)
     here = np.concatenate([effect, log_hazard])
     order = np.concatenate([np.arange(n_intervals, n_intervals + n_terms), np.arange(n_intervals)])
     matrix = information[np.ix_(order, order)]
-    if parts.n_steps:
+    if walking:
         # effects, level and steps in place of effects and log-hazards
         share = inputs.intervals.events / inputs.intervals.events.sum()
         deviations = np.sqrt(inputs.step_variances)
@@ -222,8 +269,8 @@ def gaussian_of(
         walk_steps = np.diff(log_hazard) / deviations
         here = np.concatenate([effect, walk_steps, [share @ log_hazard]])
     # positions in (effects, steps, level) or (effects, log-hazards)
-    steps = n_terms + np.arange(parts.n_steps)
-    n_shrunk = len(parts.scaled) - parts.n_steps
+    steps = n_terms + np.arange(walking)
+    n_shrunk = len(parts.scaled) - walking
     shrunk = np.arange(n_terms - n_shrunk, n_terms)
     scaled = np.concatenate([steps, shrunk])
     rest = np.setdiff1d(np.arange(len(here)), scaled)
@@ -245,32 +292,34 @@ def gaussian_of(
     pivot = here[scaled]
     profile = matrix[np.ix_(scaled, scaled)] - crossed.T @ full @ crossed
     profile -= np.eye(len(scaled)) / STAND_IN_SCALE**2
-    rotation, precision = np.eye(len(scaled)), np.diag(profile).copy()
-    if parts.n_steps:
-        walk_part = slice(0, parts.n_steps)
-        precision[walk_part], rotation[walk_part, walk_part] = np.linalg.eigh(
-            profile[walk_part, walk_part]
-        )
+    precision = np.diag(profile).copy()
+    in_basis, rotations = pivot.copy(), []
+    for which, is_walk in zip(parts.ranges, [walking > 0, False], strict=False):
+        rotation = None
+        if is_walk:
+            precision[which], rotation = np.linalg.eigh(profile[which, which])
+            in_basis[which] = rotation.T @ pivot[which]
+        rotations.append(rotation)
     precision = np.maximum(precision, LEAST_PRECISION)
-    in_basis = rotation.T @ pivot
     # at the mode the data's pull balances the stand-in prior's
     linear = in_basis * (precision + 1 / STAND_IN_SCALE**2)
-    return here[rest], root, gain, rotation, precision, linear, pivot
+    return here[rest], root, gain, tuple(rotations), precision, linear, pivot
 
 
 def shifted(inputs: "PreparedCohort", parts: Parts, scale_centre: NDArray) -> Coordinates:
     """Coordinates that only move the origin to the prior's centre."""
     n_rest, n_scaled = len(parts.rest), len(parts.scaled)
-    return pack(
+    nothing = np.zeros(n_scaled)
+    return Coordinates(
         parts,
         centre=prior_centre(inputs)[parts.rest],
         root=np.eye(n_rest),
         gain=np.zeros((n_rest, n_scaled)),
-        rotation=np.eye(n_scaled),
+        rotations=(None,) * len(parts.sizes),
         # no information: scaled components are plainly non-centred
-        precision=np.zeros(n_scaled),
-        linear=np.zeros(n_scaled),
-        pivot=np.zeros(n_scaled),
+        precision=nothing,
+        linear=nothing,
+        pivot=nothing,
         scale_centre=scale_centre,
         start_spread=START_SPREAD_PRIOR,
     )
@@ -287,20 +336,6 @@ def prior_centre(inputs: "PreparedCohort") -> NDArray[np.float64]:
     )
 
 
-def pack(parts: Parts, *, root: NDArray, start_spread: float, **arrays: Any) -> Coordinates:
-    """Lay arrays one after the other, in the order in which `to_model` reads them."""
-    names = ("gain", "rotation", "precision", "linear", "pivot", "scale_centre")
-    floats = [arrays["centre"], root.ravel(), *(arrays[name].ravel() for name in names)]
-    counts = [len(parts.rest), len(parts.scaled), len(parts.scales)]
-    integers = [counts, parts.rest, parts.scaled, parts.scales, parts.scales_of.ravel()]
-    return Coordinates(
-        floats=np.concatenate(floats),
-        integers=np.concatenate(integers, dtype=np.int64),
-        log_determinant=float(np.log(np.abs(np.diag(root))).sum()),
-        start_spread=start_spread,
-    )
-
-
 def plain_coordinates(centre: NDArray) -> Coordinates:
     """Coordinates that only move the origin, for a density of any kind.
 
@@ -309,24 +344,19 @@ def plain_coordinates(centre: NDArray) -> Coordinates:
     centre : (unknowns,) ndarray
         Unconstrained point around which chains start.
     """
-    nothing = np.empty(0)
-    return pack(
-        Parts(
-            rest=np.arange(len(centre)),
-            scaled=np.empty(0, dtype=np.int64),
-            scales=np.empty(0, dtype=np.int64),
-            scales_of=np.empty((0, 2), dtype=np.int64),
-            n_steps=0,
-        ),
+    nothing, nowhere = np.empty(0), np.empty(0, dtype=np.int64)
+    parts = Parts(np.arange(len(centre)), nowhere, nowhere, np.empty((0, 2), dtype=np.int64))
+    return Coordinates(
+        parts,
         centre=np.asarray(centre, dtype=float),
         root=np.eye(len(centre)),
-        start_spread=START_SPREAD,
-        gain=nothing,
-        rotation=nothing,
+        gain=np.empty((len(centre), 0)),
+        rotations=(),
         precision=nothing,
         linear=nothing,
         pivot=nothing,
         scale_centre=nothing,
+        start_spread=START_SPREAD,
     )
 
 
@@ -340,19 +370,14 @@ def extended_coordinates(base: Coordinates, centre: NDArray) -> Coordinates:
     centre : (more unknowns,) ndarray
         Where chains start the further ones, which are moved as they are.
     """
-    n_rest, n_scaled, n_scales = (int(count) for count in base.integers[:3])
-    n_more = len(centre)
-    split = np.cumsum([n_rest, n_rest**2, n_rest * n_scaled])
-    old_centre, old_root, old_gain, scaled_floats = np.split(base.floats, split)
+    n_rest, n_more = len(base.parts.rest), len(centre)
     root = np.eye(n_rest + n_more)
-    root[:n_rest, :n_rest] = old_root.reshape(n_rest, n_rest)
-    gain = np.zeros((n_rest + n_more, n_scaled))
-    gain[:n_rest] = old_gain.reshape(n_rest, n_scaled)
-    rest, others = np.split(base.integers[3:], [n_rest])
-    more = base.size + np.arange(n_more)
-    counts = [n_rest + n_more, n_scaled, n_scales]
+    root[:n_rest, :n_rest] = base.root
+    rest = np.concatenate([base.parts.rest, base.size + np.arange(n_more)])
     return replace(
         base,
-        floats=np.concatenate([old_centre, centre, root.ravel(), gain.ravel(), scaled_floats]),
-        integers=np.concatenate([counts, rest, more, others]).astype(np.int64),
+        parts=replace(base.parts, rest=rest),
+        centre=np.concatenate([base.centre, centre]),
+        root=root,
+        gain=np.concatenate([base.gain, np.zeros((n_more, base.gain.shape[1]))]),
     )

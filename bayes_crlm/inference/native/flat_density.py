@@ -4,7 +4,8 @@
 """
 
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,8 @@ from bayes_crlm.inference.native.library import BEST, FlatArrays, NativeDensity,
 from bayes_crlm.likelihood.survival_data import SurvivalData
 from bayes_crlm.model.families import (
     Family,
-    HalfCauchy,
     HalfNormal,
+    HalfStudentT,
     Laplace,
     Normal,
     NormalMixture,
@@ -29,6 +30,8 @@ from bayes_crlm.model.terms.blocks import (
     Cells,
     Columns,
     GammaHazards,
+    Grouping,
+    Level,
     Shrunk,
 )
 
@@ -71,7 +74,7 @@ def flat_density(data: SurvivalData, blocks: tuple[AnyBlock, ...]) -> tuple[Flat
     writer, at = Writer(), 0
     for block in blocks:
         if isinstance(block, GammaHazards):
-            at = writer.write_gamma(block, data, at)
+            at = writer.write_gamma(block, at)
         elif isinstance(block, Shrunk):
             at = writer.write_shrunk(block, at)
         else:
@@ -109,7 +112,9 @@ def flat_arrays(
         [constant], follow_up.width, events.ravel(), data.event_design, *data.events_per_group,
         *of_process, within, count, data.design[order].T.ravel(), *writer.floats,
     ]  # fmt: skip
-    return FlatArrays(np.concatenate(floats, dtype=float), np.concatenate(integers).astype(np.int64))
+    return FlatArrays(
+        np.concatenate(floats, dtype=float), np.concatenate(integers).astype(np.int64)
+    )
 
 
 def rows_by_cell(data: SurvivalData) -> tuple[NDArray[np.intp], NDArray, NDArray, NDArray]:
@@ -147,6 +152,79 @@ def events_per_stratum(data: SurvivalData) -> NDArray[np.float64]:
     return events
 
 
+@dataclass(frozen=True)
+class Elements:
+    """Priors of a block's single unknowns, in columns.
+
+    Attributes
+    ----------
+    family : (elements,) ndarray of int
+    location, precision, nu : (elements,) ndarray
+        `precision` is 1 / scale; of a log-gamma family `location` is the shape and `nu` the rate.
+    mixture : (elements, parts, 3) ndarray
+        Log weight over sd, mean and 1 / sd of each part of a mixture.
+    constant : float
+        What of the log densities depends on no unknown.
+    """
+
+    family: NDArray[np.int64]
+    location: NDArray[np.float64]
+    precision: NDArray[np.float64]
+    nu: NDArray[np.float64]
+    mixture: NDArray[np.float64]
+    constant: float
+
+    @staticmethod
+    def of_families(priors: tuple[Family, ...]) -> "Elements":
+        """Priors of known families, one an element.
+
+        Raises
+        ------
+        TypeError
+            For a family that the library does not know.
+        """
+        n_parts = max((len(each.weights) for each in priors if is_mixture(each)), default=0)
+        mixture = np.tile([-math.inf, 0.0, 1.0], (len(priors), n_parts, 1))
+        family = np.empty(len(priors), dtype=np.int64)
+        numbers = np.ones((3, len(priors)))
+        constant = 0.0
+        for k, prior in enumerate(priors):
+            if isinstance(prior, NormalMixture):
+                weight, mean, sd = prior.array
+                with np.errstate(divide="ignore"):
+                    log_weight = np.log(weight) - np.log(sd) - HALF_LOG_2PI
+                mixture[k, : len(sd)] = np.column_stack([log_weight, mean, 1 / sd])
+                family[k] = MIXTURE
+                continue
+            family[k], *numbers[:, k] = describe(prior)
+            constant += float(prior.log_density(numbers[:1, k])[0])
+        return Elements(family, *numbers, mixture, constant)
+
+    @staticmethod
+    def of_log_hazards(process: GammaHazards) -> "Elements":
+        """Priors of the logs of a gamma process's hazards."""
+        shape, n = process.shape.ravel(), process.size
+        family, none = np.full(n, LOG_GAMMA, dtype=np.int64), np.empty((n, 0, 3))
+        constant = float(process.log_constant.sum())
+        return Elements(family, shape, np.ones(n), process.rate.ravel(), none, constant)
+
+
+def is_mixture(prior: Family) -> TypeGuard[NormalMixture]:
+    """Whether a family is a mixture of normals."""
+    return isinstance(prior, NormalMixture)
+
+
+def describe(prior: Family) -> tuple[int, float, float, float]:
+    """Code of a family, location, 1 / scale and degrees of freedom."""
+    if isinstance(prior, Normal):
+        return NORMAL, prior.mean, 1 / prior.sd, 1.0
+    if isinstance(prior, StudentT):
+        return STUDENT_T, prior.location, 1 / prior.scale, prior.degrees_of_freedom
+    if isinstance(prior, Laplace):
+        return LAPLACE, prior.location, 1 / prior.scale, 1.0
+    raise TypeError(f"the native density knows no prior {prior!r}")
+
+
 class Writer:
     """Collects the numbers of blocks, and what of the log density depends on no unknown."""
 
@@ -158,25 +236,22 @@ class Writer:
 
     def write_block(self, block: Block, at: int) -> int:
         """Write a block whose unknowns begin at a place of the vector; gives where they end."""
-        walk = block.walk
-        scale_at = ABSENT
+        walk, scale_at, level_at = block.walk, ABSENT, ABSENT
         if block.scale is not None:
             scale_at, at = at, at + 1
         elements_at, at = at, at + len(block.priors)
-        level_at, level = ABSENT, None if walk is None else walk.level
+        level = None if walk is None else walk.level
         if walk is not None and level is not None:
             level_at, at = at, at + len(walk.centre)
             self.constant -= len(walk.centre) * (math.log(level.sd) + HALF_LOG_2PI)
-        form = WALK if walk is not None else PLAIN if block.scale is None else SCALED
         self.write(
             block.enters,
-            form,
-            size=block.size,
-            places=(elements_at, scale_at, level_at, ABSENT),
-            anchor=0 if level is None else level.anchor,
+            WALK if walk is not None else PLAIN if block.scale is None else SCALED,
+            block.size,
+            (elements_at, scale_at, level_at, ABSENT),
+            Elements.of_families(block.priors),
             scale=block.scale,
-            level=(0.0, 1.0) if level is None else (level.location, level.sd),
-            priors=block.priors,
+            level=level,
         )
         if walk is not None:
             self.floats += [walk.step_sds, walk.centre.ravel()]
@@ -185,107 +260,70 @@ class Writer:
     def write_shrunk(self, block: Shrunk, at: int) -> int:
         """Write columns under a horseshoe: a global scale, local ones, then the unknowns."""
         n = block.size
-        self.constant += n * float(LOCAL_SCALE.log_density(np.zeros(1))[0])
-        self.write(
-            block.enters,
-            HORSESHOE,
-            size=n,
-            places=(at + 1 + n, at, ABSENT, at + 1),
-            scale=block.global_scale,
-            priors=(UNIT,) * n,
-        )
+        self.constant += n * peak(LOCAL_SCALE)
+        places = at + 1 + n, at, ABSENT, at + 1
+        elements = Elements.of_families((UNIT,) * n)
+        self.write(block.enters, HORSESHOE, n, places, elements, scale=block.global_scale)
         return at + 1 + 2 * n
 
-    def write_gamma(self, block: GammaHazards, data: SurvivalData, at: int) -> int:
+    def write_gamma(self, block: GammaHazards, at: int) -> int:
         """Write a gamma process's hazards, unless they are integrated out."""
         if block.is_integrated:
             return at
-        n = block.size
-        self.constant += float(block.log_constant.sum())
-        self.write_head(block.enters, PLAIN, n, n, (at, ABSENT, ABSENT, ABSENT), 0, None, (0.0, 1.0))
-        self.integers.append([LOG_GAMMA] * n)
-        self.floats += [block.shape.ravel(), np.ones(n), block.rate.ravel(), block.enters.loading.ravel()]
-        return at + n
+        places = at, ABSENT, ABSENT, ABSENT
+        self.write(block.enters, PLAIN, block.size, places, Elements.of_log_hazards(block))
+        return at + block.size
 
     def write(
         self,
-        enters: Any,
+        enters: Columns | Cells | Grouping,
         form: int,
-        *,
         size: int,
         places: tuple[int, int, int, int],
-        priors: tuple[Family, ...],
-        scale: ScaleFamily | None,
-        anchor: int = 0,
-        level: tuple[float, float] = (0.0, 1.0),
+        elements: Elements,
+        scale: ScaleFamily | None = None,
+        level: Level | None = None,
     ) -> None:
-        """Write all that blocks have in common."""
-        n_components = max((n_parts(prior) for prior in priors), default=0)
-        self.write_head(enters, form, size, len(priors), places, anchor, scale, level, n_components)
-        described = [self.describe(prior, n_components) for prior in priors]
-        self.integers.append(np.array([code for code, _, _ in described], dtype=np.int64))
-        self.floats.append(np.array([numbers for _, numbers, _ in described]).T.ravel())
-        self.floats += [parts for _, _, parts in described]
+        """Write what all blocks have in common.
+
+        Parameters
+        ----------
+        enters : Columns, Cells or Grouping
+        form : int
+            How values are made from unknowns.
+        size : int
+            Number of values.
+        places : tuple of int
+            Where the elements, the scale, the level and the local scales begin in the vector.
+        elements : Elements
+        scale : ScaleFamily, optional
+        level : Level, optional
+        """
+        if isinstance(enters, Columns):
+            kind, first, n_fields = COLUMNS, enters.start, 0
+        elif isinstance(enters, Cells):
+            kind, first, n_fields = CELLS, 0, enters.copies
+        else:
+            kind, first, n_fields = GROUPING, enters.index, 0
+        anchor = 0 if level is None else level.anchor
+        of_level = (0.0, 1.0) if level is None else (level.location, level.sd)
+        is_normal = scale is None or isinstance(scale, HalfNormal)
+        nu = scale.degrees_of_freedom if isinstance(scale, HalfStudentT) else 1.0
+        self.integers += [
+            [kind, form, first, size, n_fields, len(elements.family), *places],
+            [HALF_NORMAL if is_normal else HALF_T, anchor, elements.mixture.shape[1]],
+            elements.family,
+        ]
+        self.floats += [
+            [nu, 1.0 if scale is None else scale.scale, *of_level],
+            *(elements.location, elements.precision, elements.nu, elements.mixture.ravel()),
+        ]
         if isinstance(enters, Cells):
             self.floats.append(enters.loading.ravel())
-
-    def write_head(
-        self,
-        enters: Any,
-        form: int,
-        size: int,
-        n_elements: int,
-        places: tuple[int, int, int, int],
-        anchor: int,
-        scale: ScaleFamily | None,
-        level: tuple[float, float],
-        n_components: int = 0,
-    ) -> None:
-        """Write where a block enters, where its unknowns are, and the prior of its scale."""
-        n_fields = enters.copies if isinstance(enters, Cells) else 0
-        if isinstance(enters, Columns):
-            kind, first = COLUMNS, enters.start
-        elif isinstance(enters, Cells):
-            kind, first = CELLS, 0
-        else:
-            kind, first = GROUPING, enters.index
-        prior, nu, scale_size = HALF_NORMAL, 1.0, 1.0
-        if scale is not None:
-            prior = HALF_NORMAL if isinstance(scale, HalfNormal) else HALF_T
-            scale_size = scale.scale
-            if prior == HALF_T and not isinstance(scale, HalfCauchy):
-                nu = scale.degrees_of_freedom
-            self.constant += float(scale.log_density(np.zeros(1))[0])
-        self.integers.append(
-            [kind, form, first, size, n_fields, n_elements, *places, prior, anchor, n_components]
-        )
-        self.floats.append([nu, scale_size, *level])
+        self.constant += elements.constant + (0.0 if scale is None else peak(scale))
         self.n_blocks += 1
 
-    def describe(
-        self, prior: Family, n_components: int
-    ) -> tuple[int, tuple[float, float, float], NDArray[np.float64]]:
-        """Code of a family; location, 1 / scale, degrees of freedom; parts of a mixture."""
-        parts = np.tile([-math.inf, 0.0, 1.0], (n_components, 1))
-        if isinstance(prior, NormalMixture):
-            for k, (weight, mean, sd) in enumerate(
-                zip(prior.weights, prior.means, prior.sds, strict=True)
-            ):
-                log_weight = math.log(weight) if weight > 0 else -math.inf
-                parts[k] = log_weight - math.log(sd) - HALF_LOG_2PI, mean, 1 / sd
-            return MIXTURE, (0.0, 1.0, 1.0), parts.ravel()
-        if isinstance(prior, Normal):
-            code, numbers = NORMAL, (prior.mean, 1 / prior.sd, 1.0)
-        elif isinstance(prior, StudentT):
-            code, numbers = STUDENT_T, (prior.location, 1 / prior.scale, prior.degrees_of_freedom)
-        elif isinstance(prior, Laplace):
-            code, numbers = LAPLACE, (prior.location, 1 / prior.scale, 1.0)
-        else:
-            raise TypeError(f"the native density knows no prior {prior!r}")
-        self.constant += float(prior.log_density(np.array([numbers[0]]))[0])
-        return code, numbers, parts.ravel()
 
-
-def n_parts(prior: Family) -> int:
-    """Number of parts of a mixture; 0 of other families."""
-    return len(prior.weights) if isinstance(prior, NormalMixture) else 0
+def peak(scale: ScaleFamily) -> float:
+    """Log density of a scale's prior at 0, where it is largest."""
+    return float(scale.log_density(np.zeros(1))[0])

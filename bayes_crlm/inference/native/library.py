@@ -1,11 +1,13 @@
 """The native library, called through ctypes: densities and coordinates laid out in C's memory.
 
-The library holds every kernel for several instruction sets and takes the best that the processor has;
-`kernels` gives another one by its number. It is made when the package is built (see `hatch_build.py`).
+The library holds every kernel for several instruction sets and takes the best that the processor
+has; `kernels` gives another one by its number. It is made when the package is built
+(`hatch_build.py`).
 """
 
 import ctypes
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -281,8 +283,8 @@ def lay_target(
     )
 
 
-def aligned(lay_out: "ctypes._CFuncPtr", flat: FlatArrays) -> tuple[int, NDArray[np.uint8]]:
-    """Let the library fill memory of the size that it asks for; gives its address and the memory."""
+def aligned(lay_out: Callable[..., int], flat: FlatArrays) -> tuple[int, NDArray[np.uint8]]:
+    """Let the library fill memory of the size that it asks for; gives address and memory."""
     arrays = flat.floats.ctypes.data, flat.integers.ctypes.data
     memory = np.zeros(lay_out(None, *arrays) + ALIGNMENT, dtype=np.uint8)
     address = memory.ctypes.data

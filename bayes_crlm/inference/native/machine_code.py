@@ -17,17 +17,10 @@ from typing import Any
 
 import numba
 
-__all__ = ["compiled", "compiled_callback", "folder_of_machine_code", "inlined"]
+__all__ = ["compiled", "compiled_callback", "folder_of_machine_code"]
 
 # the modules with compiled functions
-MODULES = (
-    "callbacks",
-    "compiled_graph",
-    "coordinate_change",
-    "exposure_sums",
-    "log_posterior",
-    "machine_code",
-)
+MODULES = ("compiled_graph", "machine_code")
 
 
 @cache
@@ -64,11 +57,6 @@ def compiled(function: Callable[..., Any]) -> Any:
         except RuntimeError:
             # there is no folder to write to
             return numba.njit(error_model="numpy")(function)
-
-
-def inlined(function: Callable[..., Any]) -> Any:
-    """Compile a function into those that call it: a call costs more than what it does."""
-    return numba.njit(inline="always", error_model="numpy")(function)
 
 
 def compiled_callback(signature: Any) -> Callable[[Callable[..., Any]], Any]:
