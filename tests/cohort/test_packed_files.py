@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from openpyxl import load_workbook
+from tables import read_table
 
-from bayes_crlm.cohort.table.files import read_file, read_table
+from bayes_crlm.cohort.table.files import read_file
 from bayes_crlm.words.errors import DataFileError
 
 TABLE = pd.DataFrame({"time": [1.5, 2.0, 3.25], "event": [1, 0, 1], "site": ["A", "B", "A"]})

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pyreadstat
 import pytest
+from tables import read_table
 
-from bayes_crlm.cohort.table.files import SUFFIXES, read_table
+from bayes_crlm.cohort.table.files import SUFFIXES
 from bayes_crlm.words.errors import BayesCRLMError, DataFileError
 
 TABLE = pd.DataFrame(

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from bayes_crlm.datasets import Dataset
 
-__all__ = ["SUFFIXES", "FileRead", "data_sets", "plain_index", "read_file", "read_table"]
+__all__ = ["SUFFIXES", "FileRead", "data_sets", "plain_index", "read_file"]
 
 TEXT = (".csv", ".tsv", ".txt")
 EXCEL = (".xlsx", ".xlsm")
@@ -48,7 +48,7 @@ SUFFIXES = (
     *STATISTICS,
     ".zip",
 )
-"""The suffixes `read_table` reads."""
+"""The suffixes that are read."""
 IN_ARCHIVES = tuple(each for each in SUFFIXES if not each.endswith(".zip"))
 BYTES_OF_TEXT = 3
 """Bytes of memory, at least, that a byte of a text table takes while it is read."""
@@ -77,27 +77,6 @@ class FileRead:
     known: Mapping[str, ColumnRead] = field(default_factory=dict)
     notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     said: Mapping[str, str] = field(default_factory=dict)
-
-
-def read_table(
-    source: str | Path, *, numbers: Collection[str] = (), identifier: str | None = None
-) -> tuple["pd.DataFrame", str]:
-    """Read a data file, or one of the package's data sets, as a table.
-
-    Parameters
-    ----------
-    source, numbers, identifier
-        As of `read_file`.
-
-    Returns
-    -------
-    table : pandas.DataFrame
-        At least one row, unique column names, a RangeIndex.
-    sha256 : str
-        Of the file's bytes, in hexadecimal.
-    """
-    read = read_file(source, numbers=numbers, identifier=identifier)
-    return read.table, read.sha256
 
 
 def read_file(
