@@ -97,8 +97,11 @@ class CohortArguments:
     Attributes
     ----------
     outcome : OutcomeColumns
+        Which columns say how follow-up goes.
     times : TimeArguments
+        How the file writes times, and what becomes of them.
     columns : ColumnArguments
+        What is said of other columns.
     missing : "error" or "drop"
         What becomes of missing values of covariates and conditions.
     where : iterable

@@ -26,6 +26,7 @@ def rounded_times(cohort: "Cohort") -> RoundedTimes | None:
     Parameters
     ----------
     cohort : Cohort
+        Whose entry, time and patients are looked at.
 
     Returns
     -------
@@ -59,7 +60,9 @@ def drawn_once(cohort: "Cohort", rounding: Rounding, seed: int) -> "Cohort":
     cohort : Cohort
         Read without `rounded`.
     rounding : Rounding
+        The unit, and how times were rounded to it.
     seed : int
+        Of the draws: the same seed gives the same times.
     """
     keys = [cohort.time, cohort.event, cohort.entry]
     entry, time, (start, end), _ = draw_within_unit(

@@ -203,6 +203,7 @@ class RowsRead:
     Attributes
     ----------
     table : pandas.DataFrame
+        The rows that meet every condition.
     row_number : (rows,) int
         1-based rows of the file.
     read : OutcomeRead or None

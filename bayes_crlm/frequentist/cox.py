@@ -34,6 +34,7 @@ class Cox:
     Attributes
     ----------
     terms : tuple of str
+        Names of the columns.
     coef, se : (p,) float
         Log hazard ratios in the columns' own units.
     ci95 : (p, 2) float
@@ -41,14 +42,18 @@ class Cox:
     p : (p,) float
         Wald tests, or penalised likelihood ratio tests after Firth.
     covariance : (p, p) float
+        Of `coef`.
     loglik : (float, float)
         Log partial likelihood at 0 and at the estimate, never penalised.
     concordance : float
+        Harrell's, of the fitted linear predictor.
     ph_test : tuple of (str, float)
         Grambsch and Therneau's test of proportional hazards per column and GLOBAL, on R's default
         "km" time scale; empty after Firth.
     ties : "efron" or "breslow"
+        How tied events are treated.
     method : "partial likelihood" or "Firth"
+        Whose maximum the estimates are.
     not_estimable : tuple of str
         Columns whose maximum likelihood estimate does not exist. After Firth they have penalised
         estimates; otherwise NaN.
@@ -134,6 +139,7 @@ def fit_cox(
     entry, time : (n_rows,) float
         A row is at risk over (entry, time].
     event : (n_rows,) 0 or 1
+        1 where the row ends with the event.
     matrix : (n_rows, p) float
         p may be 0. Columns are centred and scaled inside, so their units do not matter.
     terms : sequence of str
@@ -141,6 +147,7 @@ def fit_cox(
     patient_index : (n_rows,) int, optional
         Whose row it is; used to count patients in a message.
     ties : {"efron", "breslow"}
+        How tied events are treated.
 
     Returns
     -------

@@ -37,6 +37,7 @@ class CoxRows:
     scale : (p,) float
         The columns' standard deviations.
     ties : "efron" or "breslow"
+        How tied events are treated.
     """
 
     entry: Floats

@@ -53,6 +53,7 @@ class Firth:
     penalised_loglik : (float, float)
         The same with the penalty, columns scaled to standard deviation 1.
     ties : str
+        How tied events were treated.
     converged : bool
         False makes every number NaN.
     """
@@ -86,9 +87,11 @@ def fit_firth(
     entry, time : (n_rows,) float
         Start and end at risk; `entry` is 0 without delayed entry.
     event : (n_rows,) 0 or 1
+        1 where the row ends with the event.
     matrix : (n_rows, p) float
         Columns must be linearly independent within the risk sets.
     ties : {"efron", "breslow"}
+        How tied events are treated.
 
     Returns
     -------

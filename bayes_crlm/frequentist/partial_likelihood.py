@@ -24,6 +24,7 @@ class PartialLikelihoodValue:
     Attributes
     ----------
     loglik : float
+        Without any penalty.
     score : (p,) float
         First derivative.
     information : (p, p) float
@@ -52,9 +53,11 @@ class PartialLikelihood:
     entry, time : (n_rows,) float
         A row is at risk at an event time t when entry < t <= time.
     event : (n_rows,) 0 or 1
+        1 where the row ends with the event.
     matrix : (n_rows, p) float
         Covariates, best centred and scaled by the caller.
     ties : {"efron", "breslow"}
+        How tied events are treated.
 
     Notes
     -----
@@ -115,6 +118,7 @@ class PartialLikelihood:
         Parameters
         ----------
         coef : (p,) float
+            Log hazard ratios of the columns of `matrix`.
         with_firth_score : bool
             Also the derivative of Jeffreys' penalty, at about twice the cost.
         """

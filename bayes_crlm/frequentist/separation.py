@@ -108,8 +108,11 @@ def find_separation(
     Parameters
     ----------
     entry, time : (n_rows,) float
+        A row is at risk over (entry, time].
     event : (n_rows,) 0 or 1
+        1 where the row ends with the event.
     matrix : (n_rows, p) float
+        The design, in any units.
     terms : sequence of str
         The p names of the columns.
     patient_index : (n_rows,) int, optional

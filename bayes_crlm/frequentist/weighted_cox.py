@@ -25,6 +25,7 @@ def fit_weighted_cox(
     entry, time, event : (rows,) array_like
         Follow-up, and whether it ends with the event.
     matrix : (rows, terms) array_like
+        The design, in any units.
     weight : (rows,) array_like
         Above 0; taken as known.
     cluster : (rows,) array_like of int

@@ -122,6 +122,7 @@ def check_outcome_unused(cohort: "Cohort", treatment: str, covariates: str) -> N
     Parameters
     ----------
     cohort : Cohort
+        Whose outcome columns may not be treatment or covariates.
     treatment : str
         Column whose levels are compared.
     covariates : str
@@ -383,6 +384,7 @@ def triangular_factor(matrix: NDArray) -> NDArray[np.float64]:
     Parameters
     ----------
     matrix : (rows, columns) ndarray
+        With at least as many rows as columns.
 
     Returns
     -------

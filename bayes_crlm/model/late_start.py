@@ -63,6 +63,7 @@ def starts_of_treatment(inputs: "PreparedCohort") -> NDArray[np.float64] | None:
     Parameters
     ----------
     inputs : PreparedCohort
+        Whose cohort may say when treatment started.
 
     Returns
     -------
@@ -221,6 +222,7 @@ def share_on_treatment(start: NDArray, time: NDArray, landmark: float) -> float:
     start, time : (patients,) ndarray
         Infinity for patients who never started.
     landmark : float
+        In the cohort's unit.
     """
     untreated = (time > landmark) & (start > landmark)
     total = float((time[untreated] - landmark).sum())
@@ -266,6 +268,7 @@ def time_dependent(
     Parameters
     ----------
     model : ModelDefinition
+        Of patients as treated from time zero on.
     inputs : PreparedCohort
         The cohort as treated.
 
@@ -336,6 +339,7 @@ def rows_at_landmark(inputs: "PreparedCohort", start: NDArray, landmark: float) 
     start : (patients,) ndarray
         From `starts_of_treatment`.
     landmark : float
+        In the cohort's unit.
     """
     cohort, treatment = inputs.cohort, inputs.design.treatment
     kept = np.flatnonzero((cohort.time > landmark) & (cohort.entry <= landmark))

@@ -133,6 +133,7 @@ def check_limits(parameter: str, value: float, text: str) -> None:
     parameter : {"mean", "scale", "nu", "weight"}
         As the model's data containers name it.
     value : float
+        The parameter's value.
     text : str
         What messages call the prior.
 

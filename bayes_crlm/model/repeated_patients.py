@@ -38,6 +38,7 @@ def repeated_patients(cohort: "Cohort", design: "Design") -> tuple[str, ...]:
     Parameters
     ----------
     cohort : Cohort
+        Without an id column.
     design : Design
         With the treatment level of every row.
 

@@ -29,6 +29,7 @@ def treatment_functions(cohort: "Cohort", design: "Design") -> tuple[str, ...]:
     cohort : Cohort
         The rows used.
     design : Design
+        Of the cohort's rows.
 
     Returns
     -------
@@ -79,7 +80,9 @@ def first_rows_on_levels(cohort: "Cohort", design: "Design") -> NDArray[np.intp]
     Parameters
     ----------
     cohort : Cohort
+        Whose patients may have several rows.
     design : Design
+        Of the cohort's rows.
 
     Returns
     -------
@@ -102,6 +105,7 @@ def telling_level(
     codes, level : (patients,) int
         The covariate's values and the treatment's levels, numbered.
     n_levels : int
+        Number of treatment levels, the reference included.
 
     Returns
     -------

@@ -24,6 +24,7 @@ def treatment_products(design: "Design") -> tuple[str, ...]:
     Parameters
     ----------
     design : Design
+        Of the cohort's rows.
 
     Returns
     -------

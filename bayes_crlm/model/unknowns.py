@@ -143,9 +143,11 @@ def draw_log_gamma(
     Parameters
     ----------
     shape : (intervals,) ndarray
+        Of the gamma distribution, above 0.
     size : (..., intervals)
         Of what is returned.
     rng : numpy.random.Generator
+        Gives the random numbers.
 
     References
     ----------

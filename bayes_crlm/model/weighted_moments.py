@@ -62,6 +62,7 @@ def weighted_center_and_scale(matrix: Floats, shares: Floats | None) -> tuple[Fl
     Parameters
     ----------
     matrix : (rows, columns) float
+        Columns of the design.
     shares : (rows,) float or None
         From `row_shares`.
 
@@ -86,6 +87,7 @@ def weighted_quantiles(values: ArrayLike, shares: Floats, at: ArrayLike) -> Floa
     Parameters
     ----------
     values : (rows,) float
+        In any order.
     shares : (rows,) float
         Adding up to a number of patients, or nearly.
     at : (m,) float

@@ -12,6 +12,7 @@ def path_seen_from(folder: Path, text: str, *, is_kept: bool = True) -> str:
     Parameters
     ----------
     folder : Path
+        Where relative paths start.
     text : str
         May begin with ``~``.
     is_kept : bool

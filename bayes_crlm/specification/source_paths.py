@@ -22,6 +22,7 @@ def source_name(spec: "Spec") -> str:
     Parameters
     ----------
     spec : Spec
+        Whose data are meant.
 
     Returns
     -------
@@ -49,6 +50,7 @@ def spec_seen_from(spec: "Spec", folder: Path) -> "Spec":
     Parameters
     ----------
     spec : Spec
+        Whose data path is relative to its own file.
     folder : Path
         Absolute and without links.
 

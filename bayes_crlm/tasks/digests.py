@@ -29,6 +29,7 @@ def digest_of(call: Call, payload: bytes | None, function: str, code: Mapping[st
     Parameters
     ----------
     call : Call
+        The function's name and its arguments.
     payload : bytes or None
         The pickled shared value.
     function : str

@@ -37,6 +37,7 @@ class EventCodes:
     Attributes
     ----------
     column : str
+        The column's name.
     value : tuple
         Codes of the event; empty where the column holds 0 and 1, or true and false.
     censored : tuple
@@ -218,6 +219,7 @@ def events_by_code(
     Parameters
     ----------
     values : pandas.Series, (n_rows,)
+        The event column; missing cells count as not said.
     codes : EventCodes
         With at least one value.
 
@@ -242,6 +244,7 @@ def settled_codes(
     values : pandas.Series, (n_rows,)
         Of all cohorts.
     codes : EventCodes
+        As the user gives them.
     row_number : (n_rows,) int
         1-based rows of the table, for messages.
 

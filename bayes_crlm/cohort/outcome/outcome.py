@@ -41,16 +41,21 @@ class Outcome:
     Attributes
     ----------
     time : TimeColumns
+        Where follow-up ends, and from which date it counts.
     event : EventCodes
+        The event column and what its codes mean.
     entry, id : str or None
+        The columns of delayed entry and of the patients' names.
     start : str, 0 or None
         `treatment_start` as it is given.
     censoring_end : StudyEnd or None
         When the study ended: a column for every patient, or a date for all.
     scale : TimeScale
+        How numbers and dates of the file become times.
     zero_times : "error", "drop" or float
         What becomes of rows without width; a number is their width, in the cohort's unit.
     rounded : Rounding or None
+        How times were rounded, where they are to be drawn within their unit.
     seed : int or None
         Of the draws of rounded times.
     """
@@ -94,12 +99,15 @@ class OutcomeRead:
     follow_up : FollowUp
         Meaningful only when there are no problems.
     start, censoring_end : (rows,) float or None
+        Of the rows kept, in the cohort's unit; None where no column says them.
     keep : (rows of the table,) bool
         Rows that were not dropped for a time of zero.
     dropped : tuple of Dropped
+        Patients left out because they have no time at risk.
     remarks : tuple of str
         What was read as what, with counts.
     problems : list of str
+        What is wrong, one sentence each; empty where nothing is.
     """
 
     follow_up: FollowUp
@@ -125,6 +133,7 @@ def read_outcome(
     row_number : (n_rows,) int
         1-based row numbers in the file, for the messages.
     outcome : Outcome
+        Which columns are read, and how.
 
     Returns
     -------

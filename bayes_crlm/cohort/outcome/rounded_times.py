@@ -57,6 +57,7 @@ class Rounding:
     unit : float
         In the cohort's unit: 1 for whole months where the unit is months.
     to : {"nearest", "up", "down"}
+        Which multiple of the unit was written down.
     """
 
     unit: float
@@ -238,11 +239,15 @@ def draw_within_unit(
     Parameters
     ----------
     rounding : Rounding
+        The unit, and how times were rounded to it.
     seed : int
+        Of the draws: the same seed gives the same times.
     entry, time : (rows,) float
+        Beginning and end of each row, as they are in the file.
     others : tuple of (rows,) float or None
         Other times of the patients: when treatment started, for example.
     patient_index : (rows,) int
+        Whose row it is; all times of a patient move together.
     order : (patients,) int
         In which patients get their draws; not that of the rows, which means nothing.
 
@@ -283,6 +288,7 @@ def joins_at_zero(entry: Floats, time: Floats, patient_index: NDArray[np.intp]) 
     entry, time : (rows,) float
         As they were written.
     patient_index : (rows,) int
+        Whose row it is.
 
     Returns
     -------
@@ -303,6 +309,7 @@ def order_of_patients(
     table : pandas.DataFrame
         The rows; its cells decide between patients whose keys are equal.
     patient_index : (rows,) int
+        Whose row it is.
     keys : list of (rows,) arrays
         What patients are sorted by.
 

@@ -178,6 +178,7 @@ class TimeScale:
         Parameters
         ----------
         table : pandas.DataFrame
+            The rows, with `column` and the column of starts.
         column : str
             Numbers; or dates, where times count from one.
         may_be_numbers : bool
@@ -240,6 +241,7 @@ def days_of(
     Parameters
     ----------
     values : pandas.Series, (n_rows,)
+        Dates, or texts that are written as dates.
     date_format : str, optional
         Of dates that are text; YYYY-MM-DD without it.
 
@@ -306,9 +308,11 @@ def scale_problems(
     Parameters
     ----------
     columns : TimeColumns
+        Where follow-up ends, and from which date it counts.
     unit, time_unit : str or None
         Of the cohort, and of the file's numbers.
     date_format : str or None
+        How dates are written that are text.
     own_unit : str or None
         Of a data set that knows its unit.
     """

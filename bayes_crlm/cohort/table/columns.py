@@ -53,6 +53,7 @@ def read_column(values: "pd.Series") -> ColumnRead:
     Parameters
     ----------
     values : pandas.Series, (n_rows,)
+        A column of any type, as the file or the table has it.
 
     Returns
     -------

@@ -45,6 +45,7 @@ def column_from_texts(values: "pd.Series") -> ColumnRead:
     Parameters
     ----------
     values : pandas.Series of str, (n_rows,)
+        Cells as they are written; an empty one is missing.
 
     Returns
     -------
