@@ -73,7 +73,7 @@ class LogHazards:
         """
         return LogHazards(log_hazard[..., None, :], effect)
 
-    def draws(self, which: slice | NDArray[np.intp] | int) -> "LogHazards":
+    def draws(self, which: slice | NDArray[np.intp] | int | tuple[int, ...]) -> "LogHazards":
         """Some of the draws."""
         return LogHazards(
             self.cells[which], self.effect[which], tuple(each[which] for each in self.groups)

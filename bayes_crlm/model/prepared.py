@@ -12,8 +12,12 @@ from bayes_crlm.likelihood.intervals import Intervals
 from bayes_crlm.likelihood.survival_data import SurvivalData
 from bayes_crlm.model.baseline_priors import BaselinePrior, GammaProcess, WalkPrior
 from bayes_crlm.model.cautions import cautions
+from bayes_crlm.model.density import AnyBlock, BlockModel
 from bayes_crlm.model.design import Design
 from bayes_crlm.model.priors import EffectPrior
+from bayes_crlm.model.terms.baseline import baseline_block
+from bayes_crlm.model.terms.blocks import Cells
+from bayes_crlm.model.terms.effects import effect_block
 
 __all__ = ["PreparedCohort"]
 
@@ -87,6 +91,28 @@ class PreparedCohort:
         """Position of the interval whose log-hazard has the prior of a walk's level."""
         return self.walk_prior.level_interval(self.intervals.n_intervals)
 
+    @cached_property
+    def blocks(self) -> tuple[AnyBlock, ...]:
+        """The model's unknowns, in the order of the sampler's vector."""
+        split, n_terms = self.n_treatment_terms, len(self.design.terms)
+        blocks: list[AnyBlock] = [effect_block("treatment", self.treatment_prior, 0, split)]
+        if n_terms > split:
+            blocks.append(effect_block("covariate", self.covariate_prior, split, n_terms))
+        baseline = baseline_block(
+            self.baseline,
+            Cells.of_strata(self.data.stratum_of_class),
+            self.intervals.events[None],
+            self.intervals.cutpoints,
+            earliest=float(self.cohort.entry.min()),
+            log_rate=self.log_rate,
+        )
+        return (*blocks, baseline)
+
+    @cached_property
+    def block_model(self) -> BlockModel:
+        """The model's unknowns, and the rows of `density_data`."""
+        return BlockModel(self.blocks, self.density_data)
+
     @property
     def cautions(self) -> tuple[str, ...]:
         """What follow-up in several rows may mean for the results."""
@@ -110,11 +136,7 @@ class PreparedCohort:
     @cached_property
     def final_row(self) -> NDArray[np.intp]:
         """The last row of every patient, shape (patients,)."""
-        order = np.lexsort((self.cohort.time, self.cohort.patient_index))
-        after = np.searchsorted(
-            self.cohort.patient_index[order], np.arange(self.data.n_patients), side="right"
-        )
-        return order[after - 1]
+        return self.data.final_row
 
     @property
     def structure(self) -> tuple[Any, ...]:

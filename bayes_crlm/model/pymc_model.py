@@ -1,17 +1,24 @@
-"""A model written down as a `pm.Model`: patient by patient, and row by pooled row for its density.
+"""A model written down as a `pm.Model`: the definition of its density.
 
-`build_pymc_model` is the definition, with one observed outcome a patient. `build_density_model` is
-the same posterior density of the same unknowns; its likelihood takes rows that were pooled and
-the sums over events that are all it needs of them. Tests hold one against the other.
+The model's blocks become random variables, their values enter the log-hazards, and each patient's
+follow-up is one observed outcome. What a cohort or a prior puts in is `pm.Data`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_crlm.model.baseline_priors import BaselinePrior, GammaProcess, Independent, WalkPrior
-from bayes_crlm.model.priors import EffectPrior, Horseshoe, Laplace, Normal, StudentT
+from bayes_crlm.likelihood.survival_data import SurvivalData
+from bayes_crlm.model.density import BlockModel
+from bayes_crlm.model.pymc_blocks import (
+    HazardVariables,
+    block_data,
+    data_name,
+    hazard_variables,
+    in_standard_types,
+)
+from bayes_crlm.model.terms.gamma_process import GammaHazards
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -20,15 +27,83 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DATA_DIMS",
-    "baseline_variable",
-    "build_density_model",
+    "build_block_model",
     "build_pymc_model",
-    "density_model_data",
-    "effect_variables",
-    "in_standard_types",
     "model_data",
     "patient_hazards",
+    "row_data",
 ]
+
+DATA_DIMS: dict[str, tuple[str, ...]] = {
+    "interval_width": ("interval",),
+    "interval_share": ("interval",),
+    "interval_events": ("interval",),
+    "step_variances": ("step",),
+    "stop_interval": ("row",),
+    "stop_within": ("row",),
+    "entry_interval": ("row",),
+    "entry_within": ("row",),
+    "row_count": ("row",),
+    "row_class": ("row",),
+    "treatment_design": ("row", "treatment_term"),
+    "covariate_design": ("row", "covariate_term"),
+    "patient_index": ("row",),
+    "final_row": ("patient",),
+    "follow_up_event": ("patient",),
+}
+
+
+def build_pymc_model(inputs: "PreparedCohort") -> "pm.Model":
+    """Write down the model of a prepared cohort as a `pm.Model`.
+
+    The likelihood is one observed variable, `event`: whether each patient's follow-up
+    ended with the event, with the log density of a counting process, d log h - H. `row`
+    indexes (entry, time] rows, `patient` the patients they belong to.
+
+    Parameters
+    ----------
+    inputs : PreparedCohort
+        A cohort as the model sees it.
+    """
+    import pymc as pm
+
+    labels = {name: each for name, each in inputs.coords().items() if each}
+    model = BlockModel(inputs.blocks, inputs.data)
+    with pm.Model(coords=labels | {"row": range(inputs.data.follow_up.n_rows)}) as written:
+        at = outcome_variables(model, model_data(inputs), column_names(inputs))
+        pm.Deterministic("log_hazard_ratio", at.effect / inputs.design.scale, dims="term")
+    return written
+
+
+def build_block_model(model: BlockModel) -> "pm.Model":
+    """Write down a model of blocks as a `pm.Model`, without names of what its dims hold.
+
+    Parameters
+    ----------
+    model : BlockModel
+        Each patient's events are those of the last row.
+    """
+    import pymc as pm
+
+    columns = {"design": slice(None)}
+    coords = {
+        "row": range(model.data.follow_up.n_rows),
+        "patient": range(model.data.n_patients),
+        "interval": range(model.data.n_intervals),
+    }
+    with pm.Model(coords=coords) as written:
+        data = row_data(model.data, columns) | block_data(model.blocks)
+        if model.integrated is not None:
+            data["interval_events"] = model.data.events_per_cell
+        outcome_variables(model, data, columns)
+    return written
+
+
+def column_names(inputs: "PreparedCohort") -> dict[str, slice]:
+    """Which columns of the design each container of columns has."""
+    split = inputs.n_treatment_terms
+    names = {"treatment_design": slice(0, split)}
+    return names | ({"covariate_design": slice(split, None)} if inputs.n_covariate_terms else {})
 
 
 def model_data(inputs: "PreparedCohort") -> dict[str, Any]:
@@ -43,169 +118,114 @@ def model_data(inputs: "PreparedCohort") -> dict[str, Any]:
     -------
     dict of str to ndarray
     """
-    data, follow_up = inputs.data, inputs.data.follow_up
-    split = inputs.n_treatment_terms
-    values = prior_data(inputs) | {
-        "interval_width": follow_up.width,
-        "stop_interval": follow_up.stop_interval,
-        "stop_within": follow_up.stop_within,
-        "treatment_design": data.design[:, :split],
-        "follow_up_event": data.event[inputs.final_row],
-    }
-    if inputs.n_covariate_terms:
-        values["covariate_design"] = data.design[:, split:]
-    if follow_up.is_delayed:
-        values["entry_interval"] = follow_up.entry_interval
-        values["entry_within"] = follow_up.entry_within
-    if not inputs.has_row_per_patient:
-        values["patient_index"] = data.patient_index
-        values["final_row"] = inputs.final_row
+    values = row_data(inputs.data, column_names(inputs)) | block_data(inputs.blocks)
     if inputs.is_baseline_integrated:
-        values["interval_events"] = data.events_per_interval
-    return in_standard_types(values)
-
-
-def density_model_data(inputs: "PreparedCohort") -> dict[str, Any]:
-    """Every array and number that enters the density of `build_density_model`, by its name.
-
-    Parameters
-    ----------
-    inputs : PreparedCohort
-        A cohort as the model sees it.
-
-    Returns
-    -------
-    dict of str to ndarray
-        Large arrays are those of `inputs.density_data` themselves.
-    """
-    data, follow_up = inputs.density_data, inputs.density_data.follow_up
-    values = prior_data(inputs) | {
-        "interval_width": follow_up.width,
-        "interval_events": data.events_per_interval,
-        "event_design": data.event_design,
-        "stop_interval": follow_up.stop_interval,
-        "stop_within": follow_up.stop_within,
-        "row_count": follow_up.count,
-        "design": data.design,
-    }
-    if follow_up.is_delayed:
-        values["entry_interval"] = follow_up.entry_interval
-        values["entry_within"] = follow_up.entry_within
-    return in_standard_types(values)
-
-
-def prior_data(inputs: "PreparedCohort") -> dict[str, Any]:
-    """Prior parameters and what else the priors need of the cohort, by `pm.Data` name."""
-    values: dict[str, Any] = {"log_rate": inputs.log_rate}
-    if inputs.has_walk:
-        values["interval_share"] = inputs.intervals.events / inputs.intervals.events.sum()
-        values["step_variances"] = inputs.step_variances
-        values["level_interval"] = inputs.level_interval
-    for name, value in inputs.baseline.parameters.items():
-        values[f"baseline_{name}"] = value
-    for name, value in inputs.treatment_prior.parameters.items():
-        values[f"treatment_prior_{name}"] = value
-    if inputs.n_covariate_terms:
-        for name, value in inputs.covariate_prior.parameters.items():
-            values[f"covariate_prior_{name}"] = value
+        values["interval_events"] = inputs.data.events_per_interval
     return values
 
 
-def in_standard_types(values: dict[str, Any]) -> dict[str, Any]:
-    """Arrays in C order, of float64 or int64, copied only where they are not."""
-    arrays = {name: np.asarray(value) for name, value in values.items()}
-    return {
-        name: np.asarray(array, dtype=np.int64 if name in INTEGER_DATA else np.float64, order="C")
-        for name, array in arrays.items()
+def row_data(data: SurvivalData, columns: Mapping[str, slice]) -> dict[str, Any]:
+    """Every array of the rows that enters the patients' density, by its `pm.Data` name.
+
+    Parameters
+    ----------
+    data : SurvivalData
+    columns : mapping of str to slice
+        Which columns of the design each container of columns has.
+    """
+    follow_up = data.follow_up
+    values: dict[str, Any] = {
+        "interval_width": follow_up.width,
+        "stop_interval": follow_up.stop_interval,
+        "stop_within": follow_up.stop_within,
+        "follow_up_event": data.event[data.final_row],
     }
+    values |= {name: data.design[:, which] for name, which in columns.items()}
+    if follow_up.is_delayed:
+        values["entry_interval"] = follow_up.entry_interval
+        values["entry_within"] = follow_up.entry_within
+    if np.any(follow_up.count != 1):
+        values["row_count"] = follow_up.count
+    if data.n_classes > 1:
+        values["row_class"] = data.row_class
+    if data.n_patients != follow_up.n_rows:
+        values["patient_index"] = data.patient_index
+        values["final_row"] = data.final_row
+    return in_standard_types(values)
 
 
-INTEGER_DATA = frozenset(
-    {"stop_interval", "entry_interval", "patient_index", "final_row", "level_interval"}
-)
-DATA_DIMS: dict[str, tuple[str, ...]] = {
-    "interval_width": ("interval",),
-    "interval_share": ("interval",),
-    "step_variances": ("step",),
-    "interval_events": ("interval",),
-    "stop_interval": ("row",),
-    "stop_within": ("row",),
-    "entry_interval": ("row",),
-    "entry_within": ("row",),
-    "row_count": ("row",),
-    "design": ("row", "term"),
-    "treatment_design": ("row", "treatment_term"),
-    "covariate_design": ("row", "covariate_term"),
-    "event_design": ("term",),
-    "patient_index": ("row",),
-    "final_row": ("patient",),
-    "follow_up_event": ("patient",),
-}
+def outcome_variables(
+    model: BlockModel, values: Mapping[str, Any], columns: Mapping[str, slice]
+) -> HazardVariables:
+    """Make all variables of a model in the `pm.Model` that is being written.
 
+    Parameters
+    ----------
+    model : BlockModel
+        Its rows are those of the patients, not pooled.
+    values : mapping of str to ndarray
+        From `row_data` and `block_data`.
+    columns : mapping of str to slice
+        As in `row_data`.
 
-def build_pymc_model(inputs: "PreparedCohort") -> "pm.Model":
-    """Write down the model of `inputs` as a `pm.Model`.
-
-    The likelihood is one observed variable, `event`: whether each patient's follow-up
-    ended with the event, with the log density of a counting process, d log h - H. `row`
-    indexes (entry, time] rows, `patient` the patients they belong to.
+    Returns
+    -------
+    HazardVariables
     """
     import pymc as pm
     import pytensor.tensor as pt
 
-    coords: dict[str, Sequence[Any]] = {
-        name: labels for name, labels in inputs.coords().items() if labels
-    }
-    coords["row"] = range(inputs.data.follow_up.n_rows)
-    with pm.Model(coords=coords) as model:
-        data = {
-            name: pm.Data(name, value, dims=DATA_DIMS.get(name))
-            for name, value in model_data(inputs).items()
-        }
-        effects = effect_variables(inputs, data)
-        linear_predictor = pt.dot(data["treatment_design"], effects[0])
-        if inputs.n_covariate_terms:
-            linear_predictor = linear_predictor + pt.dot(data["covariate_design"], effects[1])
-        pm.Deterministic(
-            "log_hazard_ratio", pt.concatenate(effects) / inputs.design.scale, dims="term"
+    context = pm.modelcontext(None)
+    data: dict[str, Any] = {}
+    for name, value in values.items():
+        dims = DATA_DIMS.get(name, ())
+        is_named = len(dims) == np.ndim(value) and all(dim in context.coords for dim in dims)
+        data[name] = pm.Data(name, value, dims=dims if is_named else None)
+    at = hazard_variables(model, data)
+    parts = [pt.dot(data[name], at.effect[which]) for name, which in columns.items()]
+    linear_predictor = sum(parts[1:], parts[0])
+    for of_group, group in zip(at.groups, model.data.groups, strict=True):
+        linear_predictor = linear_predictor + of_group[group]
+    if model.integrated is not None:
+        at_end = linear_predictor + at_stop(at.cells, data)
+        if "final_row" in data:
+            at_end = at_end[data["final_row"]]
+        exposure = weighted_exposure(pt.exp(linear_predictor), data, model.data.n_classes)
+        pm.Potential(
+            "integrated_log_likelihood",
+            pt.sum(data["follow_up_event"] * at_end)
+            + integrated_log_likelihood(at.cells, exposure, data, model, model.integrated),
         )
-        if inputs.is_baseline_integrated:
-            at_end = linear_predictor
-            if not inputs.has_row_per_patient:
-                at_end = at_end[data["final_row"]]
-            exposure = weighted_exposure(pt.exp(linear_predictor), data)
-            pm.Potential(
-                "integrated_log_likelihood",
-                pt.sum(data["follow_up_event"] * at_end)
-                + integrated_log_likelihood(exposure, data),
-            )
-            return model
-        log_hazard = baseline_variable(inputs.baseline, inputs.intervals.n_intervals, data)
-        at_end, cumulative = patient_hazards(linear_predictor, log_hazard, data)
-        pm.CustomDist(
-            "event",
-            at_end,
-            cumulative,
-            logp=counting_process_log_density,
-            random=draw_event,
-            # as `pm.Data`, so that a compiled density takes the next cohort's events too
-            observed=data["follow_up_event"],
-            dims="patient",
-        )
-    return model
+        return at
+    at_end, cumulative = patient_hazards(linear_predictor, at.cells, data)
+    pm.CustomDist(
+        "event",
+        at_end,
+        cumulative,
+        logp=counting_process_log_density,
+        random=draw_event,
+        # as `pm.Data`, so that a compiled density takes the next cohort's events too
+        observed=data["follow_up_event"],
+        dims="patient",
+    )
+    return at
 
 
-def patient_hazards(
-    linear_predictor: Any, log_hazard: Any, data: dict[str, Any]
-) -> tuple[Any, Any]:
+def at_stop(cells: Any, data: Mapping[str, Any]) -> Any:
+    """Log-hazard of the table in the interval where every row ends, a (rows,) tensor."""
+    return cells[data.get("row_class", 0), data["stop_interval"]]
+
+
+def patient_hazards(linear_predictor: Any, cells: Any, data: Mapping[str, Any]) -> tuple[Any, Any]:
     """Log-hazard at the end of every patient's follow-up, and cumulative hazard over all of it.
 
     Parameters
     ----------
     linear_predictor : (rows,) tensor
-    log_hazard : (intervals,) tensor
-    data : dict of str to tensor
-        From `model_data`; rows are summed by patient where it says to whom they belong.
+    cells : (classes, intervals) tensor
+        Log-hazards.
+    data : mapping of str to tensor
+        From `row_data`; rows are summed by patient where it says to whom they belong.
 
     Returns
     -------
@@ -213,19 +233,20 @@ def patient_hazards(
     """
     import pytensor.tensor as pt
 
-    hazard = pt.exp(log_hazard)
-    reached = pt.cumsum(hazard * data["interval_width"])
-    start = pt.concatenate([pt.zeros(1), reached[:-1]])
+    hazard = pt.exp(cells)
+    reached = pt.cumsum(hazard * data["interval_width"], axis=1)
+    start = pt.concatenate([pt.zeros_like(reached[:, :1]), reached[:, :-1]], axis=1)
 
     def baseline_up_to(position: str) -> Any:
-        interval = data[f"{position}_interval"]
-        return start[interval] + hazard[interval] * data[f"{position}_within"]
+        cell = data.get("row_class", 0), data[f"{position}_interval"]
+        whole = start[cell] * data["row_count"] if "row_count" in data else start[cell]
+        return whole + hazard[cell] * data[f"{position}_within"]
 
     cumulative = baseline_up_to("stop")
     if "entry_interval" in data:
         cumulative = cumulative - baseline_up_to("entry")
     cumulative = cumulative * pt.exp(linear_predictor)
-    at_end = log_hazard[data["stop_interval"]] + linear_predictor
+    at_end = at_stop(cells, data) + linear_predictor
     if "patient_index" in data:
         zeros = pt.zeros_like(data["final_row"], dtype="float64")
         cumulative = pt.inc_subtensor(zeros[data["patient_index"]], cumulative)
@@ -233,66 +254,32 @@ def patient_hazards(
     return at_end, cumulative
 
 
-def build_density_model(inputs: "PreparedCohort") -> "pm.Model":
-    """Write down the same posterior density on pooled rows.
-
-    With D_j events and S_j time at risk in interval j, weighted by relative hazards, the
-    log-likelihood is sum_j (D_j log h_j - S_j h_j) + sum over events of x'effect: all that it needs
-    of the events are sums. `row` indexes the rows of `inputs.density_data`.
-
-    Parameters
-    ----------
-    inputs : PreparedCohort
-        A cohort as the model sees it.
-    """
-    import pymc as pm
-    import pytensor.tensor as pt
-
-    labels = inputs.coords()
-    names = ("interval", "step", "term", "treatment_term", "covariate_term")
-    with pm.Model(coords={name: labels[name] for name in names if labels[name]}) as model:
-        data = {
-            name: pm.Data(name, value, dims=DATA_DIMS.get(name), borrow=True)
-            for name, value in density_model_data(inputs).items()
-        }
-        effect = pt.concatenate(effect_variables(inputs, data))
-        at_events = pt.dot(data["event_design"], effect)
-        exposure = weighted_exposure(pt.exp(pt.dot(data["design"], effect)), data)
-        if inputs.is_baseline_integrated:
-            baseline = integrated_log_likelihood(exposure, data)
-        else:
-            log_hazard = baseline_variable(inputs.baseline, inputs.intervals.n_intervals, data)
-            cumulative = pt.sum(exposure * pt.exp(log_hazard))
-            baseline = pt.sum(data["interval_events"] * log_hazard) - cumulative
-        pm.Potential("log_likelihood", at_events + baseline)
-    return model
-
-
-def weighted_exposure(relative: Any, data: dict[str, Any]) -> Any:
-    """Time at risk of all rows in every interval, weighted by their relative hazards.
+def weighted_exposure(relative: Any, data: Mapping[str, Any], n_classes: int) -> Any:
+    """Time at risk of the rows of every class in every interval, weighted by relative hazards.
 
     Parameters
     ----------
     relative : (rows,) tensor
         Relative hazards.
-    data : dict of str to tensor
-        From `model_data` or `density_model_data`.
+    data : mapping of str to tensor
+        From `row_data`.
+    n_classes : int
 
     Returns
     -------
-    (intervals,) tensor
+    (classes, intervals) tensor
     """
     import pytensor.tensor as pt
 
     width = data["interval_width"]
-    zeros = pt.zeros(width.shape)
+    zeros = pt.zeros((n_classes, 1)) + pt.zeros_like(width)
     weight = relative * data["row_count"] if "row_count" in data else relative
 
     def time_up_to(position: str) -> Any:
-        interval = data[f"{position}_interval"]
-        count = pt.inc_subtensor(zeros[interval], weight)
-        inside = pt.inc_subtensor(zeros[interval], relative * data[f"{position}_within"])
-        return (pt.cumsum(count[::-1])[::-1] - count) * width + inside
+        cell = data.get("row_class", 0), data[f"{position}_interval"]
+        count = pt.inc_subtensor(zeros[cell], weight)
+        inside = pt.inc_subtensor(zeros[cell], relative * data[f"{position}_within"])
+        return (pt.cumsum(count[:, ::-1], axis=1)[:, ::-1] - count) * width + inside
 
     exposure = time_up_to("stop")
     if "entry_interval" in data:
@@ -300,11 +287,24 @@ def weighted_exposure(relative: Any, data: dict[str, Any]) -> Any:
     return exposure
 
 
-def integrated_log_likelihood(exposure: Any, data: dict[str, Any]) -> Any:
-    """Log-likelihood with gamma hazards integrated out, but for the events' x'effect.
+def integrated_log_likelihood(
+    cells: Any, exposure: Any, data: Mapping[str, Any], model: BlockModel, gamma: GammaHazards
+) -> Any:
+    """Log-likelihood with gamma hazards integrated out, but for the events' log-hazards.
 
-    With prior Gamma(a_j, b_j), D_j events and exposure S_j weighted by relative hazards,
-    interval j contributes a log b - lgamma(a) + lgamma(a + D) - (a + D) log(b + S).
+    See `bayes_crlm.model.density`.
+
+    Parameters
+    ----------
+    cells : (classes, intervals) tensor
+        Log-hazards but for those that are integrated out.
+    exposure : (classes, intervals) tensor
+        From `weighted_exposure`.
+    data : mapping of str to tensor
+        With "interval_events", the events of every class in every interval.
+    model : BlockModel
+    gamma : GammaHazards
+        Of the model.
 
     References
     ----------
@@ -312,14 +312,19 @@ def integrated_log_likelihood(exposure: Any, data: dict[str, Any]) -> Any:
     """
     import pytensor.tensor as pt
 
-    rate = data["baseline_weight"] * data["interval_width"]
-    shape = rate * pt.exp(data["log_rate"])
-    events = data["interval_events"]
+    def by_stratum(table: Any) -> Any:
+        loading = gamma.enters.loading
+        return table if np.array_equal(loading, [[1.0]]) else pt.dot(loading.T, table)
+
+    rate = data[data_name(gamma, "weight")] * data["interval_width"]
+    shape = rate * pt.exp(data[data_name(gamma, "log_rate")])
+    events = by_stratum(data["interval_events"].reshape((model.data.n_classes, -1)))
+    at_risk = by_stratum(pt.exp(cells) * exposure)
     return pt.sum(
         shape * pt.log(rate)
         - pt.gammaln(shape)
         + pt.gammaln(shape + events)
-        - (shape + events) * pt.log(rate + exposure)
+        - (shape + events) * pt.log(rate + at_risk)
     )
 
 
@@ -333,73 +338,3 @@ def draw_event(log_hazard_at_end: Any, cumulative: Any, rng: Any = None, size: A
     return (rng.uniform(size=np.shape(cumulative)) < -np.expm1(-np.asarray(cumulative))).astype(
         float
     )
-
-
-def effect_variables(inputs: "PreparedCohort", data: dict[str, Any]) -> list[Any]:
-    """Make the log hazard ratios of the treatment and, where there are any, of the covariates."""
-    import pymc as pm
-
-    effects = [effect_variable("treatment_effect", inputs.treatment_prior, data, "treatment")]
-    if not inputs.n_covariate_terms:
-        return effects
-    if isinstance(inputs.covariate_prior, Horseshoe):
-        overall = pm.HalfCauchy("shrinkage_global", data["covariate_prior_scale"])
-        local = pm.HalfCauchy("shrinkage_local", 1.0, dims="covariate_term")
-        unit = pm.Normal("covariate_unit_effect", 0.0, 1.0, dims="covariate_term")
-        covariate_effect = pm.Deterministic(
-            "covariate_effect", overall * local * unit, dims="covariate_term"
-        )
-    else:
-        covariate_effect = effect_variable(
-            "covariate_effect", inputs.covariate_prior, data, "covariate"
-        )
-    return [*effects, covariate_effect]
-
-
-def effect_variable(name: str, prior: EffectPrior, data: dict[str, Any], role: str) -> Any:
-    """Make the random variable of one group of log hazard ratios."""
-    import pymc as pm
-
-    dims = f"{role}_term"
-    mean, scale = data.get(f"{role}_prior_mean"), data[f"{role}_prior_scale"]
-    if isinstance(prior, Normal):
-        return pm.Normal(name, mu=mean, sigma=scale, dims=dims)
-    if isinstance(prior, StudentT):
-        return pm.StudentT(name, nu=data[f"{role}_prior_nu"], mu=mean, sigma=scale, dims=dims)
-    if isinstance(prior, Laplace):
-        return pm.Laplace(name, mu=mean, b=scale, dims=dims)
-    raise TypeError(f"no variable for prior {prior!r}")
-
-
-def baseline_variable(prior: BaselinePrior, n_intervals: int, data: dict[str, Any]) -> Any:
-    """Make the log-hazards of the intervals under a baseline prior."""
-    import pymc as pm
-    import pytensor.tensor as pt
-
-    if isinstance(prior, Independent):
-        return pm.Normal("log_hazard", data["log_rate"], data["baseline_sd"], dims="interval")
-    if isinstance(prior, GammaProcess):
-        prior_exposure = data["baseline_weight"] * data["interval_width"]
-        hazard = pm.Gamma(
-            "hazard",
-            alpha=prior_exposure * pt.exp(data["log_rate"]),
-            beta=prior_exposure,
-            dims="interval",
-        )
-        return pm.Deterministic("log_hazard", pt.log(hazard), dims="interval")
-    if isinstance(prior, WalkPrior):
-        if n_intervals == 1:
-            level = pm.Normal("log_hazard_level", data["log_rate"], data["baseline_sd"])
-            return pm.Deterministic("log_hazard", level[None], dims="interval")
-        scale = pm.HalfNormal("step_scale", data["baseline_step_scale_sd"])
-        step = pm.Normal("unit_step", 0.0, 1.0, dims="step")
-        variances = data["step_variances"]
-        walk = pt.concatenate([pt.zeros(1), pt.cumsum(scale * pt.sqrt(variances) * step)])
-        # One interval's log-hazard has a prior. Giving it that through the mean level, which the
-        # data know well and which hardly depends on the walk, is the same model with a posterior
-        # that is easier to sample.
-        walk = walk - pt.sum(walk * data["interval_share"])
-        offset = walk[data["level_interval"]]
-        level = pm.Normal("log_hazard_level", data["log_rate"] - offset, data["baseline_sd"])
-        return pm.Deterministic("log_hazard", level + walk, dims="interval")
-    raise TypeError(f"no variables for baseline prior {prior!r}")

@@ -15,7 +15,8 @@ from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.likelihood.follow_up import cut_follow_up
 from bayes_crlm.likelihood.survival_data import SurvivalData
 from bayes_crlm.model.baseline_priors import GammaProcess
-from bayes_crlm.model.pymc_model import build_density_model, build_pymc_model
+from bayes_crlm.model.density import log_density
+from bayes_crlm.model.pymc_model import build_pymc_model
 
 CUTPOINTS = np.array([0.0, 1.0, 2.5, 4.0, 7.0])
 N_TERMS = 2
@@ -149,15 +150,14 @@ def test_the_density_on_pooled_rows_is_the_patients(
     prior = GammaProcess(2.0, is_integrated=True) if baseline == "integrated" else baseline
     model = PiecewiseExponential("arm", 0, formula, cutpoints=3, baseline=prior)
     inputs = model.prepare(simulated_cohorts[rows_per_patient])
-    patients, pooled = build_pymc_model(inputs), build_density_model(inputs)
-    names = [variable.name for variable in patients.value_vars]
-    assert [variable.name for variable in pooled.value_vars] == names
-    densities = [each.compile_logp(mode="FAST_COMPILE") for each in (patients, pooled)]
+    patients = build_pymc_model(inputs)
+    density = patients.compile_logp(mode="FAST_COMPILE")
     rng = np.random.default_rng(8)
     for _ in range(2):
         point = {
             name: rng.normal(0, 0.5, np.shape(value))
             for name, value in patients.initial_point().items()
         }
-        expected, found = (float(density(point)) for density in densities)
+        vector = np.concatenate([np.ravel(value) for value in point.values()])
+        expected, found = float(density(point)), float(log_density(vector, inputs.block_model))
         assert found == pytest.approx(expected, rel=1e-11)

@@ -12,7 +12,7 @@ from bayes_crlm.inference.importance import log_target
 from bayes_crlm.inference.native.flat_density import native_density
 from bayes_crlm.inference.native.model_blocks import model_blocks
 from bayes_crlm.model.baseline_priors import GammaProcess
-from bayes_crlm.model.pymc_model import build_density_model, build_pymc_model
+from bayes_crlm.model.pymc_model import build_pymc_model
 from bayes_crlm.model.unknowns import constrain, log_prior, model_parameters, sampled_parameters
 
 INTEGRATED = GammaProcess(2.0, is_integrated=True)
@@ -140,7 +140,7 @@ def test_the_native_gradient_is_that_of_the_native_density(baseline, prior, cutp
 )
 def test_the_native_gradient_is_the_models(baseline, prior):
     inputs = prepared(1, baseline, prior)
-    pymc_model = build_density_model(inputs)
+    pymc_model = build_pymc_model(inputs)
     size = sum(parameter.size for parameter in sampled_parameters(inputs))
     vector = np.random.default_rng(9).normal(0, 0.5, size)
     (point,) = points(pymc_model, vector[None])

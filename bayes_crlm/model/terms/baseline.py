@@ -4,15 +4,16 @@ Whatever the prior, `values` are the strata's log-hazards at the covariates' mea
 nothing but the overall rate around which priors are centred, and a walk's scale.
 """
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.model.baseline_priors import BaselinePrior, GammaProcess, WalkPrior
 from bayes_crlm.model.families import HalfNormal, Normal
-from bayes_crlm.model.terms.blocks import UNIT, Block, Cells, GammaHazards, Level, Walk
+from bayes_crlm.model.terms.blocks import UNIT, Block, Cells
+from bayes_crlm.model.terms.gamma_process import GammaHazards
+from bayes_crlm.model.terms.walks import Level, Walk
 
-__all__ = ["event_shares", "gamma_hazards", "independent_log_hazards", "walking_log_hazards"]
+__all__ = ["baseline_block", "event_shares"]
 
 Floats = NDArray[np.float64]
 
@@ -35,45 +36,73 @@ def event_shares(events: NDArray) -> Floats:
     return events / events.sum(axis=1, keepdims=True)
 
 
-def independent_log_hazards(enters: Cells, n_intervals: int, location: float, sd: float) -> Block:
-    """Every log-hazard on its own: Normal(location, sd)."""
+def baseline_block(
+    prior: BaselinePrior,
+    enters: Cells,
+    events: NDArray,
+    cutpoints: NDArray,
+    *,
+    earliest: float,
+    log_rate: float,
+) -> Block | GammaHazards:
+    """Make the block of the baseline's log-hazards.
+
+    Parameters
+    ----------
+    prior : BaselinePrior
+    enters : Cells
+        From `Cells.of_strata`.
+    events : (strata, intervals) ndarray
+        Which decide the weights of a walk's centre.
+    cutpoints : (intervals + 1,) ndarray
+        Ends of the intervals.
+    earliest : float
+        When the first row enters.
+    log_rate : float
+        log(events / exposure) of the whole cohort, where priors are centred.
+    """
+    if isinstance(prior, GammaProcess):
+        return GammaHazards(
+            "hazard",
+            enters,
+            prior.weight,
+            log_rate,
+            np.diff(cutpoints),
+            prior.is_integrated,
+            dim="interval",
+            data_names={"weight": "baseline_weight", "log_rate": "log_rate"},
+        )
+    if isinstance(prior, WalkPrior):
+        return walk_block(prior, enters, events, cutpoints, earliest, log_rate)
     return Block(
         "log_hazard",
         enters,
-        (Normal(location, sd),) * (enters.copies * n_intervals),
+        (Normal(log_rate, prior.sd),) * events.size,
         dim="interval",
         data_names={"mean": "log_rate", "scale": "baseline_sd"},
     )
 
 
-def walking_log_hazards(
+def walk_block(
+    prior: WalkPrior,
     enters: Cells,
-    step_variances: NDArray,
-    centre: NDArray,
-    level: Level,
-    step_scale: float,
+    events: NDArray,
+    cutpoints: NDArray,
+    earliest: float,
+    log_rate: float,
 ) -> Block:
-    """Log-hazards as walks with one half-normal scale; a level alone over one interval.
-
-    Parameters
-    ----------
-    enters : Cells
-    step_variances : (intervals - 1,) ndarray
-        Of the steps at a scale of 1.
-    centre : (strata, intervals) ndarray
-        From `event_shares`.
-    level : Level
-    step_scale : float
-        Of the half-normal prior of the scale.
-    """
-    n_steps = enters.copies * len(step_variances)
+    """Log-hazards as walks with one half-normal scale; a level alone over one interval."""
+    variances = prior.step_variances(cutpoints, earliest)
+    level = Level(prior.level_interval(events.shape[1]), log_rate, prior.level_sd)
+    n_steps = enters.copies * len(variances)
     return Block(
         "log_hazard",
         enters,
         (UNIT,) * n_steps,
-        scale=HalfNormal(step_scale) if n_steps else None,
-        walk=Walk(step_variances, centre, level),
-        dim="step",
+        scale=HalfNormal(prior.step_scale_sd) if n_steps else None,
+        walk=Walk(variances, event_shares(events), level),
+        dim="interval",
+        unit_dim="step",
         unit_name="unit_step",
         scale_name="step_scale",
         data_names={
@@ -84,24 +113,4 @@ def walking_log_hazards(
             "location": "log_rate",
             "sd": "baseline_sd",
         },
-    )
-
-
-def gamma_hazards(
-    enters: Cells,
-    width: NDArray,
-    weight: float,
-    log_rate: float,
-    *,
-    is_integrated: bool,
-) -> GammaHazards:
-    """Hazards of a gamma process that counts as `weight` patients at risk in each stratum."""
-    rate = np.tile(weight * width, (enters.copies, 1))
-    return GammaHazards(
-        "hazard",
-        enters,
-        rate * math.exp(log_rate),
-        rate,
-        is_integrated,
-        data_names={"weight": "baseline_weight"},
     )

@@ -1,28 +1,18 @@
 """Blocks of unknowns as frozen values, over which every density loops.
 
 A block has values u (log-hazards or log hazard ratios), where they enter the hazard, and a prior:
+independent ones u_k = z_k, or u_k = s z_k with an unknown scale s, each z_k of a family of its own;
+or walks over intervals (`bayes_crlm.model.terms.walks`).
 
-- independent: u_k = z_k, or u_k = s z_k with an unknown scale s, each z_k of a family of its own;
-- a walk, one or several side by side: w_1 = 0, w_{j+1} = w_j + s sqrt(v_j) z_j with given step
-  variances v, and u_j = level - sum_i c_i w_i + w_j with a centre c, whose weights add up to 1. The
-  prior of the level says where u is in one interval, its anchor: u_anchor ~ Normal. Without a level
-  u is the walk around its centre.
-
-Two kinds of unknowns are not blocks of this kind: `Shrunk` columns (a horseshoe, two scales an
-element) and `GammaHazards` (given the effects and what else is in the hazard table, each interval's
-hazard has a gamma posterior, and may be integrated out).
+Two kinds of unknowns are not blocks of this kind: columns under a horseshoe, with two scales an
+element (`bayes_crlm.model.terms.horseshoe`), and a gamma process, whose hazards may be integrated
+out (`bayes_crlm.model.terms.gamma_process`).
 
 All kinds name their unknowns (`parameters`), give the values that enter the hazard (`values`),
 prior densities (`log_prior`), draws (`draw`), and the slope of a log posterior in the sampler's
 coordinates (`slope`), where a scale or a hazard is moved by its logarithm.
-
-References
-----------
-Fahrmeir & Lang (2001), Appl Stat 50:201-220; Carvalho, Polson & Scott (2010), Biometrika
-97:465-480; Kalbfleisch (1978), J R Stat Soc B 40:214-221.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -31,21 +21,17 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.model.families import Family, HalfCauchy, Normal, ScaleFamily
+from bayes_crlm.model.families import Family, Normal, ScaleFamily
+from bayes_crlm.model.terms.walks import Level, Walk
 
 __all__ = [
-    "AnyBlock",
     "Block",
     "Cells",
     "Columns",
     "Enters",
-    "GammaHazards",
     "Grouping",
-    "Level",
     "Parameter",
-    "Shrunk",
     "Values",
-    "Walk",
     "apply_families",
     "same_families",
 ]
@@ -54,7 +40,6 @@ Floats = NDArray[np.float64]
 Values = dict[str, Floats]
 
 UNIT = Normal(0.0, 1.0)
-LOCAL_SCALE = HalfCauchy(1.0)
 FamilyGroups = tuple[tuple[Family, NDArray[np.intp] | slice], ...]
 
 
@@ -123,83 +108,6 @@ class Grouping:
 Enters = Columns | Cells | Grouping
 
 
-@dataclass(frozen=True)
-class Level:
-    """Prior of a walk's place: its value in interval `anchor` is Normal(location, sd)."""
-
-    anchor: int
-    location: float
-    sd: float
-
-
-@dataclass(frozen=True)
-class Walk:
-    """Structure of a walk over intervals.
-
-    Attributes
-    ----------
-    step_variances : (intervals - 1,) ndarray
-        Relative variances of the steps.
-    centre : (copies, intervals) ndarray
-        Weights of the intervals, 1 in all, for each of the walks.
-    level : Level or None
-        Where the walks are; None where their centre is 0.
-    """
-
-    step_variances: Floats
-    centre: Floats
-    level: Level | None = None
-
-    @cached_property
-    def step_sds(self) -> Floats:
-        """Relative standard deviations of the steps, shape (intervals - 1,)."""
-        return np.sqrt(self.step_variances)
-
-    @property
-    def n_intervals(self) -> int:
-        """Number of intervals."""
-        return self.centre.shape[1]
-
-    def path(self, steps: NDArray) -> Floats:
-        """Walks around their centre.
-
-        Parameters
-        ----------
-        steps : (..., copies, intervals - 1) ndarray
-            Differences of neighbours.
-
-        Returns
-        -------
-        (..., copies, intervals) ndarray
-        """
-        path = np.concatenate(
-            [np.zeros((*steps.shape[:-1], 1)), np.cumsum(steps, axis=-1)], axis=-1
-        )
-        return path - (path * self.centre).sum(axis=-1, keepdims=True)
-
-    def step_slope(self, slope: NDArray) -> Floats:
-        """Slope with regard to steps from that with regard to `path`, the same shapes."""
-        moved = slope - self.centre * slope.sum(axis=-1, keepdims=True)
-        # a step moves all later intervals
-        return np.cumsum(moved[..., :0:-1], axis=-1)[..., ::-1]
-
-    def precision(self) -> Floats:
-        """Precision of a walk's values at a scale of 1, shape (intervals, intervals).
-
-        Of a walk without a level that of its differences alone.
-        """
-        difference = np.diff(np.eye(self.n_intervals), axis=0)
-        precision = difference.T @ (difference / self.step_variances[:, None])
-        return precision
-
-    def level_precision(self) -> Floats:
-        """What the level's prior adds to the precision, shape (intervals, intervals)."""
-        added = np.zeros((self.n_intervals, self.n_intervals))
-        if self.level is not None:
-            added[self.level.anchor, self.level.anchor] = self.level.sd**-2
-        return added
-
-
 def same_families(families: Sequence[Family]) -> FamilyGroups:
     """Which entries have each of the families, so that each is evaluated once."""
     distinct = dict.fromkeys(families)
@@ -251,8 +159,9 @@ class Block:
         Prior of the unknown scale; None where the scale is 1.
     walk : Walk or None
         Of values in cells.
-    dim : str or None
-        Name of the dimension of the values; of a walk that of its steps.
+    dim, unit_dim : str or None
+        Names of the dimensions of the values and of z; z has that of the values where they are
+        as many.
     unit_name, scale_name, level_name : str
         Of z, of the scale and of the level, where they are unknowns beside or instead of the
         values; made from `name` where not given.
@@ -266,6 +175,7 @@ class Block:
     scale: ScaleFamily | None = None
     walk: Walk | None = None
     dim: str | None = None
+    unit_dim: str | None = None
     unit_name: str = ""
     scale_name: str = ""
     level_name: str = ""
@@ -280,6 +190,8 @@ class Block:
             ("level_name", f"{self.name}_level"),
         ):
             object.__setattr__(self, attribute, getattr(self, attribute) or name)
+        if self.walk is None:
+            object.__setattr__(self, "unit_dim", self.dim)
 
     @property
     def size(self) -> int:
@@ -298,7 +210,7 @@ class Block:
         if self.scale is not None:
             listed.append(Parameter(self.scale_name, 1, None, "log"))
         if self.priors:
-            listed.append(Parameter(self.unit_name, len(self.priors), self.dim))
+            listed.append(Parameter(self.unit_name, len(self.priors), self.unit_dim))
         if self.walk is not None and self.walk.level is not None:
             copies = len(self.walk.centre)
             listed.append(Parameter(self.level_name, copies, "stratum" if copies > 1 else None))
@@ -352,7 +264,7 @@ class Block:
             )
         if self.walk is not None and self.walk.level is not None:
             at_anchor = self.at_anchor(named, self.walk.level)
-            density[self.level_name] = level_prior(self.walk.level).log_density(at_anchor)
+            density[self.level_name] = self.walk.level.prior.log_density(at_anchor)
         return density
 
     def at_anchor(self, named: Values, level: Level) -> Floats:
@@ -381,7 +293,7 @@ class Block:
             on_path = on_values.reshape(-1, self.n_intervals)
             if self.walk.level is not None:
                 on_path = on_path.copy()
-                on_path[:, self.walk.level.anchor] += level_prior(self.walk.level).gradient(
+                on_path[:, self.walk.level.anchor] += self.walk.level.prior.gradient(
                     self.at_anchor(named, self.walk.level)
                 )
                 slope[self.level_name] = on_path.sum(axis=1)
@@ -411,170 +323,10 @@ class Block:
         if self.walk is not None and self.walk.level is not None:
             level = self.walk.level
             path = self.walk.path(self.scaled(drawn) if self.priors else self.no_steps(draws))
-            at_anchor = level_prior(level).draw(rng, path.shape[:-1])
+            at_anchor = level.prior.draw(rng, path.shape[:-1])
             drawn[self.level_name] = at_anchor - path[..., level.anchor]
         return drawn
 
     def no_steps(self, draws: int) -> Floats:
         """Steps of walks over one interval."""
         return np.zeros((draws, self.size, 0))
-
-
-def level_prior(level: Level) -> Normal:
-    """Prior of a walk's value in the interval of its level."""
-    return Normal(level.location, level.sd)
-
-
-@dataclass(frozen=True)
-class Shrunk:
-    """Columns under a horseshoe: value k = global x local_k x z_k.
-
-    Attributes
-    ----------
-    name, prefix : str
-        Of the values; of the scales, which are `prefix`_global and `prefix`_local.
-    enters : Columns
-    global_scale : HalfCauchy
-        Prior of the scale of all columns; that of each column's own is HalfCauchy(1).
-    dim : str
-        Name of the columns' dimension.
-    unit_name : str
-        Name of z.
-    data_names : dict of str to str
-        As in `Block`.
-    """
-
-    name: str
-    enters: Columns
-    global_scale: HalfCauchy
-    dim: str
-    prefix: str = "shrinkage"
-    unit_name: str = "covariate_unit_effect"
-    data_names: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def size(self) -> int:
-        """Number of columns."""
-        return self.enters.stop - self.enters.start
-
-    @property
-    def names(self) -> tuple[str, str, str]:
-        """Names of the global scale, of the local scales and of z."""
-        return f"{self.prefix}_global", f"{self.prefix}_local", self.unit_name
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        """Unknowns in the order of the sampler's vector."""
-        overall, local, unit = self.names
-        return (
-            Parameter(overall, 1, None, "log"),
-            Parameter(local, self.size, self.dim, "log"),
-            Parameter(unit, self.size, self.dim),
-        )
-
-    def values(self, named: Values) -> Floats:
-        """Log hazard ratios of the columns, shape (..., size)."""
-        overall, local, unit = (named[name] for name in self.names)
-        return overall * local * unit
-
-    def log_prior(self, named: Values) -> Values:
-        """Log prior density of every unknown's entries, on the natural scale, by name."""
-        families = (self.global_scale, LOCAL_SCALE, UNIT)
-        return {
-            name: family.log_density(named[name])
-            for name, family in zip(self.names, families, strict=True)
-        }
-
-    def slope(self, named: Values, on_values: NDArray) -> Values:
-        """Slope of the log posterior in the sampler's coordinates, by name; see `Block.slope`."""
-        overall, local, unit = (named[name] for name in self.names)
-        moved = on_values * overall * local * unit
-        slopes = (
-            moved.sum() + 1 + overall * self.global_scale.gradient(overall),
-            moved + 1 + local * LOCAL_SCALE.gradient(local),
-            on_values * overall * local + UNIT.gradient(unit),
-        )
-        return dict(zip(self.names, slopes, strict=True))
-
-    def draw(self, rng: np.random.Generator, draws: int) -> Values:
-        """Draw every unknown from its prior, shape (draws, size) by name."""
-        families = (self.global_scale, LOCAL_SCALE, UNIT)
-        sizes = (1, self.size, self.size)
-        return {
-            name: family.draw(rng, (draws, size))
-            for name, family, size in zip(self.names, families, sizes, strict=True)
-        }
-
-
-@dataclass(frozen=True)
-class GammaHazards:
-    """Baseline hazards of a gamma process: hazard ~ Gamma(shape, rate) in every interval.
-
-    Attributes
-    ----------
-    name : str
-        Of the hazards.
-    enters : Cells
-        One row of log-hazards a stratum.
-    shape, rate : (strata, intervals) ndarray
-        Of each hazard's prior.
-    is_integrated : bool
-        Whether the density has the hazards integrated out.
-    dim : str
-        Name of the intervals' dimension.
-    data_names : dict of str to str
-        As in `Block`.
-    """
-
-    name: str
-    enters: Cells
-    shape: Floats
-    rate: Floats
-    is_integrated: bool = False
-    dim: str = "interval"
-    data_names: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def size(self) -> int:
-        """Number of hazards."""
-        return self.shape.size
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        """Unknowns, whether or not a sampler moves them."""
-        return (Parameter(self.name, self.size, self.dim, "log"),)
-
-    @cached_property
-    def log_constant(self) -> Floats:
-        """Part of each hazard's log density that does not depend on it, shape (size,)."""
-        shape, rate = self.shape.ravel(), self.rate.ravel()
-        return shape * np.log(rate) - log_gamma(shape)
-
-    def values(self, named: Values) -> Floats:
-        """Log-hazards of the strata, shape (..., size)."""
-        return np.log(named[self.name])
-
-    def log_prior(self, named: Values) -> Values:
-        """Log prior density of every hazard, by name."""
-        hazard, shape = named[self.name], self.shape.ravel()
-        density = self.log_constant + (shape - 1) * np.log(hazard) - self.rate.ravel() * hazard
-        return {self.name: density}
-
-    def slope(self, named: Values, on_values: NDArray) -> Values:
-        """Slope of the log posterior in log-hazards, by name; see `Block.slope`."""
-        prior = self.shape.ravel() - self.rate.ravel() * named[self.name]
-        return {self.name: on_values + prior}
-
-    def draw(self, rng: np.random.Generator, draws: int) -> Values:
-        """Draw every hazard from its prior, shape (draws, size) by name."""
-        hazard = rng.gamma(self.shape.ravel(), 1 / self.rate.ravel(), (draws, self.size))
-        # a tiny shape can underflow to 0, whose logarithm is not a number
-        return {self.name: np.maximum(hazard, np.finfo(float).tiny)}
-
-
-def log_gamma(values: NDArray) -> Floats:
-    """Elementwise logarithm of the gamma function."""
-    return np.array([math.lgamma(each) for each in values.ravel()]).reshape(values.shape)
-
-
-AnyBlock = Block | Shrunk | GammaHazards

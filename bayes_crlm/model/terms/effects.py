@@ -2,7 +2,8 @@
 
 from bayes_crlm.model.families import HalfCauchy
 from bayes_crlm.model.priors import EffectPrior, Horseshoe
-from bayes_crlm.model.terms.blocks import Block, Columns, Shrunk
+from bayes_crlm.model.terms.blocks import Block, Columns
+from bayes_crlm.model.terms.horseshoe import Shrunk
 
 __all__ = ["effect_block"]
 

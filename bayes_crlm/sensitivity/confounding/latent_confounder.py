@@ -258,13 +258,8 @@ def build_latent_confounder(inputs: "PreparedCohort", prior: ConfounderPrior) ->
     import pymc as pm
     import pytensor.tensor as pt
 
-    from bayes_crlm.model.pymc_model import (
-        DATA_DIMS,
-        baseline_variable,
-        effect_variables,
-        model_data,
-        patient_hazards,
-    )
+    from bayes_crlm.model.pymc_blocks import hazard_variables
+    from bayes_crlm.model.pymc_model import DATA_DIMS, model_data, patient_hazards
 
     levels = inputs.design.levels
     check_prevalences(prior, levels)
@@ -284,14 +279,13 @@ def build_latent_confounder(inputs: "PreparedCohort", prior: ConfounderPrior) ->
             for name, value in zip(("mean", "sd"), prior.logit_prevalence, strict=True)
         )
         level = pm.Data("patient_level", patient_levels(inputs).astype(np.int64), dims="patient")
-        effects = effect_variables(inputs, data)
-        linear_predictor = pt.dot(data["treatment_design"], effects[0])
+        at, split = hazard_variables(inputs.block_model, data), inputs.n_treatment_terms
+        linear_predictor = pt.dot(data["treatment_design"], at.effect[:split])
         if inputs.n_covariate_terms:
-            linear_predictor = linear_predictor + pt.dot(data["covariate_design"], effects[1])
+            linear_predictor += pt.dot(data["covariate_design"], at.effect[split:])
         scale = pm.Data("design_scale", inputs.design.scale, dims="term")
-        pm.Deterministic("log_hazard_ratio", pt.concatenate(effects) / scale, dims="term")
-        log_hazard = baseline_variable(inputs.baseline, inputs.intervals.n_intervals, data)
-        at_end, cumulative = patient_hazards(linear_predictor, log_hazard, data)
+        pm.Deterministic("log_hazard_ratio", at.effect / scale, dims="term")
+        at_end, cumulative = patient_hazards(linear_predictor, at.cells, data)
         unit_effect = pm.Normal("confounder_unit_effect", 0.0, 1.0)
         unit_prevalence = pm.Normal("confounder_unit_prevalence", 0.0, 1.0, dims="level")
         log_ratio = pm.Deterministic(

@@ -307,6 +307,7 @@ def in_types(data: dict[str, Any]) -> dict[str, NDArray]:
 DIMS: dict[str, tuple[str, ...]] = {
     "interval_width": ("interval",),
     "interval_share": ("interval",),
+    "step_variances": ("step",),
     "treatment_design": ("row", "treatment_term"),
     "covariate_design": ("row", "covariate_term"),
     "stop_interval": ("row",),
@@ -343,41 +344,33 @@ def build_imputation(
     import pymc as pm
     import pytensor.tensor as pt
 
-    from bayes_crlm.model.pymc_model import (
-        baseline_variable,
-        effect_variables,
-        patient_hazards,
-        prior_data,
-    )
+    from bayes_crlm.model.pymc_blocks import block_data, hazard_variables
+    from bayes_crlm.model.pymc_model import patient_hazards
 
     inputs = without_integration(design.inputs)
     arranged = configurations(design)
     values = {
-        **in_types({name: float(value) for name, value in scalars(prior_data(inputs)).items()}),
+        **block_data(inputs.blocks),
         **arranged.data,
         "interval_width": inputs.data.follow_up.width,
         "delta": np.asarray(delta, dtype=float),
         "design_scale": inputs.design.scale,
     }
-    if "interval_share" in prior_data(inputs):
-        values["interval_share"] = prior_data(inputs)["interval_share"]
     with pm.Model(coords=labels_of(design, arranged)) as model:
         # dims that a row of cells has its own name for would clash with the row of a design
         data: dict[str, Any] = {
             name: pm.Data(name if name != "cell_row" else "row_of_cell", value, dims=dims_of(name))
             for name, value in values.items()
         }
-        effects = effect_variables(inputs, data)
-        log_ratios = pt.concatenate(effects)
-        pm.Deterministic("log_hazard_ratio", log_ratios / data["design_scale"], dims="term")
-        log_hazard = baseline_variable(inputs.baseline, inputs.intervals.n_intervals, data)
+        at, split = hazard_variables(inputs.block_model, data), inputs.n_treatment_terms
+        pm.Deterministic("log_hazard_ratio", at.effect / data["design_scale"], dims="term")
         predicted, value, missing = covariate_variables(design, data)
-        linear_predictor = pt.dot(data["treatment_design"], effects[0])
-        linear_predictor = linear_predictor + pt.dot(data["covariate_design"], effects[1])
+        linear_predictor = pt.dot(data["treatment_design"], at.effect[:split])
+        linear_predictor += pt.dot(data["covariate_design"], at.effect[split:])
         if has_cells(design):
-            added = missing[data["cell_of_row"]] * pt.dot(data["cell_slope"], effects[1])
+            added = missing[data["cell_of_row"]] * pt.dot(data["cell_slope"], at.effect[split:])
             linear_predictor = pt.inc_subtensor(linear_predictor[data["cell_row"]], added)
-        at_end, cumulative = patient_hazards(linear_predictor, log_hazard, data)
+        at_end, cumulative = patient_hazards(linear_predictor, at.cells, data)
         of_covariates = covariate_log_density(design, predicted, value, errors)
         table = data["configuration_table"]
         log_weight = of_covariates[table] + data["configuration_log_weight"]
@@ -401,11 +394,6 @@ def build_imputation(
             dims="patient",
         )
     return model
-
-
-def scalars(values: dict[str, Any]) -> dict[str, Any]:
-    """Those values that are single numbers."""
-    return {name: value for name, value in values.items() if np.ndim(value) == 0}
 
 
 def dims_of(name: str) -> tuple[str, ...] | None:

@@ -1,0 +1,429 @@
+"""The density of a model made of blocks: per draw, with slope and information, and prior draws.
+
+    log hazard of row i in interval j  =  A[c(i), j] + x_i'beta + sum over groupings of u_f[g_f(i)]
+
+Each block adds its values to A, beta or u. The density is that of the `pm.Model` which
+`bayes_crlm.model.pymc_model` makes of the same blocks; tests hold one against the other. A sampler
+moves an unconstrained vector, in which scales and hazards are their logarithms.
+
+Under an integrated gamma process with prior Gamma(a, b) of a stratum's hazard in an interval, D
+events there, and S time at risk weighted by all else (exp(delta) included, where an effect changes
+with time), the interval contributes, but for sum D delta,
+
+    a log b - lgamma(a) + lgamma(a + D) - (a + D) log(b + S).
+
+References
+----------
+Kalbfleisch (1978), J R Stat Soc B 40:214-221.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.likelihood.follow_up import exposure_per_cell
+from bayes_crlm.likelihood.hazard_table import (
+    LogHazards,
+    log_likelihood,
+    log_likelihood_information,
+    log_likelihood_slope,
+    relative_log_hazards,
+)
+from bayes_crlm.likelihood.survival_data import SurvivalData
+from bayes_crlm.model.terms.blocks import Block, Cells, Columns, Parameter, Values
+from bayes_crlm.model.terms.gamma_process import GammaHazards, log_gamma
+from bayes_crlm.model.terms.horseshoe import Shrunk
+
+__all__ = [
+    "LEAST_LOG_HAZARD",
+    "AnyBlock",
+    "BlockModel",
+    "complete_hazards",
+    "constrain",
+    "draw_log_gamma",
+    "draw_prior",
+    "log_density",
+    "log_density_slope",
+    "log_hazards_of",
+    "log_jacobian",
+    "log_prior",
+    "values_information",
+]
+
+Floats = NDArray[np.float64]
+AnyBlock = Block | Shrunk | GammaHazards
+
+# a hazard of no more is 0 for every purpose, and still has a logarithm
+LEAST_LOG_HAZARD = math.log(np.finfo(float).tiny)
+
+
+@dataclass(frozen=True)
+class BlockModel:
+    """A model as blocks of unknowns and the rows that they are to explain.
+
+    Attributes
+    ----------
+    blocks : tuple of Block, Shrunk or GammaHazards
+        In the order of the sampler's vector.
+    data : SurvivalData
+        Pooled or not: the density of all rows together is the same.
+    """
+
+    blocks: tuple[AnyBlock, ...]
+    data: SurvivalData
+
+    @cached_property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The model's random variables, in the order of a complete vector."""
+        return tuple(each for block in self.blocks for each in block.parameters)
+
+    @cached_property
+    def sampled_parameters(self) -> tuple[Parameter, ...]:
+        """What a sampler moves: all variables but integrated hazards."""
+        left_out = set() if self.integrated is None else {self.integrated.name}
+        return tuple(each for each in self.parameters if each.name not in left_out)
+
+    @property
+    def integrated(self) -> GammaHazards | None:
+        """The gamma process whose hazards are integrated out, where there is one."""
+        for block in self.blocks:
+            if isinstance(block, GammaHazards) and block.is_integrated:
+                return block
+        return None
+
+    @property
+    def in_vector(self) -> tuple[AnyBlock, ...]:
+        """Blocks whose unknowns a sampler moves."""
+        return tuple(block for block in self.blocks if block is not self.integrated)
+
+    def complete(self) -> "BlockModel":
+        """Make the same model with no hazards integrated out."""
+        blocks = tuple(
+            replace(block, is_integrated=False) if isinstance(block, GammaHazards) else block
+            for block in self.blocks
+        )
+        return replace(self, blocks=blocks)
+
+
+def constrain(vector: NDArray, parameters: Sequence[Parameter]) -> Values:
+    """Split unconstrained vectors into named values on their natural scale.
+
+    Parameters
+    ----------
+    vector : (..., total size) ndarray
+        Unconstrained values.
+    parameters : sequence of Parameter
+        `BlockModel.parameters` or `BlockModel.sampled_parameters`.
+
+    Returns
+    -------
+    dict of str to (..., size) ndarray
+    """
+    values, position = {}, 0
+    for parameter in parameters:
+        part = vector[..., position : position + parameter.size]
+        values[parameter.name] = np.exp(part) if parameter.transform == "log" else part
+        position += parameter.size
+    return values
+
+
+def log_jacobian(vector: NDArray, parameters: Sequence[Parameter]) -> Floats:
+    """Log Jacobian of `constrain`, shape (...)."""
+    total = np.zeros(vector.shape[:-1])
+    position = 0
+    for parameter in parameters:
+        if parameter.transform == "log":
+            total = total + vector[..., position : position + parameter.size].sum(axis=-1)
+        position += parameter.size
+    return total
+
+
+def log_hazards_of(named: Values, model: BlockModel) -> LogHazards:
+    """Put the blocks' values where they enter the hazard.
+
+    Parameters
+    ----------
+    named : dict of str to (..., size) ndarray
+        From `constrain`; without integrated hazards, the table holds all but them.
+    model : BlockModel
+
+    Returns
+    -------
+    LogHazards
+        With the leading indices of the values.
+    """
+    data = model.data
+    leading = next(iter(named.values())).shape[:-1]
+    cells = np.zeros((*leading, data.n_classes, data.n_intervals))
+    effect = np.zeros((*leading, data.design.shape[1]))
+    groups = tuple(np.zeros((*leading, count)) for count in data.group_counts)
+    for block in model.blocks:
+        if any(parameter.name not in named for parameter in block.parameters):
+            continue
+        values = block.values(named)
+        if isinstance(block.enters, Cells):
+            cells += block.enters.loading @ values.reshape(*leading, -1, data.n_intervals)
+        elif isinstance(block.enters, Columns):
+            effect[..., block.enters.start : block.enters.stop] += values
+        else:
+            groups[block.enters.index][...] += values
+    return LogHazards(cells, effect, groups)
+
+
+def log_prior(named: Values, model: BlockModel) -> Values:
+    """Log prior density of every random variable's entries, on the natural scale.
+
+    Parameters
+    ----------
+    named : dict of str to (..., size) ndarray
+        From `constrain`; of integrated hazards nothing is said where they are not there.
+    model : BlockModel
+
+    Returns
+    -------
+    dict of str to (..., size) ndarray
+        In the order of the model's variables.
+    """
+    density: Values = {}
+    for block in model.blocks:
+        if all(parameter.name in named for parameter in block.parameters):
+            density |= block.log_prior(named)
+    return density
+
+
+def draw_prior(model: BlockModel, rng: np.random.Generator, draws: int) -> Values:
+    """Draw every random variable from its prior.
+
+    Returns
+    -------
+    dict of str to (draws, size) ndarray
+    """
+    drawn: Values = {}
+    for block in model.blocks:
+        drawn |= block.draw(rng, draws)
+    return drawn
+
+
+def log_density(vectors: NDArray, model: BlockModel) -> Floats:
+    """Log posterior density of unconstrained vectors, log Jacobian included.
+
+    Parameters
+    ----------
+    vectors : (..., sampled size) ndarray
+        In the order of `BlockModel.sampled_parameters`.
+    model : BlockModel
+
+    Returns
+    -------
+    (...) ndarray
+    """
+    parameters = model.sampled_parameters
+    named = constrain(vectors, parameters)
+    total = log_jacobian(vectors, parameters)
+    for each in log_prior(named, model).values():
+        total = total + each.sum(axis=-1)
+    at = log_hazards_of(named, model)
+    if model.integrated is None:
+        return total + log_likelihood(at, model.data)
+    return total + integrated_log_likelihood(at, model.data, model.integrated)
+
+
+def log_density_slope(vector: NDArray, model: BlockModel) -> tuple[float, Floats]:
+    """Log posterior density of one unconstrained vector, and its slope.
+
+    Parameters
+    ----------
+    vector : (sampled size,) ndarray
+    model : BlockModel
+
+    Returns
+    -------
+    float, (sampled size,) ndarray
+    """
+    named = constrain(vector, model.sampled_parameters)
+    at = log_hazards_of(named, model)
+    if model.integrated is not None:
+        # the likelihood falls in all else as with hazards at their mean given it
+        _, shape, rate = posterior_of_hazards(at, model.data, model.integrated)
+        mean = np.log(shape / rate)
+        at = replace(at, cells=at.cells + model.integrated.enters.loading @ mean)
+    on = log_likelihood_slope(at, model.data)
+    slopes: Values = {}
+    for block in model.in_vector:
+        slopes |= block.slope(named, on_values_of(block, on))
+    each = [slopes[parameter.name] for parameter in model.sampled_parameters]
+    return float(log_density(vector, model)), np.concatenate(each)
+
+
+def on_values_of(block: AnyBlock, on: LogHazards) -> Floats:
+    """Slope with regard to a block's values from that with regard to the hazards, (size,)."""
+    if isinstance(block.enters, Cells):
+        return (block.enters.loading.T @ on.cells).ravel()
+    if isinstance(block.enters, Columns):
+        return on.effect[block.enters.start : block.enters.stop]
+    return on.groups[block.enters.index]
+
+
+def values_information(named: Values, model: BlockModel) -> Floats:
+    """Information of the log-likelihood on the blocks' values, one block after the other.
+
+    Parameters
+    ----------
+    named : dict of str to (size,) ndarray
+        From `constrain`, for one point of a model without integrated hazards.
+    model : BlockModel
+
+    Returns
+    -------
+    (values, values) ndarray
+        Minus the second derivatives.
+    """
+    data = model.data
+    part = log_likelihood_information(log_hazards_of(named, model), data)
+    n_cells, n_terms = data.n_classes * data.n_intervals, data.design.shape[1]
+    starts = np.cumsum([0, n_cells, n_terms, *data.group_counts])
+    full = np.zeros((starts[-1], starts[-1]))
+    of = [slice(start, stop) for start, stop in pairwise(starts)]
+    full[of[0], of[0]] = np.diag(part.cells.ravel())
+    full[of[0], of[1]] = part.cells_columns.reshape(n_cells, n_terms)
+    full[of[1], of[1]] = part.columns
+    for k in range(len(data.groups)):
+        full[of[0], of[2 + k]] = part.cells_groups[k].reshape(n_cells, -1)
+        full[of[1], of[2 + k]] = part.columns_groups[k]
+        full[of[2 + k], of[2 + k]] = np.diag(part.groups[k])
+    for (first, second), between in part.between_groups.items():
+        full[of[2 + first], of[2 + second]] = between
+    full = np.triu(full) + np.triu(full, 1).T
+    entering = np.concatenate([entering_of(block, data, starts) for block in model.blocks], axis=1)
+    return entering.T @ full @ entering
+
+
+def entering_of(block: AnyBlock, data: SurvivalData, starts: NDArray) -> Floats:
+    """How a block's values enter cells, columns and groups, shape (starts[-1], size)."""
+    entering = np.zeros((starts[-1], block.size))
+    if isinstance(block.enters, Cells):
+        entering[: starts[1]] = np.kron(block.enters.loading, np.eye(data.n_intervals))
+    elif isinstance(block.enters, Columns):
+        first = starts[1] + block.enters.start
+        entering[first : first + block.size] = np.eye(block.size)
+    else:
+        first = starts[2 + block.enters.index]
+        entering[first : first + block.size] = np.eye(block.size)
+    return entering
+
+
+def posterior_of_hazards(
+    at: LogHazards, data: SurvivalData, gamma: GammaHazards
+) -> tuple[Floats, Floats, Floats]:
+    """Gamma posterior of each stratum's hazards given all else, for one point.
+
+    Parameters
+    ----------
+    at : LogHazards
+        Without the hazards, and without leading indices.
+    data : SurvivalData
+    gamma : GammaHazards
+
+    Returns
+    -------
+    events, shape, rate : (strata, intervals) ndarray
+        Events of the strata, and the posterior's shape and rate.
+    """
+    relative = np.exp(relative_log_hazards(at, data))
+    exposure = exposure_per_cell(data.follow_up, relative, data.class_index, data.n_classes)
+    loading = gamma.enters.loading
+    events = loading.T @ data.events_per_cell
+    rate = gamma.rate + loading.T @ (np.exp(at.cells) * exposure)
+    return events, gamma.shape + events, rate
+
+
+def integrated_log_likelihood(at: LogHazards, data: SurvivalData, gamma: GammaHazards) -> Floats:
+    """Log-likelihood with gamma hazards integrated out, for every draw.
+
+    Parameters
+    ----------
+    at : LogHazards
+        Without the hazards.
+    data : SurvivalData
+    gamma : GammaHazards
+
+    Returns
+    -------
+    (...) ndarray
+    """
+    total = np.empty(at.cells.shape[:-2])
+    for draw in np.ndindex(total.shape):
+        here = at.draws(draw)
+        events, shape, rate = posterior_of_hazards(here, data, gamma)
+        at_events = float(data.event_design @ here.effect)
+        at_events += float((data.events_per_cell * here.cells).sum())
+        for count, of_group in zip(data.events_per_group, here.groups, strict=True):
+            at_events += float(count @ of_group)
+        constant = gamma.log_constant.sum() + log_gamma(gamma.shape + events).sum()
+        total[draw] = at_events + constant - (shape * np.log(rate)).sum()
+    return total
+
+
+def complete_hazards(vectors: NDArray, model: BlockModel, rng: np.random.Generator) -> Floats:
+    """Complete unconstrained vectors by draws of integrated hazards given all else.
+
+    Parameters
+    ----------
+    vectors : (..., sampled size) ndarray
+        In the order of `BlockModel.sampled_parameters`.
+    model : BlockModel
+        With an integrated gamma process.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    (..., total size) ndarray
+        In the order of `BlockModel.parameters`.
+    """
+    gamma = model.integrated
+    if gamma is None:
+        return vectors
+    flat = vectors.reshape(-1, vectors.shape[-1])
+    at = log_hazards_of(constrain(flat, model.sampled_parameters), model)
+    posteriors = [
+        posterior_of_hazards(at.draws(draw), model.data, gamma)[1:] for draw in range(len(flat))
+    ]
+    shape, rate = (np.stack(each).reshape(len(flat), -1) for each in zip(*posteriors, strict=True))
+    log_hazard = draw_log_gamma(shape[0], rate.shape, rng) - np.log(rate)
+    parts, position = [], 0
+    for parameter in model.parameters:
+        if parameter.name == gamma.name:
+            parts.append(np.maximum(log_hazard, LEAST_LOG_HAZARD))
+            continue
+        parts.append(flat[:, position : position + parameter.size])
+        position += parameter.size
+    return np.concatenate(parts, axis=1).reshape(*vectors.shape[:-1], -1)
+
+
+def draw_log_gamma(shape: NDArray, size: tuple[int, ...], rng: np.random.Generator) -> Floats:
+    """Draw logarithms of gamma variables of rate 1, also where those would underflow to 0.
+
+    Parameters
+    ----------
+    shape : (intervals,) ndarray
+    size : (..., intervals)
+        Of what is returned.
+    rng : numpy.random.Generator
+
+    References
+    ----------
+    Marsaglia & Tsang (2000), ACM Trans Math Softw 26:363-372, section 6: a variable of shape a is
+    one of shape a + 1 times a uniform to the power of 1 / a.
+    """
+    is_small = shape < 1
+    log_draw = np.log(rng.standard_gamma(shape + is_small, size))
+    if is_small.any():
+        uniform = rng.standard_exponential((*size[:-1], int(is_small.sum())))
+        log_draw[..., is_small] -= uniform / shape[is_small]
+    return log_draw
