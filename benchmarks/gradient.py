@@ -67,7 +67,6 @@ def gradient_calls(cohort: Cohort, times: int) -> Callable[[], Any]:
     from bayes_crlm.inference.native.coordinates import plain_coordinates, prior_centre
     from bayes_crlm.inference.native.flat_density import native_density
     from bayes_crlm.inference.native.library import lay_target
-    from bayes_crlm.inference.native.model_blocks import model_blocks
 
     table = pd.DataFrame(cohort.x, columns=cohort.columns)
     table["treatment"] = table["treatment"].astype("int8")
@@ -80,7 +79,7 @@ def gradient_calls(cohort: Cohort, times: int) -> Callable[[], Any]:
         baseline="independent",
     )
     inputs = model.prepare(bayes_crlm.read_cohort(table, time="time", event="event"))
-    density = native_density(inputs.density_data, model_blocks(inputs))
+    density = native_density(inputs.density_data, inputs.blocks)
     target = lay_target(density, plain_coordinates(prior_centre(inputs)).lay_out())
     # at effects of 0 exponentials would be those of 0, which are quicker
     point = np.random.default_rng(1).normal(scale=0.3, size=target.size)

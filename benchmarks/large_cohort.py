@@ -85,7 +85,6 @@ def measure_parts(spec: Path) -> dict[str, Any]:
     from bayes_crlm.cohort.reading import read_cohort
     from bayes_crlm.frequentist.cox import fit_cox
     from bayes_crlm.inference.native.flat_density import native_density
-    from bayes_crlm.inference.native.model_blocks import model_blocks
     from bayes_crlm.likelihood.kaplan_meier import kaplan_meier
     from bayes_crlm.model.unknowns import sampled_parameters
 
@@ -103,7 +102,7 @@ def measure_parts(spec: Path) -> dict[str, Any]:
     taken["prepare"] = max(taken["prepare"] - taken["read"], 0.0)
     inputs = plan.inputs
     timed("pool", lambda: inputs.density_data)
-    density = native_density(inputs.density_data, model_blocks(inputs))
+    density = native_density(inputs.density_data, inputs.blocks)
     vector = np.zeros(sum(parameter.size for parameter in sampled_parameters(inputs)))
     vector[-1] = inputs.log_rate
     density.value_and_slope(vector)

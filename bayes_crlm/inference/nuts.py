@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from bayes_crlm.inference.native.coordinates import Coordinates, sampler_coordinates
 from bayes_crlm.inference.native.flat_density import native_density
 from bayes_crlm.inference.native.library import NativeDensity, lay_target
-from bayes_crlm.inference.native.model_blocks import model_blocks
 from bayes_crlm.inference.native.nutpie_part import SamplerSettings, sample_target
 from bayes_crlm.inference.several_modes import modes_for_chains
 from bayes_crlm.inference.streams import Stream, random_stream
@@ -96,7 +95,7 @@ def sample_nuts(
     """
     inputs = with_integrated_baseline(inputs)
     started = time.perf_counter()
-    density = native_density(inputs.density_data, model_blocks(inputs))
+    density = native_density(inputs.density_data, inputs.blocks)
     pieces = []
     for k, (start, count) in enumerate(starts_of_chains(inputs, chains)):
         coordinates = sampler_coordinates(inputs, start)

@@ -15,7 +15,6 @@ from bayes_crlm.inference.native.coordinates import (
 )
 from bayes_crlm.inference.native.flat_density import native_density
 from bayes_crlm.inference.native.library import lay_target
-from bayes_crlm.inference.native.model_blocks import model_blocks
 from bayes_crlm.inference.nuts import sample_nuts
 from bayes_crlm.model.baseline_priors import GammaProcess
 from bayes_crlm.model.unknowns import constrain, effects, log_hazards, sampled_parameters
@@ -75,7 +74,7 @@ def test_the_log_jacobian_is_that_of_the_map(simulated_cohorts, baseline, prior,
 def test_the_callbacks_gradient_is_that_of_their_density(simulated_cohorts, baseline, prior):
     inputs = prepared(simulated_cohorts[3], baseline, prior)
     coordinates = sampler_coordinates(inputs)
-    density = native_density(inputs.density_data, model_blocks(inputs))
+    density = native_density(inputs.density_data, inputs.blocks)
     target = lay_target(density, coordinates.lay_out())
 
     def log_density(point):

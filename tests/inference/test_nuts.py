@@ -12,7 +12,6 @@ import pytest
 from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference.native.flat_density import native_density
-from bayes_crlm.inference.native.model_blocks import model_blocks
 from bayes_crlm.inference.nuts import sample_nuts
 from bayes_crlm.model.baseline_priors import GammaProcess
 from bayes_crlm.words.errors import BayesCRLMError
@@ -49,7 +48,7 @@ def test_statistics_have_the_names_of_arviz(simulated_cohorts):
     assert drawn.sample_stats["diverging"].dtype == bool
     for chain, draw in ((0, 0), (1, 39)):
         vector = drawn.vectors[chain, draw]
-        value = native_density(inputs.density_data, model_blocks(inputs)).value(vector)
+        value = native_density(inputs.density_data, inputs.blocks).value(vector)
         stored = drawn.sample_stats["lp"].values[chain, draw]
         assert stored == pytest.approx(value, rel=1e-10)
 

@@ -10,7 +10,6 @@ from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference.importance import log_target
 from bayes_crlm.inference.native.flat_density import native_density
-from bayes_crlm.inference.native.model_blocks import model_blocks
 from bayes_crlm.model.baseline_priors import GammaProcess
 from bayes_crlm.model.pymc_model import build_pymc_model
 from bayes_crlm.model.unknowns import constrain, log_prior, model_parameters, sampled_parameters
@@ -63,7 +62,7 @@ def points(pymc_model, vectors):
 
 
 def native(vector, inputs):
-    return native_density(inputs.density_data, model_blocks(inputs)).value_and_slope(vector)
+    return native_density(inputs.density_data, inputs.blocks).value_and_slope(vector)
 
 
 @pytest.mark.parametrize(

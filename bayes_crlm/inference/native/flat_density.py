@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.inference.native.library import BEST, FlatArrays, NativeDensity, lay_density
 from bayes_crlm.likelihood.survival_data import SurvivalData
+from bayes_crlm.model.density import AnyBlock
 from bayes_crlm.model.families import (
     Family,
     HalfNormal,
@@ -22,18 +23,10 @@ from bayes_crlm.model.families import (
     ScaleFamily,
     StudentT,
 )
-from bayes_crlm.model.terms.blocks import (
-    LOCAL_SCALE,
-    UNIT,
-    AnyBlock,
-    Block,
-    Cells,
-    Columns,
-    GammaHazards,
-    Grouping,
-    Level,
-    Shrunk,
-)
+from bayes_crlm.model.terms.blocks import UNIT, Block, Cells, Columns, Grouping
+from bayes_crlm.model.terms.gamma_process import GammaHazards
+from bayes_crlm.model.terms.horseshoe import LOCAL_SCALE, Shrunk
+from bayes_crlm.model.terms.walks import Level
 
 __all__ = ["flat_density", "native_density"]
 
