@@ -138,7 +138,8 @@ class IndependentHazards:
         -------
         log_hazard : (intervals, cohorts, 2, pairs) ndarray or None
         log_ratio : (cohorts, 2, pairs) ndarray
-            Log of (prior x likelihood of the hazards' part / density of the draw).
+            Log of (prior x likelihood of the hazards' part / density of the draw); but for a
+            constant of each cohort, where log-hazards are not wanted.
         """
         if isinstance(self.targets.baseline, GammaProcess):
             return self.gamma_hazards(self.targets.baseline, weighted, rngs)
@@ -212,8 +213,7 @@ class IndependentHazards:
             return np.ascontiguousarray(values.T)[:, :, None, None]
 
         rate_after = np.log(of_draws(rate) + weighted)
-        constant = (shape * np.log(rate) + log_gamma(total) - log_gamma(shape)).sum(axis=1)
-        log_ratio = constant[:, None, None] - (of_draws(total) * rate_after).sum(axis=0)
+        log_ratio = -(of_draws(total) * rate_after).sum(axis=0)
         if not self.are_kept:
             return None, log_ratio
         log_hazard = np.empty_like(weighted)
@@ -222,6 +222,8 @@ class IndependentHazards:
         for k, rng in enumerate(rngs or []):
             size = (*weighted.shape[2:], len(weighted))
             log_hazard[:, k] = np.moveaxis(draw_log_gamma(total[k], size, rng), -1, 0)
+        constant = self.targets.baseline_constant + log_gamma(total).sum(axis=1)
+        log_ratio += constant[:, None, None]
         return np.maximum(log_hazard - rate_after, LEAST_LOG_HAZARD), log_ratio
 
 

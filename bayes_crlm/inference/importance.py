@@ -39,13 +39,13 @@ from bayes_crlm.inference.effect_proposals import (
     wide_degrees_of_freedom,
 )
 from bayes_crlm.inference.hazards_given_effects import IndependentHazards, Walks
-from bayes_crlm.inference.mode import Modes, Start, find_modes
+from bayes_crlm.inference.mode import Modes, find_modes
 from bayes_crlm.inference.parts import of_pairs
 from bayes_crlm.inference.psis import pareto_smooth
 from bayes_crlm.inference.several_modes import (
-    FIRST_RISE_TOLERANCE,
     Component,
     find_components,
+    first_modes,
     first_step_scales,
     may_have_several_modes,
     places_between,
@@ -315,7 +315,7 @@ def draw_batch(
     best = BatchDraws.none(len(targets), draws, targets.n_terms, n_intervals, targets.has_walk)
     pairs = (draws + 1) // 2
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        near = find_modes(targets, first_step_scales(targets), None, FIRST_RISE_TOLERANCE)
+        near = first_modes(targets)
         has_several = may_have_several_modes(targets, near)
         plain = np.flatnonzero(~has_several)
         if len(plain):
@@ -344,14 +344,13 @@ def proposal_around(
     targets : Targets
         The posteriors.
     near : Modes
-        Found for a first guess of the step scale.
+        Of walks for a first guess of the step scale.
     pairs : int
         Mirrored pairs of each cohort.
     keeps_hazards : bool
         Whether log-hazards are wanted too.
     """
-    start = (near.log_hazard, near.effect)
-    modes, scales = modes_of_parts(targets, start, near.converged)
+    modes, scales = modes_of_parts(targets, near)
     count, wide = len(targets), wide_degrees_of_freedom(*(prior for prior, _ in targets.priors))
     parts = len(modes.converged) // count
     effects = EffectProposals.around(
@@ -374,19 +373,15 @@ def hazards_around(
     return IndependentHazards(targets, modes, keeps_hazards)
 
 
-def modes_of_parts(
-    targets: Targets, start: Start, is_mode: NDArray[np.bool]
-) -> tuple[Modes, StepScales | None]:
-    """Find each cohort's mode, or that for the typical step scale of every range.
+def modes_of_parts(targets: Targets, near: Modes) -> tuple[Modes, StepScales | None]:
+    """Find the mode for the typical step scale of every range of every cohort's walk.
 
     Parameters
     ----------
     targets : Targets
         The posteriors.
-    start : (cohorts, intervals) ndarray and (cohorts, terms) ndarray
-        Modes for a first guess of the step scale.
-    is_mode : (cohorts,) ndarray of bool
-        Whether they are modes.
+    near : Modes
+        Of walks for a first guess of the step scale; else what is asked for already.
 
     Returns
     -------
@@ -394,14 +389,13 @@ def modes_of_parts(
         The parts of the first cohort, then of the next.
     """
     if not targets.has_walk:
-        return find_modes(targets, start=start), None
-    scales = step_scales(targets, start[1][:, None])
-    scales.share[~is_mode] = np.nan
+        return near, None
+    scales = step_scales(targets, near.effect[:, None])
+    scales.share[~near.converged] = np.nan
     parts = scales.share.shape[1]
     of_part = np.repeat(np.arange(len(targets)), parts)
-    starts = (start[0][of_part], start[1][of_part])
-    modes = find_modes(targets.part(of_part), scales.typical.ravel(), starts)
-    return modes, scales
+    start = (near.log_hazard[of_part], near.effect[of_part])
+    return find_modes(targets.part(of_part), scales.typical.ravel(), start), scales
 
 
 def allotted(probability: NDArray, pairs: int) -> NDArray[np.intp]:
@@ -443,8 +437,7 @@ def proposal_around_several(
     shares = [each.share for each in components]
     for number, each in enumerate(components):
         around = vague_targets(targets) if each.is_vague else targets
-        start = (each.log_hazard[None], each.effect[None])
-        found, scale = modes_of_parts(around, start, np.ones(1, dtype=bool))
+        found, scale = modes_of_parts(around, each.mode)
         spread = found.spread()
         parts = [(number, part, found.effect[part], spread[part]) for part in range(len(spread))]
         if each.is_vague and np.isfinite(spread).all():

@@ -419,8 +419,7 @@ def baseline_slopes(
         shape = rate * np.exp(targets.log_rate)[:, None]
         hazard = np.exp(log_hazard)
         # the density of the log-hazard, Jacobian included
-        value = (shape * (np.log(rate) + log_hazard) - rate * hazard).sum(axis=1)
-        value -= [sum(map(math.lgamma, each)) for each in shape.tolist()]
+        value = targets.baseline_constant + (shape * log_hazard - rate * hazard).sum(axis=1)
         return value, shape - rate * hazard, -identity * (rate * hazard)[:, None, :]
     distance = log_hazard - targets.log_rate[:, None]
     if isinstance(prior, Independent) or not isinstance(prior, WalkPrior):

@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.mode import Modes, find_modes, posterior_slopes, start_nearby
+from bayes_crlm.inference.mode import (
+    RISE_TOLERANCE,
+    Modes,
+    Start,
+    find_modes,
+    posterior_slopes,
+    start_nearby,
+)
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.likelihood.matrices import inverses
 from bayes_crlm.model.baseline_priors import WalkPrior
@@ -29,9 +36,9 @@ if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
 
 __all__ = [
-    "FIRST_RISE_TOLERANCE",
     "Component",
     "find_components",
+    "first_modes",
     "first_step_scales",
     "may_have_several_modes",
     "modes_for_chains",
@@ -67,9 +74,8 @@ class Component:
 
     Attributes
     ----------
-    log_hazard : (intervals,) ndarray
-    effect : (terms,) ndarray
-        Its mode.
+    mode : Modes
+        The one mode.
     spread : (terms, terms) ndarray
         Covariance of the effects that the information there implies.
     share : float
@@ -79,11 +85,20 @@ class Component:
         but where a prior's tail lies over the likelihood.
     """
 
-    log_hazard: NDArray[np.float64]
-    effect: NDArray[np.float64]
+    mode: Modes
     spread: NDArray[np.float64]
     share: float
     is_vague: bool
+
+    @property
+    def log_hazard(self) -> NDArray[np.float64]:
+        """Log-hazards at the mode, shape (intervals,)."""
+        return self.mode.log_hazard[0]
+
+    @property
+    def effect(self) -> NDArray[np.float64]:
+        """Effects at the mode, shape (terms,)."""
+        return self.mode.effect[0]
 
 
 @dataclass(frozen=True)
@@ -159,6 +174,12 @@ def first_step_scales(
     return np.full(len(targets), share * targets.baseline.step_scale_sd)
 
 
+def first_modes(targets: Targets, start: Start | None = None) -> Modes:
+    """Find modes; of walks those for a first guess of the step scale, which say where to start."""
+    tolerance = FIRST_RISE_TOLERANCE if targets.has_walk else RISE_TOLERANCE
+    return find_modes(targets, first_step_scales(targets), start, tolerance)
+
+
 def may_have_several_modes(targets: Targets, near: Modes) -> NDArray[np.bool]:
     """Which cohorts' likelihoods compete with a Student t prior, shape (cohorts,).
 
@@ -201,7 +222,8 @@ def find_components(targets: Targets, step_scale: NDArray | None = None) -> list
     if not has_student_t(targets):
         return []
     targets = targets.without_horseshoe()
-    vague = find_modes(vague_targets(targets), step_scale, None, FIRST_RISE_TOLERANCE)
+    tolerance = FIRST_RISE_TOLERANCE if targets.has_walk else RISE_TOLERANCE
+    vague = find_modes(vague_targets(targets), step_scale, None, tolerance)
     columns, n_intervals = StudentColumns.of(targets), targets.n_intervals
     covariance = inverses(vague.information)[0]
     variance = np.diag(covariance)[n_intervals:]
@@ -221,7 +243,7 @@ def find_components(targets: Targets, step_scale: NDArray | None = None) -> list
     several = targets.part(np.zeros(len(starts), dtype=np.intp))
     given = None if step_scale is None else np.repeat(step_scale, len(starts))
     start = (starts[:, :n_intervals], starts[:, n_intervals:])
-    climbed = find_modes(several, given, start, FIRST_RISE_TOLERANCE)
+    climbed = find_modes(several, given, start, tolerance)
     found = climbed.part(distinct(climbed))
     modes, masses = found, log_masses(found)
     if is_narrower(found, vague):
@@ -238,9 +260,7 @@ def find_components(targets: Targets, step_scale: NDArray | None = None) -> list
     share /= share.sum()
     spread = modes.part(kept).spread()
     components = [
-        Component(
-            modes.log_hazard[k], modes.effect[k], spread[place], float(share[place]), is_vague[k]
-        )
+        Component(modes.part(np.array([k])), spread[place], float(share[place]), bool(is_vague[k]))
         for place, k in enumerate(kept.tolist())
     ]
     return sorted(components, key=lambda each: -each.share)

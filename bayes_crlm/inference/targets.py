@@ -3,6 +3,7 @@
 One cohort is a stack of one.
 """
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,12 @@ from numpy.typing import NDArray
 
 from bayes_crlm.inference.conditional_walks import WalkCases
 from bayes_crlm.likelihood.risk_sums import RiskSums, taken_cohorts
-from bayes_crlm.model.baseline_priors import BaselinePrior, WalkPrior, baseline_prior
+from bayes_crlm.model.baseline_priors import (
+    BaselinePrior,
+    GammaProcess,
+    WalkPrior,
+    baseline_prior,
+)
 from bayes_crlm.model.priors import EffectPrior, Horseshoe, Normal, SimplePrior, simple_prior
 
 if TYPE_CHECKING:
@@ -39,6 +45,8 @@ class Targets:
         Where the baseline prior is centred.
     step_variances : (cohorts, intervals - 1) ndarray or None
         Of a walk's steps when its scale is 1; None where there is no walk with a step scale.
+    baseline_constant : (cohorts,) ndarray
+        Part of a gamma process' log density that does not depend on the hazards; else 0.
     """
 
     sums: RiskSums
@@ -46,16 +54,19 @@ class Targets:
     priors: tuple[tuple[EffectPrior, slice], ...]
     log_rate: NDArray[np.float64]
     step_variances: NDArray[np.float64] | None
+    baseline_constant: NDArray[np.float64]
 
     @classmethod
     def of_cohort(cls, inputs: "PreparedCohort", sums: RiskSums | None = None) -> "Targets":
         """Take one cohort; `sums` are those of its own data without it."""
+        sums, log_rate = sums or RiskSums.of(inputs.density_data), np.array([inputs.log_rate])
         return cls(
-            sums=RiskSums.of(inputs.density_data) if sums is None else sums,
+            sums=sums,
             baseline=inputs.baseline,
             priors=priors_of_columns(inputs, inputs.n_treatment_terms, len(inputs.design.terms)),
-            log_rate=np.array([inputs.log_rate]),
+            log_rate=log_rate,
             step_variances=inputs.step_variances[None] if inputs.has_walk else None,
+            baseline_constant=baseline_constant(inputs.baseline, sums, log_rate),
         )
 
     @classmethod
@@ -64,12 +75,14 @@ class Targets:
         baseline, variances = baseline_prior(model.baseline), None
         if isinstance(baseline, WalkPrior) and block.n_intervals > 1:
             variances = baseline.step_variances(block.cutpoints, block.entry.min(axis=1))
+        sums = block.sums
         return cls(
-            sums=block.sums,
+            sums=sums,
             baseline=baseline,
             priors=priors_of_columns(model, block.n_treatment_terms, len(block.terms)),
             log_rate=block.log_rate,
             step_variances=variances,
+            baseline_constant=baseline_constant(baseline, sums, block.log_rate),
         )
 
     def __len__(self) -> int:
@@ -83,6 +96,7 @@ class Targets:
             sums=self.sums.part(which),
             log_rate=self.log_rate[which],
             step_variances=None if variances is None else taken_cohorts(variances, which),
+            baseline_constant=self.baseline_constant[which],
         )
 
     def with_priors(self, change: dict[type, EffectPrior]) -> "Targets":
@@ -142,6 +156,16 @@ class Targets:
             log_rate=self.log_rate.reshape(-1, *more),
             step_variances=intervals_first(self.step_variances),
         )
+
+
+def baseline_constant(prior: BaselinePrior, sums: RiskSums, log_rate: NDArray) -> NDArray:
+    """Part of a gamma process' log density that does not depend on hazards, shape (cohorts,)."""
+    if not isinstance(prior, GammaProcess):
+        return np.zeros(len(sums))
+    rate = prior.weight * sums.follow_up.width
+    shape = rate * np.exp(log_rate)[:, None]
+    found = (shape * np.log(rate)).sum(axis=1)
+    return found - [sum(map(math.lgamma, each)) for each in shape.tolist()]
 
 
 def priors_of_columns(

@@ -152,26 +152,62 @@ class RiskSums:
         (intervals, cohorts, 2, pairs) ndarray
         """
         count, n_pairs, _ = deviation.shape
-        total = np.zeros((self.events.shape[1], count, 2, n_pairs))
+        total = np.empty((self.events.shape[1], count, 2, n_pairs))
         ends = np.cumsum(pairs, axis=1).tolist()
-        for block in self.blocks():
+        for number, block in enumerate(self.blocks()):
             size = max(1, DRAW_ENTRIES // block.design.shape[1])
+            table = np.empty((block.design.shape[1], min(size, n_pairs)))
             for k in range(count):
                 at_centre = np.exp(block.design[k] @ centre[k].T)
-                first = 0
-                for part, last in enumerate(ends[k]):
-                    if last == first:
-                        continue
-                    weighted = (block.exposure[k] * at_centre[:, part, None]).T
-                    for start in range(first, last, size):
-                        here = slice(start, min(start + size, last))
-                        relative = block.design[k] @ deviation[k, here].T
-                        np.exp(relative, out=relative)
-                        total[:, k, 0, here] += weighted @ relative
-                        np.reciprocal(relative, out=relative)
-                        total[:, k, 1, here] += weighted @ relative
-                    first = last
+                weighted = [(block.exposure[k] * each[:, None]).T for each in at_centre.T]
+                for first in range(0, n_pairs, size):
+                    here = slice(first, min(first + size, n_pairs))
+                    relative = table[:, : here.stop - first]
+                    np.matmul(block.design[k], deviation[k, here].T, out=relative)
+                    np.exp(relative, out=relative)
+                    found = total[:, k, 0, here]
+                    multiply(weighted, relative, ends[k], first, found, number > 0)
+                    np.reciprocal(relative, out=relative)
+                    found = total[:, k, 1, here]
+                    multiply(weighted, relative, ends[k], first, found, number > 0)
         return total
+
+
+def multiply(
+    weighted: list[NDArray[np.float64]],
+    relative: NDArray,
+    ends: list[int],
+    start: int,
+    total: NDArray,
+    is_added: bool,
+) -> None:
+    """Multiply each part's weighted exposures by the relative hazards of its own pairs.
+
+    Parameters
+    ----------
+    weighted : list of (intervals, rows) ndarray
+        Of every part.
+    relative : (rows, pairs) ndarray
+        Of some pairs.
+    ends : list of int
+        Where the pairs of each part end among all.
+    start : int
+        The first of these pairs among all.
+    total : (intervals, pairs) ndarray
+        Where the products go.
+    is_added : bool
+        Whether they are added to what is there.
+    """
+    first = 0
+    for each, end in zip(weighted, ends, strict=True):
+        last = min(end - start, relative.shape[1])
+        if last <= first:
+            continue
+        if is_added:
+            total[:, first:last] += each @ relative[:, first:last]
+        else:
+            np.matmul(each, relative[:, first:last], out=total[:, first:last])
+        first = last
 
 
 FOLLOW_UP_ARRAYS = (

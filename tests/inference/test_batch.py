@@ -37,7 +37,7 @@ from bayes_crlm.inference.mode import (
     posterior_mode,
     start_nearby,
 )
-from bayes_crlm.inference.several_modes import first_step_scales
+from bayes_crlm.inference.several_modes import first_modes
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.inference.weighted import weighted_quantiles
 from bayes_crlm.likelihood.matrices import inverses, solutions, triangular_roots
@@ -297,8 +297,7 @@ def test_deviations_have_the_density_of_their_mixture(pairs):
 
 def modes_and_scales(block):
     targets = Targets.of_block(block, WALKS)
-    near = find_modes(targets, first_step_scales(targets))
-    return modes_of_parts(targets, (near.log_hazard, near.effect), near.converged)
+    return modes_of_parts(targets, first_modes(targets))
 
 
 def test_modes_of_step_scales_ranges_are_modes(stack):
