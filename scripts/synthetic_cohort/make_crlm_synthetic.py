@@ -26,8 +26,7 @@ from pathlib import Path
 
 import numpy as np
 from crlm_mechanism import N_PATIENTS, Columns, simulate
-
-from bayes_crlm.datasets.published import (
+from published import (
     PUBLISHED,
     median_survival,
     overall_survival_effect,

@@ -13,7 +13,6 @@ from survival import cox_zph, coxph, quantile, survfit
 
 from bayes_crlm import read_spec
 from bayes_crlm.datasets import DATASETS, load_dataset
-from bayes_crlm.datasets.published import OS_COVARIATES, PFS_COVARIATES, PUBLISHED, reproduce
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "synthetic_cohort"))
 
@@ -25,6 +24,7 @@ from make_crlm_synthetic import (
     make_cohort,
     published_table,
 )
+from published import OS_COVARIATES, PFS_COVARIATES, PUBLISHED, reproduce
 
 SHARED_COLON = Path(__file__).parents[3] / "shared" / "data" / "colon_early_recurrence.csv"
 COLON_SHA256 = "0317a0c5188d7b653ee324c1fe6c0147c8d0174900584a09aec186e37650ca7d"
