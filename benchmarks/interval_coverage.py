@@ -126,7 +126,7 @@ def fit_cohort(number: int, engine: str = "nuts") -> dict[str, Any]:
     from bayes_crlm.fit.fitting import approximate
     from bayes_crlm.frequentist.cox import fit_cox
     from bayes_crlm.inference.nuts import sample_nuts
-    from bayes_crlm.model.unknowns import constrain, effects, model_parameters
+    from bayes_crlm.model.density import hazards_of_vectors
 
     started = time.perf_counter()
     cohort = bc.read_cohort(simulate_cohort(number), time="months", event="death", unit="months")
@@ -142,7 +142,7 @@ def fit_cohort(number: int, engine: str = "nuts") -> dict[str, Any]:
         if found.drawn is None:
             raise RuntimeError(f"cohort {number}: {found.problem}")
         vectors = found.drawn.vectors
-    draws = effects(constrain(vectors, model_parameters(inputs)), inputs) / inputs.design.scale
+    draws = hazards_of_vectors(vectors, inputs.block_model).effect / inputs.design.scale
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     cox = fit_cox(
         cohort.entry, cohort.time, cohort.event, inputs.design.matrix, inputs.design.terms

@@ -29,8 +29,8 @@ from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.fitting import approximate
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference.importance import sample_importance
+from bayes_crlm.model.density import hazards_of_vectors
 from bayes_crlm.model.prepared import PreparedCohort
-from bayes_crlm.model.unknowns import constrain, effects, model_parameters
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "laplace_accuracy.json"
@@ -110,9 +110,8 @@ def compare(number: int, baseline: str, effect_prior: str, nuts_draws: int) -> d
     from bayes_crlm.inference.nuts import sample_nuts
 
     sampled = sample_nuts(inputs, draws=nuts_draws, tune=TUNE, chains=CHAINS, seed=number)
-    parameters = model_parameters(inputs)
-    quick = effects(constrain(drawn.vectors, parameters), inputs)
-    long = effects(constrain(sampled.vectors, parameters), inputs)
+    quick = hazards_of_vectors(drawn.vectors, inputs.block_model).effect
+    long = hazards_of_vectors(sampled.vectors, inputs.block_model).effect
     labelled = xr.DataArray(long, dims=("chain", "draw", "term"))
     long = long.reshape(-1, long.shape[-1])
     sd = long.std(axis=0, ddof=1)

@@ -86,7 +86,6 @@ def measure_parts(spec: Path) -> dict[str, Any]:
     from bayes_crlm.frequentist.cox import fit_cox
     from bayes_crlm.inference.native.flat_density import native_density
     from bayes_crlm.likelihood.kaplan_meier import kaplan_meier
-    from bayes_crlm.model.unknowns import sampled_parameters
 
     taken: dict[str, float] = {}
 
@@ -103,7 +102,7 @@ def measure_parts(spec: Path) -> dict[str, Any]:
     inputs = plan.inputs
     timed("pool", lambda: inputs.density_data)
     density = native_density(inputs.density_data, inputs.blocks)
-    vector = np.zeros(sum(parameter.size for parameter in sampled_parameters(inputs)))
+    vector = np.zeros(sum(parameter.size for parameter in inputs.block_model.sampled_parameters))
     vector[-1] = inputs.log_rate
     density.value_and_slope(vector)
     gradients = []

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from bayes_crlm.likelihood.kaplan_meier import reaches_zero
 from bayes_crlm.model.baseline_priors import Independent
 from bayes_crlm.model.column_counts import FEW_EVENTS, Side, sides_of_columns
+from bayes_crlm.model.density import hazards_of_vectors
 from bayes_crlm.model.priors import Normal
-from bayes_crlm.model.unknowns import constrain, effects, model_parameters
 from bayes_crlm.words.shown import ratio_in_words, significant
 from bayes_crlm.words.wording import count_of
 
@@ -320,5 +320,5 @@ def refit(fit: "PosteriorDraws", trial: Trial) -> "tuple[NDArray[np.float64], Pr
     else:
         sampled = sample_nuts(inputs, draws=REFIT_DRAWS // 4, tune=1000, chains=4, seed=fit.seed)
         flat = sampled.vectors.reshape(-1, sampled.vectors.shape[-1])
-    draws = effects(constrain(flat, model_parameters(inputs)), inputs) / inputs.design.scale
-    return draws, fit.inputs if trial.rounding is None else inputs
+    effect = hazards_of_vectors(flat, inputs.block_model).effect
+    return effect / inputs.design.scale, fit.inputs if trial.rounding is None else inputs

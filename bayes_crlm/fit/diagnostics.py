@@ -25,7 +25,6 @@ from bayes_crlm.fit.mode_exchange import say_no_exchange
 from bayes_crlm.fit.tree import posterior_of
 from bayes_crlm.inference.chains import ESS_LEAST_PER_CHAIN, R_HAT_MOST, worst
 from bayes_crlm.inference.psis import PARETO_K_MOST
-from bayes_crlm.model.unknowns import model_parameters
 from bayes_crlm.words.shown import significant
 from bayes_crlm.words.wording import count_of
 
@@ -190,7 +189,7 @@ def diagnose_chains(fit: "PosteriorDraws") -> Chains:
     names = ["log_hazard", "log_hazard_ratio"]
     names += [
         parameter.name
-        for parameter in model_parameters(fit.inputs)
+        for parameter in fit.inputs.block_model.parameters
         if parameter.name in ("step_scale", "shrinkage_global")
     ]
     posterior = posterior_of(fit)["posterior"].to_dataset()[names]

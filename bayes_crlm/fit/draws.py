@@ -18,8 +18,9 @@ from bayes_crlm.estimands.population import (
     effective_size,
     population,
 )
+from bayes_crlm.likelihood.hazard_table import LogHazards
+from bayes_crlm.model.density import constrain, log_hazards_of
 from bayes_crlm.model.origin import check_origin
-from bayes_crlm.model.unknowns import constrain, effects, log_hazards, model_parameters
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -64,7 +65,7 @@ class PosteriorDraws:
     inputs : PreparedCohort
         The cohort as the model saw it.
     vectors : (chains, draws, unknowns) ndarray
-        Unconstrained draws, in the order of `bayes_crlm.model.unknowns.model_parameters`.
+        Unconstrained draws, in the order of `BlockModel.parameters`.
     sample_stats : xarray.Dataset
         Statistics of the sampler, dims (chain, draw).
     engine : str
@@ -108,20 +109,25 @@ class PosteriorDraws:
         check_population(self.population)
 
     @cached_property
+    def hazards(self) -> LogHazards:
+        """What the draws say of the hazards, with one leading index (chains x draws)."""
+        return log_hazards_of(self.values, self.inputs.block_model)
+
+    @property
     def log_hazard_draws(self) -> NDArray[np.float64]:
         """Log-hazards at the covariates' means, shape (chains x draws, intervals)."""
-        return log_hazards(self.values, self.inputs)
+        return self.hazards.log_hazard
 
-    @cached_property
+    @property
     def effect_draws(self) -> NDArray[np.float64]:
         """Log hazard ratios on the sampling scale, shape (chains x draws, terms)."""
-        return effects(self.values, self.inputs)
+        return self.hazards.effect
 
     @cached_property
     def values(self) -> dict[str, NDArray[np.float64]]:
         """Every random variable on its own scale, shapes (chains x draws, size)."""
         flat = self.vectors.reshape(-1, self.vectors.shape[-1])
-        return constrain(flat, model_parameters(self.inputs))
+        return constrain(flat, self.inputs.block_model.parameters)
 
     @cached_property
     def log_hazard_ratio_draws(self) -> "xr.DataArray":

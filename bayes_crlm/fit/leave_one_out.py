@@ -16,14 +16,8 @@ from numpy.typing import NDArray
 
 from bayes_crlm.fit.tree import posterior_of
 from bayes_crlm.inference.psis import PARETO_K_MOST
-from bayes_crlm.likelihood.hazard_table import LogHazards, log_likelihood, patient_log_likelihood
-from bayes_crlm.model.unknowns import (
-    constrain,
-    log_hazards_of,
-    log_jacobian,
-    log_prior,
-    model_parameters,
-)
+from bayes_crlm.likelihood.hazard_table import LogHazards, patient_log_likelihood
+from bayes_crlm.model.density import hazards_of_vectors, log_density
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -123,8 +117,8 @@ def loo_of_proposals(fit: "PosteriorDraws") -> Any:
 
     inputs, proposals = fit.inputs, posterior_of(fit)["proposals"].to_dataset()
     data = inputs.data.of_patients(stored_patients(fit))
-    values = constrain(proposals["vector"].values[0], model_parameters(inputs))
-    each = patient_log_likelihood(log_hazards_of(values, inputs), data)
+    at = hazards_of_vectors(proposals["vector"].values[0], inputs.block_model)
+    each = patient_log_likelihood(at, data)
     stored = posterior_of(fit)["log_likelihood"].to_dataset()["event"]
     log_likelihood = xr.Dataset(
         {"event": (("chain", "draw", "patient"), each[None])},
@@ -155,9 +149,7 @@ def scaled_up(fit: "PosteriorDraws", loo: Any, pareto_k: NDArray, n_high: int) -
 
     n_patients = fit.inputs.data.n_patients
     at_mean = patient_log_likelihood(
-        LogHazards.of_one_class(
-            fit.log_hazard_draws.mean(axis=0)[None], fit.effect_draws.mean(axis=0)[None]
-        ),
+        mean_hazards(fit.hazards),
         fit.inputs.data,
     )[0]
     elpd, subsampling_se, se = loo.elpd_i.azstats.diff_srs_estimator(
@@ -174,19 +166,27 @@ def scaled_up(fit: "PosteriorDraws", loo: Any, pareto_k: NDArray, n_high: int) -
     )
 
 
+def mean_hazards(at: LogHazards) -> LogHazards:
+    """Mean of the draws, as a single draw."""
+    return LogHazards(
+        at.cells.mean(axis=0)[None],
+        at.effect.mean(axis=0)[None],
+        tuple(each.mean(axis=0)[None] for each in at.groups),
+    )
+
+
 def moment_matched(fit: "PosteriorDraws", loo: Any) -> Any:
     """Match moments for the patients whose Pareto k is high."""
     import arviz_stats as azs
     import xarray as xr
 
-    inputs, parameters = fit.inputs, model_parameters(fit.inputs)
+    inputs, model = fit.inputs, fit.inputs.block_model
     data = inputs.data.of_patients(stored_patients(fit))
     dims = ("chain", "draw")
 
-    def unpack(upars: "xr.DataArray") -> tuple["xr.DataArray", NDArray, dict[str, NDArray]]:
+    def unpack(upars: "xr.DataArray") -> tuple["xr.DataArray", NDArray]:
         ordered = upars.transpose(*dims, ...)
-        vector = ordered.values.reshape(-1, ordered.shape[-1])
-        return ordered, vector, constrain(vector, parameters)
+        return ordered, ordered.values.reshape(-1, ordered.shape[-1])
 
     def labelled(values: NDArray, ordered: "xr.DataArray") -> "xr.DataArray":
         return xr.DataArray(
@@ -195,23 +195,20 @@ def moment_matched(fit: "PosteriorDraws", loo: Any) -> Any:
             coords={dim: ordered[dim] for dim in dims},
         )
 
-    def log_density(upars: "xr.DataArray") -> "xr.DataArray":
-        ordered, vector, values = unpack(upars)
-        total = sum(each.sum(axis=-1) for each in log_prior(values, inputs).values())
-        total = total + log_jacobian(vector, parameters)
-        total = total + log_likelihood(log_hazards_of(values, inputs), inputs.density_data)
-        return labelled(total, ordered)
+    def log_density_of(upars: "xr.DataArray") -> "xr.DataArray":
+        ordered, vector = unpack(upars)
+        return labelled(log_density(vector, model), ordered)
 
     def log_likelihood_of(upars: "xr.DataArray", i: int) -> "xr.DataArray":
-        ordered, _, values = unpack(upars)
+        ordered, vector = unpack(upars)
         one = data.of_patients(np.array([i]))
-        each = patient_log_likelihood(log_hazards_of(values, inputs), one)
+        each = patient_log_likelihood(hazards_of_vectors(vector, model), one)
         return labelled(each[:, 0], ordered)
 
     return azs.loo_moment_match(
         posterior_of(fit),
         loo,
-        log_prob_upars_fn=log_density,
+        log_prob_upars_fn=log_density_of,
         log_lik_i_upars_fn=log_likelihood_of,
         upars=posterior_of(fit)["unconstrained_posterior"]["vector"],
         var_name="event",

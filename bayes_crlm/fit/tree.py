@@ -23,15 +23,9 @@ from bayes_crlm.estimands.survival import (
 )
 from bayes_crlm.fit.predicted_follow_up import predicted_follow_up
 from bayes_crlm.inference.streams import Stream, random_stream
-from bayes_crlm.likelihood.hazard_table import LogHazards, patient_log_likelihood
-from bayes_crlm.model.unknowns import (
-    Values,
-    draw_prior,
-    effects,
-    log_hazards,
-    log_prior,
-    model_parameters,
-)
+from bayes_crlm.likelihood.hazard_table import patient_log_likelihood
+from bayes_crlm.model.density import draw_prior, log_hazards_of, log_prior
+from bayes_crlm.model.terms.blocks import Values
 from bayes_crlm.words.wording import SYNTHETIC
 
 if TYPE_CHECKING:
@@ -76,13 +70,10 @@ def posterior_tree(fit: "PosteriorDraws") -> "xr.DataTree":
     inputs = fit.inputs
     chains, draws, _ = fit.vectors.shape
     rng = random_stream(fit.seed, Stream.PREDICTIONS)
-    prior = draw_prior(inputs, rng, PRIOR_DRAWS)
+    prior = draw_prior(inputs.block_model, rng, PRIOR_DRAWS)
     sample_coords = {"chain": np.arange(chains), "draw": np.arange(draws)}
     kept = kept_patients(inputs, fit.seed)
-    log_likelihood = patient_log_likelihood(
-        LogHazards.of_one_class(fit.log_hazard_draws, fit.effect_draws),
-        inputs.data.of_patients(kept),
-    )
+    log_likelihood = patient_log_likelihood(fit.hazards, inputs.data.of_patients(kept))
     tree = {
         "posterior": named_values(fit.values, inputs, chains, draws),
         "unconstrained_posterior": xr.Dataset(
@@ -98,7 +89,7 @@ def posterior_tree(fit: "PosteriorDraws") -> "xr.DataTree":
             },
             coords=sample_coords | {"patient": inputs.cohort.patients[kept]},
         ),
-        "log_prior": named_arrays(log_prior(fit.values, inputs), inputs, chains, draws),
+        "log_prior": named_arrays(log_prior(fit.values, inputs.block_model), inputs, chains, draws),
         "prior": named_values(prior, inputs, 1, PRIOR_DRAWS).merge(
             curves(prior, inputs, PRIOR_DRAWS, fit.people.thinned(), fit.begin)
         ),
@@ -239,7 +230,7 @@ def named_arrays(values: Values, inputs: "PreparedCohort", chains: int, draws: i
     coords: dict[str, Any] = {"chain": np.arange(chains), "draw": np.arange(draws)}
     variables = {}
     labels = inputs.coords()
-    for parameter in model_parameters(inputs):
+    for parameter in inputs.block_model.parameters:
         value = values[parameter.name].reshape(chains, draws, -1)
         if parameter.dim is None:
             variables[parameter.name] = (("chain", "draw"), value[..., 0])
@@ -252,17 +243,17 @@ def named_arrays(values: Values, inputs: "PreparedCohort", chains: int, draws: i
 def named_values(values: Values, inputs: "PreparedCohort", chains: int, draws: int) -> "xr.Dataset":
     """Random variables, and the log-hazards and log hazard ratios made of them."""
     dataset = named_arrays(values, inputs, chains, draws)
-    effect = effects(values, inputs)
+    at = log_hazards_of(values, inputs.block_model)
     dataset = dataset.assign_coords(
         interval=inputs.intervals.labels, term=list(inputs.design.terms)
     )
     dataset["log_hazard"] = (
         ("chain", "draw", "interval"),
-        log_hazards(values, inputs).reshape(chains, draws, -1),
+        at.log_hazard.reshape(chains, draws, -1),
     )
     dataset["log_hazard_ratio"] = (
         ("chain", "draw", "term"),
-        (effect / inputs.design.scale).reshape(chains, draws, -1),
+        (at.effect / inputs.design.scale).reshape(chains, draws, -1),
     )
     return dataset
 
@@ -273,17 +264,16 @@ def curves(
     """Standardised survival of every treatment level from the origin, dims (chain, draw, ...)."""
     import xarray as xr
 
-    cutpoints, log_hazard = inputs.intervals.cutpoints, log_hazards(values, inputs)
+    cutpoints, at = inputs.intervals.cutpoints, log_hazards_of(values, inputs.block_model)
     times = np.linspace(origin, cutpoints[-1], CURVE_TIMES)
-    effect = effects(values, inputs)
     by_level = []
     # a prior may draw hazards too large for a float: survival is then 0, as it should be
     with np.errstate(over="ignore", invalid="ignore"):
-        cumulative = cumulative_hazard_at(log_hazard, cutpoints, times, origin)
-        weight = people.weights(log_hazard, effect, cutpoints, origin)
+        cumulative = cumulative_hazard_at(at.log_hazard, cutpoints, times, origin)
+        weight = people.weights(at.log_hazard, at.effect, cutpoints, origin)
         for level in range(len(inputs.design.levels)):
             relative = relative_hazard(
-                effect, inputs.design.treatment_contrast(level), people.covariates
+                at.effect, inputs.design.treatment_contrast(level), people.covariates
             )
             survival = standardised_survival(cumulative, relative, weight)
             by_level.append(np.nan_to_num(survival, nan=1.0))

@@ -54,16 +54,8 @@ from bayes_crlm.inference.several_modes import (
 from bayes_crlm.inference.step_scales import StepScales, step_scales
 from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.inference.targets import Targets
-from bayes_crlm.likelihood.hazard_table import log_likelihood
 from bayes_crlm.likelihood.matrices import triangular_roots
 from bayes_crlm.model.priors import Horseshoe
-from bayes_crlm.model.unknowns import (
-    constrain,
-    log_hazards_of,
-    log_jacobian,
-    log_prior,
-    model_parameters,
-)
 
 if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
@@ -72,7 +64,6 @@ __all__ = [
     "ImportanceDraws",
     "Proposal",
     "draw_batch",
-    "log_target",
     "proposal_around",
     "reaches_tails",
     "sample_importance",
@@ -104,7 +95,7 @@ class ImportanceDraws:
     Attributes
     ----------
     vectors : (draws, total size) ndarray
-        Unconstrained, in the order of `bayes_crlm.model.unknowns.model_parameters`.
+        Unconstrained, in the order of `BlockModel.parameters`.
     pareto_k : float
         Shape of the weights' tail; above 0.7 the draws are not to be used.
     ess : float
@@ -729,13 +720,3 @@ def systematic(weight: NDArray, draws: int, rng: np.random.Generator) -> NDArray
     points = (np.arange(draws) + rng.uniform()) / draws
     chosen = np.searchsorted(np.cumsum(weight), points * (1 - 1e-12))
     return rng.permutation(np.minimum(chosen, len(weight) - 1))
-
-
-def log_target(vectors: NDArray, inputs: "PreparedCohort") -> NDArray:
-    """Log posterior density of unconstrained vectors, shape (draws,)."""
-    parameters = model_parameters(inputs)
-    values = constrain(vectors, parameters)
-    total = log_jacobian(vectors, parameters)
-    for each in log_prior(values, inputs).values():
-        total = total + each.sum(axis=-1)
-    return total + log_likelihood(log_hazards_of(values, inputs), inputs.density_data)

@@ -15,8 +15,8 @@ from bayes_crlm.inference.native.nutpie_part import SamplerSettings, sample_targ
 from bayes_crlm.inference.several_modes import modes_for_chains
 from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.model.baseline_priors import GammaProcess
+from bayes_crlm.model.density import complete_hazards
 from bayes_crlm.model.prepared import PreparedCohort
-from bayes_crlm.model.unknowns import draw_integrated
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -111,7 +111,9 @@ def sample_nuts(
         pieces.append(sample_coordinates(density, coordinates, settings))
     vectors, statistics = pieces[0] if len(pieces) == 1 else dealt(pieces)
     if inputs.is_baseline_integrated:
-        vectors = draw_integrated(vectors, inputs, random_stream(seed, Stream.INTEGRATED_HAZARDS))
+        vectors = complete_hazards(
+            vectors, inputs.block_model, random_stream(seed, Stream.INTEGRATED_HAZARDS)
+        )
     return NutsDraws(vectors, statistics, time.perf_counter() - started)
 
 

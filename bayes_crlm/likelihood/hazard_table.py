@@ -73,6 +73,11 @@ class LogHazards:
         """
         return LogHazards(log_hazard[..., None, :], effect)
 
+    @property
+    def log_hazard(self) -> Floats:
+        """Log-hazards of the first class, the only one of most models, shape (..., intervals)."""
+        return self.cells[..., 0, :]
+
     def draws(self, which: slice | NDArray[np.intp] | int | tuple[int, ...]) -> "LogHazards":
         """Some of the draws."""
         return LogHazards(

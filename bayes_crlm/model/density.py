@@ -47,6 +47,7 @@ __all__ = [
     "constrain",
     "draw_log_gamma",
     "draw_prior",
+    "hazards_of_vectors",
     "log_density",
     "log_density_slope",
     "log_hazards_of",
@@ -173,6 +174,18 @@ def log_hazards_of(named: Values, model: BlockModel) -> LogHazards:
         else:
             groups[block.enters.index][...] += values
     return LogHazards(cells, effect, groups)
+
+
+def hazards_of_vectors(vectors: NDArray, model: BlockModel) -> LogHazards:
+    """What complete unconstrained vectors say of the hazards.
+
+    Parameters
+    ----------
+    vectors : (..., total size) ndarray
+        In the order of `BlockModel.parameters`.
+    model : BlockModel
+    """
+    return log_hazards_of(constrain(vectors, model.parameters), model)
 
 
 def log_prior(named: Values, model: BlockModel) -> Values:

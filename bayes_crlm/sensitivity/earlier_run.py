@@ -84,12 +84,11 @@ def fit_of_run(folder: Path, plan: "Plan", base: dict[str, Any], level: int) -> 
     import xarray as xr
 
     from bayes_crlm.fit.fit import Fit
-    from bayes_crlm.model.unknowns import model_parameters
 
     if base["engine"] != "nuts":
         return None
     sampling, asked, inputs = plan.spec.sampling, plan.spec.estimands, plan.inputs
-    size = sum(each.size for each in model_parameters(inputs))
+    size = sum(each.size for each in inputs.block_model.parameters)
     settings = {name: getattr(sampling, name) for name in ("chains", "draws", "tune")}
     path = folder / "posterior.nc"
     try:

@@ -22,7 +22,7 @@ from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference.importance import sample_importance
 from bayes_crlm.inference.nuts import sample_nuts
 from bayes_crlm.model.baseline_priors import GammaProcess, Independent, RandomWalk
-from bayes_crlm.model.unknowns import constrain, draw_prior, effects, log_hazards, model_parameters
+from bayes_crlm.model.density import draw_prior, hazards_of_vectors, log_hazards_of
 
 N_PATIENTS, CUTPOINTS, LOG_RATE = 30, [4.0, 9.0, 15.0], math.log(0.06)
 N_BINS, N_RANKED = 10, 99
@@ -71,7 +71,7 @@ def test_ranks_of_the_truth_are_uniform(engine, cohorts, baseline):
     template = simulated_inputs(model, flat, covariates, rng)
     ranks = []
     for seed in range(cohorts):
-        prior = draw_prior(template, rng, 1)
+        prior = draw_prior(template.block_model, rng, 1)
         # the walk's level is centred by events, which are not there before the hazards are
         if baseline == "random_walk":
             steps = prior["step_scale"] * prior["unit_step"]
@@ -80,16 +80,16 @@ def test_ranks_of_the_truth_are_uniform(engine, cohorts, baseline):
                 [np.zeros((1, 1)), np.cumsum(steps, axis=1)], axis=1
             )
         else:
-            log_hazard = log_hazards(prior, template)
-        effect = effects(prior, template)
+            log_hazard = log_hazards_of(prior, template.block_model).log_hazard
+        effect = log_hazards_of(prior, template.block_model).effect
         truth = (log_hazard[0], effect[0], template.design.scaled)
         inputs = simulated_inputs(model, truth, covariates, rng)
         if inputs.intervals.n_intervals < len(CUTPOINTS):
             # follow-up ended before the last cutpoint: rare, and another model
             continue
         vectors = draws_of(engine, inputs, seed)
-        values = constrain(vectors, model_parameters(inputs))
-        found = np.concatenate([effects(values, inputs), log_hazards(values, inputs)], axis=1)
+        at = hazards_of_vectors(vectors, inputs.block_model)
+        found = np.concatenate([at.effect, at.log_hazard], axis=1)
         share = (found < np.concatenate([effect, log_hazard], axis=1)).mean(axis=0)
         ranks.append(share)
     assert len(ranks) > 0.9 * cohorts

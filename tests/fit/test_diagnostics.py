@@ -168,11 +168,10 @@ def test_moment_matching_finds_what_refitting_without_the_patient_finds(referenc
 
 def exact_elpd(fit):
     """Sum over patients of log p(patient | all others), the model's scaling and rate kept."""
-    from one_class import patient_log_likelihood
-
     from bayes_crlm.inference.importance import sample_importance
     from bayes_crlm.likelihood.follow_up import cut_follow_up
-    from bayes_crlm.model.unknowns import constrain, effects, log_hazards, model_parameters
+    from bayes_crlm.likelihood.hazard_table import patient_log_likelihood
+    from bayes_crlm.model.density import hazards_of_vectors
 
     inputs, total = fit.inputs, 0.0
     for patient in range(inputs.data.n_patients):
@@ -191,9 +190,7 @@ def exact_elpd(fit):
         )
         drawn = sample_importance(replace(inputs, data=data), 4000, patient)
         assert drawn.pareto_k < PARETO_K_MOST
-        values = constrain(drawn.vectors, model_parameters(inputs))
-        each = patient_log_likelihood(
-            log_hazards(values, inputs), effects(values, inputs), inputs.data
-        )[:, patient]
+        at = hazards_of_vectors(drawn.vectors, inputs.block_model)
+        each = patient_log_likelihood(at, inputs.data)[:, patient]
         total += np.logaddexp.reduce(each) - np.log(len(each))
     return total

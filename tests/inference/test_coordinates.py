@@ -17,7 +17,7 @@ from bayes_crlm.inference.native.flat_density import native_density
 from bayes_crlm.inference.native.library import lay_target
 from bayes_crlm.inference.nuts import sample_nuts
 from bayes_crlm.model.baseline_priors import GammaProcess
-from bayes_crlm.model.unknowns import constrain, effects, log_hazards, sampled_parameters
+from bayes_crlm.model.density import constrain, log_hazards_of
 
 INTEGRATED = GammaProcess(1.0, is_integrated=True)
 BASELINES = ("independent", "random_walk", "log_time_walk", "gamma", INTEGRATED)
@@ -115,10 +115,12 @@ def test_plain_coordinates_start_at_no_effects_and_the_overall_rate(simulated_co
     parts = parts_of(inputs)
     coordinates = shifted(inputs, parts, np.zeros(len(parts.scales)))
     vector, _ = model_vector(np.zeros(coordinates.size), coordinates)
-    values = constrain(vector, sampled_parameters(inputs))
-    assert np.all(effects(values, inputs) == 0)
+    values = constrain(vector, inputs.block_model.sampled_parameters)
+    assert np.all(log_hazards_of(values, inputs.block_model).effect == 0)
     if not inputs.is_baseline_integrated:
-        np.testing.assert_allclose(log_hazards(values, inputs), inputs.log_rate)
+        np.testing.assert_allclose(
+            log_hazards_of(values, inputs.block_model).log_hazard, inputs.log_rate
+        )
 
 
 def test_without_a_mode_the_sampler_moves_in_plain_coordinates(simulated_cohorts, monkeypatch):

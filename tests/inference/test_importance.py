@@ -17,15 +17,15 @@ from bayes_crlm.analysis.run import plan_analysis
 from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference import effect_proposals, importance
-from bayes_crlm.inference.importance import log_target, sample_importance, weighted_draws
+from bayes_crlm.inference.importance import sample_importance, weighted_draws
 from bayes_crlm.inference.mode import find_modes, posterior_mode
 from bayes_crlm.inference.several_modes import first_step_scales
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.likelihood.follow_up import exposure_per_interval, row_cumulative_hazard
 from bayes_crlm.likelihood.risk_sums import RiskSums, row_exposures
 from bayes_crlm.model.baseline_priors import GammaProcess, Independent
+from bayes_crlm.model.density import hazards_of_vectors, log_density
 from bayes_crlm.model.priors import StudentT, simple_prior
-from bayes_crlm.model.unknowns import constrain, effects, log_hazards, model_parameters
 
 BASELINES = ["independent", "gamma", "random_walk", "log_time_walk"]
 
@@ -140,7 +140,7 @@ def test_the_evidence_is_that_of_the_density_that_is_held_against_the_model(
     model = PiecewiseExponential("arm", 0, "x", cutpoints=3, baseline=baseline)
     inputs = model.prepare(simulated_cohorts[3])
     drawn = weighted_draws(inputs, 20_000, np.random.default_rng(2))
-    # another way to the same number: a normal around the draws as proposal for `log_target`
+    # another way to the same number: a normal around the draws as proposal for `log_density`
     vectors = drawn.vectors(inputs, slice(None))
     centre = drawn.weight @ vectors
     deviation = vectors - centre
@@ -148,7 +148,7 @@ def test_the_evidence_is_that_of_the_density_that_is_held_against_the_model(
     other = stats.multivariate_t(centre, covariance, df=8, seed=3)
     points = other.rvs(20_000)
     with np.errstate(over="ignore", invalid="ignore"):
-        target = np.nan_to_num(log_target(points, inputs), nan=-np.inf)
+        target = np.nan_to_num(log_density(points, inputs.block_model), nan=-np.inf)
     evidence, spread = [], []
     for log_ratio in (drawn.log_ratio, target - other.logpdf(points)):
         ratio = np.exp(log_ratio - log_ratio.max())
@@ -261,7 +261,7 @@ def test_draws_are_finite_or_it_is_said_that_there_are_none(table, baseline, pri
         assert drawn.pareto_k == math.inf
         assert len(drawn.vectors) == 0
         return
-    assert drawn.vectors.shape == (400, sum(each.size for each in model_parameters(inputs)))
+    assert drawn.vectors.shape == (400, sum(each.size for each in inputs.block_model.parameters))
     assert np.all(np.isfinite(drawn.vectors))
     assert math.isfinite(drawn.pareto_k) or math.isnan(drawn.pareto_k)
     assert 0 < drawn.ess <= 400
@@ -362,10 +362,9 @@ def test_small_cohorts_agree_with_nuts(seed):
     drawn = sample_importance(inputs, 20_000, seed)
     assert drawn.pareto_k < 0.7
     sampled = sample_nuts(inputs, draws=5000, tune=1000, chains=4, seed=seed)
-    parameters = model_parameters(inputs)
-    for of in (effects, log_hazards):
-        quick = of(constrain(drawn.vectors, parameters), inputs)
-        long = of(constrain(sampled.vectors.reshape(20_000, -1), parameters), inputs)
+    fast = hazards_of_vectors(drawn.vectors, inputs.block_model)
+    slow = hazards_of_vectors(sampled.vectors.reshape(20_000, -1), inputs.block_model)
+    for quick, long in ((fast.effect, slow.effect), (fast.log_hazard, slow.log_hazard)):
         sd = long.std(axis=0)
         # of 20,000 draws each at least 4,000 count: 4 combined errors of means are 0.09 sd
         assert np.max(np.abs(quick.mean(axis=0) - long.mean(axis=0)) / sd) < 0.09

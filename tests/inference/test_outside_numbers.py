@@ -13,8 +13,8 @@ from bayes_crlm.inference.importance import sample_importance
 from bayes_crlm.inference.mode import posterior_mode
 from bayes_crlm.inference.nuts import sample_nuts
 from bayes_crlm.model.baseline_priors import GammaProcess, Independent
+from bayes_crlm.model.density import hazards_of_vectors
 from bayes_crlm.model.priors import Normal
-from bayes_crlm.model.unknowns import constrain, effects, log_hazards, model_parameters
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 # data set: treatment, its reference level, covariates in the reference's order of terms
@@ -95,11 +95,11 @@ def test_vague_prior_reproduces_breslow_cox(name):
 def test_posterior_is_that_of_the_long_stan_run(name, prior):
     inputs = model_of(name, baseline=prior).prepare(cohort_of(name))
     sampled = sample_nuts(inputs, draws=3000, tune=1000, chains=4, seed=20211201)
-    values = constrain(sampled.vectors, model_parameters(inputs))
+    at = hazards_of_vectors(sampled.vectors, inputs.block_model)
     reference = expected(name)[f"posterior_{prior}"]
     for found, wanted in (
-        (effects(values, inputs), reference["beta_scaled"]),
-        (log_hazards(values, inputs), reference["log_hazard"]),
+        (at.effect, reference["beta_scaled"]),
+        (at.log_hazard, reference["log_hazard"]),
     ):
         agrees_with(found, wanted)
 
@@ -118,8 +118,8 @@ def test_log_time_walks_are_those_of_the_long_pymc_run(name, engine):
         assert drawn.pareto_k < 0.5
         assert drawn.ess > 0.75 * 32_000
         vectors = drawn.vectors
-    values = constrain(vectors, model_parameters(inputs))
-    effect, log_hazard = effects(values, inputs), log_hazards(values, inputs)
+    at = hazards_of_vectors(vectors, inputs.block_model)
+    effect, log_hazard = at.effect, at.log_hazard
     reference = wanted["log_time_walk"]
     # a standard deviation of the columns is given with six digits, so effects to 1e-5 of theirs;
     # all errors of means together are at most 0.02 sd: 4 of them are 0.08
@@ -156,8 +156,8 @@ def test_gamma_hazards_integrated_and_sampled_give_the_same_effects():
         baseline = GammaProcess(1.0, is_integrated=is_integrated)
         inputs = model_of("colon_early_recurrence", baseline=baseline).prepare(cohort)
         sampled = sample_nuts(inputs, draws=2500, tune=1000, chains=4, seed=5)
-        values = constrain(sampled.vectors, model_parameters(inputs))
-        both = np.concatenate([effects(values, inputs), log_hazards(values, inputs)], axis=-1)
+        at = hazards_of_vectors(sampled.vectors, inputs.block_model)
+        both = np.concatenate([at.effect, at.log_hazard], axis=-1)
         draws = xr.DataArray(both, dims=("chain", "draw", "entry"))
         flat = both.reshape(-1, both.shape[-1])
         found[is_integrated] = (
@@ -176,10 +176,9 @@ def test_importance_draws_agree_with_nuts(prior):
     sampled = sample_nuts(inputs, draws=8000, tune=1000, chains=4, seed=3)
     assert drawn.pareto_k < 0.5
     assert drawn.ess > 0.6 * 32_000
-    fast = constrain(drawn.vectors, model_parameters(inputs))
-    slow = constrain(sampled.vectors.reshape(32_000, -1), model_parameters(inputs))
-    for of in (effects, log_hazards):
-        quick, long = of(fast, inputs), of(slow, inputs)
+    fast = hazards_of_vectors(drawn.vectors, inputs.block_model)
+    slow = hazards_of_vectors(sampled.vectors.reshape(32_000, -1), inputs.block_model)
+    for quick, long in ((fast.effect, slow.effect), (fast.log_hazard, slow.log_hazard)):
         sd = long.std(axis=0)
         # both errors are at most sd / sqrt(4000): 4 combined are 0.09 sd
         assert np.max(np.abs(quick.mean(axis=0) - long.mean(axis=0)) / sd) < 0.09

@@ -8,11 +8,10 @@ import pytest
 
 from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
-from bayes_crlm.inference.importance import log_target
 from bayes_crlm.inference.native.flat_density import native_density
 from bayes_crlm.model.baseline_priors import GammaProcess
+from bayes_crlm.model.density import constrain, log_prior
 from bayes_crlm.model.pymc_model import build_pymc_model
-from bayes_crlm.model.unknowns import constrain, log_prior, model_parameters, sampled_parameters
 
 INTEGRATED = GammaProcess(2.0, is_integrated=True)
 BASELINES = ("independent", "random_walk", "log_time_walk", "gamma")
@@ -75,13 +74,15 @@ def test_numpy_density_and_native_density_are_the_models(rows, baseline, prior):
     inputs = prepared(rows, baseline, prior)
     pymc_model = build_pymc_model(inputs)
     log_density = pymc_model.compile_logp(mode="FAST_COMPILE")
-    size = sum(parameter.size for parameter in sampled_parameters(inputs))
+    size = sum(parameter.size for parameter in inputs.block_model.sampled_parameters)
     vectors = np.random.default_rng(7).normal(0, 0.5, (3, size))
     for vector, point in zip(vectors, points(pymc_model, vectors), strict=True):
         expected = float(log_density(point))
         assert native(vector, inputs)[0] == pytest.approx(expected, rel=1e-10)
         if not inputs.is_baseline_integrated:
-            assert log_target(vector[None], inputs)[0] == pytest.approx(expected, rel=1e-10)
+            assert log_density(vector[None], inputs.block_model)[0] == pytest.approx(
+                expected, rel=1e-10
+            )
 
 
 @pytest.mark.parametrize("baseline", [*BASELINES, INTEGRATED], ids=[*BASELINES, "integrated"])
@@ -104,7 +105,7 @@ def test_the_native_density_is_the_models_in_other_shapes(baseline, cutpoints, c
     assert is_pooled
     assert not inputs.data.follow_up.is_delayed
     pymc_model = build_pymc_model(inputs)
-    size = sum(parameter.size for parameter in sampled_parameters(inputs))
+    size = sum(parameter.size for parameter in inputs.block_model.sampled_parameters)
     vector = rng.normal(0, 0.5, size)
     (point,) = points(pymc_model, vector[None])
     expected = float(pymc_model.compile_logp(mode="FAST_COMPILE")(point))
@@ -119,7 +120,7 @@ def test_the_native_density_is_the_models_in_other_shapes(baseline, cutpoints, c
 )
 def test_the_native_gradient_is_that_of_the_native_density(baseline, prior, cutpoints):
     inputs = prepared(3, baseline, prior, cutpoints)
-    size = sum(parameter.size for parameter in sampled_parameters(inputs))
+    size = sum(parameter.size for parameter in inputs.block_model.sampled_parameters)
     vector, step = np.random.default_rng(8).normal(0, 0.5, size), 1e-6
     _, slope = native(vector, inputs)
     for k in range(size):
@@ -140,7 +141,7 @@ def test_the_native_gradient_is_that_of_the_native_density(baseline, prior, cutp
 def test_the_native_gradient_is_the_models(baseline, prior):
     inputs = prepared(1, baseline, prior)
     pymc_model = build_pymc_model(inputs)
-    size = sum(parameter.size for parameter in sampled_parameters(inputs))
+    size = sum(parameter.size for parameter in inputs.block_model.sampled_parameters)
     vector = np.random.default_rng(9).normal(0, 0.5, size)
     (point,) = points(pymc_model, vector[None])
     expected = pymc_model.compile_dlogp(mode="FAST_COMPILE")(point)
@@ -151,7 +152,7 @@ def test_the_native_gradient_is_the_models(baseline, prior):
 @pytest.mark.parametrize("size", [5000.0, 1e5])
 def test_a_density_out_of_range_is_no_number_that_a_sampler_could_take(baseline, size):
     inputs = prepared(1, baseline, "normal(0, 1000)")
-    vector = np.zeros(sum(p.size for p in sampled_parameters(inputs)))
+    vector = np.zeros(sum(p.size for p in inputs.block_model.sampled_parameters))
     # effects alone: relative hazards are then beyond floats, and their prior hardly falls
     vector[: len(inputs.design.terms)] = size
     value, _ = native(vector, inputs)
@@ -161,9 +162,9 @@ def test_a_density_out_of_range_is_no_number_that_a_sampler_could_take(baseline,
 def test_log_prior_names_every_random_variable():
     inputs = PiecewiseExponential("arm", 0, "x + c", cutpoints=4).prepare(COHORTS[1])
     pymc_model = build_pymc_model(inputs)
-    parameters = model_parameters(inputs)
+    parameters = inputs.block_model.parameters
     size = sum(parameter.size for parameter in parameters)
-    density = log_prior(constrain(np.zeros((2, size)), parameters), inputs)
+    density = log_prior(constrain(np.zeros((2, size)), parameters), inputs.block_model)
     assert list(density) == [variable.name for variable in pymc_model.free_RVs]
     assert all(value.shape[0] == 2 for value in density.values())
 

@@ -7,16 +7,13 @@ from scipy import stats
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.likelihood.follow_up import exposure_per_interval
 from bayes_crlm.model.baseline_priors import GammaProcess, LogTimeWalk
-from bayes_crlm.model.unknowns import (
+from bayes_crlm.model.density import (
+    complete_hazards,
     constrain,
-    draw_integrated,
     draw_prior,
-    effects,
-    log_hazards,
+    log_hazards_of,
     log_jacobian,
     log_prior,
-    model_parameters,
-    sampled_parameters,
 )
 
 BASELINES = ("independent", "random_walk", "log_time_walk", "gamma")
@@ -30,7 +27,7 @@ def prepared(cohort, baseline="random_walk", cutpoints=4, **priors):
 
 
 def random_vector(inputs, seed=0, draws=5):
-    size = sum(parameter.size for parameter in model_parameters(inputs))
+    size = sum(parameter.size for parameter in inputs.block_model.parameters)
     return np.random.default_rng(seed).normal(0, 0.6, (draws, size))
 
 
@@ -38,7 +35,7 @@ def random_vector(inputs, seed=0, draws=5):
 @pytest.mark.parametrize("baseline", BASELINES)
 def test_jacobian_is_that_of_the_transforms(simulated_cohorts, baseline, covariates):
     inputs = prepared(simulated_cohorts[1], baseline, covariate_prior=covariates)
-    parameters = model_parameters(inputs)
+    parameters = inputs.block_model.parameters
     vector = random_vector(inputs)
 
     def natural(vectors):
@@ -58,9 +55,9 @@ def test_jacobian_is_that_of_the_transforms(simulated_cohorts, baseline, covaria
 def test_random_walk_densities_are_those_of_its_definition(simulated_cohorts):
     """log_hazard_1 ~ Normal(log_rate, 2), steps ~ Normal(0, scale), scale ~ HalfNormal(1)."""
     inputs = prepared(simulated_cohorts[1])
-    values = constrain(random_vector(inputs), model_parameters(inputs))
-    density = log_prior(values, inputs)
-    log_hazard, scale = log_hazards(values, inputs), values["step_scale"]
+    values = constrain(random_vector(inputs), inputs.block_model.parameters)
+    density = log_prior(values, inputs.block_model)
+    log_hazard, scale = log_hazards_of(values, inputs.block_model).log_hazard, values["step_scale"]
     # the level and the first log-hazard differ by a constant given the steps, and a unit
     # step is a step over the scale
     first = stats.norm(inputs.log_rate, 2).logpdf(log_hazard[:, :1])
@@ -76,9 +73,9 @@ def test_random_walk_densities_are_those_of_its_definition(simulated_cohorts):
 def test_log_time_walk_densities_are_those_of_its_definition(simulated_cohorts):
     """The middle one of four is the second; variances are shares of log time between midpoints."""
     inputs = prepared(simulated_cohorts[1], "log_time_walk")
-    values = constrain(random_vector(inputs), model_parameters(inputs))
-    density = log_prior(values, inputs)
-    log_hazard, scale = log_hazards(values, inputs), values["step_scale"]
+    values = constrain(random_vector(inputs), inputs.block_model.parameters)
+    density = log_prior(values, inputs.block_model)
+    log_hazard, scale = log_hazards_of(values, inputs.block_model).log_hazard, values["step_scale"]
     second = stats.norm(inputs.log_rate, 2).logpdf(log_hazard[:, 1:2])
     np.testing.assert_allclose(density["log_hazard_level"], second, rtol=1e-10)
     edges = inputs.intervals.cutpoints.copy()
@@ -111,8 +108,8 @@ def test_the_level_of_a_log_time_walk_is_the_middle_interval(n_intervals, positi
 def test_other_densities_are_those_of_their_definitions(simulated_cohorts):
     cohort = simulated_cohorts[1]
     inputs = prepared(cohort, "gamma", covariate_prior="horseshoe(0.5)")
-    values = constrain(random_vector(inputs), model_parameters(inputs))
-    density = log_prior(values, inputs)
+    values = constrain(random_vector(inputs), inputs.block_model.parameters)
+    density = log_prior(values, inputs.block_model)
     width = inputs.intervals.width
     rate = cohort.n_events / cohort.exposure
     expected = stats.gamma(rate * width, scale=1 / width).logpdf(values["hazard"])
@@ -121,11 +118,11 @@ def test_other_densities_are_those_of_their_definitions(simulated_cohorts):
         expected = stats.halfcauchy(scale=scale).logpdf(values[name])
         np.testing.assert_allclose(density[name], expected, rtol=1e-10)
     np.testing.assert_allclose(
-        effects(values, inputs)[:, 1:],
+        log_hazards_of(values, inputs.block_model).effect[:, 1:],
         values["shrinkage_global"] * values["shrinkage_local"] * values["covariate_unit_effect"],
     )
     independent = prepared(cohort, "independent")
-    values = constrain(random_vector(independent), model_parameters(independent))
+    values = constrain(random_vector(independent), independent.block_model.parameters)
     np.testing.assert_allclose(
         log_prior(values, independent)["log_hazard"],
         stats.norm(np.log(rate), 2).logpdf(values["log_hazard"]),
@@ -140,10 +137,10 @@ def test_prior_draws_follow_the_definitions(simulated_cohorts, seed):
     found = {}
     for baseline in BASELINES:
         inputs = prepared(cohort, baseline, covariate_prior="horseshoe(0.5)")
-        values = draw_prior(inputs, np.random.default_rng(seed), draws)
-        expected = {each.name: (draws, each.size) for each in model_parameters(inputs)}
+        values = draw_prior(inputs.block_model, np.random.default_rng(seed), draws)
+        expected = {each.name: (draws, each.size) for each in inputs.block_model.parameters}
         assert {name: value.shape for name, value in values.items()} == expected
-        found[baseline] = (values, log_hazards(values, inputs), inputs)
+        found[baseline] = (values, log_hazards_of(values, inputs.block_model).log_hazard, inputs)
 
     def follows(values, distribution):
         return stats.kstest(values, distribution.cdf).pvalue > 1e-5
@@ -177,14 +174,14 @@ def test_prior_draws_follow_the_definitions(simulated_cohorts, seed):
 @pytest.mark.parametrize("baseline", ["random_walk", "log_time_walk"])
 def test_one_interval_has_no_walk(simulated_cohorts, baseline):
     inputs = prepared(simulated_cohorts[1], baseline, cutpoints=1)
-    names = [parameter.name for parameter in model_parameters(inputs)]
+    names = [parameter.name for parameter in inputs.block_model.parameters]
     assert "step_scale" not in names
-    values = draw_prior(inputs, np.random.default_rng(0), 2000)
-    log_hazard = log_hazards(values, inputs)
+    values = draw_prior(inputs.block_model, np.random.default_rng(0), 2000)
+    log_hazard = log_hazards_of(values, inputs.block_model).log_hazard
     assert log_hazard.shape == (2000, 1)
     assert stats.kstest(log_hazard[:, 0], stats.norm(inputs.log_rate, 2).cdf).pvalue > 1e-4
     np.testing.assert_allclose(
-        log_prior(values, inputs)["log_hazard_level"],
+        log_prior(values, inputs.block_model)["log_hazard_level"],
         stats.norm(inputs.log_rate, 2).logpdf(log_hazard),
     )
 
@@ -192,13 +189,13 @@ def test_one_interval_has_no_walk(simulated_cohorts, baseline):
 def test_hazards_given_the_effects_are_the_conjugate_gamma(simulated_cohorts):
     """Gamma(a + D, b + S): a and b the prior's, D events and S exposure at relative hazards."""
     inputs = prepared(simulated_cohorts[3], GammaProcess(2.0, is_integrated=True))
-    sampled = sampled_parameters(inputs)
+    sampled = inputs.block_model.sampled_parameters
     assert "hazard" not in {parameter.name for parameter in sampled}
     effect = np.array([1.4, -0.9, 1.3, 0.8])
     vectors = np.tile(effect, (2, 5000, 1))
-    full = draw_integrated(vectors, inputs, np.random.default_rng(8))
-    values = constrain(full, model_parameters(inputs))
-    np.testing.assert_array_equal(effects(values, inputs), vectors)
+    full = complete_hazards(vectors, inputs.block_model, np.random.default_rng(8))
+    values = constrain(full, inputs.block_model.parameters)
+    np.testing.assert_array_equal(log_hazards_of(values, inputs.block_model).effect, vectors)
     relative = np.exp(inputs.data.design @ effect)
     weighted = exposure_per_interval(inputs.data.follow_up, relative)
     prior_rate = 2.0 * inputs.intervals.width

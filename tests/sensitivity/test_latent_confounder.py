@@ -10,7 +10,7 @@ from one_class import patient_log_likelihood
 from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.model.baseline_priors import GammaProcess
-from bayes_crlm.model.unknowns import constrain, effects, log_hazards, sampled_parameters
+from bayes_crlm.model.density import constrain, log_hazards_of
 from bayes_crlm.sensitivity.confounding.latent_confounder import (
     ConfounderPrior,
     build_latent_confounder,
@@ -53,12 +53,12 @@ def exact_marginal(inputs, values, log_ratio, prevalence):
     """Equation (1) from the package's own likelihood, with the confounder as one more column."""
     from dataclasses import replace
 
-    by_value = []
+    by_value, at = [], log_hazards_of(values, inputs.block_model)
     for carries in (0.0, 1.0):
         column = np.full((inputs.data.follow_up.n_rows, 1), carries)
         data = replace(inputs.data, design=np.hstack([inputs.data.design, column]))
-        effect = np.hstack([effects(values, inputs), [[log_ratio]]])
-        by_value.append(patient_log_likelihood(log_hazards(values, inputs), effect, data)[0])
+        effect = np.hstack([at.effect, [[log_ratio]]])
+        by_value.append(patient_log_likelihood(at.log_hazard, effect, data)[0])
     level = inputs.design.treatment_level[inputs.design.first_row]
     share = np.asarray(prevalence)[level]
     return np.log((1 - share) * np.exp(by_value[0]) + share * np.exp(by_value[1]))
@@ -75,14 +75,14 @@ def test_likelihood_is_the_sum_over_both_values_of_the_confounder(
     prior = ConfounderPrior((1.2, 4.0), ((0.3, 0.7), (0.1, 0.3)))
     built = build_latent_confounder(inputs, prior)
     rng = np.random.default_rng(rows)
-    size = sum(parameter.size for parameter in sampled_parameters(inputs))
+    size = sum(parameter.size for parameter in inputs.block_model.sampled_parameters)
     vector = rng.normal(0, 0.3, size)
     vector[-1] = inputs.log_rate
     if baseline == "gamma":
         vector[-4:] = inputs.log_rate
     unit = {"confounder_unit_effect": 0.7, "confounder_unit_prevalence": np.array([0.4, -1.1])}
     point, position = dict(unit), 0
-    for parameter in sampled_parameters(inputs):
+    for parameter in inputs.block_model.sampled_parameters:
         name = parameter.name + ("_log__" if parameter.transform == "log" else "")
         part = vector[position : position + parameter.size]
         point[name] = part if parameter.dim else part[0]
@@ -91,7 +91,7 @@ def test_likelihood_is_the_sum_over_both_values_of_the_confounder(
     mean, sd = prior.log_hazard_ratio
     logit_mean, logit_sd = prior.logit_prevalence
     logit = logit_mean + logit_sd * unit["confounder_unit_prevalence"]
-    values = constrain(vector[None], sampled_parameters(inputs))
+    values = constrain(vector[None], inputs.block_model.sampled_parameters)
     expected = exact_marginal(inputs, values, mean + sd * 0.7, 1 / (1 + np.exp(-logit)))
     np.testing.assert_allclose(logp, expected, rtol=1e-10)
 

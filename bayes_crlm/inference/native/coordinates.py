@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from bayes_crlm.inference.mode import posterior_mode
 from bayes_crlm.inference.native.library import BEST, FlatArrays, NativeMap, lay_map
 from bayes_crlm.model.priors import Horseshoe, Laplace, Normal, StudentT
-from bayes_crlm.model.unknowns import sampled_parameters
 
 if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
@@ -144,7 +143,7 @@ class Coordinates:
 def parts_of(inputs: "PreparedCohort") -> Parts:
     """Sort the sampler's unknowns into whitened, scaled and scales."""
     position, where = 0, {}
-    for parameter in sampled_parameters(inputs):
+    for parameter in inputs.block_model.sampled_parameters:
         where[parameter.name] = np.arange(position, position + parameter.size)
         position += parameter.size
     nothing = np.empty(0, dtype=np.int64)
@@ -198,7 +197,7 @@ def sampler_coordinates(
 
 def n_steps(inputs: "PreparedCohort") -> int:
     """Number of steps of a walk with a sampled scale."""
-    sizes = {parameter.name: parameter.size for parameter in sampled_parameters(inputs)}
+    sizes = {parameter.name: parameter.size for parameter in inputs.block_model.sampled_parameters}
     return sizes.get("unit_step", 0)
 
 
@@ -331,7 +330,7 @@ def prior_centre(inputs: "PreparedCohort") -> NDArray[np.float64]:
     return np.concatenate(
         [
             np.full(parameter.size, inputs.log_rate if parameter.name in at_rate else 0.0)
-            for parameter in sampled_parameters(inputs)
+            for parameter in inputs.block_model.sampled_parameters
         ]
     )
 

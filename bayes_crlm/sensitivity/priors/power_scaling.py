@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bayes_crlm.inference.psis import PARETO_K_MOST, pareto_smooth
-from bayes_crlm.likelihood.hazard_table import LogHazards, log_likelihood
+from bayes_crlm.likelihood.hazard_table import log_likelihood
 from bayes_crlm.sensitivity.parts import Context, Finding, contrasts_note, finding, rows_of
 from bayes_crlm.sensitivity.refit import summarise_weighted
 from bayes_crlm.sensitivity.verdicts import DEFAULT_RULE, add_states, conclusion, judge
@@ -229,9 +229,7 @@ def quantities(context: Context, fit: "Fit") -> "tuple[xr.DataTree, list[str]]":
     estimands = plan.spec.estimands
     found: dict[str, Any] = {"log_hazard_ratio": effects}
     # all patients', where the tree of a large cohort holds a sample's
-    of_draws = log_likelihood(
-        LogHazards.of_one_class(fit.log_hazard_draws, fit.effect_draws), fit.inputs.density_data
-    )
+    of_draws = log_likelihood(fit.hazards, fit.inputs.density_data)
     left_out: list[str] = []
 
     def add(name: str, draws: "xr.DataArray", **dims: Any) -> None:
