@@ -45,7 +45,7 @@ class NutsDraws:
     Attributes
     ----------
     vectors : (chains, draws, total size) ndarray
-        Draws in the order of `bayes_crlm.model.unknowns.model_parameters`.
+        Draws in the order of `BlockModel.parameters`.
     statistics : dict of str to (chains, draws) ndarray
         Divergences, energies and what else the sampler records, by ArviZ's names.
     seconds_sample : float
