@@ -78,7 +78,11 @@ def fit_cohort(name: str, number: int) -> list[dict[str, Any]]:
         ConfounderPrior,
         fit_latent_confounder,
     )
-    from bayes_crlm.sensitivity.refit import draw_posterior, summarise_draws, treatment_effect
+    from bayes_crlm.sensitivity.posterior_draws import (
+        draw_posterior,
+        summarise_draws,
+        treatment_effect,
+    )
     from bayes_crlm.sensitivity.tipping_points import bias_factor
 
     cohort = bc.read_cohort(simulate_cohort(name, number), time="months", event="death")

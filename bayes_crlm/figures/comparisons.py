@@ -31,12 +31,9 @@ NOT_RELIABLE = "not reliable: fails its diagnostics"
 BASE = "the base analysis"
 INTERVAL = "hazard ratio (95% interval)"
 DASHES: Any = (0, (3, 2))
-HOLLOW: dict[str, Any] = {
-    "color": COLOURS[0],
-    "marker": "o",
-    "markerfacecolor": "white",
-    "markersize": 5,
-}
+HOLLOW: dict[str, Any] = {"color": COLOURS[0], "marker": "o", "mfc": "white", "markersize": 5}
+# of axes of ratios
+STEPS = [digit * 10.0**power for power in range(-4, 5) for digit in (1, 1.5, 2, 3, 5, 7)]
 # room around the numbers at the edges of a surface
 EDGE = 1.2
 
@@ -94,8 +91,7 @@ def ratio_axis(ax: "Axes") -> None:
     """Label a vertical axis of log hazard ratios with the ratios."""
     ax.set_ylabel(INTERVAL)
     low, high = ax.get_ylim()
-    steps = [digit * 10.0**power for power in range(-4, 5) for digit in (1, 1.5, 2, 3, 5, 7)]
-    ratios = [ratio for ratio in steps if low <= math.log(ratio) <= high]
+    ratios = [ratio for ratio in STEPS if low <= math.log(ratio) <= high]
     ax.set_yticks([math.log(ratio) for ratio in ratios], [as_written(ratio) for ratio in ratios])
     ax.minorticks_off()
 
@@ -372,10 +368,7 @@ def plot_mirrored(
         ax.set_xlim(ends[0], ends[-1])
         if is_log:
             ax.set_xscale("log")
-            steps = [
-                digit * 10.0**power for power in range(-3, 4) for digit in (1, 1.5, 2, 3, 5, 7)
-            ]
-            ticks = [each for each in steps if ends[0] <= each <= ends[-1]]
+            ticks = [each for each in STEPS if ends[0] <= each <= ends[-1]]
             ax.set_xticks(ticks, [as_written(each) for each in ticks])
             ax.minorticks_off()
         # both groups are counted from the line

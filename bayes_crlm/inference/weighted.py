@@ -1,5 +1,6 @@
 """Posterior summaries of weighted draws, many cohorts at once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,18 +86,20 @@ def summarise(
 
 
 def weighted_quantiles(
-    value: NDArray, weight: NDArray
+    value: NDArray, weight: NDArray, probabilities: Sequence[float] = PROBABILITIES
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Quantiles at `PROBABILITIES`; a draw stands at the middle of its share of probability.
+    """Quantiles of weighted draws; a draw stands at the middle of its share of probability.
 
     Parameters
     ----------
     value : (cohorts, terms, draws) ndarray
     weight : (cohorts, draws) ndarray
+        Adding up to 1.
+    probabilities : sequence of float
 
     Returns
     -------
-    (cohorts, terms, 3) ndarray
+    (cohorts, terms, probabilities) ndarray
     (cohorts,) ndarray
         Effective draws behind the limits, as `bayes_crlm.inference.psis.tail_effective_sizes`
         counts them.
@@ -109,14 +112,14 @@ def weighted_quantiles(
     ess_tail = tail_sizes(reached, share)
     share *= 0.5
     reached -= share
-    after = np.stack([first_at(reached, each) for each in PROBABILITIES], axis=2)
+    after = np.stack([first_at(reached, each) for each in probabilities], axis=2)
     after = np.clip(after, 1, draws - 1)
     low, high = (np.take_along_axis(reached, k, axis=2) for k in (after - 1, after))
     start, end = (
         np.take_along_axis(value, np.take_along_axis(order, k, axis=2), axis=2)
         for k in (after - 1, after)
     )
-    between = (np.array(PROBABILITIES) - low) / np.where(high > low, high - low, 1.0)
+    between = (np.array(probabilities) - low) / np.where(high > low, high - low, 1.0)
     return start + np.clip(between, 0.0, 1.0) * (end - start), ess_tail
 
 

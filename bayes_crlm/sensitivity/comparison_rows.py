@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.sensitivity.parts import rows_of, unreliable_note
-from bayes_crlm.sensitivity.refit import cox_row, draw_posterior, summarise_draws, treatment_effect
+from bayes_crlm.sensitivity.posterior_draws import draw_posterior, summarise_draws, treatment_effect
+from bayes_crlm.sensitivity.refit import cox_row
 from bayes_crlm.sensitivity.verdicts import reliable
 from bayes_crlm.sensitivity.weighted_posterior import (
     NORMAL_975,

@@ -8,6 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from bayes_crlm.inference.weighted import weighted_quantiles
 from bayes_crlm.model.priors import Normal, parse_prior
 from bayes_crlm.sensitivity.credibility import (
     critical_prior,
@@ -16,7 +17,6 @@ from bayes_crlm.sensitivity.credibility import (
     say_ratio,
 )
 from bayes_crlm.sensitivity.priors.critical_scale import quantile_mcse, reverse_bayes
-from bayes_crlm.sensitivity.refit import weighted_quantiles
 from bayes_crlm.words.errors import SensitivityError
 
 Z95 = 1.959963984540054
@@ -367,11 +367,9 @@ def test_a_finding_that_a_wide_prior_just_overturns_has_a_critical_prior_below_t
 def test_weighted_quantiles_are_those_of_repeated_values():
     values, counts = np.array([3.0, 1.0, 2.0]), np.array([1, 2, 5])
     weight = counts / counts.sum()
-    assert weighted_quantiles(values, weight, [0.5])[0] == pytest.approx(
-        np.interp(0.5, [0.125, 0.5625, 0.9375], [1, 2, 3])
-    )
+    found, _ = weighted_quantiles(values[None, None], weight[None], [0.5])
+    assert found[0, 0, 0] == pytest.approx(np.interp(0.5, [0.125, 0.5625, 0.9375], [1, 2, 3]))
     repeated = np.repeat(values, counts)
     equal = np.full(repeated.size, 1 / repeated.size)
-    assert weighted_quantiles(repeated, equal, [0.4])[0] == np.quantile(
-        repeated, 0.4, method="hazen"
-    )
+    found, _ = weighted_quantiles(repeated[None, None], equal[None], [0.4])
+    assert found[0, 0, 0] == pytest.approx(np.quantile(repeated, 0.4, method="hazen"))

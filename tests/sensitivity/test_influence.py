@@ -21,13 +21,8 @@ from bayes_crlm.sensitivity.influence.influence import (
     worst_patients,
 )
 from bayes_crlm.sensitivity.parts import Context
-from bayes_crlm.sensitivity.refit import (
-    Shared,
-    changed_inputs,
-    draw_posterior,
-    summarise_draws,
-    treatment_effect,
-)
+from bayes_crlm.sensitivity.posterior_draws import draw_posterior, summarise_draws, treatment_effect
+from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.run import BASE_DRAWS
 from bayes_crlm.tasks.run import run_tasks
 

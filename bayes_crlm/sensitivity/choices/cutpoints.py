@@ -22,7 +22,8 @@ from bayes_crlm.inference.psis import PARETO_K_MOST
 from bayes_crlm.likelihood.intervals import choose_intervals
 from bayes_crlm.likelihood.tied_times import event_quantiles
 from bayes_crlm.sensitivity.parts import Context, Finding, finding, rows_of, run_several
-from bayes_crlm.sensitivity.refit import refit, summarise_weighted
+from bayes_crlm.sensitivity.posterior_draws import summarise_weighted
+from bayes_crlm.sensitivity.refit import refit
 from bayes_crlm.sensitivity.verdicts import add_states, failing, judge, moves_conclusion, reliable
 from bayes_crlm.specification.lists import interval_numbers, some_of
 from bayes_crlm.specification.table import Table

@@ -11,16 +11,15 @@ from numpy.typing import NDArray
 from bayes_crlm.inference.psis import PARETO_K_MOST, pareto_smooth
 from bayes_crlm.likelihood.follow_up import cut_follow_up
 from bayes_crlm.model.priors import Horseshoe, Normal, simple_prior
-from bayes_crlm.sensitivity.refit import (
+from bayes_crlm.sensitivity.posterior_draws import (
     DRAWS,
     Draws,
-    Shared,
-    changed_inputs,
     draw_posterior,
     leave_one_out,
     summarise_draws,
     treatment_effect,
 )
+from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.words.shown import significant
 
 if TYPE_CHECKING:

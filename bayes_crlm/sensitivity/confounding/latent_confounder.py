@@ -19,20 +19,23 @@ Med 26:2331-2347; Groenwold, Nelson, Nichol, Hoes & Hak (2010), Int J Epidemiol 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.pymc_sampling import sample_carefully
 from bayes_crlm.inference.sample_diagnostics import (
     SamplingDiagnostics,
     diagnose_sample,
     ratio_summary,
 )
-from bayes_crlm.model.baseline_priors import GammaProcess
 from bayes_crlm.model.priors import HALF_WIDTH_95
+from bayes_crlm.sensitivity.extended_model import (
+    level_summaries,
+    sample_extended,
+    without_integration,
+)
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.shown import as_written
 
@@ -190,42 +193,33 @@ def fit_latent_confounder(
         For prevalences that are not one a treatment level, or a treatment that changes within
         patients.
     """
-    from bayes_crlm.inference.native.coordinates import extended_coordinates, sampler_coordinates
-
     inputs = without_integration(inputs)
     model = build_latent_confounder(inputs, prior)
     n_more = 1 + len(inputs.design.levels)
-    tree, target_accept = sample_carefully(
+    tree, target_accept = sample_extended(
         model,
+        inputs,
+        n_more,
+        structure=("latent confounder", *inputs.structure, inputs.has_row_per_patient),
         draws=draws,
         tune=tune,
         chains=chains,
         seed=seed,
-        coordinates=extended_coordinates(sampler_coordinates(inputs), np.zeros(n_more)),
-        structure=("latent confounder", *inputs.structure, inputs.has_row_per_patient),
         progress=progress,
     )
     posterior = tree["posterior"].to_dataset()
-    ratios = posterior["log_hazard_ratio"]
-    prevalence = posterior["prevalence"].values
-    low, median, high = np.quantile(prevalence, [0.025, 0.5, 0.975], axis=(0, 1))
-    levels = inputs.design.levels
     return LatentConfounderFit(
         prior=prior,
         posterior=tree,
-        hazard_ratios=[
-            {"treatment": level, "reference": levels[0], **ratio_summary(ratios.isel(term=k))}
-            for k, level in enumerate(levels[1:])
-        ],
+        hazard_ratios=level_summaries(
+            [ratio_summary(each) for each in posterior["log_hazard_ratio"].transpose("term", ...)],
+            inputs,
+        ),
         confounder={
             "hazard_ratio": spread_of(np.exp(posterior["confounder_log_hazard_ratio"].values)),
             "prevalence": [
-                {
-                    "treatment": level,
-                    "median": float(median[k]),
-                    "eti95": [float(low[k]), float(high[k])],
-                }
-                for k, level in enumerate(levels)
+                {"treatment": level} | spread_of(posterior["prevalence"].values[..., k])
+                for k, level in enumerate(inputs.design.levels)
             ],
         },
         diagnostics=diagnose_sample(tree, ["log_hazard", "log_hazard_ratio", *UNIT_NAMES]),
@@ -240,13 +234,6 @@ def spread_of(values: NDArray) -> dict[str, Any]:
     """Median and 95% interval of draws."""
     low, median, high = np.quantile(values, [0.025, 0.5, 0.975])
     return {"median": float(median), "eti95": [float(low), float(high)]}
-
-
-def without_integration(inputs: "PreparedCohort") -> "PreparedCohort":
-    """Keep a gamma process' hazards in the model: given U unknown they do not integrate out."""
-    if isinstance(inputs.baseline, GammaProcess):
-        return replace(inputs, baseline=replace(inputs.baseline, is_integrated=False))
-    return inputs
 
 
 def build_latent_confounder(inputs: "PreparedCohort", prior: ConfounderPrior) -> "pm.Model":

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bayes_crlm.figures.comparisons import plot_differences, plot_forest_rows, plot_mirrored
+from bayes_crlm.inference.weighted import weighted_quantiles
 from bayes_crlm.sensitivity.comparison_rows import (
     add_problems,
     cut_finely,
@@ -50,7 +51,7 @@ from bayes_crlm.sensitivity.parts import (
     rows_of,
     run_one,
 )
-from bayes_crlm.sensitivity.refit import Shared, changed_inputs, weighted_quantiles
+from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.registry import NotRunError
 from bayes_crlm.sensitivity.two_arms import TwoArms, two_arms
 from bayes_crlm.sensitivity.verdicts import DEFAULT_RULE, add_states, judge, say_verdict
@@ -286,7 +287,7 @@ def compare_weights(arms: TwoArms, settings: Settings, seed: int) -> dict[str, A
     -------
     dict
         `propensity` (engine, pareto_k, r_hat, is_reliable, failures, terms), `rows` (label, method,
-        the columns of `bayes_crlm.sensitivity.refit.summarise_draws`, calibration of weighted
+        the columns of `posterior_draws.summarise_draws`, calibration of weighted
         ones), `balance` (per covariate), `effective_sample_size` (per weights and arm), `weights`
         (their distribution), `common_support` (patients of each arm with a propensity that the
         other arm has too) and `patients` (per patient: arm, propensity with its 95% interval,
@@ -344,8 +345,8 @@ def compare_weights(arms: TwoArms, settings: Settings, seed: int) -> dict[str, A
 def propensity_limits(arms: TwoArms, drawn: PropensityDraws) -> NDArray[np.float64]:
     """95% limits of every patient's propensity, shape (2, patients)."""
     each = propensity(arms.design, drawn.coefficients)
-    limits = [weighted_quantiles(column, drawn.weight, (0.025, 0.975)) for column in each.T]
-    return np.array(limits).T
+    limits, _ = weighted_quantiles(each.T[None], drawn.weight[None], (0.025, 0.975))
+    return limits[0].T
 
 
 def coefficient_rows(arms: TwoArms, drawn: PropensityDraws) -> list[dict[str, Any]]:

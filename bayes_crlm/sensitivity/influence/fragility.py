@@ -28,14 +28,13 @@ from numpy.typing import NDArray
 
 from bayes_crlm.likelihood.follow_up import cut_follow_up
 from bayes_crlm.likelihood.intervals import choose_intervals
-from bayes_crlm.sensitivity.refit import (
+from bayes_crlm.sensitivity.posterior_draws import (
     Draws,
-    Shared,
-    changed_inputs,
     draw_posterior,
     summarise_draws,
     treatment_effect,
 )
+from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.run import BASE_DRAWS
 from bayes_crlm.sensitivity.verdicts import DEFAULT_RULE, add_states, conclusion
 from bayes_crlm.tasks.run import Task
@@ -200,7 +199,7 @@ def fragility_path(
     dict
         `adds_events`, whether patients are given the event or lose it; `rows`, one a step
         (`moved`, `patient`, `n_events`, `turns_conclusion` and what
-        `bayes_crlm.sensitivity.refit.summarise_draws` gives); `failure`, why it ended early.
+        `posterior_draws.summarise_draws` gives); `failure`, why it ended early.
     """
     model, inputs = changed_inputs(shared, {})
     level, rule = shared.level, SuccessRule(shared.effect, probability)

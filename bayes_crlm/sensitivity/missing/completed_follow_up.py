@@ -21,14 +21,13 @@ from numpy.typing import NDArray
 
 from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.likelihood.follow_up import cut_follow_up
-from bayes_crlm.sensitivity.refit import (
+from bayes_crlm.sensitivity.posterior_draws import (
     DRAWS,
-    Shared,
-    changed_inputs,
     draw_posterior,
     summarise_weighted,
     treatment_effect,
 )
+from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.wording import did_you_mean, shown

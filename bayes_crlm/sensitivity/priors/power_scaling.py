@@ -21,7 +21,7 @@ from pydantic import Field
 from bayes_crlm.inference.psis import PARETO_K_MOST, pareto_smooth
 from bayes_crlm.likelihood.hazard_table import log_likelihood
 from bayes_crlm.sensitivity.parts import Context, Finding, contrasts_note, finding, rows_of
-from bayes_crlm.sensitivity.refit import summarise_weighted
+from bayes_crlm.sensitivity.posterior_draws import summarise_weighted
 from bayes_crlm.sensitivity.verdicts import DEFAULT_RULE, add_states, conclusion, judge
 from bayes_crlm.specification.lists import ratios
 from bayes_crlm.specification.table import Table

@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from bayes_crlm.figures.comparisons import plot_forest_rows
+from bayes_crlm.inference.weighted import PROBABILITIES
 from bayes_crlm.model.priors import HALF_WIDTH_95, Normal, parse_prior
 from bayes_crlm.sensitivity.credibility import (
     CriticalPrior,
@@ -33,7 +34,7 @@ from bayes_crlm.sensitivity.parts import (
     run_one,
 )
 from bayes_crlm.sensitivity.priors.critical_scale import ReverseBayes, quantile_mcse, reverse_bayes
-from bayes_crlm.sensitivity.refit import PROBABILITIES, Shared, refit_priors
+from bayes_crlm.sensitivity.refit import Shared, refit_priors
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
 from bayes_crlm.words.section import Figure

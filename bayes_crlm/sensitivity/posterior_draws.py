@@ -1,0 +1,238 @@
+"""Draws of one posterior, whichever engine makes them, and their summary.
+
+Importance sampling around the mode takes a fraction of a second and no PyMC; where the weights'
+Pareto k is above 0.7, draws (or those at a term's 95% limits) are worth less than a tenth of their
+number, or there is no mode to draw around, NUTS does it. Chains are judged as those of `run` are.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.inference.psis import pareto_smooth
+from bayes_crlm.inference.streams import Stream, random_stream
+from bayes_crlm.inference.weighted import weighted_quantiles
+
+if TYPE_CHECKING:
+    from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
+    from bayes_crlm.inference.draws import WeightedDraws
+    from bayes_crlm.model.prepared import PreparedCohort
+
+__all__ = [
+    "DRAWS", "Draws", "draw_posterior", "leave_one_out", "summarise_draws", "summarise_weighted",
+    "treatment_effect",
+]  # fmt: skip
+
+DRAWS = 2000
+NUTS_DRAWS, NUTS_TUNE, NUTS_CHAINS, NUTS_TARGET = 1000, 1000, 4, 0.9
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Weighted draws of a posterior, whichever engine made them.
+
+    Attributes
+    ----------
+    effect : (draws, terms) ndarray
+        Log hazard ratios on the sampling scale.
+    log_hazard : (draws, intervals) ndarray
+        At the covariates' means.
+    log_ratio : (draws,) ndarray
+        Log of posterior over proposal density, up to a constant.
+    weight : (draws,) ndarray
+        Adding up to 1.
+    engine : {"laplace", "nuts"}
+    pareto_k : float or None
+        Of the weights; None after NUTS.
+    r_hat : float or None
+        Largest of all parameters; None but after NUTS.
+    ess : float
+        Effective draws of the treatment's effect.
+    chains : dict or None
+        Diagnostics of NUTS by name (`bayes_crlm.fit.diagnostics.Chains`, without its failures).
+    note : str or None
+        Why NUTS was used, or why the draws are not to be trusted.
+    is_reliable : bool
+        Whether the engine's diagnostic allows the draws to be used.
+    """
+
+    effect: NDArray[np.float64]
+    log_hazard: NDArray[np.float64]
+    log_ratio: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    engine: str
+    pareto_k: float | None
+    r_hat: float | None
+    ess: float
+    note: str | None
+    is_reliable: bool
+    chains: dict[str, Any] | None = None
+
+
+def draw_posterior(
+    model: "PiecewiseExponential", inputs: "PreparedCohort", seed: int, draws: int = DRAWS
+) -> Draws:
+    """Draw from a posterior: importance sampling first, NUTS where that cannot be trusted.
+
+    Parameters
+    ----------
+    model, inputs
+        From `changed_inputs`.
+    seed : int
+    draws : int
+        Of importance sampling; NUTS has its own number.
+    """
+    from bayes_crlm.inference.importance import weighted_draws
+    from bayes_crlm.model.priors import Horseshoe
+
+    if inputs.n_covariate_terms and isinstance(inputs.covariate_prior, Horseshoe):
+        return draw_by_nuts(model, inputs, seed, "a horseshoe prior has no mode to draw around")
+    weighted = weighted_draws(inputs, max(draws, 1000), random_stream(seed, Stream.IMPORTANCE))
+    if weighted is None:
+        return draw_by_nuts(model, inputs, seed, "no approximation of the posterior was found")
+    why = weighted.problem
+    if why is not None:
+        return draw_by_nuts(model, inputs, seed, f"importance sampling: {why}")
+    return of_importance(weighted)
+
+
+def of_importance(weighted: "WeightedDraws") -> Draws:
+    """Keep what importance sampling drew, without impossible draws."""
+    possible = np.isfinite(weighted.log_ratio)
+    return Draws(
+        effect=weighted.effect[possible],
+        log_hazard=weighted.log_hazard[possible],
+        log_ratio=weighted.log_ratio[possible],
+        weight=weighted.weight[possible] / weighted.weight[possible].sum(),
+        engine="laplace",
+        pareto_k=weighted.pareto_k,
+        r_hat=None,
+        ess=weighted.ess,
+        note=None,
+        is_reliable=True,
+    )
+
+
+def draw_by_nuts(
+    model: "PiecewiseExponential", inputs: "PreparedCohort", seed: int, why: str
+) -> Draws:
+    """Draw by NUTS, with the diagnostics by which `run` judges its chains."""
+    import arviz_stats as azs
+
+    from bayes_crlm.fit.diagnostics import diagnose_chains
+    from bayes_crlm.fit.fit import fit_model
+
+    fit = fit_model(
+        model,
+        inputs,
+        draws=NUTS_DRAWS,
+        tune=NUTS_TUNE,
+        chains=NUTS_CHAINS,
+        seed=seed,
+        engine="nuts",
+        target_accept=NUTS_TARGET,
+        progress=False,
+    )
+    posterior = fit.posterior["posterior"].to_dataset()
+    ess = float(azs.ess(posterior["log_hazard_ratio"]).values[0])
+    effect, log_hazard = fit.effect_draws, fit.log_hazard_draws
+    found = dataclasses.asdict(diagnose_chains(fit))
+    failures = found.pop("failures")
+    note = f"{why}: NUTS was used instead"
+    if failures:
+        note += f", and it fails too: {'; '.join(each.partition('; ')[0] for each in failures)}"
+    return Draws(
+        effect=effect,
+        log_hazard=log_hazard,
+        log_ratio=np.zeros(len(effect)),
+        weight=np.full(len(effect), 1 / len(effect)),
+        engine="nuts",
+        pareto_k=None,
+        r_hat=found["max_r_hat"],
+        ess=ess,
+        note=note,
+        is_reliable=not failures,
+        chains=found,
+    )
+
+
+def treatment_effect(drawn: Draws, inputs: "PreparedCohort", level: int) -> NDArray[np.float64]:
+    """Draws of the log hazard ratio of one treatment level, in its own units."""
+    return drawn.effect[:, level - 1] / inputs.design.scale[level - 1]
+
+
+def summarise_draws(log_ratio: NDArray, drawn: Draws, effect: float = 1.0) -> dict[str, Any]:
+    """Summarise weighted draws of a log hazard ratio.
+
+    Parameters
+    ----------
+    log_ratio : (draws,) ndarray
+    drawn : Draws
+        Where they come from.
+    effect : float
+        The hazard ratio that the success rule is about, of `prob_below_effect`.
+    """
+    found = summarise_weighted(log_ratio, drawn.weight, effect)
+    return found | {
+        "mcse": found["sd_log"] / math.sqrt(drawn.ess),
+        "engine": drawn.engine,
+        "pareto_k": drawn.pareto_k,
+        "r_hat": drawn.r_hat,
+        "chains": drawn.chains,
+        "is_reliable": drawn.is_reliable,
+        "note": drawn.note,
+    }
+
+
+def summarise_weighted(log_ratio: NDArray, weight: NDArray, effect: float = 1.0) -> dict[str, Any]:
+    """Summarise weighted draws of a log hazard ratio, wherever they come from.
+
+    Parameters
+    ----------
+    log_ratio, weight : (draws,) ndarray
+        Weights add up to 1.
+    effect : float
+        The hazard ratio that the success rule is about, of `prob_below_effect`.
+    """
+    mean = float(weight @ log_ratio)
+    low, median, high = weighted_quantiles(log_ratio[None, None], weight[None])[0][0, 0].tolist()
+    return {
+        "median": math.exp(median),
+        "eti95": [math.exp(low), math.exp(high)],
+        "prob_below_1": float(min(weight[log_ratio < 0].sum(), 1.0)),
+        "prob_below_effect": float(min(weight[log_ratio < math.log(effect)].sum(), 1.0)),
+        "mean_log": mean,
+        "sd_log": math.sqrt(float(weight @ (log_ratio - mean) ** 2)),
+    }
+
+
+def leave_one_out(drawn: Draws, inputs: "PreparedCohort") -> tuple[NDArray[np.float64], float]:
+    """Expected log predictive density of every patient left out, and the largest Pareto k.
+
+    Parameters
+    ----------
+    drawn : Draws
+    inputs : PreparedCohort
+
+    Returns
+    -------
+    (patients,) ndarray, float
+
+    References
+    ----------
+    Vehtari, Gelman & Gabry (2017), Stat Comput 27:1413-1432; Magnusson, Andersen, Jonasson &
+    Vehtari (2019), ICML, PMLR 97:4244-4253 (draws of an approximation).
+    """
+    from bayes_crlm.likelihood.hazard_table import LogHazards, patient_log_likelihood
+
+    at = LogHazards.of_one_class(drawn.log_hazard, drawn.effect)
+    each = patient_log_likelihood(at, inputs.data).T
+    log_weight, pareto_k = pareto_smooth(drawn.log_ratio - each)
+    total = log_weight + each
+    largest = total.max(axis=1)
+    pointwise = largest + np.log(np.exp(total - largest[:, None]).sum(axis=1))
+    return pointwise, float(np.nanmax(pareto_k))
