@@ -225,8 +225,9 @@ def log_hazard_ratio(
 
 def usual_times() -> tuple[list[float], float]:
     """Landmarks and grace period that the package chooses in a large cohort."""
-    from bayes_crlm.sensitivity.timing.immortal_time import GRACE_SHARE, LANDMARK_SHARES
     from bayes_crlm.sensitivity.timing.landmark import landmark_times
+
+    from bayes_crlm.sensitivity.timing.immortal_time import GRACE_SHARE, LANDMARK_SHARES
 
     start = simulate_cohort(2**31, TRUTH_SIZE)["start_months"].to_numpy()
     return landmark_times(start, LANDMARK_SHARES), landmark_times(start, (GRACE_SHARE,))[0]
@@ -290,19 +291,11 @@ def fit_cohort(place: int) -> list[dict[str, Any]]:
 
 def plain_split_row(arms: Any, seed: int) -> dict[str, Any]:
     """Fit split follow-up with the model's own cutpoints and baseline, as the package does not."""
+    from bayes_crlm.model.late_start import rows_from_start
     from bayes_crlm.sensitivity.comparison_rows import fit_row
-    from bayes_crlm.sensitivity.timing.treatment_switch import split_at_start
     from bayes_crlm.sensitivity.two_arms import start_of_treatment
 
-    split = split_at_start(start_of_treatment(arms, "start_months"), arms.time, arms.event)
-    cohort = arms.cohort(
-        split.patient,
-        split.time,
-        split.event,
-        split.is_treated,
-        entry=split.entry,
-        stretch_of=split.patient,
-    )
+    cohort = rows_from_start(arms.as_treated, start_of_treatment(arms, "start_months"))
     return fit_row(arms.model, cohort, seed) | {"method": "time_dependent_plain"}
 
 

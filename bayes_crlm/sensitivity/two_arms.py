@@ -9,6 +9,7 @@ who is at risk from when to when, and counted in which arm.
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,6 +74,18 @@ class TwoArms:
     def n_patients(self) -> int:
         """Number of patients."""
         return len(self.time)
+
+    @cached_property
+    def whole(self) -> "Cohort":
+        """The patients on the arm that they end up in, one row each."""
+        entry = self.entry if np.any(self.entry > 0) else None
+        every = np.arange(self.n_patients)
+        return self.cohort(every, self.time, self.event, self.is_treated, entry=entry)
+
+    @cached_property
+    def as_treated(self) -> "PreparedCohort":
+        """The same as the model sees it."""
+        return self.model.prepare(self.whole)
 
     def cohort(
         self,

@@ -8,6 +8,7 @@ import pytest
 
 from bayes_crlm import PiecewiseExponential, read_cohort, read_spec
 from bayes_crlm.analysis.run import plan_analysis
+from bayes_crlm.model.late_start import rows_at_landmark, rows_from_start
 from bayes_crlm.sensitivity.comparison_rows import fit_row
 from bayes_crlm.sensitivity.confounding import overlap
 from bayes_crlm.sensitivity.confounding.balance import overlap_weights, stabilised_weights
@@ -17,8 +18,6 @@ from bayes_crlm.sensitivity.registry import NotRunError
 from bayes_crlm.sensitivity.run import Runner
 from bayes_crlm.sensitivity.timing import immortal_time
 from bayes_crlm.sensitivity.timing.delayed_treatment import split_row
-from bayes_crlm.sensitivity.timing.landmark import take_landmark
-from bayes_crlm.sensitivity.timing.treatment_switch import split_at_start
 from bayes_crlm.sensitivity.two_arms import start_of_treatment, two_arms
 from bayes_crlm.sensitivity.verdicts import conclusion
 
@@ -28,25 +27,35 @@ TIME = np.array([9.0, 8.0, 3.0, 12.0, 20.0, 4.0])
 EVENT = np.array([1, 0, 1, 0, 1, 0])
 
 
+def as_treated():
+    table = pd.DataFrame({"months": TIME, "dead": EVENT, "treated": np.isfinite(START).astype(int)})
+    cohort = read_cohort(table, time="months", event="dead")
+    return two_arms(*prepared(cohort)).as_treated
+
+
+def prepared(cohort):
+    model = PiecewiseExponential("treated", 0, cutpoints=1)
+    return model, model.prepare(cohort)
+
+
 def test_a_landmark_takes_who_is_still_there_as_treated_by_then():
-    taken = take_landmark(START, TIME, EVENT, 4.0)
+    taken = rows_at_landmark(as_treated(), START, 4.0)
     # 2 has died and 5 is no longer followed; 1 starts later and counts as untreated
-    assert taken.patient.tolist() == [0, 1, 3, 4]
+    assert taken.row_number.tolist() == [1, 2, 4, 5]
     assert taken.time.tolist() == [5.0, 4.0, 8.0, 16.0]
     assert taken.event.tolist() == [1, 0, 0, 1]
-    assert np.asarray(taken.is_treated).astype(int).tolist() == [1, 0, 0, 1]
-    assert (taken.n_dead, taken.n_censored, taken.n_later) == (1, 1, 1)
+    assert taken.table["treated"].tolist() == [1, 0, 0, 1]
 
 
 def test_waiting_is_time_without_treatment():
-    split = split_at_start(START, TIME, EVENT)
+    split = rows_from_start(as_treated(), START)
     rows = sorted(
         zip(
-            split.patient.tolist(),
+            split.patient_index.tolist(),
             split.entry.tolist(),
             split.time.tolist(),
-            np.asarray(split.event).astype(int).tolist(),
-            np.asarray(split.is_treated).astype(int).tolist(),
+            split.event.tolist(),
+            split.table["treated"].tolist(),
             strict=True,
         )
     )
@@ -128,11 +137,7 @@ def test_waiting_time_does_not_look_safer_than_it_is():
         cox = math.log(row["cox_hr"])
         n_dead_untreated = int(np.sum(arms.event[~arms.is_treated]))
         allowed = row["sd_log"] ** 2 * abs(cox) + 0.5 / n_dead_untreated + 0.2 * row["sd_log"]
-        split = split_at_start(start, arms.time, arms.event)
-        cohort = arms.cohort(
-            split.patient, split.time, split.event, split.is_treated,
-            entry=split.entry, stretch_of=split.patient,
-        )  # fmt: skip
+        cohort = rows_from_start(arms.as_treated, start)
         smooth = fit_row(arms.model, cohort, seed)
         differences.append((row["mean_log"] - cox, allowed, smooth["mean_log"] - cox))
     found, allowed, smooth = np.mean(differences, axis=0)
@@ -149,6 +154,9 @@ def test_a_landmark_says_how_many_of_its_untreated_start_later(compared):
         later = int(np.sum(untreated & np.isfinite(start)))
         assert later > 0
         assert f"{later}/{untreated.sum()} untreated start later" in row["label"]
+        is_over = arms.time <= row["at"]
+        assert row["n_dead_before"] == arms.event[is_over].sum()
+        assert row["n_dead_before"] + row["n_censored_before"] == is_over.sum()
 
 
 @pytest.fixture(scope="module")

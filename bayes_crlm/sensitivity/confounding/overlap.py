@@ -374,9 +374,7 @@ def balance_rows(arms: TwoArms, weights: dict[str, NDArray]) -> list[dict[str, A
 
 def outcome_rows(arms: TwoArms, groups: int, seed: int) -> list[dict[str, Any]]:
     """Hazard ratios: crude, by outcome regression, and by both kinds of weights."""
-    entry = arms.entry if np.any(arms.entry > 0) else None
-    every = np.arange(arms.n_patients)
-    cohort = arms.cohort(every, arms.time, arms.event, arms.is_treated, entry=entry)
+    cohort = arms.whole
     marginal = dataclasses.replace(arms.model, covariates="")
 
     def weighted(make: Callable[[NDArray, NDArray], NDArray]) -> dict[str, Any]:

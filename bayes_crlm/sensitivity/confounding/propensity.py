@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.draws import LEAST_ESS
-from bayes_crlm.inference.psis import PARETO_K_MOST, pareto_smooth
+from bayes_crlm.inference.draws import problem_of_weights
+from bayes_crlm.inference.psis import pareto_smooth
 from bayes_crlm.inference.streams import Stream, random_stream
+from bayes_crlm.sensitivity.newton import newton_mode
 from bayes_crlm.words.errors import SensitivityError
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ PRIOR_SD = 2.5
 """Of the intercept and of every coefficient, per standard deviation of a covariate."""
 
 DEGREES_OF_FREEDOM = 10.0
-MOST_STEPS, TOLERANCE = 50, 1e-12
 NUTS_DRAWS, NUTS_CHAINS = 1000, 4
 
 
@@ -150,21 +150,15 @@ def propensity_mode(
         fit = target @ linear - weight @ np.logaddexp(0.0, linear)
         return float(fit - 0.5 * coefficients @ coefficients / PRIOR_SD**2)
 
-    at = np.zeros(columns.shape[1])
-    value = penalised(at)
-    for _ in range(MOST_STEPS):
-        probability = propensity(design, at)
+    def derivatives(coefficients: NDArray) -> tuple[NDArray, NDArray]:
+        probability = propensity(design, coefficients)
         spread = weight * probability * (1 - probability)
-        information = (columns * spread[:, None]).T @ columns + prior
-        gradient = (target - weight * probability) @ columns - at / PRIOR_SD**2
-        step = np.linalg.solve(information, gradient)
-        if float(gradient @ step) < TOLERANCE:
-            return at, information
-        share = 1.0
-        while share > 1e-8 and penalised(at + share * step) < value:
-            share /= 2
-        at = at + share * step
-        value = penalised(at)
+        slope = (target - weight * probability) @ columns - coefficients / PRIOR_SD**2
+        return slope, (columns * spread[:, None]).T @ columns + prior
+
+    mode, information, converged = newton_mode(penalised, derivatives, np.zeros(columns.shape[1]))
+    if converged:
+        return mode, information
     raise SensitivityError("the propensity score's posterior has no mode that can be found")
 
 
@@ -197,8 +191,6 @@ class PropensityDraws:
     @property
     def is_reliable(self) -> bool:
         """Whether the engine's diagnostic allows the draws to be used."""
-        if self.pareto_k is not None:
-            return self.pareto_k <= PARETO_K_MOST
         return not self.failures
 
 
@@ -230,8 +222,8 @@ def propensity_draws(
     log_ratio = log_posterior(coefficients, design, is_treated) - log_proposal
     log_weight, pareto_k = pareto_smooth(log_ratio)
     weight = np.exp(log_weight)
-    ess = weight.sum() ** 2 / np.sum(weight**2)
-    if float(pareto_k) <= PARETO_K_MOST and ess >= LEAST_ESS * draws:
+    ess = float(1 / np.sum(weight**2))
+    if problem_of_weights(float(pareto_k), ess, ess, draws) is None:
         return PropensityDraws(coefficients, weight, "laplace", float(pareto_k))
     return draw_by_nuts(propensity_model(design, terms, is_treated), seed)
 

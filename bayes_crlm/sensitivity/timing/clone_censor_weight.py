@@ -37,6 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.model.late_start import start_edges
+from bayes_crlm.sensitivity.newton import newton_mode
 
 __all__ = [
     "Clones",
@@ -51,7 +52,6 @@ __all__ = [
 
 # weakly informative: a covariate's standard deviation hardly changes a hazard more than 150-fold
 COEFFICIENT_SD, LOG_HAZARD_SD = 2.5, 2.0
-MOST_STEPS, TOLERANCE = 50, 1e-12
 MOST_LOG_WEIGHT = 100.0
 """No cohort could use a larger weight, and its square has to be a number."""
 
@@ -200,38 +200,24 @@ def fit_start_hazard(
     )
     # the score's part that does not change: starts by interval and by column
     fixed = np.concatenate([count, (weight * starts.sum(axis=1)) @ design])
-    at, converged = centre.copy(), False
 
     def log_density(vector: NDArray) -> float:
         relative = weight * np.exp(design @ vector[n_intervals:])
         expected = (relative @ exposure) @ np.exp(vector[:n_intervals])
         return float(fixed @ vector - expected - 0.5 * precision @ (vector - centre) ** 2)
 
-    value = log_density(at)
-    for _ in range(MOST_STEPS):
-        hazard = np.exp(at[:n_intervals])
-        relative = weight * np.exp(design @ at[n_intervals:])
-        by_patient = relative * (exposure @ hazard)
-        by_interval = hazard * (relative @ exposure)
-        information = np.zeros((len(at), len(at)))
-        information[:n_intervals, :n_intervals] = np.diag(by_interval)
+    def derivatives(vector: NDArray) -> tuple[NDArray, NDArray]:
+        hazard = np.exp(vector[:n_intervals])
+        relative = weight * np.exp(design @ vector[n_intervals:])
+        by_patient, by_interval = relative * (exposure @ hazard), hazard * (relative @ exposure)
         crossed = hazard[:, None] * (exposure.T @ (relative[:, None] * design))
-        information[:n_intervals, n_intervals:] = crossed
-        information[n_intervals:, :n_intervals] = crossed.T
-        information[n_intervals:, n_intervals:] = (design * by_patient[:, None]).T @ design
-        information[np.diag_indices(len(at))] += precision
-        gradient = fixed - np.concatenate([by_interval, by_patient @ design])
-        gradient -= precision * (at - centre)
-        step = np.linalg.solve(information, gradient)
-        if float(gradient @ step) < TOLERANCE:
-            converged = True
-            break
-        share = 1.0
-        with np.errstate(over="ignore"):
-            while share > 1e-6 and not log_density(at + share * step) >= value:
-                share /= 2
-        at = at + share * step
-        value = log_density(at)
+        of_columns = (design * by_patient[:, None]).T @ design
+        information = np.block([[np.diag(by_interval), crossed], [crossed.T, of_columns]])
+        expected = np.concatenate([by_interval, by_patient @ design])
+        slope = fixed - expected - precision * (vector - centre)
+        return slope, information + np.diag(precision)
+
+    at, _, converged = newton_mode(log_density, derivatives, centre)
     return StartHazard(edges, at[:n_intervals], at[n_intervals:], converged)
 
 

@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.model.baseline_priors import Independent
-from bayes_crlm.model.late_start import waiting_cutpoints
+from bayes_crlm.model.late_start import (
+    rows_at_landmark,
+    rows_from_start,
+    share_on_treatment,
+    waiting_model,
+)
 from bayes_crlm.sensitivity.comparison_rows import (
     add_problems,
     cut_finely,
@@ -21,8 +25,6 @@ from bayes_crlm.sensitivity.comparison_rows import (
     weighted_row,
 )
 from bayes_crlm.sensitivity.timing.clone_censor_weight import Clones, WeightModel
-from bayes_crlm.sensitivity.timing.landmark import take_landmark
-from bayes_crlm.sensitivity.timing.treatment_switch import split_at_start
 from bayes_crlm.sensitivity.two_arms import TwoArms
 from bayes_crlm.sensitivity.weighted_posterior import effective_sample_size, weight_problems
 from bayes_crlm.words.shown import as_written, significant
@@ -56,59 +58,32 @@ WEIGHT_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 def landmark_row(arms: TwoArms, start: NDArray, landmark: float, seed: int) -> dict[str, Any]:
     """Fit the patients still at risk at a landmark, from there on."""
-    taken = take_landmark(start, arms.time, arms.event, landmark)
-    cutpoints = arms.model.cutpoints
+    is_over, cutpoints = arms.time <= landmark, arms.model.cutpoints
     if not isinstance(cutpoints, str | int):
         cutpoints = tuple(each - landmark for each in cutpoints if each > landmark)
     model = dataclasses.replace(arms.model, cutpoints=cutpoints)
-    n_untreated = int(np.sum(~taken.is_treated))
-
-    def fit() -> dict[str, Any]:
-        cohort = arms.cohort(taken.patient, taken.time, taken.event, taken.is_treated)
-        return fit_row(model, cohort, seed, arms.effect)
-
-    return try_row(fit) | {
+    untreated = ~is_over & (start > landmark)
+    n_untreated, n_later = int(untreated.sum()), int(np.sum(untreated & np.isfinite(start)))
+    taken = rows_at_landmark(arms.as_treated, start, landmark)
+    return try_row(lambda: fit_row(model, taken, seed, arms.effect)) | {
         "label": f"landmark at {as_written(landmark)}, "
-        f"{taken.n_later}/{n_untreated} untreated start later",
+        f"{n_later}/{n_untreated} untreated start later",
         "method": "landmark",
         "at": landmark,
-        "n_dead_before": taken.n_dead,
-        "n_censored_before": taken.n_censored,
+        "n_dead_before": int(arms.event[is_over].sum()),
+        "n_censored_before": int(np.sum(1 - arms.event[is_over])),
         "n_untreated": n_untreated,
-        "n_started_later": taken.n_later,
+        "n_started_later": n_later,
+        "share_on_treatment": share_on_treatment(start, arms.time, landmark),
     }
 
 
 def split_row(arms: TwoArms, start: NDArray, seed: int) -> dict[str, Any]:
     """Fit follow-up that is untreated before treatment starts."""
-    split = split_at_start(start, arms.time, arms.event)
-    model = waiting_model(arms, start)
-
-    def fit() -> dict[str, Any]:
-        cohort = arms.cohort(
-            split.patient,
-            split.time,
-            split.event,
-            split.is_treated,
-            entry=split.entry,
-            stretch_of=split.patient,
-        )
-        return fit_row(model, cohort, seed, arms.effect)
-
+    model = waiting_model(arms.model, arms.as_treated, start)
+    split = rows_from_start(arms.as_treated, start)
     labels = {"label": "time-dependent treatment", "method": "time_dependent", "at": None}
-    return try_row(fit) | labels
-
-
-def waiting_model(arms: TwoArms, start: NDArray) -> "PiecewiseExponential":
-    """Let the baseline follow the time in which patients wait."""
-    baseline = arms.model.baseline
-    return dataclasses.replace(
-        arms.model,
-        cutpoints=waiting_cutpoints(
-            np.zeros(arms.n_patients), arms.time, arms.event, arms.model.cutpoints, start
-        ),
-        baseline=baseline if isinstance(baseline, Independent) else Independent(),
-    )
+    return try_row(lambda: fit_row(model, split, seed, arms.effect)) | labels
 
 
 def clone_rows(

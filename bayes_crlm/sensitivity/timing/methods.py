@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
-from bayes_crlm.model.late_start import diluted, share_on_treatment
+from bayes_crlm.model.late_start import diluted, landmark_times
 from bayes_crlm.sensitivity.comparison_rows import fit_row
 from bayes_crlm.sensitivity.registry import NotRunError
 from bayes_crlm.sensitivity.timing.clone_censor_weight import weight_model
@@ -20,7 +20,6 @@ from bayes_crlm.sensitivity.timing.delayed_treatment import (
     start_test,
     weight_rows,
 )
-from bayes_crlm.sensitivity.timing.landmark import landmark_times
 from bayes_crlm.sensitivity.two_arms import TwoArms, start_of_treatment
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.shown import as_written
@@ -153,19 +152,14 @@ def compare_methods(arms: TwoArms, settings: Settings, seed: int) -> dict[str, A
     settings = with_start(settings, arms.source)
     start = start_of_treatment(arms, str(settings.start))
     landmarks, grace = choose_times(arms, start, settings)
-    every = np.arange(arms.n_patients)
-    naive = arms.cohort(every, arms.time, arms.event, arms.is_treated)
-    rows = [
-        fit_row(arms.model, naive, seed, arms.effect)
-        | {"label": "as treated (naive)", "method": "naive", "at": None}
-    ]
-    rows += [landmark_row(arms, start, each, seed) for each in landmarks]
+    naive = fit_row(arms.model, arms.whole, seed, arms.effect)
     split = split_row(arms, start, seed)
-    for row, at in zip(rows[1:], landmarks, strict=True):
-        share = share_on_treatment(start, arms.time, at)
+    rows = [naive | {"label": "as treated (naive)", "method": "naive", "at": None}]
+    for at in landmarks:
+        row = landmark_row(arms, start, at, seed)
         is_known = split["median"] is not None
-        row["share_on_treatment"] = share
-        row["diluted"] = diluted(split["median"], share) if is_known else None
+        row["diluted"] = diluted(split["median"], row["share_on_treatment"]) if is_known else None
+        rows.append(row)
     rows.append(split)
     weighing = weight_model(start, arms.time, arms.event, arms.design, grace)
     rows += clone_rows(arms, start, weighing, settings.groups, seed)
