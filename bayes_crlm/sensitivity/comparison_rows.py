@@ -26,6 +26,7 @@ from bayes_crlm.words.errors import BayesCRLMError
 if TYPE_CHECKING:
     from bayes_crlm.cohort.cohort import Cohort
     from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
+    from bayes_crlm.model.definition import ModelDefinition
     from bayes_crlm.model.prepared import PreparedCohort
     from bayes_crlm.words.section import Rows
 
@@ -46,13 +47,13 @@ FIRST = ("label", "method", "at", "median", "eti95", "prob_below_1")
 
 
 def fit_row(
-    model: "PiecewiseExponential", cohort: "Cohort", seed: int, effect: float = 1.0
+    model: "ModelDefinition", cohort: "Cohort", seed: int, effect: float = 1.0
 ) -> dict[str, Any]:
     """Fit a cohort and summarise the treatment's hazard ratio, with Cox's beside it.
 
     Parameters
     ----------
-    model : PiecewiseExponential
+    model : ModelDefinition
         With a treatment of two levels.
     cohort : Cohort
     seed : int

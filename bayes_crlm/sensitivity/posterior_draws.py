@@ -18,8 +18,8 @@ from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.inference.weighted import weighted_quantiles
 
 if TYPE_CHECKING:
-    from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
     from bayes_crlm.inference.draws import WeightedDraws
+    from bayes_crlm.model.definition import ModelDefinition
     from bayes_crlm.model.prepared import PreparedCohort
 
 __all__ = [
@@ -74,7 +74,7 @@ class Draws:
 
 
 def draw_posterior(
-    model: "PiecewiseExponential", inputs: "PreparedCohort", seed: int, draws: int = DRAWS
+    model: "ModelDefinition", inputs: "PreparedCohort", seed: int, draws: int = DRAWS
 ) -> Draws:
     """Draw from a posterior: importance sampling first, NUTS where that cannot be trusted.
 
@@ -117,9 +117,7 @@ def of_importance(weighted: "WeightedDraws") -> Draws:
     )
 
 
-def draw_by_nuts(
-    model: "PiecewiseExponential", inputs: "PreparedCohort", seed: int, why: str
-) -> Draws:
+def draw_by_nuts(model: "ModelDefinition", inputs: "PreparedCohort", seed: int, why: str) -> Draws:
     """Draw by NUTS, with the diagnostics by which `run` judges its chains."""
     import arviz_stats as azs
 

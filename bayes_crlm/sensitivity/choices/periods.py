@@ -173,8 +173,8 @@ def split_periods(
         treatment_level=design.treatment_level[source],
         first_row=order[first],
     )
-    data = dataclasses.replace(
-        inputs.data,
+    data = inputs.data.rows(
+        source,
         follow_up=cut_follow_up(entry, time, inputs.intervals.cutpoints),
         event=event.astype(float),
         design=split_design.scaled,
