@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from bayes_crlm.model.allowed_formulas import ALLOWED_FUNCTIONS, Reader
 from bayes_crlm.model.formula_columns import check_number_of_columns
 from bayes_crlm.model.formula_tokens import END, tokenize
+from bayes_crlm.model.plain_formula import guarded, plain_columns, plain_terms
 from bayes_crlm.words.errors import FormulaError
-from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.wording import did_you_mean, shown
 
 if TYPE_CHECKING:
@@ -155,34 +155,6 @@ def evaluation_context(
     return {**context, **elementwise, "cr": centred_cr}
 
 
-def guarded(name: str) -> Callable[[Any], Any]:
-    """Make NumPy's function of that name refuse values outside of its domain."""
-    import numpy as np
-
-    domain = {
-        "log": "give values above 0, or for example log(x + 1)",
-        "sqrt": "give values of 0 or above",
-        "exp": "give smaller values, or scale() them first",
-    }[name]
-
-    def function(values: Any) -> Any:
-        with np.errstate(all="ignore"):
-            result = getattr(np, name)(values)
-        numbers = np.asarray(values, dtype=float)
-        wrong = ~np.isfinite(np.asarray(result, dtype=float))
-        if wrong.any():
-            label = getattr(values, "name", None)
-            term = "a term" if label is None else f"a term in {shown(label)}"
-            rows = int(wrong.sum())
-            raise FormulaError(
-                f"{name}() of {term} is not finite in {rows} {'row' if rows == 1 else 'rows'}, "
-                f"the first with the value {as_written(numbers[wrong][0])}; {domain}"
-            )
-        return result
-
-    return function
-
-
 def evaluate_formula(
     text: str, table: "pd.DataFrame", shares: "NDArray[np.float64] | None" = None
 ) -> "pd.DataFrame":
@@ -202,7 +174,7 @@ def evaluate_formula(
     Returns
     -------
     DataFrame
-        One column per term, named by formulaic, without the intercept, with `table`'s index.
+        Named as formulaic names columns, without the intercept, with `table`'s index.
         `attrs["variables"]` holds, for each column, the columns of `table` that it is made of.
 
     Raises
@@ -211,14 +183,30 @@ def evaluate_formula(
         When a column does not exist, holds text or misses values where it may not, or the
         formula has no finite value for every row.
     """
+    import numpy as np
+
+    parsed = parse_formula(text)
+    data, terms = formula_data(parsed, table), plain_terms(text)
+    matrix = expanded(text, data, shares) if terms is None else plain_columns(terms, data)
+    is_finite = np.isfinite(matrix.to_numpy(dtype=float)).all(axis=0)
+    if not is_finite.all():
+        name = matrix.columns[int(np.flatnonzero(~is_finite)[0])]
+        raise FormulaError(
+            f"formula: {shown(name)} is not finite in every row; "
+            "it divides by 0, or a power is too large"
+        )
+    return matrix
+
+
+def expanded(
+    text: str, data: "pd.DataFrame", shares: "NDArray[np.float64] | None"
+) -> "pd.DataFrame":
+    """Let formulaic expand a checked formula."""
     import warnings
 
-    import numpy as np
     from formulaic import ModelSpec
     from formulaic.errors import DataMismatchWarning, FormulaicError
 
-    parsed = parse_formula(text)
-    data = formula_data(parsed, table)
     try:
         with warnings.catch_warnings():
             # formulaic would turn levels left out of C(levels=[...]) into missing values
@@ -244,15 +232,8 @@ def evaluate_formula(
     kept = [k for k, column in enumerate(matrix.columns) if column != "Intercept"]
     matrix = matrix.iloc[:, kept]
     matrix.attrs["variables"] = tuple(
-        frozenset(name for name in parsed.columns if k in places.get(name, ())) for k in kept
+        frozenset(name for name in data.columns if k in places.get(name, ())) for k in kept
     )
-    is_finite = np.isfinite(matrix.to_numpy(dtype=float)).all(axis=0)
-    if not is_finite.all():
-        name = matrix.columns[int(np.flatnonzero(~is_finite)[0])]
-        raise FormulaError(
-            f"formula: {shown(name)} is not finite in every row; "
-            "it divides by 0, or a power is too large"
-        )
     return matrix
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bayes_crlm.cohort.table.limits import MOST_LEVELS
 from bayes_crlm.model.allowed_formulas import POSITIONAL, Reader
 from bayes_crlm.model.formula_tokens import tokenize
+from bayes_crlm.model.plain_formula import check_fewer_than_rows
 from bayes_crlm.words.errors import FormulaError
 from bayes_crlm.words.wording import shown
 
@@ -60,11 +61,7 @@ def check_number_of_columns(
             )
         # of each factor one level is the reference, in a product of theirs too
         least += math.prod(max(1, n - 1) for n in sizes)
-    if least - 1 >= len(data):
-        raise FormulaError(
-            f"formula has {least - 1:,} columns or more, which {len(data):,} rows cannot tell "
-            "apart; use fewer covariates"
-        )
+    check_fewer_than_rows(least - 1, len(data))
 
 
 def width(factor: str, data: "pd.DataFrame") -> int:

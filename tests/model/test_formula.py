@@ -12,13 +12,17 @@ from formulaic.parser.algos.tokenize import tokenize as formulaic_tokenize
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bayes_crlm.model import plain_formula
 from bayes_crlm.model.formula import (
     ALLOWED_FUNCTIONS,
     check_formula,
     evaluate_formula,
     evaluation_context,
+    expanded,
+    formula_data,
     parse_formula,
 )
+from bayes_crlm.model.plain_formula import plain_terms
 from bayes_crlm.words.errors import FormulaError
 
 ATTACKS = [
@@ -353,8 +357,7 @@ def assert_formulaic_reads_it_as_we_do(text, columns):
     assert seen == columns
 
 
-@pytest.fixture
-def table():
+def patients():
     rng = np.random.default_rng(20211201)
     return pd.DataFrame(
         {
@@ -372,6 +375,11 @@ def table():
         },
         index=np.arange(40) * 2,
     )
+
+
+@pytest.fixture
+def table():
+    return patients()
 
 
 @pytest.mark.parametrize(
@@ -477,3 +485,48 @@ def test_checking_a_formula_imports_neither_formulaic_nor_pandas():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+PLAIN_TERMS = st.sampled_from(
+    ["age", "cea", "sex", "early", "C(stage)", "C(age)", "log(cea)", "exp(none)", "sqrt(age)",
+     "`CEA (ug/l)`", "`it's`", "`in`", "stage", "C(early)", "C(sex)", "site"]
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(PLAIN_TERMS, min_size=1, max_size=6), st.sampled_from(["+", " + ", "  +"]))
+def test_a_sum_of_columns_is_expanded_as_formulaic_does(terms, plus):
+    table = patients().assign(
+        site=pd.Categorical(
+            np.tile(["c", "a", "b", "a"], 10), categories=["b", "c", "a", "never seen"]
+        ),
+        age=lambda rows: rows["age"] // 10,
+    )
+    text = plus.join(terms)
+    data = formula_data(parse_formula(text), table)
+    plain = plain_formula.plain_columns(plain_terms(text), data)
+    right = expanded(text, data, None)
+    assert list(plain.columns) == list(right.columns)
+    np.testing.assert_array_equal(plain.to_numpy(dtype=float), right.to_numpy(dtype=float))
+    assert plain.attrs["variables"] == right.attrs["variables"]
+    assert list(plain.index) == list(right.index)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["age:sex", "age*sex", "1 + age", "age - sex", "log(age + 1)", "C(stage, levels=[1, 2])",
+     "(age)", "age**2", "bs(age, df=4)", "log( age)", "log(`it's`)", "center(age)", "I(age)"],
+)  # fmt: skip
+def test_anything_but_a_sum_of_columns_is_left_to_formulaic(text):
+    assert plain_terms(text) is None
+
+
+def test_a_sum_of_columns_does_without_formulaic(tmp_path):
+    code = (
+        "import sys, pandas as pd; from bayes_crlm.model.formula import evaluate_formula as e; "
+        "t = pd.DataFrame({'age': [50.0, 60, 71], 'cea': [1.0, 2, 9], 'sex': ['m', 'f', 'm']}); "
+        "print(list(e('log(cea) + sex', t).columns), "
+        "[m for m in ('formulaic', 'scipy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['log(cea)', 'sex[T.m]'] []"
