@@ -87,6 +87,7 @@ def plan_analysis(spec: "Spec") -> Plan:
 
 def model_options(spec: "Spec") -> dict[str, Any]:
     """What a spec says of the model: arguments of `PiecewiseExponential`."""
+    from bayes_crlm.analysis.terms import terms_of
     from bayes_crlm.model.baseline_priors import baseline_prior
 
     asked = spec.model
@@ -98,6 +99,7 @@ def model_options(spec: "Spec") -> dict[str, Any]:
         "baseline": baseline_prior(asked.baseline.prior, asked.baseline.weight),
         "treatment_prior": asked.priors.treatment,
         "covariate_prior": asked.priors.covariates,
+        "terms": terms_of(spec),
     }
 
 

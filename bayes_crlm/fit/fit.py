@@ -12,6 +12,7 @@ from bayes_crlm.fit.draws import PosteriorDraws
 from bayes_crlm.fit.estimand_draws import median_survival_draws, rmst_draws, survival_draws
 from bayes_crlm.model.withdrawn import withdrawal
 from bayes_crlm.words.errors import EstimandError
+from bayes_crlm.words.html import SectionsByKey
 from bayes_crlm.words.success import SuccessRule
 
 if TYPE_CHECKING:
@@ -159,6 +160,38 @@ class Fit(PosteriorDraws):
         from bayes_crlm.fit.crude import crude_rows
 
         return pd.DataFrame(crude_rows(self))
+
+    def sections(
+        self,
+        *,
+        thresholds: Sequence[float] = HR_THRESHOLDS,
+        success: SuccessRule | None = None,
+        horizons: Sequence[float] = (),
+        rmst: float | None = None,
+    ) -> SectionsByKey:
+        """Everything that this fit comes to, by key; a notebook shows it as a page.
+
+        Parameters
+        ----------
+        thresholds : sequence of float
+            Hazard ratios r whose probability P(HR < r) is given.
+        success : SuccessRule, optional
+            By which is concluded; 0.975 on one side of 1 without it.
+        horizons : sequence of float
+            Times at which survival is given.
+        rmst : float, optional
+            Horizon of restricted mean survival.
+        """
+        from bayes_crlm.fit.findings import Asked, Findings
+        from bayes_crlm.fit.sections import fit_sections
+
+        asked = Asked(success or SuccessRule(), tuple(thresholds), tuple(horizons), rmst)
+        found = Findings(self, asked, self.diagnose())
+        return SectionsByKey({section.key: section for section in fit_sections(found)})
+
+    def _repr_html_(self) -> str:
+        """Show the sections in a notebook."""
+        return self.sections()._repr_html_()
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -3,10 +3,11 @@
 import os
 from typing import Any
 
-from bayes_crlm.specification.spec import Spec
+from bayes_crlm.analysis.terms import term_checks
+from bayes_crlm.specification.spec import Spec, TableCheck
 from bayes_crlm.specification.spec import read_spec as read_known_tables
 
-__all__ = ["TABLE_CHECKS", "read_spec"]
+__all__ = ["read_spec", "table_checks"]
 
 
 def problems_of_sensitivity(given: Any) -> list[str]:
@@ -16,8 +17,9 @@ def problems_of_sensitivity(given: Any) -> list[str]:
     return sensitivity_problems(given)
 
 
-# tables of a spec that `bayes_crlm.specification` does not know
-TABLE_CHECKS = {"sensitivity": problems_of_sensitivity}
+def table_checks() -> dict[str, TableCheck]:
+    """Checks of the tables that `bayes_crlm.specification` does not know."""
+    return {"sensitivity": problems_of_sensitivity} | term_checks()
 
 
 def read_spec(path_or_name: str | os.PathLike[str]) -> Spec:
@@ -34,4 +36,4 @@ def read_spec(path_or_name: str | os.PathLike[str]) -> Spec:
     SpecError
         One line that names the file and says every problem in it.
     """
-    return read_known_tables(path_or_name, TABLE_CHECKS)
+    return read_known_tables(path_or_name, table_checks())

@@ -30,7 +30,7 @@ from bayes_crlm.specification.table import Table
 from bayes_crlm.words.errors import SpecError
 from bayes_crlm.words.wording import shown, shown_name
 
-__all__ = ["Spec", "available_specs", "read_spec", "without_cutpoints_used"]
+__all__ = ["Spec", "TableCheck", "available_specs", "read_spec", "without_cutpoints_used"]
 
 TableCheck = Callable[[Any], list[str]]
 NO_CHECKS: Mapping[str, TableCheck] = {}
@@ -94,6 +94,7 @@ class Spec(Table):
     _path: Path | None = PrivateAttr(default=None)
     _checks: Mapping[str, TableCheck] = PrivateAttr(default_factory=dict)
     _cutpoints_used: tuple[float, ...] | None = PrivateAttr(default=None)
+    _more: Mapping[str, Any] = PrivateAttr(default_factory=dict)
 
     @field_validator("title")
     @classmethod
@@ -139,6 +140,11 @@ class Spec(Table):
         return self._path
 
     @property
+    def more(self) -> Mapping[str, Any]:
+        """Tables that other packages know, by name: checked, and kept as they are written."""
+        return self._more
+
+    @property
     def name(self) -> str:
         """The file's name without its ending, by which results are filed."""
         return self._path.stem if self._path is not None else "spec"
@@ -164,7 +170,7 @@ class Spec(Table):
             How messages name the spec.
         checks : mapping of str to callable
             Tables that another package knows: from such a table to what is wrong with it, one
-            sentence for each problem.
+            sentence for each problem. Those of no field of this class are in `more`.
 
         Raises
         ------
@@ -172,8 +178,11 @@ class Spec(Table):
             One line with every problem: the dotted key, the wrong value, what would be right.
         """
         spec, problems = None, []
+        more = {
+            name: tables[name] for name in checks if name in tables and name not in cls.model_fields
+        }
         try:
-            spec = cls.model_validate(dict(tables))
+            spec = cls.model_validate({k: v for k, v in tables.items() if k not in more})
         except ValidationError as error:
             problems = spec_problems(error, cls)
         for name, problems_of in checks.items():
@@ -181,7 +190,7 @@ class Spec(Table):
                 problems += problems_of(tables[name])
         if spec is None or problems:
             raise SpecError.of(where, problems)
-        spec._path, spec._checks = path, checks
+        spec._path, spec._checks, spec._more = path, checks, more
         return spec
 
     def with_options(
@@ -255,7 +264,7 @@ class Spec(Table):
                 del tables["data"][key]
         if self.sensitivity is not None:
             tables["sensitivity"] = self.sensitivity
-        return tables
+        return tables | dict(self._more)
 
     def with_cutpoints_used(self, inner: Sequence[float]) -> Self:
         """Note which inner cutpoints "auto" came to, for `to_toml`."""

@@ -6,10 +6,17 @@ from html import escape
 from bayes_crlm.words.cells import cell, heading
 from bayes_crlm.words.section import Column, Note, Rows, Section
 
-__all__ = ["sections_to_html", "table_to_html"]
+__all__ = ["SectionsByKey", "sections_to_html", "table_to_html"]
 
 TEXT_CLASSES = {"text": "text", "level": "text", "reason": "text reason"}
 SYNTHETIC_MARK = ' <strong class="red">Synthetic, not patient data.</strong>'
+
+
+class SectionsByKey(dict[str, Section]):
+    """Sections by their keys; a notebook shows them beneath each other."""
+
+    def _repr_html_(self) -> str:
+        return sections_to_html(tuple(self.values()))
 
 
 def sections_to_html(

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from tomli_w import dumps as write_toml
 
 from bayes_crlm import read_spec
-from bayes_crlm.sensitivity.spec import TABLE_CHECKS
+from bayes_crlm.sensitivity.spec import table_checks
 from bayes_crlm.specification import reading as spec_reading
 from bayes_crlm.specification.spec import Spec, available_specs, without_cutpoints_used
 from bayes_crlm.words.errors import SpecError
@@ -544,7 +544,7 @@ def test_a_mutated_spec_is_read_or_refused_in_one_line(changes):
             table = table[name]
         table[last] = value
     try:
-        spec = Spec.from_mapping(tables, where="analysis.toml", checks=TABLE_CHECKS)
+        spec = Spec.from_mapping(tables, where="analysis.toml", checks=table_checks())
     except SpecError as refused:
         assert str(refused).startswith("analysis.toml: ")
         assert str(refused).isprintable()
