@@ -73,7 +73,7 @@ def plan_analysis(spec: "Spec") -> Plan:
     arguments = cohort_arguments(spec)
     model = PiecewiseExponential(**model_options(spec))
     try:
-        needs = columns_needed(spec.model.treatment, spec.model.covariates)
+        needs = columns_needed(spec.model.treatment, spec.model.covariates, model.terms)
         cohort = cohort_of(spec.data_path(), dataclasses.replace(arguments, needs=needs))
         inputs = model.prepare(cohort)
         check_late_starts(inputs)

@@ -162,6 +162,7 @@ def describe(plan: "Plan") -> str:
         ("treatment", f"{design.treatment}: {levels}, against {design.reference}"),
         *start_items(plan),
         ("formula", design.formula),
+        *((term.name, term.describe()) for term in plan.model.terms),
         *(("factor", told) for told in factors_in_words(design, cohort, plan.model.covariates)),
         *(
             ("column", f"{column}: {cohort.column_said[column]}")

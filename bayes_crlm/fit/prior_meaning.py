@@ -74,12 +74,12 @@ def implied_rows(inputs: "PreparedCohort") -> list[dict[str, Any]]:
         if is_number and not any("[T." in design.terms[k] for k in own):
             places = tenth_and_ninetieth(values.astype(float))
             contrast = (matrix[places[1]] - matrix[places[0]]) / design.scale[own]
-            low, high = limits(inputs.covariate_prior, contrast)
+            low, high = limits(inputs.prior_of_column(own[0]), contrast)
             shown = [float(values[place]) for place in reversed(places)]
             rows.append(row(name, *shown, low, high, len(own)))
             continue
         for k in own:
-            low, high = limits(inputs.covariate_prior, np.array([1 / design.scale[k]]))
+            low, high = limits(inputs.prior_of_column(k), np.array([1 / design.scale[k]]))
             level = design.terms[k].partition("[T.")[2].removesuffix("]") or design.terms[k]
             rows.append(row(name, level.removesuffix(".0"), "its reference", low, high, 1))
     return rows

@@ -20,12 +20,13 @@ __all__ = ["CHECKS", "EFFECTS", "ESTIMANDS", "fit_sections"]
 
 Reporter = Callable[["Findings"], list[Section]]
 
-# by the name of the kind of term
+# by the name of the kind of term: those that every model has, then those that it may have
 EFFECTS: dict[str, Reporter] = {
     "treatment": treatment.sections,
     "covariates": covariates.sections,
     "baseline": baseline.sections,
 }
+ALWAYS = frozenset(EFFECTS)
 # in the order in which they are read
 ESTIMANDS: dict[str, Reporter] = {
     "overview": survival.overview,
@@ -45,5 +46,7 @@ def fit_sections(found: "Findings") -> list[Section]:
     ----------
     found : Findings
     """
-    reporters = [*EFFECTS.values(), *ESTIMANDS.values(), *CHECKS.values()]
+    asked = {term.name for term in found.fit.model.terms}
+    effects = [EFFECTS[name] for name in EFFECTS if name in ALWAYS or name in asked]
+    reporters = [*effects, *ESTIMANDS.values(), *CHECKS.values()]
     return [section for report in reporters for section in report(found)]

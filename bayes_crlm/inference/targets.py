@@ -6,7 +6,7 @@ One cohort is a stack of one.
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from bayes_crlm.model.baseline_priors import (
     baseline_prior,
 )
 from bayes_crlm.model.priors import EffectPrior, Horseshoe, Normal, SimplePrior, simple_prior
+from bayes_crlm.model.terms.columns import HasPriors, columns_of_terms
 
 if TYPE_CHECKING:
     from bayes_crlm.model.definition import ModelDefinition
@@ -169,10 +170,8 @@ def baseline_constant(prior: BaselinePrior, sums: RiskSums, log_rate: NDArray) -
 
 
 def priors_of_columns(
-    priors: Any, n_treatment: int, n_terms: int
+    priors: HasPriors, n_treatment: int, n_terms: int
 ) -> tuple[tuple[EffectPrior, slice], ...]:
     """Say which prior which columns have."""
-    found = [(priors.treatment_prior, slice(0, n_treatment))]
-    if n_terms > n_treatment:
-        found.append((priors.covariate_prior, slice(n_treatment, n_terms)))
-    return tuple(found)
+    found = columns_of_terms(priors, n_treatment, n_terms)
+    return tuple((prior, columns) for _, prior, columns in found)

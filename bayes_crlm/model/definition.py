@@ -22,6 +22,7 @@ from bayes_crlm.model.design import Level, build_design, columns_needed
 from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.priors import EffectPrior, parse_prior
 from bayes_crlm.model.pymc_model import build_pymc_model
+from bayes_crlm.model.terms.term import Term
 from bayes_crlm.words.arguments import covariates_of, cutpoints_of
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class ModelDefinition:
         Prior of the baseline hazard.
     treatment_prior, covariate_prior : str or prior value
         Priors of log hazard ratios on the sampling scale, such as ``"normal(0, 1)"``.
+    terms : tuple of Term
+        Other kinds of terms (`bayes_crlm.model.terms.term`), whose columns stand last.
 
     References
     ----------
@@ -62,6 +65,7 @@ class ModelDefinition:
     baseline: BaselineName | BaselinePrior = DEFAULT_BASELINE
     treatment_prior: str | EffectPrior = "normal(0, 1)"
     covariate_prior: str | EffectPrior = "normal(0, 1)"
+    terms: tuple[Term, ...] = ()
 
     def __post_init__(self) -> None:
         """Read the priors, so that a wrong one is said where it is written."""
@@ -89,8 +93,8 @@ class ModelDefinition:
         BayesCRLMError
             When cohort and model do not fit together; one sentence says where.
         """
-        complete = cohort.complete(columns_needed(self.treatment, self.covariates))
-        design = build_design(complete, self.treatment, self.reference, self.covariates)
+        complete = cohort.complete(columns_needed(self.treatment, self.covariates, self.terms))
+        design = build_design(complete, self.treatment, self.reference, self.covariates, self.terms)
         intervals = choose_intervals(complete.entry, complete.time, complete.event, self.cutpoints)
         data = SurvivalData(
             follow_up=cut_follow_up(complete.entry, complete.time, intervals.cutpoints),
@@ -108,6 +112,7 @@ class ModelDefinition:
             baseline=baseline_prior(self.baseline),
             treatment_prior=parse_prior(self.treatment_prior, "treatment"),
             covariate_prior=parse_prior(self.covariate_prior),
+            terms=self.terms,
         )
 
     def build(self, cohort: Cohort) -> "pm.Model":

@@ -15,9 +15,12 @@ from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.wording import did_you_mean, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from bayes_crlm.cohort.cohort import Cohort
+    from bayes_crlm.model.terms.term import Term
 
 __all__ = ["Design", "Level", "build_design", "columns_needed"]
 
@@ -106,14 +109,17 @@ class Design:
         return (raw - self.center[treatment]) / self.scale[treatment]
 
 
-def columns_needed(treatment: str, covariates: str) -> tuple[str, ...]:
-    """Columns of the cohort that a model uses: the treatment, then the formula's names."""
+def columns_needed(
+    treatment: str, covariates: str, terms: "Sequence[Term]" = ()
+) -> tuple[str, ...]:
+    """Columns of the cohort that a model uses: treatment, the formula's names, other terms'."""
     names = check_formula(covariates) if covariates.strip() else frozenset()
     if treatment in names:
         raise DesignError(
             f"covariates: {treatment!r} is the treatment already; leave it out of the formula"
         )
-    return (treatment, *sorted(names))
+    more = [column for term in terms for column in term.columns_needed]
+    return tuple(dict.fromkeys([treatment, *sorted(names), *more]))
 
 
 def check_outcome_unused(cohort: "Cohort", treatment: str, covariates: str) -> None:
@@ -150,7 +156,11 @@ def check_outcome_unused(cohort: "Cohort", treatment: str, covariates: str) -> N
 
 
 def build_design(
-    cohort: "Cohort", treatment: str, reference: Level | None, covariates: str = ""
+    cohort: "Cohort",
+    treatment: str,
+    reference: Level | None,
+    covariates: str = "",
+    terms: "Sequence[Term]" = (),
 ) -> Design:
     """Build treatment contrasts and covariate columns of a complete cohort.
 
@@ -164,6 +174,8 @@ def build_design(
         The level that the others are compared with; the first one in order without it.
     covariates : str
         Right-hand side of a formula; empty for none.
+    terms : sequence of Term
+        Others, whose columns stand last.
 
     Returns
     -------
@@ -180,7 +192,7 @@ def build_design(
         For a formula that cannot be evaluated on the cohort.
     """
     check_outcome_unused(cohort, treatment, covariates)
-    needed = columns_needed(treatment, covariates)
+    needed = columns_needed(treatment, covariates, terms)
     known = [str(column) for column in cohort.table.columns]
     for column in needed:
         if column not in known:
@@ -196,14 +208,15 @@ def build_design(
     contrasts = (treatment_level[:, None] == np.arange(1, len(levels))).astype(float)
     contrast_names = [f"{treatment}[T.{level}]" for level in levels[1:]]
     covariate_matrix, covariate_names, made_of = covariate_columns(cohort, covariates)
-    matrix = np.column_stack([contrasts, covariate_matrix])
-    terms = (*contrast_names, *covariate_names)
-    check_estimable(cohort.source, matrix, terms)
+    more = [term.columns(cohort) for term in terms]
+    matrix = np.column_stack([contrasts, covariate_matrix, *more])
+    names = (*contrast_names, *covariate_names, *(name for term in terms for name in term.terms))
+    check_estimable(cohort.source, matrix, names)
     center, spread = weighted_center_and_scale(matrix, shares_of(cohort))
     is_scaled = [has_more_than_two_values(column) for column in matrix.T]
-    right_hand_side = f"{treatment} + {covariates.strip()}" if covariates.strip() else treatment
+    right_hand_side = [treatment, covariates.strip(), *(term.name for term in terms)]
     return Design(
-        terms=terms,
+        terms=names,
         matrix=matrix,
         center=center,
         scale=np.where(is_scaled, spread, 1.0),
@@ -211,8 +224,12 @@ def build_design(
         levels=levels,
         treatment_level=treatment_level,
         first_row=first_row,
-        formula=right_hand_side,
-        variables=(*[frozenset([treatment])] * len(contrast_names), *made_of),
+        formula=" + ".join(each for each in right_hand_side if each),
+        variables=(
+            *[frozenset([treatment])] * len(contrast_names),
+            *made_of,
+            *(frozenset(term.columns_needed) for term in terms for _ in term.terms),
+        ),
     )
 
 

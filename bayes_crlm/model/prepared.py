@@ -17,7 +17,9 @@ from bayes_crlm.model.design import Design
 from bayes_crlm.model.priors import EffectPrior
 from bayes_crlm.model.terms.baseline import baseline_block
 from bayes_crlm.model.terms.blocks import Cells
+from bayes_crlm.model.terms.columns import TermColumns, columns_of_terms
 from bayes_crlm.model.terms.effects import effect_block
+from bayes_crlm.model.terms.term import Term
 
 __all__ = ["PreparedCohort"]
 
@@ -43,6 +45,8 @@ class PreparedCohort:
         log(events / exposure), where the baseline priors are centred.
     baseline, treatment_prior, covariate_prior
         Prior values.
+    terms : tuple of Term
+        Other kinds of terms, whose columns are the design's last.
     """
 
     cohort: Cohort
@@ -53,6 +57,7 @@ class PreparedCohort:
     baseline: BaselinePrior
     treatment_prior: EffectPrior
     covariate_prior: EffectPrior
+    terms: tuple[Term, ...] = ()
 
     @cached_property
     def density_data(self) -> SurvivalData:
@@ -94,10 +99,10 @@ class PreparedCohort:
     @cached_property
     def blocks(self) -> tuple[AnyBlock, ...]:
         """The model's unknowns, in the order of the sampler's vector."""
-        split, n_terms = self.n_treatment_terms, len(self.design.terms)
-        blocks: list[AnyBlock] = [effect_block("treatment", self.treatment_prior, 0, split)]
-        if n_terms > split:
-            blocks.append(effect_block("covariate", self.covariate_prior, split, n_terms))
+        effects = [
+            effect_block(name, prior, columns.start, columns.stop)
+            for name, prior, columns in self.columns_of_terms
+        ]
         baseline = baseline_block(
             self.baseline,
             Cells.of_strata(self.data.stratum_of_class),
@@ -106,7 +111,7 @@ class PreparedCohort:
             earliest=float(self.cohort.entry.min()),
             log_rate=self.log_rate,
         )
-        return (*blocks, baseline)
+        return (*effects, baseline)
 
     @cached_property
     def block_model(self) -> BlockModel:
@@ -125,8 +130,18 @@ class PreparedCohort:
 
     @property
     def n_covariate_terms(self) -> int:
-        """Number of covariate columns."""
-        return len(self.design.terms) - self.design.n_treatment_terms
+        """Number of columns of the formula."""
+        more = sum(len(term.terms) for term in self.terms)
+        return len(self.design.terms) - self.design.n_treatment_terms - more
+
+    @cached_property
+    def columns_of_terms(self) -> tuple[TermColumns, ...]:
+        """Every term's name, prior and columns."""
+        return columns_of_terms(self, self.n_treatment_terms, len(self.design.terms))
+
+    def prior_of_column(self, column: int) -> EffectPrior:
+        """Prior of one column's log hazard ratio on the sampling scale."""
+        return next(prior for _, prior, columns in self.columns_of_terms if column < columns.stop)
 
     @property
     def has_row_per_patient(self) -> bool:
@@ -163,7 +178,7 @@ class PreparedCohort:
             "interval": labels,
             "step": labels[1:],
             "term": terms,
-            "treatment_term": terms[: self.n_treatment_terms],
-            "covariate_term": terms[self.n_treatment_terms :],
+            "covariate_term": [],
+            **{f"{name}_term": terms[columns] for name, _, columns in self.columns_of_terms},
             "patient": self.cohort.patients.tolist(),
         }

@@ -101,6 +101,8 @@ def prepare_one(
 
 def blocks_of_rows(model: "ModelDefinition", rows: StackedRows, first: int) -> list[CohortBlock]:
     """Prepare those cohorts together of which nothing has to be said."""
+    if model.terms:
+        return []
     needed = columns_needed(model.treatment, model.covariates)
     if any(name not in rows.table.columns or name in rows.outcome for name in needed):
         return []

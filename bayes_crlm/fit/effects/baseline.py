@@ -78,9 +78,8 @@ def priors(found: "Findings") -> Section:
             "two other levels it is wider. The answer therefore depends on which level is the "
             "reference."
         )
-    described = [("treatment", inputs.treatment_prior), ("baseline", inputs.baseline)]
-    if found.is_adjusted:
-        described.insert(1, ("covariates", inputs.covariate_prior))
+    described = {name: prior for name, prior, _ in inputs.columns_of_terms}
+    described["baseline"] = inputs.baseline
     return Section(
         "prior_implied",
         chapter="priors",
@@ -91,7 +90,7 @@ def priors(found: "Findings") -> Section:
         notes=(
             *(
                 Note(f" {prior.describe()}", lead=f"{name}:", is_first=True)
-                for name, prior in described
+                for name, prior in described.items()
             ),
             Note(
                 "Priors of log hazard ratios are on centred columns, divided by their standard "
