@@ -1,6 +1,6 @@
 """What is reported of the baseline hazard and of all priors."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -78,7 +78,7 @@ def priors(found: "Findings") -> Section:
             "two other levels it is wider. The answer therefore depends on which level is the "
             "reference."
         )
-    described = {name: prior for name, prior, _ in inputs.columns_of_terms}
+    described: dict[str, Any] = {name: prior for name, prior, _ in inputs.columns_of_terms}
     described["baseline"] = inputs.baseline
     return Section(
         "prior_implied",
