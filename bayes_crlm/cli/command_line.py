@@ -19,9 +19,8 @@ from bayes_crlm.words.errors import BayesCRLMError
 
 __all__ = ["main"]
 
-# a new command is a module and its name here
-COMMANDS = (run, check, sensitivity, specs)
-NAMES = ("run", "check", "sensitivity", "list")
+# a new command is a module and a line here
+COMMANDS = {"run": run, "check": check, "sensitivity": sensitivity, "list": specs}
 
 
 class Parser(argparse.ArgumentParser):
@@ -47,7 +46,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="store_true", help="print the version and leave")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
-    for command in COMMANDS:
+    for command in COMMANDS.values():
         command.add_command(commands)
     return parser
 
@@ -108,5 +107,6 @@ def run_command_line(parser: argparse.ArgumentParser, options: argparse.Namespac
         say(VERSION)
         return DONE
     if options.command is None:
-        parser.error(f"give a command: {', '.join(NAMES[:-1])} or {NAMES[-1]}")
+        *names, last = COMMANDS
+        parser.error(f"give a command: {', '.join(names)} or {last}")
     return options.run_command(options)

@@ -87,8 +87,8 @@ class Findings:
 
     @property
     def is_adjusted(self) -> bool:
-        """Whether the model has covariates."""
-        return bool(self.fit.inputs.n_covariate_terms)
+        """Whether the model has other terms than the treatment."""
+        return len(self.inputs.design.terms) > self.inputs.n_treatment_terms
 
     @cached_property
     def compared_starts(self) -> dict[str, Any] | None:

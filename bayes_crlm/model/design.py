@@ -214,7 +214,7 @@ def build_design(
     check_estimable(cohort.source, matrix, names)
     center, spread = weighted_center_and_scale(matrix, shares_of(cohort))
     is_scaled = [has_more_than_two_values(column) for column in matrix.T]
-    right_hand_side = [treatment, covariates.strip(), *(term.name for term in terms)]
+    right_hand_side = f"{treatment} + {covariates.strip()}" if covariates.strip() else treatment
     return Design(
         terms=names,
         matrix=matrix,
@@ -224,7 +224,7 @@ def build_design(
         levels=levels,
         treatment_level=treatment_level,
         first_row=first_row,
-        formula=" + ".join(each for each in right_hand_side if each),
+        formula=right_hand_side,
         variables=(
             *[frozenset([treatment])] * len(contrast_names),
             *made_of,

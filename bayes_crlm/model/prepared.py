@@ -163,6 +163,7 @@ class PreparedCohort:
             self.intervals.n_intervals > 1,
             self.data.follow_up.is_delayed,
             self.is_baseline_integrated,
+            tuple((term.name, term.prior.family, len(term.terms)) for term in self.terms),
         )
 
     @property

@@ -66,7 +66,10 @@ def blocks(
     for section in sections:
         if section.title:
             yield f'<h3 id="about-{escape(section.key)}">{escape(section.title)}</h3>'
-        yield from (note_to_html(each) for each in section.notes if each.is_first)
+        before = [each for each in section.notes if each.is_first]
+        if section.sentence and not before:
+            before = [Note(section.sentence)]
+        yield from map(note_to_html, before)
         for figure in section.figures:
             if figure.name in pictures:
                 yield (

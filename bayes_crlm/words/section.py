@@ -172,7 +172,7 @@ class Section:
     title : str
         Its heading; empty where it goes on with what stands before it.
     sentence : str
-        What was found, a function of the rows.
+        What was found, a function of the rows. A page shows it where no note stands first.
     verdict : str or None
         What it comes to in a word, such as "agree" or "changes"; None where nothing is judged.
     rows : tuple of Rows

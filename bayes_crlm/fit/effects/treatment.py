@@ -128,7 +128,8 @@ def caution_note(caution: str) -> Note:
 
 def how_to_read(found: "Findings") -> str:
     """Say what a hazard ratio is, and what it is adjusted for."""
-    formula = found.fit.inputs.design.formula
+    inputs = found.fit.inputs
+    formula = " + ".join([inputs.design.formula, *(term.name for term in inputs.terms)])
     adjusted = (
         f"It is adjusted for the other terms of the model ({formula}) and holds for patients alike "
         "in them; the ratio of a trial that adjusts for nothing is one of the whole population, "
