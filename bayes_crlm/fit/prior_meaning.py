@@ -14,7 +14,8 @@ import numpy as np
 
 from bayes_crlm.likelihood.intervals import automatic_number, coarse_number
 from bayes_crlm.model.baseline_priors import GammaProcess, RandomWalk
-from bayes_crlm.model.priors import EffectPrior, Horseshoe, Normal
+from bayes_crlm.model.priors import EffectPrior, Normal
+from bayes_crlm.model.terms.effects import effect_block
 from bayes_crlm.words.shown import as_written, number, significant
 from bayes_crlm.words.wording import count_of
 
@@ -113,12 +114,8 @@ def limits(prior: EffectPrior, contrast: "NDArray") -> tuple[float, float]:
         half = NORMAL_975 * prior.sd * float(np.linalg.norm(contrast))
         return ratio(middle - half), ratio(middle + half)
     rng = np.random.default_rng(SEED)
-    size = (DRAWS, len(contrast))
-    if isinstance(prior, Horseshoe):
-        shared = np.abs(rng.standard_cauchy((DRAWS, 1))) * prior.scale
-        effects = shared * np.abs(rng.standard_cauchy(size)) * rng.standard_normal(size)
-    else:
-        effects = prior.draw(rng, size)
+    block = effect_block("covariate", prior, 0, len(contrast))
+    effects = block.values(block.draw(rng, DRAWS))
     low, high = np.quantile(effects @ contrast, [0.025, 0.975]).tolist()
     return ratio(low), ratio(high)
 

@@ -69,7 +69,9 @@ class LogHazards:
         Parameters
         ----------
         log_hazard : (..., intervals) ndarray
+            Of the only class.
         effect : (..., terms) ndarray
+            Log hazard ratios of the columns, on the sampling scale.
         """
         return LogHazards(log_hazard[..., None, :], effect)
 
@@ -94,11 +96,15 @@ class Information:
     cells : (classes, intervals) ndarray
         Diagonal of the table's block; its other entries are 0.
     cells_columns : (classes, intervals, terms) ndarray
+        Between the table and the columns.
     columns : (terms, terms) ndarray
+        The columns' block.
     groups : tuple of (groups,) ndarray
         Diagonal of each grouping's block; its other entries are 0.
     cells_groups : tuple of (classes, intervals, groups) ndarray
+        Between the table and each grouping.
     columns_groups : tuple of (terms, groups) ndarray
+        Between the columns and each grouping.
     between_groups : dict of (int, int) to (groups, groups) ndarray
         Of the groupings f < h.
     """
@@ -126,6 +132,7 @@ def log_likelihood(at: LogHazards, data: SurvivalData) -> Floats:
     Parameters
     ----------
     at : LogHazards
+        Where it is evaluated, with any leading indices.
     data : SurvivalData
         The cohort in compact form.
 
@@ -157,6 +164,7 @@ def row_log_likelihood(at: LogHazards, data: SurvivalData) -> Floats:
     Parameters
     ----------
     at : LogHazards
+        Where it is evaluated, with any leading indices.
     data : SurvivalData
         The cohort in compact form.
 

@@ -152,6 +152,7 @@ def log_hazards_of(named: Values, model: BlockModel) -> LogHazards:
     named : dict of str to (..., size) ndarray
         From `constrain`; without integrated hazards, the table holds all but them.
     model : BlockModel
+        The blocks, and the rows that they are to explain.
 
     Returns
     -------
@@ -184,6 +185,7 @@ def hazards_of_vectors(vectors: NDArray, model: BlockModel) -> LogHazards:
     vectors : (..., total size) ndarray
         In the order of `BlockModel.parameters`.
     model : BlockModel
+        The blocks, and the rows that they are to explain.
     """
     return log_hazards_of(constrain(vectors, model.parameters), model)
 
@@ -196,6 +198,7 @@ def log_prior(named: Values, model: BlockModel) -> Values:
     named : dict of str to (..., size) ndarray
         From `constrain`; of integrated hazards nothing is said where they are not there.
     model : BlockModel
+        The blocks, and the rows that they are to explain.
 
     Returns
     -------
@@ -230,6 +233,7 @@ def log_density(vectors: NDArray, model: BlockModel) -> Floats:
     vectors : (..., sampled size) ndarray
         In the order of `BlockModel.sampled_parameters`.
     model : BlockModel
+        The blocks, and the rows that they are to explain.
 
     Returns
     -------
@@ -252,7 +256,9 @@ def log_density_slope(vector: NDArray, model: BlockModel) -> tuple[float, Floats
     Parameters
     ----------
     vector : (sampled size,) ndarray
+        In the order of `BlockModel.sampled_parameters`.
     model : BlockModel
+        The blocks, and the rows that they are to explain.
 
     Returns
     -------
@@ -290,6 +296,7 @@ def values_information(named: Values, model: BlockModel) -> Floats:
     named : dict of str to (size,) ndarray
         From `constrain`, for one point of a model without integrated hazards.
     model : BlockModel
+        The blocks, and the rows that they are to explain.
 
     Returns
     -------
@@ -340,7 +347,9 @@ def posterior_of_hazards(
     at : LogHazards
         Without the hazards, and without leading indices.
     data : SurvivalData
+        Rows of the cohort.
     gamma : GammaHazards
+        The process whose hazards are integrated out.
 
     Returns
     -------
@@ -363,7 +372,9 @@ def integrated_log_likelihood(at: LogHazards, data: SurvivalData, gamma: GammaHa
     at : LogHazards
         Without the hazards.
     data : SurvivalData
+        Rows of the cohort.
     gamma : GammaHazards
+        The process whose hazards are integrated out.
 
     Returns
     -------
@@ -425,9 +436,11 @@ def draw_log_gamma(shape: NDArray, size: tuple[int, ...], rng: np.random.Generat
     Parameters
     ----------
     shape : (intervals,) ndarray
+        Of the gamma distribution, above 0.
     size : (..., intervals)
         Of what is returned.
     rng : numpy.random.Generator
+        Gives the random numbers.
 
     References
     ----------

@@ -119,7 +119,9 @@ class HazardVariables(NamedTuple):
     cells : (classes, intervals) tensor
         Log-hazards, without those that are integrated out.
     effect : (terms,) tensor
+        Log hazard ratios of the columns.
     groups : tuple of (groups,) tensor
+        Log hazard ratios of the groups of each grouping.
     """
 
     cells: Any
@@ -133,6 +135,7 @@ def hazard_variables(model: BlockModel, data: Mapping[str, Any]) -> HazardVariab
     Parameters
     ----------
     model : BlockModel
+        The blocks, and the rows that they are to explain.
     data : mapping of str to tensor
         Made of `block_data`, and "interval_width" for a gamma process.
 
@@ -167,7 +170,9 @@ def block_variables(block: AnyBlock, data: Mapping[str, Any]) -> Any:
     Parameters
     ----------
     block : Block, Shrunk or GammaHazards
+        Whose unknowns become random variables.
     data : mapping of str to tensor
+        Containers of the numbers of `block_data`.
 
     Returns
     -------

@@ -130,6 +130,7 @@ def row_data(data: SurvivalData, columns: Mapping[str, slice]) -> dict[str, Any]
     Parameters
     ----------
     data : SurvivalData
+        Rows of the cohort.
     columns : mapping of str to slice
         Which columns of the design each container of columns has.
     """
@@ -222,6 +223,7 @@ def patient_hazards(linear_predictor: Any, cells: Any, data: Mapping[str, Any]) 
     Parameters
     ----------
     linear_predictor : (rows,) tensor
+        Log relative hazards of the rows.
     cells : (classes, intervals) tensor
         Log-hazards.
     data : mapping of str to tensor
@@ -264,6 +266,7 @@ def weighted_exposure(relative: Any, data: Mapping[str, Any], n_classes: int) ->
     data : mapping of str to tensor
         From `row_data`.
     n_classes : int
+        Number of classes, rows of the hazard table.
 
     Returns
     -------
@@ -303,6 +306,7 @@ def integrated_log_likelihood(
     data : mapping of str to tensor
         With "interval_events", the events of every class in every interval.
     model : BlockModel
+        The blocks, and the rows that they are to explain.
     gamma : GammaHazards
         Of the model.
 

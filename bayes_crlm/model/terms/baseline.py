@@ -50,6 +50,7 @@ def baseline_block(
     Parameters
     ----------
     prior : BaselinePrior
+        Which of the kinds, with its numbers.
     enters : Cells
         From `Cells.of_strata`.
     events : (strata, intervals) ndarray

@@ -130,7 +130,9 @@ def apply_families(
     groups : tuple of (family, entries)
         From `same_families`.
     what : {"log_density", "gradient", "curvature"}
+        Which method of the families.
     values : (..., entries) ndarray
+        Where they are evaluated, any leading indices.
 
     Returns
     -------

@@ -35,6 +35,7 @@ class GammaHazards:
     enters : Cells
         One row of log-hazards a stratum.
     weight : float
+        Patients at risk that the prior counts as.
     log_rate : float
         log(events / exposure) of the whole cohort.
     width : (intervals,) ndarray

@@ -29,6 +29,7 @@ class Shrunk:
     name, prefix : str
         Of the values; of the scales, which are `prefix`_global and `prefix`_local.
     enters : Columns
+        Which columns of the design.
     global_scale : HalfCauchy
         Prior of the scale of all columns; that of each column's own is HalfCauchy(1).
     dim : str or None
