@@ -14,7 +14,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,12 @@ BEGIN, END = "<!-- laplace_accuracy: begin -->", "<!-- laplace_accuracy: end -->
 
 ROWS, DRAWS, CHAINS, TUNE = 135, 4000, 4, 1000
 CUTPOINTS = (8, "auto")
-BASELINES = ("independent", "gamma", "random_walk")
+BASELINES = ("independent", "gamma", "random_walk", "log_time_walk")
+# kinds of refits that are timed: baseline, and numbers of intervals that cohorts have in turn
+REFITS = (
+    *((baseline, CUTPOINTS) for baseline in BASELINES),
+    *((baseline, (number,)) for number in (20, 50) for baseline in BASELINES[2:]),
+)
 EFFECT_PRIORS = {
     "normal": "normal(0, 1)",
     "student_t": "student_t(4, 0, 0.5)",
@@ -50,7 +55,9 @@ EFFECT_PRIORS = {
 MEAN_WITHIN, SD_WITHIN = 0.05, 0.05
 
 
-def prepare(number: int, baseline: str, effect_prior: str) -> PreparedCohort:
+def prepare(
+    number: int, baseline: str, effect_prior: str, cutpoints: Sequence[int | str] = CUTPOINTS
+) -> PreparedCohort:
     """Simulate a cohort; every other one has eight intervals, the rest as many as by default."""
     drawn = simulate(ROWS, number)
     columns = [f"x{k}" for k in range(1, drawn["x"].shape[1])]
@@ -62,7 +69,7 @@ def prepare(number: int, baseline: str, effect_prior: str) -> PreparedCohort:
         "arm",
         0,
         " + ".join(columns),
-        cutpoints=CUTPOINTS[number % 2],
+        cutpoints=cutpoints[number % len(cutpoints)],
         baseline=baseline,
         treatment_prior=treatment_prior,
         covariate_prior=effect_prior,
@@ -70,14 +77,15 @@ def prepare(number: int, baseline: str, effect_prior: str) -> PreparedCohort:
     return model.prepare(read_cohort(table, time="time", event="event"))
 
 
-def refit(number: int, baseline: str) -> dict[str, Any]:
+def refit(number: int, baseline: str, cutpoints: Sequence[int | str]) -> dict[str, Any]:
     """Refit one cohort and measure it."""
-    inputs = prepare(number, baseline, EFFECT_PRIORS["normal"])
+    inputs = prepare(number, baseline, EFFECT_PRIORS["normal"], cutpoints)
     wall, processor = time.perf_counter(), time.process_time()
     drawn = sample_importance(inputs, DRAWS, number)
     return {
         "part": "refit",
         "baseline": baseline,
+        "intervals": in_words(cutpoints),
         "cohort": number,
         "seconds": time.perf_counter() - wall,
         "processor_seconds": time.process_time() - processor,
@@ -85,6 +93,11 @@ def refit(number: int, baseline: str) -> dict[str, Any]:
         "pareto_k": drawn.pareto_k,
         "converged": drawn.converged,
     }
+
+
+def in_words(cutpoints: Sequence[int | str]) -> str:
+    """Name the numbers of intervals that cohorts have in turn."""
+    return " or ".join(map(str, cutpoints))
 
 
 def compare(number: int, baseline: str, effect_prior: str, nuts_draws: int) -> dict[str, Any]:
@@ -126,11 +139,11 @@ def compare(number: int, baseline: str, effect_prior: str, nuts_draws: int) -> d
     }
 
 
-def todo(options: argparse.Namespace) -> Iterator[tuple[str, ...]]:
+def todo(options: argparse.Namespace) -> Iterator[tuple[Any, ...]]:
     """Go through all fits: kinds take turns, so that a run cut short holds some of each."""
     for number in range(options.timed):
-        for baseline in BASELINES:
-            yield ("refit", baseline, number)
+        for baseline, cutpoints in REFITS:
+            yield ("refit", baseline, number, cutpoints)
     for number in range(options.cohorts):
         for baseline in BASELINES:
             for effect_prior in EFFECT_PRIORS:
@@ -139,8 +152,8 @@ def todo(options: argparse.Namespace) -> Iterator[tuple[str, ...]]:
 
 def key_of(record: dict[str, Any]) -> tuple[Any, ...]:
     """Identify a stored fit, as `todo` does."""
-    last = (record["effect_prior"],) if record["part"] == "accuracy" else ()
-    return (record["part"], record["baseline"], record["cohort"], *last)
+    last = record["effect_prior"] if record["part"] == "accuracy" else record["intervals"]
+    return (record["part"], record["baseline"], record["cohort"], last)
 
 
 def store(stored: dict[str, Any]) -> None:
@@ -153,7 +166,12 @@ def store(stored: dict[str, Any]) -> None:
 
 def load(options: argparse.Namespace) -> dict[str, Any]:
     """Read what an earlier run with the same settings stored."""
-    settings = {"rows": ROWS, "draws": DRAWS, "nuts_draws": options.nuts_draws}
+    settings: dict[str, Any] = {
+        "rows": ROWS,
+        "draws": DRAWS,
+        "nuts_draws": options.nuts_draws,
+    }
+    settings["refits"] = [[baseline, in_words(cutpoints)] for baseline, cutpoints in REFITS]
     if RESULTS.exists():
         stored = json.loads(RESULTS.read_text(encoding="utf-8"))
         if options.table or stored["settings"] == settings:
@@ -172,14 +190,16 @@ def is_right(fit: dict[str, Any], terms: slice) -> bool:
 
 
 def refit_table(fits: list[dict[str, Any]]) -> list[str]:
-    """One line for each baseline prior: time, effective size, Pareto k."""
+    """One line for each kind of refit: time, effective size, Pareto k."""
     lines = [
-        "| baseline | cohorts | refit, ms of processor time: median (99%) | importance ESS, % of "
-        "draws: median (1%) | Pareto k: median (99%) | k ≤ 0.5 | no approximation |",
-        "|---|---|---|---|---|---|---|",
+        "| baseline | intervals | cohorts | refit, ms of processor time: median (99%) | "
+        "importance ESS, % of draws: median (1%) | Pareto k: median (99%) | k ≤ 0.5 | "
+        "no approximation |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for baseline in BASELINES:
-        here = [each for each in fits if each["baseline"] == baseline]
+    for baseline, cutpoints in REFITS:
+        kind = (baseline, in_words(cutpoints))
+        here = [each for each in fits if (each["baseline"], each["intervals"]) == kind]
         good = [each for each in here if each["converged"]]
         if not good:
             continue
@@ -188,7 +208,7 @@ def refit_table(fits: list[dict[str, Any]]) -> list[str]:
         k = [each["pareto_k"] for each in good]
         within = sum(each <= 0.5 for each in k) / len(here)
         lines.append(
-            f"| `{baseline}` | {len(here)} | {statistics.median(milliseconds):.1f} "
+            f"| `{baseline}` | {kind[1]} | {len(here)} | {statistics.median(milliseconds):.1f} "
             f"({np.quantile(milliseconds, 0.99):.1f}) | {statistics.median(share):.0f} "
             f"({np.quantile(share, 0.01):.0f}) | {statistics.median(k):.2f} "
             f"({np.quantile(k, 0.99):.2f}) | {100 * within:.1f}% | {len(here) - len(good)} |"
@@ -269,19 +289,20 @@ def main() -> None:
     done = {key_of(fit) for fit in stored["fits"]}
     until = time.monotonic() + 3600 * options.hours
     saved, is_warm = time.monotonic(), False
-    for part, baseline, number, *effect_prior in [] if options.table else todo(options):
-        if (part, baseline, number, *effect_prior) in done:
+    for part, baseline, number, kind in [] if options.table else todo(options):
+        last = kind if part == "accuracy" else in_words(kind)
+        if (part, baseline, number, last) in done:
             continue
         if time.monotonic() > until:
             break
         if part == "refit":
             if not is_warm:
                 # the first call of a process pays for what Python has not loaded yet
-                refit(number, baseline)
+                refit(number, baseline, kind)
                 is_warm = True
-            stored["fits"].append(refit(number, baseline))
+            stored["fits"].append(refit(number, baseline, kind))
         else:
-            fit = compare(number, baseline, effect_prior[0], options.nuts_draws)
+            fit = compare(number, baseline, kind, options.nuts_draws)
             stored["fits"].append(fit)
         if part == "accuracy" or time.monotonic() > saved + 10:
             store(stored)

@@ -75,8 +75,10 @@ def simulated_cohorts():
 
 @pytest.fixture(scope="session")
 def colon_fit(references):
-    """The default model on the early recurrences of the colon trial."""
-    model = PiecewiseExponential("rx", "Lev", "age + sex + nodes + extent", cutpoints=8)
+    """The model of the references' random walk on the early recurrences of the colon trial."""
+    model = PiecewiseExponential(
+        "rx", "Lev", "age + sex + nodes + extent", cutpoints=8, baseline="random_walk"
+    )
     cohort = references["colon_early_recurrence"].cohort
     return model.fit(cohort, draws=750, tune=750, seed=20211201)
 

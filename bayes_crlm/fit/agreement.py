@@ -29,7 +29,7 @@ WIDTH_RATIO = (0.8, 1.25)
 VAGUE_EFFECT = Normal(0.0, 10.0)
 VAGUE_BASELINE = Independent(10.0)
 # intervals of the refit that shows what coarse ones did, where events are enough
-FINER_LEAST = 40
+FINER_LEAST = 20
 REFIT_DRAWS = 4000
 UNTRUSTED = "not looked for: a diagnostic says not to trust the draws"
 HALF_WIDTH_95 = 1.959963984540054

@@ -34,7 +34,7 @@ def heart_table():
 
 @pytest.fixture(scope="module")
 def heart(heart_table, tmp_path_factory):
-    """A run of R's `heart` under the default model."""
+    """A run of R's `heart` with few intervals, which the wait for a transplant is smoothed in."""
     folder = tmp_path_factory.mktemp("heart")
     heart_table.to_csv(folder / "heart.csv", index=False)
     plan = plan_analysis(
@@ -48,6 +48,7 @@ def heart(heart_table, tmp_path_factory):
                 "model": {
                     "treatment": "transplant", "reference": 0,
                     "covariates": "age + surgery + year",
+                    "baseline": {"prior": "random_walk", "cutpoints": 6},
                 },
             }
         )
