@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from bayes_crlm import Cohort, PiecewiseExponential, fit_many, read_cohort, stack_cohorts
 from bayes_crlm.inference.importance import weighted_draws
 from bayes_crlm.likelihood.intervals import automatic_number, coarse_number
-from bayes_crlm.model.unknowns import draw_prior, log_hazards
+from bayes_crlm.model.density import draw_prior, log_hazards_of
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "baseline.json"
@@ -173,7 +173,9 @@ def prior_rows() -> list[dict[str, Any]]:
             model = PiecewiseExponential("arm", 0, cutpoints=number, baseline=baseline)
             inputs = model.prepare(cohort)
             rng = np.random.default_rng([SEED, number])
-            log_hazard = log_hazards(draw_prior(inputs, rng, PRIOR_DRAWS), inputs)
+            unknowns = inputs.block_model
+            drawn = draw_prior(unknowns, rng, PRIOR_DRAWS)
+            log_hazard = log_hazards_of(drawn, unknowns).cells[:, 0]
             edges = inputs.intervals.cutpoints
             fold = np.exp(np.abs(log_hazard[:, -1] - log_hazard[:, 0]))
             row = {
