@@ -136,7 +136,7 @@ def fit_cohort(number: int, engine: str = "nuts") -> dict[str, Any]:
     if engine == "nuts":
         sampled = sample_nuts(inputs, seed=SEED + number, **SAMPLING)
         vectors = sampled.vectors.reshape(-1, sampled.vectors.shape[-1])
-        divergences = int(sampled.sample_stats["diverging"].sum())
+        divergences = int(sampled.statistics["diverging"].sum())
     else:
         found = approximate(inputs, SAMPLING["chains"] * SAMPLING["draws"], SEED + number)
         if found.drawn is None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_crlm.fit.ratio_summary import RatioSummary
+from bayes_crlm.inference.chains import ess_bulk
 from bayes_crlm.model.withdrawn import withdrawal
 from bayes_crlm.words.late_start import ANALYSES, AS_TREATED_ONLY, other_conclusion
 from bayes_crlm.words.shown import number, p_value, probability_in_words
@@ -102,13 +103,9 @@ def effective_draws(
     """Effective number of draws of each log hazard ratio; nan where chains are too short."""
     if fit.importance is not None:
         return [float(fit.importance.ess)] * len(pairs)
-    import arviz_stats as azs
-    import xarray as xr
-
     shape = (*fit.vectors.shape[:2], len(pairs))
     draws = np.column_stack([effect[:, one] - effect[:, other] for one, other in pairs])
-    values = xr.DataArray(draws.reshape(shape), dims=("chain", "draw", "pair"))
-    return azs.ess(values, method="bulk").values.astype(float).tolist()
+    return ess_bulk(draws.reshape(shape)).tolist()
 
 
 def cox_contrast(cox: "Cox", treated: int, reference: int) -> dict[str, float]:

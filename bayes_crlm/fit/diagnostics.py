@@ -14,7 +14,6 @@ Pareto k of LOO     above 0.7 after        Vehtari, Gelman & Gabry (2017), Stat 
 ==================  =====================  ==============================================
 """
 
-import warnings
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,8 @@ import numpy as np
 from bayes_crlm.fit.leave_one_out import Loo, leave_one_out
 from bayes_crlm.fit.mode_exchange import say_no_exchange
 from bayes_crlm.fit.tree import posterior_of
-from bayes_crlm.inference.chains import ESS_LEAST_PER_CHAIN, R_HAT_MOST, worst
+from bayes_crlm.inference.chains import ESS_LEAST_PER_CHAIN, R_HAT_MOST, worst_mixing
+from bayes_crlm.inference.chains import bfmi as chain_bfmi
 from bayes_crlm.inference.psis import PARETO_K_MOST
 from bayes_crlm.words.shown import significant
 from bayes_crlm.words.wording import count_of
@@ -182,8 +182,6 @@ def diagnose_chains(fit: "PosteriorDraws") -> Chains:
     -------
     Chains
     """
-    import arviz_stats as azs
-
     chains = fit.settings["chains"]
     ess_least = ESS_LEAST_PER_CHAIN * chains
     names = ["log_hazard", "log_hazard_ratio"]
@@ -193,14 +191,12 @@ def diagnose_chains(fit: "PosteriorDraws") -> Chains:
         if parameter.name in ("step_scale", "shrinkage_global")
     ]
     posterior = posterior_of(fit)["posterior"].to_dataset()[names]
-    with warnings.catch_warnings():
-        # draws too few for a diagnostic come out as nan, which counts as a failure below
-        warnings.simplefilter("ignore")
-        r_hat = worst(azs.rhat(posterior), "max") if chains > 1 else float("nan")
-        ess_bulk = worst(azs.ess(posterior, method="bulk"), "min")
-        ess_tail = worst(azs.ess(posterior, method="tail"), "min")
-        bfmi = float(np.min(azs.bfmi(posterior_of(fit))["energy"].values))
+    # draws too few for a diagnostic come out as nan, which counts as a failure below
+    mixing = worst_mixing(posterior)
+    r_hat, ess_bulk, ess_tail = mixing.r_hat, mixing.ess_bulk, mixing.ess_tail
     stats = posterior_of(fit)["sample_stats"].to_dataset()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        bfmi = float(np.min(chain_bfmi(stats["energy"].values)))
     divergences = int(stats["diverging"].values.sum())
     n_max_depth = int(stats["reached_max_treedepth"].values.sum())
     failures = []

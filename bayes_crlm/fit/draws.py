@@ -66,8 +66,9 @@ class PosteriorDraws:
         The cohort as the model saw it.
     vectors : (chains, draws, unknowns) ndarray
         Unconstrained draws, in the order of `BlockModel.parameters`.
-    sample_stats : xarray.Dataset
-        Statistics of the sampler, dims (chain, draw).
+    statistics : dict of str to ndarray
+        What the sampler recorded of every draw, (chains, draws), or of all of them, by ArviZ's
+        names.
     engine : str
         How the draws were made.
     seed : int
@@ -92,7 +93,7 @@ class PosteriorDraws:
     model: "ModelDefinition"
     inputs: "PreparedCohort"
     vectors: NDArray[np.float64]
-    sample_stats: "xr.Dataset"
+    statistics: dict[str, Any]
     engine: str
     seed: int
     settings: dict[str, Any]
@@ -107,6 +108,20 @@ class PosteriorDraws:
         """Resolve where curves begin, and refuse what is not a time or population."""
         object.__setattr__(self, "origin", check_origin(self.origin, self.inputs))
         check_population(self.population)
+
+    @cached_property
+    def sample_stats(self) -> "xr.Dataset":
+        """Statistics of the sampler, those of every draw with dims (chain, draw)."""
+        import xarray as xr
+
+        of_draws = self.vectors.shape[:2]
+        dims = {name: ("chain", "draw") if np.shape(values) == of_draws else ()
+                for name, values in self.statistics.items()}  # fmt: skip
+        coords = {"chain": np.arange(of_draws[0]), "draw": np.arange(of_draws[1])}
+        return xr.Dataset(
+            {name: (dims[name], values) for name, values in self.statistics.items()},
+            coords=coords if any(dims.values()) else {},
+        )
 
     @cached_property
     def hazards(self) -> LogHazards:

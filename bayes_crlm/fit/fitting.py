@@ -180,17 +180,15 @@ def fit_laplace(
     ValueError
         When the approximation has no draws.
     """
-    import xarray as xr
-
     drawn = approximation.drawn
     if drawn is None:
         raise ValueError(f"{approximation.problem}: there are no draws")
-    statistics = xr.Dataset({"importance_pareto_k": drawn.pareto_k, "importance_ess": drawn.ess})
+    statistics = {"importance_pareto_k": drawn.pareto_k, "importance_ess": drawn.ess}
     return PosteriorDraws(
         model=model,
         inputs=inputs,
         vectors=drawn.vectors.reshape(settings["chains"], settings["draws"], -1),
-        sample_stats=statistics,
+        statistics=statistics,
         engine="laplace",
         seed=seed,
         settings=settings,
@@ -237,7 +235,7 @@ def fit_nuts(
         model=model,
         inputs=inputs,
         vectors=sampled.vectors,
-        sample_stats=sampled.sample_stats,
+        statistics=sampled.statistics,
         engine="nuts",
         seed=seed,
         settings=settings,

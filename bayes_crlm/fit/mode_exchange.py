@@ -4,13 +4,12 @@ Chains that stay where they started give every mode the share of the chains that
 which says nothing of the posterior.
 """
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.chains import ESS_LEAST_PER_CHAIN, R_HAT_MOST
+from bayes_crlm.inference.chains import ESS_LEAST_PER_CHAIN, R_HAT_MOST, ess_mean, r_hat
 from bayes_crlm.inference.several_modes import Component, modes_for_chains
 from bayes_crlm.words.shown import significant
 
@@ -77,21 +76,14 @@ def mode_of_draws(effect: NDArray, components: list[Component]) -> NDArray[np.in
 
 def is_weighed(is_here: NDArray[np.bool], share: float) -> bool:
     """Whether the share of draws at a mode is known, shape of `is_here` (chains, draws)."""
-    import arviz_stats as azs
-    import xarray as xr
-
     found = is_here.mean()
     if found == 0 or found == 1:
         return share < LEAST_SHARE if found == 0 else share > 1 - LEAST_SHARE
     if max(found, share) < LEAST_SHARE:
         return True
-    values = xr.DataArray(is_here.astype(float), dims=("chain", "draw"))
-    with warnings.catch_warnings():
-        # a chain that never moves has no R-hat, and fails below
-        warnings.simplefilter("ignore")
-        ess = float(azs.ess(values, method="mean"))
-        r_hat = float(azs.rhat(values)) if len(values) > 1 else 1.0
-    return r_hat <= R_HAT_MOST and ess >= ESS_LEAST_PER_CHAIN * len(values)
+    # a chain that never moves has no R-hat, and fails
+    mixed = float(r_hat(is_here)) if len(is_here) > 1 else 1.0
+    return mixed <= R_HAT_MOST and float(ess_mean(is_here)) >= ESS_LEAST_PER_CHAIN * len(is_here)
 
 
 def say_places(fit: "PosteriorDraws", components: list[Component]) -> str:

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,11 +54,6 @@ class NutsDraws:
     vectors: NDArray[np.float64]
     statistics: Statistics
     seconds_sample: float
-
-    @cached_property
-    def sample_stats(self) -> "xr.Dataset":
-        """The statistics with their dims (chain, draw)."""
-        return labelled(self.statistics)
 
 
 def sample_nuts(

@@ -101,7 +101,8 @@ def fit_of_run(folder: Path, plan: "Plan", base: dict[str, Any], level: int) -> 
     effect = vectors[..., level - 1] / inputs.design.scale[level - 1]
     if not np.isclose(np.exp(np.median(effect)), base["median"], rtol=1e-9):
         return None
-    fit = Fit(plan.model, inputs, vectors, statistics, "nuts", sampling.seed, settings, {})
+    values = {str(name): each.values for name, each in statistics.items()}
+    fit = Fit(plan.model, inputs, vectors, values, "nuts", sampling.seed, settings, {})
     return fit.estimating(origin=asked.origin, population=asked.population)
 
 

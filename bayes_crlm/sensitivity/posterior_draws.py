@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.inference.chains import ess_bulk
 from bayes_crlm.inference.psis import pareto_smooth
 from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.inference.weighted import weighted_quantiles
@@ -119,8 +120,6 @@ def of_importance(weighted: "WeightedDraws") -> Draws:
 
 def draw_by_nuts(model: "ModelDefinition", inputs: "PreparedCohort", seed: int, why: str) -> Draws:
     """Draw by NUTS, with the diagnostics by which `run` judges its chains."""
-    import arviz_stats as azs
-
     from bayes_crlm.fit.diagnostics import diagnose_chains
     from bayes_crlm.fit.fit import fit_model
 
@@ -135,8 +134,7 @@ def draw_by_nuts(model: "ModelDefinition", inputs: "PreparedCohort", seed: int, 
         target_accept=NUTS_TARGET,
         progress=False,
     )
-    posterior = fit.posterior["posterior"].to_dataset()
-    ess = float(azs.ess(posterior["log_hazard_ratio"]).values[0])
+    ess = float(ess_bulk(fit.log_hazard_ratio_draws.values)[0])
     effect, log_hazard = fit.effect_draws, fit.log_hazard_draws
     found = dataclasses.asdict(diagnose_chains(fit))
     failures = found.pop("failures")

@@ -37,19 +37,19 @@ def test_the_same_seed_gives_the_same_draws_and_another_seed_others(simulated_co
     # chains differ from each other
     assert not np.any(first.vectors[0] == first.vectors[1])
     for name in ("energy", "tree_depth", "diverging", "acceptance_rate"):
-        np.testing.assert_array_equal(first.sample_stats[name], again.sample_stats[name])
+        np.testing.assert_array_equal(first.statistics[name], again.statistics[name])
 
 
 def test_statistics_have_the_names_of_arviz(simulated_cohorts):
     inputs = prepared(simulated_cohorts[3], "random_walk")
     drawn = sample_nuts(inputs, draws=40, tune=60, chains=2, seed=9)
     names = {"diverging", "energy", "tree_depth", "reached_max_treedepth", "step_size", "lp"}
-    assert names <= set(drawn.sample_stats.data_vars)
-    assert drawn.sample_stats["diverging"].dtype == bool
+    assert names <= set(drawn.statistics)
+    assert drawn.statistics["diverging"].dtype == bool
     for chain, draw in ((0, 0), (1, 39)):
         vector = drawn.vectors[chain, draw]
         value = native_density(inputs.density_data, inputs.blocks).value(vector)
-        stored = drawn.sample_stats["lp"].values[chain, draw]
+        stored = drawn.statistics["lp"][chain, draw]
         assert stored == pytest.approx(value, rel=1e-10)
 
 
@@ -60,9 +60,9 @@ def test_a_scale_that_is_sampled_makes_no_funnel():
         "rx", 1, "age + resid", cutpoints=12, covariate_prior="horseshoe(0.5)"
     )
     drawn = sample_nuts(model.prepare(cohort), draws=1000, tune=1000, chains=4, seed=1)
-    assert int(drawn.sample_stats["diverging"].sum()) == 0
+    assert int(drawn.statistics["diverging"].sum()) == 0
     # plainly non-centred coordinates took more than 30
-    assert float(drawn.sample_stats["n_steps"].mean()) < 12
+    assert float(drawn.statistics["n_steps"].mean()) < 12
 
 
 # what a process that samples has imported, and its draws

@@ -113,7 +113,7 @@ parts = [
 [sensitivity.multiverse]
 families = ["normal"]
 scales = [0.5, 1.0]
-baselines = ["random_walk"]
+baselines = ["log_time_walk"]
 covariates = ["all"]
 [sensitivity.influence]
 worst = 1
@@ -163,7 +163,7 @@ def test_after_chains_every_number_of_the_spec_as_it_stands_is_that_of_the_answe
         == {
             "prior_family": "normal",
             "prior_scale": 1.0,
-            "baseline": "random_walk",
+            "baseline": "log_time_walk",
             "intervals": len(summary["model"]["cutpoints"]) - 1,
             "covariates": "all",
             "exclusions": "none",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayes_crlm.fit.ratio_summary import RatioSummary
+from bayes_crlm.inference.chains import ess_bulk, ess_tail, mcse_mean, r_hat
 from bayes_crlm.model.column_counts import column_rows
 from bayes_crlm.words.arguments import thresholds_of
 from bayes_crlm.words.section import Column, Note, Rows, Section
@@ -134,13 +135,11 @@ def coefficient_table(fit: "PosteriorDraws", thresholds: Sequence[float]) -> "pd
     for threshold in thresholds:
         table[f"prob_below_{threshold}"] = found.prob_below(threshold)
     if fit.importance is None:
-        import arviz_stats as azs
-
-        ratios = fit.log_hazard_ratio_draws
-        table["mcse_mean_log"] = azs.mcse(ratios, method="mean").values
-        table["ess_bulk"] = azs.ess(ratios, method="bulk").values
-        table["ess_tail"] = azs.ess(ratios, method="tail").values
-        table["r_hat"] = azs.rhat(ratios).values
+        chains = values.reshape(*fit.vectors.shape[:2], n_terms)
+        table["mcse_mean_log"] = mcse_mean(chains)
+        table["ess_bulk"] = ess_bulk(chains)
+        table["ess_tail"] = ess_tail(chains)
+        table["r_hat"] = r_hat(chains)
     else:
         table["mcse_mean_log"] = table["sd_log"] / np.sqrt(fit.importance.ess)
         table["ess_bulk"] = np.full(n_terms, fit.importance.ess)
