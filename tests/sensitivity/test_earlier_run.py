@@ -103,7 +103,7 @@ treatment = "arm"
 reference = 0
 covariates = "x"
 [sampling]
-draws = 500
+draws = 1000
 tune = 500
 [sensitivity]
 parts = [
