@@ -1,7 +1,8 @@
 """Sections as HTML, for pages and notebooks; whatever comes from data is escaped."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
+from functools import partial
+from html import escape as escape_html
 
 from bayes_crlm.words.cells import cell, heading
 from bayes_crlm.words.section import Column, Note, Rows, Section
@@ -9,6 +10,8 @@ from bayes_crlm.words.section import Column, Note, Rows, Section
 __all__ = ["SectionsByKey", "sections_to_html", "table_to_html"]
 
 TEXT_CLASSES = {"text": "text", "level": "text", "reason": "text reason"}
+# quotes are marks in attributes only, and no text of data stands in one
+escape = partial(escape_html, quote=False)
 SYNTHETIC_MARK = ' <strong class="red">Synthetic, not patient data.</strong>'
 
 
