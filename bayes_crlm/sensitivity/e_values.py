@@ -17,12 +17,7 @@ from dataclasses import dataclass
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.shown import as_written
 
-__all__ = [
-    "EValue",
-    "e_value",
-    "hazard_ratio_e_value",
-    "risk_ratio_of_hazard_ratio",
-]
+__all__ = ["EValue", "e_value", "hazard_ratio_e_value", "risk_ratio_of_hazard_ratio"]
 
 LOG_2 = math.log(2.0)
 

@@ -19,13 +19,9 @@ if TYPE_CHECKING:
     from bayes_crlm.sensitivity.run import Sensitivity
 
 __all__ = [
-    "NOTHING_TO_CHANGE",
-    "base_row",
-    "one_level_sentence",
-    "overall_sentence",
-    "part_rows",
+    "NOTHING_TO_CHANGE", "base_row", "one_level_sentence", "overall_sentence", "part_rows",
     "sections_of",
-]
+]  # fmt: skip
 
 PARTS_TABLE = "sensitivity_parts"
 NOTHING_TO_CHANGE = "No answer is given that it could change; its numbers are in its tables."

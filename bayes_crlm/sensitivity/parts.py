@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from bayes_crlm.fit.fit import Fit
 
 __all__ = [
-    "Context", "Finding", "contrasts_note", "finding", "interval_note", "rows_of",
-    "run_one", "run_several", "unreliable_note",
+    "Context", "Finding", "contrasts_note", "finding", "interval_note", "rows_of", "run_one",
+    "run_several", "unreliable_note",
 ]  # fmt: skip
 
 

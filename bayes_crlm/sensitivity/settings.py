@@ -17,7 +17,7 @@ from bayes_crlm.specification.values import check_scalar
 from bayes_crlm.words.errors import SpecError, join_problems
 from bayes_crlm.words.wording import did_you_mean, shown
 
-__all__ = ["SensitivitySettings", "check_part_names", "read_settings", "sensitivity_problems"]
+__all__ = ["SensitivitySettings", "read_settings", "sensitivity_problems"]
 
 
 @dataclass(frozen=True)

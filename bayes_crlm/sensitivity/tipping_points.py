@@ -26,13 +26,9 @@ from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.shown import as_written
 
 __all__ = [
-    "TippingBias",
-    "TippingSurface",
-    "bias_factor",
-    "confounder_that_tips",
-    "tipping_bias",
+    "TippingBias", "TippingSurface", "bias_factor", "confounder_that_tips", "tipping_bias",
     "tipping_surface",
-]
+]  # fmt: skip
 
 Floats = NDArray[np.float64]
 Side = Literal["below", "above"]

@@ -26,15 +26,9 @@ if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
 
 __all__ = [
-    "common_cutpoints",
-    "draw_periods",
-    "edges_of",
-    "events_of_periods",
-    "fit_periods",
-    "period_contrasts",
-    "period_label",
-    "split_periods",
-]
+    "common_cutpoints", "draw_periods", "edges_of", "events_of_periods", "fit_periods",
+    "period_contrasts", "period_label", "split_periods",
+]  # fmt: skip
 
 
 def edges_of(times: Sequence[float]) -> NDArray[np.float64]:

@@ -29,14 +29,9 @@ if TYPE_CHECKING:
     import pymc as pm
 
 __all__ = [
-    "PRIOR_SD",
-    "PropensityDraws",
-    "log_posterior",
-    "propensity",
-    "propensity_draws",
-    "propensity_mode",
+    "PropensityDraws", "log_posterior", "propensity", "propensity_draws", "propensity_mode",
     "propensity_model",
-]
+]  # fmt: skip
 
 PRIOR_SD = 2.5
 """Of the intercept and of every coefficient, per standard deviation of a covariate."""

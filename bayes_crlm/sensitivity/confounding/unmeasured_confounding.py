@@ -40,7 +40,7 @@ from bayes_crlm.words.wording import count_of
 if TYPE_CHECKING:
     from bayes_crlm.analysis.run import Plan
 
-__all__ = ["Settings", "analyse", "check", "latent_refit"]
+__all__ = ["Settings", "analyse", "check"]
 
 Limits = Annotated[
     tuple[float, float], Field(strict=False, description="two limits [low, high], the lower first")

@@ -46,7 +46,7 @@ from bayes_crlm.words.success import SuccessRule
 if TYPE_CHECKING:
     from bayes_crlm.analysis.run import Plan
 
-__all__ = ["Settings", "analyse", "check", "refit_without"]
+__all__ = ["Settings", "analyse", "check"]
 
 FIELDS = (
     "median", "eti95", "prob_below_1", "prob_below_effect", "mean_log", "sd_log", "mcse", "engine",

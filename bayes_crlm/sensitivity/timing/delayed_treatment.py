@@ -34,16 +34,9 @@ if TYPE_CHECKING:
     from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 
 __all__ = [
-    "STRATEGIES",
-    "clone_rows",
-    "final_weights",
-    "landmark_row",
-    "split_row",
-    "start_problems",
-    "start_test",
-    "truncated",
-    "weight_rows",
-]
+    "STRATEGIES", "clone_rows", "final_weights", "landmark_row", "split_row", "start_problems",
+    "start_test", "truncated", "weight_rows",
+]  # fmt: skip
 
 STRATEGIES = {
     "start": "start within the grace period, when patients with these covariates who start within "
