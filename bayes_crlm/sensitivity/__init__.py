@@ -1,5 +1,5 @@
 """What would change the answer: sensitivity analyses of a small observational cohort.
 
 Each module holds one question, as functions on numbers: what a prior, an unmeasured confounder or
-another choice would have to be to turn the conclusion.
+another choice would have to be to change the conclusion.
 """

@@ -1,4 +1,4 @@
-"""Where an unmeasured binary confounder turns the conclusion.
+"""Where an unmeasured binary confounder changes the conclusion.
 
 A binary confounder that multiplies the hazard by g, present in a share p1 of the treated and
 p0 of the reference, multiplies the hazard ratio by

@@ -7,7 +7,7 @@ the curvature's precision of the treatment's effect. The prior then meets as muc
 the weighted data really hold.
 
 The robust variance is that of the patients' influence on the estimate, found by giving one patient
-after the other half a weight and estimating everything anew, the weights included. Half a weight
+after the other half a weight and estimating everything again, the weights included. Half a weight
 has a reason: in least squares no weight at all gives residuals over 1 - h (a jackknife, too wide
 with few patients), a vanishing change gives plain ones (a sandwich, too narrow), and half a weight
 gives residuals over 1 - h / 2, close to those over the root of 1 - h that are right on average.

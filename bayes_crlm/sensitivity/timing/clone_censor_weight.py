@@ -217,7 +217,7 @@ def fit_start_hazard(
 
 @dataclass(frozen=True, eq=False)
 class WeightModel:
-    """What weights of clones are made from; fitted anew for every weighting of the patients.
+    """What weights of clones are made from; fitted again for every weighting of the patients.
 
     Attributes
     ----------
