@@ -22,7 +22,7 @@ import numpy as np
 from bayes_crlm.fit.leave_one_out import Loo, leave_one_out
 from bayes_crlm.fit.mode_exchange import say_no_exchange
 from bayes_crlm.fit.tree import posterior_of
-from bayes_crlm.inference.chains import ESS_LEAST_PER_CHAIN, R_HAT_MOST, worst_mixing
+from bayes_crlm.inference.chains import ESS_LEAST_PER_CHAIN, worst_mixing
 from bayes_crlm.inference.chains import bfmi as chain_bfmi
 from bayes_crlm.inference.psis import PARETO_K_MOST
 from bayes_crlm.words.shown import significant
@@ -182,8 +182,6 @@ def diagnose_chains(fit: "PosteriorDraws") -> Chains:
     -------
     Chains
     """
-    chains = fit.settings["chains"]
-    ess_least = ESS_LEAST_PER_CHAIN * chains
     names = ["log_hazard", "log_hazard_ratio"]
     names += [
         parameter.name
@@ -193,31 +191,18 @@ def diagnose_chains(fit: "PosteriorDraws") -> Chains:
     posterior = posterior_of(fit)["posterior"].to_dataset()[names]
     # draws too few for a diagnostic come out as nan, which counts as a failure below
     mixing = worst_mixing(posterior)
-    r_hat, ess_bulk, ess_tail = mixing.r_hat, mixing.ess_bulk, mixing.ess_tail
     stats = posterior_of(fit)["sample_stats"].to_dataset()
     with np.errstate(divide="ignore", invalid="ignore"):
         bfmi = float(np.min(chain_bfmi(stats["energy"].values)))
     divergences = int(stats["diverging"].values.sum())
     n_max_depth = int(stats["reached_max_treedepth"].values.sum())
-    failures = []
     stuck = say_no_exchange(fit)
-    if stuck is not None:
-        failures.append(stuck)
-    if chains > 1 and not r_hat <= R_HAT_MOST:
-        failures.append(
-            f"R-hat is {r_hat:.3f}, above {R_HAT_MOST}: chains have not mixed; {RUN_LONGER}"
-        )
-    for name, value in (("bulk", ess_bulk), ("tail", ess_tail)):
-        if not value >= ess_least:
-            failures.append(
-                f"smallest {name} effective sample size is {value:.0f}, below {ess_least} "
-                f"(100 per chain); {RUN_LONGER}"
-            )
-    if divergences:
-        failures.append(
-            f"{count_of(divergences, 'divergent transition')}: part of the posterior was not "
-            "explored; raise sampling.target_accept towards 1"
-        )
+    failures = [] if stuck is None else [stuck]
+    failures += mixing.failures(
+        divergences,
+        longer=f"; {RUN_LONGER}",
+        smaller="; raise sampling.target_accept towards 1",
+    )
     if not bfmi >= BFMI_LEAST:
         failures.append(
             f"smallest E-BFMI is {bfmi:.2f}, below {BFMI_LEAST}: energies mix slowly; {RUN_LONGER}"
@@ -228,9 +213,9 @@ def diagnose_chains(fit: "PosteriorDraws") -> Chains:
             "or tighten its priors"
         )
     return Chains(
-        max_r_hat=r_hat,
-        min_ess_bulk=ess_bulk,
-        min_ess_tail=ess_tail,
+        max_r_hat=mixing.r_hat,
+        min_ess_bulk=mixing.ess_bulk,
+        min_ess_tail=mixing.ess_tail,
         min_bfmi=bfmi,
         divergences=divergences,
         n_max_depth=n_max_depth,

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.words.wording import count_of
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -114,11 +116,40 @@ def bfmi(energy: NDArray) -> Floats:
 
 @dataclass(frozen=True)
 class Mixing:
-    """Worst values over all quantities; nan when any is nan."""
+    """Worst values over all quantities, nan when any is nan; and the number of chains."""
 
     r_hat: float
     ess_bulk: float
     ess_tail: float
+    chains: int
+
+    def failures(self, divergences: int, *, longer: str = "", smaller: str = "") -> list[str]:
+        """Say why chains are not to be trusted: the one rule for all that are sampled by NUTS.
+
+        Parameters
+        ----------
+        divergences : int
+            Divergent transitions.
+        longer, smaller : str
+            What is to be done, after the sentences: about too few draws, about too large steps.
+        """
+        told, least = [], ESS_LEAST_PER_CHAIN * self.chains
+        if self.chains > 1 and not self.r_hat <= R_HAT_MOST:
+            told.append(
+                f"R-hat is {self.r_hat:.3f}, above {R_HAT_MOST}: chains have not mixed{longer}"
+            )
+        for kind, value in (("bulk", self.ess_bulk), ("tail", self.ess_tail)):
+            if not value >= least:
+                told.append(
+                    f"smallest {kind} effective sample size is {value:.0f}, below {least} "
+                    f"({ESS_LEAST_PER_CHAIN} per chain){longer}"
+                )
+        if divergences:
+            told.append(
+                f"{count_of(divergences, 'divergent transition')}: part of the posterior was not "
+                f"explored{smaller}"
+            )
+        return told
 
 
 def worst_mixing(dataset: "xr.Dataset") -> Mixing:
@@ -133,7 +164,10 @@ def worst_mixing(dataset: "xr.Dataset") -> Mixing:
     values = [dataset[name].values.reshape(shape) for name in dataset.data_vars]
     draws = np.concatenate(values, axis=2)
     return Mixing(
-        float(r_hat(draws).max()), float(ess_bulk(draws).min()), float(ess_tail(draws).min())
+        float(r_hat(draws).max()),
+        float(ess_bulk(draws).min()),
+        float(ess_tail(draws).min()),
+        dataset.sizes["chain"],
     )
 
 

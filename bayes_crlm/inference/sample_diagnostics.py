@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_crlm.inference.chains import (
-    ESS_LEAST_PER_CHAIN,
-    R_HAT_MOST,
     ess_bulk,
     ess_tail,
     mcse_mean,
@@ -16,7 +14,6 @@ from bayes_crlm.inference.chains import (
     worst_mixing,
 )
 from bayes_crlm.inference.psis import PARETO_K_MOST
-from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -82,11 +79,9 @@ def diagnose_sample(tree: "xr.DataTree", names: list[str]) -> SamplingDiagnostic
     SamplingDiagnostics
     """
     posterior = tree["posterior"].to_dataset()[names]
-    chains = posterior.sizes["chain"]
     loo = None
     # draws too few for a diagnostic come out as nan, which counts as a failure below
     mixing = worst_mixing(posterior)
-    most_r_hat, ess = mixing.r_hat, {"bulk": mixing.ess_bulk, "tail": mixing.ess_tail}
     if "log_likelihood" in tree.children:
         import arviz_stats as azs
 
@@ -94,20 +89,7 @@ def diagnose_sample(tree: "xr.DataTree", names: list[str]) -> SamplingDiagnostic
             warnings.simplefilter("ignore")
             loo = azs.loo(tree, pointwise=True)
     divergences = n_divergences(tree)
-    failures = []
-    if not most_r_hat <= R_HAT_MOST:
-        failures.append(f"R-hat is {most_r_hat:.3f}, above {R_HAT_MOST}: chains have not mixed")
-    for kind, value in ess.items():
-        if not value >= ESS_LEAST_PER_CHAIN * chains:
-            failures.append(
-                f"smallest {kind} effective sample size is {value:.0f}, below "
-                f"{ESS_LEAST_PER_CHAIN * chains} (100 per chain)"
-            )
-    if divergences:
-        failures.append(
-            f"{count_of(divergences, 'divergent transition')}: part of the posterior was not "
-            "explored"
-        )
+    failures = mixing.failures(divergences)
     pareto_k = None if loo is None else np.asarray(loo.pareto_k)
     n_high = 0 if pareto_k is None else int(np.sum(~(pareto_k <= PARETO_K_MOST)))
     remarks = []
@@ -117,9 +99,9 @@ def diagnose_sample(tree: "xr.DataTree", names: list[str]) -> SamplingDiagnostic
             "elpd_loo is not to be trusted"
         )
     return SamplingDiagnostics(
-        max_r_hat=most_r_hat,
-        min_ess_bulk=ess["bulk"],
-        min_ess_tail=ess["tail"],
+        max_r_hat=mixing.r_hat,
+        min_ess_bulk=mixing.ess_bulk,
+        min_ess_tail=mixing.ess_tail,
         divergences=divergences,
         elpd_loo=None if loo is None else float(loo.elpd),
         elpd_loo_se=None if loo is None else float(loo.se),
