@@ -110,14 +110,14 @@ def bare(problem: BayesCRLMError, source: str) -> str:
 def further_problems(spec: "Spec", arguments: CohortArguments) -> list[str]:
     """Try every step on what is known; each of its problems once."""
     name = arguments.name
-    problems = told_by(name, columns_needed, spec.model.treatment, spec.model.covariates)
+    problems = problems_of_step(name, columns_needed, spec.model.treatment, spec.model.covariates)
     try:
         known = known_rows(spec, arguments)
     except BayesCRLMError:
         # the file itself cannot be read, or what is said of its columns
         return problems
     problems += known.unknown
-    problems += told_by(
+    problems += problems_of_step(
         name, check_outcome_unused, known.cohort, spec.model.treatment, spec.model.covariates
     )
     if known.cohort.n_rows:
@@ -139,7 +139,7 @@ def problems_of_columns(spec: "Spec", arguments: CohortArguments) -> list[str]:
     return unknown_columns(dict.fromkeys(used), loaded.table)
 
 
-def told_by(source: str, check: Callable[..., Any], *given: Any) -> list[str]:
+def problems_of_step(source: str, check: Callable[..., Any], *given: Any) -> list[str]:
     """Say what a step refuses."""
     try:
         check(*given)
@@ -224,7 +224,9 @@ def design_problems(known: Known, spec: "Spec", source: str) -> list[str]:
     problems = []
     if model.treatment in there:
         for rows in without_gaps(known.cohort, [model.treatment]):
-            problems += told_by(source, treatment_levels, rows, model.treatment, model.reference)
+            problems += problems_of_step(
+                source, treatment_levels, rows, model.treatment, model.reference
+            )
     columns = parse_formula(model.covariates).columns
     found = []
     if columns <= there:
@@ -240,7 +242,7 @@ def design_problems(known: Known, spec: "Spec", source: str) -> list[str]:
     problems += found
     if not problems and {model.treatment, *columns} <= there:
         for rows in without_gaps(known.cohort, [model.treatment, *sorted(columns)]):
-            problems += told_by(
+            problems += problems_of_step(
                 source, build_design, rows, model.treatment, model.reference, model.covariates
             )
     return problems
@@ -252,7 +254,7 @@ def covariate_problems(cohort: Cohort, formula: str, source: str) -> list[str]:
     return [
         problem
         for rows in without_gaps(cohort, columns)
-        for problem in told_by(source, covariate_columns, rows, formula)
+        for problem in problems_of_step(source, covariate_columns, rows, formula)
     ]
 
 
@@ -282,12 +284,12 @@ def time_problems(known: Known, spec: "Spec", source: str) -> list[str]:
         return []
     cohort, problems = known.cohort, []
     if known.is_whole:
-        problems += told_by(
+        problems += problems_of_step(
             source, choose_intervals, cohort.entry, cohort.time, cohort.event, cutpoints
         )
     elif not isinstance(cutpoints, str | int):
-        problems += told_by(source, given_cutpoints, cutpoints, known.last, cohort.n_rows)
+        problems += problems_of_step(source, given_cutpoints, cutpoints, known.last, cohort.n_rows)
     if asked.origin is not None:
         first = float(cohort.entry.min()) if known.is_whole else 0.0
-        problems += told_by(source, origin_before, asked.origin, known.last, first)
+        problems += problems_of_step(source, origin_before, asked.origin, known.last, first)
     return [*problems, *horizon_problems(asked, asked.origin or 0.0, known.last)]

@@ -140,25 +140,27 @@ def _checked(condition: Condition, value: object, kind: str) -> Any:
     """Give the value as it compares with a column of this kind, or say why it does not."""
     import pandas as pd
 
-    told = f"where: column {shown(condition.column)} holds {kind}, but the value is {shown(value)}"
+    phrase = (
+        f"where: column {shown(condition.column)} holds {kind}, but the value is {shown(value)}"
+    )
     if kind == "numbers":
         if not isinstance(value, Real) or math.isnan(float(value)):
-            raise CohortError(f"{told}; it must be a number")
+            raise CohortError(f"{phrase}; it must be a number")
     elif kind == "true/false":
         if not isinstance(value, Real) or value not in (0, 1):
-            raise CohortError(f"{told}; it must be true or false")
+            raise CohortError(f"{phrase}; it must be true or false")
     elif kind == "text":
         if not isinstance(value, str):
-            raise CohortError(f"{told}; it must be text in quotation marks")
+            raise CohortError(f"{phrase}; it must be text in quotation marks")
     elif kind == "dates":
         if not isinstance(value, datetime.date) and not (
             isinstance(value, str) and DATE.fullmatch(value)
         ):
-            raise CohortError(f"{told}; it must be a date as YYYY-MM-DD, such as 2015-12-31")
+            raise CohortError(f"{phrase}; it must be a date as YYYY-MM-DD, such as 2015-12-31")
         try:
             return pd.Timestamp(value)
         except (TypeError, ValueError, OverflowError):
-            raise CohortError(f"{told}, which is not a day of the calendar") from None
+            raise CohortError(f"{phrase}, which is not a day of the calendar") from None
     return value
 
 
@@ -296,17 +298,17 @@ def select(
         columns = list(dict.fromkeys(column for column, gap in gaps if (gap & unknown).any()))
         if missing == "error":
             n = int(unknown.sum())
-            told = f"where: values are missing in {shown_names(columns)}, so that it is unknown"
-            told += f" whether {count_of(n, 'row')} {'belongs' if n == 1 else 'belong'} to the "
-            told += f"cohort (the first is row {row_number[unknown][0]}); "
-            told += 'fill them in, or set missing = "drop"'
-            return keep, (), (), [told]
+            phrase = f"where: values are missing in {shown_names(columns)}, so that it is unknown"
+            phrase += f" whether {count_of(n, 'row')} {'belongs' if n == 1 else 'belong'} to the "
+            phrase += f"cohort (the first is row {row_number[unknown][0]}); "
+            phrase += 'fill them in, or set missing = "drop"'
+            return keep, (), (), [phrase]
         before = keep
         keep = keep & ~np.isin(patient_of_row, patient_of_row[unknown])
         dropped = (_left_out(f"missing {shown_names(columns)}", before, keep, patient_of_row),)
     if asked and not keep.any():
-        told = " and ".join(str(condition) for condition in asked[:SHOWN])
-        problems.append(f"where: no row is left that meets {told}; loosen the conditions")
+        phrase = " and ".join(str(condition) for condition in asked[:SHOWN])
+        problems.append(f"where: no row is left that meets {phrase}; loosen the conditions")
     return keep, tuple(each for each in excluded if each.n_rows), dropped, problems
 
 
@@ -336,7 +338,7 @@ def unmatched_values(table: "pd.DataFrame", conditions: Iterable[object]) -> lis
     list of str
         A sentence for each condition with such a value.
     """
-    told = []
+    phrases = []
     for given in conditions:
         condition = Condition.of(given)
         if condition.op not in EQUALITY:
@@ -350,8 +352,8 @@ def unmatched_values(table: "pd.DataFrame", conditions: Iterable[object]) -> lis
             if not compare(Condition(condition.column, "==", each), column)[0].any()
         ]
         if absent:
-            told.append(
+            phrases.append(
                 f"where: no row holds {shown_names(absent)} in column {shown(condition.column)}; "
                 f"it holds {shown_names(sorted_levels(column.dropna().unique()))}"
             )
-    return told
+    return phrases

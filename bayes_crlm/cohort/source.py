@@ -104,7 +104,7 @@ def emptied_levels(
 
     if len(after) == len(before):
         return {}
-    told = {}
+    phrases = {}
     for name in before.columns:
         dtype = before[name].dtype
         if name in outcome or not isinstance(dtype, pd.CategoricalDtype | pd.StringDtype):
@@ -115,10 +115,10 @@ def emptied_levels(
         has = set(after[name].dropna().unique())
         gone = sorted_levels({level_text(each) for each in had if each not in has})
         if gone:
-            told[str(name)] = (
+            phrases[str(name)] = (
                 f"levels that occur in no row used are dropped: {shown_names(gone, 5)}",
             )
-    return told
+    return phrases
 
 
 def rows_of(table: "pd.DataFrame", keep: NDArray[np.bool]) -> "pd.DataFrame":

@@ -209,7 +209,7 @@ class _Profile:
         self.is_free = np.ones(coef.size, dtype=bool)
         self.is_free[term] = False
 
-    def drop(self, at: float) -> float:
+    def deviance(self, at: float) -> float:
         """Twice the fall of the profile from its maximum, or NaN where it cannot be found."""
         start = self.coef + self.slope * (at - self.coef[self.term])
         start[self.term] = at
@@ -219,7 +219,7 @@ class _Profile:
 
     def p_value(self) -> float:
         """Penalised likelihood ratio test against 0, chi-square with 1 degree of freedom."""
-        return math.erfc(math.sqrt(self.drop(0.0) / 2.0))
+        return math.erfc(math.sqrt(self.deviance(0.0) / 2.0))
 
     def limit(self, side: float) -> float:
         """95% limit below (`side` -1) or above (1), or NaN when the profile does not show it."""
@@ -230,14 +230,14 @@ class _Profile:
         target = math.sqrt(CHI_SQUARE_95)
         for _ in range(12):
             outside = estimate + offset
-            drop = self.drop(outside)
-            if math.isnan(drop):
+            deviance = self.deviance(outside)
+            if math.isnan(deviance):
                 return math.nan
-            if drop > CHI_SQUARE_95:
+            if deviance > CHI_SQUARE_95:
                 # The root of the drop is almost linear, so few evaluations are needed.
                 try:
                     return brentq(
-                        lambda at: math.sqrt(self.drop(at)) - target,
+                        lambda at: math.sqrt(self.deviance(at)) - target,
                         inside,
                         outside,
                         xtol=1e-7 * self.se,

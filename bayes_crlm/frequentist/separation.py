@@ -224,7 +224,7 @@ class _RecessionCone:
             else:
                 self.null = np.concatenate([self.null, missing[None, :]])
 
-    def contains(self, direction: Floats) -> bool:
+    def holds(self, direction: Floats) -> bool:
         """Whether every event leads its risk set along `direction`."""
         return not self.risk_sets.violations(direction)[0].shape[0]
 
@@ -304,9 +304,7 @@ def _reason(
             continue
         axis = np.eye(matrix.shape[1])[column]
         extremes = [
-            word
-            for sign, word in ((1.0, "highest"), (-1.0, "lowest"))
-            if cone.contains(sign * axis)
+            word for sign, word in ((1.0, "highest"), (-1.0, "lowest")) if cone.holds(sign * axis)
         ]
         if extremes:
             causes.append(

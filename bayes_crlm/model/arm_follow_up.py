@@ -91,9 +91,9 @@ def note_for(inputs: "PreparedCohort", levels: Sequence[int], time: float) -> st
         None where every one of the levels has events, and patients who were followed so long.
     """
     empty = [k for k in levels if k in levels_without_events(inputs)]
-    told = [without_event(inputs, levels, empty)] if empty else []
+    phrases = [without_event(inputs, levels, empty)] if empty else []
     unobserved = unobserved_note(inputs, levels, time)
-    return "; ".join([*told, *([unobserved] if unobserved else [])]) or None
+    return "; ".join([*phrases, *([unobserved] if unobserved else [])]) or None
 
 
 def without_event(inputs: "PreparedCohort", levels: Sequence[int], empty: Sequence[int]) -> str:
@@ -194,7 +194,7 @@ def beyond_follow_up(inputs: "PreparedCohort", times: dict[str, Any]) -> list[st
         What is estimated, such as "survival at", and at which times.
     """
     unit, design = inputs.cohort.unit or "time units", inputs.design
-    told = []
+    phrases = []
     for k, last in enumerate(last_follow_up(inputs)):
         beyond = {name: [t for t in each if t > last] for name, each in times.items()}
         parts = [
@@ -203,8 +203,8 @@ def beyond_follow_up(inputs: "PreparedCohort", times: dict[str, Any]) -> list[st
             if each
         ]
         if parts:
-            told.append(
+            phrases.append(
                 f"{design.treatment} {design.levels[k]}, {' and '.join(parts)} {unit}: "
                 f"{MODEL_ONLY} (the longest: {significant(float(last), 4)})"
             )
-    return told
+    return phrases

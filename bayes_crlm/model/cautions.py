@@ -39,23 +39,23 @@ def cautions(cohort: "Cohort", design: "Design") -> tuple[str, ...]:
         of patients whom no column names, for each covariate that looks like a part of the
         treatment, when times are rounded, and when the treatment changes during follow-up.
     """
-    told = [
-        *say_unit(cohort),
+    phrases = [
+        *unit_in_words(cohort),
         *repeated_patients(cohort, design),
         *treatment_functions(cohort, design),
         *treatment_products(design),
     ]
     rounded = rounded_times(cohort)
     if rounded is not None:
-        told.append(rounded.in_words(cohort.unit))
+        phrases.append(rounded.in_words(cohort.unit))
     n_changing = patients_whose_level_changes(cohort.patient_index, design.treatment_level)
     if n_changing:
-        told.append(
+        phrases.append(
             f"the treatment changes during the follow-up of {count_of(n_changing, 'patient')}; "
             "standardised curves are those of a cohort that stays on one level from where the "
             "curves begin"
         )
-    return tuple(told)
+    return tuple(phrases)
 
 
 def longest_in_years(cohort: "Cohort") -> float | None:
@@ -70,7 +70,7 @@ def longest_in_years(cohort: "Cohort") -> float | None:
     return float((last - first).max()) * days / 365.25
 
 
-def say_unit(cohort: "Cohort") -> list[str]:
+def unit_in_words(cohort: "Cohort") -> list[str]:
     """Doubt the unit where a patient is followed for longer than people are."""
     years = longest_in_years(cohort)
     if years is None or years <= MOST_YEARS:

@@ -236,7 +236,7 @@ def arm_cautions(inputs: "PreparedCohort") -> tuple[str, ...]:
 
 def arm_sentences(sides: tuple[Side, ...]) -> tuple[str, ...]:
     """Say which of these are treatment levels with one event, or none."""
-    told = []
+    phrases = []
     for side in sides:
         if not (side.is_treatment and side.n_events <= RARE_EVENTS):
             continue
@@ -245,11 +245,11 @@ def arm_sentences(sides: tuple[Side, ...]) -> tuple[str, ...]:
             if side.n_events == 0
             else ("one event", "rests on that event and the prior")
         )
-        told.append(
+        phrases.append(
             f"{side.name} has {events} among {count_of(side.n_patients, 'patient')}: "
             f"its hazard ratio {rests}"
         )
-    return tuple(told)
+    return tuple(phrases)
 
 
 def rare_cautions(inputs: "PreparedCohort") -> tuple[str, ...]:
@@ -275,11 +275,11 @@ def count_cautions(inputs: "PreparedCohort") -> tuple[str, ...]:
     # counted once for both: with many rows that takes longer than all else
     sides = sides_of_columns(inputs.cohort, inputs.design)
     rare = tuple(rare_sentence(side, inputs.covariate_prior) for side in rare_of(sides))
-    told = (*arm_sentences(sides), *rare)
+    phrases = (*arm_sentences(sides), *rare)
     if n_events >= FEW_EVENTS * n_columns:
-        return told
+        return phrases
     return (
-        *told,
+        *phrases,
         f"{count_of(n_events, 'event')} for {count_of(n_columns, 'column')} of the design "
         f"({n_events / n_columns:.1f} each, fewer than {FEW_EVENTS}): the priors shape the "
         "estimates, and Cox's may be extreme",

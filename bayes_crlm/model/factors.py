@@ -24,7 +24,7 @@ def factors_in_words(design: "Design", cohort: "Cohort", covariates: str) -> lis
     from pandas.api.types import is_numeric_dtype
 
     parsed = parse_formula(covariates)
-    told = []
+    phrases = []
     for name in sorted(parsed.columns):
         values: Any = cohort.table[name]
         if is_numeric_dtype(values.dtype) and name not in parsed.categorical:
@@ -41,7 +41,7 @@ def factors_in_words(design: "Design", cohort: "Cohort", covariates: str) -> lis
         others = [t for t in texts if any(f"[T.{t}]" in term for term in of_term)]
         reference = [t for t in texts if t not in others]
         if len(reference) == 1:
-            told.append(f"{name}: {', '.join(others)}, against {reference[0]}")
+            phrases.append(f"{name}: {', '.join(others)}, against {reference[0]}")
         else:
-            told.append(f"{name}: {shown_names(texts)}")
-    return told
+            phrases.append(f"{name}: {shown_names(texts)}")
+    return phrases

@@ -226,7 +226,7 @@ def expanded(
         RecursionError,
         MemoryError,
     ) as error:
-        raise FormulaError(say_evaluation_error(text, error)) from None
+        raise FormulaError(evaluation_error_in_words(text, error)) from None
     spec = matrix.model_spec
     places = spec.variable_indices if isinstance(spec, ModelSpec) else {}
     kept = [k for k, column in enumerate(matrix.columns) if column != "Intercept"]
@@ -311,7 +311,7 @@ def sorted_by_number(values: "pd.Series") -> "pd.Series":
     return pd.Series(pd.Categorical(values, categories), index=values.index, name=values.name)
 
 
-def say_evaluation_error(text: str, error: BaseException) -> str:
+def evaluation_error_in_words(text: str, error: BaseException) -> str:
     """Say why formulaic could not evaluate a formula; our own sentences go before its."""
     cause: BaseException | None = error
     while cause is not None:

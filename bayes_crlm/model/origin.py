@@ -128,20 +128,20 @@ def origin_cautions(origin: float, inputs: "PreparedCohort") -> list[str]:
         and the first entry.
     """
     cohort = inputs.cohort
-    unit, told = cohort.unit or "time units", []
+    unit, phrases = cohort.unit or "time units", []
     first = float(cohort.entry.min())
     if origin > 0:
         when = np.array([origin])
         n_at_risk = int(number_at_risk_from(cohort.entry, cohort.time, when)[0])
-        told.append(
+        phrases.append(
             f"survival, its median and restricted means are given survival to "
             f"{as_written(origin)} {unit}, "
             f"where curves begin with {count_of(n_at_risk, 'patient')} at risk"
         )
     if first > origin:
-        told.append(
+        phrases.append(
             f"nobody is at risk before {as_written(first)} {unit}: survival from "
             f"{as_written(origin)} to there, and every later number that depends on it, comes from "
             "the model and its prior alone"
         )
-    return told
+    return phrases

@@ -55,7 +55,7 @@ def repeated_patients(cohort: "Cohort", design: "Design") -> tuple[str, ...]:
     is_split = n_split >= FEWEST_SPLIT_ROWS and n_split >= CONTINUED * n_late
     if not is_split and column is None:
         return ()
-    told = ""
+    phrase = ""
     if is_split:
         each = f"each of the {n_split}" if n_split == n_late else f"{n_split} of the {n_late}"
         how = (
@@ -63,17 +63,17 @@ def repeated_patients(cohort: "Cohort", design: "Design") -> tuple[str, ...]:
             if n_after_event
             else " without the event, as if they were stretches"
         )
-        told = f"{each} rows that begin after 0 begins just where another row ends{how} of the "
-        told += "same patients; each row counts as a patient here, "
+        phrase = f"{each} rows that begin after 0 begins just where another row ends{how} of the "
+        phrase += "same patients; each row counts as a patient here, "
     if column is None:
-        return (f"{told}so give data.id if a column names the patients",)
+        return (f"{phrase}so give data.id if a column names the patients",)
     distinct = int(cohort.table[column].nunique())
     named = (
         f"column {shown(column)} has {distinct} values in {cohort.n_rows} rows, and the treatment "
         "is the same in all rows of a value, as if it named the patients"
     )
-    if told:
-        return (f"{told}and {named}; give data.id, and one row a patient or `entry`",)
+    if phrase:
+        return (f"{phrase}and {named}; give data.id, and one row a patient or `entry`",)
     return (
         f"{named}; each row counts as a patient here, so give data.id, and keep one row of each "
         "patient with data.where",

@@ -41,7 +41,7 @@ def treatment_functions(cohort: "Cohort", design: "Design") -> tuple[str, ...]:
     from bayes_crlm.model.formula import parse_formula
 
     _, _, covariates = design.formula.partition(f"{design.treatment} + ")
-    told = []
+    phrases = []
     first = first_rows_on_levels(cohort, design)
     level = design.treatment_level[first]
     for name in sorted(parse_formula(covariates).columns):
@@ -54,7 +54,7 @@ def treatment_functions(cohort: "Cohort", design: "Design") -> tuple[str, ...]:
             value = values[codes[level == place][0]]
             # 0 times a negative number is written -0.0
             value = 0 if value == 0 and not isinstance(value, str | bool) else value
-            told.append(
+            phrases.append(
                 f"covariate {shown(name)} is {shown(value)} for every patient with "
                 f"{design.treatment} = {design.levels[place]} and varies among the others, as a "
                 "part of the treatment does (a dose, or a product with the treatment); "
@@ -62,13 +62,13 @@ def treatment_functions(cohort: "Cohort", design: "Design") -> tuple[str, ...]:
                 "it out, or read the hazard ratios only"
             )
         else:
-            told.append(
+            phrases.append(
                 f"every value of covariate {shown(name)} occurs on one level of "
                 f"{design.treatment} only, as if it said what the treatment is; standardised "
                 "curves leave it as it is when the treatment is switched, so leave it out, or "
                 "read the hazard ratios only"
             )
-    return tuple(told)
+    return tuple(phrases)
 
 
 def first_rows_on_levels(cohort: "Cohort", design: "Design") -> NDArray[np.intp]:

@@ -67,11 +67,11 @@ def no_bound(treatment: str, levels: Sequence[tuple[Any, int]]) -> str:
     levels : sequence of (level, int)
         Levels without events, and how many patients are on each.
     """
-    told = [
+    phrases = [
         f"none of the {patients} patients on {treatment} {level} had an event"
         for level, patients in levels
     ]
     return (
-        f"{NO_ANSWER}because {' and '.join(told)}: the data do not bound the hazard "
+        f"{NO_ANSWER}because {' and '.join(phrases)}: the data do not bound the hazard "
         "ratio on one side, so the prior decides how far from 1 it lies"
     )

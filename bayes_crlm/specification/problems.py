@@ -29,13 +29,13 @@ def spec_problems(error: ValidationError, root: type[BaseModel]) -> list[str]:
         At most ten, then how many more there are.
     """
     found = error.errors(include_url=False)
-    problems = [say_problem(each, root) for each in found[:MOST_PROBLEMS]]
+    problems = [problem_in_words(each, root) for each in found[:MOST_PROBLEMS]]
     if len(found) > MOST_PROBLEMS:
         problems.append(f"and {len(found) - MOST_PROBLEMS} more")
     return problems
 
 
-def say_problem(problem: Any, root: type[BaseModel]) -> str:
+def problem_in_words(problem: Any, root: type[BaseModel]) -> str:
     """Say one problem: the dotted key, the wrong value, what would be right."""
     location = problem["loc"]
     key = dotted_key(location)
@@ -43,7 +43,7 @@ def say_problem(problem: Any, root: type[BaseModel]) -> str:
     right = field.description if field is not None else None
     match problem["type"]:
         case "extra_forbidden":
-            return say_unknown_key(location, table, root)
+            return unknown_key_in_words(location, table, root)
         case "missing":
             return f"{key} is missing; give {right}"
         case "value_error":
@@ -57,7 +57,7 @@ def say_problem(problem: Any, root: type[BaseModel]) -> str:
             return f"{key} is {shown(problem['input'])}; give {right or problem['msg']}"
 
 
-def say_unknown_key(
+def unknown_key_in_words(
     location: Sequence[int | str], table: type[BaseModel] | None, root: type[BaseModel]
 ) -> str:
     """Say an unknown key with the nearest known one, or the table it belongs in."""

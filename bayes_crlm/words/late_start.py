@@ -110,8 +110,8 @@ def withdraw_starts(
     why = {(row["treatment"], row["reference"]): row["withdrawn"] for row in answers}
 
     def taken_back(row: Mapping[str, Any]) -> dict[str, Any]:
-        told = why.get((row["treatment"], row["reference"])) or row["withdrawn"]
-        return dict(row) | ({"conclusion": "withdrawn", "withdrawn": told} if told else {})
+        phrase = why.get((row["treatment"], row["reference"])) or row["withdrawn"]
+        return dict(row) | ({"conclusion": "withdrawn", "withdrawn": phrase} if phrase else {})
 
     found = dict(start)
     for name in ANALYSES:

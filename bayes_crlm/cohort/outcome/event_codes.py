@@ -166,22 +166,22 @@ def read_events(
     """
     places, distinct, shape = _sorted_codes(values, codes)
     counts = np.bincount(places[places >= 0], minlength=len(distinct))
-    told = f"column {shown(codes.column)} (event)"
+    where = f"column {shown(codes.column)} (event)"
     listed = _listed(distinct, counts)
     problems, remarks = [], []
     absent = [each for each in codes.value if not any(_same(each, _plain(key)) for key in distinct)]
     if len(absent) == len(codes.value):
         problems.append(
-            f"{told} has no event: no row holds {', '.join(map(shown, absent))}; it holds {listed}"
+            f"{where} has no event: no row holds {', '.join(map(shown, absent))}; it holds {listed}"
         )
     elif absent:
         remarks.append(
-            f"{told}: the event's code {', '.join(map(shown, absent))} occurs in no row; the "
+            f"{where}: the event's code {', '.join(map(shown, absent))} occurs in no row; the "
             f"column holds {listed}"
         )
     if CDISC.fullmatch(codes.column) and any(_same(each, 1) for each in codes.value):
         remarks.append(
-            f"{told}: in CDISC's column 0 is the event and other numbers are reasons for "
+            f"{where}: in CDISC's column 0 is the event and other numbers are reasons for "
             "censoring; here 1 is taken as the event, as value says"
         )
     others = [k for k, kind in enumerate(shape) if kind == "other"]
@@ -191,20 +191,20 @@ def read_events(
         rows = row_number[np.isin(places, others)]
         named = _listed(distinct[others], counts[others])
         problems.append(
-            f"{told} holds {named} ({shown_rows(rows)}), and neither value nor censored says what "
+            f"{where} holds {named} ({shown_rows(rows)}), and neither value nor censored says what "
             "these codes mean; name the codes that are censored, such as censored = "
             f"[{', '.join(_written(distinct[k]) for k in others[:MOST_CODES])}], or add them to "
             "value"
         )
     elif others:
         remarks.append(
-            f"{told}: {_listed(distinct[others], counts[others])} taken as censored, "
+            f"{where}: {_listed(distinct[others], counts[others])} taken as censored, "
             f"{_said_events(distinct, counts, shape)} as the event"
         )
     elif codes.censored:
         named = [k for k, kind in enumerate(shape) if kind == "censored"]
         remarks.append(
-            f"{told}: {_listed(distinct[named], counts[named]) if named else 'no row'} censored, "
+            f"{where}: {_listed(distinct[named], counts[named]) if named else 'no row'} censored, "
             f"{_said_events(distinct, counts, shape)} the event"
         )
     event = _of_rows(places, shape, "event").astype(np.int8)

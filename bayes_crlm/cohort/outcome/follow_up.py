@@ -27,7 +27,7 @@ __all__ = [
     "events_of",
     "numbers_of",
     "patients_of",
-    "told_rows",
+    "wrong_rows",
 ]
 
 NUMBER, MISSING, TEXT, TRUTH, DATE, OTHER = range(6)
@@ -319,7 +319,7 @@ def _tied(
     )
 
 
-def told_rows(
+def wrong_rows(
     values: "pd.Series",
     role: str,
     what: str,
@@ -350,7 +350,7 @@ def _check_patients(
     row_number: NDArray[np.int64],
 ) -> list[str]:
     """Check that the rows of each patient follow one another and only the last has the event."""
-    told = f"column {shown(id)} (id)"
+    phrase = f"column {shown(id)} (id)"
     if entry is None:
         counts = np.bincount(patient_index[patient_index >= 0], minlength=len(patients))
         several = np.flatnonzero(counts > 1)
@@ -360,7 +360,7 @@ def _check_patients(
         rows = shown_rows(row_number[patient_index == first])
         others = f" (and {len(several) - 1} more patients)" if len(several) > 1 else ""
         problem = (
-            f"{told} names patient {shown(patients[first])} in {rows}{others}; give `entry`, the "
+            f"{phrase} names patient {shown(patients[first])} in {rows}{others}; give `entry`, the "
             "column that says when each row begins, or one row per patient"
         )
         return [problem]
@@ -382,7 +382,7 @@ def _check_patients(
         ]
         more = f" and {len(k) - 5} more" if len(k) > 5 else ""
         problems.append(
-            f"{told} has overlapping rows: rows {', '.join(pairs)}{more}; each row of a patient "
+            f"{phrase} has overlapping rows: rows {', '.join(pairs)}{more}; each row of a patient "
             "must begin when or after the one before ends"
         )
     early = same & (events[before] == 1) & ~overlap
@@ -390,7 +390,7 @@ def _check_patients(
         k = before[early]
         names = patients[patient_index[k[:5]]]
         problems.append(
-            f"{told} has an event before the patient's last row in "
+            f"{phrase} has an event before the patient's last row in "
             f"{shown_rows(row_number[k], [f'patient {shown(p)}' for p in names])}; only "
             "the last row of a patient may end with the event"
         )

@@ -16,7 +16,7 @@ from bayes_crlm.cohort.outcome.follow_up import (
     TRUTH,
     events_of,
     patients_of,
-    told_rows,
+    wrong_rows,
 )
 from bayes_crlm.cohort.outcome.time_scale import TimeScale
 from bayes_crlm.likelihood.tied_times import onto
@@ -86,8 +86,8 @@ def check_times(
     for kind, what in (DATE_KINDS if are_dates else KINDS).items():
         if kind != MISSING or role in MUST_HAVE:
             hint = NO_DATES if kind == DATE and role == "time" else ""
-            problems += told_rows(values, role, what, kinds == kind, row_number, right + hint)
-    problems += told_rows(values, role, "is infinite", np.isinf(numbers), row_number, right)
+            problems += wrong_rows(values, role, what, kinds == kind, row_number, right + hint)
+    problems += wrong_rows(values, role, "is infinite", np.isinf(numbers), row_number, right)
     is_strict = role in ("time", "censoring_end") and not may_be_zero
     low = np.isfinite(numbers) & (numbers <= 0 if is_strict else numbers < 0)
     what = "is zero or negative" if is_strict else "is negative"
@@ -98,7 +98,7 @@ def check_times(
         right = "every patient is followed from the start on"
     if role == "time" and is_strict and (numbers[low] == 0).any():
         right += "; zero_times says what becomes of times of 0"
-    problems += told_rows(values, role, what, low, row_number, right)
+    problems += wrong_rows(values, role, what, low, row_number, right)
     return np.where(np.isfinite(numbers) & ~low, numbers, np.nan), problems
 
 
@@ -145,7 +145,7 @@ def check_start_column(
     _, kinds, _ = scale.read(values.to_frame(), str(values.name), may_be_numbers=False)
     problems: list[str] = []
     for kind, what in DATE_KINDS.items():
-        problems += told_rows(values, "time.start", what, kinds == kind, row_number, MUST_BE_DATE)
+        problems += wrong_rows(values, "time.start", what, kinds == kind, row_number, MUST_BE_DATE)
     return problems
 
 
@@ -175,17 +175,17 @@ def check_events(
         return np.zeros(n, dtype=np.int8), [], []
     values = table[column]
     if codes.value:
-        problems = told_rows(
+        problems = wrong_rows(
             values, "event", "is missing", values.isna().to_numpy(bool), row_number
         )
         events, remarks, found = read_events(values, codes, row_number)
         return events, remarks, problems + found
     events, missing, wrong = events_of(values)
-    problems = told_rows(values, "event", "is missing", missing, row_number)
+    problems = wrong_rows(values, "event", "is missing", missing, row_number)
     code = '"dead"' if any(isinstance(each, str) for each in values[wrong].head(1)) else "2"
     hint = f'; say which code is the event, such as event = {{column = "{column}", value = {code}}}'
     right = MUST_BE["event"] + (hint if n and wrong.mean() > 0.2 else "")
-    problems += told_rows(values, "event", "is not 0 or 1", wrong, row_number, right)
+    problems += wrong_rows(values, "event", "is not 0 or 1", wrong, row_number, right)
     if n and not missing.any() and not wrong.any() and not events.any():
         problems.append(
             f"column {shown(column)} (event) has no event in {n} row{'s' * (n != 1)}; at least "
@@ -224,7 +224,7 @@ def check_patient_column(
     if id is None or id not in table.columns:
         return row_number, np.arange(len(table)), []
     patients, patient_index = patients_of(table[id])
-    problems = told_rows(table[id], "id", "is missing", patient_index < 0, row_number)
+    problems = wrong_rows(table[id], "id", "is missing", patient_index < 0, row_number)
     if start_column in table.columns and table[id].duplicated().any():
         problems.append(
             f"treatment_start (column {shown(start_column)}) is given, but column {shown(id)} (id) "

@@ -142,18 +142,18 @@ class RoundedTimes:
     def in_words(self, unit: str | None) -> str:
         """Say what the rounding does to the results, and what to write."""
         name = unit or "time units"
-        told = (
+        phrase = (
             f"times look rounded to {as_written(self.unit)} {name}, {self.share:.0%} of the "
             f"median survival of {significant(self.median, 4)} {name}: "
         )
-        told += (
+        phrase += (
             "do not trust the survival curve, and expect a hazard ratio that is biased towards 1"
             if self.is_too_coarse
             else "the hazard ratio is biased slightly towards 1, and the survival curve is off by "
             "a few hundredths"
         )
         return (
-            f'{told}; with data.rounded = {{unit = {as_written(self.unit)}, to = "nearest"}} (or '
+            f'{phrase}; with data.rounded = {{unit = {as_written(self.unit)}, to = "nearest"}} (or '
             '"up", "down") each time is drawn once within its unit'
         )
 

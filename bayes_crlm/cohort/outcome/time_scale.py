@@ -323,8 +323,8 @@ def scale_problems(
         problems.append(f"time_unit {shown(time_unit)} is not known; give one of {known}")
     needs_unit = "time_unit is given" if time_unit is not None else "time is counted between dates"
     if (time_unit is not None or columns.start is not None) and here is None:
-        told = "unit is missing" if unit is None else f"unit {shown(unit)} is not known"
-        problems.append(f"{told}, and {needs_unit}; give unit as one of {known}")
+        phrase = "unit is missing" if unit is None else f"unit {shown(unit)} is not known"
+        problems.append(f"{phrase}, and {needs_unit}; give unit as one of {known}")
     if own_unit is not None and unit is not None and time_unit is None and columns.start is None:
         own = days_in(own_unit)
         if own is not None and here is not None and own != here:

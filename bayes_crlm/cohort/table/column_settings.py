@@ -175,9 +175,9 @@ def typed_table(
         problems += found
         if read.values is not values:
             changed[name] = read.values
-        told = (*read.notes, *alike_levels_told(read.values))
-        if told:
-            notes[str(name)] = told
+        phrases = (*read.notes, *alike_in_words(read.values))
+        if phrases:
+            notes[str(name)] = phrases
         if read.texts is not None:
             texts[str(name)] = read.texts
     short = [name for name in outcome if name in changed and is_short_float(table[name].dtype)]
@@ -185,7 +185,7 @@ def typed_table(
     return TypedTable(table.assign(**changed) if changed else table, notes, texts, problems)
 
 
-def alike_levels_told(values: "pd.Series") -> tuple[str, ...]:
+def alike_in_words(values: "pd.Series") -> tuple[str, ...]:
     """Name levels that differ by capitals, or by how Unicode writes a letter, alone.
 
     They stay levels of their own: which of them is a slip only the user knows.
@@ -248,8 +248,8 @@ def _applied(name: str, read: ColumnRead, settings: ColumnSettings) -> tuple[Col
         read, counts = without_values(read, settings.missing_values[name])
         nowhere = [each for each, n in counts.items() if not n]
         if nowhere:
-            told = f"data.missing_values has {', '.join(map(shown, nowhere))}, which no row has"
-            read = ColumnRead(read.values, (*read.notes, told), read.texts)
+            phrase = f"data.missing_values has {', '.join(map(shown, nowhere))}, which no row has"
+            read = ColumnRead(read.values, (*read.notes, phrase), read.texts)
     said, first = settings.levels.get(name), settings.references.get(name)
     number = np.arange(1, len(read.values) + 1)
     if said == "number":

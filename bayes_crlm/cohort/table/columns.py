@@ -32,11 +32,11 @@ from bayes_crlm.cohort.table.column_values import (
     sorted_levels,
 )
 from bayes_crlm.cohort.table.text_columns import (
-    marks_told,
-    mixture_told,
+    missing_in_words,
+    mixture_in_words,
     number_levels,
-    numbers_as_levels_told,
     read_texts,
+    same_numbers_in_words,
     written_numbers,
 )
 from bayes_crlm.words.wording import count_of, shown_names
@@ -166,13 +166,13 @@ def _read_categories(values: "pd.Series") -> ColumnRead:
     written = [level_text(each) for each in kept]
     numbers = [each for each in written if is_number(each)]
     if len(numbers) < len(written):
-        notes += mixture_told(written, numbers)
+        notes += mixture_in_words(written, numbers)
     elif not set(numbers) <= {"0", "1"}:
         notes.append(
             f"numbers written as categories are {count_of(len(kept), 'level')}, not a number "
             f'(data.levels = {{{values.name} = "number"}} makes them one)'
         )
-        notes += numbers_as_levels_told(several)
+        notes += same_numbers_in_words(several)
     order = kept if values.cat.ordered else sorted_levels(kept)
     place = {level: k for k, level in enumerate(order)}
     of_code = np.array([place.get(each, -1) for each in new] + [-1])
@@ -241,7 +241,9 @@ def _read_objects(values: "pd.Series") -> ColumnRead:
         gap |= np.array(is_dash)
         found.discard("text")
     marked = [cell.strip() for cell, mark in zip(cells, marks, strict=True) if mark]
-    notes = marks_told(marked, np.ones(len(marked), dtype=np.intp), np.ones(len(marked), bool))
+    notes = missing_in_words(
+        marked, np.ones(len(marked), dtype=np.intp), np.ones(len(marked), bool)
+    )
 
     def column(of_cell: Callable[[Any], Any], dtype: Any) -> "pd.Series":
         read = [None if is_gap else of_cell(c) for c, is_gap in zip(cells, gap, strict=True)]
@@ -251,13 +253,13 @@ def _read_objects(values: "pd.Series") -> ColumnRead:
         return ColumnRead(pd.Series(np.nan, index=values.index, name=values.name), notes)
     if "number" in found and found <= {"number", "number text"}:
         n = kinds.count("number text")
-        told = (f"numbers stored as text in {count_of(n, 'row')} are numbers",) if n else ()
+        phrases = (f"numbers stored as text in {count_of(n, 'row')} are numbers",) if n else ()
         texts = None
         if n:
             as_written, texts = written_numbers_of(cells, gap)
-            told = (*told, *as_written)
+            phrases = (*phrases, *as_written)
         numbers = _numbers(column(as_float, "float64"), cells, gap)
-        return ColumnRead(numbers, (*notes, *told), texts)
+        return ColumnRead(numbers, (*notes, *phrases), texts)
     if found == {"truth"}:
         return ColumnRead(column(bool, "boolean" if gap.any() else bool), notes)
     if found <= {"text", "number text"}:
@@ -281,8 +283,8 @@ def written_numbers_of(
     written = ["" if is_gap else level_text(c) for c, is_gap in zip(cells, gap, strict=True)]
     place = {text: k for k, text in enumerate(dict.fromkeys(written))}
     texts = list(place)
-    told, levels = written_numbers(texts, np.array([each == "" for each in texts], dtype=bool))
-    return told, None if levels is None else levels[[place[each] for each in written]]
+    phrase, levels = written_numbers(texts, np.array([each == "" for each in texts], dtype=bool))
+    return phrase, None if levels is None else levels[[place[each] for each in written]]
 
 
 def _cell_text(cell: object) -> str:

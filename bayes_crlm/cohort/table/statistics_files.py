@@ -108,15 +108,15 @@ def _without_reasons(
     cells = values.to_list()
     is_reason = [_is_reason(cell, ranges, letters) for cell in cells]
     counted = Counter(cell for cell, is_one in zip(cells, is_reason, strict=True) if is_one)
-    told = [
+    phrases = [
         f"{labels.get(cell) or level_text(cell)} in {n}"
         for cell, n in sorted(counted.items(), key=lambda pair: str(pair[0]))
     ]
     kept = [None if is_one else cell for cell, is_one in zip(cells, is_reason, strict=True)]
     if all(isinstance(each, int | float) or each is None for each in kept):
         numbers = pd.Series(kept, index=values.index, name=values.name, dtype="float64")
-        return numbers, ", ".join(told)
-    return pd.Series(kept, index=values.index, name=values.name, dtype=object), ", ".join(told)
+        return numbers, ", ".join(phrases)
+    return pd.Series(kept, index=values.index, name=values.name, dtype=object), ", ".join(phrases)
 
 
 def _is_reason(cell: object, ranges: Any, letters: Any) -> bool:

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "column_from_texts",
-    "marks_told",
-    "mixture_told",
+    "missing_in_words",
+    "mixture_in_words",
     "number_levels",
-    "numbers_as_levels_told",
     "read_texts",
+    "same_numbers_in_words",
     "written_numbers",
 ]
 
@@ -64,7 +64,7 @@ def column_from_texts(values: "pd.Series") -> ColumnRead:
     if numbers and all(each == DASH or is_number(each) for each in given):
         gaps |= np.array([each == DASH for each in texts], dtype=bool)
         given = numbers
-    notes = marks_told(texts, counts, gaps)
+    notes = missing_in_words(texts, counts, gaps)
     if not given:
         return ColumnRead(pd.Series(np.nan, index=values.index, name=values.name), notes)
     if len(numbers) == len(given):
@@ -72,18 +72,18 @@ def column_from_texts(values: "pd.Series") -> ColumnRead:
         is_whole = not gaps.any() and all(WHOLE.fullmatch(each) for each in given)
         if is_whole:
             parsed = np.array([int(each) for each in texts], dtype=np.int64)
-        told, written = written_numbers(texts, gaps)
+        phrases, written = written_numbers(texts, gaps)
         of_row = None if written is None else written[codes]
         column = pd.Series(parsed[codes], index=values.index, name=values.name)
-        return ColumnRead(column, (*notes, *told), of_row)
+        return ColumnRead(column, (*notes, *phrases), of_row)
     if {each.lower() for each in given} <= {"true", "false"}:
         truth = [None if gap else t.lower() == "true" for t, gap in zip(texts, gaps, strict=True)]
         dtype = "boolean" if gaps.any() else bool
         column = pd.Series(pd.array(truth, dtype="boolean"))[codes].astype(dtype)
         return ColumnRead(column.set_axis(values.index).rename(values.name), notes)
     read = _levels_of(raw, texts, gaps, codes, values)
-    told = mixture_told(given, numbers)
-    return ColumnRead(read.values, (*notes, *told, *read.notes))
+    phrases = mixture_in_words(given, numbers)
+    return ColumnRead(read.values, (*notes, *phrases, *read.notes))
 
 
 def read_texts(values: "pd.Series") -> ColumnRead:
@@ -98,7 +98,7 @@ def read_texts(values: "pd.Series") -> ColumnRead:
     given = [each for each in texts if each not in MARKS]
     if len(given) > 1 and all(each == DASH or is_number(each) for each in given):
         gaps |= np.array([each == DASH for each in texts], dtype=bool)
-    notes = marks_told(texts, np.bincount(known, minlength=len(raw)), gaps)
+    notes = missing_in_words(texts, np.bincount(known, minlength=len(raw)), gaps)
     numbers = sorted({each for each in given if is_number(each)})
     named = {each: each for each in texts}
     if numbers and len(numbers) == len(set(given) - {DASH}):
@@ -109,10 +109,10 @@ def read_texts(values: "pd.Series") -> ColumnRead:
             *notes,
             f"numbers written as text are {count_of(n, 'level')}, not a number "
             f'(data.levels = {{{values.name} = "number"}} makes them one)',
-            *numbers_as_levels_told(several),
+            *same_numbers_in_words(several),
         )
     else:
-        notes = (*notes, *mixture_told([each for each in given if each != DASH], numbers))
+        notes = (*notes, *mixture_in_words([each for each in given if each != DASH], numbers))
     is_plain = not gaps.any() and raw == [named[each] for each in texts]
     usual = pd.StringDtype(na_value=np.nan)
     if is_plain and not any(map(DATE.fullmatch, given)):
@@ -121,7 +121,7 @@ def read_texts(values: "pd.Series") -> ColumnRead:
     return ColumnRead(read.values, (*notes, *read.notes))
 
 
-def mixture_told(given: list[str], numbers: list[str]) -> tuple[str, ...]:
+def mixture_in_words(given: list[str], numbers: list[str]) -> tuple[str, ...]:
     """Say that a column holds numbers and text, which makes its numbers levels."""
     if not numbers:
         return ()
@@ -132,7 +132,7 @@ def mixture_told(given: list[str], numbers: list[str]) -> tuple[str, ...]:
     )
 
 
-def marks_told(texts: list[str], counts: NDArray[np.intp], gaps: NDArray[np.bool]) -> Any:
+def missing_in_words(texts: list[str], counts: NDArray[np.intp], gaps: NDArray[np.bool]) -> Any:
     """Say how many cells are missing, by how they are marked."""
     marked: Counter[str] = Counter()
     for text, count, gap in zip(texts, counts.tolist(), gaps.tolist(), strict=True):
@@ -204,14 +204,14 @@ def written_numbers(
     )
     if not several:
         return (), written
-    told = (
+    phrase = (
         f"the same number written in several ways: {several}; as the treatment and in C() they are "
         "levels of their own, elsewhere one number"
     )
-    return (told,), written
+    return (phrase,), written
 
 
-def numbers_as_levels_told(several: str) -> tuple[str, ...]:
+def same_numbers_in_words(several: str) -> tuple[str, ...]:
     """Say which levels are the same number in several texts."""
     if not several:
         return ()
