@@ -34,7 +34,7 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "baseline.json"
 PAGE = HERE.parent / "docs" / "model.md"
 
-SEED, COHORTS, DRAWS, PRIOR_DRAWS = 20211201, 150, 1000, 200_000
+SEED, COHORTS, DRAWS, PRIOR_DRAWS = 20211201, 100, 1000, 200_000
 EVENTS = (15, 30, 60, 105, 200, 400)
 LOG_HAZARD_RATIOS = (-0.7, 0.0)
 CONFOUNDING, TAKE_UP = 0.5, -0.6
@@ -299,7 +299,7 @@ def store(stored: dict[str, Any]) -> None:
 def main() -> None:
     """Fit the cells that are not stored yet, then write the tables."""
     parser = argparse.ArgumentParser(description="The default baseline on hazards of every shape")
-    parser.add_argument("--cohorts", type=int, default=COHORTS, help="of every cell (default: 150)")
+    parser.add_argument("--cohorts", type=int, default=COHORTS, help="of every cell (default: 100)")
     parser.add_argument("--fresh", action="store_true", help="forget what is stored")
     parser.add_argument("--table", action="store_true", help="only write the tables again")
     options = parser.parse_args()
