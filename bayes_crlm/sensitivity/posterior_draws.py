@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.chains import ess_bulk
+from bayes_crlm.inference.draws import problem_of_weights
 from bayes_crlm.inference.psis import pareto_smooth
 from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.inference.weighted import weighted_quantiles
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
 
 __all__ = [
-    "DRAWS", "Draws", "draw_posterior", "leave_one_out", "summarise_draws", "summarise_weighted",
-    "treatment_effect",
+    "DRAWS", "Draws", "SmoothedWeights", "draw_posterior", "leave_one_out", "summarise_draws",
+    "summarise_weighted", "treatment_effect",
 ]  # fmt: skip
 
 DRAWS = 2000
@@ -204,6 +205,36 @@ def summarise_weighted(log_ratio: NDArray, weight: NDArray, effect: float = 1.0)
         "mean_log": mean,
         "sd_log": math.sqrt(float(weight @ (log_ratio - mean) ** 2)),
     }
+
+
+@dataclass(frozen=True, eq=False)
+class SmoothedWeights:
+    """Weights that make draws of one density those of another.
+
+    Attributes
+    ----------
+    weight : (draws,) ndarray
+        Pareto-smoothed, adding up to 1.
+    pareto_k : float or None
+        None where the ratios have no tail: they are bounded, and nothing is wrong.
+    ess : float
+    problem : str or None
+        Why the weighted draws are not to be used.
+    """
+
+    weight: NDArray[np.float64]
+    pareto_k: float | None
+    ess: float
+    problem: str | None
+
+    @classmethod
+    def of(cls, log_ratio: NDArray) -> "SmoothedWeights":
+        """Smooth ratios of one density to another, given by their logarithms."""
+        log_weight, k = pareto_smooth(log_ratio)
+        weight = np.exp(log_weight)
+        ess, pareto_k = float(1 / np.sum(weight**2)), float(k) if np.isfinite(k) else None
+        problem = problem_of_weights(pareto_k or 0.0, ess, ess, len(weight))
+        return cls(weight, pareto_k, ess, problem)
 
 
 def leave_one_out(drawn: Draws, inputs: "PreparedCohort") -> tuple[NDArray[np.float64], float]:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.psis import PARETO_K_MOST, pareto_smooth
 from bayes_crlm.likelihood.follow_up import cut_follow_up
 from bayes_crlm.model.priors import Horseshoe, Normal, simple_prior
 from bayes_crlm.sensitivity.posterior_draws import (
     DRAWS,
     Draws,
+    SmoothedWeights,
     draw_posterior,
     leave_one_out,
     summarise_draws,
@@ -231,16 +231,14 @@ def cut_at(shared: Shared, times: Sequence[float]) -> Any:
 def reweighted(drawn: Draws, log_ratio: NDArray) -> Draws:
     """Weigh draws to another prior, whose log density ratio to theirs is given."""
     log_total = drawn.log_ratio + log_ratio
-    log_weight, pareto_k = pareto_smooth(log_total)
-    weight = np.exp(log_weight)
-    is_reliable = drawn.is_reliable and not pareto_k > PARETO_K_MOST
+    smoothed = SmoothedWeights.of(log_total)
     return dataclasses.replace(
         drawn,
         log_ratio=log_total,
-        weight=weight / weight.sum(),
-        pareto_k=float(pareto_k),
-        ess=min(drawn.ess, float(1 / (weight @ weight))),
-        is_reliable=is_reliable,
+        weight=smoothed.weight,
+        pareto_k=smoothed.pareto_k,
+        ess=min(drawn.ess, smoothed.ess),
+        is_reliable=drawn.is_reliable and smoothed.problem is None,
     )
 
 

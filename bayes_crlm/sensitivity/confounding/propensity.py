@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.draws import problem_of_weights
-from bayes_crlm.inference.psis import pareto_smooth
 from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.sensitivity.newton import newton_mode
+from bayes_crlm.sensitivity.posterior_draws import SmoothedWeights
 from bayes_crlm.words.errors import SensitivityError
 
 if TYPE_CHECKING:
@@ -215,29 +214,18 @@ def propensity_draws(
     coefficients = mode + standard @ factor.T
     log_proposal = -0.5 * (nu + size) * np.log1p((standard**2).sum(axis=1) / nu)
     log_ratio = log_posterior(coefficients, design, is_treated) - log_proposal
-    log_weight, pareto_k = pareto_smooth(log_ratio)
-    weight = np.exp(log_weight)
-    ess = float(1 / np.sum(weight**2))
-    if problem_of_weights(float(pareto_k), ess, ess, draws) is None:
-        return PropensityDraws(coefficients, weight, "laplace", float(pareto_k))
+    smoothed = SmoothedWeights.of(log_ratio)
+    if smoothed.problem is None:
+        return PropensityDraws(coefficients, smoothed.weight, "laplace", smoothed.pareto_k)
     return draw_by_nuts(propensity_model(design, terms, is_treated), seed)
 
 
 def draw_by_nuts(model: "pm.Model", seed: int) -> PropensityDraws:
     """Draw from the definition, with the diagnostics of all sampled models."""
-    import pymc as pm
-
+    from bayes_crlm.inference.pymc_sampling import sample_model
     from bayes_crlm.inference.sample_diagnostics import diagnose_sample
 
-    with model:
-        tree = pm.sample(
-            draws=NUTS_DRAWS,
-            tune=NUTS_DRAWS,
-            chains=NUTS_CHAINS,
-            random_seed=seed,
-            nuts_sampler="nutpie",
-            progressbar=False,
-        )
+    tree = sample_model(model, draws=NUTS_DRAWS, tune=NUTS_DRAWS, chains=NUTS_CHAINS, seed=seed)
     posterior = tree["posterior"].to_dataset()
     found = diagnose_sample(tree, ["intercept", "effect"])
     effect = posterior["effect"].values

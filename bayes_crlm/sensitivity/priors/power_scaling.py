@@ -18,10 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bayes_crlm.inference.psis import PARETO_K_MOST, pareto_smooth
 from bayes_crlm.likelihood.hazard_table import log_likelihood
 from bayes_crlm.sensitivity.parts import Context, Finding, contrasts_note, finding, rows_of
-from bayes_crlm.sensitivity.posterior_draws import summarise_weighted
+from bayes_crlm.sensitivity.posterior_draws import SmoothedWeights, summarise_weighted
 from bayes_crlm.sensitivity.verdicts import DEFAULT_RULE, add_states, conclusion, judge
 from bayes_crlm.specification.lists import ratios
 from bayes_crlm.specification.table import Table
@@ -144,8 +143,8 @@ def notes_of(
     ]
     if unreliable:
         notes.append(
-            f"{unreliable} powers lie too far from 1 for these draws (Pareto k above "
-            f"{PARETO_K_MOST:g}) and are not counted."
+            f"{unreliable} powers lie too far from 1 for these draws (Pareto k or effective sample "
+            "size) and are not counted."
         )
     if left_out:
         notes.append(
@@ -306,13 +305,11 @@ def scaled_effects(
 
 def scaled_row(log_ratio: NDArray, log_weight: NDArray, effect: float = 1.0) -> dict[str, Any]:
     """Summarise reweighted draws."""
-    smoothed, pareto_k = pareto_smooth(log_weight)
-    weight = np.exp(smoothed)
-    return summarise_weighted(log_ratio, weight, effect) | {
-        "pareto_k": finite(pareto_k),
-        "ess": float(1 / np.sum(weight**2)),
-        # without a tail the ratios are bounded, and nothing is wrong
-        "is_reliable": not pareto_k > PARETO_K_MOST,
+    smoothed = SmoothedWeights.of(log_weight)
+    return summarise_weighted(log_ratio, smoothed.weight, effect) | {
+        "pareto_k": smoothed.pareto_k,
+        "ess": smoothed.ess,
+        "is_reliable": smoothed.problem is None,
     }
 
 
