@@ -18,13 +18,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.estimands.survival import (
-    cumulative_hazard_at,
-    relative_hazard,
-    standardised_survival,
-)
-from bayes_crlm.likelihood.hazard_table import blocks_of_draws
-from bayes_crlm.likelihood.survival_data import equal_rows
+from bayes_crlm.estimands.standardised import cumulative_hazards_of_profiles, mean_survival
+from bayes_crlm.likelihood.hazard_table import LogHazards, blocks_of_draws
+from bayes_crlm.model.profiles import Profiles
 from bayes_crlm.words.errors import EstimandError
 
 if TYPE_CHECKING:
@@ -59,8 +55,9 @@ class Population:
 
     Attributes
     ----------
-    covariates : (patterns, covariate terms) ndarray
-        Distinct baseline patterns on the sampling scale.
+    profiles : Profiles
+        Distinct baseline patterns: under the reference, or of the population before entry as the
+        patients were, whose first entries tell patterns apart too.
     share : (patterns,) ndarray
         Share of patients with each.
     n_patterns : int
@@ -69,17 +66,14 @@ class Population:
         Of a sample: the largest difference of its standardised survival curves to those of all
         patients, at the posterior mean; 0 when nothing was sampled.
     entry : (patterns,) ndarray or None
-        Of the population before entry: first entries, which then tell patterns apart.
-    contrast : (patterns, treatment terms) ndarray or None
-        Of the population before entry: the patients' own treatment columns.
+        Of the population before entry: first entries.
     """
 
-    covariates: NDArray[np.float64]
+    profiles: Profiles
     share: NDArray[np.float64]
     n_patterns: int
     error: float = 0.0
     entry: NDArray[np.float64] | None = None
-    contrast: NDArray[np.float64] | None = None
 
     @property
     def is_sampled(self) -> bool:
@@ -98,23 +92,18 @@ class Population:
         """Keep some patterns with their shares."""
         return replace(
             self,
-            covariates=self.covariates[kept],
+            profiles=self.profiles.part(kept),
             share=self.share[kept],
             entry=None if self.entry is None else self.entry[kept],
-            contrast=None if self.contrast is None else self.contrast[kept],
         )
 
-    def weights(
-        self, log_hazard: NDArray, effect: NDArray, cutpoints: NDArray, origin: float
-    ) -> NDArray[np.float64]:
+    def weights(self, at: LogHazards, cutpoints: NDArray, origin: float) -> NDArray[np.float64]:
         """Weight of every pattern: its share of patients, over their survival to entry.
 
         Parameters
         ----------
-        log_hazard : (draws, intervals) ndarray
-            Log-hazards at the covariates' means.
-        effect : (draws, terms) ndarray
-            Log hazard ratios on the sampling scale, treatment first.
+        at : LogHazards
+            Of the draws.
         cutpoints : (intervals + 1,) ndarray
             Interval ends.
         origin : float
@@ -125,13 +114,16 @@ class Population:
         (patterns,) or (draws, patterns) ndarray
             Adding up to 1. The same for all draws where nobody is weighted.
         """
-        if self.entry is None or self.contrast is None or not np.any(self.entry > origin):
+        if self.entry is None or not np.any(self.entry > origin):
             return self.share
-        columns = np.hstack([self.contrast, self.covariates])
-        since = cumulative_hazard_at(log_hazard, cutpoints, np.maximum(self.entry, origin), origin)
+        entry = np.maximum(self.entry, origin)
+        row_class = self.profiles.row_class
+        since = cumulative_hazards_of_profiles(at, row_class, cutpoints, entry, origin)
         for rows in blocks_of_draws(*since.shape):
             # a prior may draw hazards too large for a float
-            log_weight = np.minimum(since[rows] * np.exp(effect[rows] @ columns.T), LARGEST)
+            log_weight = np.minimum(
+                since[rows] * self.profiles.relative_hazard(at.draws(rows)), LARGEST
+            )
             log_weight += np.log(self.share)
             log_weight -= log_weight.max(axis=1, keepdims=True)
             weight = np.exp(log_weight)
@@ -174,8 +166,7 @@ def effective_size(weight: NDArray, share: NDArray, n_patients: int) -> float:
 
 def population(
     inputs: "PreparedCohort",
-    log_hazard: NDArray,
-    effect: NDArray,
+    mean: LogHazards,
     name: PopulationName = "entrants",
     origin: float = 0.0,
 ) -> Population:
@@ -189,10 +180,8 @@ def population(
     ----------
     inputs : PreparedCohort
         A cohort as the model sees it.
-    log_hazard : (intervals,) ndarray
-        Posterior mean of the log-hazards.
-    effect : (terms,) ndarray
-        Posterior mean of the log hazard ratios, on the sampling scale.
+    mean : LogHazards
+        Posterior mean, as a single draw.
     name : {"entrants", "before_entry"}
         Which population is asked about.
     origin : float
@@ -202,38 +191,27 @@ def population(
     -------
     Population
     """
-    split, rows = inputs.n_treatment_terms, inputs.design.first_row
-    design = inputs.data.design[rows]
     is_weighted = name == "before_entry"
-    entry = np.maximum(inputs.cohort.entry[rows], origin)
-    columns = [*design.T, entry] if is_weighted else [*design[:, split:].T]
-    if not columns:
-        return Population(np.zeros((1, 0)), np.ones(1), 1)
-    order, first = equal_rows(columns)
+    entry = np.maximum(inputs.cohort.entry[inputs.design.first_row], origin)
+    profiles = inputs.profiles() if is_weighted else inputs.under(0)
+    order, first = profiles.distinct(*([entry] if is_weighted else []))
     kept, share = order[first], np.diff(np.append(first, len(order))) / len(order)
     everyone = Population(
-        design[kept, split:],
-        share,
-        len(share),
-        entry=entry[kept] if is_weighted else None,
-        contrast=design[kept, :split] if is_weighted else None,
+        profiles.part(kept), share, len(share), entry=entry[kept] if is_weighted else None
     )
     if len(share) <= PATTERNS_MOST:
         return everyone
-    by_predictor = np.argsort(everyone.covariates @ effect[split:], kind="stable")
+    at_reference = inputs.under(0, everyone.profiles)
+    by_predictor = np.argsort(at_reference.relative_hazard(mean)[0], kind="stable")
     middle = (np.arange(PATTERNS_MOST) + 0.5) / PATTERNS_MOST
     chosen = by_predictor[np.searchsorted(np.cumsum(share[by_predictor]), middle)]
     sample = replace(everyone.of_patterns(chosen), share=np.full(PATTERNS_MOST, 1 / PATTERNS_MOST))
-    curves = [mean_curves(inputs, log_hazard, effect, each, origin) for each in (sample, everyone)]
+    curves = [mean_curves(inputs, mean, each, origin) for each in (sample, everyone)]
     return replace(sample, error=float(np.abs(curves[0] - curves[1]).max()))
 
 
 def mean_curves(
-    inputs: "PreparedCohort",
-    log_hazard: NDArray,
-    effect: NDArray,
-    people: Population,
-    origin: float,
+    inputs: "PreparedCohort", mean: LogHazards, people: Population, origin: float
 ) -> NDArray[np.float64]:
     """Standardised survival of every treatment level at one value of the unknowns.
 
@@ -244,14 +222,13 @@ def mean_curves(
     """
     cutpoints = inputs.intervals.cutpoints
     times = np.linspace(origin, cutpoints[-1], COMPARED_TIMES)
-    weight = people.weights(log_hazard[None], effect[None], cutpoints, origin)
-    return curves_of_levels(inputs, log_hazard, effect, people, weight, times, origin)
+    weight = people.weights(mean, cutpoints, origin)
+    return curves_of_levels(inputs, mean, people, weight, times, origin)
 
 
 def curves_of_levels(
     inputs: "PreparedCohort",
-    log_hazard: NDArray,
-    effect: NDArray,
+    mean: LogHazards,
     people: Population,
     weight: NDArray,
     times: NDArray,
@@ -261,6 +238,12 @@ def curves_of_levels(
 
     Parameters
     ----------
+    inputs : PreparedCohort
+        A cohort as the model sees it.
+    mean : LogHazards
+        Of the draw.
+    people : Population
+        Whom to average over.
     weight : (patterns,) or (1, patterns) ndarray
         Adding up to 1.
     times : (times,) ndarray
@@ -271,10 +254,8 @@ def curves_of_levels(
     (levels, times) ndarray
     """
     cutpoints = inputs.intervals.cutpoints
-    cumulative = cumulative_hazard_at(log_hazard[None], cutpoints, times, origin)
-    curves = []
-    for level in range(len(inputs.design.levels)):
-        contrast = inputs.design.treatment_contrast(level)
-        relative = relative_hazard(effect[None], contrast, people.covariates)
-        curves.append(standardised_survival(cumulative, relative, weight)[0])
-    return np.stack(curves)
+    curves = [
+        mean_survival(mean, inputs.under(level, people.profiles), weight, cutpoints, times, origin)
+        for level in range(len(inputs.design.levels))
+    ]
+    return np.concatenate(curves)

@@ -23,31 +23,10 @@ from bayes_crlm.words.shown import as_written
 __all__ = [
     "cumulative_hazard_at",
     "median_survival",
-    "relative_hazard",
     "restricted_mean_survival",
     "standardised_survival",
     "time_of_cumulative_hazard",
 ]
-
-
-def relative_hazard(effect: NDArray, contrast: NDArray, patterns: NDArray) -> NDArray:
-    """Hazard of every pattern on one treatment level, relative to the covariates' means.
-
-    Parameters
-    ----------
-    effect : (draws, terms) ndarray
-        Log hazard ratios on the sampling scale, treatment first.
-    contrast : (treatment terms,) ndarray
-        The level's treatment columns on the sampling scale.
-    patterns : (patterns, covariate terms) ndarray
-        Covariates on the sampling scale.
-
-    Returns
-    -------
-    (draws, patterns) ndarray
-    """
-    split = len(contrast)
-    return np.exp((effect[:, :split] @ contrast)[:, None] + effect[:, split:] @ patterns.T)
 
 
 def cumulative_hazard_at(

@@ -176,8 +176,7 @@ class PosteriorDraws:
         """Patterns that estimands average over."""
         return population(
             self.inputs,
-            self.log_hazard_draws.mean(axis=0),
-            self.effect_draws.mean(axis=0),
+            self.hazards.mean(),
             self.population,
             self.begin,
         )
@@ -185,9 +184,7 @@ class PosteriorDraws:
     @cached_property
     def weights(self) -> NDArray[np.float64]:
         """Weight of every pattern, shape (patterns,) or (draws, patterns)."""
-        return self.people.weights(
-            self.log_hazard_draws, self.effect_draws, self.inputs.intervals.cutpoints, self.begin
-        )
+        return self.people.weights(self.hazards, self.inputs.intervals.cutpoints, self.begin)
 
     @cached_property
     def effective_patients(self) -> float:

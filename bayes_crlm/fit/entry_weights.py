@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from bayes_crlm.estimands.population import Population, curves_of_levels
 from bayes_crlm.estimands.survival import cumulative_hazard_at
 from bayes_crlm.fit.estimand_draws import survival_draws
+from bayes_crlm.likelihood.hazard_table import LogHazards
 from bayes_crlm.words.shown import as_written
 
 if TYPE_CHECKING:
@@ -70,14 +71,13 @@ def entry_weight_rows(fit: "PosteriorDraws") -> list[dict[str, Any]]:
 
     inputs, people = fit.inputs, fit.people
     cutpoints = inputs.intervals.cutpoints
-    log_hazard, effect = fit.log_hazard_draws.mean(axis=0), fit.effect_draws.mean(axis=0)
+    mean = fit.hazards.mean()
     end = max(float(each) for each in last_follow_up(inputs))
     times = np.linspace(fit.begin, end, COMPARED_TIMES + 1)[1:]
-    own = people.weights(log_hazard[None], effect[None], cutpoints, fit.begin)[0]
-    other = weights_over_entries(people, log_hazard, effect, cutpoints, fit.begin)
+    own = people.weights(mean, cutpoints, fit.begin)[0]
+    other = weights_over_entries(people, mean, cutpoints, fit.begin)
     curves, others = (
-        curves_of_levels(inputs, log_hazard, effect, people, weight, times, fit.begin)
-        for weight in (own, other)
+        curves_of_levels(inputs, mean, people, weight, times, fit.begin) for weight in (own, other)
     )
     n_patients = inputs.data.n_patients
     largest = np.median((fit.weights / (people.share * n_patients)).max(axis=1))
@@ -104,7 +104,7 @@ def entry_weight_rows(fit: "PosteriorDraws") -> list[dict[str, Any]]:
 
 
 def weights_over_entries(
-    people: Population, log_hazard: NDArray, effect: NDArray, cutpoints: NDArray, origin: float
+    people: Population, mean: LogHazards, cutpoints: NDArray, origin: float
 ) -> NDArray[np.float64]:
     """Weight every pattern by 1 / its chance to be seen, over the distribution of entry times.
 
@@ -112,10 +112,8 @@ def weights_over_entries(
     ----------
     people : Population
         Of the population before entry, with entries and treatment columns.
-    log_hazard : (intervals,) ndarray
-        Log-hazards at the covariates' means.
-    effect : (terms,) ndarray
-        Log hazard ratios on the sampling scale, treatment first.
+    mean : LogHazards
+        Posterior mean, as a single draw.
     cutpoints : (intervals + 1,) ndarray
         Interval ends.
     origin : float
@@ -126,13 +124,13 @@ def weights_over_entries(
     (patterns,) ndarray
         Adding up to 1; the shares of patients where nobody's entry is known.
     """
-    if people.entry is None or people.contrast is None:
+    if people.entry is None:
         return people.share
     entries, n_each = entry_times(people.entry, people.share)
-    since = cumulative_hazard_at(log_hazard[None], cutpoints, entries, origin)[0]
-    columns = np.hstack([people.contrast, people.covariates])
+    since = cumulative_hazard_at(mean.cells[0], cutpoints, entries, origin)
+    own = people.profiles.relative_hazard(mean)[0, :, None] * since[people.profiles.row_class]
     # a chance of 0 would be one that nobody who is here can have had
-    alive = np.maximum(np.exp(-np.exp(columns @ effect)[:, None] * since), np.finfo(float).tiny)
+    alive = np.maximum(np.exp(-own), np.finfo(float).tiny)
     chance = n_each
     for _ in range(MOST_ROUNDS):
         weight = people.share / (alive @ chance)

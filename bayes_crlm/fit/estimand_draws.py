@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.estimands import survival as estimands
+from bayes_crlm.estimands.population import Population
+from bayes_crlm.estimands.standardised import mean_survival, median_time, restricted_mean
+from bayes_crlm.model.profiles import Profiles
 from bayes_crlm.words.arguments import horizon_of, times_of
 from bayes_crlm.words.errors import EstimandError
 
@@ -44,82 +46,69 @@ def survival_draws(
     if key in fit.made:
         return fit.made[key]
     cutpoints, origin = fit.inputs.intervals.cutpoints, fit.begin
-    n_draws = len(fit.log_hazard_draws)
-    thinned = slice(None, None, max(1, n_draws // (most_draws or n_draws)))
-    log_hazard, effect = fit.log_hazard_draws[thinned], fit.effect_draws[thinned]
-    cumulative = estimands.cumulative_hazard_at(log_hazard, cutpoints, when, origin)
+    n_draws = len(fit.effect_draws)
+    at = fit.hazards.draws(slice(None, None, max(1, n_draws // (most_draws or n_draws))))
     if most_draws is None:
         people, weight = fit.people, fit.weights
     else:
         people = fit.people.thinned()
-        weight = people.weights(log_hazard, effect, cutpoints, origin)
+        weight = people.weights(at, cutpoints, origin)
 
-    def of_level(contrast: NDArray) -> NDArray:
-        relative = estimands.relative_hazard(effect, contrast, people.covariates)
-        return estimands.standardised_survival(cumulative, relative, weight)
+    def of_profiles(profiles: Profiles) -> NDArray:
+        return mean_survival(at, profiles, weight, cutpoints, when, origin)
 
-    return once(fit, key, of_level, time=when)
+    return once(fit, key, of_profiles, people, time=when)
 
 
 def rmst_draws(fit: "PosteriorDraws", horizon: float) -> "xr.DataArray":
     """Area under standardised survival from the origin to a horizon, dims (sample, treatment)."""
     horizon = horizon_of(horizon, "rmst")
 
-    def of_level(contrast: NDArray) -> NDArray:
-        return estimands.restricted_mean_survival(
-            fit.log_hazard_draws,
-            fit.inputs.intervals.cutpoints,
-            relative_hazard(fit, contrast),
-            fit.weights,
-            horizon,
-            fit.begin,
-        )
+    def of_profiles(profiles: Profiles) -> NDArray:
+        cutpoints = fit.inputs.intervals.cutpoints
+        return restricted_mean(fit.hazards, profiles, fit.weights, cutpoints, horizon, fit.begin)
 
-    return once(fit, ("rmst", horizon), of_level)
+    return once(fit, ("rmst", horizon), of_profiles, fit.people)
 
 
 def median_survival_draws(fit: "PosteriorDraws") -> "xr.DataArray":
     """Time at which standardised survival is one half, dims (sample, treatment)."""
 
-    def of_level(contrast: NDArray) -> NDArray:
-        return estimands.median_survival(
-            fit.log_hazard_draws,
-            fit.inputs.intervals.cutpoints,
-            relative_hazard(fit, contrast),
-            fit.weights,
-            fit.begin,
-        )
+    def of_profiles(profiles: Profiles) -> NDArray:
+        cutpoints = fit.inputs.intervals.cutpoints
+        return median_time(fit.hazards, profiles, fit.weights, cutpoints, fit.begin)
 
-    return once(fit, ("median_survival",), of_level)
-
-
-def relative_hazard(fit: "PosteriorDraws", contrast: NDArray) -> NDArray[np.float64]:
-    """Relative hazards of all patterns with one level's treatment columns, (draws, patterns)."""
-    return estimands.relative_hazard(fit.effect_draws, contrast, fit.people.covariates)
+    return once(fit, ("median_survival",), of_profiles, fit.people)
 
 
 def once(
     fit: "PosteriorDraws",
     key: tuple[object, ...],
-    of_level: Callable[[NDArray], NDArray],
+    of_profiles: Callable[[Profiles], NDArray],
+    people: Population,
     **coords: NDArray,
 ) -> "xr.DataArray":
     """Give what was computed before, or compute it."""
     if key not in fit.made:
-        fit.made[key] = by_level(fit, of_level, **coords)
+        fit.made[key] = by_level(fit, of_profiles, people, **coords)
     return fit.made[key]
 
 
 def by_level(
-    fit: "PosteriorDraws", of_level: Callable[[NDArray], NDArray], **coords: NDArray
+    fit: "PosteriorDraws",
+    of_profiles: Callable[[Profiles], NDArray],
+    people: Population,
+    **coords: NDArray,
 ) -> "xr.DataArray":
-    """Compute draws for the treatment columns of every level, stack and label them."""
+    """Compute draws for a population under every level, stack and label them."""
     import xarray as xr
 
     design = fit.inputs.design
     levels = range(len(design.levels))
     return xr.DataArray(
-        np.stack([of_level(design.treatment_contrast(level)) for level in levels], axis=1),
+        np.stack(
+            [of_profiles(fit.inputs.under(level, people.profiles)) for level in levels], axis=1
+        ),
         dims=("sample", "treatment", *coords),
         coords={"treatment": [str(level) for level in design.levels]} | coords,
     )

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.likelihood.follow_up import exposure_per_interval
+from bayes_crlm.likelihood.hazard_table import LogHazards
 from bayes_crlm.likelihood.risk_sums import row_exposures
+from bayes_crlm.model.profiles import profiles_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,12 +59,12 @@ def expected_events(fit: "PosteriorDraws") -> "pd.DataFrame":
     n_draws = len(fit.effect_draws)
     used = max(FEWEST_DRAWS, MOST_ENTRIES // inputs.data.follow_up.n_rows)
     some = slice(None, None, max(1, n_draws // used))
-    log_hazard, effect = fit.log_hazard_draws[some], fit.effect_draws[some]
+    at = fit.hazards.draws(some)
     rng = random_stream(fit.seed, Stream.EXPECTED_EVENTS)
     rows = []
     for k, level in enumerate(design.levels):
         here = design.treatment_level == k
-        expected = expected_by_interval(inputs, np.flatnonzero(here), log_hazard, effect)
+        expected = expected_by_interval(inputs, np.flatnonzero(here), at)
         low, high = np.quantile(
             rng.poisson(np.minimum(expected, MOST_EXPECTED)), LIMITS, axis=0, method="nearest"
         )
@@ -91,12 +93,15 @@ def expected_events(fit: "PosteriorDraws") -> "pd.DataFrame":
 
 
 def expected_by_interval(
-    inputs: "PreparedCohort", rows: NDArray[np.intp], log_hazard: NDArray, effect: NDArray
+    inputs: "PreparedCohort", rows: NDArray[np.intp], at: LogHazards
 ) -> NDArray[np.float64]:
     """Sum over rows of their cumulative hazard in every interval, shape (draws, intervals)."""
-    weighted = np.zeros(log_hazard.shape)
+    total = np.zeros(at.log_hazard.shape)
     for first in range(0, len(rows), ROWS_AT_A_TIME):
         part = rows[first : first + ROWS_AT_A_TIME]
-        relative = np.exp(effect @ inputs.data.design[part].T)
-        weighted += relative @ row_exposures(inputs.data.follow_up, part)
-    return weighted * np.exp(log_hazard)
+        profiles = profiles_of(inputs.data, part)
+        relative = profiles.relative_hazard(at)
+        for each, places in profiles.by_class():
+            exposure = row_exposures(inputs.data.follow_up, part[places])
+            total += np.exp(at.cells[:, each]) * (relative[:, places] @ exposure)
+    return total

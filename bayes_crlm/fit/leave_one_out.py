@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.fit.tree import posterior_of
 from bayes_crlm.inference.psis import PARETO_K_MOST
-from bayes_crlm.likelihood.hazard_table import LogHazards, patient_log_likelihood
+from bayes_crlm.likelihood.hazard_table import patient_log_likelihood
 from bayes_crlm.model.density import hazards_of_vectors, log_density
 
 if TYPE_CHECKING:
@@ -148,10 +148,7 @@ def scaled_up(fit: "PosteriorDraws", loo: Any, pareto_k: NDArray, n_high: int) -
     from scipy.special import logsumexp
 
     n_patients = fit.inputs.data.n_patients
-    at_mean = patient_log_likelihood(
-        mean_hazards(fit.hazards),
-        fit.inputs.data,
-    )[0]
+    at_mean = patient_log_likelihood(fit.hazards.mean(), fit.inputs.data)[0]
     elpd, subsampling_se, se = loo.elpd_i.azstats.diff_srs_estimator(
         lpd_approx_sample=at_mean[stored_patients(fit)],
         lpd_approx_all=at_mean,
@@ -163,15 +160,6 @@ def scaled_up(fit: "PosteriorDraws", loo: Any, pareto_k: NDArray, n_high: int) -
     p, *_ = (lpd - loo.elpd_i).azstats.srs_estimator(n_data_points=n_patients)
     return Loo(
         float(elpd), float(se), float(p), pareto_k, n_high, len(pareto_k), float(subsampling_se)
-    )
-
-
-def mean_hazards(at: LogHazards) -> LogHazards:
-    """Mean of the draws, as a single draw."""
-    return LogHazards(
-        at.cells.mean(axis=0)[None],
-        at.effect.mean(axis=0)[None],
-        tuple(each.mean(axis=0)[None] for each in at.groups),
     )
 
 

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.estimands.survival import cumulative_hazard_at
-from bayes_crlm.likelihood.hazard_table import blocks_of_draws
+from bayes_crlm.estimands.standardised import cumulative_hazards_of_profiles
+from bayes_crlm.likelihood.hazard_table import LogHazards, blocks_of_draws
+from bayes_crlm.model.profiles import Profiles, profiles_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,8 +32,8 @@ PREDICTIVE_DRAWS = 200
 
 
 def events_along_rows(
-    log_hazard: NDArray,
-    relative: NDArray,
+    at: LogHazards,
+    rows: Profiles,
     entry: NDArray,
     time: NDArray,
     first: NDArray,
@@ -43,10 +44,10 @@ def events_along_rows(
 
     Parameters
     ----------
-    log_hazard : (draws, intervals) ndarray
-        Log-hazards at the covariates' means.
-    relative : (draws, rows) ndarray
-        Relative hazards of rows, which are sorted by patient and by entry.
+    at : LogHazards
+        Of the draws.
+    rows : Profiles
+        Rows as they are, sorted by patient and by entry.
     entry, time : (rows,) ndarray
         Begin and end of each row.
     first : (patients,) ndarray of int
@@ -64,9 +65,10 @@ def events_along_rows(
         Whether it happens.
     """
     n_rows = np.diff(np.append(first, len(entry)))
-    spent = cumulative_hazard_at(log_hazard, cutpoints, time)
+    relative = rows.relative_hazard(at)
+    spent = cumulative_hazards_of_profiles(at, rows.row_class, cutpoints, time)
     if np.any(entry > 0):
-        begun = cumulative_hazard_at(log_hazard, cutpoints, entry)
+        begun = cumulative_hazards_of_profiles(at, rows.row_class, cutpoints, entry)
         spent -= begun
     else:
         begun = np.broadcast_to(0.0, spent.shape)
@@ -86,8 +88,12 @@ def events_along_rows(
         row = first[patient] + passed[event]
         left = target[event] - before[draw, row]
         reached = np.repeat(time[None, first + n_rows - 1], len(target), axis=0)
+    n_classes, needed = at.cells.shape[1], begun[draw, row] + left / relative[draw, row]
     when = times_of_hazards(
-        log_hazard, cutpoints, draw, begun[draw, row] + left / relative[draw, row]
+        at.cells.reshape(-1, at.cells.shape[2]),
+        cutpoints,
+        draw * n_classes + rows.row_class[row],
+        needed,
     )
     # rounding may put an event a hair outside its row
     reached[event] = np.clip(when, entry[row], time[row])
@@ -102,7 +108,7 @@ def times_of_hazards(
     Parameters
     ----------
     log_hazard : (draws, intervals) ndarray
-        Log-hazards at the covariates' means.
+        Log-hazards at the covariates' means; of several classes, those of each draw together.
     cutpoints : (intervals + 1,) ndarray
         Interval ends.
     draw : (n,) ndarray of int
@@ -155,13 +161,14 @@ def predicted_follow_up(
     rows = np.lexsort((entry, patient))
     rows = rows[np.isin(patient[rows], kept)]
     first = np.searchsorted(patient[rows], kept)
+    profiles = profiles_of(inputs.data, rows)
     target = rng.standard_exponential((len(flat), len(kept)))
     time, event = np.empty(target.shape), np.empty(target.shape, dtype=np.int8)
     for block in blocks_of_draws(len(flat), len(rows)):
         some = flat[block]
         time[block], event[block] = events_along_rows(
-            fit.log_hazard_draws[some],
-            np.exp(fit.effect_draws[some] @ inputs.data.design[rows].T),
+            fit.hazards.draws(some),
+            profiles,
             entry[rows],
             inputs.cohort.time[rows],
             first,

@@ -16,11 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.estimands.population import Population
-from bayes_crlm.estimands.survival import (
-    cumulative_hazard_at,
-    relative_hazard,
-    standardised_survival,
-)
+from bayes_crlm.estimands.standardised import mean_survival
 from bayes_crlm.fit.predicted_follow_up import predicted_follow_up
 from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.likelihood.hazard_table import patient_log_likelihood
@@ -266,17 +262,18 @@ def curves(
 
     cutpoints, at = inputs.intervals.cutpoints, log_hazards_of(values, inputs.block_model)
     times = np.linspace(origin, cutpoints[-1], CURVE_TIMES)
-    by_level = []
     # a prior may draw hazards too large for a float: survival is then 0, as it should be
     with np.errstate(over="ignore", invalid="ignore"):
-        cumulative = cumulative_hazard_at(at.log_hazard, cutpoints, times, origin)
-        weight = people.weights(at.log_hazard, at.effect, cutpoints, origin)
-        for level in range(len(inputs.design.levels)):
-            relative = relative_hazard(
-                at.effect, inputs.design.treatment_contrast(level), people.covariates
+        weight = people.weights(at, cutpoints, origin)
+        by_level = [
+            np.nan_to_num(
+                mean_survival(
+                    at, inputs.under(level, people.profiles), weight, cutpoints, times, origin
+                ),
+                nan=1.0,
             )
-            survival = standardised_survival(cumulative, relative, weight)
-            by_level.append(np.nan_to_num(survival, nan=1.0))
+            for level in range(len(inputs.design.levels))
+        ]
     return xr.Dataset(
         {
             "survival": (

@@ -80,6 +80,11 @@ class LogHazards:
         """Log-hazards of the first class, the only one of most models, shape (..., intervals)."""
         return self.cells[..., 0, :]
 
+    def mean(self) -> "LogHazards":
+        """Mean of the draws, as a single draw."""
+        parts = [each.mean(axis=0)[None] for each in (self.cells, self.effect, *self.groups)]
+        return LogHazards(parts[0], parts[1], tuple(parts[2:]))
+
     def draws(self, which: slice | NDArray[np.intp] | int | tuple[int, ...]) -> "LogHazards":
         """Some of the draws."""
         return LogHazards(
@@ -118,10 +123,26 @@ class Information:
     between_groups: dict[tuple[int, int], Floats]
 
 
-def relative_log_hazards(at: LogHazards, data: SurvivalData) -> Floats:
-    """Log hazard of every row relative to that of its class, shape (..., rows)."""
-    total = at.effect @ data.design.T
-    for of_group, group in zip(at.groups, data.groups, strict=True):
+def relative_log_hazards(
+    at: LogHazards, design: NDArray, groups: tuple[NDArray[np.intp], ...]
+) -> Floats:
+    """Log hazard of every row relative to that of its class.
+
+    Parameters
+    ----------
+    at : LogHazards
+        Of any draws.
+    design : (rows, terms) ndarray
+        Columns on the sampling scale.
+    groups : tuple of (rows,) ndarray of int
+        Of each grouping: which group a row belongs to.
+
+    Returns
+    -------
+    (..., rows) ndarray
+    """
+    total = at.effect @ design.T
+    for of_group, group in zip(at.groups, groups, strict=True):
         total += of_group[..., group]
     return total
 
@@ -153,7 +174,7 @@ def log_likelihood(at: LogHazards, data: SurvivalData) -> Floats:
     for draws in blocks_of_draws(len(total), data.follow_up.n_rows):
         here = flat.draws(draws)
         cumulative = row_cumulative_hazard(here.cells, data.follow_up, data.class_index)
-        cumulative *= np.exp(relative_log_hazards(here, data))
+        cumulative *= np.exp(relative_log_hazards(here, data.design, data.groups))
         total[draws] -= cumulative.sum(axis=-1)
     return total.reshape(shape)
 
@@ -172,7 +193,7 @@ def row_log_likelihood(at: LogHazards, data: SurvivalData) -> Floats:
     -------
     (..., rows) ndarray
     """
-    relative = relative_log_hazards(at, data)
+    relative = relative_log_hazards(at, data.design, data.groups)
     flat = at.cells.reshape(*at.cells.shape[:-2], -1)
     each = flat[..., data.class_index * data.n_intervals + data.follow_up.stop_interval] + relative
     each *= data.event
@@ -224,7 +245,7 @@ def log_likelihood_slope(at: LogHazards, data: SurvivalData) -> LogHazards:
     LogHazards
         Derivatives in the place of values.
     """
-    relative = np.exp(relative_log_hazards(at, data))
+    relative = np.exp(relative_log_hazards(at, data.design, data.groups))
     weighted = exposure_per_cell(data.follow_up, relative, data.class_index, data.n_classes)
     cumulative = row_cumulative_hazard(at.cells, data.follow_up, data.class_index) * relative
     return LogHazards(
@@ -252,7 +273,7 @@ def log_likelihood_information(at: LogHazards, data: SurvivalData) -> Informatio
     Information
     """
     follow_up, n_classes = data.follow_up, data.n_classes
-    relative = np.exp(relative_log_hazards(at, data))
+    relative = np.exp(relative_log_hazards(at, data.design, data.groups))
     cumulative = row_cumulative_hazard(at.cells, follow_up, data.class_index) * relative
     hazard = np.exp(at.cells)
 

@@ -356,7 +356,7 @@ def posterior_of_hazards(
     events, shape, rate : (strata, intervals) ndarray
         Events of the strata, and the posterior's shape and rate.
     """
-    relative = np.exp(relative_log_hazards(at, data))
+    relative = np.exp(relative_log_hazards(at, data.design, data.groups))
     exposure = exposure_per_cell(data.follow_up, relative, data.class_index, data.n_classes)
     loading = gamma.enters.loading
     events = loading.T @ data.events_per_cell

@@ -15,6 +15,7 @@ from bayes_crlm.model.cautions import cautions
 from bayes_crlm.model.density import AnyBlock, BlockModel
 from bayes_crlm.model.design import Design
 from bayes_crlm.model.priors import EffectPrior
+from bayes_crlm.model.profiles import Profiles, profiles_of, under
 from bayes_crlm.model.terms.baseline import baseline_block
 from bayes_crlm.model.terms.blocks import Cells
 from bayes_crlm.model.terms.columns import TermColumns, columns_of_terms
@@ -117,6 +118,31 @@ class PreparedCohort:
     def block_model(self) -> BlockModel:
         """The model's unknowns, and the rows of `density_data`."""
         return BlockModel(self.blocks, self.density_data)
+
+    @property
+    def class_under(self) -> NDArray[np.intp]:
+        """The class that takes the place of each under each level, shape (classes, levels).
+
+        The same class: no effect of the treatment changes with time.
+        """
+        return np.tile(np.arange(self.data.n_classes)[:, None], len(self.design.levels))
+
+    def profiles(self) -> Profiles:
+        """Class, columns and groups of every patient's first row."""
+        return profiles_of(self.data, self.design.first_row)
+
+    def under(self, level: int, profiles: Profiles | None = None) -> Profiles:
+        """Class, columns and groups of patients under one level of the treatment.
+
+        Parameters
+        ----------
+        level : int
+            Index into the treatment's levels.
+        profiles : Profiles, optional
+            Of whom; of all patients without it.
+        """
+        own = self.profiles() if profiles is None else profiles
+        return under(own, self.design.treatment_contrast(level), self.class_under, level)
 
     @property
     def cautions(self) -> tuple[str, ...]:

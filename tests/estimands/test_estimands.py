@@ -15,14 +15,14 @@ from bayes_crlm.estimands.population import population
 from bayes_crlm.estimands.survival import (
     cumulative_hazard_at,
     median_survival,
-    relative_hazard,
     restricted_mean_survival,
     standardised_survival,
     time_of_cumulative_hazard,
 )
 from bayes_crlm.fit.estimands.rows import quantiles_with_infinity
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
-from bayes_crlm.likelihood import log_likelihood as likelihood
+from bayes_crlm.likelihood import hazard_table as likelihood
+from bayes_crlm.likelihood.hazard_table import LogHazards
 from bayes_crlm.words.errors import EstimandError
 
 CUTPOINTS = np.array([0.0, 2.0, 5.0, 6.0, 12.0])
@@ -163,22 +163,21 @@ def test_blocks_of_draws_change_nothing(monkeypatch):
 
 def at_rate(inputs):
     """A constant hazard and no effects."""
-    return np.full(inputs.intervals.n_intervals, inputs.log_rate), np.zeros(
-        len(inputs.design.terms)
-    )
+    log_hazard = np.full((1, inputs.intervals.n_intervals), inputs.log_rate)
+    return LogHazards.of_one_class(log_hazard, np.zeros((1, len(inputs.design.terms))))
 
 
 def test_population_pools_the_patients_baseline_rows(simulated_cohorts):
     inputs = PiecewiseExponential("arm", 0, "group").prepare(simulated_cohorts[3])
-    people = population(inputs, *at_rate(inputs))
+    people = population(inputs, at_rate(inputs))
     table = inputs.cohort.table.drop_duplicates("patient")
     assert people.share.sum() == pytest.approx(1)
     np.testing.assert_allclose(
         np.sort(people.share), np.sort(table["group"].value_counts(normalize=True))
     )
     inputs = PiecewiseExponential("arm", 0).prepare(simulated_cohorts[3])
-    nobody = population(inputs, *at_rate(inputs))
-    assert nobody.covariates.shape == (1, 0)
+    nobody = population(inputs, at_rate(inputs))
+    assert nobody.profiles.columns.shape == (1, 1)
     assert nobody.share.tolist() == [1.0]
 
 
@@ -189,7 +188,7 @@ def test_standardisation_is_the_mean_over_patients(simulated_cohorts):
     log_hazard, effect = rng.normal(-2, 0.3, (3, 4)), rng.normal(0, 0.5, (3, 4))
     times = np.array([2.0, 9.0])
     cumulative = cumulative_hazard_at(log_hazard, inputs.intervals.cutpoints, times)
-    people = population(inputs, *at_rate(inputs))
+    people = population(inputs, at_rate(inputs))
     table = inputs.cohort.table.drop_duplicates("patient")
     for level in (0, 1):
         raw = np.column_stack(
@@ -197,8 +196,8 @@ def test_standardisation_is_the_mean_over_patients(simulated_cohorts):
         ).astype(float)
         scaled = (raw - inputs.design.center) / inputs.design.scale
         each = np.exp(-cumulative[:, :, None] * np.exp(effect @ scaled.T)[:, None, :])
-        contrast = inputs.design.treatment_contrast(level)
-        relative = relative_hazard(effect, contrast, people.covariates)
+        at = LogHazards.of_one_class(log_hazard, effect)
+        relative = inputs.under(level, people.profiles).relative_hazard(at)
         np.testing.assert_allclose(
             standardised_survival(cumulative, relative, people.share), each.mean(axis=2)
         )

@@ -105,11 +105,11 @@ def test_weights_over_entries_and_their_distribution_agree_with_each_other():
     fit = fitted(entrants(60, 5, 0.03, 1.0))
     people, cutpoints = fit.people, fit.inputs.intervals.cutpoints
     log_hazard, effect = fit.log_hazard_draws.mean(axis=0), fit.effect_draws.mean(axis=0)
-    found = weights_over_entries(people, log_hazard, effect, cutpoints, fit.begin)
+    found = weights_over_entries(people, fit.hazards.mean(), cutpoints, fit.begin)
     n = len(people.share)
     alive = np.empty((n, n))
     for i in range(n):
-        columns = np.concatenate([people.contrast[i], people.covariates[i]])
+        columns = people.profiles.columns[i]
         for j in range(n):
             spent = [
                 max(0.0, min(people.entry[j], high) - max(low, fit.begin))

@@ -9,18 +9,13 @@ import pytest
 from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.estimands import population as populations
 from bayes_crlm.estimands.population import population
-from bayes_crlm.estimands.survival import (
-    cumulative_hazard_at,
-    median_survival,
-    relative_hazard,
-    restricted_mean_survival,
-    standardised_survival,
-)
+from bayes_crlm.estimands.standardised import mean_survival, median_time, restricted_mean
 from bayes_crlm.fit import tree as posterior
 from bayes_crlm.fit.diagnostics import diagnose
 from bayes_crlm.fit.leave_one_out import leave_one_out
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.fit.tree import kept_patients
+from bayes_crlm.likelihood.hazard_table import LogHazards
 
 N_PATIENTS = 1500
 
@@ -111,25 +106,25 @@ def test_a_systematic_sample_gives_the_estimands_of_all_patients(seed, monkeypat
     log_hazard, effect = rng.normal(mean_hazard, 0.02, (50, 5)), rng.normal(mean, 0.02, (50, 3))
     cutpoints = inputs.intervals.cutpoints
     times = np.linspace(0, cutpoints[-1], 9)[1:]
-    cumulative = cumulative_hazard_at(log_hazard, cutpoints, times)
+    at = LogHazards.of_one_class(log_hazard, effect)
+    middle = LogHazards.of_one_class(mean_hazard[None], mean[None])
 
     def everything(people):
         found = []
         for level in (0, 1):
-            contrast = inputs.design.treatment_contrast(level)
-            relative = relative_hazard(effect, contrast, people.covariates)
+            profiles = inputs.under(level, people.profiles)
             found += [
-                standardised_survival(cumulative, relative, people.share),
-                restricted_mean_survival(log_hazard, cutpoints, relative, people.share, 20.0),
-                median_survival(log_hazard, cutpoints, relative, people.share),
+                mean_survival(at, profiles, people.share, cutpoints, times, 0.0),
+                restricted_mean(at, profiles, people.share, cutpoints, 20.0, 0.0),
+                median_time(at, profiles, people.share, cutpoints, 0.0),
             ]
         return found
 
-    sample = population(inputs, mean_hazard, mean)
+    sample = population(inputs, middle)
     assert sample.is_sampled
     assert len(sample.share) == populations.PATTERNS_MOST
     monkeypatch.setattr(populations, "PATTERNS_MOST", 10**9)
-    everyone = population(inputs, mean_hazard, mean)
+    everyone = population(inputs, middle)
     assert not everyone.is_sampled
     assert everyone.error == 0
     assert 0 < sample.error < 2e-4

@@ -7,6 +7,8 @@ import pytest
 
 from bayes_crlm.estimands.survival import cumulative_hazard_at
 from bayes_crlm.fit.predicted_follow_up import events_along_rows
+from bayes_crlm.likelihood.hazard_table import LogHazards
+from bayes_crlm.model.profiles import Profiles
 
 FITS = ("colon_fit", "rows_fit", "horseshoe_fit", "integrated_fit")
 GROUPS = {
@@ -170,9 +172,9 @@ def test_events_along_rows_follow_each_rows_hazard(seed):
     entry, time = np.array([1.0, 3.0, 6.0, 0.5]), np.array([2.5, 5.5, 50.0, 50.0])
     relative = np.tile([2.0, 0.3, 1.0, 1.0], (n, 1))
     target = np.random.default_rng(seed).standard_exponential((n, 2))
-    drawn, event = events_along_rows(
-        np.tile(log_hazard, (n, 1)), relative, entry, time, np.array([0, 3]), cutpoints, target
-    )
+    rows = Profiles(np.log(relative[0])[:, None], np.zeros(4, dtype=np.intp))
+    at = LogHazards.of_one_class(np.tile(log_hazard, (n, 1)), np.ones((n, 1)))
+    drawn, event = events_along_rows(at, rows, entry, time, np.array([0, 3]), cutpoints, target)
 
     def hazard_to(when, rows):
         total = np.zeros(len(when))
@@ -184,14 +186,14 @@ def test_events_along_rows_follow_each_rows_hazard(seed):
             total += relative[0, row] * (high - low)[0]
         return total
 
-    for patient, rows in enumerate(([0, 1, 2], [3])):
+    for patient, own in enumerate(([0, 1, 2], [3])):
         when, happens = drawn[:, patient], event[:, patient]
         np.testing.assert_allclose(
-            hazard_to(when[happens], rows), target[happens, patient], rtol=1e-9
+            hazard_to(when[happens], own), target[happens, patient], rtol=1e-9
         )
         assert np.all(when[~happens] == 50.0)
-        assert np.all(target[~happens, patient] >= hazard_to(np.array([50.0]), rows))
-        inside = [(when > entry[row]) & (when <= time[row]) for row in rows]
+        assert np.all(target[~happens, patient] >= hazard_to(np.array([50.0]), own))
+        inside = [(when > entry[row]) & (when <= time[row]) for row in own]
         assert np.all(np.any(inside, axis=0))
 
 

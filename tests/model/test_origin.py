@@ -19,6 +19,7 @@ from bayes_crlm.estimands.survival import (
     restricted_mean_survival,
     standardised_survival,
 )
+from bayes_crlm.likelihood.hazard_table import LogHazards
 from bayes_crlm.likelihood.kaplan_meier import kaplan_meier
 from bayes_crlm.model.origin import default_origin, origin_cautions
 from bayes_crlm.specification.spec import Spec
@@ -117,15 +118,16 @@ def test_weights_before_entry_are_one_over_survival_from_origin_to_entry():
     rng = np.random.default_rng(0)
     log_hazard, effect = rng.normal(-4, 0.3, (6, 3)), rng.normal(0, 0.5, (6, 2))
     origin = 10.0
-    people = population(inputs, log_hazard[0], effect[0], "before_entry", origin)
-    weight = people.weights(log_hazard, effect, inputs.intervals.cutpoints, origin)
+    at = LogHazards.of_one_class(log_hazard, effect)
+    people = population(inputs, at.mean(), "before_entry", origin)
+    weight = people.weights(at, inputs.intervals.cutpoints, origin)
     entry = np.maximum(cohort.entry, origin)
     since = cumulative_hazard_at(log_hazard, inputs.intervals.cutpoints, entry, origin)
     each = np.exp(since * np.exp(effect @ inputs.data.design.T))
     assert np.all(each[:, cohort.entry <= origin] == 1)
     each /= each.sum(axis=1, keepdims=True)
     # in the order of linear predictors, for patterns are in an order of their own
-    order = np.argsort(people.covariates[:, 0], kind="stable")
+    order = np.argsort(people.profiles.columns[:, 1], kind="stable")
     columns = inputs.data.design[:, 1]
     np.testing.assert_allclose(weight[:, order], each[:, np.argsort(columns)], rtol=1e-10)
     kish = 1 / (each**2).sum(axis=1)
