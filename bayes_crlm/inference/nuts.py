@@ -7,20 +7,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.native.coordinates import Coordinates, sampler_coordinates
+from bayes_crlm.inference.native.block_coordinates import sampler_coordinates, vector_of_values
+from bayes_crlm.inference.native.coordinates import Coordinates
 from bayes_crlm.inference.native.flat_density import native_density
 from bayes_crlm.inference.native.library import NativeDensity, lay_target
 from bayes_crlm.inference.native.nutpie_part import SamplerSettings, sample_target
 from bayes_crlm.inference.several_modes import modes_for_chains
 from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.model.baseline_priors import GammaProcess
-from bayes_crlm.model.density import complete_hazards
+from bayes_crlm.model.density import BlockModel, complete_hazards
 from bayes_crlm.model.prepared import PreparedCohort
+from bayes_crlm.model.terms.blocks import Columns
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["NutsDraws", "labelled", "named_samples", "sample_nuts"]
+__all__ = ["NutsDraws", "labelled", "named_samples", "sample_blocks", "sample_nuts"]
 
 Statistics = dict[str, NDArray]
 
@@ -88,11 +90,43 @@ def sample_nuts(
     (2026), Preconditioning Hamiltonian Monte Carlo by minimizing Fisher divergence.
     """
     inputs = with_integrated_baseline(inputs)
+    return sample_blocks(
+        inputs.block_model,
+        starts_of_chains(inputs, chains),
+        draws=draws,
+        tune=tune,
+        seed=seed,
+        target_accept=target_accept,
+        progress=progress,
+    )
+
+
+def sample_blocks(
+    model: BlockModel,
+    starts: list[tuple[NDArray | None, int]],
+    *,
+    draws: int,
+    tune: int,
+    seed: int,
+    target_accept: float = 0.8,
+    progress: bool = False,
+) -> NutsDraws:
+    """Sample the posterior of any model made of blocks.
+
+    Parameters
+    ----------
+    model : BlockModel
+        Blocks and rows.
+    starts : list of (start, number of chains)
+        Each start a vector near a mode (`vector_of_values`), or None to find it.
+    draws, tune, seed, target_accept, progress
+        As for `sample_nuts`.
+    """
     started = time.perf_counter()
-    density = native_density(inputs.density_data, inputs.blocks)
+    density = native_density(model.data, model.blocks)
     pieces = []
-    for k, (start, count) in enumerate(starts_of_chains(inputs, chains)):
-        coordinates = sampler_coordinates(inputs, start)
+    for k, (start, count) in enumerate(starts):
+        coordinates = sampler_coordinates(model, start)
         settings = SamplerSettings(
             draws=draws,
             tune=tune,
@@ -104,30 +138,32 @@ def sample_nuts(
         )
         pieces.append(sample_coordinates(density, coordinates, settings))
     vectors, statistics = pieces[0] if len(pieces) == 1 else dealt(pieces)
-    if inputs.is_baseline_integrated:
-        vectors = complete_hazards(
-            vectors, inputs.block_model, random_stream(seed, Stream.INTEGRATED_HAZARDS)
-        )
+    vectors = complete_hazards(vectors, model, random_stream(seed, Stream.INTEGRATED_HAZARDS))
     return NutsDraws(vectors, statistics, time.perf_counter() - started)
 
 
-def starts_of_chains(
-    inputs: PreparedCohort, chains: int
-) -> list[tuple[tuple[NDArray, NDArray] | None, int]]:
+def starts_of_chains(inputs: PreparedCohort, chains: int) -> list[tuple[NDArray | None, int]]:
     """Say where chains start: all at one place, or shared out over the posterior's modes.
 
     Returns
     -------
     list of (start, number of chains)
-        A start is log-hazards and effects, or None for what `sampler_coordinates` finds itself.
+        A start is a vector of unknowns, or None for what `sampler_coordinates` finds itself.
     """
     modes = modes_for_chains(inputs)[:chains]
     if not modes:
         return [(None, chains)]
-    return [
-        ((each.log_hazard, each.effect), len(range(k, chains, len(modes))))
-        for k, each in enumerate(modes)
-    ]
+    model, starts = inputs.block_model, []
+    for k, each in enumerate(modes):
+        values = tuple(
+            each.effect[block.enters.start : block.enters.stop]
+            if isinstance(block.enters, Columns)
+            else each.log_hazard
+            for block in model.blocks
+        )
+        start = vector_of_values(model, values)
+        starts.append((start, len(range(k, chains, len(modes)))))
+    return starts
 
 
 def seed_of_start(seed: int, k: int) -> int:

@@ -45,9 +45,10 @@ def sample_extended(
     xarray.DataTree, float
         Draws, and the acceptance rate that they aimed at.
     """
-    from bayes_crlm.inference.native.coordinates import extended_coordinates, sampler_coordinates
+    from bayes_crlm.inference.native.block_coordinates import sampler_coordinates
+    from bayes_crlm.inference.native.coordinates import extended_coordinates
 
-    coordinates = extended_coordinates(sampler_coordinates(inputs), np.zeros(n_more))
+    coordinates = extended_coordinates(sampler_coordinates(inputs.block_model), np.zeros(n_more))
     return sample_carefully(model, coordinates=coordinates, structure=structure, **sampling)
 
 

@@ -7,12 +7,9 @@ from scipy import stats
 
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference import pymc_sampling
+from bayes_crlm.inference.native.block_coordinates import sampler_coordinates
 from bayes_crlm.inference.native.compiled_graph import address_of, call_compiled
-from bayes_crlm.inference.native.coordinates import (
-    extended_coordinates,
-    plain_coordinates,
-    sampler_coordinates,
-)
+from bayes_crlm.inference.native.coordinates import extended_coordinates, plain_coordinates
 from bayes_crlm.inference.pymc_sampling import compile_model, flat_data, sample_model
 from bayes_crlm.inference.sample_diagnostics import diagnose_sample
 
@@ -143,7 +140,7 @@ def test_what_cannot_be_sampled_is_refused_by_name():
 def test_further_unknowns_leave_the_map_of_the_others_as_it_was(simulated_cohorts):
     """The random walk's coordinates have every kind of part."""
     inputs = PiecewiseExponential("arm", 0, "x", cutpoints=4).prepare(simulated_cohorts[1])
-    base = sampler_coordinates(inputs)
+    base = sampler_coordinates(inputs.block_model)
     more = extended_coordinates(base, np.array([2.0, -1.0]))
     assert more.size == base.size + 2
     rng = np.random.default_rng(1)
