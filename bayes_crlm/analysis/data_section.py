@@ -49,7 +49,7 @@ def data_sections(found: "Findings") -> list[Section]:
             rows=(Rows("", by_treatment(inputs), columns),),
             notes=(
                 Note(f"{source}{mark}: {cohort.n_patients} patients{in_rows}.", is_first=True),
-                *([Note(name="left-out", items=left_out)] if left_out else []),
+                Note(name="left-out", items=left_out),
             ),
             summary={"data": data_section(cohort), "model": model_section(inputs)},
         ),
@@ -57,7 +57,7 @@ def data_sections(found: "Findings") -> list[Section]:
             "warnings",
             title="Warnings" if warnings else "",
             chapter="data",
-            notes=(Note(name="warnings", items=warnings),) if warnings else (),
+            notes=(Note(name="warnings", items=warnings),),
             summary={"warnings": list(warnings)},
         ),
     ]

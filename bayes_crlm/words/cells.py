@@ -130,7 +130,11 @@ def cell(row: Mapping[str, Any], column: Column) -> str:
         Of `bayes_crlm.words.section.Rows`.
     column : Column
     """
-    return KINDS[column.kind](row, column.name)
+    kind = column.kind
+    if kind.startswith("_"):
+        name = kind.removesuffix("_limits")
+        kind = f"{row[name]}{kind.removeprefix(name)}"
+    return KINDS[kind](row, column.name)
 
 
 def heading(column: Column) -> str:

@@ -69,7 +69,8 @@ def blocks(
     for section in sections:
         if section.title:
             yield f'<h3 id="about-{escape(section.key)}">{escape(section.title)}</h3>'
-        before = [each for each in section.notes if each.is_first]
+        notes = [each for each in section.notes if each.text or each.items]
+        before = [each for each in notes if each.is_first]
         if section.sentence and not before:
             before = [Note(section.sentence)]
         yield from map(note_to_html, before)
@@ -81,7 +82,7 @@ def blocks(
                     f"{escape(figure.caption)}{mark}</figcaption></figure>"
                 )
         yield from (rows for rows in section.rows if rows.columns and rows.rows)
-        yield from (note_to_html(each) for each in section.notes if not each.is_first)
+        yield from (note_to_html(each) for each in notes if not each.is_first)
 
 
 def note_to_html(note: Note) -> str:

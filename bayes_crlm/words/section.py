@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Column", "Figure", "Lines", "Note", "Rows", "Section", "frame_of", "gathered"]
+__all__ = [
+    "Column",
+    "Figure",
+    "Lines",
+    "Note",
+    "Rows",
+    "Section",
+    "for_files",
+    "frame_of",
+    "gathered",
+]
 
 # what a summary calls two limits, and what tables call them
 LIMITS = {
@@ -36,7 +46,8 @@ class Column:
     heading : str
         What stands above it.
     kind : str
-        What it holds and so how it is written: a name of `bayes_crlm.words.cells.KINDS`.
+        What it holds and so how it is written: a name of `bayes_crlm.words.cells.KINDS`, or, where
+        rows differ in that, the key of the rows (before ``_limits``) that names it.
     unit : str or None
         Of its numbers, after the heading; None where they have none.
     strong : str
@@ -63,7 +74,8 @@ class Rows:
         Of its file in ``tables/``, without ending; empty for rows that are in no file.
     rows : sequence of mapping
         From a column's name to a plain value. Two limits of a number are keys that end on
-        ``_low`` and ``_high``, or a pair under `eti95` or `cox_ci95`.
+        ``_low`` and ``_high``, or a pair under `eti95` or `cox_ci95`. Keys that begin with ``_``
+        are for people alone: they stand in no file.
     columns : tuple of Column
         Those that a person sees, in this order; none where the rows are for files alone.
     at : tuple of str
@@ -209,6 +221,13 @@ class Section:
                 merge(summary, nested)
 
 
+def for_files(
+    key: str, rows: Sequence[Mapping[str, Any]], marks: Mapping[str, str] | None = None
+) -> Section:
+    """Make a section of rows that stand in files alone, under its key."""
+    return Section(key, rows=(Rows(key, rows, at=(key,), marks=marks or {}),))
+
+
 def merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
     """Put nested values into a mapping, table by table."""
     for key, value in more.items():
@@ -218,9 +237,14 @@ def merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
             into[key] = dict(value) if isinstance(value, Mapping) else value
 
 
+def in_files(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what only people read."""
+    return {key: value for key, value in row.items() if not key.startswith("_")}
+
+
 def gathered(row: Mapping[str, Any]) -> dict[str, Any]:
     """Gather each pair of limits of a row into one value, and probabilities at thresholds."""
-    found = dict(row)
+    found = in_files(row)
     for name, (low, high) in LIMITS.items():
         if low in found:
             found[name] = [found.pop(low), found.pop(high)]
@@ -234,7 +258,7 @@ def flat(row: Mapping[str, Any]) -> dict[str, Any]:
     """Give every number of a row a column of its own; those by name come last."""
     found: dict[str, Any] = {}
     last: dict[str, Any] = {}
-    for key, value in row.items():
+    for key, value in in_files(row).items():
         if key in INTERVALS:
             found[f"{key}_low"], found[f"{key}_high"] = value or (None, None)
         elif isinstance(value, Mapping):

@@ -59,15 +59,16 @@ def sections(found: "Findings") -> list[Section]:
 def priors(found: "Findings") -> Section:
     """Say what the priors are and what they alone allow."""
     inputs = found.fit.inputs
-    rows = implied_rows(inputs)
-    shown = [row | {"of": named(row)} for row in rows]
+    rows = [
+        row | {"_of": named(row), "_low": row["low"], "_high": row["high"]}
+        for row in implied_rows(inputs)
+    ]
     columns = (
-        Column("of", "before the data"),
+        Column("_of", "before the data"),
         Column("to", "hazard of", "level"),
         Column("against", "against", "level"),
-        Column("limits", "95% of hazard ratios", "prior_limits"),
+        Column("", "95% of hazard ratios", "prior_limits"),
     )
-    shown = [row | {"limits_low": row["low"], "limits_high": row["high"]} for row in shown]
     allowed = (
         "What the priors alone allow: between two treatment levels, and between patients at the "
         "90th and the 10th percentile of a covariate (all of its columns together)."
@@ -83,10 +84,7 @@ def priors(found: "Findings") -> Section:
     return Section(
         "prior_implied",
         chapter="priors",
-        rows=(
-            Rows("prior_implied", rows, at=("prior_implied",)),
-            Rows("prior_implied", shown, columns),
-        ),
+        rows=(Rows("prior_implied", rows, columns, ("prior_implied",)),),
         notes=(
             *(
                 Note(f" {prior.describe()}", lead=f"{name}:", is_first=True)

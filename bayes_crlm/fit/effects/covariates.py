@@ -9,7 +9,7 @@ from bayes_crlm.fit.ratio_summary import RatioSummary
 from bayes_crlm.inference.chains import ess_bulk, ess_tail, mcse_mean, r_hat
 from bayes_crlm.model.column_counts import column_rows
 from bayes_crlm.words.arguments import thresholds_of
-from bayes_crlm.words.section import Column, Note, Rows, Section
+from bayes_crlm.words.section import Column, Note, Rows, Section, for_files
 from bayes_crlm.words.shown import number, p_value
 
 if TYPE_CHECKING:
@@ -28,14 +28,10 @@ def sections(found: "Findings") -> list[Section]:
     ----------
     found : Findings
     """
-    fit, coefficients = found.fit, ("coefficients",)
-    rows = coefficient_table(fit, found.asked.thresholds).to_dict("records")
-    levels = column_rows(fit.inputs)
+    table = coefficient_table(found.fit, found.asked.thresholds)
     return [
-        Section(
-            "coefficients", rows=(Rows("coefficients", rows, (), coefficients, "", found.marks),)
-        ),
-        Section("levels", rows=(Rows("levels", levels, at=("levels",)),)),
+        for_files("coefficients", table.to_dict("records"), found.marks),
+        for_files("levels", column_rows(found.inputs)),
         agreement(found),
     ]
 
@@ -47,21 +43,20 @@ def agreement(found: "Findings") -> Section:
         for term in row["terms"] if row["caution"] else ():
             rare.setdefault(term, []).append(row["caution"])
     ratios = RatioSummary(found.fit.log_hazard_ratio_values).ratios
-    shown = [
+    rows = [
         row
-        | dict(zip(("posterior", "posterior_low", "posterior_high"), ratios[k], strict=True))
-        | {"cox": float(cox.hazard_ratio[k])}
-        | {"cox_low": float(cox.ci95[k][0]), "cox_high": float(cox.ci95[k][1])}
-        | {"told": "; ".join([verdict_in_words(row), *rare.get(row["term"], ())])}
+        | limited("_posterior", *ratios[k])
+        | limited("_cox", float(cox.hazard_ratio[k]), *cox.ci95[k].tolist())
+        | {"_told": "; ".join([verdict_in_words(row), *rare.get(row["term"], ())])}
         for k, row in enumerate(found.agreement)
     ]
     columns = (
         Column("term", "term"),
-        Column("posterior", "posterior HR (95%)", "ratio_with_limits"),
-        Column("cox", "Cox HR (95%)", "ratio_with_limits"),
+        Column("_posterior", "posterior HR (95%)", "ratio_with_limits"),
+        Column("_cox", "Cox HR (95%)", "ratio_with_limits"),
         Column("difference_in_se", "difference (SE)", "ratio"),
         Column("width_ratio", "width ratio", "ratio"),
-        Column("told", "verdict", "reason"),
+        Column("_told", "verdict", "reason"),
     )
     told = (
         "They agree when the posterior mean of the log hazard ratio lies within half a standard "
@@ -78,13 +73,17 @@ def agreement(found: "Findings") -> Section:
         verdict="agree" if is_agreed else "differ",
         chapter="agreement",
         rows=(
-            Rows("agreement", found.agreement, at=("agreement",), marks=found.marks),
+            Rows("agreement", rows, columns, ("agreement",), marks=found.marks),
             Rows("cox", of_cox, marks=found.marks),
-            Rows("agreement", shown, columns),
         ),
         notes=(Note(told, "muted"),),
         summary={"cox": cox.to_dict()},
     )
+
+
+def limited(name: str, value: float, low: float, high: float) -> dict[str, float]:
+    """A number and its limits, by name."""
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
 def verdict_in_words(row: dict[str, str | None]) -> str:

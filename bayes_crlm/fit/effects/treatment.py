@@ -20,7 +20,7 @@ from bayes_crlm.words.late_start import (
     other_conclusion,
     start_rows,
 )
-from bayes_crlm.words.section import Column, Figure, Lines, Note, Rows, Section
+from bayes_crlm.words.section import Column, Figure, Lines, Note, Rows, Section, for_files
 from bayes_crlm.words.shown import as_written, probability_in_words, ratio_in_words
 from bayes_crlm.words.success import SuccessRule
 
@@ -58,30 +58,26 @@ def sections(found: "Findings") -> list[Section]:
         forest(found),
         *started(found),
         beside(found),
-        Section("finer_intervals", rows=(Rows("finer_intervals", found.finer, at=FINER),)),
+        for_files("finer_intervals", found.finer),
     ]
-
-
-FINER = ("finer_intervals",)
 
 
 def answers(found: "Findings") -> Section:
     """Say what is concluded of every two levels."""
-    asked, design = found.asked, found.fit.inputs.design
-    treatment = design.treatment
+    caution, treatment = found.asked.caution, found.inputs.design.treatment
     below = [
-        Column(f"prob_below_{each}", f"P(HR < {each})", "probability")
+        Column(f"_below_{each}", f"P(HR < {each})", "probability")
         for each in found.answers[0]["prob_below"]
     ]
-    shown = [
+    rows = [
         row
-        | {f"prob_below_{each}": value for each, value in row["prob_below"].items()}
-        | {"stands": not row["withdrawn"]}
+        | {f"_below_{each}": value for each, value in row["prob_below"].items()}
+        | {"_stands": not row["withdrawn"]}
         for row in found.answers
     ]
     columns = (
         Column("treatment", treatment, "comparison"),
-        Column("median", "hazard ratio", "ratio", strong="stands"),
+        Column("median", "hazard ratio", "ratio", strong="_stands"),
         Column("eti95", "95% interval", "limits"),
         Column("prob_lower", "P(hazard is lower)", "probability"),
         *below,
@@ -93,23 +89,16 @@ def answers(found: "Findings") -> Section:
         sentence=" ".join(row["sentence"] for row in found.answers),
         verdict=found.answers[0]["conclusion"],
         chapter=CHAPTER,
-        rows=(
-            Rows("answers", found.answers, at=("answers",)),
-            Rows("answers", shown, columns),
-        ),
+        rows=(Rows("answers", rows, columns, ("answers",)),),
         notes=(
             *(
                 Note(row["sentence"], "withdrawn" if row["withdrawn"] else "answer", is_first=True)
                 for row in found.answers
             ),
-            *([caution_note(asked.caution)] if asked.caution else []),
-            *(
-                [Note(name="beside-answer", items=found.notes, is_first=True)]
-                if found.notes
-                else []
-            ),
+            Note(f" {caution}" if caution else "", "caution", "caution", "Caution:", is_first=True),
+            Note(name="beside-answer", items=found.notes, is_first=True),
             Note(how_to_read(found), "muted", is_first=True),
-            *([Note(STARTED_ELSEWHERE, "muted", "answers-as-treated")] if found.as_treated else []),
+            Note(STARTED_ELSEWHERE if found.as_treated else "", "muted", "answers-as-treated"),
         ),
         lines=tuple(answer_lines(found, k) for k in range(len(found.answers))),
     )
@@ -119,11 +108,6 @@ STARTED_ELSEWHERE = (
     "All of this table is as treated from time zero on; the section on when treatment started has "
     "the other analyses."
 )
-
-
-def caution_note(caution: str) -> Note:
-    """Set what the spec's author says beside the answer."""
-    return Note(f" {caution}", "caution", "caution", "Caution:", is_first=True)
 
 
 def how_to_read(found: "Findings") -> str:
@@ -210,8 +194,7 @@ def hazard_ratios(found: "Findings") -> Section:
         row | ({"conclusion": "withdrawn"} if answer["withdrawn"] else {})
         for row, answer in zip(table.to_dict("records"), found.answers, strict=False)
     ]
-    name = "hazard_ratios"
-    return Section(name, rows=(Rows(name, rows, at=(name,), marks=found.marks),))
+    return for_files("hazard_ratios", rows, found.marks)
 
 
 def crude(found: "Findings") -> Section:
@@ -223,7 +206,7 @@ def crude(found: "Findings") -> Section:
             " Below it the covariates whose absence moves the adjusted hazard ratio most, each "
             "left out alone with every column made of it."
         )
-    shown = [row | {"begins": row["analysis"] == "adjusted"} for row in found.crude]
+    rows = [row | {"_begins": row["analysis"] == "adjusted"} for row in found.crude]
     columns = (
         Column("treatment", found.fit.inputs.design.treatment, "comparison"),
         Column("analysis", "analysis"),
@@ -236,11 +219,8 @@ def crude(found: "Findings") -> Section:
         "crude",
         title="Crude and adjusted" if found.crude else "",
         chapter=CHAPTER,
-        rows=(
-            Rows("crude", found.crude, at=("crude",), marks=found.marks),
-            Rows("crude", shown, columns, group="begins"),
-        ),
-        notes=(Note(told, "muted"),) if found.crude else (),
+        rows=(Rows("crude", rows, columns, ("crude",), "_begins", found.marks),),
+        notes=(Note(told if rows else "", "muted"),),
     )
 
 

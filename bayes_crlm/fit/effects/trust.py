@@ -45,7 +45,6 @@ def sections(found: "Findings") -> list[Section]:
         f"{row['term']} {number(row['mcse_mean_log'], 4)}"
         for row in hazard_ratio_table(found.fit, ()).to_dict("records")
     )
-    remarks = [Note(name="remarks", items=diagnostics.remarks)] if diagnostics.remarks else []
     return [
         Section(
             "diagnostics",
@@ -53,8 +52,8 @@ def sections(found: "Findings") -> list[Section]:
             chapter="diagnostics",
             rows=(Rows("", diagnostic_rows(diagnostics), COLUMNS),),
             notes=(
-                *remarks,
-                *([Note(OF_IMPORTANCE, name="importance")] if is_weighted else []),
+                Note(name="remarks", items=diagnostics.remarks),
+                Note(OF_IMPORTANCE if is_weighted else "", name="importance"),
                 Note(
                     f"Monte Carlo error of the treatment's mean log hazard ratio: {errors}. "
                     f"Thresholds: {SOURCES[is_weighted]}; Vehtari et al. (2017), Statistics and "

@@ -29,33 +29,27 @@ def sections(found: "Findings") -> list[Section]:
     """
     asked, name = found.asked, "differences"
     rows = differences_table(found.fit, asked.horizons, asked.rmst).to_dict("records")
-    titles = {
-        "survival": ("survival, percentage points", "points"),
-        "rmst": (f"mean survival {between(found.fit.begin)}", "duration"),
-    }
-    shown = []
-    for level in found.fit.inputs.design.levels[1:]:
-        for estimand, (title, kind) in titles.items():
-            of_kind = [
-                row | {"title": title}
-                for row in rows
-                if row["estimand"] == estimand and row["treatment"] == level
-            ]
-            columns = (
-                Column("treatment", "comparison", "comparison"),
-                Column("title", "estimand", small="note"),
-                Column("time", "time", "time", found.unit),
-                Column("mean", "difference", kind),
-                Column("eti95", "95% interval", f"{kind}_limits"),
-                Column("prob_above_0", "P(above 0)", "probability"),
-            )
-            shown.append(Rows(name, of_kind, columns))
+    title = f"mean survival {between(found.fit.begin)}"
+    titles = {"survival": "survival, percentage points", "rmst": title}
+    # shares in percentage points, means in time
+    kinds = {"survival": "points", "rmst": "duration"}
+    rows = [
+        row | {"_title": titles[row["estimand"]], "_kind": kinds[row["estimand"]]} for row in rows
+    ]
+    columns = (
+        Column("treatment", "comparison", "comparison"),
+        Column("_title", "estimand", small="note"),
+        Column("time", "time", "time", found.unit),
+        Column("mean", "difference", "_kind"),
+        Column("eti95", "95% interval", "_kind_limits"),
+        Column("prob_above_0", "P(above 0)", "probability"),
+    )
     return [
         Section(
             name,
             title="Differences" if rows else "",
             chapter="survival",
-            rows=(Rows(name, rows, at=("estimands", name), marks=found.marks), *shown),
+            rows=(Rows(name, rows, columns, ("estimands", name), marks=found.marks),),
         )
     ]
 

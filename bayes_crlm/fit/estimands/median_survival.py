@@ -31,11 +31,12 @@ def sections(found: "Findings") -> list[Section]:
     """
     name = "median_survival"
     rows = median_table(found.fit).to_dict("records")
-    shown = [row | {"estimand": "median survival", "time": "", "small": small(row)} for row in rows]
+    shown = {"_estimand": "median survival", "_time": ""}
+    rows = [row | shown | {"_small": small(row)} for row in rows]
     columns = (
         Column("treatment", found.fit.inputs.design.treatment),
-        Column("estimand", "estimand", small="small"),
-        Column("time", "time", "count", found.unit),
+        Column("_estimand", "estimand", small="_small"),
+        Column("_time", "time", "count", found.unit),
         Column("median", "estimate", "reached"),
         Column("eti95", "95% interval", "reached_limits"),
     )
@@ -44,10 +45,7 @@ def sections(found: "Findings") -> list[Section]:
         Section(
             name,
             chapter="survival",
-            rows=(
-                Rows(name, rows, at=("estimands", name), marks=found.marks),
-                Rows(name, shown, columns),
-            ),
+            rows=(Rows(name, rows, columns, ("estimands", name), marks=found.marks),),
             lines=(Lines("survival", items(found, rows)),) if is_told else (),
         )
     ]

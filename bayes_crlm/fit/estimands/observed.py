@@ -29,13 +29,13 @@ def kaplan_meier(found: "Findings") -> Section:
     fit, horizons = found.fit, found.asked.horizons
     rows = kaplan_meier_table(fit, horizons).to_dict("records") if horizons else []
     distances = kaplan_meier_distances(fit)
-    shown = [row | {"small": given(row, fit.begin, 6)} for row in rows]
+    rows = [row | {"_small": given(row, fit.begin, 6)} for row in rows]
     told = "; ".join(distance_in_words(row, fit.begin, found.unit) for row in distances)
     columns = (
         Column("treatment", fit.inputs.design.treatment),
         Column("time", "time", "time", found.unit),
         Column("n_at_risk", "at risk", "count"),
-        Column("kaplan_meier", "Kaplan-Meier", "percent", small="small"),
+        Column("kaplan_meier", "Kaplan-Meier", "percent", small="_small"),
         Column("model", "model", "percent"),
         Column("difference", "difference, percentage points", "points"),
     )
@@ -45,9 +45,8 @@ def kaplan_meier(found: "Findings") -> Section:
         title="Kaplan-Meier beside the model",
         chapter="survival",
         rows=(
-            Rows(name, rows, at=(name, "rows"), marks=found.marks),
+            Rows(name, rows, columns, (name, "rows"), marks=found.marks),
             Rows("kaplan_meier_distance", distances, at=(name, "largest_distance")),
-            Rows(name, shown, columns),
         ),
         notes=(
             Note(f"{told}.", is_first=True),
@@ -79,15 +78,15 @@ def distance_in_words(row: dict[str, Any], origin: float, unit: str) -> str:
 def events(found: "Findings") -> Section:
     """Give events observed and expected of every level in every interval."""
     rows = expected_events(found.fit).to_dict("records")
-    shown = [
-        row | {"is_outside": not row["eti95_low"] <= row["observed"] <= row["eti95_high"]}
+    rows = [
+        row | {"_is_outside": not row["eti95_low"] <= row["observed"] <= row["eti95_high"]}
         for row in rows
     ]
     columns = (
         Column("treatment", found.fit.inputs.design.treatment),
         Column("from", "interval", "interval", found.unit),
         Column("exposure", "time at risk", "duration"),
-        Column("observed", "observed", "count", strong="is_outside"),
+        Column("observed", "observed", "count", strong="_is_outside"),
         Column("expected", "expected", "tenths"),
         Column("eti95", "95% of predicted counts", "whole_limits"),
     )
@@ -96,10 +95,7 @@ def events(found: "Findings") -> Section:
         name,
         title="Events observed and expected",
         chapter="survival",
-        rows=(
-            Rows(name, rows, at=(name,), marks=found.marks),
-            Rows(name, shown, columns),
-        ),
+        rows=(Rows(name, rows, columns, (name,), marks=found.marks),),
         notes=(
             Note(
                 "Expected is what the model gives for the time that patients spent at risk on each "

@@ -26,10 +26,10 @@ def sections(found: "Findings") -> list[Section]:
     """
     horizon, name = found.asked.rmst, "rmst"
     rows = [] if horizon is None else rmst_table(found.fit, horizon).to_dict("records")
-    shown = [row | {"estimand": f"mean survival {between(found.fit.begin)}"} for row in rows]
+    rows = [row | {"_estimand": f"mean survival {between(found.fit.begin)}"} for row in rows]
     columns = (
         Column("treatment", found.fit.inputs.design.treatment),
-        Column("estimand", "estimand", small="note"),
+        Column("_estimand", "estimand", small="note"),
         Column("horizon", "time", "time", found.unit),
         Column("mean", "estimate", "duration"),
         Column("eti95", "95% interval", "duration_limits"),
@@ -38,10 +38,7 @@ def sections(found: "Findings") -> list[Section]:
         Section(
             name,
             chapter="survival",
-            rows=(
-                Rows(name, rows, at=("estimands", name), marks=found.marks),
-                Rows("", shown, columns),
-            ),
+            rows=(Rows(name, rows, columns, ("estimands", name), marks=found.marks),),
         )
     ]
 

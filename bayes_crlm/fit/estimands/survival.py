@@ -31,11 +31,11 @@ def sections(found: "Findings") -> list[Section]:
     found : Findings
     """
     horizons, at = found.asked.horizons, ("estimands", "survival")
-    rows = survival_table(found.fit, horizons).to_dict("records") if horizons else []
-    shown = [row | {"estimand": "survival"} for row in rows]
+    table = survival_table(found.fit, horizons).to_dict("records") if horizons else []
+    rows = [row | {"_estimand": "survival"} for row in table]
     columns = (
         Column("treatment", found.fit.inputs.design.treatment),
-        Column("estimand", "estimand", small="note"),
+        Column("_estimand", "estimand", small="note"),
         Column("time", "time", "time", found.unit),
         Column("mean", "estimate", "percent"),
         Column("eti95", "95% interval", "percent_limits"),
@@ -44,7 +44,7 @@ def sections(found: "Findings") -> list[Section]:
         Section(
             "survival",
             chapter="survival",
-            rows=(Rows("survival", rows, at=at, marks=found.marks), Rows("", shown, columns)),
+            rows=(Rows("survival", rows, columns, at, marks=found.marks),),
         )
     ]
 
