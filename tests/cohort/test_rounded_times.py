@@ -66,7 +66,7 @@ def test_times_to_the_digits_of_the_machine_have_no_unit():
 
 
 @pytest.mark.parametrize(
-    ("unit", "words"), [(1, None), (4, "pulled a little"), (12, "do not trust the survival curve")]
+    ("unit", "words"), [(1, None), (4, "biased slightly"), (12, "do not trust the survival curve")]
 )
 def test_the_caution_goes_by_the_units_share_of_the_median_survival(unit, words):
     cohort = cohort_of(rounded_to(followed(), unit, "up"))
