@@ -16,7 +16,7 @@ from bayes_crlm.fit.ratio_summary import RatioSummary
 from bayes_crlm.inference.chains import ess_bulk
 from bayes_crlm.model.withdrawn import withdrawal
 from bayes_crlm.words.late_start import ANALYSES, AS_TREATED_ONLY, other_conclusion
-from bayes_crlm.words.shown import number, p_value, probability_in_words
+from bayes_crlm.words.shown import number, p_value_after_p, probability_in_words
 
 if TYPE_CHECKING:
     from bayes_crlm.fit.draws import PosteriorDraws
@@ -202,7 +202,7 @@ def proportionality_warnings(
     design = fit.inputs.design
     tests = dict(fit.cox.ph_test)
     changing = [
-        f"{level} (test: p {written(tests[term])})"
+        f"{level} (test: p {p_value_after_p(tests[term])})"
         for term, level in zip(design.terms, design.levels[1:], strict=False)
         if tests.get(term, math.nan) < PROPORTIONAL_P_LEAST
     ]
@@ -216,9 +216,3 @@ def proportionality_warnings(
         "may hold at no time, and survival curves, medians and differences that assume it mislead "
         "where Kaplan-Meier's lie elsewhere"
     ]
-
-
-def written(p: float) -> str:
-    """Write a P value after the letter p."""
-    text = p_value(p)
-    return text if text.startswith("below") else f"= {text}"

@@ -16,7 +16,7 @@ from bayes_crlm.likelihood.intervals import automatic_number, coarse_number
 from bayes_crlm.model.baseline_priors import GammaProcess, RandomWalk
 from bayes_crlm.model.priors import EffectPrior, Normal
 from bayes_crlm.model.terms.effects import effect_block
-from bayes_crlm.words.shown import as_written, number, significant
+from bayes_crlm.words.shown import as_written, prior_ratio, significant
 from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def implied_in_words(rows: list[dict[str, Any]]) -> str:
     """Say on a line or two what the priors allow; factor levels of one range are said once."""
     told = []
     for each in rows:
-        span = f"{short(each['low'])} to {short(each['high'])}"
+        span = f"{prior_ratio(each['low'])} to {prior_ratio(each['high'])}"
         if isinstance(each["to"], float):
             name = f"{each['of']} {significant(each['to'])} against {significant(each['against'])}"
         else:
@@ -138,13 +138,6 @@ def implied_in_words(rows: list[dict[str, Any]]) -> str:
     rest = len(told) - MOST_SHOWN
     more = f"; {rest} more in the results" if rest > 0 else ""
     return f"95% of hazard ratios before the data: {'; '.join(told[:MOST_SHOWN])}{more}"
-
-
-def short(value: float) -> str:
-    """Write a hazard ratio of a prior: two decimals, or two or three digits of an extreme one."""
-    if 0.1 <= value < 10:
-        return number(value)
-    return significant(value, 2 if value < 1 else 3)
 
 
 def baseline_cautions(model: "ModelDefinition", inputs: "PreparedCohort") -> tuple[str, ...]:

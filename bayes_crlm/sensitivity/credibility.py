@@ -27,11 +27,11 @@ from typing import Literal
 
 from bayes_crlm.model.priors import Normal
 from bayes_crlm.words.errors import SensitivityError
-from bayes_crlm.words.shown import as_written, significant
+from bayes_crlm.words.shown import any_ratio, as_written
 
 __all__ = [
     "CriticalPrior", "IntrinsicCredibility", "Kind", "critical_prior", "critical_prior_of_scale",
-    "intrinsic_credibility", "judge_evidence", "prior_of_scale", "say_ratio", "standard_quantile",
+    "intrinsic_credibility", "judge_evidence", "prior_of_scale", "standard_quantile",
 ]  # fmt: skip
 
 Kind = Literal["sceptical", "advocacy"]
@@ -284,7 +284,7 @@ def judge_evidence(critical: CriticalPrior, evidence: Normal) -> EvidenceVerdict
 def sentence(critical: CriticalPrior, verdict: Verdict, evidence: str) -> str:
     """Put a verdict on earlier evidence into words."""
     percent = f"{critical.level:.0%}"
-    low, high = say_ratio(critical.low), say_ratio(critical.high)
+    low, high = any_ratio(critical.low), any_ratio(critical.high)
     interval = f"between hazard ratios of {low} and {high}"
     known = f"earlier evidence, {evidence},"
     if critical.kind == "advocacy":
@@ -302,7 +302,7 @@ def sentence(critical: CriticalPrior, verdict: Verdict, evidence: str) -> str:
             return "No sceptical prior overturns the finding."
         return "Every sceptical prior overturns the finding, so no earlier evidence supports it."
     claim = f"The finding is overturned by sceptical priors with {percent} of belief {interval}"
-    limit = say_ratio(critical.limit)
+    limit = any_ratio(critical.limit)
     said = {
         "credible": f"lies wholly beyond {limit}, so such scepticism is not reasonable",
         "debatable": f"has its median beyond {limit} but reaches back across it, so such "
@@ -310,17 +310,6 @@ def sentence(critical: CriticalPrior, verdict: Verdict, evidence: str) -> str:
         "not credible": f"has its median short of {limit}, so such scepticism is reasonable",
     }
     return f"{claim}, or closer to 1; {known} {said[verdict]}."
-
-
-def say_ratio(ratio: float) -> str:
-    """Write a hazard ratio that may be tiny or huge."""
-    if ratio < 0.001:
-        return "less than 0.001"
-    if ratio > 1000:
-        return "more than 1,000"
-    if ratio < 0.095:
-        return f"{significant(ratio, 2)}"
-    return f"{ratio:.2f}" if ratio < 100 else f"{ratio:.0f}"
 
 
 def log_limits(low: float, high: float) -> tuple[float, float]:

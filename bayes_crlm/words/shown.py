@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 __all__ = [
+    "any_ratio",
     "as_written",
     "duration",
     "number",
     "p_value",
+    "p_value_after_p",
+    "prior_ratio",
     "probability_in_words",
     "ratio_in_words",
     "significant",
@@ -82,6 +85,12 @@ def p_value(value: Any) -> str:
     return "below 0.0001" if value < 1e-4 else f"{value:.2g}"
 
 
+def p_value_after_p(value: float) -> str:
+    """Write a P value after the letter p: "= 0.03" or "below 0.0001"."""
+    text = p_value(value)
+    return text if text.startswith("below") else f"= {text}"
+
+
 def probability_in_words(probability: float | None, effective_draws: float | None = None) -> str:
     """Write a probability with no more digits than draws support.
 
@@ -111,6 +120,24 @@ def ratio_in_words(ratio: float | None, limits: Sequence[float | None] | None) -
         return "not estimable"
     low, high = (plain_ratio(each) for each in limits or (None, None))
     return f"{plain_ratio(ratio)} (95% interval {low} to {high})"
+
+
+def any_ratio(ratio: float) -> str:
+    """Write a hazard ratio that may be tiny or huge."""
+    if ratio < 0.001:
+        return "less than 0.001"
+    if ratio > 1000:
+        return "more than 1,000"
+    if ratio < 0.095:
+        return significant(ratio, 2)
+    return f"{ratio:.2f}" if ratio < 100 else f"{ratio:.0f}"
+
+
+def prior_ratio(value: float) -> str:
+    """Write a hazard ratio of a prior: two decimals, or two or three digits of an extreme one."""
+    if 0.1 <= value < 10:
+        return number(value)
+    return significant(value, 2 if value < 1 else 3)
 
 
 def plain_ratio(value: float | None) -> str:

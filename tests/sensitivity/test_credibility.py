@@ -14,10 +14,10 @@ from bayes_crlm.sensitivity.credibility import (
     critical_prior,
     intrinsic_credibility,
     judge_evidence,
-    say_ratio,
 )
 from bayes_crlm.sensitivity.priors.critical_scale import quantile_mcse, reverse_bayes
 from bayes_crlm.words.errors import SensitivityError
+from bayes_crlm.words.shown import any_ratio
 
 Z95 = 1.959963984540054
 
@@ -337,7 +337,7 @@ def test_a_limit_that_jumps_over_no_effect_is_not_called_critical():
     ],
 )
 def test_limits_of_every_size_can_be_read(ratio, said):
-    assert say_ratio(ratio) == said
+    assert any_ratio(ratio) == said
 
 
 def test_an_advocate_as_wide_as_the_widest_prior_has_no_limit():

@@ -22,7 +22,6 @@ from bayes_crlm.sensitivity.credibility import (
     critical_prior,
     intrinsic_credibility,
     judge_evidence,
-    say_ratio,
 )
 from bayes_crlm.sensitivity.parts import (
     Context,
@@ -38,7 +37,7 @@ from bayes_crlm.sensitivity.refit import Shared, refit_priors
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
 from bayes_crlm.words.section import Figure
-from bayes_crlm.words.shown import as_written, p_value, significant
+from bayes_crlm.words.shown import any_ratio, as_written, p_value, significant
 
 if TYPE_CHECKING:
     from bayes_crlm.analysis.run import Plan
@@ -267,7 +266,7 @@ def notes_of(
     ]
     if found["limit_mcse"] is not None:
         notes.append(
-            f"The critical limit, {say_ratio(found['limit'])}, has a Monte Carlo standard error of "
+            f"The critical limit, {any_ratio(found['limit'])}, has a Monte Carlo standard error of "
             f"{significant(found['limit_mcse'], 2)}; each refit has {found['draws']:,} draws."
         )
     if not settings.evidence:
@@ -348,7 +347,7 @@ def sentence(
 
 def say_critical(found: Mapping[str, Any]) -> str:
     """Say whom the data convince; no belief where the critical prior is not reliable."""
-    interval = f"{say_ratio(found['low'])} to {say_ratio(found['high'])}"
+    interval = f"{any_ratio(found['low'])} to {any_ratio(found['high'])}"
     if found["kind"] == "sceptical" and found["is_reliable"]:
         return (
             f"By the 95% interval, which has to exclude 1, a sceptic who holds hazard ratios of "
