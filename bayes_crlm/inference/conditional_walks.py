@@ -54,18 +54,16 @@ class WalkCases:
     log_rate : float or (...) ndarray
         Where the walk's prior is centred.
     step_variances : (intervals - 1, ...) ndarray
-        Of the steps, when the step scale is 1.
+        Of the steps, when the step scale is 1; infinite where one stratum's walk ends.
+    level_intervals : (strata,) ndarray of int
+        Positions of the intervals whose log-hazards have the level's prior.
     """
 
     prior: WalkPrior
     events: NDArray[np.float64]
     log_rate: float | NDArray[np.float64]
     step_variances: NDArray[np.float64]
-
-    @property
-    def level_interval(self) -> int:
-        """Position of the interval whose log-hazard has the level's prior."""
-        return self.prior.level_interval(len(self.events))
+    level_intervals: NDArray[np.intp]
 
     def step_precisions(self, log_scale: NDArray) -> NDArray[np.float64]:
         """Prior precision of every step given the logs of step scales, (intervals - 1, ...)."""
@@ -196,7 +194,7 @@ def fit_walk(
     -------
     Walk
     """
-    level, level_precision = cases.level_interval, cases.prior.level_sd**-2
+    level, level_precision = cases.level_intervals, cases.prior.level_sd**-2
     precision = cases.step_precisions(log_scale)
     prior_diagonal = np.zeros((len(weighted), *precision.shape[1:]))
     prior_diagonal[:-1] += precision
@@ -240,16 +238,19 @@ def walk_log_target(
     log_hazard: NDArray, weighted: NDArray, log_scale: NDArray, cases: WalkCases
 ) -> NDArray[np.float64]:
     """Log of prior x likelihood of walks and their log step scale, shape (...)."""
-    prior, steps = cases.prior, len(log_hazard) - 1
-    scale = np.exp(log_scale)
+    prior, levels = cases.prior, cases.level_intervals
+    steps, scale = len(log_hazard) - len(levels), np.exp(log_scale)
     total = (cases.events * log_hazard - weighted * np.exp(log_hazard)).sum(axis=0)
-    total -= 0.5 * ((log_hazard[cases.level_interval] - cases.log_rate) / prior.level_sd) ** 2
+    distance = (log_hazard[levels] - cases.log_rate) / prior.level_sd
+    total -= 0.5 * (distance * distance).sum(axis=0)
     step = np.diff(log_hazard, axis=0)
     step *= step
     step /= cases.step_variances
     total -= 0.5 * step.sum(axis=0) / scale**2
-    total -= 0.5 * np.log(cases.step_variances).sum(axis=0)
-    total -= steps * log_scale + math.log(prior.level_sd) + 0.5 * (steps + 1) * LOG_2PI
+    variances = cases.step_variances
+    total -= 0.5 * np.log(np.where(np.isfinite(variances), variances, 1.0)).sum(axis=0)
+    total -= steps * log_scale + len(levels) * math.log(prior.level_sd)
+    total -= 0.5 * len(log_hazard) * LOG_2PI
     # half-normal, and the Jacobian of the logarithm
     total += math.log(2 / prior.step_scale_sd) - 0.5 * LOG_2PI
     return total - 0.5 * (scale / prior.step_scale_sd) ** 2 + log_scale

@@ -92,6 +92,8 @@ class BatchDraws:
     converged : (cohorts,) ndarray of bool
         Whether a mode was found, weights could be made, and the posterior falls off where no draws
         go; where not, the rest means nothing.
+    log_effect_scale : (cohorts, draws) ndarray or None
+        Logs of an unknown scale of effects, where there is one.
     """
 
     effect: NDArray[np.float64]
@@ -102,20 +104,28 @@ class BatchDraws:
     pareto_k: NDArray[np.float64]
     ess: NDArray[np.float64]
     converged: NDArray[np.bool]
+    log_effect_scale: NDArray[np.float64] | None = None
 
     @classmethod
     def none(
-        cls, cohorts: int, draws: int, terms: int, intervals: int | None, has_scale: bool
+        cls,
+        cohorts: int,
+        draws: int,
+        effects: int,
+        intervals: int | None,
+        has_scale: bool,
+        has_effect_scale: bool = False,
     ) -> "BatchDraws":
         """Make room for draws that are not there yet; without `intervals` for no log-hazards."""
         each = (cohorts, draws)
         return cls(
-            np.full((*each, terms), np.nan),
+            np.full((*each, effects), np.nan),
             None if intervals is None else np.full((*each, intervals), np.nan),
             np.full(each, np.nan) if has_scale and intervals is not None else None,
             *(np.full(each, np.nan) for _ in range(2)),
             *(np.full(cohorts, np.nan) for _ in range(2)),
             np.zeros(cohorts, dtype=bool),
+            np.full(each, np.nan) if has_effect_scale else None,
         )
 
     def put(self, places: NDArray[np.intp], other: "BatchDraws", which: NDArray) -> None:
@@ -127,7 +137,9 @@ class BatchDraws:
     def part(self, k: int) -> "BatchDraws":
         """Those of one cohort."""
         which = slice(k, k + 1)
-        log_hazard, log_scale = self.log_hazard, self.log_step_scale
+        log_hazard, log_scale, other = (
+            self.log_hazard, self.log_step_scale, self.log_effect_scale
+        )  # fmt: skip
         return replace(
             self,
             effect=self.effect[which],
@@ -138,6 +150,7 @@ class BatchDraws:
             pareto_k=self.pareto_k[which],
             ess=self.ess[which],
             converged=self.converged[which],
+            log_effect_scale=None if other is None else other[which],
         )
 
     def is_good(self, most_k: float, least_ess: float) -> NDArray[np.bool]:

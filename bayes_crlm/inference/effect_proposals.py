@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from bayes_crlm.inference.parts import of_pairs, places_of_parts
 from bayes_crlm.likelihood.matrices import inverses, triangular_roots
-from bayes_crlm.model.priors import EffectPrior, StudentT
+from bayes_crlm.model.families import Family, StudentT
+from bayes_crlm.model.priors import EffectPrior
 
 __all__ = [
     "DEGREES_OF_FREEDOM",
@@ -242,13 +243,13 @@ def t_constant(nu: float, size: int) -> float:
     return math.lgamma((nu + size) / 2) - math.lgamma(nu / 2) - 0.5 * size * math.log(nu * math.pi)
 
 
-def wide_degrees_of_freedom(*priors: EffectPrior) -> float:
+def wide_degrees_of_freedom(*priors: EffectPrior | Family) -> float:
     """Degrees of freedom of the wider pairs: as few as those of the priors' heaviest tails."""
     heavy = [each.degrees_of_freedom for each in priors if isinstance(each, StudentT)]
     return min([WIDE_DEGREES_OF_FREEDOM, *heavy])
 
 
-def least_fall(*priors: EffectPrior) -> float:
+def least_fall(*priors: EffectPrior | Family) -> float:
     """How much the log density has to have fallen `FAR` away from the centre.
 
     Under a Student t prior it may fall as slowly as the wider pairs' density, which has its tail.

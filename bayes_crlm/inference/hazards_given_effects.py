@@ -81,8 +81,14 @@ class Walks:
         cases, log_scale = self.targets.walk_cases(2), log_scale[:, None]
         start = self.scales.starts(part, self.scales.cell_of(log_scale))
         # the cell's mode, moved to the level at which as many events are expected as there were
-        expected = (weighted * np.exp(start)).sum(axis=0)
-        start = start + np.log(cases.events.sum(axis=0) / expected)
+        strata = len(cases.level_intervals)
+        expected, events = (
+            each.reshape(strata, -1, *each.shape[1:]).sum(axis=1)
+            for each in (weighted * np.exp(start), cases.events)
+        )
+        has_events = events > 0
+        move = np.log(np.where(has_events, events, 1.0) / np.where(has_events, expected, 1.0))
+        start = start + np.repeat(move, n_intervals // strata, axis=0)
         steps = SEARCH_STEPS if rngs is None else DRAW_STEPS
         walk = fit_walk(start, weighted, log_scale, cases, steps)
         redraw = None if rngs is None else redraw_from(rngs)
@@ -205,7 +211,7 @@ class IndependentHazards:
     ) -> tuple[Floats | None, Floats]:
         """Draw hazards of a gamma process; the ratio is exact whatever the draw."""
         sums = self.targets.sums
-        rate = prior.weight * sums.follow_up.width
+        rate = prior.weight * self.targets.widths
         shape = rate * np.exp(self.targets.log_rate)[:, None]
         total = shape + sums.events
 

@@ -10,17 +10,16 @@ Tierney & Kadane (1986), J Am Stat Assoc 81:82-86; Opper & Archambeau (2009), Ne
 21:786-792 (the normal nearest to a posterior).
 """
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.inference.slopes import posterior_slopes
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.likelihood.matrices import inverses
-from bayes_crlm.model.baseline_priors import GammaProcess, Independent, WalkPrior
-from bayes_crlm.model.priors import Laplace, SimplePrior
+from bayes_crlm.model.families import Laplace
 
 if TYPE_CHECKING:
     from bayes_crlm.likelihood.risk_sums import RiskSums
@@ -31,9 +30,9 @@ __all__ = [
     "PosteriorMode",
     "Start",
     "find_modes",
+    "first_start",
     "newton_steps",
     "posterior_mode",
-    "posterior_slopes",
     "start_nearby",
 ]
 
@@ -141,7 +140,7 @@ def find_modes(
         raise ValueError("a walk's log density needs its step scale")
     count, n_intervals = len(targets), targets.n_intervals
     start = first_start(targets) if start is None else start
-    spread = np.ones((count, targets.n_terms))
+    spread = np.ones((count, targets.n_effects))
     kinks = [(prior, part) for prior, part in targets.simple_priors if isinstance(prior, Laplace)]
     for prior, part in kinks:
         spread[:, part] = prior.scale
@@ -208,7 +207,7 @@ def posterior_mode(
 def first_start(targets: Targets) -> Start:
     """Every interval's own rate, and no effects: (cohorts, intervals), (cohorts, terms)."""
     sums = targets.sums
-    none = np.zeros((len(sums), targets.n_terms))
+    none = np.zeros((len(sums), targets.n_effects))
     # as if each interval had one event more, at the overall rate
     pooled = sums.weighted_exposure(none) + np.exp(-targets.log_rate)[:, None]
     return np.log((sums.events + 1) / pooled), none
@@ -335,123 +334,3 @@ def damped_step(information: NDArray, gradient: NDArray) -> NDArray[np.float64]:
         except np.linalg.LinAlgError:
             ridge = max(1e-8, 10 * ridge)
     return np.full_like(gradient, np.nan)
-
-
-def posterior_slopes(
-    at: NDArray, targets: Targets, step_scale: NDArray | None, spread: NDArray | None = None
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Log posterior densities of log-hazards and effects, gradients and information.
-
-    Parameters
-    ----------
-    at : (cohorts, intervals + terms) ndarray
-        Log-hazards, then effects.
-    targets : Targets
-        The posteriors.
-    step_scale : (cohorts,) ndarray or None
-        Of walks, on which all is conditional.
-    spread : (cohorts, terms) ndarray, optional
-        Average double-exponential log densities, which have a kink, over normals of these standard
-        deviations around the effects.
-
-    Returns
-    -------
-    (cohorts,), (cohorts, intervals + terms), (cohorts, intervals + terms, intervals + terms)
-        A density that is not finite is minus infinity. The information is minus the matrix of
-        second derivatives.
-    """
-    sums, n_intervals = targets.sums, targets.n_intervals
-    log_hazard, effect = at[:, :n_intervals], at[:, n_intervals:]
-    with np.errstate(over="ignore", invalid="ignore"):
-        hazard = np.exp(log_hazard)
-        weighted = np.zeros_like(log_hazard)
-        at_risk = np.zeros_like(effect)
-        crossed = np.zeros((*log_hazard.shape, effect.shape[1]))
-        of_effects = np.zeros((*effect.shape, effect.shape[1]))
-        for block in sums.blocks():
-            relative = np.exp(block.design @ effect[:, :, None])
-            by_interval = block.exposure.transpose(0, 2, 1)
-            weighted += (by_interval @ relative)[:, :, 0]
-            crossed += by_interval @ (block.design * relative)
-            scaled = block.design * (relative * (block.exposure @ hazard[:, :, None]))
-            at_risk += scaled.sum(axis=1)
-            of_effects += block.design.transpose(0, 2, 1) @ scaled
-        expected = hazard * weighted
-        value, slope, curvature = baseline_slopes(log_hazard, targets, step_scale)
-        value += (sums.events * log_hazard - expected).sum(axis=1)
-        value += (sums.event_design * effect).sum(axis=1)
-        gradient = np.concatenate(
-            [sums.events - expected + slope, sums.event_design - at_risk], axis=1
-        )
-        crossed *= hazard[:, :, None]
-        information = np.empty((len(at), at.shape[1], at.shape[1]))
-        information[:, n_intervals:, n_intervals:] = of_effects
-        information[:, :n_intervals, n_intervals:] = crossed
-        information[:, n_intervals:, :n_intervals] = crossed.transpose(0, 2, 1)
-        information[:, :n_intervals, :n_intervals] = -curvature
-        diagonal = np.concatenate([expected, np.zeros_like(effect)], axis=1)
-        for prior, part in targets.simple_priors:
-            here = slice(n_intervals + part.start, n_intervals + part.stop)
-            width = None if spread is None else spread[:, part]
-            density, prior_slope, bend = prior_slopes(prior, effect[:, part], width)
-            value += density.sum(axis=1)
-            gradient[:, here] += prior_slope
-            diagonal[:, here] -= bend
-        places = np.arange(at.shape[1])
-        information[:, places, places] += diagonal
-    is_finite = np.isfinite(value) & np.isfinite(information).all(axis=(1, 2))
-    return np.where(is_finite, value, -np.inf), gradient, information
-
-
-def baseline_slopes(
-    log_hazard: NDArray, targets: Targets, step_scale: NDArray | None
-) -> tuple[NDArray, NDArray, NDArray]:
-    """Log prior density of log-hazards with gradient and second derivatives.
-
-    Returns
-    -------
-    (cohorts,), (cohorts, intervals), (cohorts, intervals, intervals) ndarray
-    """
-    prior, n_intervals = targets.baseline, log_hazard.shape[1]
-    identity = np.eye(n_intervals)
-    if isinstance(prior, GammaProcess):
-        rate = prior.weight * targets.sums.follow_up.width
-        shape = rate * np.exp(targets.log_rate)[:, None]
-        hazard = np.exp(log_hazard)
-        # the density of the log-hazard, Jacobian included
-        value = targets.baseline_constant + (shape * log_hazard - rate * hazard).sum(axis=1)
-        return value, shape - rate * hazard, -identity * (rate * hazard)[:, None, :]
-    distance = log_hazard - targets.log_rate[:, None]
-    if isinstance(prior, Independent) or not isinstance(prior, WalkPrior):
-        level, sd = np.ones(n_intervals), prior.sd
-    else:
-        level, sd = np.zeros(n_intervals), prior.level_sd
-        level[prior.level_interval(n_intervals)] = 1.0
-    precision = level / sd**2
-    value = -0.5 * (precision * distance**2).sum(axis=1)
-    value -= level.sum() * math.log(sd) + 0.5 * n_intervals * math.log(2 * math.pi)
-    slope, curvature = -precision * distance, -precision * identity
-    if targets.step_variances is None or step_scale is None:
-        return value, slope, np.broadcast_to(curvature, (len(value), *identity.shape))
-    per_step = 1 / (step_scale[:, None] ** 2 * targets.step_variances)
-    step = np.diff(log_hazard, axis=1)
-    value += 0.5 * (np.log(per_step) - per_step * step**2).sum(axis=1)
-    slope[:, :-1] += per_step * step
-    slope[:, 1:] -= per_step * step
-    difference = np.diff(identity, axis=0)
-    return value, slope, curvature - (difference.T * per_step[:, None]) @ difference
-
-
-def prior_slopes(
-    prior: SimplePrior, effect: NDArray, spread: NDArray | None
-) -> tuple[NDArray, NDArray, NDArray]:
-    """Log prior density of effects, its gradient and curvature, all elementwise."""
-    if not isinstance(prior, Laplace) or spread is None:
-        return prior.log_density(effect), prior.gradient(effect), prior.curvature(effect)
-    ratio = (effect - prior.location) / spread
-    density = np.exp(-0.5 * ratio**2) / math.sqrt(2 * math.pi)
-    centred = np.array([math.erf(each) for each in (ratio / math.sqrt(2)).ravel().tolist()])
-    centred = centred.reshape(ratio.shape)
-    distance = spread * (2 * density + ratio * centred)
-    value = -distance / prior.scale - math.log(2 * prior.scale)
-    return value, -centred / prior.scale, -2 * density / (spread * prior.scale)

@@ -24,9 +24,9 @@ from bayes_crlm.inference.mode import (
     Modes,
     Start,
     find_modes,
-    posterior_slopes,
     start_nearby,
 )
+from bayes_crlm.inference.slopes import posterior_slopes
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.likelihood.matrices import inverses
 from bayes_crlm.model.baseline_priors import WalkPrior

@@ -51,6 +51,9 @@ class StepScales:
         Log-hazards that belong to the cells' middles, effects held at each of some modes.
     mode_of : (parts,) ndarray of int
         Which of the modes each part belongs to.
+    log_evidence : (cohorts, modes) ndarray
+        Log of the density of events given the effects of each mode, hazards and step scale summed
+        out.
     """
 
     edges: NDArray[np.float64]
@@ -58,6 +61,7 @@ class StepScales:
     probability: NDArray[np.float64]
     log_hazard: NDArray[np.float64]
     mode_of: NDArray[np.intp]
+    log_evidence: NDArray[np.float64]
 
     def part(self, which: NDArray[np.intp]) -> "StepScales":
         """Those of some cohorts."""
@@ -67,15 +71,19 @@ class StepScales:
             self.probability[which],
             self.log_hazard[:, which],
             self.mode_of,
+            self.log_evidence[which],
         )
 
-    def only(self, part: int) -> "StepScales":
-        """One part, with its own mode."""
-        which = slice(part, part + 1)
-        log_hazard = self.log_hazard[:, :, self.mode_of[which]]
-        here = np.zeros(1, dtype=np.intp)
+    def parts(self, which: NDArray[np.intp]) -> "StepScales":
+        """Some of the parts, each with a mode of its own."""
+        modes = self.mode_of[which]
         return StepScales(
-            self.edges, self.share[:, which], self.probability[:, which], log_hazard, here
+            self.edges,
+            self.share[:, which],
+            self.probability[:, which],
+            self.log_hazard[:, :, modes],
+            np.arange(len(which)),
+            self.log_evidence[:, modes],
         )
 
     @classmethod
@@ -87,6 +95,7 @@ class StepScales:
             np.concatenate([each.probability for each in parts], axis=1),
             np.concatenate([each.log_hazard for each in parts], axis=2),
             np.arange(len(parts)),
+            np.concatenate([each.log_evidence for each in parts], axis=1),
         )
 
     @property
@@ -214,7 +223,9 @@ def step_scales(targets: "Targets", effect: NDArray) -> StepScales:
         evidence = walk_log_target(walk.centre, weighted, log_scale, cases)
         evidence -= walk.log_density_at_centre
         evidence = np.where(np.isfinite(evidence), evidence, -np.inf)
-        share = np.exp(evidence - evidence.max(axis=-1, keepdims=True))
+        top = evidence.max(axis=-1, keepdims=True)
+        share = np.exp(evidence - top)
+        log_evidence = top[..., 0] + np.log(share.sum(axis=-1) * (edges[1] - edges[0]))
         is_possible = share > 0
         share = (1 - DEFENSIVE_SHARE) * share / share.sum(axis=-1, keepdims=True)
         share += DEFENSIVE_SHARE / is_possible.sum(axis=-1, keepdims=True)
@@ -231,4 +242,5 @@ def step_scales(targets: "Targets", effect: NDArray) -> StepScales:
         is_empty = (probability == 0)[..., None]
         within = np.where(is_empty, np.repeat(share, ranges, axis=1), within)
         within /= within.sum(axis=-1, keepdims=True)
-    return StepScales(edges, within, probability, walk.centre, np.repeat(np.arange(modes), ranges))
+    mode_of = np.repeat(np.arange(modes), ranges)
+    return StepScales(edges, within, probability, walk.centre, mode_of, log_evidence)

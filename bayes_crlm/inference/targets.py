@@ -19,7 +19,8 @@ from bayes_crlm.model.baseline_priors import (
     WalkPrior,
     baseline_prior,
 )
-from bayes_crlm.model.priors import EffectPrior, Horseshoe, Normal, SimplePrior, simple_prior
+from bayes_crlm.model.families import Family, NormalMixture, ScaleFamily
+from bayes_crlm.model.priors import EffectPrior, Horseshoe, Normal, simple_prior
 from bayes_crlm.model.terms.columns import HasPriors, columns_of_terms
 
 if TYPE_CHECKING:
@@ -45,17 +46,27 @@ class Targets:
     log_rate : (cohorts,) ndarray
         Where the baseline prior is centred.
     step_variances : (cohorts, intervals - 1) ndarray or None
-        Of a walk's steps when its scale is 1; None where there is no walk with a step scale.
+        Of a walk's steps when its scale is 1, infinite from one stratum to the next; None where
+        there is no walk with a step scale.
     baseline_constant : (cohorts,) ndarray
         Part of a gamma process' log density that does not depend on the hazards; else 0.
+    is_scaled : (effects,) ndarray of bool or None
+        Which effects are a value of their prior times an unknown scale; None where none is.
+    scale_prior : ScaleFamily or None
+        Of that scale.
+    effect_scale : (cohorts,) ndarray or None
+        That scale, on which modes are conditional.
     """
 
     sums: RiskSums
-    baseline: BaselinePrior
-    priors: tuple[tuple[EffectPrior, slice], ...]
+    baseline: BaselinePrior | WalkPrior
+    priors: tuple[tuple[EffectPrior | Family, slice], ...]
     log_rate: NDArray[np.float64]
     step_variances: NDArray[np.float64] | None
     baseline_constant: NDArray[np.float64]
+    is_scaled: NDArray[np.bool] | None = None
+    scale_prior: ScaleFamily | None = None
+    effect_scale: NDArray[np.float64] | None = None
 
     @classmethod
     def of_cohort(cls, inputs: "PreparedCohort", sums: RiskSums | None = None) -> "Targets":
@@ -98,9 +109,16 @@ class Targets:
             log_rate=self.log_rate[which],
             step_variances=None if variances is None else taken_cohorts(variances, which),
             baseline_constant=self.baseline_constant[which],
+            effect_scale=None if self.effect_scale is None else self.effect_scale[which],
         )
 
-    def with_priors(self, change: dict[type, EffectPrior]) -> "Targets":
+    def scale_of(self, part: slice) -> NDArray[np.float64]:
+        """What effects of a part are multiplied by, shape (1 or cohorts, 1 or effects)."""
+        if self.is_scaled is None or self.effect_scale is None:
+            return np.ones((1, 1))
+        return np.where(self.is_scaled[part], self.effect_scale[:, None], 1.0)
+
+    def with_priors(self, change: dict[type, EffectPrior | Family]) -> "Targets":
         """Put other priors in the place of those of some kinds."""
         changed = tuple((change.get(type(prior), prior), part) for prior, part in self.priors)
         return replace(self, priors=changed)
@@ -116,16 +134,30 @@ class Targets:
 
     @property
     def n_intervals(self) -> int:
-        """Intervals of each cohort."""
+        """Intervals of each cohort, of all strata."""
         return self.sums.events.shape[1]
 
     @property
-    def n_terms(self) -> int:
-        """Columns of each design."""
+    def n_effects(self) -> int:
+        """Effects of each cohort."""
         return self.sums.event_design.shape[1]
 
+    @property
+    def widths(self) -> NDArray[np.float64]:
+        """Widths of the intervals of all strata, shape (cohorts, intervals)."""
+        return np.tile(self.sums.follow_up.width, self.sums.n_strata)
+
+    @property
+    def level_intervals(self) -> NDArray[np.intp]:
+        """Where the level of each stratum's walk has its prior, shape (strata,)."""
+        if not isinstance(self.baseline, WalkPrior):
+            raise TypeError("the log-hazards are not a walk")
+        strata = self.sums.n_strata
+        each = self.n_intervals // strata
+        return np.arange(strata) * each + self.baseline.level_interval(each)
+
     @cached_property
-    def simple_priors(self) -> list[tuple[SimplePrior, slice]]:
+    def simple_priors(self) -> list[tuple[Family, slice]]:
         """Priors that have a density of their own.
 
         Raises
@@ -133,14 +165,37 @@ class Targets:
         TypeError
             For a horseshoe, which has none without its scales.
         """
-        return [(simple_prior(prior), part) for prior, part in self.priors]
+        return [
+            (prior if isinstance(prior, NormalMixture) else simple_prior(prior), part)
+            for prior, part in self.priors
+        ]
 
-    def log_effect_prior(self, effect: NDArray) -> NDArray[np.float64]:
-        """Log prior density of effects (..., terms), shape (...)."""
+    def log_effect_prior(
+        self, effect: NDArray, log_effect_scale: NDArray | None = None
+    ) -> NDArray[np.float64]:
+        """Log prior density of effects (..., effects), and of the log of their scale, shape (...).
+
+        Parameters
+        ----------
+        effect : (..., effects) ndarray
+        log_effect_scale : (...) ndarray, optional
+            Where there is one.
+        """
         total = np.zeros(effect.shape[:-1])
         for prior, part in self.simple_priors:
-            total += prior.log_density(effect[..., part]).sum(axis=-1)
-        return total
+            values = effect[..., part]
+            if log_effect_scale is not None and self.is_scaled is not None:
+                is_scaled = self.is_scaled[part]
+                values = values * np.exp(-np.where(is_scaled, log_effect_scale[..., None], 0.0))
+                total -= is_scaled.sum() * log_effect_scale
+            total += prior.log_density(values).sum(axis=-1)
+        return total if log_effect_scale is None else total + self.log_scale_prior(log_effect_scale)
+
+    def log_scale_prior(self, log_effect_scale: NDArray) -> NDArray[np.float64]:
+        """Log prior density of logs of the effects' unknown scale."""
+        if self.scale_prior is None:
+            return np.zeros_like(log_effect_scale)
+        return self.scale_prior.log_density(np.exp(log_effect_scale)) + log_effect_scale
 
     def walk_cases(self, axes: int) -> WalkCases:
         """What walks' densities are made of, with `axes` axes of length 1 after the cohorts'."""
@@ -156,14 +211,17 @@ class Targets:
             events=intervals_first(self.sums.events),
             log_rate=self.log_rate.reshape(-1, *more),
             step_variances=intervals_first(self.step_variances),
+            level_intervals=self.level_intervals,
         )
 
 
-def baseline_constant(prior: BaselinePrior, sums: RiskSums, log_rate: NDArray) -> NDArray:
+def baseline_constant(
+    prior: BaselinePrior | WalkPrior, sums: RiskSums, log_rate: NDArray
+) -> NDArray:
     """Part of a gamma process' log density that does not depend on hazards, shape (cohorts,)."""
     if not isinstance(prior, GammaProcess):
         return np.zeros(len(sums))
-    rate = prior.weight * sums.follow_up.width
+    rate = prior.weight * np.tile(sums.follow_up.width, sums.n_strata)
     shape = rate * np.exp(log_rate)[:, None]
     found = (shape * np.log(rate)).sum(axis=1)
     return found - [sum(map(math.lgamma, each)) for each in shape.tolist()]

@@ -1,9 +1,11 @@
 """Exposures weighted by relative hazards, for many cohorts and many draws, as matrix products.
 
 Given the effects, the likelihood knows a cohort only by the exposure of every interval weighted by
-relative hazards. Cohorts with the same number of rows are stacked; one cohort is a stack of one.
-Rows come in blocks of bounded size, each with its own rows x intervals table of exposures: tables
-of small cohorts are kept, a large one is never spread as a whole.
+relative hazards; where rows have classes, by that of every interval of each class's stratum, in
+which effects that change with time are relative hazards too. Cohorts with the same number of rows
+are stacked; one cohort is a stack of one. Rows come in blocks of bounded size, each with its own
+rows x intervals table of exposures: tables of small cohorts are kept, a large one is never spread
+as a whole.
 """
 
 from collections.abc import Iterator
@@ -38,10 +40,13 @@ class RiskBlock:
         Columns on the sampling scale.
     exposure : (cohorts, rows, intervals) ndarray
         Time at risk in every interval, of all rows of the cohort that stand behind a row.
+    of_class : int
+        The class of all these rows.
     """
 
     design: NDArray[np.float64]
     exposure: NDArray[np.float64]
+    of_class: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,27 +59,50 @@ class RiskSums:
         Columns on the sampling scale.
     follow_up : FollowUp
         Time at risk; the first axis of all its arrays is the cohorts'.
-    events : (cohorts, intervals) ndarray
-        Events in every interval.
-    event_design : (cohorts, terms) ndarray
-        Sum of the design's rows over events.
+    events : (cohorts, strata x intervals) ndarray
+        Events in every interval of every stratum.
+    event_design : (cohorts, effects) ndarray
+        Slope of the events' log hazards with regard to the effects, summed.
+    stop_of_class : tuple of int
+        Where the rows of each class end, which follow one another.
+    stratum_of_class : tuple of int
+        Whose hazards each class has.
+    loading : (classes, intervals, effects - terms) ndarray or None
+        How much of the effects that come after the design's terms is added to the log-hazards of a
+        class in an interval.
     """
 
     design: NDArray[np.float64]
     follow_up: FollowUp
     events: NDArray[np.float64]
     event_design: NDArray[np.float64]
+    stop_of_class: tuple[int | None, ...] = (None,)
+    stratum_of_class: tuple[int, ...] = (0,)
+    loading: NDArray[np.float64] | None = None
 
     @classmethod
-    def of(cls, data: "SurvivalData") -> "RiskSums":
-        """Take one cohort, pooled where that saves rows."""
-        follow_up = data.follow_up
+    def of(cls, data: "SurvivalData", loading: NDArray | None = None) -> "RiskSums":
+        """Take one cohort; rows of one class may lie apart there."""
+        if data.n_classes > 1:
+            data = data.rows(np.argsort(data.row_class, kind="stable"))
+        follow_up, cells = data.follow_up, data.events_per_cell
         arrays = {name: getattr(follow_up, name)[None] for name in FOLLOW_UP_ARRAYS}
+        strata = data.stratum_of_class
+        events = np.zeros((int(strata.max()) + 1, data.n_intervals))
+        np.add.at(events, strata, cells)
+        event_design = data.event_design
+        if loading is not None:
+            of_cells = np.einsum("cj,cjm->m", cells, loading)
+            event_design = np.concatenate([event_design, of_cells])
+        stops = np.cumsum(np.bincount(data.row_class, minlength=data.n_classes)).tolist()
         return cls(
             data.design[None],
             replace(follow_up, **arrays),
-            data.events_per_interval[None],
-            data.event_design[None],
+            events.reshape(1, -1),
+            event_design[None],
+            tuple(stops),
+            tuple(strata.tolist()),
+            loading,
         )
 
     def __len__(self) -> int:
@@ -85,39 +113,63 @@ class RiskSums:
         arrays = {
             name: taken_cohorts(getattr(self.follow_up, name), which) for name in FOLLOW_UP_ARRAYS
         }
-        found = RiskSums(
-            taken_cohorts(self.design, which),
-            replace(self.follow_up, **arrays),
-            taken_cohorts(self.events, which),
-            taken_cohorts(self.event_design, which),
+        found = replace(
+            self,
+            design=taken_cohorts(self.design, which),
+            follow_up=replace(self.follow_up, **arrays),
+            events=taken_cohorts(self.events, which),
+            event_design=taken_cohorts(self.event_design, which),
         )
-        if self.only_block is not None:
-            exposure = taken_cohorts(self.only_block.exposure, which)
-            found.__dict__["only_block"] = RiskBlock(found.design, exposure)
-        else:
-            found.__dict__["only_block"] = None
+        kept = self.table
+        found.__dict__["table"] = None if kept is None else taken_cohorts(kept, which)
         return found
 
+    @property
+    def n_terms(self) -> int:
+        """Columns of each design."""
+        return self.design.shape[2]
+
+    @property
+    def n_strata(self) -> int:
+        """Strata, each with hazards of its own."""
+        return self.events.shape[1] // self.follow_up.width.shape[1]
+
     @cached_property
-    def only_block(self) -> RiskBlock | None:
-        """All rows as one block, where a cohort is small enough for that to be kept."""
-        n_rows, n_intervals = self.design.shape[1], self.events.shape[1]
+    def table(self) -> NDArray[np.float64] | None:
+        """Exposures of all rows, where a cohort is small enough for them to be kept."""
+        n_rows, n_intervals = self.design.shape[1], self.follow_up.width.shape[1]
         if n_rows * n_intervals > BLOCK_ENTRIES:
             return None
-        return RiskBlock(self.design, row_exposures(self.follow_up, slice(None)))
+        return row_exposures(self.follow_up, slice(None))
 
     def blocks(self) -> Iterator[RiskBlock]:
-        """Go through all rows in blocks."""
-        if self.only_block is not None:
-            yield self.only_block
-            return
-        size = max(1, ENTRIES_IN_CACHE // self.events.shape[1])
-        for first in range(0, self.design.shape[1], size):
-            rows = slice(first, first + size)
-            yield RiskBlock(self.design[:, rows], row_exposures(self.follow_up, rows))
+        """Go through all rows in blocks, class by class."""
+        n_rows, n_intervals = self.design.shape[1], self.follow_up.width.shape[1]
+        size = n_rows if self.table is not None else max(1, ENTRIES_IN_CACHE // n_intervals)
+        start = 0
+        for of_class, stop in enumerate(self.stop_of_class):
+            stop = n_rows if stop is None else stop
+            for first in range(start, stop, size):
+                rows = slice(first, min(first + size, stop))
+                table = self.table
+                exposure = row_exposures(self.follow_up, rows) if table is None else table[:, rows]
+                yield RiskBlock(self.design[:, rows], exposure, of_class)
+            start = stop
+
+    def stratum(self, block: RiskBlock) -> slice:
+        """Places of a block's stratum among the intervals of all."""
+        n_intervals = self.follow_up.width.shape[1]
+        first = self.stratum_of_class[block.of_class] * n_intervals
+        return slice(first, first + n_intervals)
+
+    def log_factors(self, block: RiskBlock, effect: NDArray) -> NDArray[np.float64] | None:
+        """What effects that change with time add to a block's log-hazards, (..., intervals)."""
+        if self.loading is None:
+            return None
+        return effect[..., self.n_terms :] @ self.loading[block.of_class].T
 
     def weighted_exposure(self, effect: NDArray) -> NDArray[np.float64]:
-        """Exposure of every interval weighted by relative hazards, shape (cohorts, intervals).
+        """Exposures weighted by relative hazards, shape (cohorts, strata x intervals).
 
         Parameters
         ----------
@@ -126,8 +178,12 @@ class RiskSums:
         """
         total = np.zeros((len(effect), self.events.shape[1]))
         for block in self.blocks():
-            relative = np.exp(block.design @ effect[:, :, None])
-            total += (relative.transpose(0, 2, 1) @ block.exposure)[:, 0]
+            relative = np.exp(block.design @ effect[:, : self.n_terms, None])
+            weighted = (relative.transpose(0, 2, 1) @ block.exposure)[:, 0]
+            factors = self.log_factors(block, effect)
+            if factors is not None:
+                weighted *= np.exp(factors)
+            total[:, self.stratum(block)] += weighted
         return total
 
     def paired_exposures(
@@ -149,28 +205,56 @@ class RiskSums:
 
         Returns
         -------
-        (intervals, cohorts, 2, pairs) ndarray
+        (strata x intervals, cohorts, 2, pairs) ndarray
         """
         count, n_pairs, _ = deviation.shape
         total = np.empty((self.events.shape[1], count, 2, n_pairs))
-        ends = np.cumsum(pairs, axis=1).tolist()
-        for number, block in enumerate(self.blocks()):
-            size = max(1, DRAW_ENTRIES // block.design.shape[1])
-            table = np.empty((block.design.shape[1], min(size, n_pairs)))
+        ends, seen = np.cumsum(pairs, axis=1).tolist(), set()
+        for block in self.blocks():
+            n_rows, here = block.design.shape[1], self.stratum(block)
+            is_added = here.start in seen
+            seen.add(here.start)
+            size = max(1, DRAW_ENTRIES // max(1, n_rows))
+            table = np.empty((n_rows, min(size, n_pairs)))
             for k in range(count):
-                at_centre = np.exp(block.design[k] @ centre[k].T)
-                weighted = [(block.exposure[k] * each[:, None]).T for each in at_centre.T]
+                weighted = self.weighted_tables(block, k, centre[k])
                 for first in range(0, n_pairs, size):
-                    here = slice(first, min(first + size, n_pairs))
-                    relative = table[:, : here.stop - first]
-                    np.matmul(block.design[k], deviation[k, here].T, out=relative)
+                    some = slice(first, min(first + size, n_pairs))
+                    relative = table[:, : some.stop - first]
+                    columns = deviation[k, some, : self.n_terms]
+                    np.matmul(block.design[k], columns.T, out=relative)
                     np.exp(relative, out=relative)
-                    found = total[:, k, 0, here]
-                    multiply(weighted, relative, ends[k], first, found, number > 0)
-                    np.reciprocal(relative, out=relative)
-                    found = total[:, k, 1, here]
-                    multiply(weighted, relative, ends[k], first, found, number > 0)
+                    factors = self.log_factors(block, deviation[k, some])
+                    for sign in range(2):
+                        if sign == 1:
+                            np.reciprocal(relative, out=relative)
+                        found = total[here, k, sign, some]
+                        if factors is None:
+                            multiply(weighted, relative, ends[k], first, found, is_added)
+                            continue
+                        product = np.empty(found.shape)
+                        multiply(weighted, relative, ends[k], first, product, is_added=False)
+                        product *= np.exp(factors.T if sign == 0 else -factors.T)
+                        found[:] = found + product if is_added else product
         return total
+
+    def weighted_tables(
+        self, block: RiskBlock, k: int, centre: NDArray
+    ) -> list[NDArray[np.float64]]:
+        """Exposures of a block weighted by relative hazards at each centre (parts, effects).
+
+        Returns
+        -------
+        list of (intervals, rows) ndarray
+        """
+        relative = np.exp(block.design[k] @ centre[:, : self.n_terms].T)
+        weighted = [(block.exposure[k] * each[:, None]).T for each in relative.T]
+        factors = self.log_factors(block, centre)
+        if factors is None:
+            return weighted
+        return [
+            each * np.exp(factor)[:, None] for each, factor in zip(weighted, factors, strict=True)
+        ]
 
 
 def multiply(

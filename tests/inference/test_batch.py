@@ -25,9 +25,7 @@ from bayes_crlm.inference.effect_proposals import (
     EffectProposals,
 )
 from bayes_crlm.inference.importance import (
-    allotted,
     draw_batch,
-    modes_of_parts,
     weighted_draws,
 )
 from bayes_crlm.inference.mode import (
@@ -37,9 +35,11 @@ from bayes_crlm.inference.mode import (
     posterior_mode,
     start_nearby,
 )
+from bayes_crlm.inference.proposal import modes_of_parts
 from bayes_crlm.inference.several_modes import first_modes
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.inference.weighted import weighted_quantiles
+from bayes_crlm.inference.weights import allotted
 from bayes_crlm.likelihood.matrices import inverses, solutions, triangular_roots
 from bayes_crlm.likelihood.risk_sums import row_exposures
 from bayes_crlm.model.baseline_priors import RandomWalk

@@ -19,6 +19,8 @@ from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference import effect_proposals, importance
 from bayes_crlm.inference.importance import sample_importance, weighted_draws
 from bayes_crlm.inference.mode import find_modes, posterior_mode
+from bayes_crlm.inference.proposal import proposal_around
+from bayes_crlm.inference.proposal_draws import reaches_tails
 from bayes_crlm.inference.several_modes import first_step_scales
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.likelihood.follow_up import exposure_per_interval, row_cumulative_hazard
@@ -177,7 +179,7 @@ def test_mirrored_pairs_have_the_exposures_of_their_effects(simulated_cohorts, m
     monkeypatch.setattr("bayes_crlm.likelihood.risk_sums.BLOCK_ENTRIES", 50)
     monkeypatch.setattr("bayes_crlm.likelihood.risk_sums.DRAW_ENTRIES", 30)
     in_blocks = RiskSums.of(inputs.data)
-    assert in_blocks.only_block is None
+    assert in_blocks.table is None
     np.testing.assert_allclose(paired(in_blocks), expected, rtol=1e-10)
 
 
@@ -287,16 +289,14 @@ def test_a_proposal_that_is_too_narrow_for_a_tail_is_noticed(simulated_cohorts):
     model = PiecewiseExponential("arm", 0, "x", cutpoints=4)
     inputs = model.prepare(simulated_cohorts[1])
     targets = Targets.of_cohort(inputs)
-    around = importance.proposal_around(
-        targets, find_modes(targets, first_step_scales(targets)), 500
-    )
-    assert importance.reaches_tails(around).all()
+    around = proposal_around(targets, find_modes(targets, first_step_scales(targets)), 500)
+    assert reaches_tails(around).all()
     assert around.pairs.shape[1] == 2
     for part in range(2):
         factor = around.effects.factor.copy()
         factor[:, part] *= 0.3
         narrow = replace(around, effects=replace(around.effects, factor=factor))
-        assert not importance.reaches_tails(narrow).any()
+        assert not reaches_tails(narrow).any()
 
 
 @pytest.mark.parametrize("prior", ["normal(0, 10)", "student_t(3, 0, 1)", "student_t(1, 0, 1)"])

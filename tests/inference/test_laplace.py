@@ -7,11 +7,10 @@ from scipy.optimize import minimize
 
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference.mode import (
-    baseline_slopes,
     newton_steps,
     posterior_mode,
-    posterior_slopes,
 )
+from bayes_crlm.inference.slopes import baseline_slopes, posterior_slopes
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.model.baseline_priors import GammaProcess
 

@@ -1,0 +1,175 @@
+"""Draws from a proposal, weighted to the posterior; proposals moved by them; and their tails.
+
+References
+----------
+Cappe, Guillin, Marin & Robert (2004), J Comput Graph Stat 13:907-929 (proposals moved by their own
+weights).
+"""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.inference.draws import BatchDraws
+from bayes_crlm.inference.effect_proposals import EffectProposals, far_deviations, least_fall
+from bayes_crlm.inference.parts import of_pairs
+from bayes_crlm.inference.proposal import Proposal, pairs_of, shares_of_parts
+from bayes_crlm.inference.weights import allotted, flat, weigh
+from bayes_crlm.likelihood.matrices import triangular_roots
+
+__all__ = ["moved", "propose_and_weigh", "reaches_tails"]
+
+# draws, per effect, that a part's mean and covariance are taken from
+LEAST_PER_EFFECT = 20
+# of a part's own density far from its centre: with so much of others', their draws go there
+LEAST_OF_OTHERS = 0.25
+
+Sources = list[np.random.Generator]
+
+
+def propose_and_weigh(
+    around: Proposal, draws: int, rngs: Sources
+) -> tuple[BatchDraws, NDArray[np.intp]]:
+    """Draw effects, and step scales, from the proposal; then hazards; and weigh them.
+
+    Returns
+    -------
+    BatchDraws, (cohorts, draws) ndarray of int
+        And which part is likeliest to have made each draw.
+    """
+    pairs = around.pairs
+    deviation, log_proposal = around.effects.deviations(pairs, rngs)
+    log_scale = log_effect_scale = None
+    if around.scales is not None:
+        log_scale, log_density = around.scales.draw(pairs, rngs)
+        log_proposal += log_density
+    if around.cells is not None:
+        log_effect_scale, log_density = around.cells.draw(around.own_part, rngs)
+        log_proposal += log_density
+    effect = around.effects.effects(deviation, pairs)
+    if around.has_one_mode:
+        # no other part can have made the draw
+        log_proposal += np.log(of_pairs(pairs / pairs_of(pairs), pairs))
+        log_proposal, origin = log_proposal[:, None], around.own_part[:, None]
+    else:
+        log_proposal, origin, _ = around.log_mixture(effect, log_scale)
+    scales = (log_scale, log_effect_scale)
+    log_hazard, log_ratio = hazards_and_density(around, deviation, pairs, origin, scales, rngs)
+    log_ratio -= log_proposal
+    origin = flat(np.broadcast_to(origin, log_ratio.shape), draws)
+    return weigh(effect, log_hazard, scales, log_ratio, draws), origin
+
+
+def hazards_and_density(
+    around: Proposal,
+    deviation: NDArray,
+    pairs: NDArray[np.intp],
+    origin: NDArray[np.intp],
+    scales: tuple[NDArray | None, NDArray | None],
+    rngs: Sources | None,
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
+    """Draw hazards for effects at the centres plus, and then minus, each deviation.
+
+    Without a source of randomness hazards are put where their distributions are centred: what is
+    returned last is then Laplace's approximation of the effects' own density.
+
+    Returns
+    -------
+    log_hazard : (intervals, cohorts, 2, pairs) ndarray or None
+    log_density : (cohorts, 2, pairs) ndarray
+        Log posterior density over that of the drawn hazards.
+    """
+    sums, effect = around.targets.sums, around.effects.effects(deviation, pairs)
+    weighted = sums.paired_exposures(around.effects.centre, deviation, pairs)
+    log_scale, other = scales
+    log_hazard, log_density = around.hazards.draw(weighted, origin, log_scale, rngs)
+    log_density += (effect @ sums.event_design[:, None, :, None])[:, :, :, 0]
+    if other is not None:
+        other = np.broadcast_to(other[:, None], log_density.shape)
+    log_density += around.targets.log_effect_prior(effect, other)
+    return log_hazard, log_density
+
+
+def moved(
+    around: Proposal, drawn: BatchDraws, origin: NDArray[np.intp], degrees_of_freedom: float
+) -> Proposal:
+    """Move every part to the weighted mean and covariance of its draws, with heavier tails.
+
+    Where there are several modes, pairs are shared out anew, and a part with too few draws to tell
+    stays as it is.
+
+    Parameters
+    ----------
+    around : Proposal
+        Of one cohort.
+    drawn : BatchDraws
+        What it gave.
+    origin : (draws,) ndarray of int
+        The part of each draw.
+    degrees_of_freedom : float
+        Of the moved parts.
+    """
+    effects, parts = around.effects, around.pairs.shape[1]
+    centre, factor = effects.centre.copy(), effects.factor.copy()
+    nu, share = effects.degrees_of_freedom.copy(), np.zeros(parts)
+    fewest = 0.0 if around.has_one_mode else LEAST_PER_EFFECT * centre.shape[2]
+    for part in np.flatnonzero(around.pairs[0]).tolist():
+        effect, weight = drawn.effect[0, origin == part], drawn.weight[0, origin == part]
+        share[part] = total = weight.sum()
+        if not total > 0 or total**2 / (weight @ weight) < fewest:
+            continue
+        weight = weight / total
+        mean = weight @ effect
+        deviation = effect - mean
+        root = triangular_roots(((deviation * weight[:, None]).T @ deviation)[None])[0]
+        if around.has_one_mode or np.isfinite(root).all():
+            centre[0, part], factor[0, part], nu[0, part] = mean, root, degrees_of_freedom
+    pairs = around.pairs
+    if not around.has_one_mode:
+        of_modes = np.bincount(around.mode_of, weights=share)
+        pairs = allotted(
+            shares_of_parts(of_modes, pairs / pairs_of(pairs), around.mode_of), pairs_of(pairs)
+        )
+    moved_effects = EffectProposals(centre, factor, nu, effects.wide_degrees_of_freedom)
+    return replace(around, effects=moved_effects, pairs=pairs)
+
+
+def reaches_tails(around: Proposal) -> NDArray[np.bool]:
+    """Whether posteriors have fallen off where no draws of the proposal go, shape (cohorts,).
+
+    Weights say nothing of a tail without draws: under separation and a vague prior the density
+    hardly falls on one side, however far one goes. Where there are several modes, what a part's
+    spread would hold far away is measured against all that the parts hold, and where another
+    part's draws go nothing need fall.
+    """
+    effects, targets = around.effects, around.targets
+    count, parts, size = effects.centre.shape
+    deviation = far_deviations(effects.factor)
+    pairs = np.full((count, parts), size + 1)
+    log_scale = other = None
+    if around.scales is not None:
+        log_scale = of_pairs(np.log(around.scales.typical), pairs)
+    if around.cells is not None:
+        other = of_pairs(np.broadcast_to(around.cells.middle, pairs.shape), pairs)
+    own = of_pairs(np.broadcast_to(np.arange(parts), pairs.shape), pairs)[:, None]
+    scales = (log_scale, other)
+    _, log_density = hazards_and_density(around, deviation, pairs, own, scales, None)
+    shape = (count, 2, parts, size + 1)
+    least = least_fall(*(prior for prior, _ in targets.priors))
+    if around.has_one_mode:
+        log_density = log_density.reshape(shape)
+        # along each column of the scale's square root, far away on both sides; the centre last
+        fall = log_density[:, 1:, :, -1:] - log_density[:, :, :, :size]
+        # not a number: relative hazards too large for one, where the density is next to nothing
+        return ~(fall < least).any(axis=(1, 2, 3))
+    # Laplace's approximation of a mass, but for a constant
+    log_mass = log_density.reshape(shape) + effects.log_volumes[:, None, :, None]
+    together, _, each = around.log_mixture(effects.effects(deviation, pairs), log_scale)
+    own_density = np.take_along_axis(each, own[:, None], axis=1)[:, 0]
+    is_hidden = (together <= own_density + math.log1p(LEAST_OF_OTHERS)).reshape(shape)
+    is_hidden[..., -1] = False
+    held = np.logaddexp.reduce(log_mass[:, 1, :, -1], axis=1)
+    hidden = np.where(is_hidden, np.nan_to_num(log_mass, nan=-np.inf), -np.inf)
+    return held - hidden.max(axis=(1, 2, 3)) >= least

@@ -1,0 +1,61 @@
+"""Pairs shared out to the parts of a proposal, and weights of what they draw."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.inference.draws import BatchDraws
+from bayes_crlm.inference.psis import pareto_smooth
+
+__all__ = ["allotted", "flat", "weigh"]
+
+
+def allotted(probability: NDArray, pairs: int) -> NDArray[np.intp]:
+    """Share out pairs to parts by their probability; none where that is 0, else at least one.
+
+    Parameters
+    ----------
+    probability : (cohorts, parts) ndarray
+        Adding up to 1; not a number for a cohort without an approximation.
+    pairs : int
+        Of each cohort.
+    """
+    probability = np.where(np.isfinite(probability), probability, 0.0)
+    wanted = np.maximum(np.rint(pairs * probability).astype(np.intp), 1)
+    found = np.where(probability > 0, wanted, 0)
+    # what rounding leaves, or took too many, is the largest part's
+    largest = probability.argmax(axis=1)
+    found[np.arange(len(found)), largest] += pairs - found.sum(axis=1)
+    return found
+
+
+def flat(values: NDArray, draws: int) -> NDArray:
+    """From (cohorts, 2, pairs, ...) to (cohorts, draws, ...); of an odd number one is left out."""
+    return values.reshape(len(values), -1, *values.shape[3:])[:, :draws]
+
+
+def weigh(
+    effect: NDArray,
+    log_hazard: NDArray | None,
+    scales: tuple[NDArray | None, NDArray | None],
+    log_ratio: NDArray,
+    draws: int,
+) -> BatchDraws:
+    """Smooth and normalise the weights of draws."""
+    log_ratio = flat(np.where(np.isfinite(log_ratio), log_ratio, -np.inf), draws)
+    is_possible = np.isfinite(log_ratio).sum(axis=1) >= max(10, draws // 10)
+    log_weight, pareto_k = pareto_smooth(np.where(is_possible[:, None], log_ratio, 0.0))
+    weight = np.exp(log_weight)
+    log_scale, other = (
+        None if each is None else flat(np.stack([each, each], axis=1), draws) for each in scales
+    )
+    return BatchDraws(
+        effect=flat(effect, draws),
+        log_hazard=None if log_hazard is None else flat(np.moveaxis(log_hazard, 0, -1), draws),
+        log_step_scale=log_scale,
+        log_ratio=log_ratio,
+        weight=weight,
+        pareto_k=pareto_k,
+        ess=1 / (weight**2).sum(axis=1),
+        converged=is_possible,
+        log_effect_scale=other,
+    )
