@@ -1,4 +1,5 @@
-"""The pm.Model is the definition: NumPy's density and the native one are held against it."""
+"""Models of a spec: the pm.Model is the definition, to which NumPy's density and the native one
+are held."""
 
 import itertools
 
@@ -10,7 +11,7 @@ from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference.native.flat_density import native_density
 from bayes_crlm.model.baseline_priors import GammaProcess
-from bayes_crlm.model.density import constrain, log_prior
+from bayes_crlm.model.density import constrain, log_density_slope, log_prior
 from bayes_crlm.model.pymc_model import build_pymc_model
 
 INTEGRATED = GammaProcess(2.0, is_integrated=True)
@@ -73,16 +74,16 @@ def native(vector, inputs):
 def test_numpy_density_and_native_density_are_the_models(rows, baseline, prior):
     inputs = prepared(rows, baseline, prior)
     pymc_model = build_pymc_model(inputs)
-    log_density = pymc_model.compile_logp(mode="FAST_COMPILE")
+    density = pymc_model.compile_logp(mode="FAST_COMPILE")
     size = sum(parameter.size for parameter in inputs.block_model.sampled_parameters)
     vectors = np.random.default_rng(7).normal(0, 0.5, (3, size))
     for vector, point in zip(vectors, points(pymc_model, vectors), strict=True):
-        expected = float(log_density(point))
-        assert native(vector, inputs)[0] == pytest.approx(expected, rel=1e-10)
-        if not inputs.is_baseline_integrated:
-            assert log_density(vector[None], inputs.block_model)[0] == pytest.approx(
-                expected, rel=1e-10
-            )
+        expected = float(density(point))
+        value, slope = native(vector, inputs)
+        assert value == pytest.approx(expected, rel=1e-10)
+        value, expected_slope = log_density_slope(vector, inputs.block_model)
+        assert value == pytest.approx(expected, rel=1e-10)
+        np.testing.assert_allclose(slope, expected_slope, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("baseline", [*BASELINES, INTEGRATED], ids=[*BASELINES, "integrated"])
@@ -91,7 +92,7 @@ def test_numpy_density_and_native_density_are_the_models(rows, baseline, prior):
     [(1, "x + c", 2), (2, "", 2), (3, "c", 3)],
     ids=["one interval", "no covariates", "three levels, rows pooled"],
 )
-def test_the_native_density_is_the_models_in_other_shapes(baseline, cutpoints, covariates, levels):
+def test_the_densities_are_the_models_in_other_shapes(baseline, cutpoints, covariates, levels):
     """Without delayed entry; with two yes-or-no columns equal rows are pooled."""
     rng = np.random.default_rng(3)
     table = COHORTS[1].table.assign(begin=0.0)
@@ -109,7 +110,11 @@ def test_the_native_density_is_the_models_in_other_shapes(baseline, cutpoints, c
     vector = rng.normal(0, 0.5, size)
     (point,) = points(pymc_model, vector[None])
     expected = float(pymc_model.compile_logp(mode="FAST_COMPILE")(point))
-    assert native(vector, inputs)[0] == pytest.approx(expected, rel=1e-10)
+    value, slope = native(vector, inputs)
+    assert value == pytest.approx(expected, rel=1e-10)
+    value, expected_slope = log_density_slope(vector, inputs.block_model)
+    assert value == pytest.approx(expected, rel=1e-10)
+    np.testing.assert_allclose(slope, expected_slope, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("cutpoints", [1, 2, 7])
@@ -138,14 +143,15 @@ def test_the_native_gradient_is_that_of_the_native_density(baseline, prior, cutp
     ],
     ids=lambda case: case if isinstance(case, str) else "integrated",
 )
-def test_the_native_gradient_is_the_models(baseline, prior):
+def test_gradients_are_the_models(baseline, prior):
     inputs = prepared(1, baseline, prior)
     pymc_model = build_pymc_model(inputs)
     size = sum(parameter.size for parameter in inputs.block_model.sampled_parameters)
     vector = np.random.default_rng(9).normal(0, 0.5, size)
     (point,) = points(pymc_model, vector[None])
     expected = pymc_model.compile_dlogp(mode="FAST_COMPILE")(point)
-    np.testing.assert_allclose(native(vector, inputs)[1], expected, rtol=1e-9, atol=1e-9)
+    for _, slope in (native(vector, inputs), log_density_slope(vector, inputs.block_model)):
+        np.testing.assert_allclose(slope, expected, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("baseline", [*BASELINES, INTEGRATED], ids=[*BASELINES, "integrated"])
