@@ -272,7 +272,7 @@ def start_of_treatment(arms: TwoArms, column: str) -> NDArray[np.float64]:
     if is_wrong.any():
         first = int(np.flatnonzero(is_wrong)[0])
         given = (
-            "is missing or no number"
+            "is missing or not a number"
             if np.isnan(start[first])
             else f"is {as_written(start[first])}"
         )

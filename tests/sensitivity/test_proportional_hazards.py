@@ -207,8 +207,8 @@ def test_the_average_has_the_prior_of_a_single_hazard_ratio(treatment_prior, cov
     assert one["is_reliable"] and average["is_reliable"]
 
 
-def test_deviations_have_the_same_prior_whatever_carries_them():
-    """Under the covariates' prior or weighted to it, the posterior is the same."""
+def test_deviations_have_the_same_prior_whatever_that_of_covariates_is():
+    """Whatever the covariates' prior is, of which there are none."""
     table = proportional(5, n=200)
     times = np.quantile(table["months"][table["dead"] == 1], [0.4]).tolist()
     means = []
@@ -278,7 +278,7 @@ def test_split_rows_have_the_likelihood_of_whole_ones(seed):
     inputs = model.prepare(cohort)
     times = np.quantile(end, [0.2, 0.5])
     contrasts = period_contrasts(np.array([3, 5, 4]))
-    split = split_periods(inputs, 2, times, contrasts, 0.5)
+    split = split_periods(inputs, 2, times, 0.5 * contrasts)
     assert split.data.n_patients == n
     assert split.cohort.n_events == cohort.n_events
     assert split.cohort.exposure == pytest.approx(cohort.exposure)
@@ -286,14 +286,14 @@ def test_split_rows_have_the_likelihood_of_whole_ones(seed):
     log_hazard = rng.normal(-2.5, 0.3, (4, inputs.intervals.n_intervals))
     effect = rng.normal(0, 0.3, (4, len(inputs.design.terms)))
     # no deviation: the same effect in every period
-    several = np.insert(effect, [2, 2], 0.0, axis=1)
+    several = np.hstack([effect, np.zeros((4, 2))])
     whole = patient_log_likelihood(log_hazard, effect, inputs.data)
     pieces = patient_log_likelihood(log_hazard, several, split.data)
     assert pieces == pytest.approx(whole, abs=1e-9)
     # a deviation adds its period's contrast to the log hazard of that level alone
     period = np.searchsorted(times, split.cohort.time)
     treated = split.cohort.table["arm"].to_numpy() == "c"
-    columns = split.data.design[:, 2:4] / 0.5
+    columns = split.data.design[:, -2:] / 0.5
     assert columns[treated] == pytest.approx(contrasts[period[treated]])
     assert np.all(columns[~treated] == 0)
 

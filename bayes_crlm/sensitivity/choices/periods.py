@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.likelihood.follow_up import cut_follow_up
-from bayes_crlm.model.priors import Horseshoe, Normal, simple_prior
+from bayes_crlm.model.priors import Normal
 from bayes_crlm.sensitivity.posterior_draws import (
     DRAWS,
     Draws,
-    SmoothedWeights,
     draw_posterior,
     leave_one_out,
     summarise_draws,
@@ -23,12 +23,15 @@ from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.words.shown import significant
 
 if TYPE_CHECKING:
+    from bayes_crlm.cohort.cohort import Cohort
     from bayes_crlm.model.prepared import PreparedCohort
 
 __all__ = [
     "common_cutpoints", "draw_periods", "edges_of", "events_of_periods", "fit_periods",
     "period_contrasts", "period_label", "split_periods",
 ]  # fmt: skip
+
+UNIT_NORMAL = Normal(0.0, 1.0)
 
 
 def edges_of(times: Sequence[float]) -> NDArray[np.float64]:
@@ -106,8 +109,53 @@ def period_contrasts(events: NDArray) -> NDArray[np.float64]:
     return vector[:, 1:] * np.sqrt(value[1:])
 
 
+@dataclass(frozen=True, eq=False)
+class Deviations:
+    """A term: how far one level's log hazard ratio is from its average in periods of follow-up.
+
+    Attributes
+    ----------
+    level : object
+        Of the treatment.
+    treatment : str
+        Its column.
+    times : (periods - 1,) ndarray
+        Increasing; where follow-up is split. No row of a cohort reaches over one.
+    contrasts : (periods, deviations) ndarray
+        What each unit of a deviation adds in every period.
+    """
+
+    level: Any
+    treatment: str
+    times: NDArray[np.float64]
+    contrasts: NDArray[np.float64]
+    name: str = "period"
+    prior: Normal = UNIT_NORMAL
+
+    @property
+    def columns_needed(self) -> tuple[str, ...]:
+        """The treatment's column."""
+        return (self.treatment,)
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of its columns."""
+        return tuple(f"deviation {k + 1} of {self.level}" for k in range(self.contrasts.shape[1]))
+
+    def columns(self, cohort: "Cohort") -> NDArray[np.float64]:
+        """The contrasts of every row's period, on the level in question alone."""
+        # a time at a limit belongs to the period that ends there
+        of_period = self.contrasts[np.searchsorted(self.times, cohort.time)]
+        is_own = cohort.table[self.treatment].to_numpy() == self.level
+        return np.where(is_own[:, None], of_period, 0.0)
+
+    def describe(self) -> str:
+        """Say what it is."""
+        return f"deviations of {self.level} in {len(self.contrasts)} periods"
+
+
 def split_periods(
-    inputs: "PreparedCohort", level: int, times: Sequence[float], contrasts: NDArray, scale: float
+    inputs: "PreparedCohort", level: int, times: Sequence[float], contrasts: NDArray
 ) -> "PreparedCohort":
     """Give one treatment level's hazard ratio deviations in the periods of follow-up.
 
@@ -119,62 +167,50 @@ def split_periods(
     times : sequence of float
         Increasing; where follow-up is split.
     contrasts : (periods, deviations) ndarray
-        From `period_contrasts`.
-    scale : float
-        What a deviation's column is multiplied by to be on the sampling scale.
+        What each unit of a deviation adds in every period.
 
     Returns
     -------
     PreparedCohort
-        With rows split, the deviations' columns after those of the treatment, and everything
-        else - intervals, the other columns on their scale, priors - as it was. The deviations have
-        the covariates' prior, or the treatment's where that is a horseshoe.
+        With rows split, the deviations' columns last, and everything else - intervals, the other
+        columns on their scale, priors - as it was.
     """
     cohort, design = inputs.cohort, inputs.design
-    edges, n_deviations = edges_of(times), contrasts.shape[1]
-    pieces = []
-    for place, (low, high) in enumerate(pairwise(edges)):
-        rows = np.flatnonzero((cohort.entry < high) & (cohort.time > low))
-        pieces.append((np.full(len(rows), place), rows))
-    period, source = (np.concatenate(each) for each in zip(*pieces, strict=True))
+    edges = edges_of(times)
+    period, source = np.nonzero((cohort.entry < edges[1:, None]) & (cohort.time > edges[:-1, None]))
     entry = np.maximum(cohort.entry[source], edges[period])
     time = np.minimum(cohort.time[source], edges[period + 1])
-    event = np.where(cohort.time[source] <= edges[period + 1], cohort.event[source], 0)
-    split = design.n_treatment_terms
-    deviation = design.matrix[source, level - 1, None] * contrasts[period]
-    matrix = design.matrix[source]
-    names = [f"deviation {k + 1} of {design.levels[level]}" for k in range(n_deviations)]
     split_cohort = dataclasses.replace(
         cohort,
         table=cohort.table.iloc[source].reset_index(drop=True),
         entry=entry,
         time=time,
-        event=event,
+        event=np.where(cohort.time[source] <= edges[period + 1], cohort.event[source], 0),
         patient_index=cohort.patient_index[source],
         row_number=cohort.row_number[source],
     )
     order = np.lexsort((time, split_cohort.patient_index))
     first = np.searchsorted(split_cohort.patient_index[order], np.arange(cohort.n_patients))
-    # as contrasts of the treatment where covariates have a prior that no deviation can have
-    is_contrast = isinstance(inputs.covariate_prior, Horseshoe)
+    term = Deviations(design.levels[level], design.treatment, np.asarray(times), contrasts)
+    number = contrasts.shape[1]
     split_design = dataclasses.replace(
         design,
-        terms=(*design.terms[:split], *names, *design.terms[split:]),
-        matrix=np.hstack([matrix[:, :split], deviation, matrix[:, split:]]),
-        center=np.insert(design.center, split, np.zeros(n_deviations)),
-        scale=np.insert(design.scale, split, np.full(n_deviations, 1 / scale)),
-        levels=(*design.levels, *(names if is_contrast else ())),
+        terms=(*design.terms, *term.terms),
+        matrix=np.hstack([design.matrix[source], term.columns(split_cohort)]),
+        center=np.append(design.center, np.zeros(number)),
+        scale=np.append(design.scale, np.ones(number)),
         treatment_level=design.treatment_level[source],
         first_row=order[first],
     )
     data = inputs.data.rows(
         source,
         follow_up=cut_follow_up(entry, time, inputs.intervals.cutpoints),
-        event=event.astype(float),
+        event=split_cohort.event.astype(float),
         design=split_design.scaled,
-        patient_index=split_cohort.patient_index,
     )
-    return dataclasses.replace(inputs, cohort=split_cohort, design=split_design, data=data)
+    return dataclasses.replace(
+        inputs, cohort=split_cohort, design=split_design, data=data, terms=(*inputs.terms, term)
+    )
 
 
 def draw_periods(
@@ -188,35 +224,25 @@ def draw_periods(
     times : sequence of float
         Where follow-up is split.
     deviation_scale : float
-        tau of the module's formula.
+        tau of the formula in `bayes_crlm.sensitivity.choices.proportional_hazards`.
     seed : int
 
     Returns
     -------
     drawn : Draws
-        With its weights those of the deviations' prior.
     inputs : PreparedCohort
         Of the split cohort.
     log_ratio : (draws, periods) ndarray
     """
     model, inputs = cut_at(shared, times)
-    cohort, column = inputs.cohort, inputs.n_treatment_terms
-    contrasts = period_contrasts(events_of_periods(cohort.time[cohort.event == 1], times))
-    covariates = inputs.covariate_prior
-    prior = inputs.treatment_prior if isinstance(covariates, Horseshoe) else covariates
-    fitted = simple_prior(prior)
-    # on the sampling scale a deviation has this standard deviation: of its own, and of the fit
-    spread = fitted.parameters["scale"]
-    split = split_periods(inputs, shared.level, times, contrasts, deviation_scale / spread)
-    drawn = draw_posterior(model, split, seed, 2 * DRAWS)
-    deviation = drawn.effect[:, column : column + contrasts.shape[1]]
-    wanted = Normal(0.0, spread)
-    if fitted != wanted:
-        ratio = (wanted.log_density(deviation) - fitted.log_density(deviation)).sum(axis=1)
-        drawn = reweighted(drawn, ratio)
+    cohort = inputs.cohort
+    events = events_of_periods(cohort.time[cohort.event == 1], times)
+    contrasts = deviation_scale * period_contrasts(events)
+    split = split_periods(inputs, shared.level, times, contrasts)
+    drawn = draw_posterior(dataclasses.replace(model, terms=split.terms), split, seed, 2 * DRAWS)
     average = treatment_effect(drawn, split, shared.level)
-    by_period = deviation * deviation_scale / spread @ contrasts.T
-    return drawn, split, average[:, None] + by_period
+    deviation = drawn.effect[:, -contrasts.shape[1] :] @ contrasts.T
+    return drawn, split, average[:, None] + deviation
 
 
 def cut_at(shared: Shared, times: Sequence[float]) -> Any:
@@ -226,20 +252,6 @@ def cut_at(shared: Shared, times: Sequence[float]) -> Any:
     event_times = cohort.time[cohort.event == 1]
     cutpoints = common_cutpoints(inputs.intervals.cutpoints, times, event_times)
     return changed_inputs(shared, {"cutpoints": cutpoints})
-
-
-def reweighted(drawn: Draws, log_ratio: NDArray) -> Draws:
-    """Weigh draws to another prior, whose log density ratio to theirs is given."""
-    log_total = drawn.log_ratio + log_ratio
-    smoothed = SmoothedWeights.of(log_total)
-    return dataclasses.replace(
-        drawn,
-        log_ratio=log_total,
-        weight=smoothed.weight,
-        pareto_k=smoothed.pareto_k,
-        ess=min(drawn.ess, smoothed.ess),
-        is_reliable=drawn.is_reliable and smoothed.problem is None,
-    )
 
 
 def fit_periods(
