@@ -316,7 +316,7 @@ def log_limits(low: float, high: float) -> tuple[float, float]:
     """Logarithms of an interval's limits, refusing an impossible interval."""
     if not 0 < low <= high < math.inf:
         raise SensitivityError(
-            f"limits {as_written(low)} and {as_written(high)} are not an interval of a hazard ratio; "
+            f"limits {as_written(low)} and {as_written(high)} are not those of a hazard ratio; "
             "give finite ones with 0 < low <= high"
         )
     return math.log(low), math.log(high)
