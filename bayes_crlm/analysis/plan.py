@@ -107,9 +107,7 @@ def warnings_of(
     spec: "Spec", resolved: "Spec", model: "PiecewiseExponential", inputs: "PreparedCohort"
 ) -> list[str]:
     """Say what a reader should know before anything is fitted."""
-    from bayes_crlm.cohort.notes import column_notes
-    from bayes_crlm.fit.prior_meaning import baseline_cautions
-    from bayes_crlm.model.column_counts import count_cautions
+    from bayes_crlm.fit.cautions import cohort_cautions, curve_cautions
     from bayes_crlm.model.late_start import NOT_STATED, is_start_stated, waiting_cautions
     from bayes_crlm.model.priors import Normal
 
@@ -119,16 +117,16 @@ def warnings_of(
         f"{each.reason}"
         for each in inputs.cohort.dropped
     ]
-    told += column_notes(used_columns(spec), inputs.cohort)
-    told += [*inputs.cohort.remarks, *inputs.intervals.notes, *inputs.cautions]
-    told += [*count_cautions(inputs), *baseline_cautions(model, inputs)]
+    told += cohort_cautions(model, inputs, used_columns(spec))
     if spec.study.design == "observational" and not is_start_stated(inputs):
         told.append(NOT_STATED)
     told += waiting_cautions(inputs)
     for prior in (inputs.treatment_prior, inputs.covariate_prior):
         if isinstance(prior, Normal) and prior.note:
             told.append(prior.note)
-    return [*told, *estimand_cautions(resolved, inputs)]
+    asked = resolved.estimands
+    times = {"survival at": asked.horizons or (), "restricted mean up to": (asked.rmst,)}
+    return [*told, *curve_cautions(inputs, asked.origin or 0.0, times)]
 
 
 def cohort_arguments(spec: "Spec") -> "CohortArguments":
@@ -154,22 +152,6 @@ def cohort_arguments(spec: "Spec") -> "CohortArguments":
         sheet=data.sheet,
         name=source_name(spec),
     )
-
-
-def estimand_cautions(spec: "Spec", inputs: "PreparedCohort") -> list[str]:
-    """Say what a reader should know of the estimands before anything is fitted."""
-    from bayes_crlm.fit.observed_survival import kaplan_meier_cautions
-    from bayes_crlm.model.arm_follow_up import beyond_follow_up, gap_cautions
-    from bayes_crlm.model.origin import origin_cautions
-
-    asked, origin = spec.estimands, spec.estimands.origin or 0.0
-    times = {"survival at": asked.horizons or (), "restricted mean up to": (asked.rmst,)}
-    return [
-        *origin_cautions(origin, inputs),
-        *beyond_follow_up(inputs, times),
-        *gap_cautions(inputs, origin),
-        *kaplan_meier_cautions(inputs, origin),
-    ]
 
 
 def used_columns(spec: "Spec") -> list[str]:

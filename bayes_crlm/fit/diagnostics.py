@@ -136,7 +136,7 @@ def diagnose(fit: "PosteriorDraws") -> Diagnostics:
         return diagnose_importance(fit, fit.importance)
     chains = diagnose_chains(fit)
     loo = leave_one_out(fit)
-    n_high = int(np.sum(~(loo.pareto_k <= PARETO_K_MOST)))
+    n_high = n_high_pareto_k(loo)
     failures = list(chains.failures)
     if not np.isfinite(loo.elpd):
         failures.append(f"too few draws for leave-one-out cross-validation; {RUN_LONGER}")
@@ -151,20 +151,9 @@ def diagnose(fit: "PosteriorDraws") -> Diagnostics:
             f"{count_of(loo.n_moment_matched, 'patient')} had Pareto k above {PARETO_K_MOST} and "
             f"{'was' if loo.n_moment_matched == 1 else 'were'} moment matched for elpd_loo"
         )
+    found: dict[str, Any] = asdict(chains) | numbers_of(loo) | {"failures": tuple(failures)}
     return Diagnostics(
-        max_r_hat=chains.max_r_hat,
-        min_ess_bulk=chains.min_ess_bulk,
-        min_ess_tail=chains.min_ess_tail,
-        divergences=chains.divergences,
-        min_bfmi=chains.min_bfmi,
-        n_max_depth=chains.n_max_depth,
-        elpd_loo=loo.elpd,
-        elpd_loo_se=loo.se,
-        p_loo=loo.p,
-        max_pareto_k=float(np.max(loo.pareto_k)),
-        n_high_pareto_k=n_high,
-        n_moment_matched=loo.n_moment_matched,
-        failures=tuple(failures),
+        **found,
         remarks=tuple(remarks),
         concerns=concerns,
     )
@@ -226,7 +215,7 @@ def diagnose_chains(fit: "PosteriorDraws") -> Chains:
 def diagnose_importance(fit: "PosteriorDraws", importance: "Importance") -> Diagnostics:
     """Diagnose importance-sampled draws: they have weights, but no chains."""
     loo = leave_one_out(fit)
-    n_high = int(np.sum(~(loo.pareto_k <= PARETO_K_MOST)))
+    n_high = n_high_pareto_k(loo)
     failures = []
     ess_least = ESS_LEAST_PER_CHAIN * 4
     if not importance.pareto_k <= PARETO_K_MOST:
@@ -260,17 +249,29 @@ def diagnose_importance(fit: "PosteriorDraws", importance: "Importance") -> Diag
         divergences=None,
         min_bfmi=nothing,
         n_max_depth=None,
-        elpd_loo=loo.elpd,
-        elpd_loo_se=loo.se,
-        p_loo=loo.p,
-        max_pareto_k=float(np.max(loo.pareto_k)),
-        n_high_pareto_k=n_high,
-        n_moment_matched=loo.n_moment_matched,
+        **numbers_of(loo),
         failures=tuple(failures),
         remarks=tuple(remarks),
         importance_pareto_k=importance.pareto_k,
         importance_ess=importance.ess,
     )
+
+
+def n_high_pareto_k(loo: Loo) -> int:
+    """Count patients whose Pareto k stayed above its limit."""
+    return int(np.sum(~(loo.pareto_k <= PARETO_K_MOST)))
+
+
+def numbers_of(loo: Loo) -> dict[str, Any]:
+    """Numbers of leave-one-out, by the names of `Diagnostics`."""
+    return {
+        "elpd_loo": loo.elpd,
+        "elpd_loo_se": loo.se,
+        "p_loo": loo.p,
+        "max_pareto_k": float(np.max(loo.pareto_k)),
+        "n_high_pareto_k": n_high_pareto_k(loo),
+        "n_moment_matched": loo.n_moment_matched,
+    }
 
 
 def sampling_remarks(fit: "PosteriorDraws", loo: Loo) -> list[str]:

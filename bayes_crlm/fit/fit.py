@@ -196,18 +196,12 @@ class Fit(PosteriorDraws):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What has to be read with the results, in a sentence each; diagnostics apart."""
-        from bayes_crlm.cohort.notes import column_notes
         from bayes_crlm.fit.answers import proportionality_warnings
+        from bayes_crlm.fit.cautions import cohort_cautions, curve_cautions
         from bayes_crlm.fit.changing_rows import changing_sentence, finer_rows
         from bayes_crlm.fit.estimands.warnings import estimand_warnings
-        from bayes_crlm.fit.observed_survival import kaplan_meier_cautions
-        from bayes_crlm.fit.prior_meaning import baseline_cautions
-        from bayes_crlm.model.arm_follow_up import gap_cautions
-        from bayes_crlm.model.column_counts import count_cautions
         from bayes_crlm.model.late_start import waiting_cautions
-        from bayes_crlm.model.origin import origin_cautions
 
-        origin = self.origin or 0.0
         levels = self.inputs.design.levels
         without_answer = [
             levels[k] for k in range(1, len(levels)) if withdrawal(self.inputs, (), (k, 0))
@@ -217,16 +211,9 @@ class Fit(PosteriorDraws):
         return (
             *proportionality_warnings(self),
             *([changing] if changing else []),
-            *column_notes(columns, self.inputs.cohort),
-            *self.inputs.cohort.remarks,
-            *self.inputs.intervals.notes,
-            *self.inputs.cautions,
-            *count_cautions(self.inputs),
+            *cohort_cautions(self.model, self.inputs, columns),
             *waiting_cautions(self.inputs),
-            *baseline_cautions(self.model, self.inputs),
-            *origin_cautions(origin, self.inputs),
-            *gap_cautions(self.inputs, origin),
-            *kaplan_meier_cautions(self.inputs, origin),
+            *curve_cautions(self.inputs, self.begin, {}),
             *self.notes,
             *self.cox.warnings,
             *estimand_warnings(self),
