@@ -168,27 +168,18 @@ def measure(name: str, number: int) -> dict[str, Any]:
 
 def compare(name: str, number: int) -> dict[str, Any]:
     """Hold one cohort's draws against long chains: log-hazards and log hazard ratios."""
-    from bayes_crlm.inference.native.coordinates import plain_coordinates
-    from bayes_crlm.inference.native.flat_density import native_density
-    from bayes_crlm.inference.native.nutpie_part import SamplerSettings
-    from bayes_crlm.inference.nuts import sample_coordinates
+    from bayes_crlm.inference.nuts import sample_blocks
 
     model = ROWS[name](np.random.default_rng([number, ROW_SEEDS[name]]))
     drawn = draw_model(model, DRAWS_BESIDE_NUTS, np.random.default_rng([number, 98]))
     record: dict[str, Any] = {"part": "nuts", "row": name, "cohort": number}
     if drawn is None:
         return record
-    possible = np.where(drawn.weight > 0)[0]
-    centre = drawn.weight[possible] @ drawn.vectors[possible]
-    settings = SamplerSettings(
-        draws=NUTS_DRAWS, tune=TUNE, chains=CHAINS, seed=number, target_accept=0.95,
-        start_spread=0.1, progress=False,
-    )  # fmt: skip
-    sampled, statistics = sample_coordinates(
-        native_density(model.data, model.blocks), plain_coordinates(centre), settings
+    sampled = sample_blocks(
+        model, [(None, CHAINS)], draws=NUTS_DRAWS, tune=TUNE, seed=number, target_accept=0.9
     )
     quick = hazards(drawn.vectors, model)
-    slow = hazards(sampled.reshape(-1, sampled.shape[-1]), model)
+    slow = hazards(sampled.vectors.reshape(-1, sampled.vectors.shape[-1]), model)
     weight = np.where(np.isfinite(quick).all(axis=1), drawn.weight, 0.0)
     quick = np.nan_to_num(quick)
     mean, sd = slow.mean(axis=0), slow.std(axis=0)
@@ -201,7 +192,7 @@ def compare(name: str, number: int) -> dict[str, Any]:
         "sd": float(np.abs(own_sd / sd - 1)[:3].max()),
         "limits": float(np.abs((own_limits - limits) / sd)[:, :3].max()),
         "mean_all": float(np.abs((own - mean) / sd).max()),
-        "divergences": int(np.sum(statistics["diverging"])),
+        "divergences": int(np.sum(sampled.statistics["diverging"])),
     }
 
 

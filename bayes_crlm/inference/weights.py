@@ -20,11 +20,13 @@ def allotted(probability: NDArray, pairs: int) -> NDArray[np.intp]:
         Of each cohort.
     """
     probability = np.where(np.isfinite(probability), probability, 0.0)
-    wanted = np.maximum(np.rint(pairs * probability).astype(np.intp), 1)
-    found = np.where(probability > 0, wanted, 0)
-    # what rounding leaves, or took too many, is the largest part's
-    largest = probability.argmax(axis=1)
-    found[np.arange(len(found)), largest] += pairs - found.sum(axis=1)
+    # with more parts than pairs the least probable get none
+    rank = (-probability).argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
+    found = ((probability > 0) & (rank < pairs)).astype(np.intp)
+    left = pairs - found.sum(axis=1)
+    found += np.floor(left[:, None] * probability).astype(np.intp)
+    # what rounding leaves is the largest part's
+    found[np.arange(len(found)), probability.argmax(axis=1)] += pairs - found.sum(axis=1)
     return found
 
 

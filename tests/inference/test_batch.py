@@ -644,3 +644,18 @@ def test_escalated_cohorts_are_fitted_by_nuts():
     row, expected = many.of_term().iloc[0], fit.coefficients().iloc[0]
     error = 5 * math.sqrt(2) * expected["mcse_mean_log"]
     assert abs(row["mean_log"] - expected["mean_log"]) < error
+
+
+@given(
+    share=st.lists(st.sampled_from([0.0, 1e-9, 0.01, 0.3, 1.0]), min_size=1, max_size=30),
+    pairs=st.integers(1, 40),
+)
+def test_pairs_are_shared_out_whole(share, pairs):
+    share = np.array([share])
+    if not share.any():
+        share[0, 0] = np.nan
+    found = allotted(share / share.sum(), pairs)
+    assert found.sum() == pairs and (found >= 0).all()
+    if np.isfinite(share).all():
+        assert (found[share == 0] == 0).all()
+        assert pairs < (share > 0).sum() or (found[share > 0] > 0).all()
