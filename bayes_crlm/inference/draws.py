@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.psis import PARETO_K_MOST, tail_effective_sizes
+from bayes_crlm.inference.psis import PARETO_K_MOST
+from bayes_crlm.inference.weighted import tail_effective_sizes
 
 if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort

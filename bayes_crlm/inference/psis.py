@@ -18,11 +18,7 @@ __all__ = [
     "PARETO_K_MOST",
     "fit_generalized_pareto",
     "pareto_smooth",
-    "tail_effective_sizes",
 ]
-
-# probabilities of the limits that intervals are given with
-LIMITS = (0.025, 0.975)
 
 # above it importance weights cannot be trusted: Vehtari et al. (2024), section 3.2.4
 PARETO_K_MOST = 0.7
@@ -83,45 +79,6 @@ def pareto_smooth(log_ratio: NDArray) -> tuple[NDArray[np.float64], NDArray[np.f
     np.put_along_axis(log_weight, largest, np.where(is_smoothed, smoothed, log_tail), axis=-1)
     log_weight -= np.log(np.exp(log_weight).sum(axis=-1, keepdims=True))
     return log_weight, np.where(is_flat, 0.0, shape)
-
-
-def tail_effective_sizes(value: NDArray, weight: NDArray) -> NDArray[np.float64]:
-    """Effective draws behind each quantity's 95% limits: the fewer of the two.
-
-    The share p of the posterior beyond a limit is estimated with the variance
-    sum(weight^2 (is_beyond - p)^2), where n independent draws would have p (1 - p) / n. Weights
-    that are good on average may be poor there.
-
-    Parameters
-    ----------
-    value : (draws, quantities) ndarray
-    weight : (draws,) ndarray
-        Adding up to 1.
-
-    Returns
-    -------
-    (quantities,) ndarray
-        At most the number of draws.
-
-    References
-    ----------
-    Owen (2013), Monte Carlo theory, methods and examples, section 9.2 (self-normalised importance
-    sampling).
-    """
-    order = np.argsort(value, axis=0)
-    share = weight[order]
-    reached, squared = np.cumsum(share, axis=0), np.cumsum(share**2, axis=0)
-    columns = np.arange(value.shape[1])
-    fewest = np.full(value.shape[1], float(len(weight)))
-    for probability in LIMITS:
-        last = np.clip((reached < probability).sum(axis=0), 0, len(weight) - 1)
-        p, below = reached[last, columns], squared[last, columns]
-        # (is_below - p)^2 is (1 - p)^2 below and p^2 above
-        variance = (1 - p) ** 2 * below + p**2 * (squared[-1] - below)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            size = np.where(variance > 0, p * (1 - p) / variance, 0.0)
-        fewest = np.minimum(fewest, size)
-    return fewest
 
 
 def fit_generalized_pareto(

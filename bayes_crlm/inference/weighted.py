@@ -6,7 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PROBABILITIES", "BlockSummary", "summarise"]
+__all__ = [
+    "PROBABILITIES",
+    "BlockSummary",
+    "summarise",
+    "tail_effective_sizes",
+    "weighted_quantiles",
+]
 
 PROBABILITIES = (0.025, 0.5, 0.975)
 
@@ -78,7 +84,7 @@ def summarise(
     )
     pareto_k, ess, converged = quality
     quantiles, ess_tail = weighted_quantiles(value, weight)
-    result = [mean, np.sqrt(variance), quantiles, below, pareto_k, ess, ess_tail]
+    result = [mean, np.sqrt(variance), quantiles, below, pareto_k, ess, ess_tail.min(axis=1)]
     with_gaps = [
         np.where(converged.reshape(-1, *[1] * (each.ndim - 1)), each, np.nan) for each in result
     ]
@@ -100,15 +106,11 @@ def weighted_quantiles(
     Returns
     -------
     (cohorts, terms, probabilities) ndarray
-    (cohorts,) ndarray
-        Effective draws behind the limits, as `bayes_crlm.inference.psis.tail_effective_sizes`
-        counts them.
+    (cohorts, terms) ndarray
+        Effective draws behind the limits, as `tail_effective_sizes` counts them.
     """
-    count, _, draws = value.shape
-    order = np.argsort(value, axis=2)
-    # places in flat arrays: several times quicker than places along an axis
-    share = weight.ravel().take(order + draws * np.arange(count)[:, None, None])
-    reached = np.cumsum(share, axis=2)
+    draws = value.shape[2]
+    order, share, reached = in_order(value, weight)
     ess_tail = tail_sizes(reached, share)
     share *= 0.5
     reached -= share
@@ -123,6 +125,44 @@ def weighted_quantiles(
     return start + np.clip(between, 0.0, 1.0) * (end - start), ess_tail
 
 
+def in_order(
+    value: NDArray, weight: NDArray
+) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
+    """Order of each term's draws, with their weights and cumulative weights in that order."""
+    count, _, draws = value.shape
+    order = np.argsort(value, axis=2)
+    # places in flat arrays: several times quicker than places along an axis
+    share = weight.ravel().take(order + draws * np.arange(count)[:, None, None])
+    return order, share, np.cumsum(share, axis=2)
+
+
+def tail_effective_sizes(value: NDArray, weight: NDArray) -> NDArray[np.float64]:
+    """Effective draws behind each quantity's 95% limits: the fewer of the two.
+
+    The share p of the posterior beyond a limit is estimated with the variance
+    sum(weight^2 (is_beyond - p)^2), where n independent draws would have p (1 - p) / n. Weights
+    that are good on average may be poor there.
+
+    Parameters
+    ----------
+    value : (draws, quantities) ndarray
+    weight : (draws,) ndarray
+        Adding up to 1.
+
+    Returns
+    -------
+    (quantities,) ndarray
+        At most the number of draws.
+
+    References
+    ----------
+    Owen (2013), Monte Carlo theory, methods and examples, section 9.2 (self-normalised importance
+    sampling).
+    """
+    _, share, reached = in_order(np.ascontiguousarray(value.T)[None], weight[None])
+    return tail_sizes(reached, share)[0]
+
+
 def first_at(reached: NDArray, probability: float) -> NDArray[np.intp]:
     """First draw at which so much is reached, or 0: (cohorts, terms, draws) to (cohorts, terms)."""
     # several times quicker than to count the draws before it
@@ -130,7 +170,7 @@ def first_at(reached: NDArray, probability: float) -> NDArray[np.intp]:
 
 
 def tail_sizes(reached: NDArray, share: NDArray) -> NDArray[np.float64]:
-    """Fewest effective draws behind a 95% limit of any term, shape (cohorts,).
+    """Effective draws behind the 95% limit that has fewer, shape (cohorts, terms).
 
     Parameters
     ----------
@@ -139,7 +179,7 @@ def tail_sizes(reached: NDArray, share: NDArray) -> NDArray[np.float64]:
     """
     draws = share.shape[2]
     total = (share[:, 0] ** 2).sum(axis=1)[:, None]
-    fewest = np.full(len(share), float(draws))
+    fewest = np.full(share.shape[:2], float(draws))
     for probability in (PROBABILITIES[0], PROBABILITIES[-1]):
         last = first_at(reached, probability)[:, :, None]
         p = np.take_along_axis(reached, last, axis=2)[:, :, 0]
@@ -152,5 +192,5 @@ def tail_sizes(reached: NDArray, share: NDArray) -> NDArray[np.float64]:
         variance = (1 - beyond) ** 2 * squared + beyond**2 * (total - squared)
         with np.errstate(divide="ignore", invalid="ignore"):
             size = np.where(variance > 0, p * (1 - p) / variance, 0.0)
-        fewest = np.minimum(fewest, size.min(axis=1))
+        fewest = np.minimum(fewest, size)
     return fewest

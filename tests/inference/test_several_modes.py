@@ -8,9 +8,9 @@ import pytest
 
 from bayes_crlm import PiecewiseExponential, fit_many, read_cohort
 from bayes_crlm.inference.importance import sample_importance
-from bayes_crlm.inference.psis import tail_effective_sizes
 from bayes_crlm.inference.several_modes import find_components, first_step_scales
 from bayes_crlm.inference.targets import Targets
+from bayes_crlm.inference.weighted import tail_effective_sizes
 from bayes_crlm.model.baseline_priors import GammaProcess
 from bayes_crlm.model.priors import parse_prior
 
