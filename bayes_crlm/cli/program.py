@@ -270,5 +270,5 @@ def draw_with_agg() -> None:
     except Exception as problem:  # whatever it raises at what it reads
         raise OutputError(
             f"{shown_name(settings[0])}: matplotlib cannot be used with these settings "
-            f"({one_line(problem)}); mend or remove the file"
+            f"({one_line(problem)}); correct or remove the file"
         ) from problem

@@ -30,8 +30,8 @@ def add_command(commands: Any) -> None:
         "sensitivity",
         help="refit under other choices, priors and biases: what would change the answer?",
         description="Run a spec's sensitivity analyses. Exit status: 0 done; 2 the spec, data or "
-        "arguments are wrong; 3 results are written but a diagnostic says not to trust them; "
-        "1 a fault of this program ended a part, the others are written. "
+        "arguments are wrong; 3 results are written but a diagnostic says not to "
+        "trust them; 1 an error in this program ended a part, the others are written. "
         "A run that was stopped goes on where it stopped when it is started again.",
     )
     add_spec_and_data(parser)

@@ -206,13 +206,13 @@ def trials(fit: "PosteriorDraws", rounded: "RoundedTimes | None") -> list[Trial]
     finer = min(max(2 * n_intervals, FINER_LEAST), n_events)
     found, also = [Trial("prior pull: under vague priors", vague)], also_rounded(fit, rounded)
     if rounded is not None:
-        once, repairs = Rounding(rounded.unit, "nearest"), "; data.rounded repairs it"
+        once, repairs = Rounding(rounded.unit, "nearest"), "; data.rounded corrects for it"
         told = f"{rounded_in_words(fit, rounded)}; with each drawn once within it"
         both = f"rounded times and prior pull: {told} and under vague priors"
         found = [
             Trial(f"rounded times: {told}", fit.model, once, repairs),
             replace(found[0], more=also),
-            Trial(both, vague, once, "; data.rounded repairs the first of them"),
+            Trial(both, vague, once, "; data.rounded corrects for the first of them"),
         ]
     if finer > n_intervals:
         many = f"with {finer} intervals"
@@ -261,7 +261,7 @@ def unmoved_reason(
         Where times are rounded.
     """
     part = (
-        "the posterior mean and Cox's maximum part ways even under vague priors and with finer "
+        "the posterior mean and Cox's maximum differ even under vague priors and with finer "
         "intervals"
     )
     inputs = fit.inputs
@@ -288,7 +288,7 @@ def unmoved_reason(
             f"on {scarce.name}; {part}{also}"
         )
     if rounded is not None:
-        return f"rounded times: {rounded_in_words(fit, rounded)}; data.rounded may repair it"
+        return f"rounded times: {rounded_in_words(fit, rounded)}; data.rounded may correct for it"
     return (
         "not explained: vague priors and finer intervals, alone and together, leave the difference"
     )

@@ -109,7 +109,7 @@ def changing_sentence(
         "there pulls the hazard ratio, so the baseline must be able to follow the wait"
     )
     if first["finer_hazard_ratio"] is None:
-        return f"{text}; how far more intervals would move it was not found"
+        return f"{text}; how far more intervals would change it could not be found"
     told = [
         f"{ratio_in_words(row['finer_hazard_ratio'], (row['finer_low'], row['finer_high']))} "
         f"for {row['treatment']}"

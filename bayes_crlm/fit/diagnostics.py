@@ -300,5 +300,5 @@ def high_pareto_k(n_high: int, n_patients: int) -> str:
     """Say that leave-one-out weights cannot be trusted for some patients."""
     return (
         f"{n_high} of {count_of(n_patients, 'patient')} {'has' if n_high == 1 else 'have'} Pareto "
-        f"k above {PARETO_K_MOST} even after moment matching: elpd_loo is not to be trusted"
+        f"k above {PARETO_K_MOST} even after moment matching: do not trust elpd_loo"
     )

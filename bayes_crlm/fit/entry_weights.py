@@ -185,13 +185,12 @@ def entry_weight_warnings(rows: "Sequence[dict[str, Any]]", unit: str | None) ->
         told.append(
             f"do not trust survival of the population before entry: {n_patients:,} patients have "
             f"an effective size of {size:.1f}; at least {LEAST_SIZE:g} and {LEAST_SHARE:.0%} of "
-            "them are asked for"
+            "them are required"
         )
     elif first["largest_weight"] > LARGEST_WEIGHT:
         told.append(
             "do not trust survival of the population before entry: one patient has "
-            f"{first['largest_weight']:.0%} of the weight; at most {LARGEST_WEIGHT:.0%} is asked "
-            "for"
+            f"{first['largest_weight']:.0%} of the weight; at most {LARGEST_WEIGHT:.0%} is allowed"
         )
     apart = [
         row
@@ -204,10 +203,10 @@ def entry_weight_warnings(rows: "Sequence[dict[str, Any]]", unit: str | None) ->
         found, level = f"{100 * worst['survival_over_entries']:.1f}%", worst["treatment"]
         told.append(
             "do not trust survival of the population before entry: weights that average over all "
-            f"entry times give {found} for {level} "
-            f"at {as_written(round(worst['time'], 1))} {unit or 'time units'}, not "
-            f"{100 * worst['survival']:.1f}% ({abs(worst['distance']):.1f} posterior standard "
-            f"deviations, at most {FARTHEST:g} is asked for); either those who are hardly ever "
-            "seen are missing, or entry depends on covariates"
+            f"entry times give {found} for {level} at {as_written(round(worst['time'], 1))} "
+            f"{unit or 'time units'}, not {100 * worst['survival']:.1f}% "
+            f"({abs(worst['distance']):.1f} posterior standard deviations, at most {FARTHEST:g} is "
+            "allowed); either patients who are rarely seen are missing, or entry depends on "
+            "covariates"
         )
     return told

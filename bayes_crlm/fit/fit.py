@@ -324,8 +324,9 @@ class Fit(PosteriorDraws):
         start = withdraw_starts(self.starts(), self.answers().to_dict("records"))
         if start is None or "time_dependent" not in start:
             raise EstimandError(
-                "there is no late start of treatment to be drawn: the cohort says none, or nobody "
-                "waited for it; give treatment_start, the column of starts, to read_cohort"
+                "there is no late start of treatment to plot: the cohort does not say when "
+                "treatment started, or nobody waited for it; give read_cohort the column of "
+                "starts as treatment_start"
             )
         return plot_starts(self, start, ax=ax)
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["CohortRow", "ManyFits", "Reported", "rows_of_block", "tables_of"]
 
 NO_MODE = (
-    "no mode of the posterior was found, hardly a draw was possible, or the posterior does not "
-    "fall off where no draws go"
+    "no mode of the posterior was found, too few draws were possible, or the draws did not reach "
+    "the posterior's tails"
 )
 NO_FIT = "no answer is given, because there is no fit: "
 NOT_FINITE = "the posterior's summaries are not finite numbers"
@@ -64,8 +64,8 @@ class ManyFits:
         fitted = int(self.cohorts["is_fitted"].sum())
         doubtful = fitted - int(self.cohorts["is_trustworthy"].sum())
         return (
-            f"<ManyFits: {count_of(len(self), 'cohort')}, {fitted} fitted, {doubtful} of them not "
-            f"to be trusted, {len(self) - fitted} not fitted>"
+            f"<ManyFits: {count_of(len(self), 'cohort')}, {fitted} fitted, {doubtful} of them "
+            f"not to be trusted, {len(self) - fitted} not fitted>"
         )
 
     def of_term(self, term: str | None = None) -> "pd.DataFrame":

@@ -47,8 +47,8 @@ def say_no_exchange(fit: "PosteriorDraws") -> str | None:
         told = "simplify the model, or give a normal prior"
     return (
         f"chains started at {len(components)} modes of the posterior "
-        f"({say_places(fit, components)}) do not exchange between them, so that their draws do "
-        f"not weigh the modes; {told}"
+        f"({say_places(fit, components)}) do not move between them, so that their draws do not say "
+        f"how probable each mode is; {told}"
     )
 
 

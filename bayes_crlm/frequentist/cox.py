@@ -281,7 +281,9 @@ def _firth_cox(rows: CoxRows, terms: Sequence[str]) -> tuple[Cox, str | None]:
     firth, scale = fit_firth(rows.entry, rows.time, rows.event, rows.scaled, rows.ties), rows.scale
     at_estimate = rows.fit(np.nan_to_num(firth.coef))
     if not firth.converged:
-        return _nothing(at_estimate, terms, rows.ties), "nor did Firth's penalised fit converge"
+        return _nothing(
+            at_estimate, terms, rows.ties
+        ), "and Firth's penalised fit did not converge either"
     cox = Cox(
         terms=tuple(terms),
         coef=firth.coef / scale,

@@ -95,8 +95,8 @@ def diagnose_sample(tree: "xr.DataTree", names: list[str]) -> SamplingDiagnostic
     remarks = []
     if pareto_k is not None and n_high:
         remarks.append(
-            f"{n_high} of {len(pareto_k)} observations have Pareto k above {PARETO_K_MOST}: "
-            "elpd_loo is not to be trusted"
+            f"{n_high} of {len(pareto_k)} observations have Pareto k above {PARETO_K_MOST}: do not "
+            "trust elpd_loo"
         )
     return SamplingDiagnostics(
         max_r_hat=mixing.r_hat,

@@ -252,6 +252,6 @@ def say_nobody_at_risk(edges: NDArray, is_reached: NDArray[np.bool]) -> tuple[st
     if not empty:
         return ()
     return (
-        f"nobody is at risk in {', '.join(empty)}: what the survival curve does there is the "
-        "baseline prior's",
+        f"nobody is at risk in {', '.join(empty)}: the survival curve there follows the baseline "
+        "prior alone",
     )

@@ -46,7 +46,7 @@ def summarise_sensitivity(found: "Sensitivity") -> dict[str, Any]:
         remarks.append(
             "the base model: Pareto k of leaving one patient out reaches "
             f"{base['loo_pareto_k']:.2f}, above {PARETO_K_MOST}: elpd_loo, and what is compared by "
-            "it, is not to be trusted"
+            "it, cannot be trusted"
         )
     summary: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,

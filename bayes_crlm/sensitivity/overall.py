@@ -205,7 +205,7 @@ def overall_sentence(
     if weaker:
         said.append(f"The conclusion is weaker under {'; '.join(map(say_part, weaker))}.")
     if holds:
-        start = "They decide nothing either under" if is_undecided else "The conclusion holds under"
+        start = "They do not decide either under" if is_undecided else "The conclusion holds under"
         said.append(f"{start} {listed([row['in_words'] for row in holds])}.")
     if not (changes or weaker or holds):
         said.append("No part that was run says whether that holds.")

@@ -268,8 +268,8 @@ def contrasts_note(context: Context) -> list[str]:
         return []
     return [
         f"The treatment's prior is that of all {number} contrasts of {design.treatment} against "
-        f"{design.levels[0]}: it is changed for all of them, and "
-        f"{design.levels[context.level]} is what is looked at."
+        f"{design.levels[0]}: it is changed for all of them, and {design.levels[context.level]} is "
+        "the level examined."
     ]
 
 
@@ -278,6 +278,6 @@ def interval_note(rule: SuccessRule) -> list[str]:
     if rule == SuccessRule():
         return []
     return [
-        f"This part goes by the 95% interval, which excludes 1 where one side of 1 has a "
-        f"probability of 0.975. {rule.in_words()}"
+        "This part uses the 95% interval, which excludes 1 where one side of 1 has a probability "
+        f"of 0.975. {rule.in_words()}"
     ]

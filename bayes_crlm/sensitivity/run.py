@@ -31,9 +31,9 @@ SLOW_PARTS = ("missing_data",)
 NO_ANSWER = "done; no answer that could change"
 # what is not a question where treatment was drawn by lot
 SETTLED_BY_LOT = {
-    "unmeasured_confounding": "no confounder decided on treatment that was drawn by lot",
-    "overlap": "no covariate decided on treatment that was drawn by lot",
-    "immortal_time": "nobody has to live to be counted as treated when a lot has decided",
+    "unmeasured_confounding": "in a randomised study no confounder decides on treatment",
+    "overlap": "in a randomised study no covariate decides on treatment",
+    "immortal_time": "in a randomised study nobody has to survive to be counted as treated",
 }
 
 
@@ -268,7 +268,9 @@ def run_sensitivity(
         except Exception as crash:
             # minutes of refits of the other parts must not be lost to a fault in this one
             crashes[name] = crash
-            not_run[name] = f"failed by a fault of this package ({type(crash).__name__}: {crash})"
+            not_run[name] = (
+                f"failed because of an error in this package ({type(crash).__name__}: {crash})"
+            )
             say(f"{name}: {not_run[name]}")
         seconds[name] = time.perf_counter() - part_began
     return Sensitivity(

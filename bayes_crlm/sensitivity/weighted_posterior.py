@@ -118,7 +118,7 @@ class Calibration:
             return None
         arm = "treated" if fewest == self.effective_events[1] else "reference"
         return (
-            f"weighted events of the {arm} arm are worth {fewest:.1f} equally weighted ones, fewer "
+            f"weighted events of the {arm} arm amount to {fewest:.1f} equally weighted ones, fewer "
             f"than {FEWEST_EVENTS:g}: too few to know how much a weighted estimate varies"
         )
 
@@ -168,7 +168,7 @@ def calibrate(
         arm = "treated" if events[0] > 0 else "reference"
         raise SensitivityError(
             f"no event of its own in the {arm} arm: how much a weighted hazard ratio varies cannot "
-            "be told; see the rows without weights, which their prior bounds"
+            "be known; see the rows without weights, which their prior bounds"
         )
     mode = weighted_mode(plain, row_weight, None)
     start = (mode.log_hazard, mode.effect)
@@ -334,11 +334,11 @@ def weight_problems(weights: Mapping[str, NDArray], of: str = "patients") -> lis
         if size < LEAST_SIZE or size < LEAST_SHARE * count:
             problems.append(
                 f"{count:,} {of} ({arm}) have an effective size of {size:.1f}; at least "
-                f"{LEAST_SIZE:g} and {LEAST_SHARE:.0%} of them are asked for"
+                f"{LEAST_SIZE:g} and {LEAST_SHARE:.0%} of them are required"
             )
         elif largest > LARGEST_WEIGHT:
             problems.append(
                 f"one of {count:,} {of} ({arm}) has {largest:.0%} of their weight; at most "
-                f"{LARGEST_WEIGHT:.0%} is asked for"
+                f"{LARGEST_WEIGHT:.0%} is allowed"
             )
     return problems

@@ -104,8 +104,8 @@ def test_patients_whose_weights_cannot_be_trusted_are_counted(good_fit, monkeypa
     found = diagnose(good_fit)
     assert found.n_high_pareto_k == 2
     assert found.failures == (
-        f"2 of 26 patients have Pareto k above {PARETO_K_MOST} even after moment matching: "
-        "elpd_loo is not to be trusted",
+        f"2 of 26 patients have Pareto k above {PARETO_K_MOST} even after moment matching: do not "
+        "trust elpd_loo",
     )
 
 

@@ -136,8 +136,8 @@ def test_a_gap_in_which_nobody_is_at_risk_is_named_and_has_no_exposure():
     assert intervals.exposure[1:3].tolist() == [0.0, 0.0]
     assert intervals.events.tolist() == [2, 0, 0, 2]
     assert intervals.notes == (
-        "nobody is at risk in (1.1, 3.3], (3.3, 5.3]: what the survival curve does there is the "
-        "baseline prior's",
+        "nobody is at risk in (1.1, 3.3], (3.3, 5.3]: the survival curve there follows the "
+        "baseline prior alone",
     )
 
 

@@ -135,7 +135,7 @@ def test_intervals_that_predict_badly_do_not_move_the_conclusion():
     part, _ = answered([0.80, 0.98], [-2.0, -1.0], **few)
     assert part.result["rows"][0]["stacking_weight"] < 0.01
     assert part.moves is False
-    assert part.would_move == "one set of intervals that hardly counts in stacking"
+    assert part.would_move == "one set of intervals with next to no weight in stacking"
     part, _ = answered([0.98, 0.80], [-2.0, -1.0], **few)
     assert part.moves is True and part.would_move is None
 

@@ -194,7 +194,7 @@ def test_with_more_than_two_levels_a_changed_prior_is_said_to_be_that_of_all(con
     (note,) = contrasts_note(dataclasses.replace(context, plan=plan, level=2))
     reference, _, level = plan.inputs.design.levels
     assert f"all 2 contrasts of {plan.inputs.design.treatment} against {reference}" in note
-    assert note.endswith(f"and {level} is what is looked at.")
+    assert note.endswith(f"and {level} is the level examined.")
 
 
 def hollow_markers(figure):

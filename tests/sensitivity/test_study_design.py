@@ -22,7 +22,7 @@ def test_a_lot_turns_off_what_it_settles():
     )
     assert set(randomised) - set(observational) == set(SETTLED_BY_LOT)
     for name in SETTLED_BY_LOT:
-        assert "drawn by lot" in randomised[name] or "a lot has decided" in randomised[name]
+        assert "in a randomised study" in randomised[name]
 
 
 @pytest.mark.parametrize("name", sorted(SETTLED_BY_LOT))

@@ -34,7 +34,7 @@ parts = ["reverse_bayes"]
 STARTS = {
     "changes": ("The conclusion changes under", "Refits decide under"),
     "weaker": ("The conclusion is weaker under",),
-    "holds": ("The conclusion holds under", "They decide nothing either under"),
+    "holds": ("The conclusion holds under", "They do not decide either under"),
 }
 
 

@@ -121,7 +121,7 @@ def how_to_read(found: "Findings") -> str:
         if found.is_adjusted
         else "It is adjusted for nothing: the model has no covariates."
     )
-    confounding = "; they are no protection against confounding"
+    confounding = "; they do not protect against confounding"
     return (
         "A hazard ratio below 1 means fewer events per unit of time than with the level that it is "
         f"against. {adjusted} {found.asked.rule.in_words()} The probabilities are those of this "

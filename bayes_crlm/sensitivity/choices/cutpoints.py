@@ -265,7 +265,7 @@ def say_would_move(rows: Sequence[Mapping[str, Any]]) -> str | None:
     if not count:
         return None
     sets = "one set of intervals" if count == 1 else f"{count} sets of intervals"
-    return f"{sets} that hardly {'counts' if count == 1 else 'count'} in stacking"
+    return f"{sets} with next to no weight in stacking"
 
 
 def stacked_summary(

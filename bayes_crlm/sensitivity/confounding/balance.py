@@ -24,7 +24,7 @@ LARGE_DIFFERENCE = 0.1
 # 2:169-188; Stuart 2010, Stat Sci 25:1-21)
 MOST_DIFFERENCE = 0.25
 NO_COUNTERPART = (
-    "the covariates decide on treatment alone: no patient has a counterpart in the other arm"
+    "the covariates alone decide on treatment: no patient has a counterpart in the other arm"
 )
 
 
@@ -121,7 +121,7 @@ def overlap_problems(arms: TwoArms, weight: NDArray | None, score: NDArray) -> l
     if difference[worst] > MOST_DIFFERENCE:
         problems.append(
             f"the arms' standardised difference in {arms.terms[worst]} is still "
-            f"{difference[worst]:.2f} under these weights; at most {MOST_DIFFERENCE:g} is asked for"
+            f"{difference[worst]:.2f} under these weights; at most {MOST_DIFFERENCE:g} is allowed"
         )
     if not any(common_support(score, arms.is_treated).values()):
         problems.append(NO_COUNTERPART)

@@ -265,8 +265,8 @@ def sentence(
     )
     if not any(found["common_support"].values()):
         return (
-            f"{start}; {NO_COUNTERPART}, so that nothing but the model's extrapolation compares "
-            "the arms, and no weighted hazard ratio can be trusted."
+            f"{start}; {NO_COUNTERPART}, so that only the model's extrapolation compares the arms, "
+            "and no weighted hazard ratio can be trusted."
         )
     if not weighted:
         return f"{start}; no weighted hazard ratio can be trusted."

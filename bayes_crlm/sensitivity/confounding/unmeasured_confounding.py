@@ -334,7 +334,7 @@ def notes_of(
 ) -> tuple[str, ...]:
     """What the numbers rest on."""
     notes = [
-        "The data hardly speak of a confounder that nobody measured: the bias analysis rests on "
+        "The data say almost nothing about an unmeasured confounder: the bias analysis rests on "
         "beliefs.",
     ]
     if not is_stated:

@@ -131,11 +131,11 @@ def notes_of(
     """What a reader should know of the sensitivities."""
     unreliable = sum(not row["is_reliable"] for row in scaled)
     notes = [
-        "A sensitivity is the distance between a quantity's posteriors under powers just below and "
-        "above 1 (cumulative Jensen-Shannon, from 0 for equal distributions to 1), for each "
-        f"doubling of the power; above {as_written(settings.threshold)} it is worth a look.",
-        "The prior is the joint prior of all parameters; the columns of single priors say which of "
-        "them a quantity leans on.",
+        "A sensitivity is the distance between a quantity's posteriors under powers just below "
+        "and above 1 (cumulative Jensen-Shannon, from 0 for equal distributions to 1), for each "
+        f"doubling of the power; above {as_written(settings.threshold)} it should be looked at.",
+        "The prior is the joint prior of all parameters; the columns of single priors say which "
+        "of them a quantity depends on.",
         f"Powers of the treatment's prior from {NEAR_1[0]:g} to {NEAR_1[1]:g} may change the "
         "conclusion. Larger ones are other priors, and said apart; powers of the likelihood are "
         "cohorts of another size, and never count.",
@@ -327,15 +327,15 @@ def sentence(
     ]
     prior, likelihood = effect["prior"], effect["likelihood"]
     if prior is None or likelihood is None:
-        return "Whether the treatment's effect leans on the priors could not be computed."
+        return "How far the treatment's effect depends on the priors could not be computed."
     text = (
         f"The treatment's effect has a sensitivity of {prior:.3f} to the priors and of "
         f"{likelihood:.3f} to the likelihood: {effect['verdict']}"
     )
     if not leaning:
-        return f"{text}; no other quantity leans on a prior."
+        return f"{text}; no other quantity depends on a prior."
     shown = ", ".join(leaning[:3]) + (f" and {len(leaning) - 3} more" if len(leaning) > 3 else "")
-    lean = "quantity leans" if len(leaning) == 1 else "quantities lean"
+    lean = "quantity depends" if len(leaning) == 1 else "quantities depend"
     return f"{text}; {len(leaning)} other {lean} on a prior: {shown}."
 
 

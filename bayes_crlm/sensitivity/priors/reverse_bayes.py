@@ -371,8 +371,8 @@ def say_critical(found: Mapping[str, Any]) -> str:
     # within a tenth of a standard deviation of 1
     if abs(math.log(median)) < 0.1 * sd_of(eti95):
         return (
-            f"{text}, and lie so evenly about it (median {median:.2f}) that the belief which would "
-            "make them do so cannot be told"
+            f"{text}, and lie so symmetrically about it (median {median:.2f}) that the belief "
+            "which would make them do so cannot be determined"
         )
     return f"{text}; which belief would make them do so is not known (see the notes)"
 
