@@ -161,7 +161,7 @@ def test_the_sentence_says_the_rows_numbers_of_answers_that_stand_and_no_others(
         assert (f" for {row['treatment']}" in said) == is_told
     stands = [row for row in rows if row["treatment"] not in withdrawn]
     assert ("the hazard ratio is" in said) == (is_found and bool(stands))
-    assert ("was not found" in said) == (not is_found)
+    assert ("could not be found" in said) == (not is_found)
 
 
 def test_nothing_is_said_of_a_level_without_events():
