@@ -11,7 +11,7 @@ SPEC := os_repeat_local_vs_systemic
 # bytecode once, here: where Python writes none itself, every import would compile everything
 SYNC = $(UV) sync --locked --quiet --compile-bytecode
 
-.PHONY: analysis test test-slow test-lowest test-sanitized test-without-compiler lint format types setup setup-dev interpreter hooks check-lock bench bench-main-job bench-accuracy bench-batches bench-large bench-sensitivity
+.PHONY: analysis test test-slow test-lowest test-sanitized test-without-compiler lint format types setup setup-dev interpreter hooks check-lock bench bench-first bench-main-job bench-accuracy bench-batches bench-large bench-sensitivity
 
 analysis: setup  ## set up, then run the main job on the embedded synthetic cohort
 	$(RUN) bayes-crlm run $(SPEC)
@@ -53,6 +53,9 @@ types: setup-dev  ## check the package's types
 
 bench: setup-dev  ## time this package, PyMC, nutpie, NumPyro and Cox on one cohort; BENCH="--resume" goes on
 	$(RUN) python benchmarks/bench.py $(BENCH)
+
+bench-first: setup-dev  ## from one CSV file to the posterior, beside stanli
+	$(RUN) python benchmarks/first_posterior.py
 
 bench-main-job: setup-dev  ## time and memory of the main job
 	$(RUN) python benchmarks/main_job.py
