@@ -43,6 +43,27 @@ print(json.dumps([name for name in json.loads(sys.argv[1]) if name in sys.module
 """
 
 
+# a run of the sampler up to its hazard ratios: before anything else is made of the draws
+SAMPLED = """
+import contextlib, io, json, sys
+import bayes_crlm.fit.fit as room
+from bayes_crlm.cli import main
+
+class SampledError(Exception):
+    pass
+
+fit_model = room.fit_model
+def then_stop(*arguments, **settings):
+    assert settings["engine"] == "nuts"
+    fit_model(*arguments, **settings).hazard_ratios()
+    raise SampledError
+room.fit_model = then_stop
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SampledError):
+    main(["run", "os_three_strategies", "--quiet"])
+print(json.dumps([name for name in json.loads(sys.argv[1]) if name in sys.modules]))
+"""
+
+
 def check_imports(folder):
     """Run import-linter on a copy of the package; gives its exit status and what it prints."""
     done = subprocess.run(
@@ -102,6 +123,16 @@ def test_commands_load_no_more_than_they_need(command, tmp_path):
         cwd=tmp_path, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert set(json.loads(done.stdout.splitlines()[-1])) <= ALLOWED[command]
+
+
+def test_the_sampler_loads_no_more_than_numbers_need(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", SAMPLED, json.dumps(HEAVY)],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert (
+        set(json.loads(done.stdout.splitlines()[-1])) <= ALLOWED[("check", "os_three_strategies")]
+    )
 
 
 def test_the_picture_of_the_packages_is_that_of_the_contract():
