@@ -71,21 +71,25 @@ def locate(times: NDArray, cutpoints: NDArray) -> tuple[NDArray[np.intp], NDArra
 
     Parameters
     ----------
-    times : (n,) ndarray
+    times : (n,) ndarray or (cohorts, n) ndarray
         Times between 0 and the last cutpoint.
-    cutpoints : (intervals + 1,) ndarray
+    cutpoints : (intervals + 1,) ndarray or (cohorts, intervals + 1) ndarray
         Interval ends, the first 0.
 
     Returns
     -------
-    interval : (n,) ndarray of int
+    interval : ndarray of int, the shape of `times`
         0-based; a time on a cutpoint belongs to the interval that ends there.
-    within : (n,) ndarray
+    within : ndarray, the shape of `times`
         Time since the start of that interval.
     """
-    interval = np.searchsorted(cutpoints, times, side="left") - 1
-    interval = np.clip(interval, 0, len(cutpoints) - 2)
-    return interval, times - cutpoints[interval]
+    if times.ndim == 1:
+        interval = np.searchsorted(cutpoints[1:-1], times, side="left")
+        return interval, times - cutpoints[interval]
+    interval = np.zeros(times.shape, dtype=np.intp)
+    for edge in cutpoints[:, 1:-1].T:
+        interval += edge[:, None] < times
+    return interval, times - np.take_along_axis(cutpoints, interval, axis=1)
 
 
 def cut_follow_up(entry: NDArray, time: NDArray, cutpoints: NDArray) -> FollowUp:
@@ -93,14 +97,15 @@ def cut_follow_up(entry: NDArray, time: NDArray, cutpoints: NDArray) -> FollowUp
 
     Parameters
     ----------
-    entry, time : (rows,) ndarray
+    entry, time : (rows,) ndarray or (cohorts, rows) ndarray
         Begin and end of each row's follow-up.
-    cutpoints : (intervals + 1,) ndarray
+    cutpoints : (intervals + 1,) ndarray or (cohorts, intervals + 1) ndarray
         Interval ends, the first 0, the last no earlier than any `time`.
 
     Returns
     -------
     FollowUp
+        Of many cohorts all its arrays have the cohorts' axis first.
     """
     cutpoints = np.asarray(cutpoints, dtype=float)
     stop_interval, stop_within = locate(np.asarray(time, dtype=float), cutpoints)
@@ -112,7 +117,7 @@ def cut_follow_up(entry: NDArray, time: NDArray, cutpoints: NDArray) -> FollowUp
         entry_interval=entry_interval,
         entry_within=entry_within,
         is_delayed=bool(np.any(np.asarray(entry) > 0)),
-        count=np.ones(len(stop_interval)),
+        count=np.ones(stop_interval.shape),
     )
 
 

@@ -267,10 +267,34 @@ def event_quantiles(times: ArrayLike, shares: ArrayLike) -> Floats:
     -------
     (m,) float
     """
-    ordered = np.sort(np.asarray(times, dtype=np.float64))
-    shares = np.asarray(shares, dtype=np.float64)
-    place = (len(ordered) - 1) * shares
+    ordered = np.sort(np.asarray(times, dtype=np.float64))[None]
+    count = np.array([ordered.shape[1]])
+    return quantiles_of_ordered(ordered, count, np.asarray(shares, dtype=np.float64))[0]
+
+
+def quantiles_of_ordered(ordered: NDArray, count: NDArray[np.intp], shares: NDArray) -> Floats:
+    """Quantiles of many cohorts' times at once; see `event_quantiles`.
+
+    Parameters
+    ----------
+    ordered : (cohorts, n) ndarray
+        Increasing times.
+    count : (cohorts,) ndarray of int
+        How many of them count: the first ones.
+    shares : (m,) ndarray
+        From 0 to 1.
+
+    Returns
+    -------
+    (cohorts, m) float
+    """
+    place = (count[:, None] - 1) * shares
     near = np.round(place)
-    is_exact = np.abs(place - near) <= 1e-9 * np.maximum(1.0, near)
-    exact = ordered[near.astype(np.intp)]
-    return np.where(is_exact, exact, np.quantile(ordered, shares))
+    place = np.where(np.abs(place - near) <= 1e-9 * np.maximum(1.0, near), near, place)
+    below = np.minimum(np.floor(place).astype(np.intp), ordered.shape[1] - 1)
+    above = np.minimum(below + 1, np.maximum(count[:, None] - 1, 0))
+    low = np.take_along_axis(ordered, below, axis=1)
+    high = np.take_along_axis(ordered, above, axis=1)
+    share, gap = place - below, high - low
+    # from the nearer end, as NumPy does
+    return np.where(share >= 0.5, high - gap * (1 - share), low + gap * share)

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.likelihood.intervals import automatic_number
+from bayes_crlm.likelihood.intervals import at_risk_in, automatic_number
+from bayes_crlm.likelihood.tied_times import quantiles_of_ordered
 
 if TYPE_CHECKING:
     from bayes_crlm.model.definition import ModelDefinition
 
-__all__ = ["are_reached", "candidate_cutpoints", "located"]
+__all__ = ["are_reached", "candidate_cutpoints"]
 
 
 def candidate_cutpoints(
@@ -65,26 +66,9 @@ def candidate_cutpoints(
 def quantile_edges(
     event_times: NDArray, n_events: NDArray[np.intp], number: int, last: NDArray
 ) -> NDArray[np.float64]:
-    """Edges at quantiles (type 7) of sorted event times, computed as for one cohort."""
-    place = (n_events[:, None] - 1) * (np.arange(1, number) / number)
-    # as `event_quantiles`: a place that is a whole number but for rounding is that number
-    near = np.round(place)
-    place = np.where(np.abs(place - near) <= 1e-9 * np.maximum(1.0, near), near, place)
-    below = np.minimum(np.floor(place).astype(np.intp), event_times.shape[1] - 1)
-    above = np.minimum(below + 1, np.maximum(n_events[:, None] - 1, 0))
-    low = np.take_along_axis(event_times, below, axis=1)
-    high = np.take_along_axis(event_times, above, axis=1)
-    share, gap = place - below, high - low
-    inner = np.where(share >= 0.5, high - gap * (1 - share), low + gap * share)
+    """Edges at quantiles of sorted event times."""
+    inner = quantiles_of_ordered(event_times, n_events, np.arange(1, number) / number)
     return np.column_stack([np.zeros(len(last)), inner, last])
-
-
-def located(times: NDArray, edges: NDArray) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Find every time's interval in its cohort; see `bayes_crlm.likelihood.intervals.locate`."""
-    interval = np.zeros(times.shape, dtype=np.intp)
-    for edge in edges[:, 1:-1].T:
-        interval += edge[:, None] < times
-    return interval, times - np.take_along_axis(edges, interval, axis=1)
 
 
 def are_reached(entry: NDArray, time: NDArray, edges: NDArray) -> NDArray[np.bool]:
@@ -97,10 +81,8 @@ def are_reached(entry: NDArray, time: NDArray, edges: NDArray) -> NDArray[np.boo
     edges : (cohorts, intervals + 1) ndarray
         Interval ends.
     """
-    reached = np.ones(len(edges), dtype=bool)
     if not entry.any():
         # all begin at 0: whoever has the last time is at risk throughout
-        return reached
-    for low, high in zip(edges[:, :-1].T, edges[:, 1:].T, strict=True):
-        reached &= ((entry < high[:, None]) & (time > low[:, None])).any(axis=1)
-    return reached
+        return np.ones(len(edges), dtype=bool)
+    rows = zip(entry, time, edges, strict=True)
+    return np.array([at_risk_in(*each).all() for each in rows], dtype=bool)

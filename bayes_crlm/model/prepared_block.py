@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.likelihood.follow_up import FollowUp
+from bayes_crlm.likelihood.follow_up import cut_follow_up
 from bayes_crlm.likelihood.risk_sums import RiskSums
 from bayes_crlm.model.prepared import PreparedCohort
 
@@ -35,8 +35,6 @@ class CohortBlock:
         Interval ends.
     interval_events : (cohorts, intervals) ndarray
         Events in every interval.
-    stop_interval, stop_within, entry_interval, entry_within : (cohorts, rows) ndarray
-        As in `bayes_crlm.likelihood.intervals.FollowUp`.
     patient_index : (cohorts, rows) ndarray of int
         Whose row it is.
     log_rate : (cohorts,) ndarray
@@ -59,10 +57,6 @@ class CohortBlock:
     event: NDArray[np.float64]
     cutpoints: NDArray[np.float64]
     interval_events: NDArray[np.float64]
-    stop_interval: NDArray[np.intp]
-    stop_within: NDArray[np.float64]
-    entry_interval: NDArray[np.intp]
-    entry_within: NDArray[np.float64]
     patient_index: NDArray[np.intp]
     log_rate: NDArray[np.float64]
     is_from_start: bool = False
@@ -92,11 +86,6 @@ class CohortBlock:
         return (self.n_rows, self.n_intervals, *columns, self.is_from_start)
 
     @property
-    def width(self) -> NDArray[np.float64]:
-        """Interval widths, shape (cohorts, intervals)."""
-        return np.diff(self.cutpoints, axis=1)
-
-    @property
     def design(self) -> NDArray[np.float64]:
         """Columns on the sampling scale, shape (cohorts, rows, terms)."""
         return (self.matrix - self.center[:, None, :]) / self.scale[:, None, :]
@@ -104,15 +93,7 @@ class CohortBlock:
     @property
     def sums(self) -> RiskSums:
         """What densities need of the cohorts."""
-        follow_up = FollowUp(
-            width=self.width,
-            stop_interval=self.stop_interval,
-            stop_within=self.stop_within,
-            entry_interval=self.entry_interval,
-            entry_within=self.entry_within,
-            is_delayed=bool(self.entry.any()),
-            count=np.broadcast_to(1.0, self.time.shape),
-        )
+        follow_up = cut_follow_up(self.entry, self.time, self.cutpoints)
         design = self.design
         event_design = (self.event[:, None, :] @ design)[:, 0]
         return RiskSums(design, follow_up, self.interval_events, event_design)
@@ -146,10 +127,6 @@ def block_of_inputs(
         "event": data.event,
         "cutpoints": inputs.intervals.cutpoints,
         "interval_events": data.events_per_interval,
-        "stop_interval": data.follow_up.stop_interval,
-        "stop_within": data.follow_up.stop_within,
-        "entry_interval": data.follow_up.entry_interval,
-        "entry_within": data.follow_up.entry_within,
         "patient_index": data.patient_index,
         "log_rate": np.asarray(inputs.log_rate),
     }

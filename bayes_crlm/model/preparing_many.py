@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from bayes_crlm.cohort.cohort import Cohort
 from bayes_crlm.cohort.stack import Slab, StackedRows
 from bayes_crlm.cohort.table.columns import read_column
+from bayes_crlm.likelihood.follow_up import locate
 from bayes_crlm.model.covariates import check_covariates
 from bayes_crlm.model.design import columns_needed, treatment_levels
 from bayes_crlm.model.formula import evaluate_formula, parse_formula
 from bayes_crlm.model.late_start import time_dependent
-from bayes_crlm.model.many_intervals import are_reached, candidate_cutpoints, located
+from bayes_crlm.model.many_intervals import are_reached, candidate_cutpoints
 from bayes_crlm.model.prepared_block import CohortBlock, block_of_inputs, joined
 from bayes_crlm.words.errors import BayesCRLMError
 
@@ -282,7 +283,7 @@ def rectangular_blocks(
         if not len(which):
             continue
         cut = edges[which]
-        stop_interval, stop_within = located(time[which], cut)
+        stop_interval, _ = locate(time[which], cut)
         events = np.zeros((len(which), n_intervals))
         np.add.at(events, (np.arange(len(which))[:, None], stop_interval), event[which])
         # what is dropped, or has nobody at risk, is said cohort by cohort
@@ -292,7 +293,6 @@ def rectangular_blocks(
         which = which[is_plain]
         if not len(which):
             continue
-        entry_interval, entry_within = located(entry[which], edges[which])
         blocks.append(
             CohortBlock(
                 **(shared | {"position": shared["position"][which]}),
@@ -304,10 +304,6 @@ def rectangular_blocks(
                 event=event[which],
                 cutpoints=edges[which],
                 interval_events=events[is_plain],
-                stop_interval=stop_interval[is_plain],
-                stop_within=stop_within[is_plain],
-                entry_interval=entry_interval,
-                entry_within=entry_within,
                 patient_index=np.broadcast_to(np.arange(time.shape[1]), time[which].shape),
                 log_rate=log_rate[which],
             )
