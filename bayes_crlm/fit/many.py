@@ -6,8 +6,8 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,104 +118,58 @@ def fit_many(
     """
     check_arguments(model, cohorts, draws, thresholds, engine, jobs)
     reported = Reported(tuple(float(r) for r in thresholds), success or SuccessRule())
-    chosen = NumpyEngine(model, draws + draws % 2, reported.ratios)
-    labels: list[Any] = []
-    used: list[int] = []
+    fits = BlockFits(model, draws + draws % 2, reported, cox)
+    labels, used = list[Any](), list[int]()
     rows: dict[int, CohortRow] = {}
     total = len(cohorts) if isinstance(cohorts, (CohortStack, Sequence)) else None
     seed_of = seeds_of(seeds, total)
 
-    def collect(slab: Slab, futures: "list[Future[dict[int, CohortRow]]]") -> None:
-        for future in futures:
-            rows.update(future.result())
-        if escalate:
-            escalate_rows(model, slab, rows, used, reported)
-
     with (
         ThreadpoolController().limit(limits=1, user_api="blas"),
-        progress_bar(
-            progress and total is not None and progress, total or 0, total or 0
-        ) as advance,
+        progress_bar(total is not None and progress, total or 0, total or 0) as advance,
         ThreadPoolExecutor(jobs or available_cpus()) as pool,
     ):
-        waiting: deque[tuple[Slab, list[Future[dict[int, CohortRow]]]]] = deque()
-        for slab in slabs_of(cohorts, chosen.slab):
+
+        def finish(slab: Slab, futures: Iterable[Any]) -> None:
+            for future in futures:
+                rows.update(future.result())
+            if escalate:
+                escalate_rows(model, slab, rows, used, reported)
+            advance(len(slab.labels))
+
+        running: deque[tuple[Slab, Any]] = deque()
+        for slab in slabs_of(cohorts, SLAB):
             labels += slab.labels
             used += [seed_of(slab.first + k) for k in range(len(slab.labels))]
-            prepared = prepare_slab(model, slab)
-            rows.update({k: failed_row(reason) for k, reason in prepared.failures.items()})
-            parts = [part for block in prepared.blocks for part in chosen.parts(block)]
-            seed_array = np.array(used, dtype=np.int64)
-            waiting.append(
-                (
-                    slab,
-                    [
-                        pool.submit(fit_part, part, seed_array, chosen, cox, reported)
-                        for part in parts
-                    ],
-                )
-            )
+            running.append((slab, fits.submitted(pool, slab, used)))
             # the next slab is prepared while this one is fitted
-            if len(waiting) > 1:
-                collect(*waiting[0])
-                advance(len(waiting.popleft()[0].labels))
-        for slab, futures in waiting:
-            collect(slab, futures)
-            advance(len(slab.labels))
-    if isinstance(seeds, Sequence) and len(seeds) != len(labels):
-        raise SamplingError(f"there are {len(seeds)} seeds for {len(labels)} cohorts")
-    if not labels:
-        raise SamplingError("there are no cohorts; give one or more")
-    in_order = [rows[k] for k in range(len(labels))]
-    return tables_of(in_order, labels, used, reported)
-
-
-class BatchEngine(Protocol):
-    """Something that draws from the posteriors of a block and summarises them."""
-
-    @property
-    def name(self) -> str:
-        """What results call it."""
-        ...
-
-    @property
-    def model(self) -> "PiecewiseExponential":
-        """What is fitted."""
-        ...
-
-    @property
-    def draws(self) -> int:
-        """Draws of each cohort."""
-        ...
-
-    @property
-    def thresholds(self) -> tuple[float, ...]:
-        """Hazard ratios whose probabilities are wanted."""
-        ...
-
-    @property
-    def slab(self) -> int:
-        """Cohorts to prepare together."""
-        ...
-
-    def parts(self, block: CohortBlock) -> list[CohortBlock]:
-        """Cut a block into parts of a size that suits the engine."""
-        ...
-
-    def summary(self, block: CohortBlock, seeds: NDArray[np.int64]) -> BlockSummary:
-        """Summarise the posteriors of a part, given one seed for each cohort."""
-        ...
+            if len(running) > 1:
+                finish(*running.popleft())
+        while running:
+            finish(*running.popleft())
+    check_count(len(labels), seeds)
+    return tables_of([rows[k] for k in range(len(labels))], labels, used, reported)
 
 
 @dataclass(frozen=True, eq=False)
-class NumpyEngine:
-    """Draws by NumPy; see `bayes_crlm.inference.importance`."""
+class BlockFits:
+    """How every block of prepared cohorts is fitted.
+
+    Attributes
+    ----------
+    model : PiecewiseExponential
+    draws : int
+        Of each cohort.
+    reported : Reported
+        What is told of every hazard ratio.
+    cox : bool
+        Whether Cox regressions are fitted too.
+    """
 
     model: "PiecewiseExponential"
     draws: int
-    thresholds: tuple[float, ...]
-    name: str = "numpy"
-    slab: int = SLAB
+    reported: Reported
+    cox: bool
 
     def parts(self, block: CohortBlock) -> list[CohortBlock]:
         """Cut a block into chunks whose arrays are of a moderate size."""
@@ -228,7 +182,25 @@ class NumpyEngine:
         rngs = [random_stream(seed, Stream.MANY_COHORTS) for seed in seeds.tolist()]
         drawn = draw_batch(targets, self.draws, rngs, keeps_hazards=False)
         quality = (drawn.pareto_k, drawn.ess, drawn.converged)
-        return summarise(drawn.effect, drawn.weight, block.scale, self.thresholds, quality)
+        return summarise(drawn.effect, drawn.weight, block.scale, self.reported.ratios, quality)
+
+    def fit(self, block: CohortBlock, seeds: NDArray[np.int64]) -> dict[int, CohortRow]:
+        """Fit a part of a block, given one seed for each of its cohorts."""
+        fits = replace(self, model=waiting(self.model)) if block.is_from_start else self
+        of_cox = fit_block_cox(block) if self.cox else None
+        summary = fits.summary(block, seeds)
+        return rows_of_block(block, summary, of_cox, ("numpy", self.draws), self.reported)
+
+    def submitted(
+        self, pool: ThreadPoolExecutor, slab: Slab, seeds: Sequence[int]
+    ) -> "list[Future[dict[int, CohortRow]]]":
+        """Prepare cohorts and let them be fitted; `seeds` are those of all cohorts so far."""
+        prepared = prepare_slab(self.model, slab)
+        failed: Future[dict[int, CohortRow]] = Future()
+        failed.set_result({k: failed_row(reason) for k, reason in prepared.failures.items()})
+        every = np.array(seeds, dtype=np.int64)
+        parts = [part for block in prepared.blocks for part in self.parts(block)]
+        return [failed, *(pool.submit(self.fit, part, every[part.position]) for part in parts)]
 
 
 def waiting(model: "PiecewiseExponential") -> "PiecewiseExponential":
@@ -236,21 +208,6 @@ def waiting(model: "PiecewiseExponential") -> "PiecewiseExponential":
     if isinstance(model.baseline, Independent):
         return model
     return dataclasses.replace(model, baseline="independent")
-
-
-def fit_part(
-    block: CohortBlock,
-    seeds: NDArray[np.int64],
-    engine: BatchEngine,
-    cox: bool,
-    reported: Reported,
-) -> dict[int, CohortRow]:
-    """Fit a part of a block; `seeds` are those of all cohorts so far."""
-    if block.is_from_start:
-        engine = NumpyEngine(waiting(engine.model), engine.draws, engine.thresholds)
-    summary = engine.summary(block, seeds[block.position])
-    of_cox = fit_block_cox(block) if cox else None
-    return rows_of_block(block, summary, of_cox, (engine.name, engine.draws), reported)
 
 
 def escalate_rows(
@@ -314,6 +271,14 @@ def seeds_of(seeds: int | Sequence[int] | None, total: int | None) -> Callable[[
         return given[k]
 
     return taken
+
+
+def check_count(n_cohorts: int, seeds: int | Sequence[int] | None) -> None:
+    """Refuse no cohorts, and other than one seed for each, once they are counted."""
+    if isinstance(seeds, Sequence) and len(seeds) != n_cohorts:
+        raise SamplingError(f"there are {len(seeds)} seeds for {n_cohorts} cohorts")
+    if not n_cohorts:
+        raise SamplingError("there are no cohorts; give one or more")
 
 
 def is_whole(value: object) -> TypeGuard[int]:

@@ -9,7 +9,7 @@ import pytest
 
 from bayes_crlm import PiecewiseExponential, SuccessRule, fit_many, read_cohort, stack_cohorts
 from bayes_crlm.cohort.stack import slabs_of
-from bayes_crlm.fit.many import NumpyEngine
+from bayes_crlm.fit.many import BlockFits
 from bayes_crlm.fit.many_results import Reported, rows_of_block
 from bayes_crlm.model.preparing_many import prepare_slab
 from bayes_crlm.words.success import Conclusion
@@ -111,7 +111,7 @@ def test_draws_that_are_not_to_be_trusted_conclude_nothing(varied):
     (slab,) = slabs_of(varied)
     (block,) = prepare_slab(MODEL, slab).blocks
     reported = Reported((1.0,), SuccessRule())
-    summary = NumpyEngine(MODEL, 1000, reported.ratios).summary(block, np.arange(len(block)))
+    summary = BlockFits(MODEL, 1000, reported, False).summary(block, np.arange(len(block)))
     doubtful = np.arange(len(block)) % 2 == 1
     summary = replace(summary, pareto_k=np.where(doubtful, 0.9, 0.1))
     rows = rows_of_block(block, summary, None, ("numpy", 1000), reported)
