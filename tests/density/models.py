@@ -32,7 +32,14 @@ LIGHT = NormalMixture((0.2, 0.5, 0.3), (0.0, 0.5, -0.5), (1.0, 0.5, 2.0))
 
 
 def rows(
-    *, strata=(0,), group_counts=(), is_delayed=False, rows_per_patient=1, is_weighted=False, seed=1
+    *,
+    strata=(0,),
+    group_counts=(),
+    is_delayed=False,
+    rows_per_patient=1,
+    is_weighted=False,
+    cutpoints=CUTPOINTS,
+    seed=1,
 ):
     """Simulated rows, `strata` naming the stratum of each class; events end a patient's follow-up.
 
@@ -54,7 +61,7 @@ def rows(
         rng.normal(size=(n_rows, N_TERMS - 2)),
     ])  # fmt: skip
     data = SurvivalData(
-        follow_up=cut_follow_up(starts.ravel(), np.minimum(ends, 40.0).ravel(), CUTPOINTS),
+        follow_up=cut_follow_up(starts.ravel(), np.minimum(ends, 40.0).ravel(), cutpoints),
         event=event,
         design=design,
         patient_index=patient,
@@ -173,6 +180,15 @@ def given_step_variances():
     return BlockModel((effects(), walk(data, HalfNormal(2.0), variances)), data)
 
 
+def one_interval():
+    """A walk without steps, in two strata, beside an effect of columns with an unknown scale."""
+    data = rows(strata=(0, 1), cutpoints=np.array([0.0, 40.0]), seed=11)
+    level = Walk(np.empty(0), np.ones((2, 1)), Level(0, LOG_RATE, 2.0))
+    baseline = Block("log_hazard", Cells.of_strata(data.stratum_of_class), (), walk=level)
+    pooled = Block("effect", Columns(0, N_TERMS), (UNIT,) * N_TERMS, HalfNormal(0.5))
+    return BlockModel((pooled, baseline), data)
+
+
 def gamma_with(is_integrated):
     """A gamma process in two strata, beside effects that change with time and groups."""
     data = rows(strata=(0, 0, 1, 1), group_counts=(5,), is_delayed=True, seed=9)
@@ -208,6 +224,7 @@ MODELS = {
     "mixtures of each column": mixtures_of_each_column,
     "weighted rows": weighted_rows,
     "given step variances": given_step_variances,
+    "one interval": one_interval,
     "gamma process": lambda: gamma_with(is_integrated=False),
     "integrated gamma process": lambda: gamma_with(is_integrated=True),
     "horseshoe beside groups": horseshoe_beside_groups,

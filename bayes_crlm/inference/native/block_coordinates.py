@@ -85,7 +85,7 @@ class Layout:
         copies, n_intervals = walk.centre.shape
         shape = (len(self.elements), copies, n_intervals - 1)
         steps = np.eye(len(self.elements)).reshape(shape) * walk.step_sds
-        of_steps = walk.path(steps).reshape(len(self.elements), -1).T
+        of_steps = walk.path(steps).reshape(len(self.elements), copies * n_intervals).T
         of_levels = np.repeat(np.eye(copies), n_intervals, axis=0)[:, : len(self.levels)]
         return np.column_stack([of_steps, of_levels])
 
