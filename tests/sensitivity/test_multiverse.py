@@ -324,6 +324,6 @@ def test_at_most_one_specification_is_the_specs_own(lines, is_there, tmp_path):
     assert len(own) == is_there
     for choices in own:
         assert choices["covariates"] == "all" and choices["exclusions"] == "none"
-        assert choices["baseline"] == "random_walk"
+        assert choices["baseline"] == "log_time_walk"
         assert choices["prior_family"] == "normal"
         assert choices["prior_scale"] == plan.inputs.treatment_prior.sd
