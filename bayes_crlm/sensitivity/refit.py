@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bayes_crlm.analysis.terms import terms_of
 from bayes_crlm.sensitivity.posterior_draws import (
     DRAWS,
     draw_posterior,
@@ -41,7 +42,7 @@ class Shared:
         The patients that the base model was fitted to.
     model : dict
         The base model in plain values: treatment, reference, covariates, cutpoints,
-        baseline [name, weight], treatment_prior and covariate_prior.
+        baseline [name, weight], treatment_prior and covariate_prior; and its other terms.
     level : int
         Place of the treatment level in question, from 1.
     everyone : Cohort
@@ -74,6 +75,7 @@ class Shared:
             "baseline": [baseline.prior, baseline.weight],
             "treatment_prior": priors.treatment,
             "covariate_prior": priors.covariates,
+            "terms": terms_of(spec),
         }
         return cls(cohort, model, level, everyone or cohort, spec.success.effect)
 

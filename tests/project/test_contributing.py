@@ -184,6 +184,9 @@ def test_a_part_is_one_file_and_a_line(known, spec, tmp_path, capfd):
     assert main(["sensitivity", str(spec), *only, "--out", str(out), "--quiet"]) in (0, 3)
     found = json.loads((out / "sensitivity.json").read_text(encoding="utf-8"))["other_effect"]
     assert found["status"] == "done" and 0 < found["prob_below"] < 1
+    # the base analysis has the term, too
+    base = json.loads((out / "sensitivity.json").read_text(encoding="utf-8"))["base"]
+    assert base["median"] == pytest.approx(0.64, abs=0.03)
     (row,) = pd.read_csv(out / "tables" / "other_effect.csv").to_dict("records")
     assert row["prob_below"] == found["prob_below"]
     assert found["sentence"] in (out / "sensitivity.html").read_text(encoding="utf-8").replace(
