@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bayes_crlm.sensitivity.parts import rows_of, unreliable_note
 from bayes_crlm.sensitivity.posterior_draws import draw_posterior, summarise_draws, treatment_effect
 from bayes_crlm.sensitivity.refit import cox_row
+from bayes_crlm.sensitivity.two_arms import TwoArms
 from bayes_crlm.sensitivity.verdicts import reliable
 from bayes_crlm.sensitivity.weighted_posterior import (
     NORMAL_975,
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from bayes_crlm.words.section import Rows
 
 __all__ = [
-    "add_problems", "cut_finely", "failure_notes", "fit_row", "fitted_rows", "rows_table",
-    "try_row", "usable", "weighted_row",
+    "add_problems", "cut_finely", "failure_notes", "finely_weighted_row", "fit_row", "fitted_rows",
+    "rows_table", "try_row", "usable", "weighted_row",
 ]  # fmt: skip
 
 NUMBERS = (
@@ -187,6 +188,34 @@ def weighted_row(
         | {"failure": None}
         | {"calibration": calibration_summary(calibration)}
     )
+
+
+def finely_weighted_row(
+    model: "PiecewiseExponential",
+    arms: TwoArms,
+    cohort: "Cohort",
+    weigh: Callable[[NDArray], NDArray],
+    groups: int,
+    seed: int,
+    **more: Any,
+) -> dict[str, Any]:
+    """Fit weighted rows of the arms' patients, finely cut by their weighted deaths.
+
+    Parameters
+    ----------
+    model : PiecewiseExponential
+    arms : TwoArms
+    cohort : Cohort
+        Rows of its patients.
+    weigh, groups, seed
+        As of `weighted_row`.
+    **more
+        `is_own` and `cluster` of `weighted_row`.
+    """
+    patients, ones = (arms.entry, arms.time, arms.event), np.ones(arms.n_patients)
+    finely = cut_finely(model, patients, cohort.time, cohort.event, weigh(ones))
+    inputs, number = finely.prepare(cohort), arms.n_patients
+    return weighted_row(finely, inputs, weigh, number, groups, seed, effect=arms.effect, **more)
 
 
 def add_problems(row: dict[str, Any], problems: Sequence[str]) -> dict[str, Any]:

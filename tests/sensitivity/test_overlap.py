@@ -84,11 +84,11 @@ def test_the_density_is_that_of_the_model():
 def test_weights_that_are_shown_are_those_that_are_used(monkeypatch):
     arms, used = arms_of(), []
 
-    def capture(model, inputs, weigh, n_patients, groups, seed, **options):
-        used.append(weigh(np.ones(n_patients)))
+    def capture(model, arms, cohort, weigh, groups, seed):
+        used.append(weigh(np.ones(arms.n_patients)))
         return {"failure": None}
 
-    monkeypatch.setattr(overlap, "weighted_row", capture)
+    monkeypatch.setattr(overlap, "finely_weighted_row", capture)
     found = overlap.compare_weights(arms, overlap.Settings(groups=50), 1)
     patients = found["patients"]
     np.testing.assert_allclose(used[0], patients["overlap_weights"])

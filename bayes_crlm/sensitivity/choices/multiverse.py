@@ -17,7 +17,7 @@ from bayes_crlm.sensitivity.choices.analysis_choices import (
     specifications,
 )
 from bayes_crlm.sensitivity.choices.multiverse_settings import Settings
-from bayes_crlm.sensitivity.choices.variance_decomposition import Decomposition, decompose
+from bayes_crlm.sensitivity.choices.variance_decomposition import Decomposition, Share, decompose
 from bayes_crlm.sensitivity.earlier_run import with_numbers_of
 from bayes_crlm.sensitivity.parts import Finding, contrasts_note, finding, rows_of
 from bayes_crlm.sensitivity.refit import refit_priors
@@ -238,20 +238,23 @@ def result_of(
             "sd": math.sqrt(decomposition.variance),
             "n": decomposition.n,
             "choices": [
-                {
-                    "choice": each.choice,
-                    "share_alone": each.alone,
-                    "share_with_interactions": each.in_all,
-                    "hazard_ratios": {
-                        str(option): math.exp(mean) for option, mean in each.means.items()
-                    },
-                }
+                share_row(each)
+                | {"hazard_ratios": {str(key): math.exp(mean) for key, mean in each.means.items()}}
                 for each in decomposition.shares
             ],
             "interactions": decomposition.interactions,
             "left_out": [list(each) for each in decomposition.left_out],
         },
         "rows": rows,
+    }
+
+
+def share_row(share: Share) -> dict[str, Any]:
+    """A choice's part in the variance, alone and with its interactions."""
+    return {
+        "choice": share.choice,
+        "share_alone": share.alone,
+        "share_with_interactions": share.in_all,
     }
 
 
@@ -329,14 +332,7 @@ def tables_of(rows: list[dict[str, Any]], decomposition: Decomposition | None) -
     ]
     if decomposition is None:
         return [rows_of("multiverse", flat)]
-    shares: list[dict[str, Any]] = [
-        {
-            "choice": each.choice,
-            "share_alone": each.alone,
-            "share_with_interactions": each.in_all,
-        }
-        for each in decomposition.shares
-    ]
+    shares: list[dict[str, Any]] = [share_row(each) for each in decomposition.shares]
     shares.append({"choice": "interactions", "share_alone": decomposition.interactions})
     return [rows_of("multiverse", flat), rows_of("multiverse_variance", shares)]
 

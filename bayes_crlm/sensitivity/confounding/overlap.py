@@ -18,14 +18,13 @@ from bayes_crlm.figures.comparisons import plot_differences, plot_forest_rows, p
 from bayes_crlm.inference.weighted import weighted_quantiles
 from bayes_crlm.sensitivity.comparison_rows import (
     add_problems,
-    cut_finely,
     failure_notes,
+    finely_weighted_row,
     fit_row,
     fitted_rows,
     rows_table,
     try_row,
     usable,
-    weighted_row,
 )
 from bayes_crlm.sensitivity.confounding.balance import (
     LARGE_DIFFERENCE,
@@ -382,17 +381,7 @@ def outcome_rows(arms: TwoArms, groups: int, seed: int) -> list[dict[str, Any]]:
             mode, _ = propensity_mode(arms.design, arms.is_treated, patient_weight)
             return patient_weight * make(propensity(arms.design, mode), patient_weight)
 
-        finely = cut_finely(
-            marginal,
-            (arms.entry, arms.time, arms.event),
-            cohort.time,
-            cohort.event,
-            weigh(np.ones(arms.n_patients)),
-        )
-        inputs = finely.prepare(cohort)
-        return weighted_row(
-            finely, inputs, weigh, arms.n_patients, groups, seed, effect=arms.effect
-        )
+        return finely_weighted_row(marginal, arms, cohort, weigh, groups, seed)
 
     fits = {
         "crude": lambda: fit_row(marginal, cohort, seed, arms.effect),

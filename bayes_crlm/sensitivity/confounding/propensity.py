@@ -87,7 +87,9 @@ def propensity(design: NDArray, coefficients: NDArray) -> NDArray[np.float64]:
         return 1 / (1 + np.exp(-linear))
 
 
-def log_posterior(coefficients: NDArray, design: NDArray, is_treated: NDArray) -> NDArray:
+def log_posterior(
+    coefficients: NDArray, design: NDArray, is_treated: NDArray, weight: NDArray | float = 1.0
+) -> NDArray:
     """Log posterior density of coefficients, up to no constant: prior and likelihood whole.
 
     Parameters
@@ -96,13 +98,15 @@ def log_posterior(coefficients: NDArray, design: NDArray, is_treated: NDArray) -
         Intercept first.
     design : (patients, columns) ndarray
     is_treated : (patients,) ndarray of bool
+    weight : (patients,) ndarray, optional
+        How often every patient counts.
 
     Returns
     -------
     (...) ndarray
     """
     linear = coefficients @ with_intercept(design).T
-    log_likelihood = (linear * is_treated - np.logaddexp(0.0, linear)).sum(axis=-1)
+    log_likelihood = ((linear * is_treated - np.logaddexp(0.0, linear)) * weight).sum(axis=-1)
     size = coefficients.shape[-1]
     constant = size * (math.log(PRIOR_SD) + 0.5 * math.log(2 * math.pi))
     return log_likelihood - 0.5 * (coefficients**2).sum(axis=-1) / PRIOR_SD**2 - constant
@@ -136,21 +140,18 @@ def propensity_mode(
     """
     columns = with_intercept(design)
     weight = np.ones(len(columns)) if weight is None else weight
-    target = weight * is_treated
     prior = np.eye(columns.shape[1]) / PRIOR_SD**2
 
-    def penalised(coefficients: NDArray) -> float:
-        linear = columns @ coefficients
-        fit = target @ linear - weight @ np.logaddexp(0.0, linear)
-        return float(fit - 0.5 * coefficients @ coefficients / PRIOR_SD**2)
+    def log_density(coefficients: NDArray) -> float:
+        return float(log_posterior(coefficients, design, is_treated, weight))
 
     def derivatives(coefficients: NDArray) -> tuple[NDArray, NDArray]:
         probability = propensity(design, coefficients)
         spread = weight * probability * (1 - probability)
-        slope = (target - weight * probability) @ columns - coefficients / PRIOR_SD**2
+        slope = (weight * (is_treated - probability)) @ columns - coefficients / PRIOR_SD**2
         return slope, (columns * spread[:, None]).T @ columns + prior
 
-    mode, information, converged = newton_mode(penalised, derivatives, np.zeros(columns.shape[1]))
+    mode, information, converged = newton_mode(log_density, derivatives, np.zeros(columns.shape[1]))
     if converged:
         return mode, information
     raise SensitivityError("the propensity score's posterior has no mode that can be found")

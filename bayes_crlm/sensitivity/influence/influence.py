@@ -258,14 +258,11 @@ def loo_influences(context: Context) -> list[tuple[float, float]]:
         )
     term = tree["posterior"]["log_hazard_ratio"].dims[-1]
     stored = np.asarray(tree["log_likelihood"]["patient"]).tolist()
-    values = [
-        np.asarray(each["log_hazard_ratio"] if hasattr(each, "data_vars") else each)
-        for each in (
-            size.isel({term: context.level - 1}),
-            pareto_k.isel({term: context.level - 1}),
-        )
-    ]
-    found = dict(zip(stored, zip(*(each.tolist() for each in values), strict=True), strict=True))
+    own = [each.isel({term: context.level - 1}) for each in (size, pareto_k)]
+    # a data set where there are several variables, else their only one
+    own = [each["log_hazard_ratio"] if hasattr(each, "data_vars") else each for each in own]
+    values = [np.asarray(each).tolist() for each in own]
+    found = dict(zip(stored, zip(*values, strict=True), strict=True))
     nothing = (float("nan"), float("nan"))
     return [found.get(patient, nothing) for patient in context.plan.inputs.cohort.patients.tolist()]
 

@@ -20,9 +20,9 @@ from bayes_crlm.model.late_start import (
 from bayes_crlm.sensitivity.comparison_rows import (
     add_problems,
     cut_finely,
+    finely_weighted_row,
     fit_row,
     try_row,
-    weighted_row,
 )
 from bayes_crlm.sensitivity.timing.clone_censor_weight import Clones, WeightModel
 from bayes_crlm.sensitivity.two_arms import TwoArms
@@ -113,19 +113,15 @@ def clone_rows(
             covariates: str = covariates, weigher: Callable[[NDArray], NDArray] = weigher
         ) -> dict[str, Any]:
             model = dataclasses.replace(arms.model, covariates=covariates)
-            model, cohort = clone_model(model, arms, clones, weigher(np.ones(arms.n_patients)))
-            inputs = model.prepare(cohort)
-            # deaths of clones that still wait are deaths under the other strategy, too
-            is_own = clones.has_started | (clones.arm == 0)
-            return weighted_row(
+            return finely_weighted_row(
                 model,
-                inputs,
+                arms,
+                clone_cohort(arms, clones),
                 weigher,
-                arms.n_patients,
                 groups,
                 seed,
-                is_own=is_own,
-                effect=arms.effect,
+                # deaths of clones that still wait are deaths under the other strategy, too
+                is_own=clones.has_started | (clones.arm == 0),
                 cluster=clones.patient,
             )
 
@@ -223,17 +219,20 @@ def start_problems(tests: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def clone_model(
-    model: "PiecewiseExponential",
-    arms: TwoArms,
-    clones: Clones,
-    weight: NDArray | None = None,
+    model: "PiecewiseExponential", arms: TwoArms, clones: Clones
 ) -> "tuple[PiecewiseExponential, Cohort]":
-    """Make a cohort of the clones, and cut its follow-up finely, at their (weighted) deaths.
+    """Make a cohort of the clones, and cut its follow-up finely, at their deaths.
 
     Deaths count twice while both clones of a patient are followed, so that the number of intervals
     goes by the patients' deaths.
     """
-    cohort = arms.cohort(
+    cohort, patients = clone_cohort(arms, clones), (arms.entry, arms.time, arms.event)
+    return cut_finely(model, patients, cohort.time, cohort.event, np.ones(cohort.n_rows)), cohort
+
+
+def clone_cohort(arms: TwoArms, clones: Clones) -> "Cohort":
+    """Make a cohort of the clones: each one's stretches are one follow-up."""
+    return arms.cohort(
         clones.patient,
         clones.time,
         clones.event,
@@ -241,9 +240,6 @@ def clone_model(
         entry=clones.entry,
         stretch_of=2 * clones.patient + clones.arm,
     )
-    weight = np.ones(cohort.n_rows) if weight is None else weight
-    patients = (np.zeros(arms.n_patients), arms.time, arms.event)
-    return cut_finely(model, patients, cohort.time, cohort.event, weight), cohort
 
 
 def final_weights(weighing: WeightModel, n_patients: int) -> dict[str, NDArray[np.float64]]:
