@@ -225,7 +225,7 @@ def test_one_compiled_structure_serves_all_deltas(monkeypatch):
         structures.add(structure)
         raise Caught
 
-    monkeypatch.setattr("bayes_crlm.sensitivity.missing.imputation.sample_carefully", capture)
+    monkeypatch.setattr("bayes_crlm.sensitivity.extended_model.sample_carefully", capture)
     for delta in ({}, {"marker": 1.0}, {"marker": -1.0}, {"mutation": 0.5}):
         with pytest.raises(Caught):
             fit_imputation(design, delta=delta, seed=1)
