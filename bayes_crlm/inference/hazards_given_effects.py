@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bayes_crlm.inference.conditional_walks import LOG_2PI, fit_walk, redraw_from, walk_log_target
 from bayes_crlm.inference.step_scales import SEARCH_STEPS, StepScales
 from bayes_crlm.model.baseline_priors import GammaProcess, Independent, WalkPrior
-from bayes_crlm.model.density import LEAST_LOG_HAZARD, draw_log_gamma
+from bayes_crlm.model.integrated_hazards import LEAST_LOG_HAZARD, draw_log_gamma
 
 if TYPE_CHECKING:
     from bayes_crlm.inference.mode import Modes

@@ -6,18 +6,9 @@ Each block adds its values to A, beta or u. The density is that of the `pm.Model
 `bayes_crlm.model.pymc_model` makes of the same blocks; tests hold one against the other. A sampler
 moves an unconstrained vector, in which scales and hazards are their logarithms.
 
-Under an integrated gamma process with prior Gamma(a, b) of a stratum's hazard in an interval, D
-events there, and S time at risk weighted by all else (exp(delta) included, where an effect changes
-with time), the interval contributes, but for sum D delta,
-
-    a log b - lgamma(a) + lgamma(a + D) - (a + D) log(b + S).
-
-References
-----------
-Kalbfleisch (1978), J R Stat Soc B 40:214-221.
+Hazards of a gamma process may be integrated out (`bayes_crlm.model.integrated_hazards`).
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,26 +17,28 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.likelihood.follow_up import exposure_per_cell
 from bayes_crlm.likelihood.hazard_table import (
     LogHazards,
     log_likelihood,
     log_likelihood_information,
     log_likelihood_slope,
-    relative_log_hazards,
 )
 from bayes_crlm.likelihood.survival_data import SurvivalData
+from bayes_crlm.model.integrated_hazards import (
+    LEAST_LOG_HAZARD,
+    draw_log_gamma,
+    integrated_log_likelihood,
+    posterior_of_hazards,
+)
 from bayes_crlm.model.terms.blocks import Block, Cells, Columns, Parameter, Values
-from bayes_crlm.model.terms.gamma_process import GammaHazards, log_gamma
+from bayes_crlm.model.terms.gamma_process import GammaHazards
 from bayes_crlm.model.terms.horseshoe import Shrunk
 
 __all__ = [
-    "LEAST_LOG_HAZARD",
     "AnyBlock",
     "BlockModel",
     "complete_hazards",
     "constrain",
-    "draw_log_gamma",
     "draw_prior",
     "hazards_of_vectors",
     "log_density",
@@ -58,9 +51,6 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 AnyBlock = Block | Shrunk | GammaHazards
-
-# a hazard of no more is 0 for every purpose, and still has a logarithm
-LEAST_LOG_HAZARD = math.log(np.finfo(float).tiny)
 
 
 @dataclass(frozen=True)
@@ -337,62 +327,6 @@ def entering_of(block: AnyBlock, data: SurvivalData, starts: NDArray) -> Floats:
     return entering
 
 
-def posterior_of_hazards(
-    at: LogHazards, data: SurvivalData, gamma: GammaHazards
-) -> tuple[Floats, Floats, Floats]:
-    """Gamma posterior of each stratum's hazards given all else, for one point.
-
-    Parameters
-    ----------
-    at : LogHazards
-        Without the hazards, and without leading indices.
-    data : SurvivalData
-        Rows of the cohort.
-    gamma : GammaHazards
-        The process whose hazards are integrated out.
-
-    Returns
-    -------
-    events, shape, rate : (strata, intervals) ndarray
-        Events of the strata, and the posterior's shape and rate.
-    """
-    relative = np.exp(relative_log_hazards(at, data.design, data.groups))
-    exposure = exposure_per_cell(data.follow_up, relative, data.class_index, data.n_classes)
-    loading = gamma.enters.loading
-    events = loading.T @ data.events_per_cell
-    rate = gamma.rate + loading.T @ (np.exp(at.cells) * exposure)
-    return events, gamma.shape + events, rate
-
-
-def integrated_log_likelihood(at: LogHazards, data: SurvivalData, gamma: GammaHazards) -> Floats:
-    """Log-likelihood with gamma hazards integrated out, for every draw.
-
-    Parameters
-    ----------
-    at : LogHazards
-        Without the hazards.
-    data : SurvivalData
-        Rows of the cohort.
-    gamma : GammaHazards
-        The process whose hazards are integrated out.
-
-    Returns
-    -------
-    (...) ndarray
-    """
-    total = np.empty(at.cells.shape[:-2])
-    for draw in np.ndindex(total.shape):
-        here = at.draws(draw)
-        events, shape, rate = posterior_of_hazards(here, data, gamma)
-        at_events = float(data.event_design @ here.effect)
-        at_events += float((data.events_per_cell * here.cells).sum())
-        for count, of_group in zip(data.events_per_group, here.groups, strict=True):
-            at_events += float(count @ of_group)
-        constant = gamma.log_constant.sum() + log_gamma(gamma.shape + events).sum()
-        total[draw] = at_events + constant - (shape * np.log(rate)).sum()
-    return total
-
-
 def complete_hazards(vectors: NDArray, model: BlockModel, rng: np.random.Generator) -> Floats:
     """Complete unconstrained vectors by draws of integrated hazards given all else.
 
@@ -428,28 +362,3 @@ def complete_hazards(vectors: NDArray, model: BlockModel, rng: np.random.Generat
         parts.append(flat[:, position : position + parameter.size])
         position += parameter.size
     return np.concatenate(parts, axis=1).reshape(*vectors.shape[:-1], -1)
-
-
-def draw_log_gamma(shape: NDArray, size: tuple[int, ...], rng: np.random.Generator) -> Floats:
-    """Draw logarithms of gamma variables of rate 1, also where those would underflow to 0.
-
-    Parameters
-    ----------
-    shape : (intervals,) ndarray
-        Of the gamma distribution, above 0.
-    size : (..., intervals)
-        Of what is returned.
-    rng : numpy.random.Generator
-        Gives the random numbers.
-
-    References
-    ----------
-    Marsaglia & Tsang (2000), ACM Trans Math Softw 26:363-372, section 6: a variable of shape a is
-    one of shape a + 1 times a uniform to the power of 1 / a.
-    """
-    is_small = shape < 1
-    log_draw = np.log(rng.standard_gamma(shape + is_small, size))
-    if is_small.any():
-        uniform = rng.standard_exponential((*size[:-1], int(is_small.sum())))
-        log_draw[..., is_small] -= uniform / shape[is_small]
-    return log_draw

@@ -87,18 +87,3 @@ class Walk:
         moved = slope - self.centre * slope.sum(axis=-1, keepdims=True)
         # a step moves all later intervals
         return np.cumsum(moved[..., :0:-1], axis=-1)[..., ::-1]
-
-    def precision(self) -> Floats:
-        """Precision of a walk's values at a scale of 1, shape (intervals, intervals).
-
-        Of a walk without a level that of its differences alone.
-        """
-        difference = np.diff(np.eye(self.n_intervals), axis=0)
-        return difference.T @ (difference / self.step_variances[:, None])
-
-    def level_precision(self) -> Floats:
-        """What the level's prior adds to the precision, shape (intervals, intervals)."""
-        added = np.zeros((self.n_intervals, self.n_intervals))
-        if self.level is not None:
-            added[self.level.anchor, self.level.anchor] = self.level.sd**-2
-        return added

@@ -1,0 +1,115 @@
+"""Gamma hazards integrated out of the likelihood, and drawn given all else.
+
+With prior Gamma(a, b) of a stratum's hazard in an interval, D events there, and S time at risk
+weighted by all else (exp(delta) included, where an effect changes with time), the interval
+contributes, but for sum D delta,
+
+    a log b - lgamma(a) + lgamma(a + D) - (a + D) log(b + S).
+
+References
+----------
+Kalbfleisch (1978), J R Stat Soc B 40:214-221.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.likelihood.follow_up import exposure_per_cell
+from bayes_crlm.likelihood.hazard_table import LogHazards, relative_log_hazards
+from bayes_crlm.likelihood.survival_data import SurvivalData
+from bayes_crlm.model.terms.gamma_process import GammaHazards, log_gamma
+
+__all__ = [
+    "LEAST_LOG_HAZARD",
+    "draw_log_gamma",
+    "integrated_log_likelihood",
+    "posterior_of_hazards",
+]
+
+Floats = NDArray[np.float64]
+
+# a hazard of no more is 0 for every purpose, and still has a logarithm
+LEAST_LOG_HAZARD = math.log(np.finfo(float).tiny)
+
+
+def posterior_of_hazards(
+    at: LogHazards, data: SurvivalData, gamma: GammaHazards
+) -> tuple[Floats, Floats, Floats]:
+    """Gamma posterior of each stratum's hazards given all else, for one point.
+
+    Parameters
+    ----------
+    at : LogHazards
+        Without the hazards, and without leading indices.
+    data : SurvivalData
+        Rows of the cohort.
+    gamma : GammaHazards
+        The process whose hazards are integrated out.
+
+    Returns
+    -------
+    events, shape, rate : (strata, intervals) ndarray
+        Events of the strata, and the posterior's shape and rate.
+    """
+    relative = np.exp(relative_log_hazards(at, data.design, data.groups))
+    exposure = exposure_per_cell(data.follow_up, relative, data.class_index, data.n_classes)
+    loading = gamma.enters.loading
+    events = loading.T @ data.events_per_cell
+    rate = gamma.rate + loading.T @ (np.exp(at.cells) * exposure)
+    return events, gamma.shape + events, rate
+
+
+def integrated_log_likelihood(at: LogHazards, data: SurvivalData, gamma: GammaHazards) -> Floats:
+    """Log-likelihood with gamma hazards integrated out, for every draw.
+
+    Parameters
+    ----------
+    at : LogHazards
+        Without the hazards.
+    data : SurvivalData
+        Rows of the cohort.
+    gamma : GammaHazards
+        The process whose hazards are integrated out.
+
+    Returns
+    -------
+    (...) ndarray
+    """
+    total = np.empty(at.cells.shape[:-2])
+    for draw in np.ndindex(total.shape):
+        here = at.draws(draw)
+        events, shape, rate = posterior_of_hazards(here, data, gamma)
+        at_events = float(data.event_design @ here.effect)
+        at_events += float((data.events_per_cell * here.cells).sum())
+        for count, of_group in zip(data.events_per_group, here.groups, strict=True):
+            at_events += float(count @ of_group)
+        constant = gamma.log_constant.sum() + log_gamma(gamma.shape + events).sum()
+        total[draw] = at_events + constant - (shape * np.log(rate)).sum()
+    return total
+
+
+def draw_log_gamma(shape: NDArray, size: tuple[int, ...], rng: np.random.Generator) -> Floats:
+    """Draw logarithms of gamma variables of rate 1, also where those would underflow to 0.
+
+    Parameters
+    ----------
+    shape : (intervals,) ndarray
+        Of the gamma distribution, above 0.
+    size : (..., intervals)
+        Of what is returned.
+    rng : numpy.random.Generator
+        Gives the random numbers.
+
+    References
+    ----------
+    Marsaglia & Tsang (2000), ACM Trans Math Softw 26:363-372, section 6: a variable of shape a is
+    one of shape a + 1 times a uniform to the power of 1 / a.
+    """
+    is_small = shape < 1
+    log_draw = np.log(rng.standard_gamma(shape + is_small, size))
+    if is_small.any():
+        uniform = rng.standard_exponential((*size[:-1], int(is_small.sum())))
+        log_draw[..., is_small] -= uniform / shape[is_small]
+    return log_draw
