@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from bayes_crlm import Cohort, PiecewiseExponential, fit_many, read_cohort, stack_cohorts
 from bayes_crlm.inference.importance import weighted_draws
 from bayes_crlm.likelihood.intervals import automatic_number, coarse_number
-from bayes_crlm.model.density import draw_prior, log_hazards_of
+from bayes_crlm.model.density import log_hazards_of, sample_prior
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "baseline.json"
@@ -174,7 +174,7 @@ def prior_rows() -> list[dict[str, Any]]:
             inputs = model.prepare(cohort)
             rng = np.random.default_rng([SEED, number])
             unknowns = inputs.block_model
-            drawn = draw_prior(unknowns, rng, PRIOR_DRAWS)
+            drawn = sample_prior(unknowns, rng, PRIOR_DRAWS)
             log_hazard = log_hazards_of(drawn, unknowns).cells[:, 0]
             edges = inputs.intervals.cutpoints
             fold = np.exp(np.abs(log_hazard[:, -1] - log_hazard[:, 0]))

@@ -79,7 +79,7 @@ def fit_cohort(name: str, number: int) -> list[dict[str, Any]]:
         fit_latent_confounder,
     )
     from bayes_crlm.sensitivity.posterior_draws import (
-        draw_posterior,
+        sample_posterior,
         summarise_draws,
         treatment_effect,
     )
@@ -88,7 +88,7 @@ def fit_cohort(name: str, number: int) -> list[dict[str, Any]]:
     cohort = bc.read_cohort(simulate_cohort(name, number), time="months", event="death")
     model = bc.PiecewiseExponential("treated", 0, "x", cutpoints=4)
     inputs = model.prepare(cohort)
-    drawn = draw_posterior(model, inputs, SEED + number, 4000)
+    drawn = sample_posterior(model, inputs, SEED + number, 4000)
     log_ratio = treatment_effect(drawn, inputs, 1)
     bias = math.log(float(bias_factor(CONFOUNDER, PREVALENCE[1], PREVALENCE[0])))
     prior = ConfounderPrior(**BELIEFS)

@@ -26,11 +26,11 @@ def analyse() -> tuple[dict[str, Any], dict[str, str]]:
     from bayes_crlm import read_spec
     from bayes_crlm.analysis.run import plan_analysis, run_analysis
     from bayes_crlm.analysis.summary import summarise
-    from bayes_crlm.report.run import draw_figures
+    from bayes_crlm.report.run import plot_figures
 
     analysis = run_analysis(plan_analysis(read_spec(SPEC)))
     summary = summarise(analysis)
-    figures = draw_figures(analysis.sections)
+    figures = plot_figures(analysis.sections)
     for key in ("seconds", "started", "packages", "python"):
         del summary["provenance"][key]
     return summary, {name: figures[name] for name in FIGURES}

@@ -84,11 +84,11 @@ def every_problem(
     """
     source, from_spec = shown_name(arguments.name), spec_name(spec)
     is_named = str(first).startswith((f"{source}: ", f"{arguments.name}: "))
-    told = list(first.problems) or [bare(first, arguments.name)]
-    found = [each for each in further_problems(spec, arguments) if each not in told]
+    phrases = list(first.problems) or [bare(first, arguments.name)]
+    found = [each for each in further_problems(spec, arguments) if each not in phrases]
     if not found:
-        return first if is_named else type(first).of(from_spec, told)
-    return type(first).of(f"{from_spec} with {source}", [*told, *found])
+        return first if is_named else type(first).of(from_spec, phrases)
+    return type(first).of(f"{from_spec} with {source}", [*phrases, *found])
 
 
 def spec_name(spec: "Spec") -> str:

@@ -37,7 +37,7 @@ class Plan:
         The cohort as the model sees it.
     warnings : tuple of str
         Dropped rows, dropped intervals and other changes of what was asked for.
-    everyone : Cohort
+    full_cohort : Cohort
         The cohort before patients with missing values were left out.
     """
 
@@ -45,7 +45,7 @@ class Plan:
     model: "PiecewiseExponential"
     inputs: "PreparedCohort"
     warnings: tuple[str, ...]
-    everyone: "Cohort"
+    full_cohort: "Cohort"
 
 
 def plan_analysis(spec: "Spec") -> Plan:
@@ -111,22 +111,22 @@ def warnings_of(
     from bayes_crlm.model.late_start import NOT_STATED, is_start_stated, waiting_cautions
     from bayes_crlm.model.priors import Normal
 
-    told = [SYNTHETIC] if inputs.cohort.is_synthetic else []
-    told += [
+    phrases = [SYNTHETIC] if inputs.cohort.is_synthetic else []
+    phrases += [
         f"{count_of(each.n_patients, 'patient')} ({count_of(each.n_rows, 'row')}) left out: "
         f"{each.reason}"
         for each in inputs.cohort.dropped
     ]
-    told += cohort_cautions(model, inputs, used_columns(spec))
+    phrases += cohort_cautions(model, inputs, used_columns(spec))
     if spec.study.design == "observational" and not is_start_stated(inputs):
-        told.append(NOT_STATED)
-    told += waiting_cautions(inputs)
+        phrases.append(NOT_STATED)
+    phrases += waiting_cautions(inputs)
     for prior in (inputs.treatment_prior, inputs.covariate_prior):
         if isinstance(prior, Normal) and prior.note:
-            told.append(prior.note)
+            phrases.append(prior.note)
     asked = resolved.estimands
     times = {"survival at": asked.horizons or (), "restricted mean up to": (asked.rmst,)}
-    return [*told, *curve_cautions(inputs, asked.origin or 0.0, times)]
+    return [*phrases, *curve_cautions(inputs, asked.origin or 0.0, times)]
 
 
 def cohort_arguments(spec: "Spec") -> "CohortArguments":

@@ -28,12 +28,12 @@ __all__ = [
     "INTERRUPTED",
     "UNTRUSTWORTHY",
     "at_interrupt",
-    "draw_with_agg",
     "ended_by_signals",
     "is_terminal",
     "open_streams",
     "require_working_folder",
     "temporary_folder",
+    "use_agg",
     "writing",
 ]
 
@@ -248,7 +248,7 @@ def require_working_folder() -> None:
         ) from problem
 
 
-def draw_with_agg() -> None:
+def use_agg() -> None:
     """Draw figures into files, whatever the environment says, and find out now if that fails.
 
     Raises

@@ -11,10 +11,10 @@ from bayes_crlm.cli.options import add_spec_and_data, read_checked_spec, whole_n
 from bayes_crlm.cli.program import (
     DONE,
     UNTRUSTWORTHY,
-    draw_with_agg,
     is_terminal,
     require_working_folder,
     temporary_folder,
+    use_agg,
     writing,
 )
 from bayes_crlm.cli.terminal import (
@@ -66,7 +66,7 @@ def run_command(options: argparse.Namespace) -> int:
     where = Path("results") / spec.name if options.out is None else options.out
     folder = check_output(where)
     require_docstrings()
-    draw_with_agg()
+    use_agg()
     plan = plan_analysis(spec)
     seconds: dict[str, float | None] = {"plan": time.perf_counter() - began}
     if not options.quiet:

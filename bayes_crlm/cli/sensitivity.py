@@ -70,9 +70,9 @@ def run_command(options: argparse.Namespace) -> int:
     from bayes_crlm.analysis.run import plan_analysis
     from bayes_crlm.cli.program import (
         at_interrupt,
-        draw_with_agg,
         is_terminal,
         temporary_folder,
+        use_agg,
         writing,
     )
     from bayes_crlm.cli.terminal import describe, in_columns, say, shortest
@@ -86,7 +86,7 @@ def run_command(options: argparse.Namespace) -> int:
     settings = read_settings(spec.sensitivity, names_of(options.only))
     folder = check_output(Path("results") / spec.name if options.out is None else options.out)
     require_docstrings()
-    draw_with_agg()
+    use_agg()
     plan = plan_analysis(spec)
     if not options.quiet:
         say(describe(plan))
@@ -151,11 +151,11 @@ def run_command(options: argparse.Namespace) -> int:
 
 def once_each(tell: Callable[[str], None]) -> Callable[[str], None]:
     """Say a sentence the first time only: every part opens the same store."""
-    told: set[str] = set()
+    phrase: set[str] = set()
 
     def tell_once(text: str) -> None:
-        if text not in told:
-            told.add(text)
+        if text not in phrase:
+            phrase.add(text)
             tell(text)
 
     return tell_once

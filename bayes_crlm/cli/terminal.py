@@ -163,7 +163,7 @@ def describe(plan: "Plan") -> str:
         *start_items(plan),
         ("formula", design.formula),
         *((term.name, term.describe()) for term in plan.model.terms),
-        *(("factor", told) for told in factors_in_words(design, cohort, plan.model.covariates)),
+        *(("factor", phrase) for phrase in factors_in_words(design, cohort, plan.model.covariates)),
         *(
             ("column", f"{column}: {cohort.column_said[column]}")
             for column in used_columns(plan.spec)
@@ -307,8 +307,8 @@ def conclude(analysis: "Analysis") -> str:
     """
     lines = []
     if analysis.failures:
-        told = in_columns([("", each) for each in analysis.failures])
-        lines += ["DO NOT TRUST THESE RESULTS", *told]
+        phrases = in_columns([("", each) for each in analysis.failures])
+        lines += ["DO NOT TRUST THESE RESULTS", *phrases]
     if analysis.inputs.cohort.is_synthetic:
         lines.append(f"{SYNTHETIC.capitalize()}: no clinical conclusion may be drawn.")
     for section in analysis.sections:

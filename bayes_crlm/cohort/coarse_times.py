@@ -9,15 +9,15 @@ from bayes_crlm.cohort.outcome.rounded_times import (
     CAUTION,
     RoundedTimes,
     Rounding,
-    draw_within_unit,
     order_of_patients,
+    sample_within_unit,
     unit_of_times,
 )
 
 if TYPE_CHECKING:
     from bayes_crlm.cohort.cohort import Cohort
 
-__all__ = ["drawn_once", "rounded_times"]
+__all__ = ["rounded_times", "sampled_once"]
 
 
 def rounded_times(cohort: "Cohort") -> RoundedTimes | None:
@@ -52,7 +52,7 @@ def rounded_times(cohort: "Cohort") -> RoundedTimes | None:
     return found if found.is_coarse else None
 
 
-def drawn_once(cohort: "Cohort", rounding: Rounding, seed: int) -> "Cohort":
+def sampled_once(cohort: "Cohort", rounding: Rounding, seed: int) -> "Cohort":
     """Draw the times of a cohort once within their unit, as when it is read with `rounded`.
 
     Parameters
@@ -65,7 +65,7 @@ def drawn_once(cohort: "Cohort", rounding: Rounding, seed: int) -> "Cohort":
         Of the draws: the same seed gives the same times.
     """
     keys = [cohort.time, cohort.event, cohort.entry]
-    entry, time, (start, end), _ = draw_within_unit(
+    entry, time, (start, end), _ = sample_within_unit(
         rounding,
         seed,
         cohort.entry,

@@ -196,17 +196,19 @@ def population(
     profiles = inputs.profiles() if is_weighted else inputs.under(0)
     order, first = profiles.distinct(*([entry] if is_weighted else []))
     kept, share = order[first], np.diff(np.append(first, len(order))) / len(order)
-    everyone = Population(
+    full_cohort = Population(
         profiles.part(kept), share, len(share), entry=entry[kept] if is_weighted else None
     )
     if len(share) <= PATTERNS_MOST:
-        return everyone
-    at_reference = inputs.under(0, everyone.profiles)
+        return full_cohort
+    at_reference = inputs.under(0, full_cohort.profiles)
     by_predictor = np.argsort(at_reference.relative_hazard(mean)[0], kind="stable")
     middle = (np.arange(PATTERNS_MOST) + 0.5) / PATTERNS_MOST
     chosen = by_predictor[np.searchsorted(np.cumsum(share[by_predictor]), middle)]
-    sample = replace(everyone.of_patterns(chosen), share=np.full(PATTERNS_MOST, 1 / PATTERNS_MOST))
-    curves = [mean_curves(inputs, mean, each, origin) for each in (sample, everyone)]
+    sample = replace(
+        full_cohort.of_patterns(chosen), share=np.full(PATTERNS_MOST, 1 / PATTERNS_MOST)
+    )
+    curves = [mean_curves(inputs, mean, each, origin) for each in (sample, full_cohort)]
     return replace(sample, error=float(np.abs(curves[0] - curves[1]).max()))
 
 

@@ -16,7 +16,7 @@ from bayes_crlm.figures.drawing import (
     restyle,
     time_label,
 )
-from bayes_crlm.figures.survival import draw_steps, survival_label
+from bayes_crlm.figures.survival import plot_steps, survival_label
 from bayes_crlm.likelihood.kaplan_meier import kaplan_meier
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def plot_predictive(fit: "Fitted") -> "Axes":
         kept = (time - entry > SHORTEST_AT_RISK * end.max()) & (time > fit.begin)
         if kept.any():
             curve = kaplan_meier(entry[kept], time[kept], event[kept], origin=fit.begin)
-            draw_steps(ax, curve, **style)
+            plot_steps(ax, curve, **style)
 
     for k in range(len(times)):
         reached = np.minimum(end, times[k, patient])

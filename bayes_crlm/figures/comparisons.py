@@ -130,13 +130,13 @@ def plot_specification_curve(
         mark_unreliable(upper, place, rows)
         legend_above(upper)
         ratio_axis(upper)
-        draw_options(lower, rows, options, names)
+        plot_options(lower, rows, options, names)
         lower.set_xlabel("specification, by its hazard ratio")
         lower.set_xlim(-1, len(rows))
     return figure
 
 
-def draw_options(
+def plot_options(
     ax: "Axes",
     rows: Sequence[Mapping[str, Any]],
     options: Mapping[str, Sequence[Any]],
@@ -298,14 +298,14 @@ def plot_surface(
             said = f"{quantity} {significant(least, 3)} to {significant(most, 3)} everywhere"
             ax.text(0.5, 0.5, said, transform=ax.transAxes, ha="center", color=MUTED)
         else:
-            draw_contours(ax, (across, along, table), drawn, thick, quantity)
+            plot_contours(ax, (across, along, table), drawn, thick, quantity)
         if numbers is not None:
             write_numbers(ax, across, along, np.asarray(numbers))
 
     return figure_of(draw, height=4.6)
 
 
-def draw_contours(
+def plot_contours(
     ax: "Axes", surface: tuple[Any, Any, Any], drawn: Sequence[float], thick: float, quantity: str
 ) -> None:
     """Draw lines of equal value, and say in the legend what they are."""

@@ -81,7 +81,7 @@ def plot_forest(
     for k in range(0, n_terms, 2):
         ax.axhspan(place[k] - 0.5, place[k] + 0.5, color=INK, alpha=0.035, lw=0)
     ax.axvline(0, color=INK, lw=0.8)
-    draw_intervals(
+    plot_intervals(
         ax,
         place + 0.14,
         np.where(is_withdrawn, np.nan, table["median"].to_numpy(dtype=float)),
@@ -90,7 +90,7 @@ def plot_forest(
         COLOURS[0],
         "posterior: median, 95% interval",
     )
-    draw_intervals(
+    plot_intervals(
         ax,
         place - 0.14,
         np.asarray(cox.coef, dtype=float),
@@ -112,7 +112,7 @@ def plot_forest(
     return ax
 
 
-def draw_intervals(
+def plot_intervals(
     ax: "Axes",
     place: "NDArray",
     middle: "NDArray",

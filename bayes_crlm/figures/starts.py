@@ -16,7 +16,7 @@ from bayes_crlm.figures.drawing import (
     plain_text,
     ratio_ticks,
 )
-from bayes_crlm.figures.hazard_ratios import RATIO_LIMITS, draw_intervals
+from bayes_crlm.figures.hazard_ratios import RATIO_LIMITS, plot_intervals
 from bayes_crlm.words.late_start import start_rows
 
 if TYPE_CHECKING:
@@ -66,9 +66,9 @@ def plot_starts(fit: "Fitted", start: Mapping[str, Any], ax: "Axes | None" = Non
         if row["is_headline"] and not row["withdrawn"]:
             ax.axhspan(each - 0.5, each + 0.5, color=COLOURS[0], alpha=0.1, lw=0)
     posterior = "posterior: median, 95% interval"
-    draw_intervals(ax, place + 0.14, middle, limits, "o", COLOURS[0], posterior)
+    plot_intervals(ax, place + 0.14, middle, limits, "o", COLOURS[0], posterior)
     of_cox = "Cox: estimate, 95% interval"
-    draw_intervals(ax, place - 0.14, cox, cox_limits, "s", MUTED, of_cox)
+    plot_intervals(ax, place - 0.14, cox, cox_limits, "s", MUTED, of_cox)
     for each in place[is_withdrawn]:
         ax.text(0, each + 0.14, " no answer", color=ALARM, va="center", fontsize=9)
     ratio_ticks(ax)

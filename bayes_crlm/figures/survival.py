@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from bayes_crlm.figures.drawing import Fitted
     from bayes_crlm.likelihood.kaplan_meier import KaplanMeier
 
-__all__ = ["draw_steps", "plot_hazard", "plot_prior_survival", "plot_survival"]
+__all__ = ["plot_hazard", "plot_prior_survival", "plot_steps", "plot_survival"]
 
 # share of the axis from which on a reader sees where a curve begins
 VISIBLE = 0.01
@@ -98,7 +98,7 @@ def plot_survival(fit: "Fitted", ax: "Axes | None" = None, *, at_risk: bool = Tr
             ax.plot(times, np.where(is_dotted, middle[k], np.nan), ":", color=colour, lw=2)
         curve = arm_kaplan_meier(fit.inputs, k, fit.begin)
         if curve is not None:
-            draw_steps(ax, curve, color=colour, lw=1)
+            plot_steps(ax, curve, color=colour, lw=1)
             is_late = curve.origin - fit.begin > VISIBLE * (end - fit.begin)
             is_in_parts |= is_late or bool(curve.restarts)
         if at_risk:
@@ -138,7 +138,7 @@ def plot_survival(fit: "Fitted", ax: "Axes | None" = None, *, at_risk: bool = Tr
     return ax
 
 
-def draw_steps(ax: "Axes", curve: "KaplanMeier", **style: Any) -> None:
+def plot_steps(ax: "Axes", curve: "KaplanMeier", **style: Any) -> None:
     """Draw a Kaplan-Meier curve in steps; one that starts again at 1 is broken there."""
     times, survival = curve.steps
     starts = [0, *(np.flatnonzero(np.diff(survival) > 0) + 1).tolist(), len(times)]

@@ -207,10 +207,10 @@ def trials(fit: "PosteriorDraws", rounded: "RoundedTimes | None") -> list[Trial]
     found, also = [Trial("prior pull: under vague priors", vague)], also_rounded(fit, rounded)
     if rounded is not None:
         once, repairs = Rounding(rounded.unit, "nearest"), "; data.rounded corrects for it"
-        told = f"{rounded_in_words(fit, rounded)}; with each drawn once within it"
-        both = f"rounded times and prior pull: {told} and under vague priors"
+        phrase = f"{rounded_in_words(fit, rounded)}; with each drawn once within it"
+        both = f"rounded times and prior pull: {phrase} and under vague priors"
         found = [
-            Trial(f"rounded times: {told}", fit.model, once, repairs),
+            Trial(f"rounded times: {phrase}", fit.model, once, repairs),
             replace(found[0], more=also),
             Trial(both, vague, once, "; data.rounded corrects for the first of them"),
         ]
@@ -306,13 +306,13 @@ def refit(fit: "PosteriorDraws", trial: Trial) -> "tuple[NDArray[np.float64], Pr
     inputs : PreparedCohort
         What Cox is to be fitted to: those of `fit`, unless times were drawn.
     """
-    from bayes_crlm.cohort.coarse_times import drawn_once
+    from bayes_crlm.cohort.coarse_times import sampled_once
     from bayes_crlm.fit.fitting import approximate
     from bayes_crlm.inference.nuts import sample_nuts
 
     cohort = fit.inputs.cohort
     if trial.rounding is not None:
-        cohort = drawn_once(cohort, trial.rounding, fit.seed)
+        cohort = sampled_once(cohort, trial.rounding, fit.seed)
     inputs = trial.model.prepare(cohort)
     drawn = approximate(inputs, REFIT_DRAWS, fit.seed).drawn
     if drawn is not None:

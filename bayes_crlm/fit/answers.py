@@ -173,8 +173,8 @@ def answer_sentence(
         if below is not None:
             side = "lower" if headline["median"] <= 1 else "higher"
             probability = below if side == "lower" else 1 - below
-            told = probability_in_words(probability, row["ess_bulk"] or 10)
-            sentence += f"; probability that the hazard is {side}: {told}"
+            phrase = probability_in_words(probability, row["ess_bulk"] or 10)
+            sentence += f"; probability that the hazard is {side}: {phrase}"
         other = other_conclusion(rule, row, headline)
         return (
             f"{rule.sentence(headline)} {sentence}; as treated from time zero on it was "

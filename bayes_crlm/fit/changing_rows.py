@@ -110,15 +110,15 @@ def changing_sentence(
     )
     if first["finer_hazard_ratio"] is None:
         return f"{text}; how far more intervals would change it could not be found"
-    told = [
+    phrases = [
         f"{ratio_in_words(row['finer_hazard_ratio'], (row['finer_low'], row['finer_high']))} "
         f"for {row['treatment']}"
         for row in rows
         if row["treatment"] not in withdrawn
     ]
-    if not told:
+    if not phrases:
         return text
     return (
         f"{text}; with {count_of(first['finer_intervals'], 'interval')} instead of "
-        f"{first['n_intervals']} the hazard ratio is {' and '.join(told)}"
+        f"{first['n_intervals']} the hazard ratio is {' and '.join(phrases)}"
     )

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_crlm.fit.leave_one_out import Loo, leave_one_out
-from bayes_crlm.fit.mode_exchange import say_no_exchange
+from bayes_crlm.fit.mode_exchange import no_exchange_in_words
 from bayes_crlm.fit.tree import posterior_of
 from bayes_crlm.inference.chains import ESS_LEAST_PER_CHAIN, worst_mixing
 from bayes_crlm.inference.chains import bfmi as chain_bfmi
@@ -185,7 +185,7 @@ def diagnose_chains(fit: "PosteriorDraws") -> Chains:
         bfmi = float(np.min(chain_bfmi(stats["energy"].values)))
     divergences = int(stats["diverging"].values.sum())
     n_max_depth = int(stats["reached_max_treedepth"].values.sum())
-    stuck = say_no_exchange(fit)
+    stuck = no_exchange_in_words(fit)
     failures = [] if stuck is None else [stuck]
     failures += mixing.failures(
         divergences,

@@ -179,16 +179,16 @@ def entry_weight_warnings(rows: "Sequence[dict[str, Any]]", unit: str | None) ->
     """
     if not rows:
         return []
-    told, first = [], rows[0]
+    phrases, first = [], rows[0]
     size, n_patients = first["effective_patients"], first["n_patients"]
     if size < LEAST_SIZE or size < LEAST_SHARE * n_patients:
-        told.append(
+        phrases.append(
             f"do not trust survival of the population before entry: {n_patients:,} patients have "
             f"an effective size of {size:.1f}; at least {LEAST_SIZE:g} and {LEAST_SHARE:.0%} of "
             "them are required"
         )
     elif first["largest_weight"] > LARGEST_WEIGHT:
-        told.append(
+        phrases.append(
             "do not trust survival of the population before entry: one patient has "
             f"{first['largest_weight']:.0%} of the weight; at most {LARGEST_WEIGHT:.0%} is allowed"
         )
@@ -201,7 +201,7 @@ def entry_weight_warnings(rows: "Sequence[dict[str, Any]]", unit: str | None) ->
     if apart:
         worst = max(apart, key=lambda row: abs(row["distance"]))
         found, level = f"{100 * worst['survival_over_entries']:.1f}%", worst["treatment"]
-        told.append(
+        phrases.append(
             "do not trust survival of the population before entry: weights that average over all "
             f"entry times give {found} for {level} at {as_written(round(worst['time'], 1))} "
             f"{unit or 'time units'}, not {100 * worst['survival']:.1f}% "
@@ -209,4 +209,4 @@ def entry_weight_warnings(rows: "Sequence[dict[str, Any]]", unit: str | None) ->
             "allowed); either patients who are rarely seen are missing, or entry depends on "
             "covariates"
         )
-    return told
+    return phrases

@@ -76,7 +76,7 @@ def start_dataset(start: Mapping[str, Any]) -> "xr.Dataset":
     headline = np.array([name == start["headline"] for name in analyses], dtype=np.int8)
     variables["is_headline"] = ("analysis", headline)
     landmark = start.get("landmark") or {}
-    told = {"column": start["column"], "headline": start["headline"], "why": start["why"]}
+    phrases = {"column": start["column"], "headline": start["headline"], "why": start["why"]}
     if landmark.get("at") is not None:
-        told["landmark_at"] = landmark["at"]
-    return xr.Dataset(variables, {"analysis": analyses, "treatment": levels}, told)
+        phrases["landmark_at"] = landmark["at"]
+    return xr.Dataset(variables, {"analysis": analyses, "treatment": levels}, phrases)

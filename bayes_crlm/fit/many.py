@@ -24,7 +24,7 @@ from bayes_crlm.fit.many_results import (
     tables_of,
 )
 from bayes_crlm.frequentist.many_cox import fit_block_cox
-from bayes_crlm.inference.importance import draw_batch
+from bayes_crlm.inference.importance import sample_batch
 from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.inference.weighted import BlockSummary, summarise
@@ -180,7 +180,7 @@ class BlockFits:
         """Draw and summarise."""
         targets = Targets.of_block(block, self.model)
         rngs = [random_stream(seed, Stream.MANY_COHORTS) for seed in seeds.tolist()]
-        drawn = draw_batch(targets, self.draws, rngs, keeps_hazards=False)
+        drawn = sample_batch(targets, self.draws, rngs, keeps_hazards=False)
         quality = (drawn.pareto_k, drawn.ess, drawn.converged)
         return summarise(drawn.effect, drawn.weight, block.scale, self.reported.ratios, quality)
 

@@ -202,8 +202,8 @@ def rows_of_block(
     unbounded = unbounded_contrasts(block)
     low, median, high = np.moveaxis(summary.quantiles, 2, 0)
     below = np.moveaxis(summary.below, 2, 0)
-    told = below[: len(reported.thresholds)]
-    numbers = np.stack([summary.mean, summary.sd, median, low, high, *told], axis=2)
+    phrases = below[: len(reported.thresholds)]
+    numbers = np.stack([summary.mean, summary.sd, median, low, high, *phrases], axis=2)
     below_effect = below[reported.effect_at]
     is_finite = np.isfinite(numbers).all(axis=(1, 2)) & (summary.sd > 0).all(axis=1)
     is_fitted = summary.converged & is_finite
@@ -253,8 +253,8 @@ def unbounded_contrasts(block: "CohortBlock") -> list[tuple[str, ...]]:
         reasons = []
         for level in range(1, n_treatment + 1):
             empty = [each for each in (level, 0) if is_empty[k, each]]
-            told = [(block.levels[each], patients[each]) for each in sorted(empty)]
-            reasons.append(no_bound(block.treatment, told) if told else "")
+            phrases = [(block.levels[each], patients[each]) for each in sorted(empty)]
+            reasons.append(no_bound(block.treatment, phrases) if phrases else "")
         found[k] = tuple(reasons)
     return found
 
@@ -286,13 +286,13 @@ def escalated_row(row: CohortRow, fit: "Fit", reported: Reported) -> CohortRow:
     numbers[:, : len(log_columns)] = table[log_columns].to_numpy(float)
     numbers[:, -1] = table[f"prob_below_{reported.ratios[reported.effect_at]}"].to_numpy(float)
     problems = "; ".join(fit.diagnose().failures)
-    told = f"{row.about['reason']}: NUTS was used instead"
+    phrase = f"{row.about['reason']}: NUTS was used instead"
     about = row.about | {
         "engine": "nuts",
         "is_fitted": True,
         "is_trustworthy": not problems,
         "importance_ess": math.nan,
-        "reason": f"{told}; {problems}" if problems else told,
+        "reason": f"{phrase}; {problems}" if problems else phrase,
     }
     return CohortRow(about, row.terms, numbers, row.unbounded)
 

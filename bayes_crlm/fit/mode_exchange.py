@@ -16,13 +16,13 @@ from bayes_crlm.words.shown import significant
 if TYPE_CHECKING:
     from bayes_crlm.fit.draws import PosteriorDraws
 
-__all__ = ["mode_of_draws", "say_no_exchange"]
+__all__ = ["mode_of_draws", "no_exchange_in_words"]
 
 # a mode of a smaller share than this, in the draws and by Laplace's approximation, may be missed
 LEAST_SHARE = 0.01
 
 
-def say_no_exchange(fit: "PosteriorDraws") -> str | None:
+def no_exchange_in_words(fit: "PosteriorDraws") -> str | None:
     """Say that chains do not go between modes, and what to do.
 
     Parameters
@@ -42,13 +42,13 @@ def say_no_exchange(fit: "PosteriorDraws") -> str | None:
     label = mode_of_draws(fit.effect_draws, components).reshape(chains, draws)
     if all(is_weighed(label == k, each.share) for k, each in enumerate(components)):
         return None
-    told = f"engine 'laplace' weighs {'both' if len(components) == 2 else 'them all'}"
+    phrase = f"engine 'laplace' weighs {'both' if len(components) == 2 else 'them all'}"
     if any("NUTS was used instead" in note for note in fit.notes):
-        told = "simplify the model, or give a normal prior"
+        phrase = "simplify the model, or give a normal prior"
     return (
         f"chains started at {len(components)} modes of the posterior "
-        f"({say_places(fit, components)}) do not move between them, so that their draws do not say "
-        f"how probable each mode is; {told}"
+        f"({places_in_words(fit, components)}) do not move between them, so that their draws do "
+        f"not say how probable each mode is; {phrase}"
     )
 
 
@@ -86,7 +86,7 @@ def is_weighed(is_here: NDArray[np.bool], share: float) -> bool:
     return mixed <= R_HAT_MOST and float(ess_mean(is_here)) >= ESS_LEAST_PER_CHAIN * len(is_here)
 
 
-def say_places(fit: "PosteriorDraws", components: list[Component]) -> str:
+def places_in_words(fit: "PosteriorDraws", components: list[Component]) -> str:
     """Name the column in which the modes differ most, with its hazard ratio at each."""
     design = fit.inputs.design
     places = np.array([each.effect for each in components])

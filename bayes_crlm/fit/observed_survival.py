@@ -178,7 +178,7 @@ def between(when: NDArray | float, times: NDArray, mean: NDArray) -> NDArray[np.
 def kaplan_meier_cautions(inputs: "PreparedCohort", origin: float) -> list[str]:
     """Say where an arm's Kaplan-Meier curve starts again: it fell to 0, or nobody was at risk."""
     unit, design = inputs.cohort.unit or "time units", inputs.design
-    told = []
+    phrases = []
     for k, level in enumerate(design.levels):
         # of rows that begin together none is left after all who were at risk
         if np.ptp(np.maximum(inputs.cohort.entry[design.treatment_level == k], origin)) == 0:
@@ -189,7 +189,7 @@ def kaplan_meier_cautions(inputs: "PreparedCohort", origin: float) -> list[str]:
         for restart in curve.restarts:
             place = np.searchsorted(curve.times, restart, side="right") - 1
             if curve.survival[place] > 0:
-                told.append(
+                phrases.append(
                     f"Kaplan-Meier of {design.treatment} {level} ends at "
                     f"{as_written(curve.times[place])} {unit}, from when on nobody is at risk, and "
                     f"starts again at {as_written(restart)}: from there on it is given survival "
@@ -198,11 +198,11 @@ def kaplan_meier_cautions(inputs: "PreparedCohort", origin: float) -> list[str]:
                 continue
             # the last time at which the curve stood at 0 before it
             fell = curve.times[(curve.survival <= 0) & (curve.times <= restart)].max()
-            told.append(
+            phrases.append(
                 f"Kaplan-Meier of {design.treatment} {level} falls to 0 at {as_written(fell)} "
                 f"{unit}, when "
                 f"all who were at risk had had the event, and starts again at "
                 f"{as_written(restart)}: from "
                 "there on it is given survival to there"
             )
-    return told
+    return phrases

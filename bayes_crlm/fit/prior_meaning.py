@@ -127,17 +127,17 @@ def ratio(log_ratio: float) -> float:
 
 def implied_in_words(rows: list[dict[str, Any]]) -> str:
     """Say on a line or two what the priors allow; factor levels of one range are said once."""
-    told = []
+    phrases = []
     for each in rows:
         span = f"{prior_ratio(each['low'])} to {prior_ratio(each['high'])}"
         if isinstance(each["to"], float):
             name = f"{each['of']} {significant(each['to'])} against {significant(each['against'])}"
         else:
             name = f"{each['of']} {each['to']} against {each['against']}"
-        told.append(f"{name}: {span}")
-    rest = len(told) - MOST_SHOWN
+        phrases.append(f"{name}: {span}")
+    rest = len(phrases) - MOST_SHOWN
     more = f"; {rest} more in the results" if rest > 0 else ""
-    return f"95% of hazard ratios before the data: {'; '.join(told[:MOST_SHOWN])}{more}"
+    return f"95% of hazard ratios before the data: {'; '.join(phrases[:MOST_SHOWN])}{more}"
 
 
 def baseline_cautions(model: "ModelDefinition", inputs: "PreparedCohort") -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from bayes_crlm.estimands.standardised import mean_survival
 from bayes_crlm.fit.predicted_follow_up import predicted_follow_up
 from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.likelihood.hazard_table import patient_log_likelihood
-from bayes_crlm.model.density import draw_prior, log_hazards_of, log_prior
+from bayes_crlm.model.density import log_hazards_of, log_prior, sample_prior
 from bayes_crlm.model.terms.blocks import Values
 from bayes_crlm.words.wording import SYNTHETIC
 
@@ -66,7 +66,7 @@ def posterior_tree(fit: "PosteriorDraws") -> "xr.DataTree":
     inputs = fit.inputs
     chains, draws, _ = fit.vectors.shape
     rng = random_stream(fit.seed, Stream.PREDICTIONS)
-    prior = draw_prior(inputs.block_model, rng, PRIOR_DRAWS)
+    prior = sample_prior(inputs.block_model, rng, PRIOR_DRAWS)
     sample_coords = {"chain": np.arange(chains), "draw": np.arange(draws)}
     kept = kept_patients(inputs, fit.seed)
     log_likelihood = patient_log_likelihood(fit.hazards, inputs.data.of_patients(kept))
@@ -96,10 +96,10 @@ def posterior_tree(fit: "PosteriorDraws") -> "xr.DataTree":
     if fit.weighted is not None:
         tree["proposals"] = proposals(fit.weighted, inputs)
     if len(kept) < inputs.data.n_patients:
-        told = {"n_patients": inputs.data.n_patients, "n_patients_sampled": len(kept)}
+        phrases = {"n_patients": inputs.data.n_patients, "n_patients_sampled": len(kept)}
         for dataset in tree.values():
             if "patient" in dataset.dims:
-                dataset.attrs.update(told)
+                dataset.attrs.update(phrases)
     return described(xr.DataTree.from_dict(tree), origin_of(fit))
 
 
@@ -123,7 +123,7 @@ def origin_of(fit: "PosteriorDraws") -> dict[str, Any]:
     }
 
 
-def described(tree: "xr.DataTree", told: dict[str, Any]) -> "xr.DataTree":
+def described(tree: "xr.DataTree", phrase: dict[str, Any]) -> "xr.DataTree":
     """Give every group of a tree further attributes; the tree itself stays as it is.
 
     Each group has them all, since R and xarray read one group of a file at a time.
@@ -131,7 +131,7 @@ def described(tree: "xr.DataTree", told: dict[str, Any]) -> "xr.DataTree":
     import xarray as xr
 
     groups = {
-        path: node.to_dataset(inherit=False).assign_attrs(told)
+        path: node.to_dataset(inherit=False).assign_attrs(phrase)
         for path, node in tree.subtree_with_keys
     }
     return xr.DataTree.from_dict(groups)

@@ -133,23 +133,23 @@ class Mixing:
         longer, smaller : str
             What is to be done, after the sentences: about too few draws, about too large steps.
         """
-        told, least = [], ESS_LEAST_PER_CHAIN * self.chains
+        phrases, least = [], ESS_LEAST_PER_CHAIN * self.chains
         if self.chains > 1 and not self.r_hat <= R_HAT_MOST:
-            told.append(
+            phrases.append(
                 f"R-hat is {self.r_hat:.3f}, above {R_HAT_MOST}: chains have not mixed{longer}"
             )
         for kind, value in (("bulk", self.ess_bulk), ("tail", self.ess_tail)):
             if not value >= least:
-                told.append(
+                phrases.append(
                     f"smallest {kind} effective sample size is {value:.0f}, below {least} "
                     f"({ESS_LEAST_PER_CHAIN} per chain){longer}"
                 )
         if divergences:
-            told.append(
+            phrases.append(
                 f"{count_of(divergences, 'divergent transition')}: part of the posterior was not "
                 f"explored{smaller}"
             )
-        return told
+        return phrases
 
 
 def worst_mixing(dataset: "xr.Dataset") -> Mixing:

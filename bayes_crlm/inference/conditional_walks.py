@@ -130,7 +130,7 @@ class Walk:
                 is_near = room < FAR_BELOW
                 if is_near.any():
                     standard = distance[j] * root[j]
-                    draw_above(standard, room, is_near, redraw)
+                    sample_above(standard, room, is_near, redraw)
                     distance[j] = standard / root[j]
                     log_density[is_near] -= log_normal_below(room[is_near])
             log_density -= 0.5 * (distance[j] * root[j]) ** 2
@@ -154,7 +154,9 @@ def redraw_from(rngs: list[np.random.Generator]) -> Redraw:
     return redraw
 
 
-def draw_above(standard: NDArray, room: NDArray, is_near: NDArray[np.bool], redraw: Redraw) -> None:
+def sample_above(
+    standard: NDArray, room: NDArray, is_near: NDArray[np.bool], redraw: Redraw
+) -> None:
     """Draw standard normals again, in place, that lie more than their room below 0."""
     for _ in range(MOST_REDRAWS):
         is_out = is_near & (standard <= -room)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.parts import of_pairs, places_of_parts
+from bayes_crlm.inference.parts import at_draw_pairs, places_of_parts
 from bayes_crlm.likelihood.matrices import inverses, triangular_roots
 from bayes_crlm.model.families import Family, StudentT
 from bayes_crlm.model.priors import EffectPrior
@@ -116,7 +116,7 @@ class EffectProposals:
         """
         size, total = self.centre.shape[2], int(pairs[0].sum())
         wide_nu = self.wide_degrees_of_freedom
-        nu = of_pairs(self.degrees_of_freedom, pairs)
+        nu = at_draw_pairs(self.degrees_of_freedom, pairs)
         normal = np.empty((len(rngs), total, size))
         scale = np.empty((len(rngs), total, 1))
         places = places_of_parts(pairs)
@@ -150,14 +150,14 @@ class EffectProposals:
         for k, part, here in places:
             deviation[k, here] = standard[k, here] @ self.factor[k, part].T
         constant, wide_share = (
-            of_pairs(each, pairs) for each in (self.log_constants, wide_shares(pairs))
+            at_draw_pairs(each, pairs) for each in (self.log_constants, wide_shares(pairs))
         )
         log_density = proposal_log_density(standard, nu, constant, wide_nu, wide_share)
-        return deviation, log_density - of_pairs(self.log_volumes, pairs)
+        return deviation, log_density - at_draw_pairs(self.log_volumes, pairs)
 
     def effects(self, deviation: NDArray, pairs: NDArray[np.intp]) -> NDArray[np.float64]:
         """Centres plus, and then minus, deviations, shape (cohorts, 2, all pairs, terms)."""
-        centre = of_pairs(self.centre, pairs)
+        centre = at_draw_pairs(self.centre, pairs)
         return np.stack([centre + deviation, centre - deviation], axis=1)
 
     def log_densities(self, effect: NDArray, pairs: NDArray[np.intp]) -> NDArray[np.float64]:

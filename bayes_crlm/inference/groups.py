@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.inference.effect_proposals import EffectProposals, wide_degrees_of_freedom
 from bayes_crlm.inference.mode import first_start, newton_steps
-from bayes_crlm.inference.parts import of_pairs
+from bayes_crlm.inference.parts import at_draw_pairs
 from bayes_crlm.inference.scale_cells import ScaleCells
 from bayes_crlm.inference.slopes import baseline_slopes, posterior_slopes
 from bayes_crlm.inference.weights import allotted, weigh
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from bayes_crlm.inference.draws import BatchDraws
     from bayes_crlm.inference.targets import Targets
 
-__all__ = ["draw_with_groups"]
+__all__ = ["sample_with_groups"]
 
 Floats = NDArray[np.float64]
 
@@ -80,7 +80,7 @@ class Groups:
         return rows @ self.member
 
 
-def draw_with_groups(
+def sample_with_groups(
     targets: "Targets",
     group: NDArray[np.intp],
     events: NDArray,
@@ -123,7 +123,7 @@ def draw_with_groups(
                 break
             grid = grid.moved(found)
         scale = np.ones(draws) if best.log_group_scale is None else np.exp(best.log_group_scale)
-        of_groups = draw_effects(best.hazards, groups.events, scale, rng)
+        of_groups = sample_effects(best.hazards, groups.events, scale, rng)
     return best.drawn, of_groups
 
 
@@ -162,7 +162,7 @@ def propose_and_weigh(
     sums, n_intervals = targets.sums, targets.n_intervals
     pairs = allotted(grid.probability[None], draws // 2)
     deviation, log_proposal = grid.effects.deviations(pairs, [rng])
-    cell = of_pairs(np.arange(len(grid.probability))[None], pairs)
+    cell = at_draw_pairs(np.arange(len(grid.probability))[None], pairs)
     scales = []
     for cells in (grid.steps, grid.spreads):
         if cells is None:
@@ -171,7 +171,7 @@ def propose_and_weigh(
         log_scale, log_density = cells.draw(cell, [rng])
         log_proposal += log_density
         scales.append(log_scale)
-    log_proposal += np.log(of_pairs(pairs / (draws // 2), pairs))
+    log_proposal += np.log(at_draw_pairs(pairs / (draws // 2), pairs))
     both = grid.effects.effects(deviation, pairs)
     flat_both = both.reshape(draws, -1)
     alpha, beta = flat_both[:, :n_intervals], flat_both[:, n_intervals:]
@@ -418,7 +418,7 @@ def log_density_of_groups(
     return events * effect - hazards * np.exp(effect) + of_prior
 
 
-def draw_effects(
+def sample_effects(
     hazards: NDArray, events: NDArray, scale: NDArray, rng: np.random.Generator
 ) -> Floats:
     """Draw every group's effect from its posterior given all else, (draws, groups).

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bayes_crlm.inference.conditional_walks import LOG_2PI, fit_walk, redraw_from, walk_log_target
 from bayes_crlm.inference.step_scales import SEARCH_STEPS, StepScales
 from bayes_crlm.model.baseline_priors import GammaProcess, Independent, WalkPrior
-from bayes_crlm.model.integrated_hazards import LEAST_LOG_HAZARD, draw_log_gamma
+from bayes_crlm.model.integrated_hazards import LEAST_LOG_HAZARD, sample_log_gamma
 
 if TYPE_CHECKING:
     from bayes_crlm.inference.mode import Modes
@@ -179,7 +179,7 @@ class IndependentHazards:
             )
         log_proposal = 0.0
         if is_thin:
-            draw_thin(log_gamma_draw, shape_of_draw, of_draws(expected < THIN), sd, rngs)
+            sample_thin(log_gamma_draw, shape_of_draw, of_draws(expected < THIN), sd, rngs)
             thin = np.broadcast_to(of_draws(expected < THIN), weighted.shape)
             log_proposal = thin_correction(log_gamma_draw, shape_of_draw, thin, sd)
         log_hazard = np.log(weighted)
@@ -227,13 +227,13 @@ class IndependentHazards:
             log_hazard[:] = np.log(of_draws(total))
         for k, rng in enumerate(rngs or []):
             size = (*weighted.shape[2:], len(weighted))
-            log_hazard[:, k] = np.moveaxis(draw_log_gamma(total[k], size, rng), -1, 0)
+            log_hazard[:, k] = np.moveaxis(sample_log_gamma(total[k], size, rng), -1, 0)
         constant = self.targets.baseline_constant + log_gamma(total).sum(axis=1)
         log_ratio += constant[:, None, None]
         return np.maximum(log_hazard - rate_after, LEAST_LOG_HAZARD), log_ratio
 
 
-def draw_thin(
+def sample_thin(
     log_gamma_draw: Floats, shape: Floats, is_thin: NDArray[np.bool], sd: float, rngs: Sources
 ) -> None:
     """Replace, in place, every other draw of intervals with hardly an event by the prior's spread.

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ImportanceDraws",
-    "draw_batch",
+    "sample_batch",
     "sample_importance",
     "weighted_draws",
 ]
@@ -175,10 +175,10 @@ def weighted_draws(
     ValueError
         For a horseshoe prior, which has no useful mode.
     """
-    return draw_batch(Targets.of_cohort(inputs), draws, [rng]).one(0)
+    return sample_batch(Targets.of_cohort(inputs), draws, [rng]).one(0)
 
 
-def draw_batch(
+def sample_batch(
     targets: Targets, draws: int, rngs: Sources, *, keeps_hazards: bool = True
 ) -> BatchDraws:
     """Propose draws around the posterior modes of cohorts of one shape, and weigh them.
@@ -210,7 +210,7 @@ def draw_batch(
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         if has_scale:
             around = proposal_over_scales(targets, pairs, keeps_hazards)
-            draw_rounds(around, draws, rngs, best, np.arange(1))
+            sample_rounds(around, draws, rngs, best, np.arange(1))
             return best
         near = first_modes(targets)
         has_several = may_have_several_modes(targets, near)
@@ -219,7 +219,7 @@ def draw_batch(
             start = near.part(plain)
             some = targets if len(plain) == len(targets) else targets.part(plain)
             around = proposal_around(some, start, pairs, keeps_hazards)
-            draw_rounds(around, draws, [rngs[k] for k in plain], best, plain)
+            sample_rounds(around, draws, [rngs[k] for k in plain], best, plain)
         for k in np.flatnonzero(has_several).tolist():
             one = targets.part(np.array([k]))
             components = find_components(one, first_step_scales(one))
@@ -227,11 +227,11 @@ def draw_batch(
                 around = proposal_around_several(one, components, pairs, keeps_hazards)
             else:
                 around = proposal_around(one, near.part(np.array([k])), pairs, keeps_hazards)
-            draw_rounds(around, draws, [rngs[k]], best, np.array([k]))
+            sample_rounds(around, draws, [rngs[k]], best, np.array([k]))
     return best
 
 
-def draw_rounds(
+def sample_rounds(
     around: Proposal, draws: int, rngs: Sources, best: BatchDraws, places: NDArray[np.intp]
 ) -> None:
     """Draw, and move proposals that were poor and draw again; keep the best draws of each cohort.

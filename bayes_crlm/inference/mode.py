@@ -88,7 +88,7 @@ class Modes:
         return Modes(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
 
     @classmethod
-    def joined(cls, some: "list[Modes]") -> "Modes":
+    def concatenated(cls, some: "list[Modes]") -> "Modes":
         """Put modes of several searches one after the other."""
         names = cls.__dataclass_fields__
         return cls(*(np.concatenate([getattr(each, name) for each in some]) for name in names))

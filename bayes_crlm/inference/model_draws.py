@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.groups import draw_with_groups
-from bayes_crlm.inference.importance import draw_batch
+from bayes_crlm.inference.groups import sample_with_groups
+from bayes_crlm.inference.importance import sample_batch
 from bayes_crlm.inference.targets import Targets, baseline_constant
 from bayes_crlm.likelihood.risk_sums import RiskSums
 from bayes_crlm.model.baseline_priors import (
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from bayes_crlm.inference.draws import BatchDraws
     from bayes_crlm.model.density import BlockModel
 
-__all__ = ["MOST_SCALES", "ModelDraws", "draw_model", "why_not_approximated"]
+__all__ = ["MOST_SCALES", "ModelDraws", "sample_definition", "why_not_approximated"]
 
 MOST_SCALES = 2
 
@@ -97,7 +97,9 @@ def is_of_one_normal(block: Block) -> bool:
     return isinstance(first, Normal) and is_alike and block.scale is None
 
 
-def draw_model(model: "BlockModel", draws: int, rng: np.random.Generator) -> ModelDraws | None:
+def sample_definition(
+    model: "BlockModel", draws: int, rng: np.random.Generator
+) -> ModelDraws | None:
     """Draw from a model of blocks, and weigh the draws to its posterior.
 
     Parameters
@@ -120,9 +122,9 @@ def draw_model(model: "BlockModel", draws: int, rng: np.random.Generator) -> Mod
         index = layout.groups.enters.index
         group, events = data.groups[index], data.events_per_group[index]
         scale = layout.groups.scale
-        drawn, of_groups = draw_with_groups(layout.targets, group, events, scale, draws, rng)
+        drawn, of_groups = sample_with_groups(layout.targets, group, events, scale, draws, rng)
     else:
-        drawn = draw_batch(layout.targets, draws, [rng])
+        drawn = sample_batch(layout.targets, draws, [rng])
     if not drawn.converged[0]:
         return None
     return ModelDraws(

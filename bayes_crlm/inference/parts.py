@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["of_pairs", "places_of_parts"]
+__all__ = ["at_draw_pairs", "places_of_parts"]
 
 
 def places_of_parts(pairs: NDArray[np.intp]) -> list[tuple[int, int, slice]]:
@@ -23,7 +23,7 @@ def places_of_parts(pairs: NDArray[np.intp]) -> list[tuple[int, int, slice]]:
     return found
 
 
-def of_pairs(values: NDArray, pairs: NDArray[np.intp]) -> NDArray:
+def at_draw_pairs(values: NDArray, pairs: NDArray[np.intp]) -> NDArray:
     """Give every pair its part's value: (cohorts, parts, ...) to (cohorts, all pairs, ...)."""
     rest = values.shape[2:]
     repeated = np.repeat(values.reshape(-1, *rest), pairs.ravel(), axis=0)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bayes_crlm.inference.effect_proposals import EffectProposals, wide_degrees_of_freedom
 from bayes_crlm.inference.hazards_given_effects import IndependentHazards, Walks
 from bayes_crlm.inference.mode import Modes, find_modes
-from bayes_crlm.inference.parts import of_pairs
+from bayes_crlm.inference.parts import at_draw_pairs
 from bayes_crlm.inference.scale_cells import ScaleCells
 from bayes_crlm.inference.several_modes import (
     Component,
@@ -91,7 +91,7 @@ class Proposal:
     @property
     def own_part(self) -> NDArray[np.intp]:
         """The part that makes each pair, shape (cohorts, pairs)."""
-        return of_pairs(
+        return at_draw_pairs(
             np.broadcast_to(np.arange(self.pairs.shape[1]), self.pairs.shape), self.pairs
         )
 
@@ -279,9 +279,9 @@ def proposal_around_several(
     shares += [0.0] * (1 + max(mode_of) - len(shares))
     wide = wide_degrees_of_freedom(*(prior for prior, _ in targets.priors))
     effects = EffectProposals.around(np.stack(centres)[None], np.stack(spreads)[None], wide)
-    joined = None if scales[0] is None else StepScales.joined(scales)
-    hazards = hazards_around(targets, Modes.joined(modes), joined, keeps_hazards)
-    within = np.ones((1, len(mode_of))) if joined is None else joined.probability
+    concatenated = None if scales[0] is None else StepScales.concatenated(scales)
+    hazards = hazards_around(targets, Modes.concatenated(modes), concatenated, keeps_hazards)
+    within = np.ones((1, len(mode_of))) if concatenated is None else concatenated.probability
     mode_of = np.array(mode_of)
     probability = shares_of_parts(np.array(shares), within, mode_of)
     return Proposal(targets, effects, hazards, allotted(probability, pairs), mode_of)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.inference.draws import BatchDraws
 from bayes_crlm.inference.effect_proposals import EffectProposals, far_deviations, least_fall
-from bayes_crlm.inference.parts import of_pairs
+from bayes_crlm.inference.parts import at_draw_pairs
 from bayes_crlm.inference.proposal import Proposal, pairs_of, shares_of_parts
 from bayes_crlm.inference.weights import allotted, flat, weigh
 from bayes_crlm.likelihood.matrices import triangular_roots
@@ -51,7 +51,7 @@ def propose_and_weigh(
     effect = around.effects.effects(deviation, pairs)
     if around.has_one_mode:
         # no other part can have made the draw
-        log_proposal += np.log(of_pairs(pairs / pairs_of(pairs), pairs))
+        log_proposal += np.log(at_draw_pairs(pairs / pairs_of(pairs), pairs))
         log_proposal, origin = log_proposal[:, None], around.own_part[:, None]
     else:
         log_proposal, origin, _ = around.log_mixture(effect, log_scale)
@@ -150,10 +150,10 @@ def reaches_tails(around: Proposal) -> NDArray[np.bool]:
     pairs = np.full((count, parts), size + 1)
     log_scale = other = None
     if around.scales is not None:
-        log_scale = of_pairs(np.log(around.scales.typical), pairs)
+        log_scale = at_draw_pairs(np.log(around.scales.typical), pairs)
     if around.cells is not None:
-        other = of_pairs(np.broadcast_to(around.cells.middle, pairs.shape), pairs)
-    own = of_pairs(np.broadcast_to(np.arange(parts), pairs.shape), pairs)[:, None]
+        other = at_draw_pairs(np.broadcast_to(around.cells.middle, pairs.shape), pairs)
+    own = at_draw_pairs(np.broadcast_to(np.arange(parts), pairs.shape), pairs)[:, None]
     scales = (log_scale, other)
     _, log_density = hazards_and_density(around, deviation, pairs, own, scales, None)
     shape = (count, 2, parts, size + 1)

@@ -249,7 +249,7 @@ def find_components(targets: Targets, step_scale: NDArray | None = None) -> list
     if is_narrower(found, vague):
         at_likelihood = posterior_slopes(at[None], targets, step_scale)[0]
         if math.isfinite(at_likelihood[0]):
-            modes = Modes.joined([found, replace(vague, log_density=at_likelihood)])
+            modes = Modes.concatenated([found, replace(vague, log_density=at_likelihood)])
             masses = log_masses(modes)
     largest = masses.max(initial=-math.inf)
     if not math.isfinite(largest):
@@ -298,7 +298,7 @@ def chosen_columns(
     list of tuple of int
         Places among `columns`; every combination where `competing` are few.
     """
-    everyone = tuple(range(len(columns.column)))
+    full_cohort = tuple(range(len(columns.column)))
     distance = np.abs(effect[columns.column] - columns.location) / columns.scale
     order = [int(k) for k in competing[np.argsort(-distance[competing], kind="stable")]]
     if len(order) <= MOST_COMBINED:
@@ -306,9 +306,9 @@ def chosen_columns(
     else:
         listed = order[:MOST_COLUMNS]
         singles = [(k,) for k in listed]
-        others = [tuple(each for each in everyone if each != k) for k in listed]
+        others = [tuple(each for each in full_cohort if each != k) for k in listed]
         some = [(), *singles, *others]
-    found = [tuple(sorted(each)) for each in (*some, everyone)]
+    found = [tuple(sorted(each)) for each in (*some, full_cohort)]
     return list(dict.fromkeys(found))
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.conditional_walks import fit_walk, walk_log_target
-from bayes_crlm.inference.parts import of_pairs
+from bayes_crlm.inference.parts import at_draw_pairs
 from bayes_crlm.model.baseline_priors import WalkPrior
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class StepScales:
         )
 
     @classmethod
-    def joined(cls, parts: "list[StepScales]") -> "StepScales":
+    def concatenated(cls, parts: "list[StepScales]") -> "StepScales":
         """Put parts with a mode each side by side."""
         return cls(
             parts[0].edges,
@@ -161,12 +161,12 @@ class StepScales:
         points = np.empty((count, total))
         for k, rng in enumerate(rngs):
             rng.random(out=points[k])
-        points += np.arange(total) - of_pairs(np.cumsum(pairs, axis=1) - pairs, pairs)
-        points /= of_pairs(pairs, pairs)
+        points += np.arange(total) - at_draw_pairs(np.cumsum(pairs, axis=1) - pairs, pairs)
+        points /= at_draw_pairs(pairs, pairs)
         # each part's probabilities begin one above those of the part before
         reached = np.cumsum(self.share, axis=2)
         reached /= reached[:, :, -1:]
-        part = of_pairs(np.broadcast_to(np.arange(pairs.shape[1]), pairs.shape), pairs)
+        part = at_draw_pairs(np.broadcast_to(np.arange(pairs.shape[1]), pairs.shape), pairs)
         reached += np.arange(pairs.shape[1])[:, None]
         cells = self.share.shape[2]
         cell = np.empty((count, total), dtype=np.intp)
@@ -176,7 +176,7 @@ class StepScales:
         # rounding may reach over a range's ends
         is_here = self.share > 0
         first, last = is_here.argmax(axis=2), cells - 1 - is_here[:, :, ::-1].argmax(axis=2)
-        cell = np.clip(cell, of_pairs(first, pairs), of_pairs(last, pairs))
+        cell = np.clip(cell, at_draw_pairs(first, pairs), at_draw_pairs(last, pairs))
         place = (np.arange(count)[:, None] * pairs.shape[1] + part) * cells + cell
         share = self.share.ravel().take(place)
         within = 1 - (reached.ravel().take(place) - part - points) / share

@@ -161,7 +161,7 @@ def choose_intervals(
         events=np.bincount(stop_interval, minlength=len(edges) - 1),
         # sums of late entries leave rounding behind
         exposure=np.where(is_reached, exposure, 0.0),
-        notes=(*notes, *say_nobody_at_risk(edges, is_reached)),
+        notes=(*notes, *nobody_at_risk_in_words(edges, is_reached)),
     )
 
 
@@ -244,7 +244,7 @@ def at_risk_in(entry: NDArray, time: NDArray, edges: NDArray) -> NDArray[np.bool
     return entered > gone
 
 
-def say_nobody_at_risk(edges: NDArray, is_reached: NDArray[np.bool]) -> tuple[str, ...]:
+def nobody_at_risk_in_words(edges: NDArray, is_reached: NDArray[np.bool]) -> tuple[str, ...]:
     """Name the intervals of which the data say nothing."""
     empty = [
         f"({as_written(edges[k])}, {as_written(edges[k + 1])}]" for k in np.flatnonzero(~is_reached)

@@ -26,9 +26,9 @@ from bayes_crlm.likelihood.hazard_table import (
 from bayes_crlm.likelihood.survival_data import SurvivalData
 from bayes_crlm.model.integrated_hazards import (
     LEAST_LOG_HAZARD,
-    draw_log_gamma,
     integrated_log_likelihood,
     posterior_of_hazards,
+    sample_log_gamma,
 )
 from bayes_crlm.model.terms.blocks import Block, Cells, Columns, Parameter, Values
 from bayes_crlm.model.terms.gamma_process import GammaHazards
@@ -39,13 +39,13 @@ __all__ = [
     "BlockModel",
     "complete_hazards",
     "constrain",
-    "draw_prior",
     "hazards_of_vectors",
     "log_density",
     "log_density_slope",
     "log_hazards_of",
     "log_jacobian",
     "log_prior",
+    "sample_prior",
     "values_information",
 ]
 
@@ -202,7 +202,7 @@ def log_prior(named: Values, model: BlockModel) -> Values:
     return density
 
 
-def draw_prior(model: BlockModel, rng: np.random.Generator, draws: int) -> Values:
+def sample_prior(model: BlockModel, rng: np.random.Generator, draws: int) -> Values:
     """Draw every random variable from its prior.
 
     Returns
@@ -353,7 +353,7 @@ def complete_hazards(vectors: NDArray, model: BlockModel, rng: np.random.Generat
         posterior_of_hazards(at.draws(draw), model.data, gamma)[1:] for draw in range(len(flat))
     ]
     shape, rate = (np.stack(each).reshape(len(flat), -1) for each in zip(*posteriors, strict=True))
-    log_hazard = draw_log_gamma(shape[0], rate.shape, rng) - np.log(rate)
+    log_hazard = sample_log_gamma(shape[0], rate.shape, rng) - np.log(rate)
     parts, position = [], 0
     for parameter in model.parameters:
         if parameter.name == gamma.name:

@@ -23,9 +23,9 @@ from bayes_crlm.model.terms.gamma_process import GammaHazards, log_gamma
 
 __all__ = [
     "LEAST_LOG_HAZARD",
-    "draw_log_gamma",
     "integrated_log_likelihood",
     "posterior_of_hazards",
+    "sample_log_gamma",
 ]
 
 Floats = NDArray[np.float64]
@@ -90,7 +90,7 @@ def integrated_log_likelihood(at: LogHazards, data: SurvivalData, gamma: GammaHa
     return total
 
 
-def draw_log_gamma(shape: NDArray, size: tuple[int, ...], rng: np.random.Generator) -> Floats:
+def sample_log_gamma(shape: NDArray, size: tuple[int, ...], rng: np.random.Generator) -> Floats:
     """Draw logarithms of gamma variables of rate 1, also where those would underflow to 0.
 
     Parameters

@@ -10,7 +10,7 @@ from bayes_crlm.likelihood.follow_up import cut_follow_up
 from bayes_crlm.likelihood.risk_sums import RiskSums
 from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["CohortBlock", "block_of_inputs", "joined"]
+__all__ = ["CohortBlock", "block_of_inputs", "concatenated"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +107,7 @@ NOT_ARRAYS = ("terms", "levels", "treatment", "formula", "is_from_start")
 ARRAYS = tuple(each.name for each in fields(CohortBlock) if each.name not in NOT_ARRAYS)
 
 
-def joined(blocks: list[CohortBlock]) -> CohortBlock:
+def concatenated(blocks: list[CohortBlock]) -> CohortBlock:
     """Make one block of several of the same shape."""
     stacked = {name: np.concatenate([getattr(block, name) for block in blocks]) for name in ARRAYS}
     return replace(blocks[0], **stacked)

@@ -22,7 +22,7 @@ from bayes_crlm.model.design import columns_needed, treatment_levels
 from bayes_crlm.model.formula import evaluate_formula, parse_formula
 from bayes_crlm.model.late_start import time_dependent
 from bayes_crlm.model.many_intervals import are_reached, candidate_cutpoints
-from bayes_crlm.model.prepared_block import CohortBlock, block_of_inputs, joined
+from bayes_crlm.model.prepared_block import CohortBlock, block_of_inputs, concatenated
 from bayes_crlm.words.errors import BayesCRLMError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def prepare_slab(model: "ModelDefinition", slab: Slab) -> PreparedSlab:
             continue
         block = block_of_inputs(inputs, position, is_from_start=is_from_start)
         singles.setdefault(block.shape, []).append(block)
-    return PreparedSlab([*blocks, *(joined(some) for some in singles.values())], failures)
+    return PreparedSlab([*blocks, *(concatenated(some) for some in singles.values())], failures)
 
 
 def prepare_one(

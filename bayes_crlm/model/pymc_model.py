@@ -204,7 +204,7 @@ def outcome_variables(
         at_end,
         cumulative,
         logp=counting_process_log_density,
-        random=draw_event,
+        random=sample_event,
         # as `pm.Data`, so that a compiled density takes the next cohort's events too
         observed=data["follow_up_event"],
         dims="patient",
@@ -337,7 +337,7 @@ def counting_process_log_density(event: Any, log_hazard_at_end: Any, cumulative:
     return event * log_hazard_at_end - cumulative
 
 
-def draw_event(log_hazard_at_end: Any, cumulative: Any, rng: Any = None, size: Any = None) -> Any:
+def sample_event(log_hazard_at_end: Any, cumulative: Any, rng: Any = None, size: Any = None) -> Any:
     """Draw whether the event happens within each patient's observed follow-up."""
     return (rng.uniform(size=np.shape(cumulative)) < -np.expm1(-np.asarray(cumulative))).astype(
         float

@@ -90,11 +90,11 @@ def replace_folder(
         for parent in reversed(made):
             with suppress(OSError):  # what others have put there meanwhile stays
                 parent.rmdir()
-        told = "earlier results, if any, are untouched: make room, or give another folder"
+        phrase = "earlier results, if any, are untouched: make room, or give another folder"
         if isinstance(problem, FileNotFoundError):
-            told = "run again when nothing else changes that folder or those around it"
+            phrase = "run again when nothing else changes that folder or those around it"
         raise OutputError(
-            f"--out {shown_name(folder)}: writing failed ({reason_of(problem)}); {told}"
+            f"--out {shown_name(folder)}: writing failed ({reason_of(problem)}); {phrase}"
         ) from problem
 
 

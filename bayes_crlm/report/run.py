@@ -21,7 +21,7 @@ from bayes_crlm.words.wording import SYNTHETIC
 if TYPE_CHECKING:
     from bayes_crlm.analysis.run import Analysis
 
-__all__ = ["draw_figures", "write_results", "write_tables"]
+__all__ = ["plot_figures", "write_results", "write_tables"]
 
 
 def write_results(analysis: "Analysis", summary: dict[str, Any], folder: Path) -> Path:
@@ -55,7 +55,7 @@ def fill(folder: Path, analysis: "Analysis", summary: dict[str, Any]) -> None:
     from bayes_crlm.report.page import render_report
 
     started = time.perf_counter()
-    figures = draw_figures(analysis.sections)
+    figures = plot_figures(analysis.sections)
     (folder / "figures").mkdir()
     for name, svg in figures.items():
         write_text(folder / "figures" / f"{name}.svg", svg)
@@ -71,7 +71,7 @@ def fill(folder: Path, analysis: "Analysis", summary: dict[str, Any]) -> None:
     write_summary(folder, "summary.json", summary, written | names_of(figures, tables))
 
 
-def draw_figures(sections: Iterable[Section]) -> dict[str, str]:
+def plot_figures(sections: Iterable[Section]) -> dict[str, str]:
     """Draw every figure of some sections.
 
     Parameters
@@ -150,14 +150,14 @@ def tree_of(analysis: "Analysis", summary: dict[str, Any]) -> Any:
     from bayes_crlm.fit.tree import described
     from bayes_crlm.words.late_start import draws_in_words
 
-    tree, told, start = analysis.fit.posterior, read_with_draws(summary), summary["start"]
+    tree, phrase, start = analysis.fit.posterior, read_with_draws(summary), summary["start"]
     if start is None:
-        return described(tree, told)
-    told["analysis"] = draws_in_words(start)
+        return described(tree, phrase)
+    phrase["analysis"] = draws_in_words(start)
     groups = {name: node.to_dataset(inherit=False) for name, node in tree.children.items()}
     found = start_dataset(start)
     found = found.assign_attrs(groups["posterior"].attrs | found.attrs)
-    return described(xr.DataTree.from_dict(groups | {"treatment_start": found}), told)
+    return described(xr.DataTree.from_dict(groups | {"treatment_start": found}), phrase)
 
 
 def write_posterior(posterior: Any, path: Path) -> None:

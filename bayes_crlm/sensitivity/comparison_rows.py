@@ -12,7 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.sensitivity.parts import rows_of, unreliable_note
-from bayes_crlm.sensitivity.posterior_draws import draw_posterior, summarise_draws, treatment_effect
+from bayes_crlm.sensitivity.posterior_draws import (
+    sample_posterior,
+    summarise_draws,
+    treatment_effect,
+)
 from bayes_crlm.sensitivity.refit import cox_row
 from bayes_crlm.sensitivity.two_arms import TwoArms
 from bayes_crlm.sensitivity.verdicts import reliable
@@ -62,7 +66,7 @@ def fit_row(
         The hazard ratio that the success rule is about.
     """
     inputs = model.prepare(cohort)
-    drawn = draw_posterior(model, inputs, seed)
+    drawn = sample_posterior(model, inputs, seed)
     treated = inputs.design.treatment_level == 1
     return (
         summarise_draws(treatment_effect(drawn, inputs, 1), drawn, effect)
@@ -176,7 +180,7 @@ def weighted_row(
     """
     calibration = calibrate(inputs, weigh, n_patients, groups, seed, is_own=is_own)
     scaled = with_weights(inputs, calibration.learning_rate * calibration.row_weight)
-    drawn = draw_posterior(model, scaled, seed)
+    drawn = sample_posterior(model, scaled, seed)
     row = summarise_draws(treatment_effect(drawn, scaled, 1), drawn, effect)
     if calibration.problem is not None:
         notes = [each for each in (row["note"], calibration.problem) if each]

@@ -201,9 +201,9 @@ def overall_sentence(
     )
     if changes:
         start = "Refits decide under" if is_undecided else "The conclusion changes under"
-        said.append(f"{start} {'; '.join(say_part(row) for row in changes)}.")
+        said.append(f"{start} {'; '.join(part_in_words(row) for row in changes)}.")
     if weaker:
-        said.append(f"The conclusion is weaker under {'; '.join(map(say_part, weaker))}.")
+        said.append(f"The conclusion is weaker under {'; '.join(map(part_in_words, weaker))}.")
     if holds:
         start = "They do not decide either under" if is_undecided else "The conclusion holds under"
         said.append(f"{start} {listed([row['in_words'] for row in holds])}.")
@@ -220,7 +220,7 @@ def overall_sentence(
     return " ".join(said)
 
 
-def say_part(row: Mapping[str, Any]) -> str:
+def part_in_words(row: Mapping[str, Any]) -> str:
     """Name a part with its farthest refit: "other readers' priors (sceptical: 0.74, ...)"."""
     if row["mover"] is None:
         return row["in_words"]

@@ -25,8 +25,14 @@ if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
 
 __all__ = [
-    "DRAWS", "Draws", "SmoothedWeights", "draw_posterior", "leave_one_out", "summarise_draws",
-    "summarise_weighted", "treatment_effect",
+    "DRAWS",
+    "Draws",
+    "SmoothedWeights",
+    "leave_one_out",
+    "sample_posterior",
+    "summarise_draws",
+    "summarise_weighted",
+    "treatment_effect",
 ]  # fmt: skip
 
 DRAWS = 2000
@@ -75,7 +81,7 @@ class Draws:
     chains: dict[str, Any] | None = None
 
 
-def draw_posterior(
+def sample_posterior(
     model: "ModelDefinition", inputs: "PreparedCohort", seed: int, draws: int = DRAWS
 ) -> Draws:
     """Draw from a posterior: importance sampling first, NUTS where that cannot be trusted.
@@ -92,13 +98,13 @@ def draw_posterior(
     from bayes_crlm.model.priors import Horseshoe
 
     if inputs.n_covariate_terms and isinstance(inputs.covariate_prior, Horseshoe):
-        return draw_by_nuts(model, inputs, seed, "a horseshoe prior has no mode to draw around")
+        return sample_by_nuts(model, inputs, seed, "a horseshoe prior has no mode to draw around")
     weighted = weighted_draws(inputs, max(draws, 1000), random_stream(seed, Stream.IMPORTANCE))
     if weighted is None:
-        return draw_by_nuts(model, inputs, seed, "no approximation of the posterior was found")
+        return sample_by_nuts(model, inputs, seed, "no approximation of the posterior was found")
     why = weighted.problem
     if why is not None:
-        return draw_by_nuts(model, inputs, seed, f"importance sampling: {why}")
+        return sample_by_nuts(model, inputs, seed, f"importance sampling: {why}")
     return of_importance(weighted)
 
 
@@ -119,7 +125,9 @@ def of_importance(weighted: "WeightedDraws") -> Draws:
     )
 
 
-def draw_by_nuts(model: "ModelDefinition", inputs: "PreparedCohort", seed: int, why: str) -> Draws:
+def sample_by_nuts(
+    model: "ModelDefinition", inputs: "PreparedCohort", seed: int, why: str
+) -> Draws:
     """Draw by NUTS, with the diagnostics by which `run` judges its chains."""
     from bayes_crlm.fit.diagnostics import diagnose_chains
     from bayes_crlm.fit.fit import fit_model

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from bayes_crlm.analysis.terms import terms_of
 from bayes_crlm.sensitivity.posterior_draws import (
     DRAWS,
-    draw_posterior,
     leave_one_out,
+    sample_posterior,
     summarise_draws,
     treatment_effect,
 )
@@ -45,7 +45,7 @@ class Shared:
         baseline [name, weight], treatment_prior and covariate_prior; and its other terms.
     level : int
         Place of the treatment level in question, from 1.
-    everyone : Cohort
+    full_cohort : Cohort
         With the patients who were left out because they miss a value.
     effect : float
         The hazard ratio that the success rule is about.
@@ -54,12 +54,12 @@ class Shared:
     cohort: "Cohort"
     model: dict[str, Any]
     level: int
-    everyone: "Cohort"
+    full_cohort: "Cohort"
     effect: float = 1.0
 
     @classmethod
     def of(
-        cls, spec: "Spec", cohort: "Cohort", level: int = 1, everyone: "Cohort | None" = None
+        cls, spec: "Spec", cohort: "Cohort", level: int = 1, full_cohort: "Cohort | None" = None
     ) -> "Shared":
         """Take what tasks need from a spec whose defaults are resolved, and its cohort.
 
@@ -77,7 +77,7 @@ class Shared:
             "covariate_prior": priors.covariates,
             "terms": terms_of(spec),
         }
-        return cls(cohort, model, level, everyone or cohort, spec.success.effect)
+        return cls(cohort, model, level, full_cohort or cohort, spec.success.effect)
 
 
 def changed_inputs(
@@ -214,7 +214,7 @@ def posterior_row(
     parts: Sequence[str],
 ) -> dict[str, Any]:
     """Draw from one posterior and summarise it."""
-    drawn = draw_posterior(model, inputs, seed, draws)
+    drawn = sample_posterior(model, inputs, seed, draws)
     log_ratio = treatment_effect(drawn, inputs, shared.level)
     row = summarise_draws(log_ratio, drawn, shared.effect)
     row |= {

@@ -19,9 +19,25 @@ from bayes_crlm.words.success import Conclusion, SuccessRule
 from bayes_crlm.words.wording import count_of
 
 __all__ = [
-    "DEFAULT_RULE", "NOT_JUDGED", "STATE_WORDS", "State", "add_states", "conclusion", "failing",
-    "judge", "listed", "moves_conclusion", "prob_below", "reliable", "say_mover", "say_range",
-    "say_side_probability", "say_states", "say_verdict", "side_of", "state_of",
+    "DEFAULT_RULE",
+    "NOT_JUDGED",
+    "STATE_WORDS",
+    "State",
+    "add_states",
+    "conclusion",
+    "failing",
+    "judge",
+    "listed",
+    "mover_in_words",
+    "moves_conclusion",
+    "prob_below",
+    "range_in_words",
+    "reliable",
+    "side_of",
+    "side_probability_in_words",
+    "state_of",
+    "states_in_words",
+    "verdict_in_words",
 ]  # fmt: skip
 
 State = Literal["holds", "weaker", "changes"]
@@ -170,13 +186,13 @@ def judge(
     }
 
 
-def say_mover(mover: Mapping[str, Any]) -> str:
+def mover_in_words(mover: Mapping[str, Any]) -> str:
     """Name a refit with its hazard ratio: "sceptical: 0.74 (0.53 to 1.03)"."""
     low, high = mover["eti95"]
     return f"{mover['label']}: {mover['median']:.2f} ({low:.2f} to {high:.2f})"
 
 
-def say_states(
+def states_in_words(
     base: Mapping[str, Any],
     rows: Sequence[Mapping[str, Any]],
     rule: SuccessRule = DEFAULT_RULE,
@@ -192,7 +208,7 @@ def say_states(
     return listed(said)
 
 
-def say_verdict(
+def verdict_in_words(
     base: Mapping[str, Any],
     rows: Sequence[Mapping[str, Any]],
     rule: SuccessRule = DEFAULT_RULE,
@@ -214,7 +230,7 @@ def say_verdict(
     return f"the conclusion {' and '.join(said)}" if said else "the conclusion holds"
 
 
-def say_range(least: float, most: float, words: str = "lies between {} and {}") -> str:
+def range_in_words(least: float, most: float, words: str = "lies between {} and {}") -> str:
     """Say a range of hazard ratios: "lies between 0.50 and 0.71", or "is 0.58" where it is one.
 
     Parameters
@@ -240,7 +256,7 @@ def listed(names: Sequence[str], last: str = "and") -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}"
 
 
-def say_side_probability(
+def side_probability_in_words(
     row: Mapping[str, Any], side: str, rule: SuccessRule = DEFAULT_RULE
 ) -> str:
     """Write the probability of one side of the rule's effect, never certain by rounding.

@@ -248,7 +248,7 @@ def gathered(row: Mapping[str, Any]) -> dict[str, Any]:
     for name, (low, high) in LIMITS.items():
         if low in found:
             found[name] = [found.pop(low), found.pop(high)]
-    below = {key: told[1] for key in found if (told := THRESHOLD.fullmatch(key))}
+    below = {key: phrase[1] for key in found if (phrase := THRESHOLD.fullmatch(key))}
     if below:
         found["prob_below"] = {threshold: found.pop(key) for key, threshold in below.items()}
     return found

@@ -81,7 +81,7 @@ def _survival_time(
     )
 
 
-def _draw_covariates(rng: np.random.Generator) -> Columns:
+def _sample_covariates(rng: np.random.Generator) -> Columns:
     """Draw the covariates; a hidden burden of disease ties those of the metastases together."""
     burden = _normal(rng.random(N_PATIENTS))
 
@@ -163,7 +163,7 @@ def simulate(seed: int) -> Columns:
         The columns of the CSV.
     """
     rng = np.random.default_rng(seed)
-    x = _draw_covariates(rng)
+    x = _sample_covariates(rng)
     logit_local = (
         1.25
         - 0.40 * (x["number_of_metastases"] - 2.4)

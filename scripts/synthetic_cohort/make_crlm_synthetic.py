@@ -38,11 +38,11 @@ from published import (
 __all__ = [
     "calibrate",
     "csv_text",
-    "draw_missing",
     "eligible_seeds",
     "main",
     "make_cohort",
     "published_table",
+    "sample_missing",
 ]
 
 FOLDER = Path(__file__).resolve().parents[2] / "bayes_crlm" / "datasets"
@@ -284,7 +284,7 @@ def make_cohort(seeds: Sequence[int] | None = None) -> tuple[int, Columns, Colum
     raise RuntimeError("no seed's cohort comes near enough to the published numbers")
 
 
-def draw_missing(columns: Columns) -> dict[str, frozenset[int]]:
+def sample_missing(columns: Columns) -> dict[str, frozenset[int]]:
     """Draw the rows (0-based) whose covariates are blank in the variant with missing values."""
     rng = np.random.default_rng(CALIBRATION_SEED + 1)
     return {
@@ -331,7 +331,7 @@ def main(arguments: list[str] | None = None) -> None:
     seed, simulated, columns = make_cohort(seeds)
     files = {
         "crlm_synthetic.csv": csv_text(columns),
-        "crlm_synthetic_missing.csv": csv_text(columns, draw_missing(columns)),
+        "crlm_synthetic_missing.csv": csv_text(columns, sample_missing(columns)),
     }
     for name, text in files.items():
         (out / name).write_bytes(text.encode("ascii"))

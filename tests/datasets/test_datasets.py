@@ -20,9 +20,9 @@ from make_crlm_synthetic import (
     MISSING_PER_COLUMN,
     SHIPPED_SEED,
     csv_text,
-    draw_missing,
     make_cohort,
     published_table,
+    sample_missing,
 )
 from published import OS_COVARIATES, PFS_COVARIATES, PUBLISHED, reproduce
 
@@ -175,7 +175,7 @@ def test_script_makes_the_shipped_files_byte_for_byte():
     seed, simulated, cohort = make_cohort([SHIPPED_SEED])
     for name, text in (
         ("crlm-synthetic", csv_text(cohort)),
-        ("crlm-synthetic-missing", csv_text(cohort, draw_missing(cohort))),
+        ("crlm-synthetic-missing", csv_text(cohort, sample_missing(cohort))),
     ):
         assert hashlib.sha256(text.encode()).hexdigest() == load_dataset(name)[1]
     assert seed == SHIPPED_SEED

@@ -8,11 +8,11 @@ from bayes_crlm.model.density import (
     BlockModel,
     complete_hazards,
     constrain,
-    draw_prior,
     log_density,
     log_density_slope,
     log_hazards_of,
     log_prior,
+    sample_prior,
     values_information,
 )
 from bayes_crlm.model.pymc_model import build_block_model
@@ -131,7 +131,7 @@ def prior_slope(named, model):
 def test_prior_draws_have_the_prior_density(name):
     """Stein's identity in every coordinate: E[tanh(x) (log p)'(x) + 1 - tanh(x)^2] = 0."""
     model, draws = MODELS[name]().complete(), 2000
-    drawn = draw_prior(model, np.random.default_rng(6), draws)
+    drawn = sample_prior(model, np.random.default_rng(6), draws)
     assert list(log_prior(drawn, model)) == [each.name for each in model.parameters]
     vectors = np.concatenate(
         [

@@ -22,7 +22,7 @@ from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference.importance import sample_importance
 from bayes_crlm.inference.nuts import sample_nuts
 from bayes_crlm.model.baseline_priors import GammaProcess, Independent, RandomWalk
-from bayes_crlm.model.density import draw_prior, hazards_of_vectors, log_hazards_of
+from bayes_crlm.model.density import hazards_of_vectors, log_hazards_of, sample_prior
 
 N_PATIENTS, CUTPOINTS, LOG_RATE = 30, [4.0, 9.0, 15.0], math.log(0.06)
 N_BINS, N_RANKED = 10, 99
@@ -71,7 +71,7 @@ def test_ranks_of_the_truth_are_uniform(engine, cohorts, baseline):
     template = simulated_inputs(model, flat, covariates, rng)
     ranks = []
     for seed in range(cohorts):
-        prior = draw_prior(template.block_model, rng, 1)
+        prior = sample_prior(template.block_model, rng, 1)
         # the walk's level is centred by events, which are not there before the hazards are
         if baseline == "random_walk":
             steps = prior["step_scale"] * prior["unit_step"]

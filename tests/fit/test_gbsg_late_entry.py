@@ -14,7 +14,7 @@ CUTPOINTS = [6, 9, 12, 18, 24, 36, 48]
 TIMES = np.array([12.0, 24.0])
 
 
-def everyone():
+def full_cohort():
     table = pd.DataFrame(datasets.load_gbsg())
     return pd.DataFrame(
         {
@@ -27,14 +27,14 @@ def everyone():
 
 def late_entrants(seed):
     """Those who live to an entry that is drawn by lot."""
-    table = everyone()
+    table = full_cohort()
     entry = np.random.default_rng(seed).uniform(3, 24, len(table))
     late = table.assign(entry=entry)[table["time"] > entry]
     return bc.read_cohort(late, time="time", event="event", entry="entry", unit="months")
 
 
 def survival_of_all(origin, rows):
-    table = everyone()[rows]
+    table = full_cohort()[rows]
     curve = kaplan_meier(np.zeros(len(table)), table["time"].to_numpy(), table["event"].to_numpy())
     return curve.at(TIMES) / curve.at([origin])
 
@@ -44,7 +44,7 @@ def test_survival_of_late_entrants_is_that_of_all_given_survival_to_the_origin(s
     model = bc.PiecewiseExponential("hormon", 0, cutpoints=CUTPOINTS, baseline="independent")
     fit = model.fit(late_entrants(seed), engine="laplace", seed=seed)
     assert 3 < fit.begin < 5
-    draws, arm = fit.survival_draws(TIMES).values, everyone()["hormon"]
+    draws, arm = fit.survival_draws(TIMES).values, full_cohort()["hormon"]
     for level in (0, 1):
         truth = survival_of_all(fit.begin, arm == level)
         assert np.all(
@@ -56,7 +56,7 @@ def test_survival_of_late_entrants_is_that_of_all_given_survival_to_the_origin(s
 def test_a_curve_from_the_origin_is_nearer_to_the_truth_than_one_from_0(seed):
     cohort = late_entrants(seed)
     fit = bc.PiecewiseExponential("hormon", 0).fit(cohort, engine="laplace", seed=seed)
-    table = everyone()
+    table = full_cohort()
     share = np.array([1 - table["hormon"].mean(), table["hormon"].mean()])
     from_origin = float(fit.survival_draws(TIMES).values.mean(axis=0)[:, 0] @ share)
     relative = np.exp([fit.effect_draws @ fit.inputs.design.treatment_contrast(k) for k in (0, 1)])

@@ -124,11 +124,11 @@ def test_a_systematic_sample_gives_the_estimands_of_all_patients(seed, monkeypat
     assert sample.is_sampled
     assert len(sample.share) == populations.PATTERNS_MOST
     monkeypatch.setattr(populations, "PATTERNS_MOST", 10**9)
-    everyone = population(inputs, middle)
-    assert not everyone.is_sampled
-    assert everyone.error == 0
+    full_cohort = population(inputs, middle)
+    assert not full_cohort.is_sampled
+    assert full_cohort.error == 0
     assert 0 < sample.error < 2e-4
-    for found, exact in zip(everything(sample), everything(everyone), strict=True):
+    for found, exact in zip(everything(sample), everything(full_cohort), strict=True):
         reached = np.isfinite(exact)
         np.testing.assert_array_equal(np.isfinite(found), reached)
         if reached.all():

@@ -25,7 +25,7 @@ from bayes_crlm.inference.effect_proposals import (
     EffectProposals,
 )
 from bayes_crlm.inference.importance import (
-    draw_batch,
+    sample_batch,
     weighted_draws,
 )
 from bayes_crlm.inference.mode import (
@@ -262,7 +262,7 @@ def test_draws_of_a_batch_are_those_of_each_cohort_alone(stack, baseline):
     model = replace(MODEL, baseline=baseline)
     (block,) = prepared(model, stack).blocks
     rngs = [np.random.default_rng(k) for k in range(len(block))]
-    drawn = draw_batch(Targets.of_block(block, model), 1000, rngs)
+    drawn = sample_batch(Targets.of_block(block, model), 1000, rngs)
     assert drawn.converged.all()
     for k in (0, 17):
         one = weighted_draws(model.prepare(stack[k]), 1000, np.random.default_rng(k))

@@ -13,7 +13,7 @@ from bayes_crlm.inference.mode import posterior_mode
 from bayes_crlm.likelihood.follow_up import row_cumulative_hazard
 from bayes_crlm.model.baseline_priors import GammaProcess, Independent
 from bayes_crlm.model.priors import Horseshoe, Normal
-from bayes_crlm.model.pymc_model import draw_event, model_data
+from bayes_crlm.model.pymc_model import model_data, sample_event
 from bayes_crlm.words.errors import BayesCRLMError, CohortError, PriorError
 
 BASELINES = ("independent", "random_walk", "log_time_walk", "gamma")
@@ -190,7 +190,7 @@ def test_predicted_events_have_the_probability_of_the_hazard(simulated_cohorts, 
     by_row = row_cumulative_hazard(log_hazard[..., None, :], inputs.data.follow_up)
     cumulative = np.bincount(inputs.data.patient_index, weights=by_row)
     rng = np.random.default_rng(seed)
-    draws = np.stack([draw_event(None, cumulative, rng=rng) for _ in range(400)])
+    draws = np.stack([sample_event(None, cumulative, rng=rng) for _ in range(400)])
     expected = -np.expm1(-cumulative)
     z = (draws.mean(axis=0) - expected) / np.sqrt(expected * (1 - expected) / 400)
     assert stats.chi2.sf((z**2).sum(), len(z)) > 1e-4

@@ -10,10 +10,10 @@ from bayes_crlm.model.baseline_priors import GammaProcess, LogTimeWalk
 from bayes_crlm.model.density import (
     complete_hazards,
     constrain,
-    draw_prior,
     log_hazards_of,
     log_jacobian,
     log_prior,
+    sample_prior,
 )
 
 BASELINES = ("independent", "random_walk", "log_time_walk", "gamma")
@@ -137,7 +137,7 @@ def test_prior_draws_follow_the_definitions(simulated_cohorts, seed):
     found = {}
     for baseline in BASELINES:
         inputs = prepared(cohort, baseline, covariate_prior="horseshoe(0.5)")
-        values = draw_prior(inputs.block_model, np.random.default_rng(seed), draws)
+        values = sample_prior(inputs.block_model, np.random.default_rng(seed), draws)
         expected = {each.name: (draws, each.size) for each in inputs.block_model.parameters}
         assert {name: value.shape for name, value in values.items()} == expected
         found[baseline] = (values, log_hazards_of(values, inputs.block_model).log_hazard, inputs)
@@ -176,7 +176,7 @@ def test_one_interval_has_no_walk(simulated_cohorts, baseline):
     inputs = prepared(simulated_cohorts[1], baseline, cutpoints=1)
     names = [parameter.name for parameter in inputs.block_model.parameters]
     assert "step_scale" not in names
-    values = draw_prior(inputs.block_model, np.random.default_rng(0), 2000)
+    values = sample_prior(inputs.block_model, np.random.default_rng(0), 2000)
     log_hazard = log_hazards_of(values, inputs.block_model).log_hazard
     assert log_hazard.shape == (2000, 1)
     assert stats.kstest(log_hazard[:, 0], stats.norm(inputs.log_rate, 2).cdf).pvalue > 1e-4

@@ -21,7 +21,11 @@ from bayes_crlm.sensitivity.influence.influence import (
     worst_patients,
 )
 from bayes_crlm.sensitivity.parts import Context
-from bayes_crlm.sensitivity.posterior_draws import draw_posterior, summarise_draws, treatment_effect
+from bayes_crlm.sensitivity.posterior_draws import (
+    sample_posterior,
+    summarise_draws,
+    treatment_effect,
+)
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.run import BASE_DRAWS
 from bayes_crlm.tasks.run import run_tasks
@@ -207,13 +211,13 @@ def test_weighted_draws_choose_the_patient_whom_refits_choose(arm):
     table["months"] = (table["months"] * np.exp(-0.7 * table["x"])).clip(upper=40.01)
     model = PiecewiseExponential("arm", 0, "x", cutpoints=[5, 12], baseline="gamma")
     inputs = model.prepare(read_cohort(table, id="patient", time="months", event="dead"))
-    drawn = draw_posterior(model, inputs, 1, 20_000)
+    drawn = sample_posterior(model, inputs, 1, 20_000)
     rows = movable_rows(inputs, 1, arm, 1.0)
     scores = moved_scores(drawn, inputs, 1, rows)
     exact = []
     for row in rows:
         moved = moved_events(inputs, [row])
-        again = draw_posterior(model, moved, 1, 20_000)
+        again = sample_posterior(model, moved, 1, 20_000)
         told = summarise_draws(treatment_effect(again, moved, 1), again)
         exact.append(told["mean_log"] / told["sd_log"])
     before = summarise_draws(treatment_effect(drawn, inputs, 1), drawn)

@@ -13,7 +13,7 @@ from scipy.stats import norm
 from bayes_crlm import PiecewiseExponential, read_cohort
 from bayes_crlm.sensitivity.missing.completed_follow_up import complete_follow_up, leaving_rows
 from bayes_crlm.sensitivity.missing.informative_censoring import (
-    say_change,
+    change_in_words,
     sentence,
     tipping_delta,
 )
@@ -146,9 +146,9 @@ def test_a_pair_that_fails_its_diagnostic_says_nothing_of_the_conclusion():
 
 
 def test_an_undecided_conclusion_has_two_lines_at_which_it_turns():
-    assert "Below 0.025 and above 0.975" in say_change({"prob_below_1": 0.6})
+    assert "Below 0.025 and above 0.975" in change_in_words({"prob_below_1": 0.6})
     for decided in (0.99, 0.01):
-        assert say_change({"prob_below_1": decided}).startswith("Beyond a thick line")
+        assert change_in_words({"prob_below_1": decided}).startswith("Beyond a thick line")
 
 
 def test_edges_alone_do_not_say_that_the_conclusion_holds(tmp_path):

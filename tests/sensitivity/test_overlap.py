@@ -9,10 +9,10 @@ import pytest
 from bayes_crlm import PiecewiseExponential, read_cohort
 from bayes_crlm.sensitivity.confounding import overlap
 from bayes_crlm.sensitivity.confounding.propensity import (
-    draw_by_nuts,
     log_posterior,
     propensity_draws,
     propensity_model,
+    sample_by_nuts,
 )
 from bayes_crlm.sensitivity.two_arms import two_arms
 
@@ -45,7 +45,7 @@ def test_importance_draws_agree_with_nuts_on_the_model(n):
     """The definition is a PyMC model; what is drawn without it has to follow it."""
     arms = arms_of(n)
     model = propensity_model(arms.design, arms.terms, arms.is_treated)
-    nuts = draw_by_nuts(model, seed=3)
+    nuts = sample_by_nuts(model, seed=3)
     drawn = propensity_draws(arms.design, arms.terms, arms.is_treated, draws=20_000, seed=3)
     assert nuts.is_reliable and drawn.is_reliable
     assert (nuts.engine, drawn.engine) == ("nuts", "laplace")
@@ -64,7 +64,7 @@ def test_scores_drawn_by_nuts_are_judged_by_every_diagnostic(monkeypatch):
     arms = arms_of(40)
     model = propensity_model(arms.design, arms.terms, arms.is_treated)
     monkeypatch.setattr("bayes_crlm.sensitivity.confounding.propensity.NUTS_DRAWS", 60)
-    few = draw_by_nuts(model, seed=3)
+    few = sample_by_nuts(model, seed=3)
     assert few.is_reliable is False
     assert any("effective sample size" in each for each in few.failures)
 

@@ -13,9 +13,9 @@ from runs import call
 from bayes_crlm import PiecewiseExponential, read_cohort
 from bayes_crlm.sensitivity.priors.power_scaling import (
     is_near,
+    possible_changes_in_words,
     quantities,
-    say_quantity,
-    say_would_move,
+    quantity_in_words,
     scaled_effects,
 )
 from bayes_crlm.words.success import SuccessRule
@@ -127,7 +127,7 @@ def test_rows_say_which_fit_they_come_from(found):
 def test_only_powers_of_the_prior_near_1_move_the_conclusion(scaled, power, near, would):
     row = {"scaled": scaled, "power": power, "prob_below_1": 0.98, "is_reliable": True}
     assert is_near(row) is near
-    assert say_would_move({"prob_below_1": 0.90}, [row]) == would
+    assert possible_changes_in_words({"prob_below_1": 0.90}, [row]) == would
 
 
 @pytest.mark.parametrize(
@@ -146,12 +146,12 @@ def test_only_powers_of_the_prior_near_1_move_the_conclusion(scaled, power, near
     ],
 )
 def test_quantities_are_told_in_words(name, unit, said):
-    assert say_quantity(name, unit) == said
+    assert quantity_in_words(name, unit) == said
 
 
 def test_every_quantity_of_an_analysis_has_words(found):
     names = [row["quantity"] for row in found["power_scaling"]["rows"]]
-    assert not any("_" in say_quantity(name, "months") for name in names)
+    assert not any("_" in quantity_in_words(name, "months") for name in names)
 
 
 def test_with_more_than_two_treatments_notes_say_that_the_prior_is_of_every_contrast(tmp_path):

@@ -13,9 +13,9 @@ from bayes_crlm import PiecewiseExponential, read_cohort, read_spec
 from bayes_crlm.analysis.run import plan_analysis
 from bayes_crlm.sensitivity.choices.periods import (
     common_cutpoints,
-    draw_periods,
     fit_periods,
     period_contrasts,
+    sample_periods,
     split_periods,
 )
 from bayes_crlm.sensitivity.choices.proportional_hazards import Settings, analyse
@@ -213,7 +213,7 @@ def test_deviations_have_the_same_prior_whatever_that_of_covariates_is():
     times = np.quantile(table["months"][table["dead"] == 1], [0.4]).tolist()
     means = []
     for prior in ("normal(0, 1)", "normal(0.4, 2)", "student_t(3, 0, 1)"):
-        drawn, _, log_ratio = draw_periods(
+        drawn, _, log_ratio = sample_periods(
             shared_of(table, 2, covariate_prior=prior), times, deviation_scale=0.3, seed=2
         )
         means.append(drawn.weight @ log_ratio)

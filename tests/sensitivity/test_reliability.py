@@ -119,7 +119,7 @@ def test_reruns_by_nuts_are_judged_by_every_diagnostic_of_the_chains(monkeypatch
     """Draws too few for their effective sample size fail, whatever R-hat says."""
     model, inputs = prepared(table_of(30))
     monkeypatch.setattr(posterior_draws, "NUTS_DRAWS", 60)
-    drawn = posterior_draws.draw_by_nuts(model, inputs, 1, "a reason")
+    drawn = posterior_draws.sample_by_nuts(model, inputs, 1, "a reason")
     assert drawn.is_reliable is False
     assert set(drawn.chains) == {
         *("max_r_hat", "min_ess_bulk", "min_ess_tail", "min_bfmi"),
@@ -142,8 +142,8 @@ def test_importance_draws_that_are_worth_little_are_not_used(monkeypatch, pareto
     weighted = importance.weighted_draws(inputs, 2000, np.random.default_rng(1))
     poor = dataclasses.replace(weighted, pareto_k=pareto_k, ess=share * 2000)
     monkeypatch.setattr(importance, "weighted_draws", lambda *_: poor)
-    monkeypatch.setattr(posterior_draws, "draw_by_nuts", lambda model, inputs, seed, why: why)
-    assert posterior_draws.draw_posterior(model, inputs, 1) == told
+    monkeypatch.setattr(posterior_draws, "sample_by_nuts", lambda model, inputs, seed, why: why)
+    assert posterior_draws.sample_posterior(model, inputs, 1) == told
 
 
 def test_draws_that_are_worth_little_at_a_limit_are_not_used(monkeypatch):
@@ -157,8 +157,8 @@ def test_draws_that_are_worth_little_at_a_limit_are_not_used(monkeypatch):
     poor = dataclasses.replace(weighted, weight=weight / weight.sum())
     assert poor.ess_tail[0] < 200
     monkeypatch.setattr(importance, "weighted_draws", lambda *_: poor)
-    monkeypatch.setattr(posterior_draws, "draw_by_nuts", lambda model, inputs, seed, why: why)
-    told = posterior_draws.draw_posterior(model, inputs, 1)
+    monkeypatch.setattr(posterior_draws, "sample_by_nuts", lambda model, inputs, seed, why: why)
+    told = posterior_draws.sample_posterior(model, inputs, 1)
     assert told.startswith("importance sampling: the effective sample size at a 95% limit is only ")
 
 

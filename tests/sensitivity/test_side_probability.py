@@ -2,7 +2,7 @@
 
 import pytest
 
-from bayes_crlm.sensitivity.verdicts import say_side_probability
+from bayes_crlm.sensitivity.verdicts import side_probability_in_words
 
 
 @pytest.mark.parametrize(
@@ -20,4 +20,4 @@ from bayes_crlm.sensitivity.verdicts import say_side_probability
     ],
 )
 def test_a_probability_is_told_as_exactly_as_it_matters(below, side, said):
-    assert say_side_probability({"prob_below_1": below}, side) == said
+    assert side_probability_in_words({"prob_below_1": below}, side) == said

@@ -14,11 +14,11 @@ from bayes_crlm.sensitivity.verdicts import (
     conclusion,
     failing,
     judge,
+    range_in_words,
     reliable,
-    say_range,
-    say_states,
-    say_verdict,
     state_of,
+    states_in_words,
+    verdict_in_words,
 )
 from bayes_crlm.words.success import SuccessRule
 from bayes_crlm.words.wording import count_of
@@ -64,7 +64,7 @@ def test_rows_that_fail_say_nothing_and_others_their_state(base, rows, rule):
 
 @given(refits(), ROWS, RULES)
 def test_counts_of_states_are_those_of_the_rows(base, rows, rule):
-    said = say_states(base, rows, rule)
+    said = states_in_words(base, rows, rule)
     states = [state_of(base, row, rule) for row in rows]
     assert said.startswith(f"{states.count('holds')} conclude")
     assert ("weaker" in said) == ("weaker" in states)
@@ -74,7 +74,7 @@ def test_counts_of_states_are_those_of_the_rows(base, rows, rule):
 @given(refits(), ROWS, RULES)
 def test_a_verdict_names_exactly_the_rows_that_do_not_hold(base, rows, rule):
     rows = [row | {"label": f"row {k} "} for k, row in enumerate(rows)]
-    said = say_verdict(base, rows, rule)
+    said = verdict_in_words(base, rows, rule)
     states = {row["label"]: state_of(base, row, rule) for row in rows}
     assert (said == "the conclusion holds") == (set(states.values()) <= {"holds"})
     assert ("changes with" in said) == ("changes" in states.values())
@@ -86,13 +86,13 @@ def test_a_verdict_names_exactly_the_rows_that_do_not_hold(base, rows, rule):
 @given(refits(), st.lists(refits(), min_size=1, max_size=4))
 def test_the_sentences_of_immortal_time_and_overlap_end_with_that_verdict(base, rows):
     said = immortal_time.sentence(base, rows, [])
-    assert said.endswith(f": {say_verdict(base, rows)}.")
+    assert said.endswith(f": {verdict_in_words(base, rows)}.")
     found = {
         "balance": [{"unweighted": 0.5, "overlap_weights": 0.1}],
         "effective_sample_size": {"overlap_weights": {"treated": 30.0, "reference": 40.0}},
         "common_support": {"treated": 30, "reference": 40},
     }
-    assert overlap.sentence(found, base, rows).endswith(f": {say_verdict(base, rows)}.")
+    assert overlap.sentence(found, base, rows).endswith(f": {verdict_in_words(base, rows)}.")
 
 
 @given(refits(), st.lists(refits(), min_size=1, max_size=4), st.integers(0, 72))
@@ -153,7 +153,7 @@ def test_crossing_hazards_change_the_conclusion():
     [(0.5, 0.71, "lies between 0.50 and 0.71"), (0.581, 0.579, "is 0.58")],
 )
 def test_a_range_of_one_number_is_no_range(least, most, said):
-    assert say_range(least, most) == said
+    assert range_in_words(least, most) == said
 
 
 def test_numbers_and_nouns_agree():

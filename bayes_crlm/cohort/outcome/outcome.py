@@ -22,7 +22,7 @@ from bayes_crlm.cohort.outcome.outcome_columns import (
     check_start_column,
     check_times,
 )
-from bayes_crlm.cohort.outcome.rounded_times import Rounding, draw_within_unit, order_of_patients
+from bayes_crlm.cohort.outcome.rounded_times import Rounding, order_of_patients, sample_within_unit
 from bayes_crlm.cohort.outcome.time_scale import StudyEnd, TimeColumns, TimeScale
 from bayes_crlm.cohort.outcome.zero_times import settle_zeros
 from bayes_crlm.likelihood.tied_times import distinct_times, onto
@@ -174,7 +174,7 @@ def read_outcome(
     remarks += said
     if outcome.rounded is not None and not problems and outcome.seed is not None:
         keys = [each for each in (times, events, entries) if each is not None]
-        entries, times, (start, end), moved = draw_within_unit(
+        entries, times, (start, end), moved = sample_within_unit(
             outcome.rounded,
             outcome.seed,
             entries,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "RoundedTimes",
     "Rounding",
-    "draw_within_unit",
+    "sample_within_unit",
     "unit_of_times",
 ]
 
@@ -222,7 +222,7 @@ def _usual_multiple(multiple: NDArray[np.int64], counts: NDArray[np.intp]) -> in
     return 1
 
 
-def draw_within_unit(
+def sample_within_unit(
     rounding: Rounding,
     seed: int,
     entry: Floats,

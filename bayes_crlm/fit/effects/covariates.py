@@ -58,14 +58,14 @@ def agreement(found: "Findings") -> Section:
         Column("width_ratio", "width ratio", "ratio"),
         Column("_told", "verdict", "reason"),
     )
-    told = (
+    phrase = (
         "They agree when the posterior mean of the log hazard ratio lies within half a standard "
         "error (SE) of Cox's estimate and the intervals' widths differ by a factor of at most "
         f"1.25. Cox: {cox.ties} ties, concordance {number(cox.concordance, 3)}."
     )
     if cox.ph_test:
         tests = ", ".join(f"{term} {p_value(p)}" for term, p in cox.ph_test)
-        told += f" Test of proportional hazards (P): {tests}."
+        phrase += f" Test of proportional hazards (P): {tests}."
     is_agreed = all(row["verdict"] == "agree" for row in found.agreement)
     of_cox = cox.to_table().reset_index().to_dict("records")
     return Section(
@@ -76,7 +76,7 @@ def agreement(found: "Findings") -> Section:
             Rows("agreement", rows, columns, ("agreement",), marks=found.marks),
             Rows("cox", of_cox, marks=found.marks),
         ),
-        notes=(Note(told, "muted"),),
+        notes=(Note(phrase, "muted"),),
         summary={"cox": cox.to_dict()},
     )
 

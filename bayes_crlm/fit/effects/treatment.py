@@ -149,15 +149,15 @@ def answer_lines(found: "Findings", k: int) -> Lines:
         items.append(("", f"they differ: {verdict['reason']}"))
     if row["crude"]:
         items.append(("crude", row["crude"]))
-    told: Mapping[str, Any] = row
+    phrase: Mapping[str, Any] = row
     start, rule = found.start, found.asked.rule
     if verdict is not None:
         items += start_items(start, row["treatment"])
-        told = headline_row(start, row)
-    items.append(("conclusion", rule.sentence(told)))
+        phrase = headline_row(start, row)
+    items.append(("conclusion", rule.sentence(phrase)))
     if found.has_waited and row["headline"] == "as_treated":
         items.append(("", f"{AS_TREATED_ONLY}."))
-    other = None if told is row else other_conclusion(rule, row, told)
+    other = None if phrase is row else other_conclusion(rule, row, phrase)
     if other:
         items.append(("", f"It is not the one as treated from time zero on, {other}."))
     return Lines(heading, tuple(items))
@@ -200,9 +200,9 @@ def hazard_ratios(found: "Findings") -> Section:
 def crude(found: "Findings") -> Section:
     """Give hazard ratios without covariates beside the adjusted ones."""
     is_left_out = any(row["analysis"].startswith("without ") for row in found.crude)
-    told = "Crude: without covariates."
+    phrase = "Crude: without covariates."
     if is_left_out:
-        told += (
+        phrase += (
             " Below it the covariates whose absence moves the adjusted hazard ratio most, each "
             "left out alone with every column made of it."
         )
@@ -220,7 +220,7 @@ def crude(found: "Findings") -> Section:
         title="Crude and adjusted" if found.crude else "",
         chapter=CHAPTER,
         rows=(Rows("crude", rows, columns, ("crude",), "_begins", found.marks),),
-        notes=(Note(told if rows else "", "muted"),),
+        notes=(Note(phrase if rows else "", "muted"),),
     )
 
 
@@ -247,7 +247,7 @@ def started(found: "Findings") -> list[Section]:
         return [Section("start", summary={"start": None})]
     rows = [row | {"ends": marked(row), "reference": design.reference} for row in start_rows(start)]
     is_ok = not found.failures
-    told = headline_in_words(start)
+    phrase = headline_in_words(start)
     shaded = "; shaded: the headline." if is_ok else "."
     caption = (
         "The treatment's hazard ratio by how its start is taken: posterior (blue) and, of the same "
@@ -272,10 +272,10 @@ def started(found: "Findings") -> list[Section]:
             if "time_dependent" in start
             else (),
             notes=(
-                *(Note(each, is_first=True) for each in (told if is_ok else ())),
+                *(Note(each, is_first=True) for each in (phrase if is_ok else ())),
                 Note(" ".join([WAITING_NOTE, *landmark_sentences(start)]), "muted"),
             ),
-            lines=(Lines("", tuple(("", each) for each in told)),) if is_ok else (),
+            lines=(Lines("", tuple(("", each) for each in phrase)),) if is_ok else (),
             summary={"start": start},
         )
     ]

@@ -90,7 +90,7 @@ def sections(found: "Findings") -> list[Section]:
 def diagnostic_rows(found: "Diagnostics") -> list[dict[str, Any]]:
     """Give every diagnostic with the value from which on draws can be trusted."""
     if found.importance_pareto_k is not None:
-        told = [
+        phrases = [
             (
                 "Pareto k of the importance weights",
                 number(found.importance_pareto_k),
@@ -104,7 +104,7 @@ def diagnostic_rows(found: "Diagnostics") -> list[dict[str, Any]]:
         ]
     else:
         least = f"at least {ESS_LEAST_PER_CHAIN} per chain"
-        told = [
+        phrases = [
             ("largest R-hat", number(found.max_r_hat, 4), f"at most {R_HAT_MOST}"),
             ("smallest effective sample size, bulk", number(found.min_ess_bulk, 0), least),
             ("smallest effective sample size, tail", number(found.min_ess_tail, 0), least),
@@ -112,7 +112,7 @@ def diagnostic_rows(found: "Diagnostics") -> list[dict[str, Any]]:
             ("smallest E-BFMI", number(found.min_bfmi), f"at least {BFMI_LEAST}"),
             ("transitions at the largest tree depth", found.n_max_depth, "0"),
         ]
-    told += [
+    phrases += [
         (
             "largest Pareto k (leave one patient out)",
             number(found.max_pareto_k),
@@ -124,4 +124,4 @@ def diagnostic_rows(found: "Diagnostics") -> list[dict[str, Any]]:
             "for comparing models",
         ),
     ]
-    return [dict(zip(("diagnostic", "value", "limit"), each, strict=True)) for each in told]
+    return [dict(zip(("diagnostic", "value", "limit"), each, strict=True)) for each in phrases]

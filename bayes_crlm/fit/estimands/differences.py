@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.fit.estimand_draws import rmst_draws, survival_draws
 from bayes_crlm.fit.estimands.rmst import between
-from bayes_crlm.fit.estimands.rows import mean_and_limits, told
+from bayes_crlm.fit.estimands.rows import estimand_frame, mean_and_limits
 from bayes_crlm.model.arm_follow_up import note_for
 from bayes_crlm.words.section import Column, Rows, Section
 
@@ -99,4 +99,4 @@ def differences_table(
                 add("survival", level, when, survival[:, level, k] - survival[:, 0, k])
         if area is not None and rmst is not None:
             add("rmst", level, rmst, area[:, level] - area[:, 0])
-    return told(fit, rows)
+    return estimand_frame(fit, rows)

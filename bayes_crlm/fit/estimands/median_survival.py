@@ -7,7 +7,7 @@ import numpy as np
 from bayes_crlm.fit.draws import ETI95
 from bayes_crlm.fit.entry_weights import entry_weight_rows, entry_weight_warnings
 from bayes_crlm.fit.estimand_draws import median_survival_draws
-from bayes_crlm.fit.estimands.rows import quantiles_with_infinity, told
+from bayes_crlm.fit.estimands.rows import estimand_frame, quantiles_with_infinity
 from bayes_crlm.model.arm_follow_up import median_note
 from bayes_crlm.model.origin import given_survival
 from bayes_crlm.words.section import Column, Lines, Rows, Section
@@ -54,17 +54,17 @@ def sections(found: "Findings") -> list[Section]:
 def small(row: dict[str, Any]) -> str:
     """Say how many draws do not reach the median, and what else is to be known of it."""
     share = row["share_not_reached"]
-    told = (
+    phrase = (
         f"not reached within follow-up in {probability_in_words(share)} of draws" if share else ""
     )
-    return "; ".join(each for each in (told, row["note"]) if each)
+    return "; ".join(each for each in (phrase, row["note"]) if each)
 
 
 def items(found: "Findings", rows: list[dict[str, Any]]) -> tuple[tuple[str, str], ...]:
     """Say medians on the terminal, one for each treatment level, and of whom they are."""
     fit, unit = found.fit, found.fit.inputs.cohort.unit
     given = given_survival(fit.begin, unit)
-    told = []
+    phrases = []
     for row in rows:
         low, high = (in_words(row[limit]) for limit in ("eti95_low", "eti95_high"))
         median = (
@@ -74,20 +74,20 @@ def items(found: "Findings", rows: list[dict[str, Any]]) -> tuple[tuple[str, str
         )
         note = f" ({row['note']})" if row["note"] else ""
         interval = f"(95% interval {low} to {high}){f', {given}' if given else ''}{note}"
-        told.append(("" if told else "median", f"{row['treatment']}: {median} {interval}"))
+        phrases.append(("" if phrases else "median", f"{row['treatment']}: {median} {interval}"))
     if found.as_treated is not None:
-        told.append(("", found.as_treated))
+        phrases.append(("", found.as_treated))
     if fit.population == "before_entry":
         n_patients = fit.inputs.cohort.n_patients
-        told.append(
+        phrases.append(
             (
                 "patients",
                 f"{fit.effective_patients:.0f} effective of {n_patients}: survival is of the "
                 "population before entry",
             )
         )
-        told += [("", each) for each in entry_weight_warnings(entry_weight_rows(fit), unit)]
-    return tuple(told)
+        phrases += [("", each) for each in entry_weight_warnings(entry_weight_rows(fit), unit)]
+    return tuple(phrases)
 
 
 def in_words(value: float) -> str:
@@ -118,4 +118,4 @@ def median_table(fit: "PosteriorDraws") -> "pd.DataFrame":
                 "note": median_note(fit.inputs, i, middle, high),
             }
         )
-    return told(fit, rows)
+    return estimand_frame(fit, rows)

@@ -30,7 +30,7 @@ def kaplan_meier(found: "Findings") -> Section:
     rows = kaplan_meier_table(fit, horizons).to_dict("records") if horizons else []
     distances = kaplan_meier_distances(fit)
     rows = [row | {"_small": given(row, fit.begin, 6)} for row in rows]
-    told = "; ".join(distance_in_words(row, fit.begin, found.unit) for row in distances)
+    phrase = "; ".join(distance_in_words(row, fit.begin, found.unit) for row in distances)
     columns = (
         Column("treatment", fit.inputs.design.treatment),
         Column("time", "time", "time", found.unit),
@@ -49,7 +49,7 @@ def kaplan_meier(found: "Findings") -> Section:
             Rows("kaplan_meier_distance", distances, at=(name, "largest_distance")),
         ),
         notes=(
-            Note(f"{told}.", is_first=True),
+            Note(f"{phrase}.", is_first=True),
             Note(
                 "While at least ten patients of the arm are at risk, or as many as there ever are. "
                 "Kaplan-Meier is of the patients as treated and adjusts for nothing.",

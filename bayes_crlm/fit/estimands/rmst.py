@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from bayes_crlm.fit.estimand_draws import rmst_draws
-from bayes_crlm.fit.estimands.rows import mean_and_limits, told
+from bayes_crlm.fit.estimands.rows import estimand_frame, mean_and_limits
 from bayes_crlm.model.arm_follow_up import note_for
 from bayes_crlm.words.section import Column, Rows, Section
 from bayes_crlm.words.shown import as_written
@@ -75,4 +75,4 @@ def rmst_table(fit: "PosteriorDraws", horizon: float) -> "pd.DataFrame":
         | {"note": note_for(fit.inputs, [i], horizon)}
         for i, level in enumerate(fit.inputs.design.levels)
     ]
-    return told(fit, rows)
+    return estimand_frame(fit, rows)

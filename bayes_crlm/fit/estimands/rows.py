@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from bayes_crlm.fit.draws import PosteriorDraws
 
-__all__ = ["mean_and_limits", "quantiles_with_infinity", "told"]
+__all__ = ["estimand_frame", "mean_and_limits", "quantiles_with_infinity"]
 
 
-def told(fit: "PosteriorDraws", rows: list[dict[str, Any]]) -> "pd.DataFrame":
+def estimand_frame(fit: "PosteriorDraws", rows: list[dict[str, Any]]) -> "pd.DataFrame":
     """Make a table of rows, each with the origin that it is given survival to, then its note."""
     last = ("origin", "note")
     return frame_of(

@@ -7,7 +7,7 @@ from bayes_crlm.figures import plot_survival
 from bayes_crlm.fit.answers import proportionality_warnings
 from bayes_crlm.fit.entry_weights import entry_weight_rows, entry_weight_warnings
 from bayes_crlm.fit.estimand_draws import survival_draws
-from bayes_crlm.fit.estimands.rows import mean_and_limits, told
+from bayes_crlm.fit.estimands.rows import estimand_frame, mean_and_limits
 from bayes_crlm.model.arm_follow_up import note_for
 from bayes_crlm.model.origin import given_survival
 from bayes_crlm.model.withdrawn import levels_without_events
@@ -142,4 +142,4 @@ def survival_table(fit: "PosteriorDraws", times: Sequence[float]) -> "pd.DataFra
         for i, level in enumerate(fit.inputs.design.levels)
         for k, when in enumerate(draws["time"].values)
     ]
-    return told(fit, rows)
+    return estimand_frame(fit, rows)

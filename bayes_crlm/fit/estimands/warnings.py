@@ -21,7 +21,7 @@ def estimand_warnings(fit: "PosteriorDraws") -> list[str]:
     cohort, treatment = fit.inputs.cohort, fit.inputs.design.treatment
     unit, last = cohort.unit or "time units", last_follow_up(fit.inputs)
     table = median_table(fit)
-    told = eventless_cautions(fit.inputs)
+    phrases = eventless_cautions(fit.inputs)
     for k, (level, median, high, note) in enumerate(
         zip(table["treatment"], table["median"], table["eti95_high"], table["note"], strict=True)
     ):
@@ -31,14 +31,14 @@ def estimand_warnings(fit: "PosteriorDraws") -> list[str]:
                 if median > last[k]
                 else f"{significant(median, 4)} (to {significant(high, 4)})"
             )
-            told.append(
+            phrases.append(
                 f"{treatment} {level}, median survival {where} {unit}: {note} "
                 f"(the longest: {significant(last[k], 4)})"
             )
     if fit.population == "before_entry":
-        told.append(
+        phrases.append(
             "survival, its median and restricted means are those of the population before entry: "
             "each patient counts 1 / survival from the origin to the first entry, which leaves "
             f"{fit.effective_patients:.0f} effective of {cohort.n_patients} patients"
         )
-    return [*told, *entry_weight_warnings(entry_weight_rows(fit), unit)]
+    return [*phrases, *entry_weight_warnings(entry_weight_rows(fit), unit)]

@@ -229,7 +229,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
             )
         ],
         notes=notes_of(rows, failures),
-        would_move=say_would_move(rows),
+        would_move=possible_changes_in_words(rows),
     )
 
 
@@ -257,7 +257,7 @@ def stack_reliable(rows: Sequence[dict[str, Any]], effect: float = 1.0) -> dict[
     return stacked_summary(stacked, weights, effect)
 
 
-def say_would_move(rows: Sequence[Mapping[str, Any]]) -> str | None:
+def possible_changes_in_words(rows: Sequence[Mapping[str, Any]]) -> str | None:
     """Name the sets of intervals that change the conclusion and predict too badly to count."""
     count = sum(
         row["turns_conclusion"] and row["stacking_weight"] < WEIGHT_LEAST for row in reliable(rows)

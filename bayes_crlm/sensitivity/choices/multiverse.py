@@ -27,9 +27,9 @@ from bayes_crlm.sensitivity.verdicts import (
     failing,
     judge,
     prob_below,
+    range_in_words,
     reliable,
-    say_range,
-    say_states,
+    states_in_words,
 )
 from bayes_crlm.tasks.run import Task
 from bayes_crlm.words.errors import SensitivityError
@@ -89,7 +89,7 @@ def analyse(context: "Context", settings: Settings) -> Finding:
     """Refit every specification and say how much the choices matter."""
     found = specifications(context.plan, settings)
     rows = refit_all(context, found, settings.draws)
-    again = draw_again(context, found, rows, settings.draws)
+    again = sample_again(context, found, rows, settings.draws)
     # one analysis, one number: the specification that is the spec's own takes the answer's draws
     rows = [
         with_numbers_of(row, context.base) if repeats_the_spec(context.plan, changes) else row
@@ -142,7 +142,7 @@ def is_near_threshold(row: Mapping[str, Any], rule: SuccessRule = DEFAULT_RULE) 
     return min(abs(below - level), abs(below - (1 - level))) < NEAR * error
 
 
-def draw_again(
+def sample_again(
     context: "Context",
     found: list[tuple[dict[str, Any], dict[str, Any]]],
     rows: list[dict[str, Any]],
@@ -270,8 +270,8 @@ def sentence_of(
         return f"None of {count} specifications passes its diagnostics."
     low, high = trusted[0]["median"], trusted[-1]["median"]
     text = (
-        f"Of {count_of(len(trusted), 'specification')} {say_states(base, trusted, rule)}; medians "
-        f"{say_range(low, high, 'reach from {} to {}')} "
+        f"Of {count_of(len(trusted), 'specification')} {states_in_words(base, trusted, rule)}; "
+        f"medians {range_in_words(low, high, 'reach from {} to {}')} "
         f"(base analysis: {base['median']:.2f})"
     )
     if decomposition.shares and decomposition.variance > 0:

@@ -14,8 +14,8 @@ from bayes_crlm.model.priors import Normal
 from bayes_crlm.sensitivity.posterior_draws import (
     DRAWS,
     Draws,
-    draw_posterior,
     leave_one_out,
+    sample_posterior,
     summarise_draws,
     treatment_effect,
 )
@@ -27,8 +27,14 @@ if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
 
 __all__ = [
-    "common_cutpoints", "draw_periods", "edges_of", "events_of_periods", "fit_periods",
-    "period_contrasts", "period_label", "split_periods",
+    "common_cutpoints",
+    "edges_of",
+    "events_of_periods",
+    "fit_periods",
+    "period_contrasts",
+    "period_label",
+    "sample_periods",
+    "split_periods",
 ]  # fmt: skip
 
 UNIT_NORMAL = Normal(0.0, 1.0)
@@ -213,7 +219,7 @@ def split_periods(
     )
 
 
-def draw_periods(
+def sample_periods(
     shared: Shared, times: Sequence[float], deviation_scale: float, seed: int
 ) -> "tuple[Draws, PreparedCohort, NDArray[np.float64]]":
     """Draw the posterior of the periods' log hazard ratios.
@@ -239,7 +245,7 @@ def draw_periods(
     events = events_of_periods(cohort.time[cohort.event == 1], times)
     contrasts = deviation_scale * period_contrasts(events)
     split = split_periods(inputs, shared.level, times, contrasts)
-    drawn = draw_posterior(dataclasses.replace(model, terms=split.terms), split, seed, 2 * DRAWS)
+    drawn = sample_posterior(dataclasses.replace(model, terms=split.terms), split, seed, 2 * DRAWS)
     average = treatment_effect(drawn, split, shared.level)
     deviation = drawn.effect[:, -contrasts.shape[1] :] @ contrasts.T
     return drawn, split, average[:, None] + deviation
@@ -275,10 +281,10 @@ def fit_periods(
         the last period's hazard ratio divided by the first's; `one`, a single hazard ratio with
         the same cutpoints; `elpd_difference`, `elpd_difference_se`, `loo_pareto_k`.
     """
-    drawn, split, log_ratio = draw_periods(shared, times, deviation_scale, seed)
+    drawn, split, log_ratio = sample_periods(shared, times, deviation_scale, seed)
     pointwise, pareto_k = leave_one_out(drawn, split)
     model, inputs = cut_at(shared, times)
-    single = draw_posterior(model, inputs, seed, 2 * DRAWS)
+    single = sample_posterior(model, inputs, seed, 2 * DRAWS)
     single_pointwise, single_k = leave_one_out(single, inputs)
     difference = pointwise - single_pointwise
     edges = edges_of(times)

@@ -48,8 +48,8 @@ from bayes_crlm.sensitivity.verdicts import (
     judge,
     prob_below,
     reliable,
-    say_side_probability,
     side_of,
+    side_probability_in_words,
 )
 from bayes_crlm.specification.lists import number_list
 from bayes_crlm.specification.table import Table
@@ -272,5 +272,5 @@ def sentence(context: Context, result: Mapping[str, Any]) -> str:
     average, rule = result["average"], context.rule
     return (
         f"{text}. Averaged over the events it is {average['median']:.2f}, "
-        f"{say_side_probability(average, side_of(context.base, rule), rule)}."
+        f"{side_probability_in_words(average, side_of(context.base, rule), rule)}."
     )

@@ -53,7 +53,7 @@ from bayes_crlm.sensitivity.parts import (
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.registry import NotRunError
 from bayes_crlm.sensitivity.two_arms import TwoArms, two_arms
-from bayes_crlm.sensitivity.verdicts import DEFAULT_RULE, add_states, judge, say_verdict
+from bayes_crlm.sensitivity.verdicts import DEFAULT_RULE, add_states, judge, verdict_in_words
 from bayes_crlm.sensitivity.weighted_posterior import WEIGHT_LIMITS, effective_sample_size
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.section import Figure
@@ -270,7 +270,7 @@ def sentence(
     if not weighted:
         return f"{start}; no weighted hazard ratio can be trusted."
     ratios = " and ".join(f"{row['median']:.2f} with {row['label']}" for row in weighted)
-    return f"{start}; the hazard ratio is {ratios}: {say_verdict(regression, weighted, rule)}."
+    return f"{start}; the hazard ratio is {ratios}: {verdict_in_words(regression, weighted, rule)}."
 
 
 def compare_weights(arms: TwoArms, settings: Settings, seed: int) -> dict[str, Any]:

@@ -218,10 +218,10 @@ def propensity_draws(
     smoothed = SmoothedWeights.of(log_ratio)
     if smoothed.problem is None:
         return PropensityDraws(coefficients, smoothed.weight, "laplace", smoothed.pareto_k)
-    return draw_by_nuts(propensity_model(design, terms, is_treated), seed)
+    return sample_by_nuts(propensity_model(design, terms, is_treated), seed)
 
 
-def draw_by_nuts(model: "pm.Model", seed: int) -> PropensityDraws:
+def sample_by_nuts(model: "pm.Model", seed: int) -> PropensityDraws:
     """Draw from the definition, with the diagnostics of all sampled models."""
     from bayes_crlm.inference.pymc_sampling import sample_model
     from bayes_crlm.inference.sample_diagnostics import diagnose_sample

@@ -25,8 +25,8 @@ from bayes_crlm.sensitivity.verdicts import (
     add_states,
     conclusion,
     judge,
-    say_side_probability,
     side_of,
+    side_probability_in_words,
 )
 from bayes_crlm.specification.lists import number_list, ratios
 from bayes_crlm.specification.table import Table
@@ -172,7 +172,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
             *notes_of(latent, failure, is_common, is_delayed, is_stated),
             *interval_note(rule),
         ],
-        would_move=say_would_move(tipped, turns.size, None if is_stated else latent),
+        would_move=possible_changes_in_words(tipped, turns.size, None if is_stated else latent),
     )
 
 
@@ -253,7 +253,9 @@ def tables_of(surface: Mapping[str, Any], latent: Mapping[str, Any] | None) -> l
     return tables
 
 
-def say_would_move(tipped: int, size: int, unstated: Mapping[str, Any] | None) -> str | None:
+def possible_changes_in_words(
+    tipped: int, size: int, unstated: Mapping[str, Any] | None
+) -> str | None:
     """Name the confounders, of the grid or of beliefs nobody stated, that change the conclusion."""
     said = []
     if unstated is not None and unstated["state"] in ("weaker", "changes"):
@@ -315,7 +317,7 @@ def sentence(
             f"; with {beliefs_in_words(result['beliefs_are_stated'])} about a confounder in the "
             "model the hazard ratio is "
             f"{latent['median']:.2f} ({low:.2f} to {high:.2f}), "
-            f"{say_side_probability(latent, side_of(base, rule), rule)}"
+            f"{side_probability_in_words(latent, side_of(base, rule), rule)}"
         )
     return f"{text}."
 

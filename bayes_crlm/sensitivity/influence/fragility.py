@@ -30,7 +30,7 @@ from bayes_crlm.likelihood.follow_up import cut_follow_up
 from bayes_crlm.likelihood.intervals import choose_intervals
 from bayes_crlm.sensitivity.posterior_draws import (
     Draws,
-    draw_posterior,
+    sample_posterior,
     summarise_draws,
     treatment_effect,
 )
@@ -205,7 +205,7 @@ def fragility_path(
         "failure": None,
     }
     moved: list[int] = []
-    now, drawn = inputs, draw_posterior(model, inputs, seed, draws)
+    now, drawn = inputs, sample_posterior(model, inputs, seed, draws)
     while left and len(path) < most:
         scores = sign * moved_scores(drawn, now, level, np.array(left), rule.effect)
         moved.append(left.pop(int(np.argmax(scores))))
@@ -214,16 +214,16 @@ def fragility_path(
         except BayesCRLMError as problem:
             found["failure"] = str(problem)
             break
-        drawn = draw_posterior(model, now, seed, draws)
-        told = summarise_draws(treatment_effect(drawn, now, level), drawn, rule.effect)
+        drawn = sample_posterior(model, now, seed, draws)
+        phrase = summarise_draws(treatment_effect(drawn, now, level), drawn, rule.effect)
         path.append(
             {
                 "moved": len(moved),
                 "patient": patients[inputs.cohort.patient_index[moved[-1]]],
                 "n_events": now.cohort.n_events,
-                "turns_conclusion": told["is_reliable"] and conclusion(told, rule) != held,
+                "turns_conclusion": phrase["is_reliable"] and conclusion(phrase, rule) != held,
             }
-            | told
+            | phrase
         )
         if path[-1]["turns_conclusion"]:
             break

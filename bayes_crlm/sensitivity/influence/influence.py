@@ -32,9 +32,9 @@ from bayes_crlm.sensitivity.verdicts import (
     judge,
     moves_conclusion,
     prob_below,
-    say_range,
-    say_side_probability,
+    range_in_words,
     side_of,
+    side_probability_in_words,
 )
 from bayes_crlm.specification.table import Table
 from bayes_crlm.tasks.run import Task
@@ -176,7 +176,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
         rows=tables_of(rows, path, fragile),
         figures=figures_of(context, path, fragile),
         notes=notes_of(rows, path, fragile),
-        would_move=say_would_move(deleted, fragile["fragility_index"]),
+        would_move=possible_changes_in_words(deleted, fragile["fragility_index"]),
     )
 
 
@@ -209,7 +209,7 @@ def notes_of(
     return notes
 
 
-def say_would_move(deleted: int | None, moved: int | None) -> str | None:
+def possible_changes_in_words(deleted: int | None, moved: int | None) -> str | None:
     """Name what changes the conclusion when it is done on purpose."""
     said = []
     if deleted is not None:
@@ -338,7 +338,7 @@ def sentence(
     rule = context.rule
     side = side_of(context.base, rule)
     text = (
-        f"Without any one patient the hazard ratio {say_range(min(medians), max(medians))} "
+        f"Without any one patient the hazard ratio {range_in_words(min(medians), max(medians))} "
         f"(with all: {context.base['median']:.2f}); "
     )
     if deleted is None:
@@ -348,7 +348,7 @@ def sentence(
         row = path[deleted - 1]
         text += (
             f"leaving out {count_patients(deleted)}, {of_whom(deleted, row['n_events_left_out'])}, "
-            f"changes the conclusion ({say_side_probability(row, side, rule)})"
+            f"changes the conclusion ({side_probability_in_words(row, side, rule)})"
         )
     moved = fragile["fragility_index"]
     if moved is None:
@@ -363,7 +363,7 @@ def sentence(
     )
     return (
         f"{text}. It would change with {moved} {what} event{'s' if moved > 1 else ''} {who} "
-        f"({say_side_probability(last, side, rule)}): a fragility index of {moved}."
+        f"({side_probability_in_words(last, side, rule)}): a fragility index of {moved}."
     )
 
 

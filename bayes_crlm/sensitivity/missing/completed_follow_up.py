@@ -23,7 +23,7 @@ from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.likelihood.follow_up import cut_follow_up
 from bayes_crlm.sensitivity.posterior_draws import (
     DRAWS,
-    draw_posterior,
+    sample_posterior,
     summarise_weighted,
     treatment_effect,
 )
@@ -181,7 +181,7 @@ def refit_completed(
     rows = leaving_rows(inputs, lost, horizon)
     level = inputs.design.treatment_level[rows]
     delta = np.where(level == 0, deltas[0], np.where(level == shared.level, deltas[1], 1.0))
-    posterior = draw_posterior(model, inputs, seed, DRAWS)
+    posterior = sample_posterior(model, inputs, seed, DRAWS)
     rng = random_stream(seed, Stream.COMPLETED_FOLLOW_UP)
     chosen = rng.choice(len(posterior.weight), size=completions, p=posterior.weight)
     log_ratios, weights, means, fits, events = [], [], [], [], []
@@ -195,7 +195,7 @@ def refit_completed(
             horizon,
             1.0 - rng.random(len(rows)),
         )
-        drawn = draw_posterior(model, completed, seed + number, COMPLETED_DRAWS)
+        drawn = sample_posterior(model, completed, seed + number, COMPLETED_DRAWS)
         log_ratio = treatment_effect(drawn, completed, shared.level)
         log_ratios.append(log_ratio)
         weights.append(drawn.weight / completions)

@@ -34,8 +34,8 @@ from bayes_crlm.sensitivity.verdicts import (
     failing,
     judge,
     prob_below,
+    range_in_words,
     reliable,
-    say_range,
     side_of,
 )
 from bayes_crlm.specification.lists import ratios
@@ -130,7 +130,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
         figures=figures_of(context, rows, deltas, failures),
         notes=notes_of(context, settings, rows, horizon, is_stated=is_stated)
         + [f"Not fitted: {each}" for each in failures],
-        would_move=say_would_move(unlikely, is_stated),
+        would_move=possible_changes_in_words(unlikely, is_stated),
     )
 
 
@@ -223,7 +223,7 @@ def is_plausible(row: Mapping[str, Any], most: float) -> bool:
     return all(1 / most - 1e-9 <= delta <= most + 1e-9 for delta in deltas)
 
 
-def say_would_move(unlikely: int, is_stated: bool) -> str | None:
+def possible_changes_in_words(unlikely: int, is_stated: bool) -> str | None:
     """Name the pairs of deltas that change the conclusion and do not count."""
     if not unlikely:
         return None
@@ -304,7 +304,7 @@ def sentence(
         "When the hazard of the censored is multiplied by up to "
         f"{as_written(max(row['delta_treated'] for row in sound))} or down to "
         f"{as_written(min(row['delta_treated'] for row in sound))} in each arm, the hazard ratio "
-        f"{say_range(min(medians), max(medians))}"
+        f"{range_in_words(min(medians), max(medians))}"
     )
     if said:
         return f"{text}; the conclusion changes {' and '.join(said)}."
@@ -316,7 +316,7 @@ def sentence(
     return f"{text}; the conclusion never changes."
 
 
-def say_change(base: Mapping[str, Any], rule: SuccessRule = DEFAULT_RULE) -> str:
+def change_in_words(base: Mapping[str, Any], rule: SuccessRule = DEFAULT_RULE) -> str:
     """Say beyond which lines of equal probability the conclusion is another."""
     level = rule.probability
     if conclusion(base, rule) == "undecided":
@@ -354,6 +354,6 @@ def figures_of(
     }
     caption = (
         "When the hazard of the censored is multiplied by delta: numbers are hazard ratios, "
-        f"lines of equal {name}. {say_change(context.base, rule)}"
+        f"lines of equal {name}. {change_in_words(context.base, rule)}"
     )
     return [Figure("informative_censoring", caption, plot_surface, numbers)]

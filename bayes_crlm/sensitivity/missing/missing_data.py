@@ -34,9 +34,9 @@ from bayes_crlm.sensitivity.registry import NotRunError
 from bayes_crlm.sensitivity.verdicts import (
     add_states,
     judge,
+    mover_in_words,
+    range_in_words,
     reliable,
-    say_mover,
-    say_range,
 )
 from bayes_crlm.specification.lists import number_list
 from bayes_crlm.specification.table import Table
@@ -86,7 +86,7 @@ def design_of(plan: "Plan") -> IncompleteDesign:
         When no covariate of the model misses a value, or one cannot be imputed.
     """
     try:
-        return incomplete_design(plan.model, plan.everyone)
+        return incomplete_design(plan.model, plan.full_cohort)
     except SensitivityError as problem:
         raise NotRunError(str(problem)) from None
 
@@ -112,7 +112,7 @@ def impute(
         `row`, `coefficients`, `imputed` (a list of dict).
     """
     model, _ = changed_inputs(shared, {})
-    design = incomplete_design(model, shared.everyone)
+    design = incomplete_design(model, shared.full_cohort)
     fit = fit_imputation(
         design,
         delta=dict(delta),
@@ -201,7 +201,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
         notes=notes_of(design, counts, is_stated=is_stated)
         + unreliable_note(rows)
         + [f"Not fitted: {each}" for each in failures],
-        would_move=say_would_move(rows[len(counted) :]),
+        would_move=possible_changes_in_words(rows[len(counted) :]),
     )
 
 
@@ -232,13 +232,13 @@ def notes_of(design: IncompleteDesign, counts: Mapping[str, int], *, is_stated: 
     return notes
 
 
-def say_would_move(rows: Sequence[Mapping[str, Any]]) -> str | None:
+def possible_changes_in_words(rows: Sequence[Mapping[str, Any]]) -> str | None:
     """Name the default shift that changes the conclusion most, and count the others."""
     turned = [row for row in rows if row["state"] in ("weaker", "changes")]
     if not turned:
         return None
     shifts = count_of(len(turned), "default shift")
-    return f"{shifts} of missing values (such as {say_mover(turned[0])})"
+    return f"{shifts} of missing values (such as {mover_in_words(turned[0])})"
 
 
 def sentence(base: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
@@ -264,5 +264,5 @@ def sentence(base: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
     medians = [row["median"] for row in shifted]
     return (
         f"{text}; when what misses is not missing at random it "
-        f"{say_range(min(medians), max(medians))}."
+        f"{range_in_words(min(medians), max(medians))}."
     )

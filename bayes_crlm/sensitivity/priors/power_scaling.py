@@ -98,7 +98,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
         for quantity in tables["all"].index
     ]
     for row in rows:
-        row["verdict"] = say_sensitivity(row["prior"], row["likelihood"], settings.threshold)
+        row["verdict"] = sensitivity_in_words(row["prior"], row["likelihood"], settings.threshold)
     scaled = scaled_effects(context, fit, tree, settings.powers)
     add_states(scaled, context.base, context.rule)
     effect = rows[context.level - 1]
@@ -118,7 +118,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
             )
         ],
         notes=notes_of(context, settings, scaled, left_out),
-        would_move=say_would_move(context.base, scaled, context.rule),
+        would_move=possible_changes_in_words(context.base, scaled, context.rule),
     )
 
 
@@ -159,7 +159,7 @@ def is_near(row: Mapping[str, Any]) -> bool:
     return row["scaled"] == PRIOR and NEAR_1[0] - 1e-9 <= row["power"] <= NEAR_1[1] + 1e-9
 
 
-def say_would_move(
+def possible_changes_in_words(
     base: Mapping[str, Any],
     scaled: Sequence[Mapping[str, Any]],
     rule: SuccessRule = DEFAULT_RULE,
@@ -178,7 +178,7 @@ def say_would_move(
     return f"the treatment's prior to the power of {' or '.join(powers)}"
 
 
-def say_sensitivity(prior: float | None, likelihood: float | None, threshold: float) -> str:
+def sensitivity_in_words(prior: float | None, likelihood: float | None, threshold: float) -> str:
     """Put two sensitivities in words.
 
     Parameters
@@ -321,7 +321,7 @@ def sentence(
 ) -> str:
     """Say what the treatment's effect, and other quantities, lean on."""
     leaning = [
-        say_quantity(row["quantity"], unit)
+        quantity_in_words(row["quantity"], unit)
         for row in rows
         if row is not effect and row["prior"] is not None and row["prior"] > threshold
     ]
@@ -339,7 +339,7 @@ def sentence(
     return f"{text}; {len(leaning)} other {lean} on a prior: {shown}."
 
 
-def say_quantity(name: str, unit: str | None) -> str:
+def quantity_in_words(name: str, unit: str | None) -> str:
     """Put the name of a quantity in words.
 
     Parameters

@@ -28,8 +28,8 @@ from bayes_crlm.sensitivity.verdicts import (
     conclusion,
     failing,
     judge,
-    say_side_probability,
     side_of,
+    side_probability_in_words,
 )
 from bayes_crlm.specification.lists import ratios
 from bayes_crlm.specification.table import Table
@@ -163,7 +163,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
         rows=[rows_of("priors", rows), rows_of("priors_grid", cells)],
         figures=figures_of(context, settings, rows, curve),
         notes=notes_of(context, settings, benefit, found),
-        would_move=say_would_move(held, rows, changed, len(cells)),
+        would_move=possible_changes_in_words(held, rows, changed, len(cells)),
     )
 
 
@@ -223,7 +223,7 @@ def notes_of(
     return notes
 
 
-def say_would_move(
+def possible_changes_in_words(
     held: str, rows: Sequence[Mapping[str, Any]], changed: int, n_cells: int
 ) -> str | None:
     """Name the beliefs that change the conclusion and are not those of readers to be convinced.
@@ -255,13 +255,15 @@ def sentence(
     rule: SuccessRule = DEFAULT_RULE,
 ) -> str:
     """Say what each reader concludes."""
-    told = "; ".join(
+    phrase = "; ".join(
         f"{row['name']}: {row['median']:.2f} ({row['eti95'][0]:.2f} to {row['eti95'][1]:.2f}), "
-        f"{say_side_probability(row, side, rule)}{STATE_WORDS[row['state']]}"
+        f"{side_probability_in_words(row, side, rule)}{STATE_WORDS[row['state']]}"
         for row in rows
     )
     change = "changes" if changed == 1 else "change"
-    return f"{told}. Of {count_of(n_cells, 'prior')} of the grid {changed} {change} the conclusion."
+    return (
+        f"{phrase}. Of {count_of(n_cells, 'prior')} of the grid {changed} {change} the conclusion."
+    )
 
 
 def figures_of(

@@ -331,21 +331,21 @@ def sentence(
     intrinsic: IntrinsicCredibility,
 ) -> str:
     """Say which prior overturns the finding, by the rule of the 95% interval."""
-    told = say_critical(found)
+    phrase = critical_in_words(found)
     p_value = f"p = {intrinsic.p:.2g}" if intrinsic.p >= 0.0001 else "p < 0.0001"
     at_most, does, name = ("above", "does not conflict", "no intrinsic credibility")
     if intrinsic.is_credible:
         at_most, does, name = ("at most", "conflicts", "intrinsic credibility")
-    told += (
+    phrase += (
         f". The two-sided {p_value} is {at_most} {INTRINSIC_P:.4f}: the finding {does} with the "
         f"sceptic whom it just does not convince ({name})"
     )
     if found["is_reliable"]:
-        told += "".join(f"; with {name}: {each['verdict']}" for name, each in verdicts.items())
-    return f"{told}."
+        phrase += "".join(f"; with {name}: {each['verdict']}" for name, each in verdicts.items())
+    return f"{phrase}."
 
 
-def say_critical(found: Mapping[str, Any]) -> str:
+def critical_in_words(found: Mapping[str, Any]) -> str:
     """Say whom the data convince; no belief where the critical prior is not reliable."""
     interval = f"{any_ratio(found['low'])} to {any_ratio(found['high'])}"
     if found["kind"] == "sceptical" and found["is_reliable"]:

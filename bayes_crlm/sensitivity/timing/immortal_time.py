@@ -41,9 +41,9 @@ from bayes_crlm.sensitivity.verdicts import (
     add_states,
     conclusion,
     judge,
+    range_in_words,
     reliable,
-    say_range,
-    say_verdict,
+    verdict_in_words,
 )
 from bayes_crlm.sensitivity.weighted_posterior import WEIGHT_LIMITS
 from bayes_crlm.words.late_start import landmark_in_words
@@ -155,11 +155,11 @@ def analyse(context: Context, settings: Settings) -> Finding:
         ],
         figures=figures_of(found, weights),
         notes=notes_of(context, settings, found) + failure_notes(found["rows"]),
-        before="" if is_pooled else say_from_start(rows, rule),
+        before="" if is_pooled else from_start_in_words(rows, rule),
     )
 
 
-def say_from_start(rows: Sequence[Mapping[str, Any]], rule: SuccessRule) -> str:
+def from_start_in_words(rows: Sequence[Mapping[str, Any]], rule: SuccessRule) -> str:
     """Say what treatment counted from its start on concludes; nothing where that is not known.
 
     It stands before the conclusion of the whole, which counts the wait as treated.
@@ -333,7 +333,7 @@ def sentence(
         return "Immortal time could not be examined: no other method gave a reliable hazard ratio."
     least = min(others, key=lambda row: row["median"])
     most = max(others, key=lambda row: row["median"])
-    verdict = say_verdict(naive, others, rule)
+    verdict = verdict_in_words(naive, others, rule)
     between = f"{least['median']:.2f} ({least['label']})"
     if f"{least['median']:.2f}" != f"{most['median']:.2f}":
         between += f" to {most['median']:.2f} ({most['label']})"
@@ -346,7 +346,8 @@ def sentence(
         worst = max(landmarks, key=lambda row: row["n_started_later"])
         said += (
             f" Landmarks ask another question ({later_starters(worst)} untreated start later at "
-            f"{as_written(worst['at'])}): the hazard ratio {say_range(min(ratios), max(ratios))}."
+            f"{as_written(worst['at'])}): the hazard ratio "
+            f"{range_in_words(min(ratios), max(ratios))}."
             if len(ratios) > 1
             else f" The landmark asks another question ({later_starters(worst)} untreated start "
             f"later) and gives {ratios[0]:.2f}."
