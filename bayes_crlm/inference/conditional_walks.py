@@ -190,7 +190,8 @@ def fit_walk(
     cases : WalkCases
         Prior, events and level.
     steps : int
-        Newton steps; any number makes a proper distribution.
+        Newton steps, at least one; any number makes a proper distribution, whose precision is that
+        before the last step.
 
     Returns
     -------
@@ -204,7 +205,7 @@ def fit_walk(
     prior_diagonal[level] += level_precision
     below, pivot = np.empty_like(weighted), np.empty_like(weighted)
     at = start
-    for step in range(steps + 1):
+    for _ in range(steps):
         expected = weighted * np.exp(at)
         diagonal = expected + prior_diagonal
         power = np.maximum(LARGEST_POWER * expected / diagonal, LEAST_POWER)
@@ -212,8 +213,6 @@ def fit_walk(
         for j in range(1, len(pivot)):
             below[j] = -precision[j - 1] / pivot[j - 1]
             pivot[j] = diagonal[j] + precision[j - 1] * below[j]
-        if step == steps:
-            break
         change = np.diff(at, axis=0)
         change *= precision
         # the Jacobian of the power moves the mode by that power; in place from here on, since the
