@@ -19,6 +19,7 @@ from bayes_crlm.inference.native.library import FlatArrays
 from bayes_crlm.inference.native.nutpie_part import SamplerSettings, sample_target
 from bayes_crlm.inference.nuts import labelled, named_samples
 from bayes_crlm.inference.sample_diagnostics import n_divergences
+from bayes_crlm.model.pytensor_place import give_pytensor_a_place
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from bayes_crlm.inference.native.compiled_graph import GraphDensity
 
 __all__ = ["sample_carefully", "sample_model"]
+
+# who imports this makes a model next
+give_pytensor_a_place()
 
 # transforms after which a variable has the shape that it had before
 SAME_SHAPE = ("LogTransform", "LogOddsTransform", "IntervalTransform", "Interval", "LogExpM1")

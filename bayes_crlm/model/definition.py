@@ -22,6 +22,7 @@ from bayes_crlm.model.design import Level, build_design, columns_needed
 from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.priors import EffectPrior, parse_prior
 from bayes_crlm.model.pymc_model import build_pymc_model
+from bayes_crlm.model.pytensor_place import give_pytensor_a_place
 from bayes_crlm.model.terms.term import Term
 from bayes_crlm.words.arguments import covariates_of, cutpoints_of
 
@@ -119,6 +120,7 @@ class ModelDefinition:
         """Write the model for a cohort down as a `pm.Model` with named dims.
 
         Data and prior parameters are `pm.Data`. NUTS samples the same density in machine code
-        (`bayes_crlm.inference.native.log_posterior`).
+        (`bayes_crlm.inference.native`).
         """
+        give_pytensor_a_place()
         return build_pymc_model(self.prepare(cohort))

@@ -117,3 +117,27 @@ def test_a_filled_folder_that_is_read_only_does_no_harm(kept):
     done = run(READ_ONLY)
     assert (done.returncode, done.stdout, done.stderr) == (0, "8.0\n", "")
     assert index.exists()
+
+
+# a model made for one analysis, and the package's own, where the home folder cannot be written to
+READ_ONLY_HOME = """
+import bayes_crlm
+from bayes_crlm.inference.pymc_sampling import sample_model
+import pymc as pm
+with pm.Model(coords={"group": range(3)}) as model:
+    mean = pm.Normal("x", 0.0, 2.0, dims="group")
+    pm.Normal("value", mean, 1.0, observed=pm.Data("seen", [0.1, 0.2, 0.3]), dims="group")
+print(sample_model(model, draws=20, tune=20, chains=1, seed=1)["posterior"]["x"].shape)
+"""
+
+
+@pytest.mark.slow
+def test_a_home_that_cannot_be_written_to_does_no_harm(tmp_path):
+    env = {name: value for name, value in os.environ.items() if "CACHE" not in name}
+    env |= {"HOME": "/proc/no-home", "TMPDIR": str(tmp_path), "PYTENSOR_FLAGS": ""}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", READ_ONLY_HOME],
+        env=env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "(1, 20, 3)\n"

@@ -8,7 +8,7 @@ from scipy import stats
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference import pymc_sampling
 from bayes_crlm.inference.native.block_coordinates import sampler_coordinates
-from bayes_crlm.inference.native.compiled_graph import address_of, call_compiled
+from bayes_crlm.inference.native.compiled_graph import address_of, graph_target
 from bayes_crlm.inference.native.coordinates import extended_coordinates, plain_coordinates
 from bayes_crlm.inference.pymc_sampling import compile_model, flat_data, sample_model
 from bayes_crlm.inference.sample_diagnostics import diagnose_sample
@@ -85,8 +85,10 @@ def test_density_is_the_models_own():
     compiled = compile_model(model, "conjugate")
     point = {"mean": np.array([0.3, -0.2]), "share_logodds__": np.array(0.4)}
     vector = np.concatenate([np.ravel(point[value.name]) for value in model.value_vars])
-    data = flat_data(model, compiled.inputs)
-    value, gradient = call_compiled(compiled.density.address, vector, data.floats, data.integers)
+    plain = plain_coordinates(np.zeros(len(vector))).lay_out()
+    target = graph_target(compiled.density, flat_data(model, compiled.inputs), plain)
+    value, gradient, code = target.value_and_gradient(vector)
+    assert code == 0
     assert float(value) == pytest.approx(float(model.compile_logp()(point)), rel=1e-12)
     np.testing.assert_allclose(gradient, model.compile_dlogp()(point), rtol=1e-10)
 

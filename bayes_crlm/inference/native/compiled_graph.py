@@ -17,9 +17,9 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.native.library import FlatArrays, NativeMap, NativeTarget, lay_target
-from bayes_crlm.inference.native.machine_code import compiled, compiled_callback
+from bayes_crlm.inference.native.machine_code import compiled_callback
 
-__all__ = ["GraphDensity", "address_of", "call_compiled", "compile_graph", "graph_target", "take"]
+__all__ = ["GraphDensity", "address_of", "compile_graph", "graph_target", "take"]
 
 FOUND, FAILED = 0, 1
 VECTOR = types.Array(types.float64, 1, "C")
@@ -142,12 +142,6 @@ def density_call(typing_context: Any, address: Any, vector: Any, floats: Any, in
 
 
 call_density: Any = intrinsic(density_call)
-
-
-@compiled
-def call_compiled(address: Any, vector: Any, floats: Any, integers: Any) -> Any:
-    """Log density and gradient of the compiled density at an address, in the model's own vector."""
-    return call_density(address, vector, floats, integers)
 
 
 @compiled_callback(FOREIGN_TYPE)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numba
 
-__all__ = ["compiled", "compiled_callback", "folder_of_machine_code"]
+__all__ = ["compiled_callback", "folder_of_machine_code"]
 
 # the modules with compiled functions
 MODULES = ("compiled_graph", "machine_code")
@@ -47,16 +47,6 @@ def kept_in_folder() -> Generator[None]:
         yield
     finally:
         settings.CACHE_DIR = before
-
-
-def compiled(function: Callable[..., Any]) -> Any:
-    """Compile a function when it is first called; it divides by zero as NumPy does."""
-    with kept_in_folder():
-        try:
-            return numba.njit(cache=True, error_model="numpy")(function)
-        except RuntimeError:
-            # there is no folder to write to
-            return numba.njit(error_model="numpy")(function)
 
 
 def compiled_callback(signature: Any) -> Callable[[Callable[..., Any]], Any]:
