@@ -17,7 +17,7 @@ from bayes_crlm.model.design import Design
 from bayes_crlm.model.priors import EffectPrior
 from bayes_crlm.model.profiles import Profiles, profiles_of, under
 from bayes_crlm.model.terms.baseline import baseline_block
-from bayes_crlm.model.terms.blocks import Cells
+from bayes_crlm.model.terms.blocks import Block, Cells
 from bayes_crlm.model.terms.columns import TermColumns, columns_of_terms
 from bayes_crlm.model.terms.effects import effect_block
 from bayes_crlm.model.terms.term import Term
@@ -72,30 +72,19 @@ class PreparedCohort:
         """Whether the log-hazards are a walk with a step scale to be drawn."""
         return isinstance(self.baseline, WalkPrior) and self.intervals.n_intervals > 1
 
-    @property
-    def walk_prior(self) -> WalkPrior:
-        """The baseline prior, where it is a walk.
+    @cached_property
+    def step_variances(self) -> NDArray[np.float64]:
+        """Variance of each of a walk's steps when its scale is 1, shape (intervals - 1,).
 
         Raises
         ------
         TypeError
-            For another.
+            Where the log-hazards are not a walk.
         """
-        if not isinstance(self.baseline, WalkPrior):
+        baseline = self.blocks[-1]
+        if not isinstance(baseline, Block) or baseline.walk is None:
             raise TypeError(f"the hazards are not a walk: {self.baseline.describe()}")
-        return self.baseline
-
-    @cached_property
-    def step_variances(self) -> NDArray[np.float64]:
-        """Variance of each of a walk's steps when its scale is 1, shape (intervals - 1,)."""
-        return self.walk_prior.step_variances(
-            self.intervals.cutpoints, float(self.cohort.entry.min())
-        )
-
-    @property
-    def level_interval(self) -> int:
-        """Position of the interval whose log-hazard has the prior of a walk's level."""
-        return self.walk_prior.level_interval(self.intervals.n_intervals)
+        return baseline.walk.step_variances
 
     @cached_property
     def blocks(self) -> tuple[AnyBlock, ...]:

@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
 
 __all__ = [
-    "DATA_DIMS",
     "build_block_model",
     "build_pymc_model",
+    "column_names",
+    "data_dims",
+    "linear_predictor_of",
     "model_data",
     "patient_hazards",
     "row_data",
@@ -45,8 +47,6 @@ DATA_DIMS: dict[str, tuple[str, ...]] = {
     "entry_within": ("row",),
     "row_count": ("row",),
     "row_class": ("row",),
-    "treatment_design": ("row", "treatment_term"),
-    "covariate_design": ("row", "covariate_term"),
     "patient_index": ("row",),
     "final_row": ("patient",),
     "follow_up_event": ("patient",),
@@ -101,9 +101,7 @@ def build_block_model(model: BlockModel) -> "pm.Model":
 
 def column_names(inputs: "PreparedCohort") -> dict[str, slice]:
     """Which columns of the design each container of columns has."""
-    split = inputs.n_treatment_terms
-    names = {"treatment_design": slice(0, split)}
-    return names | ({"covariate_design": slice(split, None)} if inputs.n_covariate_terms else {})
+    return {f"{name}_design": columns for name, _, columns in inputs.columns_of_terms}
 
 
 def model_data(inputs: "PreparedCohort") -> dict[str, Any]:
@@ -179,12 +177,11 @@ def outcome_variables(
     context = pm.modelcontext(None)
     data: dict[str, Any] = {}
     for name, value in values.items():
-        dims = DATA_DIMS.get(name, ())
+        dims = data_dims(name)
         is_named = len(dims) == np.ndim(value) and all(dim in context.coords for dim in dims)
         data[name] = pm.Data(name, value, dims=dims if is_named else None)
     at = hazard_variables(model, data)
-    parts = [pt.dot(data[name], at.effect[which]) for name, which in columns.items()]
-    linear_predictor = sum(parts[1:], parts[0])
+    linear_predictor = linear_predictor_of(at, data, columns)
     for of_group, group in zip(at.groups, model.data.groups, strict=True):
         linear_predictor = linear_predictor + of_group[group]
     if model.integrated is not None:
@@ -210,6 +207,23 @@ def outcome_variables(
         dims="patient",
     )
     return at
+
+
+def linear_predictor_of(
+    at: HazardVariables, data: Mapping[str, Any], columns: Mapping[str, slice]
+) -> Any:
+    """Log relative hazards of the rows by their columns, a (rows,) tensor."""
+    import pytensor.tensor as pt
+
+    parts = [pt.dot(data[name], at.effect[which]) for name, which in columns.items()]
+    return sum(parts[1:], parts[0])
+
+
+def data_dims(name: str) -> tuple[str, ...]:
+    """Names of the dimensions of a container; none for a number."""
+    if name.endswith("_design"):
+        return ("row", f"{name.removesuffix('_design')}_term")
+    return DATA_DIMS.get(name, ())
 
 
 def at_stop(cells: Any, data: Mapping[str, Any]) -> Any:

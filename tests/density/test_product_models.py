@@ -2,6 +2,7 @@
 are held."""
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference.native.flat_density import native_density
 from bayes_crlm.model.baseline_priors import GammaProcess
 from bayes_crlm.model.density import constrain, log_density_slope, log_prior
+from bayes_crlm.model.families import StudentT
 from bayes_crlm.model.pymc_model import build_pymc_model
 
 INTEGRATED = GammaProcess(2.0, is_integrated=True)
@@ -182,3 +184,36 @@ def test_the_model_names_its_dims():
     }  # fmt: skip
     assert model.named_vars_to_dims["event"] == ("patient",)
     assert model.named_vars_to_dims["log_hazard"] == ("interval",)
+
+
+TERM_PRIOR = StudentT(4.0, 0.1, 0.5)
+
+
+@dataclass(frozen=True)
+class Doubled:
+    """A term beside the formula's columns: twice a column."""
+
+    name: str = "doubled"
+    prior: StudentT = TERM_PRIOR
+    columns_needed: tuple[str, ...] = ("x",)
+    terms: tuple[str, ...] = ("twice x",)
+
+    def columns(self, cohort):
+        return 2 * cohort.table[["x"]].to_numpy() + cohort.table[["arm"]].to_numpy()
+
+    def describe(self):
+        return "twice x"
+
+
+def test_a_term_beside_the_formula_is_in_all_densities():
+    model = PiecewiseExponential("arm", 0, "c", cutpoints=4, terms=(Doubled(),))
+    inputs = model.prepare(COHORTS[3])
+    pymc_model = build_pymc_model(inputs)
+    assert pymc_model.named_vars_to_dims["doubled_effect"] == ("doubled_term",)
+    assert pymc_model.coords["doubled_term"] == ("twice x",)
+    size = sum(parameter.size for parameter in inputs.block_model.sampled_parameters)
+    vector = np.random.default_rng(5).normal(0, 0.5, size)
+    (point,) = points(pymc_model, vector[None])
+    expected = float(pymc_model.compile_logp(mode="FAST_COMPILE")(point))
+    assert native(vector, inputs)[0] == pytest.approx(expected, rel=1e-10)
+    assert log_density_slope(vector, inputs.block_model)[0] == pytest.approx(expected, rel=1e-10)

@@ -241,7 +241,13 @@ def build_latent_confounder(inputs: "PreparedCohort", prior: ConfounderPrior) ->
     import pytensor.tensor as pt
 
     from bayes_crlm.model.pymc_blocks import hazard_variables
-    from bayes_crlm.model.pymc_model import DATA_DIMS, model_data, patient_hazards
+    from bayes_crlm.model.pymc_model import (
+        column_names,
+        data_dims,
+        linear_predictor_of,
+        model_data,
+        patient_hazards,
+    )
 
     levels = inputs.design.levels
     check_prevalences(prior, levels)
@@ -249,7 +255,7 @@ def build_latent_confounder(inputs: "PreparedCohort", prior: ConfounderPrior) ->
     labels |= {"row": range(inputs.data.follow_up.n_rows), "level": [str(each) for each in levels]}
     with pm.Model(coords=labels) as model:
         data: dict[str, Any] = {
-            name: pm.Data(name, value, dims=DATA_DIMS.get(name))
+            name: pm.Data(name, value, dims=data_dims(name) or None)
             for name, value in model_data(inputs).items()
         }
         log_ratio_mean, log_ratio_sd = (
@@ -261,10 +267,8 @@ def build_latent_confounder(inputs: "PreparedCohort", prior: ConfounderPrior) ->
             for name, value in zip(("mean", "sd"), prior.logit_prevalence, strict=True)
         )
         level = pm.Data("patient_level", patient_levels(inputs).astype(np.int64), dims="patient")
-        at, split = hazard_variables(inputs.block_model, data), inputs.n_treatment_terms
-        linear_predictor = pt.dot(data["treatment_design"], at.effect[:split])
-        if inputs.n_covariate_terms:
-            linear_predictor += pt.dot(data["covariate_design"], at.effect[split:])
+        at = hazard_variables(inputs.block_model, data)
+        linear_predictor = linear_predictor_of(at, data, column_names(inputs))
         scale = pm.Data("design_scale", inputs.design.scale, dims="term")
         pm.Deterministic("log_hazard_ratio", at.effect / scale, dims="term")
         at_end, cumulative = patient_hazards(linear_predictor, at.cells, data)
