@@ -312,7 +312,7 @@ def conclude(analysis: "Analysis") -> str:
     if analysis.inputs.cohort.is_synthetic:
         lines.append(f"{SYNTHETIC.capitalize()}: no clinical conclusion may be drawn.")
     for section in analysis.sections:
-        for each in section.lines:
+        for each in section.said:
             lines += [*([each.heading] if each.heading else []), *in_columns(each.items)]
     return "\n".join(lines)
 

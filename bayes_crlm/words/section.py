@@ -194,7 +194,7 @@ class Section:
     chapter : str
         Of the report: where it stands.
     lines : tuple of Lines
-        What the terminal says of it; nothing where it only goes into files.
+        What the terminal says of it, where that is not the sentence.
     summary : mapping
         What stands in the summary beside the rows, by the summary's keys.
     """
@@ -209,6 +209,13 @@ class Section:
     chapter: str = ""
     lines: tuple[Lines, ...] = ()
     summary: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def said(self) -> tuple[Lines, ...]:
+        """What the terminal says: its lines, else the sentence; nothing of what has neither."""
+        if self.lines or not self.sentence:
+            return self.lines
+        return (Lines(self.title, (("", self.sentence),)),)
 
     def put_into(self, summary: dict[str, Any]) -> None:
         """Add the section to a summary, every value where it belongs."""

@@ -34,9 +34,6 @@ treatment = "arm"
 reference = 0
 covariates = "size"
 
-[sampling]
-draws = 300
-tune = 200
 
 [linear]
 column = "dose"

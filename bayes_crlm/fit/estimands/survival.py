@@ -60,29 +60,25 @@ def overview(found: "Findings") -> list[Section]:
     unit, cohort = fit.inputs.cohort.unit, fit.inputs.cohort
     given = given_survival(fit.begin, unit) or None
     weights = entry_weight_rows(fit)
-    cautions = [*proportionality_warnings(fit, start)]
-    notes = [
-        Note(f" {each}.", "caution not-proportional", "", "Caution:", True) for each in cautions
-    ]
-    if given:
-        text = ": curves begin there at 100%, and times are those of the data's scale."
-        notes.append(Note(text, "", "given", f"All of this section is {given}", True))
-    if fit.population == "before_entry":
-        text = (
-            "It is of the population before entry: each patient counts 1 / survival from "
-            f"{significant(fit.begin, 6)} to the first entry, which leaves "
-            f"{number(fit.effective_patients, 0)} effective of {cohort.n_patients} patients."
-        )
-        notes.append(Note(text, "", "population", "", True))
-    for each in entry_weight_warnings(weights, unit):
-        notes.append(Note(f" {each}.", "caution entry-weights", "", "Caution:", True))
-    if found.as_treated:
-        notes.append(Note(found.as_treated, "caution", "as-treated", "", True))
+    begins = ": curves begin there at 100%, and times are those of the data's scale."
+    counted = (
+        "It is of the population before entry: each patient counts 1 / survival from "
+        f"{significant(fit.begin, 6)} to the first entry, which leaves "
+        f"{number(fit.effective_patients, 0)} effective of {cohort.n_patients} patients."
+    )
+    is_before_entry = fit.population == "before_entry"
+    notes = (
+        *(cautioned(each, "not-proportional") for each in proportionality_warnings(fit, start)),
+        Note(begins if given else "", "", "given", f"All of this section is {given}", True),
+        Note(counted if is_before_entry else "", "", "population", "", True),
+        *(cautioned(each, "entry-weights") for each in entry_weight_warnings(weights, unit)),
+        Note(found.as_treated or "", "caution", "as-treated", "", True),
+    )
     return [
         Section(
             "estimands",
             chapter="survival",
-            notes=tuple(notes),
+            notes=notes,
             figures=(Figure("survival", caption(found, given), plot_survival, {"fit": fit}),),
             rows=(Rows("entry_weights", weights, at=("estimands", "entry_weights")),),
             summary={
@@ -96,6 +92,11 @@ def overview(found: "Findings") -> list[Section]:
             },
         )
     ]
+
+
+def cautioned(text: str, kind: str) -> Note:
+    """Set a caution before the curves."""
+    return Note(f" {text}.", f"caution {kind}", "", "Caution:", True)
 
 
 def caption(found: "Findings", given: str | None) -> str:
