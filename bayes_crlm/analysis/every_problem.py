@@ -84,11 +84,11 @@ def every_problem(
     """
     source, from_spec = shown_name(arguments.name), spec_name(spec)
     is_named = str(first).startswith((f"{source}: ", f"{arguments.name}: "))
-    phrases = list(first.problems) or [bare(first, arguments.name)]
-    found = [each for each in further_problems(spec, arguments) if each not in phrases]
+    known_already = list(first.problems) or [bare(first, arguments.name)]
+    found = [each for each in further_problems(spec, arguments) if each not in known_already]
     if not found:
-        return first if is_named else type(first).of(from_spec, phrases)
-    return type(first).of(f"{from_spec} with {source}", [*phrases, *found])
+        return first if is_named else type(first).of(from_spec, known_already)
+    return type(first).of(f"{from_spec} with {source}", [*known_already, *found])
 
 
 def spec_name(spec: "Spec") -> str:

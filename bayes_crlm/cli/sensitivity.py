@@ -151,11 +151,11 @@ def run_command(options: argparse.Namespace) -> int:
 
 def once_each(tell: Callable[[str], None]) -> Callable[[str], None]:
     """Say a sentence the first time only: every part opens the same store."""
-    phrase: set[str] = set()
+    printed: set[str] = set()
 
     def tell_once(text: str) -> None:
-        if text not in phrase:
-            phrase.add(text)
+        if text not in printed:
+            printed.add(text)
             tell(text)
 
     return tell_once

@@ -307,8 +307,8 @@ def conclude(analysis: "Analysis") -> str:
     """
     lines = []
     if analysis.failures:
-        phrases = in_columns([("", each) for each in analysis.failures])
-        lines += ["DO NOT TRUST THESE RESULTS", *phrases]
+        listed = in_columns([("", each) for each in analysis.failures])
+        lines += ["DO NOT TRUST THESE RESULTS", *listed]
     if analysis.inputs.cohort.is_synthetic:
         lines.append(f"{SYNTHETIC.capitalize()}: no clinical conclusion may be drawn.")
     for section in analysis.sections:

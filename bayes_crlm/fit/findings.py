@@ -137,13 +137,13 @@ class Findings:
         rows = answer_rows(self.fit, rule, self.failures, self.asked.thresholds)
         for row in rows:
             is_told = not row["withdrawn"] and row["reference"] == design.reference
-            phrase: Mapping[str, Any] = headline_row(start, row) if is_told else row
-            row["headline"] = phrase.get("analysis", "as_treated")
+            headline: Mapping[str, Any] = headline_row(start, row) if is_told else row
+            row["headline"] = headline.get("analysis", "as_treated")
             if is_told:
-                row["conclusion"] = rule.conclusion(phrase["prob_below_effect"])
+                row["conclusion"] = rule.conclusion(headline["prob_below_effect"])
             has_wait = self.has_waited and row["headline"] == "as_treated"
             row["sentence"] = answer_sentence(
-                row, design.treatment, rule, phrase, has_wait=has_wait
+                row, design.treatment, rule, headline, has_wait=has_wait
             )
             row["crude"] = crude_sentence(self.crude, row["treatment"]) if is_told else None
         return rows

@@ -76,7 +76,7 @@ def start_dataset(start: Mapping[str, Any]) -> "xr.Dataset":
     headline = np.array([name == start["headline"] for name in analyses], dtype=np.int8)
     variables["is_headline"] = ("analysis", headline)
     landmark = start.get("landmark") or {}
-    phrases = {"column": start["column"], "headline": start["headline"], "why": start["why"]}
+    attributes = {"column": start["column"], "headline": start["headline"], "why": start["why"]}
     if landmark.get("at") is not None:
-        phrases["landmark_at"] = landmark["at"]
-    return xr.Dataset(variables, {"analysis": analyses, "treatment": levels}, phrases)
+        attributes["landmark_at"] = landmark["at"]
+    return xr.Dataset(variables, {"analysis": analyses, "treatment": levels}, attributes)

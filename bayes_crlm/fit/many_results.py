@@ -202,8 +202,8 @@ def rows_of_block(
     unbounded = unbounded_contrasts(block)
     low, median, high = np.moveaxis(summary.quantiles, 2, 0)
     below = np.moveaxis(summary.below, 2, 0)
-    phrases = below[: len(reported.thresholds)]
-    numbers = np.stack([summary.mean, summary.sd, median, low, high, *phrases], axis=2)
+    reported_below = below[: len(reported.thresholds)]
+    numbers = np.stack([summary.mean, summary.sd, median, low, high, *reported_below], axis=2)
     below_effect = below[reported.effect_at]
     is_finite = np.isfinite(numbers).all(axis=(1, 2)) & (summary.sd > 0).all(axis=1)
     is_fitted = summary.converged & is_finite

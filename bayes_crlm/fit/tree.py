@@ -96,10 +96,10 @@ def posterior_tree(fit: "PosteriorDraws") -> "xr.DataTree":
     if fit.weighted is not None:
         tree["proposals"] = proposals(fit.weighted, inputs)
     if len(kept) < inputs.data.n_patients:
-        phrases = {"n_patients": inputs.data.n_patients, "n_patients_sampled": len(kept)}
+        counts = {"n_patients": inputs.data.n_patients, "n_patients_sampled": len(kept)}
         for dataset in tree.values():
             if "patient" in dataset.dims:
-                dataset.attrs.update(phrases)
+                dataset.attrs.update(counts)
     return described(xr.DataTree.from_dict(tree), origin_of(fit))
 
 
@@ -123,7 +123,7 @@ def origin_of(fit: "PosteriorDraws") -> dict[str, Any]:
     }
 
 
-def described(tree: "xr.DataTree", phrase: dict[str, Any]) -> "xr.DataTree":
+def described(tree: "xr.DataTree", attributes: dict[str, Any]) -> "xr.DataTree":
     """Give every group of a tree further attributes; the tree itself stays as it is.
 
     Each group has them all, since R and xarray read one group of a file at a time.
@@ -131,7 +131,7 @@ def described(tree: "xr.DataTree", phrase: dict[str, Any]) -> "xr.DataTree":
     import xarray as xr
 
     groups = {
-        path: node.to_dataset(inherit=False).assign_attrs(phrase)
+        path: node.to_dataset(inherit=False).assign_attrs(attributes)
         for path, node in tree.subtree_with_keys
     }
     return xr.DataTree.from_dict(groups)

@@ -150,14 +150,14 @@ def tree_of(analysis: "Analysis", summary: dict[str, Any]) -> Any:
     from bayes_crlm.fit.tree import described
     from bayes_crlm.words.late_start import draws_in_words
 
-    tree, phrase, start = analysis.fit.posterior, read_with_draws(summary), summary["start"]
+    tree, attributes, start = analysis.fit.posterior, read_with_draws(summary), summary["start"]
     if start is None:
-        return described(tree, phrase)
-    phrase["analysis"] = draws_in_words(start)
+        return described(tree, attributes)
+    attributes["analysis"] = draws_in_words(start)
     groups = {name: node.to_dataset(inherit=False) for name, node in tree.children.items()}
     found = start_dataset(start)
     found = found.assign_attrs(groups["posterior"].attrs | found.attrs)
-    return described(xr.DataTree.from_dict(groups | {"treatment_start": found}), phrase)
+    return described(xr.DataTree.from_dict(groups | {"treatment_start": found}), attributes)
 
 
 def write_posterior(posterior: Any, path: Path) -> None:

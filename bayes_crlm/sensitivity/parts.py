@@ -105,7 +105,7 @@ class Finding(Section):
 
     def put_into(self, summary: dict[str, Any]) -> None:
         """Add what was found to `sensitivity.json`, under the part's name."""
-        phrases = {
+        about = {
             "status": "done",
             "sentence": self.sentence,
             "moves": self.moves,
@@ -114,7 +114,7 @@ class Finding(Section):
             "notes": [note.text for note in self.notes],
         }
         super().put_into(summary)
-        summary[self.key] = phrases | dict(self.result or {})
+        summary[self.key] = about | dict(self.result or {})
 
 
 def finding(

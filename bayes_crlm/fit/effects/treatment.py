@@ -149,15 +149,15 @@ def answer_lines(found: "Findings", k: int) -> Lines:
         items.append(("", f"they differ: {verdict['reason']}"))
     if row["crude"]:
         items.append(("crude", row["crude"]))
-    phrase: Mapping[str, Any] = row
+    headline: Mapping[str, Any] = row
     start, rule = found.start, found.asked.rule
     if verdict is not None:
         items += start_items(start, row["treatment"])
-        phrase = headline_row(start, row)
-    items.append(("conclusion", rule.sentence(phrase)))
+        headline = headline_row(start, row)
+    items.append(("conclusion", rule.sentence(headline)))
     if found.has_waited and row["headline"] == "as_treated":
         items.append(("", f"{AS_TREATED_ONLY}."))
-    other = None if phrase is row else other_conclusion(rule, row, phrase)
+    other = None if headline is row else other_conclusion(rule, row, headline)
     if other:
         items.append(("", f"It is not the one as treated from time zero on, {other}."))
     return Lines(heading, tuple(items))

@@ -215,15 +215,15 @@ def fragility_path(
             found["failure"] = str(problem)
             break
         drawn = sample_posterior(model, now, seed, draws)
-        phrase = summarise_draws(treatment_effect(drawn, now, level), drawn, rule.effect)
+        summary = summarise_draws(treatment_effect(drawn, now, level), drawn, rule.effect)
         path.append(
             {
                 "moved": len(moved),
                 "patient": patients[inputs.cohort.patient_index[moved[-1]]],
                 "n_events": now.cohort.n_events,
-                "turns_conclusion": phrase["is_reliable"] and conclusion(phrase, rule) != held,
+                "turns_conclusion": summary["is_reliable"] and conclusion(summary, rule) != held,
             }
-            | phrase
+            | summary
         )
         if path[-1]["turns_conclusion"]:
             break
