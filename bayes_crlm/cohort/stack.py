@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-__all__ = ["CohortStack", "StackedRows", "slabs_of", "stack_cohorts"]
+__all__ = ["CohortStack", "StackedRows", "batches_of", "stack_cohorts"]
 
 # cohorts that are prepared and fitted together, which bounds memory
-SLAB = 256
+BATCH = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,7 +254,7 @@ class StackedRows:
 
 
 @dataclass(frozen=True, eq=False)
-class Slab:
+class CohortBatch:
     """Some cohorts in a row.
 
     Attributes
@@ -271,12 +271,12 @@ class Slab:
 
     first: int
     labels: Sequence[Any]
-    cohorts: "Sequence[Cohort] | StackPart"
+    cohorts: "Sequence[Cohort] | BatchOfStack"
     rows: StackedRows | None
 
 
 @dataclass(frozen=True, eq=False)
-class StackPart:
+class BatchOfStack:
     """Consecutive cohorts of a stack."""
 
     stack: CohortStack
@@ -290,15 +290,15 @@ class StackPart:
         return self.stack[self.first + k]
 
 
-def slabs_of(cohorts: Iterable[Cohort] | CohortStack, size: int = SLAB) -> Iterator[Slab]:
-    """Go through cohorts in slabs of bounded size; an iterable is read as it is needed."""
+def batches_of(cohorts: Iterable[Cohort] | CohortStack, size: int = BATCH) -> Iterator[CohortBatch]:
+    """Go through cohorts in batches of bounded size; an iterable is read as it is needed."""
     if isinstance(cohorts, CohortStack):
         for first in range(0, len(cohorts), size):
             last = min(first + size, len(cohorts))
-            yield Slab(
+            yield CohortBatch(
                 first=first,
                 labels=cohorts.labels[first:last].tolist(),
-                cohorts=StackPart(cohorts, first, last),
+                cohorts=BatchOfStack(cohorts, first, last),
                 rows=rows_of_stack(cohorts, first, last),
             )
         return
@@ -307,7 +307,7 @@ def slabs_of(cohorts: Iterable[Cohort] | CohortStack, size: int = SLAB) -> Itera
         for cohort in some:
             if not isinstance(cohort, Cohort):
                 raise TypeError(f"fit_many takes cohorts, not {shown(cohort)}")
-        yield Slab(first, list(range(first, first + len(some))), some, rows_of_cohorts(some))
+        yield CohortBatch(first, list(range(first, first + len(some))), some, rows_of_cohorts(some))
         first += len(some)
 
 

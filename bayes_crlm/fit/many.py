@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from bayes_crlm.cohort.stack import SLAB, CohortStack, Slab, slabs_of
+from bayes_crlm.cohort.stack import BATCH, CohortBatch, CohortStack, batches_of
 from bayes_crlm.fit.many_results import (
     CohortRow,
     ManyFits,
@@ -30,7 +30,7 @@ from bayes_crlm.inference.targets import Targets
 from bayes_crlm.inference.weighted import BlockSummary, summarise
 from bayes_crlm.model.baseline_priors import Independent
 from bayes_crlm.model.prepared_block import CohortBlock
-from bayes_crlm.model.preparing_many import prepare_one, prepare_slab
+from bayes_crlm.model.preparing_many import prepare_batch, prepare_one
 from bayes_crlm.model.priors import Horseshoe, parse_prior
 from bayes_crlm.tasks.run import progress_bar
 from bayes_crlm.tasks.workers import available_cpus
@@ -130,19 +130,19 @@ def fit_many(
         ThreadPoolExecutor(jobs or available_cpus()) as pool,
     ):
 
-        def finish(slab: Slab, futures: Iterable[Any]) -> None:
+        def finish(batch: CohortBatch, futures: Iterable[Any]) -> None:
             for future in futures:
                 rows.update(future.result())
             if escalate:
-                escalate_rows(model, slab, rows, used, reported)
-            advance(len(slab.labels))
+                escalate_rows(model, batch, rows, used, reported)
+            advance(len(batch.labels))
 
-        running: deque[tuple[Slab, Any]] = deque()
-        for slab in slabs_of(cohorts, SLAB):
-            labels += slab.labels
-            used += [seed_of(slab.first + k) for k in range(len(slab.labels))]
-            running.append((slab, fits.submitted(pool, slab, used)))
-            # the next slab is prepared while this one is fitted
+        running: deque[tuple[CohortBatch, Any]] = deque()
+        for batch in batches_of(cohorts, BATCH):
+            labels += batch.labels
+            used += [seed_of(batch.first + k) for k in range(len(batch.labels))]
+            running.append((batch, fits.submitted(pool, batch, used)))
+            # the next batch is prepared while this one is fitted
             if len(running) > 1:
                 finish(*running.popleft())
         while running:
@@ -192,10 +192,10 @@ class BlockFits:
         return rows_of_block(block, summary, of_cox, ("numpy", self.draws), self.reported)
 
     def submitted(
-        self, pool: ThreadPoolExecutor, slab: Slab, seeds: Sequence[int]
+        self, pool: ThreadPoolExecutor, batch: CohortBatch, seeds: Sequence[int]
     ) -> "list[Future[dict[int, CohortRow]]]":
         """Prepare cohorts and let them be fitted; `seeds` are those of all cohorts so far."""
-        prepared = prepare_slab(self.model, slab)
+        prepared = prepare_batch(self.model, batch)
         failed: Future[dict[int, CohortRow]] = Future()
         failed.set_result({k: failed_row(reason) for k, reason in prepared.failures.items()})
         every = np.array(seeds, dtype=np.int64)
@@ -212,25 +212,25 @@ def waiting(model: "PiecewiseExponential") -> "PiecewiseExponential":
 
 def escalate_rows(
     model: "PiecewiseExponential",
-    slab: Slab,
+    batch: CohortBatch,
     rows: dict[int, CohortRow],
     seeds: list[int],
     reported: Reported,
 ) -> None:
-    """Replace rows of a slab that are not to be trusted by NUTS fits."""
+    """Replace rows of a batch that are not to be trusted by NUTS fits."""
     from bayes_crlm.fit.fit import fit_model
 
-    for k in range(len(slab.labels)):
-        row = rows[slab.first + k]
+    for k in range(len(batch.labels)):
+        row = rows[batch.first + k]
         # a cohort without a design cannot be fitted by any engine
         if row.about["is_trustworthy"] or not row.terms:
             continue
-        fitted, inputs, _ = prepare_one(model, slab.cohorts[k])
+        fitted, inputs, _ = prepare_one(model, batch.cohorts[k])
         try:
             fit = fit_model(
                 fitted,
                 inputs,
-                seed=seeds[slab.first + k] % 2**32,
+                seed=seeds[batch.first + k] % 2**32,
                 engine="nuts",
                 draws=1000,
                 tune=1000,
@@ -240,9 +240,9 @@ def escalate_rows(
             )
         except RuntimeError as problem:
             # one cohort that no sampler can follow does not lose the others
-            rows[slab.first + k] = failed_row(f"{row.about['reason']}; NUTS: {problem}")
+            rows[batch.first + k] = failed_row(f"{row.about['reason']}; NUTS: {problem}")
             continue
-        rows[slab.first + k] = escalated_row(row, fit, reported)
+        rows[batch.first + k] = escalated_row(row, fit, reported)
 
 
 def seeds_of(seeds: int | Sequence[int] | None, total: int | None) -> Callable[[int], int]:

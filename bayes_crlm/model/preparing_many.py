@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.cohort.cohort import Cohort
-from bayes_crlm.cohort.stack import Slab, StackedRows
+from bayes_crlm.cohort.stack import CohortBatch, StackedRows
 from bayes_crlm.cohort.table.columns import read_column
 from bayes_crlm.likelihood.follow_up import locate
 from bayes_crlm.model.covariates import check_covariates
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bayes_crlm.model.definition import ModelDefinition
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["PreparedSlab", "prepare_one", "prepare_slab"]
+__all__ = ["PreparedBatch", "prepare_batch", "prepare_one"]
 
 # functions whose value in a row depends on that row alone, or on the levels that there are
 STATELESS = frozenset({"log", "sqrt", "exp", "I", "C"})
@@ -38,8 +38,8 @@ SMALLEST_EIGENVALUE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class PreparedSlab:
-    """Prepared cohorts of a slab, and sentences about those that cannot be fitted.
+class PreparedBatch:
+    """Prepared cohorts of a batch, and sentences about those that cannot be fitted.
 
     Attributes
     ----------
@@ -52,34 +52,34 @@ class PreparedSlab:
     failures: dict[int, str]
 
 
-def prepare_slab(model: "ModelDefinition", slab: Slab) -> PreparedSlab:
+def prepare_batch(model: "ModelDefinition", batch: CohortBatch) -> PreparedBatch:
     """Prepare cohorts, together where that gives the same numbers, else one by one.
 
     Parameters
     ----------
     model : ModelDefinition
         What is to be fitted.
-    slab : Slab
+    batch : CohortBatch
         The cohorts.
     """
     # a mistake in the model is the same mistake in every cohort
     columns_needed(model.treatment, model.covariates)
-    blocks = [] if slab.rows is None else blocks_of_rows(model, slab.rows, slab.first)
+    blocks = [] if batch.rows is None else blocks_of_rows(model, batch.rows, batch.first)
     done = {position for block in blocks for position in block.position.tolist()}
     singles: dict[tuple[Any, ...], list[CohortBlock]] = {}
     failures = {}
-    for k in range(len(slab.cohorts)):
-        position = slab.first + k
+    for k in range(len(batch.cohorts)):
+        position = batch.first + k
         if position in done:
             continue
         try:
-            _, inputs, is_from_start = prepare_one(model, slab.cohorts[k])
+            _, inputs, is_from_start = prepare_one(model, batch.cohorts[k])
         except BayesCRLMError as problem:
             failures[position] = str(problem)
             continue
         block = block_of_inputs(inputs, position, is_from_start=is_from_start)
         singles.setdefault(block.shape, []).append(block)
-    return PreparedSlab([*blocks, *(concatenated(some) for some in singles.values())], failures)
+    return PreparedBatch([*blocks, *(concatenated(some) for some in singles.values())], failures)
 
 
 def prepare_one(

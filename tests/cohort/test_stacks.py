@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from bayes_crlm import PiecewiseExponential, fit_many, read_cohort, stack_cohorts
-from bayes_crlm.cohort.stack import slabs_of
-from bayes_crlm.model.preparing_many import prepare_slab
+from bayes_crlm.cohort.stack import batches_of
+from bayes_crlm.model.preparing_many import prepare_batch
 from bayes_crlm.words.errors import CohortError
 
 MODEL = PiecewiseExponential("arm", 0, "x", cutpoints=3, baseline="independent")
@@ -68,13 +68,13 @@ def test_the_same_outcome_told_otherwise_gives_the_same_fits(plain, told):
 @pytest.mark.parametrize("told", list(OUTCOMES))
 def test_coded_and_dated_outcomes_are_prepared_together(told):
     stack = stack_cohorts(TABLE, cohort="cohort", **OUTCOMES[told])
-    (slab,) = slabs_of(stack)
-    assert slab.rows is not None and slab.rows.is_plain.all()
-    assert [len(block) for block in prepare_slab(MODEL, slab).blocks] == [COHORTS]
+    (batch,) = batches_of(stack)
+    assert batch.rows is not None and batch.rows.is_plain.all()
+    assert [len(block) for block in prepare_batch(MODEL, batch).blocks] == [COHORTS]
     for k in range(COHORTS):
-        own = slice(slab.rows.starts[k], slab.rows.starts[k + 1])
-        np.testing.assert_array_equal(slab.rows.time[own], stack[k].time)
-        np.testing.assert_array_equal(slab.rows.event[own], stack[k].event)
+        own = slice(batch.rows.starts[k], batch.rows.starts[k + 1])
+        np.testing.assert_array_equal(batch.rows.time[own], stack[k].time)
+        np.testing.assert_array_equal(batch.rows.event[own], stack[k].event)
 
 
 def test_text_dates_are_read_as_their_format_says(plain):

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from bayes_crlm import PiecewiseExponential, SuccessRule, fit_many, read_cohort, stack_cohorts
-from bayes_crlm.cohort.stack import slabs_of
+from bayes_crlm.cohort.stack import batches_of
 from bayes_crlm.fit.many import BlockFits
 from bayes_crlm.fit.many_results import Reported, rows_of_block
-from bayes_crlm.model.preparing_many import prepare_slab
+from bayes_crlm.model.preparing_many import prepare_batch
 from bayes_crlm.words.success import Conclusion
 
 MODEL = PiecewiseExponential("arm", 0, "x", cutpoints=3, baseline="independent")
@@ -108,8 +108,8 @@ def test_several_rows_of_a_patient_are_one_patient_of_a_reason():
 
 
 def test_draws_that_are_not_to_be_trusted_conclude_nothing(varied):
-    (slab,) = slabs_of(varied)
-    (block,) = prepare_slab(MODEL, slab).blocks
+    (batch,) = batches_of(varied)
+    (block,) = prepare_batch(MODEL, batch).blocks
     reported = Reported((1.0,), SuccessRule())
     summary = BlockFits(MODEL, 1000, reported, False).summary(block, np.arange(len(block)))
     doubtful = np.arange(len(block)) % 2 == 1

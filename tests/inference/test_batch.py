@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_t, t
 
 from bayes_crlm import fit_many, read_cohort, stack_cohorts
-from bayes_crlm.cohort.stack import slabs_of
+from bayes_crlm.cohort.stack import batches_of
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.frequentist.cox import fit_cox
 from bayes_crlm.frequentist.many_cox import fit_block_cox
@@ -43,7 +43,7 @@ from bayes_crlm.inference.weights import allotted
 from bayes_crlm.likelihood.matrices import inverses, solutions, triangular_roots
 from bayes_crlm.likelihood.risk_sums import row_exposures
 from bayes_crlm.model.baseline_priors import RandomWalk
-from bayes_crlm.model.preparing_many import blocks_of_rows, prepare_slab
+from bayes_crlm.model.preparing_many import blocks_of_rows, prepare_batch
 from bayes_crlm.words.errors import BayesCRLMError, CohortError, PriorError
 
 ARRAYS = ("stop_interval", "stop_within", "entry_interval", "entry_within", "count", "width")
@@ -79,8 +79,8 @@ MODEL = PiecewiseExponential("arm", 0, "x + log(z)", cutpoints=4, baseline="inde
 
 
 def prepared(model, cohorts):
-    (slab,) = slabs_of(cohorts)
-    return prepare_slab(model, slab)
+    (batch,) = batches_of(cohorts)
+    return prepare_batch(model, batch)
 
 
 @pytest.mark.parametrize("cutpoints", [5, "auto", [3.0, 8.0], [3.0, 29.9]])
@@ -379,8 +379,8 @@ def test_cohorts_with_levels_and_ids_are_prepared_together(covariates):
     tables[5].loc[1, "id"] = tables[5].loc[0, "id"]
     cohorts = stack_cohorts(pd.concat(tables), cohort="cohort", time="time", event="death", id="id")
     model = PiecewiseExponential("arm", 0, covariates, cutpoints=2)
-    (slab,) = slabs_of(cohorts)
-    blocks = blocks_of_rows(model, slab.rows, slab.first)
+    (batch,) = batches_of(cohorts)
+    blocks = blocks_of_rows(model, batch.rows, batch.first)
     together = sorted(np.concatenate([block.position for block in blocks]).tolist())
     assert together == [k for k in range(12) if k not in (3, 5)]
     for block in blocks:
