@@ -79,6 +79,11 @@ def why_not_approximated(model: "BlockModel") -> str | None:
     if len(scales) > MOST_SCALES:
         count = f"and there are {len(scales)}"
         return f"engine laplace serves at most {MOST_SCALES} unknown scales, {count}"
+    besides = [block for block in scales if not is_baseline(block)]
+    if len(besides) > 1:
+        return (
+            f"engine laplace serves one unknown scale beside a walk's, and there are {len(besides)}"
+        )
     if largest_grouping(model) is not None and model.data.n_classes > 1:
         return "engine laplace does not serve groups beside classes with hazards of their own"
     for block in blocks:

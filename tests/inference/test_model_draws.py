@@ -185,5 +185,8 @@ def test_models_beyond_the_grid_go_to_nuts():
     ]
     three = BlockModel((effects(), walk(data), *groups), data)
     assert "at most 2 unknown scales, and there are 3" in why_not_approximated(three)
+    independent = Block("log_hazard", Cells(np.ones((1, 1))), (Normal(LOG_RATE, 2.0),) * 4)
+    two = BlockModel((effects(), independent, *groups), data)
+    assert "one unknown scale beside a walk's, and there are 2" in why_not_approximated(two)
     shrunk = Shrunk("effect", Columns(0, 2), HalfCauchy(0.5), "term")
     assert "horseshoe" in why_not_approximated(BlockModel((shrunk, walk(data)), data))
