@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from bayes_crlm.inference.draws import BatchDraws
     from bayes_crlm.model.density import BlockModel
 
-__all__ = ["MOST_SCALES", "ModelDraws", "sample_definition", "why_not_approximated"]
+__all__ = ["MOST_SCALES", "ModelDraws", "sample_block_model", "why_not_approximated"]
 
 MOST_SCALES = 2
 
@@ -102,7 +102,7 @@ def is_of_one_normal(block: Block) -> bool:
     return isinstance(first, Normal) and is_alike and block.scale is None
 
 
-def sample_definition(
+def sample_block_model(
     model: "BlockModel", draws: int, rng: np.random.Generator
 ) -> ModelDraws | None:
     """Draw from a model of blocks, and weigh the draws to its posterior.
