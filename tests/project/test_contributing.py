@@ -15,7 +15,9 @@ from bayes_crlm.analysis.terms import TERMS
 from bayes_crlm.cli import main
 from bayes_crlm.cli.command_line import COMMANDS
 from bayes_crlm.fit.sections import EFFECTS, ESTIMANDS
-from bayes_crlm.model.density import log_density
+from bayes_crlm.inference.native.flat_density import native_density
+from bayes_crlm.model.density import log_density_slope
+from bayes_crlm.model.pymc_model import build_pymc_model
 from bayes_crlm.sensitivity import registry, settings
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +35,6 @@ unit = "months"
 treatment = "arm"
 reference = 0
 covariates = "size"
-
 
 [linear]
 column = "dose"
@@ -145,13 +146,17 @@ def test_a_toy_term_is_in_python_and_in_fits_of_many_cohorts(known):
 
 def test_the_model_and_the_density_have_the_toy_term(known):
     inputs = linear_model(known).prepare(bc.read_cohort(simulated(), time="time", event="event"))
-    model = inputs.block_model
-    assert "linear_effect" in [each.name for each in model.parameters]
-    vector = np.random.default_rng(1).normal(size=(2, sum(p.size for p in model.parameters))) * 0.1
-    density = log_density(vector, model)
-    compiled = linear_model(known).build(inputs.cohort).compile_logp()
-    assert np.isfinite(density).all()
-    assert callable(compiled)
+    assert "linear_effect" in [each.name for each in inputs.block_model.parameters]
+    written = build_pymc_model(inputs)
+    point, vector = written.initial_point(), []
+    for name, value in point.items():
+        point[name] = np.full(np.shape(value), 0.1 * (len(vector) + 1))
+        vector += np.ravel(point[name]).tolist()
+    expected = float(written.compile_logp(mode="FAST_COMPILE")(point))
+    # the NumPy density and the native one
+    assert log_density_slope(np.array(vector), inputs.block_model)[0] == pytest.approx(expected)
+    native = native_density(inputs.density_data, inputs.blocks)
+    assert native.value_and_slope(np.array(vector))[0] == pytest.approx(expected, rel=1e-10)
 
 
 def test_wrong_tables_of_a_term_are_refused_with_the_rest(known, spec, capfd):
