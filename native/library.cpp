@@ -134,10 +134,11 @@ Block read_block(Reader &in, int64_t n_classes, int64_t n_intervals) {
 }
 } // namespace
 
-// Lays a density out in zeroed memory; without memory only counts. Gives the bytes it takes. The arrays
-// of the caller must live as long as the density.
-EXPORT int64_t crlm_lay_density(void *memory, const double *floats, const int64_t *integers) {
-  Reader in = {floats, integers};
+// Lays a density out in zeroed memory; without memory only counts. Gives the bytes it takes. The first two
+// arrays of the caller must live as long as the density; those of the rows are copied.
+EXPORT int64_t crlm_lay_density(void *memory, const double *floats, const int64_t *integers, const double *row_floats,
+                                const int64_t *row_integers) {
+  Reader in = {floats, integers}, of_rows = {row_floats, row_integers};
   Arena arena = {(char *)memory, 0};
   Density counted, *placed = (Density *)arena.take(sizeof(Density)), &d = placed ? *placed : counted;
   d.n_columns = in.next_integer(), d.n_intervals = in.next_integer(), d.n_classes = in.next_integer();
@@ -154,7 +155,7 @@ EXPORT int64_t crlm_lay_density(void *memory, const double *floats, const int64_
   d.event_design = in.take_floats(d.n_columns), d.event_group = in.take_floats(d.n_groups);
   d.shape = in.take_floats(of_process), d.rate = in.take_floats(of_process);
   d.rows.n_columns = d.n_columns, d.rows.n_cells = cells, d.rows.n_groupings = d.n_groupings;
-  lay_rows(d.rows, arena, in, n_rows);
+  lay_rows(d.rows, arena, of_rows, n_rows);
   Block *blocks = (Block *)arena.take(d.n_blocks * (int64_t)sizeof(Block));
   d.blocks = blocks;
   for (int64_t b = 0; b < d.n_blocks; b++) {

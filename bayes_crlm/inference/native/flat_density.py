@@ -52,17 +52,22 @@ def native_density(
     level : int
         Instruction set, as for `bayes_crlm.inference.native.library.kernels`.
     """
-    flat, size = flat_density(data, blocks)
-    return lay_density(flat, size, level)
+    rows = flat_rows(data)
+    flat, size = flat_density(data, blocks, rows)
+    return lay_density(flat, rows, size, level)
 
 
-def flat_density(data: SurvivalData, blocks: tuple[AnyBlock, ...]) -> tuple[FlatArrays, int]:
+def flat_density(
+    data: SurvivalData, blocks: tuple[AnyBlock, ...], rows: FlatArrays
+) -> tuple[FlatArrays, int]:
     """Put a model into flat arrays; also its number of unknowns.
 
     Parameters
     ----------
     data, blocks
         As for `native_density`.
+    rows : FlatArrays
+        From `flat_rows`.
     """
     writer, at = Writer(), 0
     for block in blocks:
@@ -74,19 +79,17 @@ def flat_density(data: SurvivalData, blocks: tuple[AnyBlock, ...]) -> tuple[Flat
             at = writer.write_block(block, at)
     integrated = [b for b in blocks if isinstance(b, GammaHazards) and b.is_integrated]
     process = integrated[0] if integrated else None
-    return flat_arrays(data, writer, at, process), at
+    n_rows = rows.floats.shape[1]
+    return flat_arrays(data, writer, (n_rows, at), process), at
 
 
 def flat_arrays(
-    data: SurvivalData, writer: "Writer", size: int, process: GammaHazards | None
+    data: SurvivalData, writer: "Writer", sizes: tuple[int, int], process: GammaHazards | None
 ) -> FlatArrays:
-    """Put rows before blocks."""
-    follow_up, n_classes = data.follow_up, data.n_classes
-    n_intervals = len(follow_up.width)
-    order, cell, within, count = rows_by_cell(data)
-    bounds = np.searchsorted(cell, np.arange(n_classes * n_intervals + 1))
+    """Put lengths and events before blocks; `sizes` are the numbers of rows and of unknowns."""
+    width = data.follow_up.width
     header = [
-        data.design.shape[1], n_intervals, n_classes, len(data.groups), len(order), size,
+        data.design.shape[1], len(width), data.n_classes, len(data.groups), *sizes,
         writer.n_blocks, int(data.stratum_of_class.max()) + 1, int(process is not None),
     ]  # fmt: skip
     events = data.events_per_cell
@@ -98,33 +101,31 @@ def flat_arrays(
         constant += float(process.log_constant.sum())
         constant += sum(math.lgamma(each) for each in after.ravel().tolist())
     integers = [
-        header, data.stratum_of_class, data.group_counts, bounds,
-        *(group[order] for group in data.groups), *writer.integers,
+        header, data.stratum_of_class, data.group_counts, *writer.integers,
     ]  # fmt: skip
     floats = [
-        [constant], follow_up.width, events.ravel(), data.event_design, *data.events_per_group,
-        *of_process, within, count, data.design[order].T.ravel(), *writer.floats,
+        [constant], width, events.ravel(), data.event_design, *data.events_per_group,
+        *of_process, *writer.floats,
     ]  # fmt: skip
     return FlatArrays(
         np.concatenate(floats, dtype=float), np.concatenate(integers).astype(np.int64)
     )
 
 
-def rows_by_cell(data: SurvivalData) -> tuple[NDArray[np.intp], NDArray, NDArray, NDArray]:
-    """Rows sorted by class and the interval in which they stop; also those at whose entry they end.
+def flat_rows(data: SurvivalData) -> FlatArrays:
+    """Rows sorted by class and the interval in which they stop.
 
     A row that enters late is two: one that counts up to its stop, and one that counts negatively
     up to its entry.
 
     Returns
     -------
-    row, cell : (rows,) ndarray of int
-        Which row of the data, and in which cell of the hazard table.
-    within, count : (rows,) ndarray
-        Time since the interval's start times the weight, and the weight.
+    FlatArrays
+        Floats (2 + terms, rows): time since the interval's start times the weight, the weight, the
+        columns. Integers: where each cell's rows begin and end, then groups.
     """
     follow_up = data.follow_up
-    n_intervals = len(follow_up.width)
+    n_intervals, n_terms = len(follow_up.width), data.design.shape[1]
     row = np.arange(follow_up.n_rows)
     interval, within, count = follow_up.stop_interval, follow_up.stop_within, follow_up.count
     if follow_up.is_delayed:
@@ -135,7 +136,15 @@ def rows_by_cell(data: SurvivalData) -> tuple[NDArray[np.intp], NDArray, NDArray
         count = np.concatenate([count, -count[late]])
     cell = data.row_class[row] * n_intervals + interval
     order = np.argsort(cell, kind="stable")
-    return row[order], cell[order], within[order], count[order]
+    bounds = np.searchsorted(cell[order], np.arange(data.n_classes * n_intervals + 1))
+    row = row[order]
+    # column by column: a table of all would be copied again
+    floats = np.empty((2 + n_terms, len(order)))
+    floats[0], floats[1] = within[order], count[order]
+    for term in range(n_terms):
+        floats[2 + term] = data.design[row, term]
+    integers = [bounds, *(group[row] for group in data.groups)]
+    return FlatArrays(floats, np.concatenate(integers).astype(np.int64))
 
 
 def events_per_stratum(data: SurvivalData) -> NDArray[np.float64]:

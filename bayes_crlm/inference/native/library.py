@@ -48,7 +48,7 @@ SIGNATURES = {
     "crlm_expand_callback": (POINTER, [POINTER]),
     "crlm_exponentials": (None, [POINTER, POINTER, POINTER, INTEGER]),
     "crlm_repeat": (NUMBER, [POINTER, POINTER, POINTER, POINTER, INTEGER]),
-    "crlm_lay_density": (INTEGER, [POINTER, POINTER, POINTER]),
+    "crlm_lay_density": (INTEGER, [POINTER] * 5),
     "crlm_lay_map": (INTEGER, [POINTER, POINTER, POINTER]),
     "crlm_lay_target": (INTEGER, [POINTER] * 5),
 }
@@ -225,24 +225,26 @@ class NativeTarget(Laid):
         )
 
 
-def lay_density(flat: FlatArrays, size: int, level: int = BEST) -> NativeDensity:
+def lay_density(flat: FlatArrays, rows: FlatArrays, size: int, level: int = BEST) -> NativeDensity:
     """Lay out a density of `bayes_crlm.inference.native.flat_density`.
 
     Parameters
     ----------
     flat : FlatArrays
-        Data, blocks and priors.
+        Lengths, events, blocks and priors.
+    rows : FlatArrays
+        Rows sorted by cell, which are copied.
     size : int
         Number of unknowns.
     level : int
         Instruction set, as for `kernels`.
     """
-    owned = aligned(load_library().crlm_lay_density, flat)
+    owned = aligned(load_library().crlm_lay_density, flat, rows)
     return NativeDensity(owned[0], size, kernels(level), (*owned[1:], flat))
 
 
 def lay_map(flat: FlatArrays, size: int, level: int = BEST) -> NativeMap:
-    """Lay out a change of coordinates; parameters as for `lay_density`."""
+    """Lay out a change of coordinates of so many unknowns, for an instruction set."""
     owned = aligned(load_library().crlm_lay_map, flat)
     return NativeMap(owned[0], size, kernels(level), (*owned[1:], flat))
 
@@ -283,9 +285,9 @@ def lay_target(
     )
 
 
-def aligned(lay_out: Callable[..., int], flat: FlatArrays) -> tuple[int, NDArray[np.uint8]]:
+def aligned(lay_out: Callable[..., int], *given: FlatArrays) -> tuple[int, NDArray[np.uint8]]:
     """Let the library fill memory of the size that it asks for; gives address and memory."""
-    arrays = flat.floats.ctypes.data, flat.integers.ctypes.data
+    arrays = [each.ctypes.data for flat in given for each in (flat.floats, flat.integers)]
     memory = np.zeros(lay_out(None, *arrays) + ALIGNMENT, dtype=np.uint8)
     address = memory.ctypes.data
     address += -address % ALIGNMENT
