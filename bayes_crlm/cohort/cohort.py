@@ -26,7 +26,7 @@ from bayes_crlm.cohort.table.sources import with_notes
 from bayes_crlm.likelihood.tied_times import distinct_times, onto
 from bayes_crlm.words.errors import CohortError, join_problems
 from bayes_crlm.words.shown import significant
-from bayes_crlm.words.wording import count_of, shown_name, shown_names
+from bayes_crlm.words.wording import SYNTHETIC, count_of, shown_name, shown_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,7 +145,7 @@ class Cohort:
 
     def __repr__(self) -> str:
         rows = f" in {count_of(self.n_rows, 'row')}" if self.n_rows != self.n_patients else ""
-        synthetic = "; synthetic, not patient data" if self.is_synthetic else ""
+        synthetic = f"; {SYNTHETIC}" if self.is_synthetic else ""
         return (
             f"<Cohort {shown_name(self.source)}: {count_of(self.n_patients, 'patient')}{rows}, "
             f"{count_of(self.n_events, 'event')} in {significant(self.exposure, 6)} "

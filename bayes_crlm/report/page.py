@@ -9,6 +9,7 @@ from bayes_crlm.specification.source_paths import spec_for_readers
 from bayes_crlm.words.html import sections_to_html
 from bayes_crlm.words.section import Section
 from bayes_crlm.words.shown import duration, number
+from bayes_crlm.words.wording import SYNTHETIC
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -70,6 +71,7 @@ def read_template(name: str) -> "Template":
     )
     environment.filters["number"] = number
     environment.filters["duration"] = duration
+    environment.globals["SYNTHETIC"] = SYNTHETIC
     return environment.get_template(name)
 
 

@@ -6,13 +6,14 @@ from html import escape as escape_html
 
 from bayes_crlm.words.cells import cell, heading
 from bayes_crlm.words.section import Column, Note, Rows, Section
+from bayes_crlm.words.wording import SYNTHETIC
 
 __all__ = ["SectionsByKey", "sections_to_html", "table_to_html"]
 
 TEXT_CLASSES = {"text": "text", "level": "text", "reason": "text reason"}
 # quotes are marks in attributes only, and no text of data stands in one
 escape = partial(escape_html, quote=False)
-SYNTHETIC_MARK = ' <strong class="red">Synthetic, not patient data.</strong>'
+SYNTHETIC_MARK = f' <strong class="red">{SYNTHETIC.capitalize()}.</strong>'
 
 
 class SectionsByKey(dict[str, Section]):
