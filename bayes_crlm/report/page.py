@@ -71,8 +71,7 @@ def read_template(name: str) -> "Template":
     )
     environment.filters["number"] = number
     environment.filters["duration"] = duration
-    environment.globals["SYNTHETIC"] = SYNTHETIC
-    return environment.get_template(name)
+    return environment.get_template(name, globals={"SYNTHETIC": SYNTHETIC})
 
 
 def render_report(analysis: "Analysis", summary: dict[str, Any], figures: dict[str, str]) -> str:
