@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from bayes_crlm.analysis.run import Analysis
 
-__all__ = ["SCHEMA_VERSION", "summarise", "to_json_value"]
+__all__ = ["summarise", "to_json_value"]
 
 SCHEMA_VERSION = 1
 

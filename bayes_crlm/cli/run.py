@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bayes_crlm.analysis.run import Plan
     from bayes_crlm.fit.fitting import Approximation
 
-__all__ = ["add_command", "first_answer", "run_command"]
+__all__ = ["add_command", "run_command"]
 
 
 def add_command(commands: Any) -> None:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLOSED",
-    "LINE_WIDTH",
     "conclude",
     "describe",
     "describe_sensitivity",

@@ -22,7 +22,7 @@ from bayes_crlm.words.wording import SHOWN, count_of, did_you_mean, no_column, s
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["OPERATORS", "Condition", "Dropped", "compare", "kind_of", "select", "unmatched_values"]
+__all__ = ["Dropped", "select", "unmatched_values"]
 
 DATE = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
 
 __all__ = [
-    "POPULATIONS",
     "Population",
     "PopulationName",
     "check_population",

@@ -25,7 +25,6 @@ __all__ = [
     "median_survival",
     "restricted_mean_survival",
     "standardised_survival",
-    "time_of_cumulative_hazard",
 ]
 
 

@@ -19,9 +19,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "NOT_RELIABLE", "plot_by_placement", "plot_differences", "plot_forest_rows",
-    "plot_hazard_ratio_curve", "plot_mirrored", "plot_specification_curve", "plot_surface",
-]  # fmt: skip
+    "plot_by_placement",
+    "plot_differences",
+    "plot_forest_rows",
+    "plot_hazard_ratio_curve",
+    "plot_mirrored",
+    "plot_specification_curve",
+    "plot_surface",
+]
 
 WIDTH = 8.0
 ROW_HEIGHT = 0.27

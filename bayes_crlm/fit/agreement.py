@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bayes_crlm.model.definition import ModelDefinition
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["Contrast", "compare", "contrast"]
+__all__ = ["compare"]
 
 MOST_SE_APART = 0.5
 WIDTH_RATIO = (0.8, 1.25)

@@ -23,13 +23,7 @@ if TYPE_CHECKING:
     from bayes_crlm.frequentist.cox import Cox
     from bayes_crlm.words.success import SuccessRule
 
-__all__ = [
-    "PROPORTIONAL_P_LEAST",
-    "answer_rows",
-    "answer_sentence",
-    "proportionality_warnings",
-    "side_of",
-]
+__all__ = ["answer_rows", "answer_sentence", "proportionality_warnings", "side_of"]
 
 # of the treatment's test of proportional hazards: below it the ratio changes during follow-up
 PROPORTIONAL_P_LEAST = 0.05

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bayes_crlm.fit.draws import PosteriorDraws
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["changing_sentence", "finer_rows", "patients_whose_columns_change"]
+__all__ = ["changing_sentence", "finer_rows"]
 
 TIMES_AS_MANY = 3
 REFIT_DRAWS = 4000

@@ -19,15 +19,7 @@ if TYPE_CHECKING:
     from bayes_crlm.model.definition import ModelDefinition
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = [
-    "Approximation",
-    "HazardRatio",
-    "approximate",
-    "fit_laplace",
-    "fit_nuts",
-    "hazard_ratios_of",
-    "sample_posterior",
-]
+__all__ = ["Approximation", "HazardRatio", "approximate", "hazard_ratios_of", "sample_posterior"]
 
 # of NUTS, for a second try when transitions diverged
 TARGET_ACCEPT_CAREFUL = 0.99

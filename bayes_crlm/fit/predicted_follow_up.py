@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from bayes_crlm.fit.draws import PosteriorDraws
 
-__all__ = ["events_along_rows", "predicted_follow_up"]
+__all__ = ["predicted_follow_up"]
 
 # all draws, as ArviZ's leave-one-out wants them, up to so many draws x patients; else a few hundred
 MOST_PREDICTIONS = 2**22

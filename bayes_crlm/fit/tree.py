@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bayes_crlm.inference.draws import WeightedDraws
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["described", "kept_patients", "posterior_of", "posterior_tree"]
+__all__ = ["described", "posterior_of"]
 
 PRIOR_DRAWS = 1000
 CURVE_TIMES = 61

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from bayes_crlm.frequentist.partial_likelihood import PartialLikelihood, PartialLikelihoodValue
 from bayes_crlm.likelihood.tied_times import merge_tied_times
 
-__all__ = ["Firth", "fit_firth"]
+__all__ = ["fit_firth"]
 
 Floats = NDArray[np.float64]
 

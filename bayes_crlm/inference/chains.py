@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = [
     "ESS_LEAST_PER_CHAIN",
     "R_HAT_MOST",
-    "Mixing",
     "bfmi",
     "ess_bulk",
     "ess_mean",

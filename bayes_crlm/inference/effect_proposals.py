@@ -20,13 +20,7 @@ from bayes_crlm.likelihood.matrices import inverses, triangular_roots
 from bayes_crlm.model.families import Family, StudentT
 from bayes_crlm.model.priors import EffectPrior
 
-__all__ = [
-    "DEGREES_OF_FREEDOM",
-    "EffectProposals",
-    "far_deviations",
-    "least_fall",
-    "wide_degrees_of_freedom",
-]
+__all__ = ["EffectProposals", "far_deviations", "least_fall", "wide_degrees_of_freedom"]
 
 # of the multivariate t that proposes effects
 DEGREES_OF_FREEDOM = 50.0

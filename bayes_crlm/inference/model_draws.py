@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from bayes_crlm.inference.draws import BatchDraws
     from bayes_crlm.model.density import BlockModel
 
-__all__ = ["MOST_SCALES", "ModelDraws", "sample_block_model", "why_not_approximated"]
-
 MOST_SCALES = 2
 
 

@@ -22,7 +22,7 @@ from bayes_crlm.model.terms.blocks import Columns
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["NutsDraws", "labelled", "named_samples", "sample_blocks", "sample_nuts"]
+__all__ = ["labelled", "named_samples", "sample_nuts"]
 
 Statistics = dict[str, NDArray]
 

@@ -26,7 +26,6 @@ from bayes_crlm.inference.weights import allotted
 
 __all__ = [
     "Proposal",
-    "modes_of_parts",
     "pairs_of",
     "proposal_around",
     "proposal_around_several",

@@ -22,7 +22,7 @@ from bayes_crlm.model.baseline_priors import WalkPrior
 if TYPE_CHECKING:
     from bayes_crlm.inference.targets import Targets
 
-__all__ = ["RANGE_ENDS", "StepScales", "step_scale_edges", "step_scales"]
+__all__ = ["StepScales", "step_scales"]
 
 # below the smallest share of its prior's scale, steps cannot be told from none
 SMALLEST_STEP_SCALE, LARGEST_STEP_SCALE = 0.001, 4.5

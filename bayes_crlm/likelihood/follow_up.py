@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 __all__ = [
     "FollowUp",
-    "cumulative_hazard",
     "cut_follow_up",
     "exposure_per_cell",
     "exposure_per_interval",

@@ -27,7 +27,6 @@ from bayes_crlm.likelihood.follow_up import exposure_per_cell, row_cumulative_ha
 from bayes_crlm.likelihood.survival_data import SurvivalData
 
 __all__ = [
-    "Information",
     "LogHazards",
     "blocks_of_draws",
     "log_likelihood",
@@ -35,7 +34,6 @@ __all__ = [
     "log_likelihood_slope",
     "patient_log_likelihood",
     "relative_log_hazards",
-    "row_log_likelihood",
 ]
 
 Floats = NDArray[np.float64]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["inverses", "solutions", "triangular_roots"]
+__all__ = ["inverses", "triangular_roots"]
 
 
 def inverses(matrices: NDArray) -> NDArray[np.float64]:

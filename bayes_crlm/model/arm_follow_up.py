@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CURVE_DRAWS",
-    "MODEL_ONLY",
     "NO_EVENT",
     "arm_kaplan_meier",
     "beyond_follow_up",

@@ -17,7 +17,6 @@ __all__ = [
     "BaselinePrior",
     "GammaProcess",
     "Independent",
-    "LogTimeWalk",
     "RandomWalk",
     "WalkPrior",
     "baseline_prior",

@@ -34,7 +34,6 @@ __all__ = [
     "column_rows",
     "count_cautions",
     "rare_cautions",
-    "rare_levels",
     "sides_of_columns",
 ]
 

@@ -43,7 +43,6 @@ __all__ = [
     "log_density",
     "log_density_slope",
     "log_hazards_of",
-    "log_jacobian",
     "log_prior",
     "sample_prior",
     "values_information",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from bayes_crlm.model.allowed_formulas import ALLOWED_FUNCTIONS, Reader
+from bayes_crlm.model.allowed_formulas import Reader
 from bayes_crlm.model.formula_columns import check_number_of_columns
 from bayes_crlm.model.formula_tokens import END, tokenize
 from bayes_crlm.model.plain_formula import guarded, plain_columns, plain_terms
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "ALLOWED_FUNCTIONS",
     "ParsedFormula",
     "check_formula",
     "evaluate_formula",

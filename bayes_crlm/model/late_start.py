@@ -20,10 +20,7 @@ if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
 
 __all__ = [
-    "FEWEST",
-    "MOST",
     "NOT_STATED",
-    "STARTS_PER_INTERVAL",
     "check_late_starts",
     "diluted",
     "is_start_stated",
@@ -36,7 +33,6 @@ __all__ = [
     "time_dependent",
     "waited",
     "waiting_cautions",
-    "waiting_cutpoints",
     "waiting_model",
 ]
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bayes_crlm.model.definition import ModelDefinition
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["PreparedBatch", "prepare_batch", "prepare_one"]
+__all__ = ["prepare_batch", "prepare_one"]
 
 # functions whose value in a row depends on that row alone, or on the levels that there are
 STATELESS = frozenset({"log", "sqrt", "exp", "I", "C"})

@@ -23,7 +23,6 @@ __all__ = [
     "Normal",
     "SimplePrior",
     "StudentT",
-    "hazard_ratio_prior",
     "parse_prior",
     "simple_prior",
 ]

@@ -26,14 +26,12 @@ if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
 
 __all__ = [
-    "build_block_model",
     "build_pymc_model",
     "column_names",
     "data_dims",
     "linear_predictor_of",
     "model_data",
     "patient_hazards",
-    "row_data",
 ]
 
 DATA_DIMS: dict[str, tuple[str, ...]] = {

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from bayes_crlm.model.design import Design
 
-__all__ = ["tied_within_levels", "treatment_products"]
+__all__ = ["treatment_products"]
 
 # of a column's variance, once the others of its level are known
 NOTHING_LEFT = 1e-10

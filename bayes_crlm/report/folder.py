@@ -19,7 +19,6 @@ from bayes_crlm.report.output_folder import (
     PROOFS,
     SHARED,
     check_output,
-    is_of_part,
     is_of_run,
     is_of_sensitivity,
     listed_files,
@@ -32,7 +31,6 @@ from bayes_crlm.words.wording import shown_name
 
 __all__ = [
     "check_output",
-    "is_of_part",
     "is_of_run",
     "is_of_sensitivity",
     "names_of",

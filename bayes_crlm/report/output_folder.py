@@ -17,8 +17,6 @@ from bayes_crlm.words.errors import OutputError
 from bayes_crlm.words.wording import shown_name
 
 __all__ = [
-    "OURS",
-    "OURS_OF_SENSITIVITY",
     "PARTIAL",
     "PROOFS",
     "SHARED",

@@ -21,7 +21,7 @@ from bayes_crlm.words.wording import SYNTHETIC
 if TYPE_CHECKING:
     from bayes_crlm.analysis.run import Analysis
 
-__all__ = ["plot_figures", "write_results", "write_tables"]
+__all__ = ["write_results"]
 
 
 def write_results(analysis: "Analysis", summary: dict[str, Any], folder: Path) -> Path:

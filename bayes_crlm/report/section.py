@@ -11,7 +11,7 @@ from typing import Any
 
 from bayes_crlm.analysis.earlier_results import read_json
 
-__all__ = ["report_with_section", "section_of", "with_section"]
+__all__ = ["report_with_section"]
 
 BEGIN, END = "<!-- sensitivity: begin -->", "<!-- sensitivity: end -->"
 

@@ -18,10 +18,7 @@ from bayes_crlm.words.wording import count_of
 if TYPE_CHECKING:
     from bayes_crlm.sensitivity.run import Sensitivity
 
-__all__ = [
-    "NOTHING_TO_CHANGE", "base_row", "one_level_sentence", "overall_sentence", "part_rows",
-    "sections_of",
-]  # fmt: skip
+__all__ = ["base_row", "sections_of"]
 
 PARTS_TABLE = "sensitivity_parts"
 NOTHING_TO_CHANGE = "No answer is given that it could change; its numbers are in its tables."

@@ -22,7 +22,6 @@ __all__ = [
     "DEFAULT_RULE",
     "NOT_JUDGED",
     "STATE_WORDS",
-    "State",
     "add_states",
     "conclusion",
     "failing",
@@ -35,10 +34,9 @@ __all__ = [
     "reliable",
     "side_of",
     "side_probability_in_words",
-    "state_of",
     "states_in_words",
     "verdict_in_words",
-]  # fmt: skip
+]
 
 State = Literal["holds", "weaker", "changes"]
 DEFAULT_RULE = SuccessRule()

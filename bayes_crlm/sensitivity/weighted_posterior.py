@@ -49,9 +49,14 @@ if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
 
 __all__ = [
-    "FEWEST_EVENTS", "NORMAL_975", "WEIGHT_LIMITS", "Calibration", "calibrate", "effective_events",
-    "effective_sample_size", "learning_rate", "weight_problems", "with_weights",
-]  # fmt: skip
+    "NORMAL_975",
+    "WEIGHT_LIMITS",
+    "Calibration",
+    "calibrate",
+    "effective_sample_size",
+    "weight_problems",
+    "with_weights",
+]
 
 Weigh = Callable[[NDArray], NDArray]
 

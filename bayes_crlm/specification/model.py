@@ -14,15 +14,7 @@ from bayes_crlm.specification.values import (
 )
 from bayes_crlm.words.success import SuccessRule
 
-__all__ = [
-    "BaselineSpec",
-    "EstimandSpec",
-    "ModelSpec",
-    "PriorSpec",
-    "SamplingSpec",
-    "StudySpec",
-    "SuccessSpec",
-]
+__all__ = ["EstimandSpec", "ModelSpec", "SamplingSpec", "StudySpec", "SuccessSpec"]
 
 
 class BaselineSpec(Table):

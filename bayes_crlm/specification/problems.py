@@ -8,7 +8,7 @@ from pydantic.fields import FieldInfo
 
 from bayes_crlm.words.wording import did_you_mean, shown
 
-__all__ = ["dotted_key", "spec_problems"]
+__all__ = ["spec_problems"]
 
 MOST_PROBLEMS = 10
 

@@ -10,7 +10,7 @@ from typing import Any
 from bayes_crlm.words.errors import SpecError
 from bayes_crlm.words.wording import did_you_mean, shown_name
 
-__all__ = ["LARGEST_SPEC", "find_spec", "models_folder", "read_tables", "spec_files"]
+__all__ = ["find_spec", "read_tables", "spec_files"]
 
 LARGEST_SPEC = 1_000_000
 """Bytes. A page of text is 3,000, so a larger file is a data file given by mistake."""

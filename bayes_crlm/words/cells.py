@@ -13,7 +13,7 @@ from bayes_crlm.words.shown import (
     significant,
 )
 
-__all__ = ["KINDS", "cell", "comparison", "heading"]
+__all__ = ["cell", "heading"]
 
 Write = Callable[[Any], str]
 

@@ -13,17 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "Column",
-    "Figure",
-    "Lines",
-    "Note",
-    "Rows",
-    "Section",
-    "for_files",
-    "frame_of",
-    "gathered",
-]
+__all__ = ["Column", "Figure", "Lines", "Note", "Rows", "Section", "for_files", "frame_of"]
 
 # what a summary calls two limits, and what tables call them
 LIMITS = {

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayes_crlm.model import plain_formula
+from bayes_crlm.model.allowed_formulas import ALLOWED_FUNCTIONS
 from bayes_crlm.model.formula import (
-    ALLOWED_FUNCTIONS,
     check_formula,
     evaluate_formula,
     evaluation_context,

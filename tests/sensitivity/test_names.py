@@ -5,7 +5,7 @@ import inspect
 
 import pytest
 
-from bayes_crlm.report.folder import is_of_part
+from bayes_crlm.report.output_folder import is_of_part
 from bayes_crlm.report.sensitivity import check_names
 from bayes_crlm.sensitivity.parts import finding, rows_of
 from bayes_crlm.sensitivity.registry import PARTS, part_module

@@ -44,7 +44,7 @@ from bayes_crlm.words.wording import count_of, shown_names
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["decimals_of", "is_short_float", "read_column"]
+__all__ = ["is_short_float", "read_column"]
 
 
 def read_column(values: "pd.Series") -> ColumnRead:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from bayes_crlm.datasets import Dataset
 
-__all__ = ["SUFFIXES", "FileRead", "data_sets", "plain_index", "read_file"]
+__all__ = ["data_sets", "plain_index", "read_file"]
 
 TEXT = (".csv", ".tsv", ".txt")
 EXCEL = (".xlsx", ".xlsm")

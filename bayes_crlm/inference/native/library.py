@@ -18,16 +18,11 @@ from numpy.typing import NDArray
 from bayes_crlm.words.errors import BayesCRLMError
 
 __all__ = [
-    "AVX2",
-    "AVX512",
-    "BASELINE",
     "BEST",
     "FlatArrays",
-    "Kernels",
     "NativeDensity",
     "NativeMap",
     "NativeTarget",
-    "kernels",
     "lay_density",
     "lay_map",
     "lay_target",

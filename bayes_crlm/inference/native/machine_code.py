@@ -17,7 +17,7 @@ from typing import Any
 
 import numba
 
-__all__ = ["compiled_callback", "folder_of_machine_code"]
+__all__ = ["compiled_callback"]
 
 # the modules with compiled functions
 MODULES = ("compiled_graph", "machine_code")

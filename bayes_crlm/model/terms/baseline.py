@@ -13,7 +13,7 @@ from bayes_crlm.model.terms.blocks import UNIT, Block, Cells
 from bayes_crlm.model.terms.gamma_process import GammaHazards
 from bayes_crlm.model.terms.walks import Level, Walk
 
-__all__ = ["baseline_block", "event_shares"]
+__all__ = ["baseline_block"]
 
 Floats = NDArray[np.float64]
 

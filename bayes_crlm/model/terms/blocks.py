@@ -24,17 +24,7 @@ from numpy.typing import NDArray
 from bayes_crlm.model.families import Family, Normal, ScaleFamily
 from bayes_crlm.model.terms.walks import Level, Walk
 
-__all__ = [
-    "Block",
-    "Cells",
-    "Columns",
-    "Enters",
-    "Grouping",
-    "Parameter",
-    "Values",
-    "apply_families",
-    "same_families",
-]
+__all__ = ["Block", "Cells", "Columns", "Grouping", "Parameter", "Values", "apply_families"]
 
 Floats = NDArray[np.float64]
 Values = dict[str, Floats]

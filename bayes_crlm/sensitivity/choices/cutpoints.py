@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from bayes_crlm.analysis.run import Plan
     from bayes_crlm.cohort.cohort import Cohort
 
-__all__ = ["Settings", "analyse", "check", "inner_cutpoints", "stack"]
+__all__ = ["Settings", "analyse", "check"]
 
 PLACEMENTS = ("events", "equal", "shifted")
 # numbers of intervals without the user's own; no more than one interval for two events

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["ConfounderPrior", "build_latent_confounder", "fit_latent_confounder"]
+__all__ = ["ConfounderPrior", "fit_latent_confounder"]
 
 Limits = tuple[float, float]
 

@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["Settings", "analyse", "check", "compare", "compare_weights"]
+__all__ = ["Settings", "analyse", "check"]
 
 METHODS = {
     "crude": "crude, neither weighted nor adjusted",

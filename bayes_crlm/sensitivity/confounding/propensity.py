@@ -27,10 +27,7 @@ from bayes_crlm.words.errors import SensitivityError
 if TYPE_CHECKING:
     import pymc as pm
 
-__all__ = [
-    "PropensityDraws", "log_posterior", "propensity", "propensity_draws", "propensity_mode",
-    "propensity_model",
-]  # fmt: skip
+__all__ = ["PropensityDraws", "propensity", "propensity_draws", "propensity_mode"]
 
 PRIOR_SD = 2.5
 """Of the intercept and of every coefficient, per standard deviation of a covariate."""

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
     from bayes_crlm.sensitivity.parts import Context
 
-__all__ = ["Arm", "find_fragility", "movable_rows", "moved_events", "moved_scores"]
+__all__ = ["find_fragility"]
 
 Arm = Literal["treated", "reference"]
 ARMS: tuple[Arm, ...] = ("treated", "reference")

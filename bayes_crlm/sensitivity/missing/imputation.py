@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-__all__ = ["build_imputation", "fit_imputation"]
+__all__ = ["fit_imputation"]
 
 Errors = Literal["normal", "student_t"]
 DEGREES_OF_FREEDOM = 4.0

@@ -48,7 +48,7 @@ from bayes_crlm.words.wording import count_of
 if TYPE_CHECKING:
     from bayes_crlm.analysis.run import Plan
 
-__all__ = ["Settings", "analyse", "check", "tipping_delta"]
+__all__ = ["Settings", "analyse", "check"]
 
 BELOW = ("prob_below_1", "prob_below_effect")
 

@@ -48,7 +48,7 @@ from bayes_crlm.words.wording import count_of
 if TYPE_CHECKING:
     from bayes_crlm.analysis.run import Plan
 
-__all__ = ["Settings", "analyse", "check", "impute"]
+__all__ = ["Settings", "analyse", "check"]
 
 # columns of the table
 SHOWN = (

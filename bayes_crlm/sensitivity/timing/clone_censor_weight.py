@@ -39,10 +39,7 @@ from numpy.typing import NDArray
 from bayes_crlm.model.late_start import start_edges
 from bayes_crlm.sensitivity.newton import newton_mode
 
-__all__ = [
-    "Clones", "WeightModel", "clone_and_censor", "fit_start_hazard", "start_edges",
-    "strategy_weight", "weight_model",
-]  # fmt: skip
+__all__ = ["Clones", "WeightModel", "weight_model"]
 
 # weakly informative: a covariate's standard deviation hardly changes a hazard more than 150-fold
 COEFFICIENT_SD, LOG_HAZARD_SD = 2.5, 2.0

@@ -34,9 +34,14 @@ if TYPE_CHECKING:
     from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 
 __all__ = [
-    "STRATEGIES", "clone_rows", "final_weights", "landmark_row", "split_row", "start_problems",
-    "start_test", "truncated", "weight_rows",
-]  # fmt: skip
+    "STRATEGIES",
+    "clone_rows",
+    "final_weights",
+    "landmark_row",
+    "split_row",
+    "start_test",
+    "weight_rows",
+]
 
 STRATEGIES = {
     "start": "start within the grace period, when patients with these covariates who start within "

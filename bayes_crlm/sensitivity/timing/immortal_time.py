@@ -54,7 +54,7 @@ from bayes_crlm.words.success import SuccessRule
 if TYPE_CHECKING:
     from bayes_crlm.analysis.run import Plan
 
-__all__ = ["Settings", "analyse", "check", "compare", "compare_methods"]
+__all__ = ["Settings", "analyse", "check"]
 
 BINS = 24
 # what rows take from those of `run`
