@@ -284,7 +284,7 @@ def test_a_landmark_is_said_to_be_diluted_only_where_the_rows_show_it(drawn):
     said = landmark_in_words(row, late)
     outside = expected < row["eti95"][0] or expected > row["eti95"][1]
     holds = late["eti95"][0] <= expected <= late["eti95"][1]
-    assert ("for that alone" in said) == (outside and holds)
+    assert ("which alone brings it nearer to 1" in said) == (outside and holds)
     holds_1 = late["eti95"][0] <= 1 <= late["eti95"][1]
     assert ("compatible with no effect" in said) == (holds_1 and not (outside and holds))
     assert min(1, row["median"]) <= expected * (1 + 1e-9)
