@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from bayes_crlm.figures.comparisons import plot_forest_rows, plot_surface
+from bayes_crlm.figures.comparisons import plot_forest_rows
+from bayes_crlm.figures.surfaces import plot_surface
 from bayes_crlm.sensitivity.confounding.latent_confounder import (
     ConfounderPrior,
     fit_latent_confounder,

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from bayes_crlm.figures.comparisons import plot_surface
 from bayes_crlm.figures.drawing import plain_text
+from bayes_crlm.figures.surfaces import plot_surface
 from bayes_crlm.sensitivity.missing.completed_follow_up import (
     horizon_of,
     leaving_rows,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, PlainValidator
 
-from bayes_crlm.figures.comparisons import plot_forest_rows, plot_surface
+from bayes_crlm.figures.comparisons import plot_forest_rows
+from bayes_crlm.figures.surfaces import plot_surface
 from bayes_crlm.model.priors import Normal, parse_prior
 from bayes_crlm.sensitivity.parts import (
     Context,
