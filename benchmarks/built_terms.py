@@ -250,8 +250,15 @@ def run(cohorts: int, nuts: int, names: list[str]) -> None:
         for what, part, number in wanted:
             if (part, name, number) not in done:
                 records.append(what(name, number))
-                RESULTS.write_text(json.dumps(records, indent=1) + "\n")
+                store(records)
         print(table([each for each in records if each["row"] == name]).splitlines()[-1], flush=True)
+
+
+def store(records: list[dict[str, Any]]) -> None:
+    """Write all records at once or not at all."""
+    beside = RESULTS.with_suffix(".new")
+    beside.write_text(json.dumps(records, indent=1) + "\n")
+    beside.replace(RESULTS)
 
 
 def write_table() -> None:
