@@ -5,6 +5,7 @@ A compiler must know GCC's vector extensions: GCC from 12 on, Clang, or Zig's Cl
 as ``ziglang`` and which serves wherever no compiler works.
 """
 
+import hashlib
 import os
 import platform
 import shlex
@@ -15,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parents[1] / "native"
+CODE = (".cpp", ".h", ".inc")
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 COMMON = [
     "-std=c++17", "-DNDEBUG", "-fPIC", "-fvisibility=hidden", "-fno-exceptions", "-fno-rtti",
@@ -76,6 +78,14 @@ def zig_compiler() -> list[str]:
     return [sys.executable, "-m", "ziglang", "c++", "-target", target, "-mcpu=baseline"]
 
 
+def digest_of(sources: Path) -> str:
+    """SHA-256 of all source files, by which a library is known to be made from them."""
+    digest = hashlib.sha256()
+    for path in sorted(each for each in sources.iterdir() if each.suffix in CODE):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
 def build(library: Path, *, sanitized: bool = False) -> str:
     """Compile and link the library.
 
@@ -99,7 +109,10 @@ def build(library: Path, *, sanitized: bool = False) -> str:
     found = system_compiler()
     command = found or zig_compiler()
     flags = [*command, *COMMON, *(SANITIZED if sanitized else OPTIMISED)]
-    units = {"library": [], "kernels_baseline": []}
+    units = {
+        "library": [f'-DCRLM_SOURCES="{digest_of(SOURCES)}"'],
+        "kernels_baseline": [],
+    }
     if machine() == "x86_64":
         units |= {"kernels_avx2": AVX2, "kernels_avx512": AVX512}
     with tempfile.TemporaryDirectory() as folder:

@@ -36,6 +36,8 @@ static const Kernels *kernels_of(int level) {
 static const Kernels *kernels_of(int level) { return level <= 1 ? &crlm_kernels_baseline : 0; }
 #endif
 
+// Digest of the sources that this library was made from: Python refuses one of other sources.
+EXPORT const char *crlm_sources() { return CRLM_SOURCES; }
 // Level 0 is the best that the processor has; 1 baseline, 2 AVX2, 3 AVX-512; null where it lacks it.
 EXPORT const Kernels *crlm_kernels(int level) { return kernels_of(level); }
 EXPORT const char *crlm_name(const Kernels *kernels) { return kernels->name; }

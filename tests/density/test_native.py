@@ -33,3 +33,15 @@ def test_value_and_slope_are_those_of_numpy(name, level):
             value, found = density.value_and_slope(vector)
             assert value == pytest.approx(expected, rel=1e-10)
             np.testing.assert_allclose(found, slope, rtol=1e-10, atol=1e-10)
+
+
+def test_a_library_of_other_sources_is_known(tmp_path):
+    digest = library.load_library().crlm_sources().decode()
+    assert not library.is_outdated(digest, library.SOURCES)
+    assert not library.is_outdated("", tmp_path)
+    for path in library.SOURCES.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    assert not library.is_outdated(digest, tmp_path)
+    with (tmp_path / "density.h").open("a") as file:
+        file.write("// changed\n")
+    assert library.is_outdated(digest, tmp_path)

@@ -6,6 +6,7 @@ has; `kernels` gives another one by its number. It is made when the package is b
 """
 
 import ctypes
+import hashlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,7 +34,10 @@ SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 ALIGNMENT = 64
 
 POINTER, INTEGER, NUMBER = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
+# of a source folder, whose library may be older than its sources; an installed package has none
+SOURCES, CODE = Path(__file__).parents[3] / "native", (".cpp", ".h", ".inc")
 SIGNATURES = {
+    "crlm_sources": (ctypes.c_char_p, []),
     "crlm_kernels": (POINTER, [ctypes.c_int]),
     "crlm_name": (ctypes.c_char_p, [POINTER]),
     "crlm_log_density": (NUMBER, [POINTER] * 4),
@@ -56,7 +60,8 @@ def load_library() -> ctypes.CDLL:
     Raises
     ------
     BayesCRLMError
-        Where it is missing: the package was neither installed nor built.
+        Where it is missing, or was made from other sources than those beside the package:
+        arrays laid out in another way would be read as what they are not.
     """
     path = Path(__file__).with_name(f"_library{SUFFIX}")
     try:
@@ -67,9 +72,31 @@ def load_library() -> ctypes.CDLL:
             "install the package again, or in its source folder run make setup"
         ) from None
     for name, (result, arguments) in SIGNATURES.items():
-        function = getattr(library, name)
+        function = getattr(library, name, None)
+        if function is None:
+            raise BayesCRLMError(outdated(path))
         function.restype, function.argtypes = result, arguments
+    if is_outdated(library.crlm_sources().decode(), SOURCES):
+        raise BayesCRLMError(outdated(path))
     return library
+
+
+def is_outdated(digest: str, sources: Path) -> bool:
+    """Whether a library was made from other sources than those in a folder; not without one."""
+    if not (sources / "library.cpp").is_file():
+        return False
+    found = hashlib.sha256()
+    for path in sorted(each for each in sources.iterdir() if each.suffix in CODE):
+        found.update(path.read_bytes())
+    return found.hexdigest() != digest
+
+
+def outdated(path: Path) -> str:
+    """Say that a library does not belong to the code."""
+    return (
+        f"the native library {path.name} was made from other sources than those of this folder; "
+        "run make setup"
+    )
 
 
 @dataclass(frozen=True)
