@@ -81,7 +81,7 @@ def measure_parts(spec: Path) -> dict[str, Any]:
     import pymc  # noqa: F401
 
     from bayes_crlm import read_spec
-    from bayes_crlm.analysis.run import plan_analysis
+    from bayes_crlm.analysis.plan import plan_analysis
     from bayes_crlm.cohort.reading import read_cohort
     from bayes_crlm.frequentist.cox import fit_cox
     from bayes_crlm.inference.native.flat_density import native_density

@@ -24,7 +24,8 @@ FIGURES = ("survival", "forest")
 def analyse() -> tuple[dict[str, Any], dict[str, str]]:
     """Run the analysis; returns its summary and its figures as SVG."""
     from bayes_crlm import read_spec
-    from bayes_crlm.analysis.run import plan_analysis, run_analysis
+    from bayes_crlm.analysis.plan import plan_analysis
+    from bayes_crlm.analysis.run import run_analysis
     from bayes_crlm.analysis.summary import summarise
     from bayes_crlm.report.run import plot_figures
 

@@ -60,7 +60,7 @@ struct ScaledPart {
   const double *transposed;  // row by row
 };
 
-// A change of coordinates (docs/engines.md, "Coordinates"). Arrays over whitened unknowns are padded
+// A change of coordinates (docs/model.md, "Sampling"). Arrays over whitened unknowns are padded
 // to eight, those over scaled ones part by part.
 struct Map {
   int64_t n_rest, n_scaled, n_scales, n_parts, rest8, scaled8;

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from bayes_crlm.words.shown import as_written
 
 if TYPE_CHECKING:
-    from bayes_crlm.analysis.run import Plan
+    from bayes_crlm.analysis.plan import Plan
 
 __all__ = ["estimands_asked"]
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from bayes_crlm.analysis.plan import Plan, plan_analysis
-from bayes_crlm.analysis.provenance import PACKAGES, package_version, provenance
+from bayes_crlm.analysis.plan import Plan
+from bayes_crlm.analysis.provenance import provenance
 from bayes_crlm.fit.findings import Asked, Findings
 
 if TYPE_CHECKING:
@@ -16,15 +16,7 @@ if TYPE_CHECKING:
     from bayes_crlm.specification.spec import Spec
     from bayes_crlm.words.section import Section
 
-__all__ = [
-    "PACKAGES",
-    "Analysis",
-    "Plan",
-    "approximate_plan",
-    "package_version",
-    "plan_analysis",
-    "run_analysis",
-]
+__all__ = ["Analysis", "approximate_plan", "run_analysis"]
 
 # of the first approximation that is shown before NUTS
 PREVIEW_DRAWS, PREVIEW_MOST_ROWS = 1000, 20_000

@@ -24,7 +24,7 @@ def add_command(commands: Any) -> None:
 def run_command(options: argparse.Namespace) -> int:
     """Say what would be fitted."""
     require_working_folder()
-    from bayes_crlm.analysis.run import plan_analysis
+    from bayes_crlm.analysis.plan import plan_analysis
 
     plan = plan_analysis(read_checked_spec(options))
     say(describe(plan))

@@ -28,7 +28,7 @@ from bayes_crlm.cli.terminal import (
 from bayes_crlm.words.docstrings import require_docstrings
 
 if TYPE_CHECKING:
-    from bayes_crlm.analysis.run import Plan
+    from bayes_crlm.analysis.plan import Plan
     from bayes_crlm.fit.fitting import Approximation
 
 __all__ = ["add_command", "run_command"]
@@ -57,7 +57,8 @@ def run_command(options: argparse.Namespace) -> int:
     """Do the main job."""
     began = time.perf_counter()
     require_working_folder()
-    from bayes_crlm.analysis.run import plan_analysis, run_analysis
+    from bayes_crlm.analysis.plan import plan_analysis
+    from bayes_crlm.analysis.run import run_analysis
     from bayes_crlm.analysis.summary import summarise
     from bayes_crlm.report.folder import check_output
     from bayes_crlm.report.run import write_results

@@ -16,7 +16,7 @@ from bayes_crlm.cli.program import DONE, FAULT, UNTRUSTWORTHY, require_working_f
 from bayes_crlm.words.docstrings import require_docstrings
 
 if TYPE_CHECKING:
-    from bayes_crlm.analysis.run import Plan
+    from bayes_crlm.analysis.plan import Plan
 
 __all__ = ["add_command", "run_command"]
 
@@ -67,7 +67,7 @@ def run_command(options: argparse.Namespace) -> int:
     """
     began = time.perf_counter()
     require_working_folder()
-    from bayes_crlm.analysis.run import plan_analysis
+    from bayes_crlm.analysis.plan import plan_analysis
     from bayes_crlm.cli.program import (
         at_interrupt,
         is_terminal,

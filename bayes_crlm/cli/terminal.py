@@ -15,7 +15,8 @@ from bayes_crlm.words.shown import ratio_in_words, significant
 from bayes_crlm.words.wording import SYNTHETIC, count_of
 
 if TYPE_CHECKING:
-    from bayes_crlm.analysis.run import Analysis, Plan
+    from bayes_crlm.analysis.plan import Plan
+    from bayes_crlm.analysis.run import Analysis
     from bayes_crlm.cohort.cohort import Cohort
     from bayes_crlm.fit.fitting import Approximation, HazardRatio
 

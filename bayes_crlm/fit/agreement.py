@@ -10,7 +10,7 @@ from bayes_crlm.likelihood.kaplan_meier import reaches_zero
 from bayes_crlm.model.baseline_priors import Independent
 from bayes_crlm.model.column_counts import FEW_EVENTS, Side, sides_of_columns
 from bayes_crlm.model.density import hazards_of_vectors
-from bayes_crlm.model.priors import Normal
+from bayes_crlm.model.priors import HALF_WIDTH_95, Normal
 from bayes_crlm.words.shown import ratio_in_words, significant
 from bayes_crlm.words.wording import count_of
 
@@ -32,7 +32,6 @@ VAGUE_BASELINE = Independent(10.0)
 FINER_LEAST = 20
 REFIT_DRAWS = 4000
 UNTRUSTED = "not looked for: a diagnostic says not to trust the draws"
-HALF_WIDTH_95 = 1.959963984540054
 
 
 @dataclass(frozen=True)

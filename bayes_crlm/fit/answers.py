@@ -14,6 +14,7 @@ import numpy as np
 
 from bayes_crlm.fit.ratio_summary import RatioSummary
 from bayes_crlm.inference.chains import ess_bulk
+from bayes_crlm.model.priors import HALF_WIDTH_95
 from bayes_crlm.model.withdrawn import withdrawal
 from bayes_crlm.words.late_start import ANALYSES, AS_TREATED_ONLY, other_conclusion
 from bayes_crlm.words.shown import number, p_value_after_p, probability_in_words
@@ -118,7 +119,7 @@ def cox_contrast(cox: "Cox", treated: int, reference: int) -> dict[str, float]:
     difference = coef[treated] - coef[reference]
     i, j = treated - 1, reference - 1
     variance = cox.covariance[i, i] + cox.covariance[j, j] - 2 * cox.covariance[i, j]
-    half = 1.959963984540054 * math.sqrt(max(variance, 0.0)) if variance == variance else math.nan
+    half = HALF_WIDTH_95 * math.sqrt(max(variance, 0.0)) if variance == variance else math.nan
     with np.errstate(over="ignore"):
         ratio, low, high = np.exp([difference, difference - half, difference + half])
     return {"cox_hazard_ratio": float(ratio), "cox_low": float(low), "cox_high": float(high)}

@@ -3,7 +3,7 @@
 Where a column of the design changes during follow-up, patients spend the time before the change
 in the first intervals. A baseline hazard that is constant or smoothed there stands above or below
 the true one just while they wait, and the hazard ratio moves with it. How far is found by
-fitting again with three times as many intervals.
+fitting again with three times as many intervals, at most one an event.
 """
 
 from collections.abc import Collection, Mapping, Sequence

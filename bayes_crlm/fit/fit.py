@@ -34,7 +34,7 @@ HR_THRESHOLDS = (1.0, 0.8)
 class Fit(PosteriorDraws):
     """Posterior of a `PiecewiseExponential` on one cohort.
 
-    The attributes are those of `bayes_crlm.fit.fit.draws.PosteriorDraws`.
+    The attributes are those of `bayes_crlm.fit.draws.PosteriorDraws`.
     """
 
     @classmethod

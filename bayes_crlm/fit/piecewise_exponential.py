@@ -16,7 +16,7 @@ __all__ = ["PiecewiseExponential"]
 class PiecewiseExponential(ModelDefinition):
     """Piecewise-exponential proportional-hazards model.
 
-    Parameters are those of `bayes_crlm.fit.piecewise_exponential.definition.ModelDefinition`.
+    Parameters are those of `bayes_crlm.model.definition.ModelDefinition`.
     """
 
     def fit(

@@ -14,7 +14,7 @@ import numpy as np
 
 from bayes_crlm.likelihood.intervals import automatic_number, coarse_number
 from bayes_crlm.model.baseline_priors import GammaProcess, RandomWalk
-from bayes_crlm.model.priors import EffectPrior, Normal
+from bayes_crlm.model.priors import HALF_WIDTH_95, EffectPrior, Normal
 from bayes_crlm.model.terms.effects import effect_block
 from bayes_crlm.words.shown import as_written, prior_ratio, significant
 from bayes_crlm.words.wording import count_of
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["baseline_cautions", "implied_in_words", "implied_rows"]
 
-NORMAL_975 = 1.959963984540054
 # of priors whose sums have no closed form; a fixed seed, so that nothing depends on chance
 DRAWS, SEED = 20_000, 0
 # log hazard ratios beyond this are no numbers any more
@@ -111,7 +110,7 @@ def limits(prior: EffectPrior, contrast: "NDArray") -> tuple[float, float]:
     """Limits of the hazard ratio exp(effects @ contrast), whose effects have one prior each."""
     if isinstance(prior, Normal):
         middle = prior.mean * float(contrast.sum())
-        half = NORMAL_975 * prior.sd * float(np.linalg.norm(contrast))
+        half = HALF_WIDTH_95 * prior.sd * float(np.linalg.norm(contrast))
         return ratio(middle - half), ratio(middle + half)
     rng = np.random.default_rng(SEED)
     block = effect_block("covariate", prior, 0, len(contrast))

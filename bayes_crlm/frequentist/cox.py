@@ -15,6 +15,7 @@ from bayes_crlm.frequentist.firth import fit_firth
 from bayes_crlm.frequentist.partial_likelihood import TIES
 from bayes_crlm.frequentist.separation import Separation, find_separation
 from bayes_crlm.likelihood.tied_times import merge_tied_times
+from bayes_crlm.model.priors import HALF_WIDTH_95
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Cox", "fit_cox"]
 
 Floats = NDArray[np.float64]
-
-NORMAL_975 = 1.959963984540054
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,7 +264,7 @@ def _partial_likelihood_cox(fit: CoxPHFit, scale: Floats, terms: Sequence[str], 
         terms=tuple(terms),
         coef=coef,
         se=se,
-        ci95=_exp(coef[:, None] + NORMAL_975 * se[:, None] * np.array([-1.0, 1.0])),
+        ci95=_exp(coef[:, None] + HALF_WIDTH_95 * se[:, None] * np.array([-1.0, 1.0])),
         p=np.array([math.erfc(abs(z) / math.sqrt(2.0)) for z in coef / se]),
         covariance=covariance,
         loglik=(float(fit.loglik[0]), float(fit.loglik[1])),

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.frequentist.cox import NORMAL_975, fit_cox
+from bayes_crlm.frequentist.cox import fit_cox
 from bayes_crlm.frequentist.cox_rows import CoxRows
+from bayes_crlm.model.priors import HALF_WIDTH_95
 from bayes_crlm.words.errors import CohortError
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def fit_block_cox(block: "CohortBlock") -> BlockCox:
             if rows.is_maximum(fit):
                 coef[k] = np.asarray(fit.coefficients) / rows.scale
                 se[k] = np.sqrt(np.diag(np.array(fit.var))) / rows.scale
-                low[k], high[k] = coef[k] - NORMAL_975 * se[k], coef[k] + NORMAL_975 * se[k]
+                low[k], high[k] = coef[k] - HALF_WIDTH_95 * se[k], coef[k] + HALF_WIDTH_95 * se[k]
                 method[k] = "partial likelihood"
                 continue
             cox = fit_cox(*columns, block.terms, block.patient_index[k])

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.model.baseline_priors import WalkPrior
+from bayes_crlm.model.families import HalfNormal
 
 __all__ = ["LOG_2PI", "WalkCases", "fit_walk", "redraw_from", "walk_log_target"]
 
@@ -252,6 +253,5 @@ def walk_log_target(
     total -= 0.5 * np.log(np.where(np.isfinite(variances), variances, 1.0)).sum(axis=0)
     total -= steps * log_scale + len(levels) * math.log(prior.level_sd)
     total -= 0.5 * len(log_hazard) * LOG_2PI
-    # half-normal, and the Jacobian of the logarithm
-    total += math.log(2 / prior.step_scale_sd) - 0.5 * LOG_2PI
-    return total - 0.5 * (scale / prior.step_scale_sd) ** 2 + log_scale
+    # with the Jacobian of the logarithm
+    return total + HalfNormal(prior.step_scale_sd).log_density(scale) + log_scale

@@ -206,7 +206,7 @@ class Layout:
         rows = replace(data, design=np.concatenate(design, axis=1), groups=(), group_counts=())
         sums = RiskSums.of(rows, loading)
         if isinstance(hazards, Shrunk):
-            raise TypeError("a horseshoe is no baseline")
+            raise TypeError("a horseshoe cannot be a baseline")
         scales = [block.scale for block in others if block.scale is not None]
         targets = targets_of(sums, hazards, merged(priors), np.array(scaled), scales)
         return cls(targets, hazards, places, groups)
@@ -318,7 +318,7 @@ def baseline_of(
         return Independent(normal.sd), normal.mean, None
     level, scale = walk.level, hazards.scale
     if level is None:
-        raise TypeError("a walk without a level is no baseline")
+        raise TypeError("a walk without a level cannot be a baseline")
     baseline = GivenWalk(level.sd, 1.0 if scale is None else scale.scale, level.anchor)
     if scale is None:
         return baseline, level.location, None

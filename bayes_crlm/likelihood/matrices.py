@@ -39,21 +39,6 @@ def triangular_roots(matrices: NDArray) -> NDArray[np.float64]:
     return one_by_one(np.linalg.cholesky, matrices)
 
 
-def solutions(matrices: NDArray, vectors: NDArray) -> NDArray[np.float64]:
-    """Solve many systems; not a number where a matrix is singular.
-
-    Parameters
-    ----------
-    matrices : (cases, n, n) ndarray
-    vectors : (cases, n) ndarray
-
-    Returns
-    -------
-    (cases, n) ndarray
-    """
-    return one_by_one(np.linalg.solve, matrices, vectors[:, :, None])[:, :, 0]
-
-
 def one_by_one(function: Callable[..., NDArray], *arrays: NDArray) -> NDArray[np.float64]:
     """Apply a function to all cases, and one by one where it fails for any of them."""
     try:

@@ -12,7 +12,7 @@ from bayes_crlm.specification.source_paths import spec_for_readers, spec_seen_fr
 from bayes_crlm.words.wording import SYNTHETIC
 
 if TYPE_CHECKING:
-    from bayes_crlm.analysis.run import Plan
+    from bayes_crlm.analysis.plan import Plan
     from bayes_crlm.sensitivity.run import Sensitivity
     from bayes_crlm.words.section import Section
 
@@ -127,8 +127,8 @@ def fill(folder: Path, earlier: Path, found: "Sensitivity", summary: dict[str, A
 def check_names(sections: Sequence["Section"]) -> None:
     """Hold that tables and figures are called after their part.
 
-    By that `bayes_crlm.report.folder.is_of_part` tells them from those of `run` in the same folder;
-    a file of another name would outlive the analysis that it belongs to.
+    By that `bayes_crlm.report.output_folder.is_of_part` tells them from those of `run` in the same
+    folder; a file of another name would outlive the analysis that it belongs to.
 
     Raises
     ------

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.model.priors import HALF_WIDTH_95
 from bayes_crlm.sensitivity.parts import rows_of, unreliable_note
 from bayes_crlm.sensitivity.posterior_draws import (
     sample_posterior,
@@ -21,7 +22,6 @@ from bayes_crlm.sensitivity.refit import cox_row
 from bayes_crlm.sensitivity.two_arms import TwoArms
 from bayes_crlm.sensitivity.verdicts import reliable
 from bayes_crlm.sensitivity.weighted_posterior import (
-    NORMAL_975,
     Calibration,
     calibrate,
     with_weights,
@@ -150,7 +150,7 @@ def weighted_cox_row(
     )
     if not np.isfinite(coef[0]):
         return {"cox_hr": None, "cox_ci95": [None, None]}
-    limits = np.exp(coef[0] + NORMAL_975 * se[0] * np.array([-1.0, 1.0]))
+    limits = np.exp(coef[0] + HALF_WIDTH_95 * se[0] * np.array([-1.0, 1.0]))
     return {"cox_hr": float(np.exp(coef[0])), "cox_ci95": limits.tolist()}
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from bayes_crlm.analysis.earlier_results import read_json
 
 if TYPE_CHECKING:
-    from bayes_crlm.analysis.run import Plan
+    from bayes_crlm.analysis.plan import Plan
     from bayes_crlm.fit.fit import Fit
 
 __all__ = ["base_of_run", "fit_of_run", "start_of_run", "with_numbers_of"]
@@ -129,7 +129,7 @@ def with_numbers_of(row: dict[str, Any], base: Mapping[str, Any]) -> dict[str, A
 
 def is_same_version(provenance: dict[str, Any]) -> bool:
     """Whether a run was made by this package with these versions of what draws."""
-    from bayes_crlm.analysis.run import PACKAGES, package_version
+    from bayes_crlm.analysis.provenance import PACKAGES, package_version
 
     same = {name: package_version(name) for name in PACKAGES}
     is_ours = provenance["bayes_crlm"] == package_version("bayes_crlm")

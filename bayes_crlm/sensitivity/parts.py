@@ -19,7 +19,7 @@ from bayes_crlm.words.section import Figure, Note, Rows, Section
 from bayes_crlm.words.success import SuccessRule
 
 if TYPE_CHECKING:
-    from bayes_crlm.analysis.run import Plan
+    from bayes_crlm.analysis.plan import Plan
     from bayes_crlm.fit.fit import Fit
 
 __all__ = [

@@ -18,7 +18,7 @@ from bayes_crlm.words.errors import BayesCRLMError, ExecutorError, OutputError, 
 from bayes_crlm.words.wording import did_you_mean, shown
 
 if TYPE_CHECKING:
-    from bayes_crlm.analysis.run import Plan
+    from bayes_crlm.analysis.plan import Plan
     from bayes_crlm.fit.fit import Fit
     from bayes_crlm.sensitivity.settings import SensitivitySettings
 
@@ -336,7 +336,7 @@ def provenance(
     seed: int, started: datetime, seconds: dict[str, float], total: float
 ) -> dict[str, Any]:
     """Say where the numbers come from and how long each part took."""
-    from bayes_crlm.analysis.run import PACKAGES, package_version
+    from bayes_crlm.analysis.provenance import PACKAGES, package_version
 
     return {
         "bayes_crlm": package_version("bayes_crlm"),

@@ -42,14 +42,14 @@ from bayes_crlm.inference.mode import PosteriorMode, Start, posterior_mode
 from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.likelihood.risk_sums import RiskSums
 from bayes_crlm.model.baseline_priors import Independent
-from bayes_crlm.model.priors import Horseshoe, Normal
+from bayes_crlm.model.priors import HALF_WIDTH_95, Horseshoe, Normal
 from bayes_crlm.words.errors import SensitivityError
 
 if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
 
 __all__ = [
-    "NORMAL_975",
+    "HALF_WIDTH_95",
     "WEIGHT_LIMITS",
     "Calibration",
     "calibrate",
@@ -67,7 +67,6 @@ VAGUE_HAZARD_SD = 10.0
 KEPT_SHARE = 0.5
 # influences are differences of modes, which have to be known to more digits than usual
 RISE_TOLERANCE = 1e-12
-NORMAL_975 = 1.959963984540054
 FEWEST_EVENTS = 5.0
 """Of either arm, in equally weighted events; with fewer an interval is not to be trusted."""
 LEAST_SIZE, LEAST_SHARE = 10.0, 0.1
@@ -186,7 +185,7 @@ def calibrate(
     variance, degrees_of_freedom = influence_variance(influence)
     n_intervals, scale = len(mode.log_hazard), inputs.design.scale[0]
     precision = float(1 / np.linalg.inv(mode.information)[n_intervals, n_intervals])
-    widened = variance * (student_975(degrees_of_freedom) / NORMAL_975) ** 2
+    widened = variance * (student_975(degrees_of_freedom) / HALF_WIDTH_95) ** 2
     return Calibration(
         row_weight=row_weight,
         learning_rate=learning_rate(precision, widened, VAGUE_SD**-2),

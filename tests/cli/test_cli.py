@@ -16,7 +16,8 @@ import pytest
 import runs
 
 from bayes_crlm import cli
-from bayes_crlm.analysis.run import plan_analysis, run_analysis
+from bayes_crlm.analysis.plan import plan_analysis
+from bayes_crlm.analysis.run import run_analysis
 from bayes_crlm.cli import main
 from bayes_crlm.cli.terminal import conclude, in_columns, on_one_line, say
 from bayes_crlm.specification.spec import read_spec

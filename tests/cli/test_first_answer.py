@@ -13,7 +13,8 @@ import xarray as xr
 from runs import call, write_rows
 
 from bayes_crlm import read_spec
-from bayes_crlm.analysis.run import approximate_plan, plan_analysis
+from bayes_crlm.analysis.plan import plan_analysis
+from bayes_crlm.analysis.run import approximate_plan
 from bayes_crlm.cli import main
 
 SPEC = "os_repeat_local_vs_systemic"

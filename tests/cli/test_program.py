@@ -20,7 +20,7 @@ import sys, time
 from pathlib import Path
 from bayes_crlm import cli
 from bayes_crlm.cli import run
-from bayes_crlm.report import folder as results
+from bayes_crlm.report import run as results
 
 def slowly(function, name):
     def call(*arguments, **options):

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from bayes_crlm import PiecewiseExponential, read_cohort
-from bayes_crlm.analysis.run import plan_analysis
+from bayes_crlm.analysis.plan import plan_analysis
 from bayes_crlm.cli.terminal import censoring_in_words
 from bayes_crlm.likelihood.follow_up import exposure_per_interval
 from bayes_crlm.sensitivity.missing.completed_follow_up import complete_follow_up, leaving_rows

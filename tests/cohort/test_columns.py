@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bayes_crlm.analysis.run import plan_analysis
+from bayes_crlm.analysis.plan import plan_analysis
 from bayes_crlm.cli.terminal import describe
 from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_crlm.analysis.run import plan_analysis
+from bayes_crlm.analysis.plan import plan_analysis
 from bayes_crlm.cli.terminal import describe
 from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.cohort.table.column_values import level_text

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import survival.datasets as shipped
 
-from bayes_crlm.analysis.run import plan_analysis
+from bayes_crlm.analysis.plan import plan_analysis
 from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.specification.spec import Spec
 from bayes_crlm.words.errors import BayesCRLMError, CohortError

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import bayes_crlm as bc
 from bayes_crlm.analysis.horizons import default_horizons, round_step
-from bayes_crlm.analysis.run import plan_analysis
+from bayes_crlm.analysis.plan import plan_analysis
 from bayes_crlm.fit.observed_survival import kaplan_meier_cautions
 from bayes_crlm.model.arm_follow_up import MODEL_ONLY, NO_EVENT, median_note
 from bayes_crlm.specification.spec import Spec

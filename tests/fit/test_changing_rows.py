@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from survival import datasets
 
 import bayes_crlm as bc
-from bayes_crlm.analysis.run import plan_analysis, run_analysis
+from bayes_crlm.analysis.plan import plan_analysis
+from bayes_crlm.analysis.run import run_analysis
 from bayes_crlm.analysis.summary import summarise
 from bayes_crlm.cli.terminal import conclude
 from bayes_crlm.fit.changing_rows import (

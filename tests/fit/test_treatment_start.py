@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayes_crlm import PiecewiseExponential, read_cohort
-from bayes_crlm.analysis.run import plan_analysis
+from bayes_crlm.analysis.plan import plan_analysis
 from bayes_crlm.fit.many import fit_many
 from bayes_crlm.model.late_start import diluted
 from bayes_crlm.specification.spec import Spec

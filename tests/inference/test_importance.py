@@ -13,7 +13,7 @@ from scipy.integrate import trapezoid
 from scipy.special import gammaln
 
 from bayes_crlm import read_spec
-from bayes_crlm.analysis.run import plan_analysis
+from bayes_crlm.analysis.plan import plan_analysis
 from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference import effect_proposals, importance

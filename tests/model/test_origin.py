@@ -11,7 +11,7 @@ from scipy.integrate import quad
 from scipy.optimize import brentq
 
 import bayes_crlm as bc
-from bayes_crlm.analysis.run import plan_analysis
+from bayes_crlm.analysis.plan import plan_analysis
 from bayes_crlm.estimands.population import effective_size, population
 from bayes_crlm.estimands.survival import (
     cumulative_hazard_at,

@@ -46,18 +46,18 @@ print(json.dumps([name for name in json.loads(sys.argv[1]) if name in sys.module
 # a run of the sampler up to its hazard ratios: before anything else is made of the draws
 SAMPLED = """
 import contextlib, io, json, sys
-import bayes_crlm.fit.fit as room
+import bayes_crlm.fit.fit as fit_module
 from bayes_crlm.cli import main
 
 class SampledError(Exception):
     pass
 
-fit_model = room.fit_model
+fit_model = fit_module.fit_model
 def then_stop(*arguments, **settings):
     assert settings["engine"] == "nuts"
     fit_model(*arguments, **settings).hazard_ratios()
     raise SampledError
-room.fit_model = then_stop
+fit_module.fit_model = then_stop
 with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SampledError):
     main(["run", "os_three_strategies", "--quiet"])
 print(json.dumps([name for name in json.loads(sys.argv[1]) if name in sys.modules]))

@@ -99,7 +99,7 @@ def test_stored_numbers_are_of_the_shipped_cohort_and_spec(summary):
 
 def test_stored_cox_is_the_cox_of_the_shipped_cohort(summary):
     from bayes_crlm import read_spec
-    from bayes_crlm.analysis.run import plan_analysis
+    from bayes_crlm.analysis.plan import plan_analysis
     from bayes_crlm.frequentist.cox import fit_cox
 
     inputs = plan_analysis(read_spec("os_repeat_local_vs_systemic")).inputs

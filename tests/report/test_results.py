@@ -18,7 +18,7 @@ import pytest
 import runs
 
 from bayes_crlm import read_spec
-from bayes_crlm.analysis.run import plan_analysis
+from bayes_crlm.analysis.plan import plan_analysis
 from bayes_crlm.report import folder as results
 from bayes_crlm.report.folder import check_output
 from bayes_crlm.report.output_folder import is_resolved

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 import bayes_crlm as bc
-from bayes_crlm.analysis.run import plan_analysis, run_analysis
+from bayes_crlm.analysis.plan import plan_analysis
+from bayes_crlm.analysis.run import run_analysis
 from bayes_crlm.analysis.summary import summarise
 from bayes_crlm.cli.terminal import conclude
 from bayes_crlm.figures import plot_forest, plot_prior_posterior

@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 from bayes_crlm import read_spec
-from bayes_crlm.analysis.run import plan_analysis
+from bayes_crlm.analysis.plan import plan_analysis
 from bayes_crlm.sensitivity import run as analysis
 from bayes_crlm.sensitivity.confounding import overlap
 from bayes_crlm.sensitivity.parts import Context

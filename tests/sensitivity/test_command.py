@@ -185,7 +185,7 @@ def test_a_part_that_only_a_default_asked_for_is_left_out_with_its_reason(tmp_pa
     text = spec.read_text().split("[sensitivity]")[0]
     spec.write_text(text + "[sensitivity]\nlevel = 1\n")
     from bayes_crlm import read_spec
-    from bayes_crlm.analysis.run import plan_analysis
+    from bayes_crlm.analysis.plan import plan_analysis
     from bayes_crlm.sensitivity.run import check_parts
     from bayes_crlm.sensitivity.settings import read_settings
 

@@ -8,7 +8,7 @@ import pytest
 from runs import call
 
 from bayes_crlm import read_spec
-from bayes_crlm.analysis.run import plan_analysis
+from bayes_crlm.analysis.plan import plan_analysis
 from bayes_crlm.sensitivity.earlier_run import base_of_run, fit_of_run
 
 SPEC = """

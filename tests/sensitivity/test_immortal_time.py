@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from bayes_crlm import PiecewiseExponential, read_cohort, read_spec
-from bayes_crlm.analysis.run import plan_analysis
+from bayes_crlm.analysis.plan import plan_analysis
 from bayes_crlm.model.late_start import rows_at_landmark, rows_from_start
 from bayes_crlm.sensitivity.comparison_rows import fit_row
 from bayes_crlm.sensitivity.confounding import overlap

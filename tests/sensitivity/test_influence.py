@@ -10,7 +10,7 @@ from one_class import patient_log_likelihood
 from runs import call
 
 from bayes_crlm import PiecewiseExponential, read_cohort, read_spec
-from bayes_crlm.analysis.run import plan_analysis
+from bayes_crlm.analysis.plan import plan_analysis
 from bayes_crlm.sensitivity import refit as refits
 from bayes_crlm.sensitivity.influence.fragility import movable_rows, moved_events, moved_scores
 from bayes_crlm.sensitivity.influence.influence import (

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from bayes_crlm import read_spec
-from bayes_crlm.analysis.run import plan_analysis
+from bayes_crlm.analysis.plan import plan_analysis
 from bayes_crlm.sensitivity.choices.analysis_choices import (
     formula_terms,
     left_out_options,

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from bayes_crlm import PiecewiseExponential, read_cohort, read_spec
-from bayes_crlm.analysis.run import plan_analysis
+from bayes_crlm.analysis.plan import plan_analysis
 from bayes_crlm.figures.comparisons import (
     NOT_RELIABLE,
     plot_forest_rows,

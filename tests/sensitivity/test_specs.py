@@ -7,7 +7,7 @@ import pytest
 from runs import call
 
 from bayes_crlm import read_spec
-from bayes_crlm.analysis.run import plan_analysis
+from bayes_crlm.analysis.plan import plan_analysis
 from bayes_crlm.sensitivity.choices.cutpoints import Settings, variants
 from bayes_crlm.sensitivity.registry import PARTS
 

@@ -3,7 +3,7 @@
 import pytest
 
 from bayes_crlm import read_spec
-from bayes_crlm.analysis.run import plan_analysis
+from bayes_crlm.analysis.plan import plan_analysis
 from bayes_crlm.sensitivity.registry import PARTS, NotRunError
 from bayes_crlm.sensitivity.run import SETTLED_BY_LOT, check_parts
 from bayes_crlm.sensitivity.settings import read_settings

@@ -18,7 +18,7 @@ from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
 from bayes_crlm.words.wording import count_of, no_column, shown
 
 if TYPE_CHECKING:
-    from bayes_crlm.analysis.run import Plan
+    from bayes_crlm.analysis.plan import Plan
     from bayes_crlm.model.prepared import PreparedCohort
     from bayes_crlm.sensitivity.choices.multiverse_settings import Settings
 

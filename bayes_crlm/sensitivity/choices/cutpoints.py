@@ -33,7 +33,7 @@ from bayes_crlm.words.shown import as_written, significant
 from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
-    from bayes_crlm.analysis.run import Plan
+    from bayes_crlm.analysis.plan import Plan
     from bayes_crlm.cohort.cohort import Cohort
 
 __all__ = ["Settings", "analyse", "check"]

@@ -119,7 +119,7 @@ class LatentConfounderFit:
         Draws; `log_hazard_ratio` is free of the confounder.
     hazard_ratios : list of dict
         One of every treatment level against the reference: `treatment`, `reference` and what
-        `bayes_crlm.inference.pymc_sampling.ratio_summary` gives.
+        `bayes_crlm.inference.sample_diagnostics.ratio_summary` gives.
     confounder : dict
         Posterior of its own hazard ratio (`hazard_ratio`) and prevalences (`prevalence`, one of
         every treatment level: `treatment`, `median`, `eti95`).

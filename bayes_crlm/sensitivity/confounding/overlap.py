@@ -60,7 +60,7 @@ from bayes_crlm.words.section import Figure
 from bayes_crlm.words.success import SuccessRule
 
 if TYPE_CHECKING:
-    from bayes_crlm.analysis.run import Plan
+    from bayes_crlm.analysis.plan import Plan
     from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
     from bayes_crlm.model.prepared import PreparedCohort
 

@@ -74,7 +74,7 @@ class ImputationFit:
         Draws.
     hazard_ratios : list of dict
         One of every treatment level against the reference: `treatment`, `reference` and what
-        `bayes_crlm.inference.pymc_sampling.ratio_summary` gives.
+        `bayes_crlm.inference.sample_diagnostics.ratio_summary` gives.
     coefficients : list of dict
         The same of every design column in original units, as hazard ratios: `term`, ...
     imputed : pandas.DataFrame

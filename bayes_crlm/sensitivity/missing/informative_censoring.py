@@ -46,7 +46,7 @@ from bayes_crlm.words.success import SuccessRule
 from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
-    from bayes_crlm.analysis.run import Plan
+    from bayes_crlm.analysis.plan import Plan
 
 __all__ = ["Settings", "analyse", "check"]
 

@@ -40,7 +40,7 @@ from bayes_crlm.words.section import Figure
 from bayes_crlm.words.shown import any_ratio, as_written, p_value, significant
 
 if TYPE_CHECKING:
-    from bayes_crlm.analysis.run import Plan
+    from bayes_crlm.analysis.plan import Plan
 
 __all__ = ["Settings", "analyse", "check"]
 

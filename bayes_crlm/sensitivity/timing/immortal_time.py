@@ -52,7 +52,7 @@ from bayes_crlm.words.shown import as_written, significant
 from bayes_crlm.words.success import SuccessRule
 
 if TYPE_CHECKING:
-    from bayes_crlm.analysis.run import Plan
+    from bayes_crlm.analysis.plan import Plan
 
 __all__ = ["Settings", "analyse", "check"]
 
