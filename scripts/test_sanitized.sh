@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 compiler=${CXX:-g++}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-cp -R bayes_crlm "$folder"
+cp -R bayes_crlm native "$folder"
 CXX=$compiler .venv/bin/python build_backend/compilers.py --sanitized \
   "$folder/bayes_crlm/inference/native/_library.so"
 # Python itself is not sanitized, so that the sanitizer comes first; what is never freed is Python's
