@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from bayes_crlm.fit.findings import Findings
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["data_section", "data_sections"]
-
 
 def data_sections(found: "Findings") -> list[Section]:
     """Give what was put in.

@@ -4,8 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-__all__ = ["read_json"]
-
 
 def read_json(path: Path) -> dict[str, Any] | None:
     """Results of an earlier command; None where there are none that can be read."""

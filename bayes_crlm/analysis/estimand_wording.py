@@ -7,8 +7,6 @@ from bayes_crlm.words.shown import as_written
 if TYPE_CHECKING:
     from bayes_crlm.analysis.plan import Plan
 
-__all__ = ["estimands_asked"]
-
 
 def estimands_asked(plan: "Plan") -> str:
     """Say which survival estimands a plan has, given what, and of whom.

@@ -38,8 +38,6 @@ from bayes_crlm.words.wording import shown_name
 if TYPE_CHECKING:
     from bayes_crlm.specification.spec import Spec
 
-__all__ = ["bare", "every_problem", "problems_of_columns"]
-
 
 @dataclass(frozen=True)
 class Known:

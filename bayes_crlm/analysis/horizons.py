@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
     from bayes_crlm.specification.model import EstimandSpec
 
-__all__ = ["default_horizons", "default_rmst", "horizon_problems"]
-
 # what people count time in, by unit; beyond and below these, 1, 2 and 5 times powers of ten
 STEPS = {
     "day": (1, 2, 5, 10, 30, 90, 180, 365, 1825, 3650),

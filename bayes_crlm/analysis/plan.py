@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
     from bayes_crlm.specification.spec import Spec
 
-__all__ = ["Plan", "cohort_arguments", "plan_analysis", "used_columns"]
-
 
 @dataclass(frozen=True)
 class Plan:

@@ -4,8 +4,6 @@ import platform
 from datetime import datetime
 from typing import Any
 
-__all__ = ["PACKAGES", "package_version", "provenance"]
-
 PACKAGES = (
     "arviz",
     "formulaic",

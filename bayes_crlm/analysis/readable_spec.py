@@ -23,8 +23,6 @@ from bayes_crlm.words.wording import nearest, shown_name
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["with_problems_of_data"]
-
 LARGEST_FILE = 50_000_000
 """Bytes; what is wrong with a spec is said at once where reading the data would take longer."""
 HARMLESS = {"censoring_end", "references", "treatment_start", "unit"}

@@ -12,8 +12,6 @@ from bayes_crlm.words.section import Section
 if TYPE_CHECKING:
     from bayes_crlm.fit.findings import Findings
 
-__all__ = ["sections_of"]
-
 
 def sections_of(found: "Findings") -> tuple[Section, ...]:
     """Everything that was found."""

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from bayes_crlm.specification.spec import Spec
     from bayes_crlm.words.section import Section
 
-__all__ = ["Analysis", "approximate_plan", "run_analysis"]
-
 # of the first approximation that is shown before NUTS
 PREVIEW_DRAWS, PREVIEW_MOST_ROWS = 1000, 20_000
 

@@ -9,8 +9,6 @@ import numpy as np
 if TYPE_CHECKING:
     from bayes_crlm.analysis.run import Analysis
 
-__all__ = ["summarise", "to_json_value"]
-
 SCHEMA_VERSION = 1
 
 

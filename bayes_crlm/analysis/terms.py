@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from bayes_crlm.model.terms.term import Term
     from bayes_crlm.specification.spec import Spec
 
-__all__ = ["TERMS", "term_checks", "terms_of"]
-
 # from the name of a table to what makes a term of it, or refuses it in one sentence; what is
 # reported of the term stands under the same name in `bayes_crlm.fit.sections.EFFECTS`
 TERMS: dict[str, "Callable[[Mapping[str, Any]], Term]"] = {}

@@ -7,8 +7,6 @@ from bayes_crlm.cli.options import add_spec_and_data, read_checked_spec
 from bayes_crlm.cli.program import DONE, require_working_folder
 from bayes_crlm.cli.terminal import describe, describe_sensitivity, say
 
-__all__ = ["add_command", "run_command"]
-
 
 def add_command(commands: Any) -> None:
     """Add the command to the command line's grammar."""

@@ -17,8 +17,6 @@ from bayes_crlm.cli.terminal import (
 )
 from bayes_crlm.words.errors import BayesCRLMError
 
-__all__ = ["main"]
-
 # a new command is a module and a line here
 COMMANDS = {"run": run, "check": check, "sensitivity": sensitivity, "list": specs}
 

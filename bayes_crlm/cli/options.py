@@ -8,8 +8,6 @@ from bayes_crlm.words.errors import SpecError
 if TYPE_CHECKING:
     from bayes_crlm.specification.spec import Spec
 
-__all__ = ["add_spec_and_data", "read_checked_spec", "whole_number"]
-
 
 def add_spec_and_data(parser: argparse.ArgumentParser) -> None:
     """Add the spec, and the file that goes before the spec's."""

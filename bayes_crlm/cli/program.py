@@ -21,22 +21,6 @@ from typing import Any
 from bayes_crlm.words.errors import BayesCRLMError, OutputError
 from bayes_crlm.words.wording import one_line, shown_name
 
-__all__ = [
-    "BAD_INPUT",
-    "DONE",
-    "FAULT",
-    "INTERRUPTED",
-    "UNTRUSTWORTHY",
-    "at_interrupt",
-    "ended_by_signals",
-    "is_terminal",
-    "open_streams",
-    "require_working_folder",
-    "temporary_folder",
-    "use_agg",
-    "writing",
-]
-
 DONE, FAULT, BAD_INPUT, UNTRUSTWORTHY, INTERRUPTED = 0, 1, 2, 3, 130
 SAID = "bayes-crlm: interrupted; nothing was written\n"
 SHOW_CURSOR = "\033[?25h"

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from bayes_crlm.analysis.plan import Plan
     from bayes_crlm.fit.fitting import Approximation
 
-__all__ = ["add_command", "run_command"]
-
 
 def add_command(commands: Any) -> None:
     """Add the command to the command line's grammar."""
@@ -60,7 +58,7 @@ def run_command(options: argparse.Namespace) -> int:
     from bayes_crlm.analysis.plan import plan_analysis
     from bayes_crlm.analysis.run import run_analysis
     from bayes_crlm.analysis.summary import summarise
-    from bayes_crlm.report.folder import check_output
+    from bayes_crlm.report.output_folder import check_output
     from bayes_crlm.report.run import write_results
 
     spec = read_checked_spec(options)

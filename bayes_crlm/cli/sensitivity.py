@@ -18,8 +18,6 @@ from bayes_crlm.words.docstrings import require_docstrings
 if TYPE_CHECKING:
     from bayes_crlm.analysis.plan import Plan
 
-__all__ = ["add_command", "run_command"]
-
 # bytes of a file's name, on the file systems in use
 LONGEST_NAME = 255
 
@@ -76,7 +74,7 @@ def run_command(options: argparse.Namespace) -> int:
         writing,
     )
     from bayes_crlm.cli.terminal import describe, in_columns, say, shortest
-    from bayes_crlm.report.folder import check_output
+    from bayes_crlm.report.output_folder import check_output
     from bayes_crlm.sensitivity.settings import read_settings
     from bayes_crlm.tasks.dask_workers import check_executor
     from bayes_crlm.words.errors import BayesCRLMError, ExecutorError

@@ -6,8 +6,6 @@ from typing import Any
 from bayes_crlm.cli.program import DONE
 from bayes_crlm.cli.terminal import say
 
-__all__ = ["add_command", "run_command"]
-
 
 def add_command(commands: Any) -> None:
     """Add the command to the command line's grammar."""

@@ -20,22 +20,6 @@ if TYPE_CHECKING:
     from bayes_crlm.cohort.cohort import Cohort
     from bayes_crlm.fit.fitting import Approximation, HazardRatio
 
-__all__ = [
-    "CLOSED",
-    "conclude",
-    "describe",
-    "describe_sensitivity",
-    "flush_streams",
-    "in_columns",
-    "line_width",
-    "on_one_line",
-    "ratios_in_words",
-    "require_printed",
-    "say",
-    "shortest",
-    "unprinted",
-]
-
 LINE_WIDTH, MIN_WIDTH = 98, 30
 CLOSED = "it is closed"
 unprinted: list[str] = []  # why what went to standard output did not arrive

@@ -16,8 +16,6 @@ from bayes_crlm.cohort.outcome.zero_times import zero_problems
 from bayes_crlm.cohort.table.column_settings import ColumnSettings
 from bayes_crlm.words.wording import shown
 
-__all__ = ["CohortArguments", "ColumnArguments", "OutcomeColumns", "TimeArguments"]
-
 
 @dataclass(frozen=True)
 class OutcomeColumns:

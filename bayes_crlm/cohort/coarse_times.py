@@ -17,8 +17,6 @@ from bayes_crlm.cohort.outcome.rounded_times import (
 if TYPE_CHECKING:
     from bayes_crlm.cohort.cohort import Cohort
 
-__all__ = ["rounded_times", "sampled_once"]
-
 
 def rounded_times(cohort: "Cohort") -> RoundedTimes | None:
     """Say to which unit a cohort's times are rounded, where that is worth a thought.

@@ -31,8 +31,6 @@ from bayes_crlm.words.wording import SYNTHETIC, count_of, shown_name, shown_name
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Cohort"]
-
 FILE_SCALE = TimeScale()
 """Columns hold times in the cohort's unit."""
 

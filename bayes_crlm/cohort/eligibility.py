@@ -22,8 +22,6 @@ from bayes_crlm.words.wording import SHOWN, count_of, did_you_mean, no_column, s
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Dropped", "select", "unmatched_values"]
-
 DATE = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
     r"(Z|[+-][0-9]{2}:[0-9]{2})?)?"

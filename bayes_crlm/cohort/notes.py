@@ -8,8 +8,6 @@ from bayes_crlm.words.wording import shown
 if TYPE_CHECKING:
     from bayes_crlm.cohort.cohort import Cohort
 
-__all__ = ["column_notes"]
-
 
 def column_notes(columns: Iterable[str], cohort: "Cohort") -> list[str]:
     """Say what was done to some columns when they were read; of the file first."""

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-__all__ = ["cohort_of", "read_cohort"]
-
 
 def read_cohort(
     source: "str | Path | pd.DataFrame | object",

@@ -13,17 +13,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-__all__ = [
-    "emptied_levels",
-    "gap_problems",
-    "label_of",
-    "rows_of",
-    "shared_columns",
-    "unit_of_data_set",
-    "unknown_columns",
-]
-
-
 def unit_of_data_set(source: object) -> str | None:
     """The time unit that a data set of the package brings."""
     if not isinstance(source, str):

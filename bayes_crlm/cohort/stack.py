@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-__all__ = ["CohortStack", "StackedRows", "batches_of", "stack_cohorts"]
-
 # cohorts that are prepared and fitted together, which bounds memory
 BATCH = 256
 

@@ -26,15 +26,6 @@ from bayes_crlm.words.errors import EstimandError
 if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = [
-    "Population",
-    "PopulationName",
-    "check_population",
-    "curves_of_levels",
-    "effective_size",
-    "population",
-]
-
 PopulationName = Literal["entrants", "before_entry"]
 POPULATIONS: tuple[PopulationName, ...] = ("entrants", "before_entry")
 

@@ -17,8 +17,6 @@ from bayes_crlm.estimands.survival import (
 from bayes_crlm.likelihood.hazard_table import LogHazards
 from bayes_crlm.model.profiles import Profiles
 
-__all__ = ["cumulative_hazards_of_profiles", "mean_survival", "median_time", "restricted_mean"]
-
 Floats = NDArray[np.float64]
 # halvings until a median between classes is exact to the last digits
 HALVINGS = 60

@@ -20,13 +20,6 @@ from bayes_crlm.likelihood.hazard_table import blocks_of_draws
 from bayes_crlm.words.errors import EstimandError
 from bayes_crlm.words.shown import as_written
 
-__all__ = [
-    "cumulative_hazard_at",
-    "median_survival",
-    "restricted_mean_survival",
-    "standardised_survival",
-]
-
 
 def cumulative_hazard_at(
     log_hazard: NDArray, cutpoints: NDArray, times: NDArray, origin: float = 0.0

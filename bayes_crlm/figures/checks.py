@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from bayes_crlm.figures.drawing import Fitted
 
-__all__ = ["plot_predictive", "plot_ranks"]
-
 PREDICTED_COHORTS = 50
 # share of follow-up
 SHORTEST_AT_RISK = 1e-6

@@ -18,17 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = [
-    "figure_of",
-    "legend_above",
-    "plot_by_placement",
-    "plot_differences",
-    "plot_forest_rows",
-    "plot_hazard_ratio_curve",
-    "plot_mirrored",
-    "plot_specification_curve",
-]
-
 WIDTH = 8.0
 ROW_HEIGHT = 0.27
 # the words along the right edge that say that data are synthetic need so much

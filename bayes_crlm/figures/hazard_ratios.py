@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from bayes_crlm.figures.drawing import Fitted
 
-__all__ = ["plot_forest", "plot_prior_posterior"]
-
 # beyond these hazard ratios an interval is drawn with an arrow
 RATIO_LIMITS = (math.log(0.02), math.log(50))
 

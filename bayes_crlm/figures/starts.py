@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from bayes_crlm.figures.drawing import Fitted
 
-__all__ = ["plot_starts"]
-
 SHORT = {"as_treated": "as treated", "time_dependent": "from its start on", "landmark": "landmark"}
 
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_surface"]
-
 # room around the numbers at the edges of a surface
 EDGE = 1.2
 

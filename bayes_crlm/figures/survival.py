@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from bayes_crlm.figures.drawing import Fitted
     from bayes_crlm.likelihood.kaplan_meier import KaplanMeier
 
-__all__ = ["plot_hazard", "plot_prior_survival", "plot_steps", "plot_survival"]
-
 # share of the axis from which on a reader sees where a curve begins
 VISIBLE = 0.01
 # of the lowest limit of an interval with events: a hazard below it leaves the picture

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from bayes_crlm.model.definition import ModelDefinition
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["compare"]
-
 MOST_SE_APART = 0.5
 WIDTH_RATIO = (0.8, 1.25)
 # effects: a hazard ratio between 1e-9 and 1e9; log-hazards: likewise wide

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from bayes_crlm.frequentist.cox import Cox
     from bayes_crlm.words.success import SuccessRule
 
-__all__ = ["answer_rows", "answer_sentence", "proportionality_warnings", "side_of"]
-
 # of the treatment's test of proportional hazards: below it the ratio changes during follow-up
 PROPORTIONAL_P_LEAST = 0.05
 COUNTED = {"time_dependent": "Counted from its start on", "landmark": "At the landmark"}

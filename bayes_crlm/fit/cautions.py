@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from bayes_crlm.model.definition import ModelDefinition
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["cohort_cautions", "curve_cautions"]
-
 
 def cohort_cautions(
     model: "ModelDefinition", inputs: "PreparedCohort", columns: Iterable[str]

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from bayes_crlm.fit.draws import PosteriorDraws
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["changing_sentence", "finer_rows"]
-
 TIMES_AS_MANY = 3
 REFIT_DRAWS = 4000
 # beyond so many rows the refit would cost more than a twentieth of the main job

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from bayes_crlm.frequentist.cox import Cox
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["crude_rows", "crude_sentence"]
-
 MOST_MOVERS = 3
 # a covariate that moves the hazard ratio by less than this factor is not worth naming
 LEAST_MOVE = math.log(1.01)

@@ -31,8 +31,6 @@ from bayes_crlm.words.wording import count_of
 if TYPE_CHECKING:
     from bayes_crlm.fit.draws import Importance, PosteriorDraws
 
-__all__ = ["Diagnostics", "diagnose", "diagnose_chains"]
-
 BFMI_LEAST = 0.3
 RUN_LONGER = "run longer with --draws"
 

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from bayes_crlm.model.definition import ModelDefinition
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["ETI95", "Importance", "PosteriorDraws"]
-
 ETI95 = (0.025, 0.975)
 
 

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from bayes_crlm.fit.draws import PosteriorDraws
 
-__all__ = ["entry_weight_rows", "entry_weight_warnings"]
-
 # the limits that weighted analyses have
 LEAST_SIZE, LEAST_SHARE, LARGEST_WEIGHT = 10.0, 0.1, 0.2
 # in posterior standard deviations and in survival: beyond both a curve is another one

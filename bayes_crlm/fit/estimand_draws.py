@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from bayes_crlm.fit.draws import PosteriorDraws
 
-__all__ = ["median_survival_draws", "rmst_draws", "survival_draws"]
-
 
 def survival_draws(
     fit: "PosteriorDraws", times: Sequence[float] | NDArray, most_draws: int | None = None

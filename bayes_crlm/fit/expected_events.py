@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from bayes_crlm.fit.draws import PosteriorDraws
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["expected_events"]
-
 LIMITS = (0.025, 0.975)
 # draws times rows that are worked on in all, and rows at a time
 MOST_ENTRIES, ROWS_AT_A_TIME = 2**22, 2**12

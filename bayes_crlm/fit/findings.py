@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from bayes_crlm.fit.draws import PosteriorDraws
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["Asked", "Findings"]
-
 
 @dataclass(frozen=True)
 class Asked:

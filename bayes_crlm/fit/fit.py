@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from bayes_crlm.model.definition import ModelDefinition
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["Fit", "fit_model"]
-
 HR_THRESHOLDS = (1.0, 0.8)
 
 

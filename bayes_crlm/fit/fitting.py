@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from bayes_crlm.model.definition import ModelDefinition
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["Approximation", "HazardRatio", "approximate", "hazard_ratios_of", "sample_posterior"]
-
 # of NUTS, for a second try when transitions diverged
 TARGET_ACCEPT_CAREFUL = 0.99
 FEWEST = {"chains": 1, "draws": 1, "tune": 0}

@@ -47,10 +47,6 @@ if TYPE_CHECKING:
     from bayes_crlm.model.definition import ModelDefinition
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = [
-    "compare_starts",
-]
-
 # by when this share of the treated had started
 LANDMARK_SHARE = 0.9
 DRAWS = 4000

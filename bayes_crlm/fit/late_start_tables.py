@@ -10,8 +10,6 @@ from bayes_crlm.words.late_start import ANALYSES, start_rows
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["start_dataset", "start_file_rows"]
-
 
 def start_file_rows(start: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Make one plain row for each level and analysis, limits and probabilities at its end.

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from bayes_crlm.fit.draws import PosteriorDraws
 
-__all__ = ["Loo", "leave_one_out"]
-
 # the generalised Pareto distribution is fitted to the largest fifth of the draws, at least 5
 PSIS_LEAST_DRAWS = 25
 

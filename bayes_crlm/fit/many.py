@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from bayes_crlm.cohort.cohort import Cohort
     from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 
-__all__ = ["fit_many"]
-
 Engine = Literal["auto", "numpy"]
 # cohorts whose arrays are worked on together by NumPy
 CHUNK, CHUNK_ENTRIES = 32, 2**20

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from bayes_crlm.fit.fit import Fit
     from bayes_crlm.model.prepared_block import CohortBlock
 
-__all__ = ["CohortRow", "ManyFits", "Reported", "rows_of_block", "tables_of"]
-
 NO_MODE = (
     "no mode of the posterior was found, too few draws were possible, or the draws did not reach "
     "the posterior's tails"

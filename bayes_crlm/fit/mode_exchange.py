@@ -16,8 +16,6 @@ from bayes_crlm.words.shown import significant
 if TYPE_CHECKING:
     from bayes_crlm.fit.draws import PosteriorDraws
 
-__all__ = ["no_exchange_in_words"]
-
 # a mode of a smaller share than this, in the draws and by Laplace's approximation, may be missed
 LEAST_SHARE = 0.01
 

@@ -23,13 +23,6 @@ if TYPE_CHECKING:
     from bayes_crlm.fit.draws import PosteriorDraws
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = [
-    "kaplan_meier_cautions",
-    "kaplan_meier_distances",
-    "kaplan_meier_table",
-    "model_curves",
-]
-
 # points equally spaced, and at the quantiles of the rows' ends: one patient who is followed ten
 # times as long as the others leaves few equally spaced points where the curve falls
 EQUAL_POINTS, QUANTILE_POINTS = 61, 60

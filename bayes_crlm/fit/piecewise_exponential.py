@@ -9,8 +9,6 @@ from bayes_crlm.model.definition import ModelDefinition
 if TYPE_CHECKING:
     from bayes_crlm.fit.fit import Fit
 
-__all__ = ["PiecewiseExponential"]
-
 
 @dataclass(frozen=True)
 class PiecewiseExponential(ModelDefinition):

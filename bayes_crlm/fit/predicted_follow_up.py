@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from bayes_crlm.fit.draws import PosteriorDraws
 
-__all__ = ["predicted_follow_up"]
-
 # all draws, as ArviZ's leave-one-out wants them, up to so many draws x patients; else a few hundred
 MOST_PREDICTIONS = 2**22
 PREDICTIVE_DRAWS = 200

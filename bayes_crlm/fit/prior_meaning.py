@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from bayes_crlm.model.definition import ModelDefinition
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["baseline_cautions", "implied_in_words", "implied_rows"]
-
 # of priors whose sums have no closed form; a fixed seed, so that nothing depends on chance
 DRAWS, SEED = 20_000, 0
 # log hazard ratios beyond this are no numbers any more

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from bayes_crlm.fit.draws import ETI95
 
-__all__ = ["RatioSummary"]
-
 
 @dataclass(frozen=True, eq=False)
 class RatioSummary:

@@ -16,8 +16,6 @@ from bayes_crlm.words.section import Section
 if TYPE_CHECKING:
     from bayes_crlm.fit.findings import Findings
 
-__all__ = ["CHECKS", "EFFECTS", "ESTIMANDS", "fit_sections"]
-
 Reporter = Callable[["Findings"], list[Section]]
 
 # by the name of the kind of term: those that every model has, then those that it may have

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from bayes_crlm.inference.draws import WeightedDraws
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["described", "posterior_of"]
-
 PRIOR_DRAWS = 1000
 CURVE_TIMES = 61
 # up to so many patients all are in the tree; of more, so many are

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from survival.regression import CoxPHFit  # ty: ignore[missing-module-member]
 
-__all__ = ["Cox", "fit_cox"]
-
 Floats = NDArray[np.float64]
 
 

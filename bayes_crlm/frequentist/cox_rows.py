@@ -13,8 +13,6 @@ from bayes_crlm.frequentist.separation import is_maximum_certain
 if TYPE_CHECKING:
     from survival.regression import CoxPHFit  # ty: ignore[missing-module-member]
 
-__all__ = ["CoxRows"]
-
 Floats = NDArray[np.float64]
 
 # The partial likelihood's relative change at convergence. R stops at 1e-9, one Newton step earlier.

@@ -21,8 +21,6 @@ from numpy.typing import ArrayLike, NDArray
 from bayes_crlm.frequentist.partial_likelihood import PartialLikelihood, PartialLikelihoodValue
 from bayes_crlm.likelihood.tied_times import merge_tied_times
 
-__all__ = ["fit_firth"]
-
 Floats = NDArray[np.float64]
 
 CHI_SQUARE_95 = 3.841458820694124

@@ -14,8 +14,6 @@ from bayes_crlm.words.errors import CohortError
 if TYPE_CHECKING:
     from bayes_crlm.model.prepared_block import CohortBlock
 
-__all__ = ["BlockCox", "fit_block_cox"]
-
 
 @dataclass(frozen=True, eq=False)
 class BlockCox:

@@ -8,8 +8,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["PartialLikelihood", "PartialLikelihoodValue"]
-
 Floats = NDArray[np.float64]
 
 TIES = ("efron", "breslow")

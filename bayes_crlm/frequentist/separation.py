@@ -31,8 +31,6 @@ from numpy.typing import ArrayLike, NDArray
 from bayes_crlm.likelihood.tied_times import merge_tied_times
 from bayes_crlm.words.shown import as_written
 
-__all__ = ["Separation", "find_separation", "is_maximum_certain"]
-
 Floats = NDArray[np.float64]
 
 # Columns are scaled to range 1, so these are shares of a column's range.

@@ -5,8 +5,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayes_crlm.frequentist.cox_rows import CONVERGENCE, MAX_ITERATIONS
 
-__all__ = ["fit_weighted_cox"]
-
 Floats = NDArray[np.float64]
 
 

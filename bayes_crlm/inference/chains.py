@@ -21,18 +21,6 @@ from bayes_crlm.words.wording import count_of
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = [
-    "ESS_LEAST_PER_CHAIN",
-    "R_HAT_MOST",
-    "bfmi",
-    "ess_bulk",
-    "ess_mean",
-    "ess_tail",
-    "mcse_mean",
-    "r_hat",
-    "worst_mixing",
-]
-
 Floats = NDArray[np.float64]
 
 R_HAT_MOST = 1.01

@@ -21,8 +21,6 @@ from numpy.typing import NDArray
 from bayes_crlm.model.baseline_priors import WalkPrior
 from bayes_crlm.model.families import HalfNormal
 
-__all__ = ["LOG_2PI", "WalkCases", "fit_walk", "redraw_from", "walk_log_target"]
-
 LOG_2PI = math.log(2 * math.pi)
 # of the power of a hazard that is best known by the data: cube roots
 LARGEST_POWER = 1 / 3

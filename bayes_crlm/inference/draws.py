@@ -14,8 +14,6 @@ from bayes_crlm.inference.weighted import tail_effective_sizes
 if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["BatchDraws", "WeightedDraws", "problem_of_weights"]
-
 # as a share of the draws: with fewer the proposal is not an approximation
 LEAST_ESS = 0.1
 

@@ -20,8 +20,6 @@ from bayes_crlm.likelihood.matrices import inverses, triangular_roots
 from bayes_crlm.model.families import Family, StudentT
 from bayes_crlm.model.priors import EffectPrior
 
-__all__ = ["EffectProposals", "far_deviations", "least_fall", "wide_degrees_of_freedom"]
-
 # of the multivariate t that proposes effects
 DEGREES_OF_FREEDOM = 50.0
 # one pair in so many is proposed wider, from a t for each direction apart: a prior's heavy tail, or

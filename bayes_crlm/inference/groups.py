@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from bayes_crlm.inference.draws import BatchDraws
     from bayes_crlm.inference.targets import Targets
 
-__all__ = ["sample_with_groups"]
-
 Floats = NDArray[np.float64]
 
 # of the grid over the scales' logs

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from bayes_crlm.inference.mode import Modes
     from bayes_crlm.inference.targets import Targets
 
-__all__ = ["IndependentHazards", "Walks"]
-
 Floats = NDArray[np.float64]
 Sources = list[np.random.Generator] | None
 

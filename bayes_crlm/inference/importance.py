@@ -52,13 +52,6 @@ from bayes_crlm.model.priors import Horseshoe
 if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = [
-    "ImportanceDraws",
-    "sample_batch",
-    "sample_importance",
-    "weighted_draws",
-]
-
 # k needs a tail to be estimated from, however few draws are asked for
 LEAST_PROPOSALS = 1000
 # a proposal is moved by its own weights when its draws are worth less than this, or k is larger

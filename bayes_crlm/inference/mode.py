@@ -25,17 +25,6 @@ if TYPE_CHECKING:
     from bayes_crlm.likelihood.risk_sums import RiskSums
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = [
-    "Modes",
-    "PosteriorMode",
-    "Start",
-    "find_modes",
-    "first_start",
-    "newton_steps",
-    "posterior_mode",
-    "start_nearby",
-]
-
 MOST_STEPS = 100
 SMALLEST_SHARE = 1e-10
 # a whole Newton step from a mode raises twice the log density by less than this

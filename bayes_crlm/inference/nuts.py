@@ -22,8 +22,6 @@ from bayes_crlm.model.terms.blocks import Columns
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["labelled", "named_samples", "sample_nuts"]
-
 Statistics = dict[str, NDArray]
 
 ARVIZ_NAMES = {

@@ -3,8 +3,6 @@
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["at_draw_pairs", "places_of_parts"]
-
 
 def places_of_parts(pairs: NDArray[np.intp]) -> list[tuple[int, int, slice]]:
     """Cohort, part and place of the pairs of every part that has any.

@@ -24,15 +24,6 @@ from bayes_crlm.inference.step_scales import StepScales, step_scales
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.inference.weights import allotted
 
-__all__ = [
-    "Proposal",
-    "pairs_of",
-    "proposal_around",
-    "proposal_around_several",
-    "proposal_over_scales",
-    "shares_of_parts",
-]
-
 # pairs that each mode has at least, as a share of what equal ones would have
 LEAST_OF_EQUAL = 0.4
 # a cell of an unknown scale with less of the posterior is not drawn from

@@ -19,8 +19,6 @@ from bayes_crlm.inference.proposal import Proposal, pairs_of, shares_of_parts
 from bayes_crlm.inference.weights import allotted, flat, weigh
 from bayes_crlm.likelihood.matrices import triangular_roots
 
-__all__ = ["moved", "propose_and_weigh", "reaches_tails"]
-
 # draws, per effect, that a part's mean and covariance are taken from
 LEAST_PER_EFFECT = 20
 # of a part's own density far from its centre: with so much of others', their draws go there

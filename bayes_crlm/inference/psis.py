@@ -13,8 +13,6 @@ Technometrics 51:316-325.
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PARETO_K_MOST", "pareto_smooth"]
-
 # above it importance weights cannot be trusted: Vehtari et al. (2024), section 3.2.4
 PARETO_K_MOST = 0.7
 LEAST_TAIL = 5

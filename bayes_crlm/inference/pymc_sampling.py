@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from bayes_crlm.inference.native.compiled_graph import GraphDensity
 
-__all__ = ["sample_carefully", "sample_model"]
-
 # who imports this makes a model next
 give_pytensor_a_place()
 

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-__all__ = ["SamplingDiagnostics", "diagnose_sample", "n_divergences", "ratio_summary"]
-
-
 @dataclass(frozen=True)
 class SamplingDiagnostics:
     """What says whether a sample can be trusted.

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from bayes_crlm.model.families import HalfNormal, ScaleFamily
 
-__all__ = ["ScaleCells"]
-
 # of the prior's scale: a higher start would lose the lower tail, a lower end the upper one
 SMALLEST, LARGEST, LARGEST_OF_HEAVY_TAILS = 0.001, 4.5, 100.0
 MOST_WIDE = 0.2

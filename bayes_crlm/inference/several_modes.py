@@ -35,17 +35,6 @@ from bayes_crlm.model.priors import Normal, StudentT
 if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = [
-    "Component",
-    "find_components",
-    "first_modes",
-    "first_step_scales",
-    "may_have_several_modes",
-    "modes_for_chains",
-    "places_between",
-    "vague_targets",
-]
-
 # in place of a Student t: next to no prior, and still a mode where covariates separate the events
 VAGUE_SD = 10.0
 # a prior and a likelihood this many standard deviations apart disagree

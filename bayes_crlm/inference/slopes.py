@@ -10,8 +10,6 @@ from bayes_crlm.likelihood.risk_sums import RiskSums
 from bayes_crlm.model.baseline_priors import GammaProcess, Independent, WalkPrior
 from bayes_crlm.model.families import Family, Laplace
 
-__all__ = ["baseline_slopes", "posterior_slopes"]
-
 
 def posterior_slopes(
     at: NDArray,

@@ -22,8 +22,6 @@ from bayes_crlm.model.baseline_priors import WalkPrior
 if TYPE_CHECKING:
     from bayes_crlm.inference.targets import Targets
 
-__all__ = ["StepScales", "step_scales"]
-
 # below the smallest share of its prior's scale, steps cannot be told from none
 SMALLEST_STEP_SCALE, LARGEST_STEP_SCALE = 0.001, 4.5
 SCALE_CELLS = 64

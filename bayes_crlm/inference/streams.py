@@ -7,8 +7,6 @@ from enum import IntEnum
 
 import numpy as np
 
-__all__ = ["Stream", "random_stream"]
-
 
 class Stream(IntEnum):
     """What random numbers are for."""

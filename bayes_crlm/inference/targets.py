@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
     from bayes_crlm.model.prepared_block import CohortBlock
 
-__all__ = ["Targets"]
-
 
 @dataclass(frozen=True, eq=False)
 class Targets:

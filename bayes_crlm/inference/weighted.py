@@ -6,14 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "PROBABILITIES",
-    "BlockSummary",
-    "summarise",
-    "tail_effective_sizes",
-    "weighted_quantiles",
-]
-
 PROBABILITIES = (0.025, 0.5, 0.975)
 
 

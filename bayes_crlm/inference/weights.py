@@ -6,8 +6,6 @@ from numpy.typing import NDArray
 from bayes_crlm.inference.draws import BatchDraws
 from bayes_crlm.inference.psis import pareto_smooth
 
-__all__ = ["allotted", "flat", "weigh"]
-
 
 def allotted(probability: NDArray, pairs: int) -> NDArray[np.intp]:
     """Share out pairs to parts by their probability; none where that is 0, else at least one.

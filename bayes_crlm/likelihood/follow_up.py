@@ -11,15 +11,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "FollowUp",
-    "cut_follow_up",
-    "exposure_per_cell",
-    "exposure_per_interval",
-    "locate",
-    "row_cumulative_hazard",
-]
-
 
 @dataclass(frozen=True)
 class FollowUp:

@@ -26,16 +26,6 @@ from numpy.typing import NDArray
 from bayes_crlm.likelihood.follow_up import exposure_per_cell, row_cumulative_hazard
 from bayes_crlm.likelihood.survival_data import SurvivalData
 
-__all__ = [
-    "LogHazards",
-    "blocks_of_draws",
-    "log_likelihood",
-    "log_likelihood_information",
-    "log_likelihood_slope",
-    "patient_log_likelihood",
-    "relative_log_hazards",
-]
-
 Floats = NDArray[np.float64]
 
 # numbers in one table of draws x rows, which then stays in a processor's cache

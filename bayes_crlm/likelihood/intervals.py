@@ -18,13 +18,6 @@ from bayes_crlm.words.errors import CutpointError
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.wording import count_of
 
-__all__ = [
-    "Intervals",
-    "automatic_number",
-    "choose_intervals",
-    "coarse_number",
-]
-
 # under a walk pieces are cheap: so many follow any curve, and fewer only blur it
 AUTO_EVENTS_PER_INTERVAL, AUTO_MOST = 2, 20
 

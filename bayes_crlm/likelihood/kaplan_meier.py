@@ -17,8 +17,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayes_crlm.likelihood.tied_times import merge_tied_times
 
-__all__ = ["KaplanMeier", "kaplan_meier", "reaches_zero"]
-
 Floats = NDArray[np.float64]
 
 

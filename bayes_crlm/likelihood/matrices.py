@@ -8,8 +8,6 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["inverses", "triangular_roots"]
-
 
 def inverses(matrices: NDArray) -> NDArray[np.float64]:
     """Invert many matrices; not a number where one is singular.

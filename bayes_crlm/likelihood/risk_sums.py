@@ -21,8 +21,6 @@ from bayes_crlm.likelihood.follow_up import FollowUp
 if TYPE_CHECKING:
     from bayes_crlm.likelihood.survival_data import SurvivalData
 
-__all__ = ["RiskSums", "row_exposures", "taken_cohorts"]
-
 # entries of a table of exposures that is kept, and of a table of draws x rows that stays in cache
 BLOCK_ENTRIES = 2**20
 # of a cohort that takes several blocks: a block's table stays in cache while draws go by

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from bayes_crlm.likelihood.follow_up import FollowUp
 
-__all__ = ["SurvivalData", "equal_rows"]
-
 ONLY_CLASS: NDArray[np.intp] = np.zeros(1, dtype=np.intp)
 NO_CLASSES: NDArray[np.intp] = np.zeros(0, dtype=np.intp)
 

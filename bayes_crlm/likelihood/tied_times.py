@@ -18,16 +18,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayes_crlm.words.errors import CohortError
 
-__all__ = [
-    "distinct_times",
-    "event_quantiles",
-    "may_have_ties",
-    "merge_tied_times",
-    "one_time_each",
-    "onto",
-    "short_times_once",
-]
-
 Floats = NDArray[np.float64]
 
 TOLERANCE = float(np.sqrt(np.finfo(float).eps))

@@ -32,8 +32,6 @@ from bayes_crlm.model.formula_tokens import ANYTHING_ELSE, END, REASONS, UNREADA
 from bayes_crlm.words.errors import FormulaError
 from bayes_crlm.words.wording import shown
 
-__all__ = ["ALLOWED_FUNCTIONS", "Reader"]
-
 DEEPEST_NESTING = 20
 MOST_TERMS = 500
 HIGHEST_ORDER = 5

@@ -19,19 +19,6 @@ from bayes_crlm.words.shown import as_written, significant
 if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = [
-    "CURVE_DRAWS",
-    "NO_EVENT",
-    "arm_kaplan_meier",
-    "beyond_follow_up",
-    "eventless_cautions",
-    "gap_cautions",
-    "last_follow_up",
-    "median_note",
-    "note_for",
-    "without_patients",
-]
-
 MODEL_ONLY = "model only; no patient of this arm was followed so long"
 # enough for a mean curve and the width of a line; tables of estimands use every draw
 CURVE_DRAWS = 1000

@@ -11,17 +11,6 @@ from bayes_crlm.model.priors import check_limits
 from bayes_crlm.words.errors import PriorError
 from bayes_crlm.words.shown import as_written
 
-__all__ = [
-    "DEFAULT_BASELINE",
-    "BaselineName",
-    "BaselinePrior",
-    "GammaProcess",
-    "Independent",
-    "RandomWalk",
-    "WalkPrior",
-    "baseline_prior",
-]
-
 
 @dataclass(frozen=True)
 class Independent:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from bayes_crlm.cohort.cohort import Cohort
     from bayes_crlm.model.design import Design
 
-__all__ = ["cautions", "longest_in_years"]
-
 MOST_YEARS = 60
 """A longer follow-up of one patient is days taken for months, say."""
 

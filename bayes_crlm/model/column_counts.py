@@ -27,16 +27,6 @@ if TYPE_CHECKING:
     from bayes_crlm.model.design import Design
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = [
-    "FEW_EVENTS",
-    "Side",
-    "arm_cautions",
-    "column_rows",
-    "count_cautions",
-    "rare_cautions",
-    "sides_of_columns",
-]
-
 FEW_EVENTS = 10
 # a level is rare with so many events, or so many patients, at most
 RARE_EVENTS, RARE_PATIENTS = 1, 2

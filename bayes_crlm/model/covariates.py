@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from bayes_crlm.cohort.cohort import Cohort
     from bayes_crlm.model.formula import ParsedFormula
 
-__all__ = ["check_covariates", "covariate_table", "with_written_levels"]
-
 
 def covariate_table(cohort: "Cohort", parsed: "ParsedFormula") -> "pd.DataFrame":
     """Give the cohort's table with levels as they are written, and refuse what is not a covariate.

@@ -29,8 +29,6 @@ from bayes_crlm.words.arguments import covariates_of, cutpoints_of
 if TYPE_CHECKING:
     import pymc as pm
 
-__all__ = ["ModelDefinition"]
-
 
 @dataclass(frozen=True)
 class ModelDefinition:

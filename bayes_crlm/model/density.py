@@ -34,20 +34,6 @@ from bayes_crlm.model.terms.blocks import Block, Cells, Columns, Parameter, Valu
 from bayes_crlm.model.terms.gamma_process import GammaHazards
 from bayes_crlm.model.terms.horseshoe import Shrunk
 
-__all__ = [
-    "AnyBlock",
-    "BlockModel",
-    "complete_hazards",
-    "constrain",
-    "hazards_of_vectors",
-    "log_density",
-    "log_density_slope",
-    "log_hazards_of",
-    "log_prior",
-    "sample_prior",
-    "values_information",
-]
-
 Floats = NDArray[np.float64]
 AnyBlock = Block | Shrunk | GammaHazards
 

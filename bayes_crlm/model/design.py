@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from bayes_crlm.cohort.cohort import Cohort
     from bayes_crlm.model.terms.term import Term
 
-__all__ = ["Design", "Level", "build_design", "columns_needed"]
-
 Level = str | int | float | bool
 MOST_LEVELS = 20
 # a column is called collinear when its part outside the span of the columns before it

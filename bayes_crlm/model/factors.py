@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from bayes_crlm.cohort.cohort import Cohort
     from bayes_crlm.model.design import Design
 
-__all__ = ["factors_in_words"]
-
 
 def factors_in_words(design: "Design", cohort: "Cohort", covariates: str) -> list[str]:
     """Say the levels and the reference of every factor among the covariates.

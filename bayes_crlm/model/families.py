@@ -17,18 +17,6 @@ from numpy.typing import NDArray
 
 from bayes_crlm.words.shown import as_written
 
-__all__ = [
-    "Family",
-    "HalfCauchy",
-    "HalfNormal",
-    "HalfStudentT",
-    "Laplace",
-    "Normal",
-    "NormalMixture",
-    "ScaleFamily",
-    "StudentT",
-]
-
 LOG_2PI = math.log(2 * math.pi)
 
 

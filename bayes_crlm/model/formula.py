@@ -23,14 +23,6 @@ if TYPE_CHECKING:
     from formulaic import SimpleFormula, StructuredFormula
     from numpy.typing import NDArray
 
-__all__ = [
-    "ParsedFormula",
-    "check_formula",
-    "evaluate_formula",
-    "evaluation_context",
-    "parse_formula",
-]
-
 MOST_CHARACTERS = 10_000
 
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from formulaic.formula import SimpleFormula, StructuredFormula
 
-__all__ = ["check_number_of_columns"]
-
 # after the comma that ends what a basis is of: its number of functions, or its knots
 COUNT = re.compile(r"^\s*([0-9]+)|\b(?:df|degree)\s*=\s*([0-9]+)")
 KNOTS = re.compile(r"\[([^]]*)\]")

@@ -6,8 +6,6 @@ from typing import NamedTuple, NoReturn
 from bayes_crlm.words.errors import FormulaError
 from bayes_crlm.words.wording import shown
 
-__all__ = ["ANYTHING_ELSE", "END", "REASONS", "UNREADABLE", "Token", "refuse", "tokenize"]
-
 TOKEN = re.compile(
     r"""(?P<space>[ \t\r\n]+)
       | (?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)

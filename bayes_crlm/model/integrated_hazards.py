@@ -21,13 +21,6 @@ from bayes_crlm.likelihood.hazard_table import LogHazards, relative_log_hazards
 from bayes_crlm.likelihood.survival_data import SurvivalData
 from bayes_crlm.model.terms.gamma_process import GammaHazards, log_gamma
 
-__all__ = [
-    "LEAST_LOG_HAZARD",
-    "integrated_log_likelihood",
-    "posterior_of_hazards",
-    "sample_log_gamma",
-]
-
 Floats = NDArray[np.float64]
 
 # a hazard of no more is 0 for every purpose, and still has a logarithm

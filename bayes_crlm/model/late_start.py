@@ -19,24 +19,6 @@ if TYPE_CHECKING:
     from bayes_crlm.model.definition import ModelDefinition
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = [
-    "NOT_STATED",
-    "check_late_starts",
-    "diluted",
-    "is_start_stated",
-    "landmark_times",
-    "rows_at_landmark",
-    "rows_from_start",
-    "share_on_treatment",
-    "start_edges",
-    "starts_of_treatment",
-    "time_dependent",
-    "waited",
-    "waiting_cautions",
-    "waiting_model",
-]
-
-
 NOT_STATED = (
     "when treatment started is not stated: if it began after time zero, the wait for it counts for "
     "the treatment (immortal time), so give data.treatment_start, the column of starts, or 0 where "

@@ -11,8 +11,6 @@ from bayes_crlm.likelihood.tied_times import quantiles_of_ordered
 if TYPE_CHECKING:
     from bayes_crlm.model.definition import ModelDefinition
 
-__all__ = ["are_reached", "candidate_cutpoints"]
-
 
 def candidate_cutpoints(
     model: "ModelDefinition", time: NDArray, event: NDArray

@@ -22,8 +22,6 @@ from bayes_crlm.words.wording import count_of
 if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["check_origin", "default_origin", "given_survival", "origin_cautions"]
-
 AT_RISK_LEAST = 10
 # how long before the first entry curves may begin, as a share of the time that follows it
 BEFORE_ENTRY_MOST = 0.1

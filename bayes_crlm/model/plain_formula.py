@@ -16,8 +16,6 @@ from bayes_crlm.words.wording import shown
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["check_fewer_than_rows", "guarded", "plain_columns", "plain_terms"]
-
 DOMAINS = {
     "log": "give values above 0, or for example log(x + 1)",
     "sqrt": "give values of 0 or above",

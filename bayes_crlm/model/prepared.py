@@ -22,8 +22,6 @@ from bayes_crlm.model.terms.columns import TermColumns, columns_of_terms
 from bayes_crlm.model.terms.effects import effect_block
 from bayes_crlm.model.terms.term import Term
 
-__all__ = ["PreparedCohort"]
-
 # pooling that saves less than this share of the rows is not worth a second copy of the data
 POOLED_MOST = 0.5
 

@@ -10,8 +10,6 @@ from bayes_crlm.likelihood.follow_up import cut_follow_up
 from bayes_crlm.likelihood.risk_sums import RiskSums
 from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["CohortBlock", "block_of_inputs", "concatenated"]
-
 
 @dataclass(frozen=True, eq=False)
 class CohortBlock:

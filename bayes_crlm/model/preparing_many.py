@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from bayes_crlm.model.definition import ModelDefinition
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["prepare_batch", "prepare_one"]
-
 # functions whose value in a row depends on that row alone, or on the levels that there are
 STATELESS = frozenset({"log", "sqrt", "exp", "I", "C"})
 # far above the share of a column's length below which `prepare` calls columns collinear

@@ -16,17 +16,6 @@ from bayes_crlm.model.families import Laplace, Normal, StudentT
 from bayes_crlm.words.errors import PriorError
 from bayes_crlm.words.shown import as_written, significant
 
-__all__ = [
-    "EffectPrior",
-    "Horseshoe",
-    "Laplace",
-    "Normal",
-    "SimplePrior",
-    "StudentT",
-    "parse_prior",
-    "simple_prior",
-]
-
 # Far beyond what anybody believes of a log hazard ratio or of patients at risk, and well within
 # what double precision can square: outside them sums lose every digit or overflow.
 LIMITS = {

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from bayes_crlm.likelihood.hazard_table import LogHazards, relative_log_hazards
 from bayes_crlm.likelihood.survival_data import SurvivalData, equal_rows
 
-__all__ = ["Profiles", "profiles_of", "under"]
-
 
 @dataclass(frozen=True)
 class Profiles:

@@ -15,8 +15,6 @@ from bayes_crlm.model.terms.gamma_process import GammaHazards
 from bayes_crlm.model.terms.horseshoe import LOCAL_SCALE, Shrunk
 from bayes_crlm.model.terms.walks import Walk
 
-__all__ = ["HazardVariables", "block_data", "data_name", "hazard_variables", "in_standard_types"]
-
 INTEGER_DATA = frozenset(
     {"stop_interval", "entry_interval", "row_class", "patient_index", "final_row", "level_interval"}
 )

@@ -25,15 +25,6 @@ if TYPE_CHECKING:
 
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = [
-    "build_pymc_model",
-    "column_names",
-    "data_dims",
-    "linear_predictor_of",
-    "model_data",
-    "patient_hazards",
-]
-
 DATA_DIMS: dict[str, tuple[str, ...]] = {
     "interval_width": ("interval",),
     "interval_share": ("interval",),

@@ -5,8 +5,6 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["give_pytensor_a_place"]
-
 
 def give_pytensor_a_place() -> None:
     """Name a temporary folder to PyTensor where its own cannot be made: it ends in an error else.

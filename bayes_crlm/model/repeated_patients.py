@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from bayes_crlm.cohort.cohort import Cohort
     from bayes_crlm.model.design import Design
 
-__all__ = ["repeated_patients"]
-
 FEWEST_SPLIT_ROWS = 3
 """Fewer rows that begin where another ends may do so by chance."""
 CONTINUED = 0.9

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from bayes_crlm.cohort.cohort import Cohort
     from bayes_crlm.model.design import Design
 
-__all__ = ["treatment_functions"]
-
 BY_CHANCE = 1e-3
 """A rare value may be the only one of a small group by chance."""
 

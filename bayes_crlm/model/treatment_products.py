@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from bayes_crlm.model.design import Design
 
-__all__ = ["treatment_products"]
-
 # of a column's variance, once the others of its level are known
 NOTHING_LEFT = 1e-10
 

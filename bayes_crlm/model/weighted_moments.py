@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["row_shares", "weighted_center_and_scale", "weighted_transforms"]
-
 Floats = NDArray[np.float64]
 
 

@@ -8,8 +8,6 @@ import numpy as np
 if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["NO_ANSWER", "levels_without_events", "no_bound", "no_trust", "withdrawal"]
-
 NO_ANSWER = "no answer is given, "
 
 

@@ -18,9 +18,6 @@ from bayes_crlm.report.output_folder import (
     PARTIAL,
     PROOFS,
     SHARED,
-    check_output,
-    is_of_run,
-    is_of_sensitivity,
     listed_files,
     reason_of,
     results_of,
@@ -28,15 +25,6 @@ from bayes_crlm.report.output_folder import (
 from bayes_crlm.tasks.store import HELD
 from bayes_crlm.words.errors import OutputError
 from bayes_crlm.words.wording import shown_name
-
-__all__ = [
-    "check_output",
-    "is_of_run",
-    "is_of_sensitivity",
-    "names_of",
-    "replace_folder",
-    "write_summary",
-]
 
 # Linux's renameat2: swap two paths, and paths are taken from the working folder
 RENAME_EXCHANGE, AT_FDCWD = 2, -100

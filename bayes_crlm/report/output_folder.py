@@ -16,19 +16,6 @@ from pathlib import Path
 from bayes_crlm.words.errors import OutputError
 from bayes_crlm.words.wording import shown_name
 
-__all__ = [
-    "PARTIAL",
-    "PROOFS",
-    "SHARED",
-    "check_output",
-    "is_of_part",
-    "is_of_run",
-    "is_of_sensitivity",
-    "listed_files",
-    "reason_of",
-    "results_of",
-]
-
 OURS = frozenset({"summary.json", "posterior.nc", "report.html", "tables", "figures", "spec.toml"})
 # of a sensitivity analysis; its tables and figures begin with the name of a part
 OURS_OF_SENSITIVITY = frozenset({"sensitivity.json", "sensitivity.html", "sensitivity.toml"})

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from bayes_crlm.analysis.run import Analysis
 
-__all__ = ["render_report"]
-
 TEMPLATES = Path(__file__).parent
 # chapters of the report, in their order; others come after the answer
 HEADINGS = {

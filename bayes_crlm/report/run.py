@@ -6,13 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayes_crlm.report.folder import (
-    is_of_run,
-    names_of,
-    replace_folder,
-    write_summary,
-    write_text,
-)
+from bayes_crlm.report.folder import names_of, replace_folder, write_summary, write_text
+from bayes_crlm.report.output_folder import is_of_run
 from bayes_crlm.report.spreadsheets import for_spreadsheets
 from bayes_crlm.specification.source_paths import spec_seen_from
 from bayes_crlm.words.section import Rows, Section
@@ -20,8 +15,6 @@ from bayes_crlm.words.wording import SYNTHETIC
 
 if TYPE_CHECKING:
     from bayes_crlm.analysis.run import Analysis
-
-__all__ = ["write_results"]
 
 
 def write_results(analysis: "Analysis", summary: dict[str, Any], folder: Path) -> Path:

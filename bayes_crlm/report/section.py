@@ -11,8 +11,6 @@ from typing import Any
 
 from bayes_crlm.analysis.earlier_results import read_json
 
-__all__ = ["report_with_section"]
-
 BEGIN, END = "<!-- sensitivity: begin -->", "<!-- sensitivity: end -->"
 
 

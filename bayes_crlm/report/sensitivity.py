@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from bayes_crlm.sensitivity.run import Sensitivity
     from bayes_crlm.words.section import Section
 
-__all__ = ["summarise_sensitivity", "write_sensitivity"]
-
 SCHEMA_VERSION = 1
 BASE_FIELDS = (
     "median", "eti95", "prob_below_1", "prob_below_effect", "mean_log", "sd_log", "elpd_loo",
@@ -92,7 +90,8 @@ def write_sensitivity(found: "Sensitivity", summary: dict[str, Any], folder: Pat
     OutputError
         When writing fails; earlier results are then untouched.
     """
-    from bayes_crlm.report.folder import is_of_sensitivity, replace_folder
+    from bayes_crlm.report.folder import replace_folder
+    from bayes_crlm.report.output_folder import is_of_sensitivity
 
     replace_folder(folder, lambda partial: fill(partial, folder, found, summary), is_of_sensitivity)
     return folder / "sensitivity.html"

@@ -35,18 +35,6 @@ if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
     from bayes_crlm.words.section import Rows
 
-__all__ = [
-    "add_problems",
-    "cut_finely",
-    "failure_notes",
-    "finely_weighted_row",
-    "fit_row",
-    "fitted_rows",
-    "rows_table",
-    "try_row",
-    "usable",
-]
-
 NUMBERS = (
     "median", "eti95", "prob_below_1", "prob_below_effect", "mean_log", "sd_log", "mcse", "engine",
     "pareto_k", "r_hat", "chains", "is_reliable", "note", "cox_hr", "cox_ci95", "n_patients",

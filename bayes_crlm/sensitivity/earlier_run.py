@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from bayes_crlm.analysis.plan import Plan
     from bayes_crlm.fit.fit import Fit
 
-__all__ = ["base_of_run", "fit_of_run", "start_of_run", "with_numbers_of"]
-
 SAME = ("median", "eti95", "prob_below_effect", "mean_log", "sd_log", "r_hat")
 # what rows of a part take from a fit that is there already
 SHOWN = (

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["level_summaries", "sample_extended", "without_integration"]
-
 
 def sample_extended(
     model: "pm.Model",

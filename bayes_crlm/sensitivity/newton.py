@@ -5,8 +5,6 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["newton_mode"]
-
 MOST_STEPS, TOLERANCE, LEAST_SHARE = 50, 1e-12, 1e-8
 
 

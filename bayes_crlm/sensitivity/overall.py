@@ -18,8 +18,6 @@ from bayes_crlm.words.wording import count_of
 if TYPE_CHECKING:
     from bayes_crlm.sensitivity.run import Sensitivity
 
-__all__ = ["base_row", "sections_of"]
-
 PARTS_TABLE = "sensitivity_parts"
 NOTHING_TO_CHANGE = "No answer is given that it could change; its numbers are in its tables."
 WAIT_COUNTED = (

@@ -22,11 +22,6 @@ if TYPE_CHECKING:
     from bayes_crlm.analysis.plan import Plan
     from bayes_crlm.fit.fit import Fit
 
-__all__ = [
-    "Context", "Finding", "contrasts_note", "finding", "interval_note", "rows_of", "run_one",
-    "run_several", "unreliable_note",
-]  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Context:

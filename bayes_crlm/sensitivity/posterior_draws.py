@@ -24,17 +24,6 @@ if TYPE_CHECKING:
     from bayes_crlm.model.definition import ModelDefinition
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = [
-    "DRAWS",
-    "Draws",
-    "SmoothedWeights",
-    "leave_one_out",
-    "sample_posterior",
-    "summarise_draws",
-    "summarise_weighted",
-    "treatment_effect",
-]  # fmt: skip
-
 DRAWS = 2000
 NUTS_DRAWS, NUTS_TUNE, NUTS_CHAINS, NUTS_TARGET = 1000, 1000, 4, 0.9
 

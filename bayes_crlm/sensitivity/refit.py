@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
     from bayes_crlm.specification.spec import Spec
 
-__all__ = ["Shared", "changed_inputs", "cox_of", "cox_row", "refit", "refit_priors"]
-
 MODEL_CHANGES = ("treatment_prior", "covariate_prior", "covariates", "cutpoints", "baseline")
 CHANGES = (*MODEL_CHANGES, "leave_out", "held_cutpoints")
 

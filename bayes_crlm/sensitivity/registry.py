@@ -8,8 +8,6 @@ from types import ModuleType
 
 from bayes_crlm.words.errors import SensitivityError
 
-__all__ = ["PARTS", "TITLES", "NotRunError", "part_module"]
-
 # name: (module below this package, title)
 REGISTRY = {
     "multiverse": ("choices.multiverse", "combinations of analysis choices"),

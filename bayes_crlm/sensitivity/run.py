@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from bayes_crlm.fit.fit import Fit
     from bayes_crlm.sensitivity.settings import SensitivitySettings
 
-__all__ = ["Sensitivity", "check_parts", "run_sensitivity", "treatment_level"]
-
 BASE_DRAWS = 4000
 # so few refits are done before other processes have started, but for those of some parts
 FEW_TASKS = 16

@@ -17,8 +17,6 @@ from bayes_crlm.specification.values import check_scalar
 from bayes_crlm.words.errors import SpecError, join_problems
 from bayes_crlm.words.wording import did_you_mean, shown
 
-__all__ = ["SensitivitySettings", "read_settings", "sensitivity_problems"]
-
 
 @dataclass(frozen=True)
 class SensitivitySettings:

@@ -7,8 +7,6 @@ from bayes_crlm.analysis.terms import term_checks
 from bayes_crlm.specification.spec import Spec, TableCheck
 from bayes_crlm.specification.spec import read_spec as read_known_tables
 
-__all__ = ["read_spec", "table_checks"]
-
 
 def problems_of_sensitivity(given: Any) -> list[str]:
     """Say what is wrong with a table `[sensitivity]`; its parts are imported for that."""

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["TwoArms", "start_of_treatment", "two_arms"]
-
 
 @dataclass(frozen=True, eq=False)
 class TwoArms:

@@ -18,26 +18,6 @@ from bayes_crlm.words.shown import significant
 from bayes_crlm.words.success import Conclusion, SuccessRule
 from bayes_crlm.words.wording import count_of
 
-__all__ = [
-    "DEFAULT_RULE",
-    "NOT_JUDGED",
-    "STATE_WORDS",
-    "add_states",
-    "conclusion",
-    "failing",
-    "judge",
-    "listed",
-    "mover_in_words",
-    "moves_conclusion",
-    "prob_below",
-    "range_in_words",
-    "reliable",
-    "side_of",
-    "side_probability_in_words",
-    "states_in_words",
-    "verdict_in_words",
-]
-
 State = Literal["holds", "weaker", "changes"]
 DEFAULT_RULE = SuccessRule()
 STATE_WORDS = {"holds": "", "weaker": " (weaker)", "changes": " (changes)", None: " (not judged)"}

@@ -48,16 +48,6 @@ from bayes_crlm.words.errors import SensitivityError
 if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = [
-    "HALF_WIDTH_95",
-    "WEIGHT_LIMITS",
-    "Calibration",
-    "calibrate",
-    "effective_sample_size",
-    "weight_problems",
-    "with_weights",
-]
-
 Weigh = Callable[[NDArray], NDArray]
 
 # of the effect in the fits that the learning rate comes from: nearly flat, but proper

@@ -20,8 +20,6 @@ from bayes_crlm.specification.values import (
 )
 from bayes_crlm.words.wording import shown
 
-__all__ = ["OUTCOME_KEYS", "ConditionSpec", "DataSpec"]
-
 OUTCOME_KEYS = ("time", "event", "entry", "id", "treatment_start", "censoring_end")
 
 ColumnName = Annotated[str, Field(min_length=1, description="the name of a column")]

@@ -13,8 +13,6 @@ from bayes_crlm.specification.values import MOST_INTERVALS, check_number
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.wording import did_you_mean, shown
 
-__all__ = ["check_list", "interval_numbers", "number_list", "ratios", "some_of"]
-
 MOST_VALUES = 100
 
 

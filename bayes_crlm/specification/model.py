@@ -14,8 +14,6 @@ from bayes_crlm.specification.values import (
 )
 from bayes_crlm.words.success import SuccessRule
 
-__all__ = ["EstimandSpec", "ModelSpec", "SamplingSpec", "StudySpec", "SuccessSpec"]
-
 
 class BaselineSpec(Table):
     """The baseline hazard: where follow-up is cut and the prior of the log-hazards."""

@@ -3,8 +3,6 @@
 import os
 from pathlib import Path
 
-__all__ = ["path_seen_from"]
-
 
 def path_seen_from(folder: Path, text: str, *, is_kept: bool = True) -> str:
     """Write a path of the working folder as seen from another one.

@@ -8,8 +8,6 @@ from pydantic.fields import FieldInfo
 
 from bayes_crlm.words.wording import did_you_mean, shown
 
-__all__ = ["spec_problems"]
-
 MOST_PROBLEMS = 10
 
 

@@ -10,8 +10,6 @@ from typing import Any
 from bayes_crlm.words.errors import SpecError
 from bayes_crlm.words.wording import did_you_mean, shown_name
 
-__all__ = ["find_spec", "read_tables", "spec_files"]
-
 LARGEST_SPEC = 1_000_000
 """Bytes. A page of text is 3,000, so a larger file is a data file given by mistake."""
 

@@ -13,8 +13,6 @@ from bayes_crlm.specification.paths import path_seen_from
 if TYPE_CHECKING:
     from bayes_crlm.specification.spec import Spec
 
-__all__ = ["source_name", "spec_for_readers", "spec_seen_from"]
-
 
 def source_name(spec: "Spec") -> str:
     """Name the data as the spec does, or by the file alone where that would lead elsewhere.

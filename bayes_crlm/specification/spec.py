@@ -30,8 +30,6 @@ from bayes_crlm.specification.table import Table
 from bayes_crlm.words.errors import SpecError
 from bayes_crlm.words.wording import shown, shown_name
 
-__all__ = ["Spec", "TableCheck", "available_specs", "read_spec", "without_cutpoints_used"]
-
 TableCheck = Callable[[Any], list[str]]
 NO_CHECKS: Mapping[str, TableCheck] = {}
 # the first line of its table that `Spec.to_toml` writes, and what begins the comment on it

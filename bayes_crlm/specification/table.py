@@ -2,8 +2,6 @@
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Table"]
-
 
 class Table(BaseModel):
     """A table of the spec: frozen, strict in its types, without unknown keys."""

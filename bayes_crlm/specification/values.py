@@ -13,22 +13,6 @@ from typing import Any, Literal
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.wording import shown
 
-__all__ = [
-    "check_condition_value",
-    "check_cutpoints",
-    "check_event",
-    "check_horizons",
-    "check_levels",
-    "check_missing_values",
-    "check_references",
-    "check_rounded",
-    "check_scalar",
-    "check_thresholds",
-    "check_time",
-    "check_treatment_start",
-    "check_zero_times",
-]
-
 MOST_INTERVALS = 200
 
 Scalar = str | int | float | bool

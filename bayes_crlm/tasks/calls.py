@@ -22,17 +22,6 @@ from typing import Any, Literal, NamedTuple
 from bayes_crlm.tasks.blas_threads import one_blas_thread
 from bayes_crlm.words.errors import BayesCRLMError, ExecutorError
 
-__all__ = [
-    "Call",
-    "ChunkReport",
-    "Outcome",
-    "code_in_use",
-    "every_library_on_one_thread",
-    "find_function",
-    "refuse_other_code",
-    "run_chunk",
-]
-
 
 class Call(NamedTuple):
     """A function's dotted name, ``module:name``, and its keyword arguments as JSON."""

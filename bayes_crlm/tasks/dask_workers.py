@@ -21,8 +21,6 @@ from bayes_crlm.tasks.workers import WorkerDiedError
 from bayes_crlm.words.errors import ExecutorError
 from bayes_crlm.words.wording import one_line
 
-__all__ = ["DaskWorkers", "check_executor"]
-
 CONNECT_SECONDS = 5
 FIRST_WORKER_SECONDS = 30
 # once a worker has answered, how long others are waited for; they may still come later

@@ -18,8 +18,6 @@ from typing import Any
 from bayes_crlm.tasks.calls import Call, find_function
 from bayes_crlm.words.errors import ExecutorError
 
-__all__ = ["digest_of", "digest_of_code", "digest_of_function"]
-
 PACKAGE = "bayes_crlm"
 
 

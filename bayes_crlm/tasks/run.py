@@ -26,8 +26,6 @@ from bayes_crlm.tasks.workers import LocalProcesses, ThisProcess, WorkerDiedErro
 from bayes_crlm.words.errors import ExecutorError
 from bayes_crlm.words.wording import shown
 
-__all__ = ["Task", "TaskError", "TaskResult", "run_tasks"]
-
 # tasks go to workers in chunks of about this long: little to lose, and little overhead
 CHUNK_SECONDS = 0.5
 LOOK_SECONDS = 1.0

@@ -14,8 +14,6 @@ from bayes_crlm.tasks.calls import Outcome
 from bayes_crlm.words.errors import OutputError
 from bayes_crlm.words.wording import count_of, shown_name
 
-__all__ = ["TaskStore", "open_store"]
-
 HEADER = b'{"bayes_crlm_tasks": 2}\n'
 ANY_HEADER = re.compile(rb'\{"bayes_crlm_tasks": (\d+)\}\n')
 # a line: the digest of all that stands behind it, then the entry

@@ -18,13 +18,6 @@ from typing import Any
 from bayes_crlm.tasks.calls import Call, ChunkReport, run_chunk
 from bayes_crlm.words.errors import ExecutorError
 
-__all__ = [
-    "LocalProcesses",
-    "ThisProcess",
-    "WorkerDiedError",
-    "available_cpus",
-]
-
 # what a refit by importance sampling imports: loaded once, and workers are forked from there
 PRELOADED = (
     "arviz_stats.base",

@@ -9,8 +9,6 @@ import numpy as np
 from bayes_crlm.words.errors import CutpointError, EstimandError, FormulaError
 from bayes_crlm.words.wording import shown
 
-__all__ = ["covariates_of", "cutpoints_of", "horizon_of", "thresholds_of", "times_of"]
-
 
 def cutpoints_of(given: Any) -> Any:
     """Take "auto", a whole number of any kind, or times.

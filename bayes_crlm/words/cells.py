@@ -13,8 +13,6 @@ from bayes_crlm.words.shown import (
     significant,
 )
 
-__all__ = ["cell", "heading"]
-
 Write = Callable[[Any], str]
 
 

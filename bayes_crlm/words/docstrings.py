@@ -4,8 +4,6 @@ import sys
 
 from bayes_crlm.words.errors import BayesCRLMError
 
-__all__ = ["require_docstrings"]
-
 
 def require_docstrings() -> None:
     """Refuse a Python that strips docstrings: ArviZ writes on in them, and fails after the fit.

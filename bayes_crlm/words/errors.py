@@ -3,23 +3,6 @@
 from collections.abc import Sequence
 from typing import Self
 
-__all__ = [
-    "BayesCRLMError",
-    "CohortError",
-    "CutpointError",
-    "DataFileError",
-    "DesignError",
-    "EstimandError",
-    "ExecutorError",
-    "FormulaError",
-    "OutputError",
-    "PriorError",
-    "SamplingError",
-    "SensitivityError",
-    "SpecError",
-    "join_problems",
-]
-
 
 class BayesCRLMError(ValueError):
     """Base of every error that the user's spec, data or arguments cause.

@@ -8,8 +8,6 @@ from bayes_crlm.words.cells import cell, heading
 from bayes_crlm.words.section import Column, Note, Rows, Section
 from bayes_crlm.words.wording import SYNTHETIC
 
-__all__ = ["SectionsByKey", "sections_to_html"]
-
 TEXT_CLASSES = {"text": "text", "level": "text", "reason": "text reason"}
 # quotes are marks in attributes only, and no text of data stands in one
 escape = partial(escape_html, quote=False)

@@ -13,19 +13,6 @@ from bayes_crlm.words.wording import count_of
 if TYPE_CHECKING:
     from bayes_crlm.words.success import SuccessRule
 
-__all__ = [
-    "ANALYSES",
-    "AS_TREATED_ONLY",
-    "draws_in_words",
-    "estimands_in_words",
-    "headline_in_words",
-    "headline_row",
-    "landmark_in_words",
-    "other_conclusion",
-    "start_rows",
-    "withdraw_starts",
-]
-
 ANALYSES = {
     "as_treated": "as treated from time zero on",
     "time_dependent": "time-dependent: on treatment from its start on",

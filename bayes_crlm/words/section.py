@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Column", "Figure", "Lines", "Note", "Rows", "Section", "for_files", "frame_of"]
-
 # what a summary calls two limits, and what tables call them
 LIMITS = {
     "eti95": ("eti95_low", "eti95_high"),

@@ -7,19 +7,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = [
-    "any_ratio",
-    "as_written",
-    "duration",
-    "number",
-    "p_value",
-    "p_value_after_p",
-    "prior_ratio",
-    "probability_in_words",
-    "ratio_in_words",
-    "significant",
-]
-
 # a number beyond this is not a result but a sign that there is none; its digits would fill the line
 LARGEST = 1e15
 # a hazard ratio from here on is not known to its decimals

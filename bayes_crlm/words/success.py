@@ -16,8 +16,6 @@ from bayes_crlm.words.errors import SpecError
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.wording import shown
 
-__all__ = ["UNDECIDED", "Conclusion", "SuccessRule"]
-
 Conclusion = Literal["lower", "higher", "undecided"]
 
 UNDECIDED = "These data do not decide"

@@ -9,21 +9,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = [
-    "SHOWN",
-    "SYNTHETIC",
-    "count_of",
-    "did_you_mean",
-    "in_rows",
-    "nearest",
-    "no_column",
-    "one_line",
-    "shown",
-    "shown_name",
-    "shown_names",
-    "shown_rows",
-]
-
 SYNTHETIC = "synthetic, not patient data"
 """What is said of data that were made up, wherever a number of them is shown."""
 SHOWN = 5

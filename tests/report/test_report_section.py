@@ -9,7 +9,7 @@ import pytest
 from runs import call
 from sensitivity_runs import SPEC, write
 
-from bayes_crlm.report.folder import is_of_run, is_of_sensitivity
+from bayes_crlm.report.output_folder import is_of_run, is_of_sensitivity
 
 SMALL = SPEC.split("[sensitivity.multiverse]")[0]
 

@@ -20,8 +20,7 @@ import runs
 from bayes_crlm import read_spec
 from bayes_crlm.analysis.plan import plan_analysis
 from bayes_crlm.report import folder as results
-from bayes_crlm.report.folder import check_output
-from bayes_crlm.report.output_folder import is_resolved
+from bayes_crlm.report.output_folder import check_output, is_resolved
 from bayes_crlm.report.run import write_results
 from bayes_crlm.specification.source_paths import spec_seen_from
 from bayes_crlm.words.errors import OutputError
@@ -177,7 +176,7 @@ import resource, sys
 import numpy as np, xarray as xr
 from pathlib import Path
 from bayes_crlm.report import run as results
-from bayes_crlm.report.folder import check_output
+from bayes_crlm.report.output_folder import check_output
 from bayes_crlm.words.errors import OutputError
 tree = xr.DataTree.from_dict({"posterior": xr.Dataset({"x": ("draw", np.random.rand(200_000))})})
 results.fill = lambda partial, *_: results.write_posterior(tree, partial / "posterior.nc")
@@ -205,7 +204,7 @@ def test_a_killed_run_leaves_the_old_results_and_the_next_one_tidies_up(tmp_path
     script = """
 import sys, time
 from bayes_crlm.report import run as results
-from bayes_crlm.report.folder import check_output
+from bayes_crlm.report.output_folder import check_output
 def fill(partial, *_):
     (partial / "summary.json").write_text("half")
     time.sleep(100)

@@ -21,8 +21,6 @@ from bayes_crlm.words.wording import did_you_mean, shown, shown_rows
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["EventCodes", "doubted_name", "events_by_code", "read_events", "settled_codes"]
-
 MOST_CODES = 8
 """How many codes a message lists."""
 CDISC = re.compile(r"cnsr\d*", re.IGNORECASE)

@@ -21,15 +21,6 @@ from bayes_crlm.words.wording import shown, shown_rows
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "FollowUp",
-    "check_follow_up",
-    "events_of",
-    "numbers_of",
-    "patients_of",
-    "wrong_rows",
-]
-
 NUMBER, MISSING, TEXT, TRUTH, DATE, OTHER = range(6)
 KINDS = {
     MISSING: "is missing",

@@ -31,8 +31,6 @@ from bayes_crlm.words.shown import as_written
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Outcome", "OutcomeRead", "read_outcome"]
-
 
 @dataclass(frozen=True)
 class Outcome:

@@ -25,14 +25,6 @@ from bayes_crlm.words.wording import shown, shown_rows
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "check_ends",
-    "check_events",
-    "check_patient_column",
-    "check_start_column",
-    "check_times",
-]
-
 MUST_HAVE = ("time", "entry")
 DATE_KINDS = {
     MISSING: "is missing",

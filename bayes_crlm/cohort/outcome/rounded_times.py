@@ -25,13 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-__all__ = [
-    "RoundedTimes",
-    "Rounding",
-    "sample_within_unit",
-    "unit_of_times",
-]
-
 Floats = NDArray[np.float64]
 
 TO = ("nearest", "up", "down")

@@ -27,8 +27,6 @@ from bayes_crlm.words.wording import shown, shown_names
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["StudyEnd", "TimeColumns", "TimeScale", "days_in", "scale_problems"]
-
 DAYS = {"hours": 1 / 24, "days": 1.0, "weeks": 7.0, "months": 365.25 / 12, "years": 365.25}
 """Days in each unit that times can be converted to and from."""
 DAY = datetime.timedelta(days=1)

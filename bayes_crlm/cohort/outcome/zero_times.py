@@ -16,8 +16,6 @@ from bayes_crlm.cohort.eligibility import Dropped
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.wording import shown
 
-__all__ = ["settle_zeros", "zero_problems"]
-
 Settled = tuple[
     NDArray[np.float64], NDArray[np.int8], NDArray[np.bool], tuple[Dropped, ...], list[str]
 ]

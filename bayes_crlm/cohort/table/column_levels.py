@@ -12,8 +12,6 @@ from bayes_crlm.words.wording import in_rows, shown
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["as_levels", "as_number", "without_values"]
-
 
 def without_values(
     read: ColumnRead, unwanted: Iterable[object]

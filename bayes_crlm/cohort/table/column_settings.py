@@ -19,8 +19,6 @@ from bayes_crlm.words.wording import did_you_mean, no_column, shown, shown_rows
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ColumnSettings", "typed_table"]
-
 Value = str | int | float | bool
 
 

@@ -17,20 +17,6 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "DASH",
-    "DATE",
-    "EXACT_WHOLE",
-    "MARKS",
-    "PLAIN",
-    "WHOLE",
-    "ColumnRead",
-    "as_float",
-    "is_number",
-    "level_text",
-    "sorted_levels",
-]
-
 MARKS = frozenset({"", ".", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "null"})
 """Texts that are no value, as they are written; ``None`` and ``none`` are levels."""
 DASH = "-"

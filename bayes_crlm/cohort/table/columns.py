@@ -44,8 +44,6 @@ from bayes_crlm.words.wording import count_of, shown_names
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["is_short_float", "read_column"]
-
 
 def read_column(values: "pd.Series") -> ColumnRead:
     """Read a column of any type, from any other source than a text file.

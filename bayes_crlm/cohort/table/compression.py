@@ -16,8 +16,6 @@ from typing import IO, Any
 from bayes_crlm.words.errors import DataFileError
 from bayes_crlm.words.wording import one_line, shown, shown_names
 
-__all__ = ["PACKED", "decompressed", "only_member"]
-
 KINDS = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zip": "zip"}
 PACKED = tuple(KINDS)
 """Suffixes that follow a text file's own."""

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
     from bayes_crlm.datasets import Dataset
 
-__all__ = ["data_sets", "plain_index", "read_file"]
-
 TEXT = (".csv", ".tsv", ".txt")
 EXCEL = (".xlsx", ".xlsm")
 SUFFIXES = (

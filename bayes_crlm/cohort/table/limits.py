@@ -1,6 +1,4 @@
 """Limits of what columns may hold; importing this costs nothing."""
 
-__all__ = ["MOST_LEVELS"]
-
 MOST_LEVELS = 50
 """Of one covariate, and columns of a product."""

@@ -21,8 +21,6 @@ from bayes_crlm.words.wording import one_line, shown, shown_names, shown_rows
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["check_header", "header_of", "is_text", "read_separated_text"]
-
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 SAMPLE = 2**18
 """Bytes from the start of the file that are tried with each separator."""

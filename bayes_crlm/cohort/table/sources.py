@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-__all__ = ["Loaded", "load_source", "with_notes"]
-
 # rows of a table that are turned into text at a time, for its hash
 ROWS_HASHED = 2**16
 

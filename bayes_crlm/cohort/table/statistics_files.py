@@ -13,8 +13,6 @@ from bayes_crlm.words.wording import one_line, shown
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["STATISTICS", "read_statistics"]
-
 STATISTICS = {
     ".dta": ("Stata", "read_dta"),
     ".sav": ("SPSS", "read_sav"),

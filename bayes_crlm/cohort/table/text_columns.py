@@ -26,16 +26,6 @@ from bayes_crlm.words.wording import count_of, in_rows, shown, shown_names
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "column_from_texts",
-    "missing_in_words",
-    "mixture_in_words",
-    "number_levels",
-    "read_texts",
-    "same_numbers_in_words",
-    "written_numbers",
-]
-
 NO_DECIMALS = re.compile(r"(?<=[0-9])\.0+$")
 
 

@@ -10,8 +10,6 @@ from bayes_crlm.words.wording import did_you_mean, one_line, shown, shown_names
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["read_excel"]
-
 MOST_CELLS = 20_000_000
 """Of a sheet, blank ones between others included: a million rows of twenty columns."""
 MOST_BLANK_ROWS = 1000

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from bayes_crlm.fit.draws import PosteriorDraws
     from bayes_crlm.fit.findings import Findings
 
-__all__ = ["log_hazard_table", "sections"]
-
 
 def sections(found: "Findings") -> list[Section]:
     """Give what is reported of the baseline hazard.

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from bayes_crlm.fit.draws import PosteriorDraws
     from bayes_crlm.fit.findings import Findings
 
-__all__ = ["coefficient_table", "sections"]
-
 
 def sections(found: "Findings") -> list[Section]:
     """Give what is reported of the columns.

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from bayes_crlm.fit.draws import PosteriorDraws
     from bayes_crlm.fit.findings import Findings
 
-__all__ = ["hazard_ratio_table", "sections"]
-
 CHAPTER = "answer"
 HAZARD_RATIO = (
     Column("median", "hazard ratio", "ratio"),

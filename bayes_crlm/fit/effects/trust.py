@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from bayes_crlm.fit.diagnostics import Diagnostics
     from bayes_crlm.fit.findings import Findings
 
-__all__ = ["sections"]
-
 COLUMNS = (
     Column("diagnostic", "diagnostic"),
     Column("value", "value", "count"),

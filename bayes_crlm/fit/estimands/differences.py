@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from bayes_crlm.fit.draws import PosteriorDraws
     from bayes_crlm.fit.findings import Findings
 
-__all__ = ["differences_table", "sections"]
-
 
 def sections(found: "Findings") -> list[Section]:
     """Give every level's differences to the reference.

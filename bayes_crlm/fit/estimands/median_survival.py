@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from bayes_crlm.fit.draws import PosteriorDraws
     from bayes_crlm.fit.findings import Findings
 
-__all__ = ["median_table", "sections"]
-
 
 def sections(found: "Findings") -> list[Section]:
     """Give every level's median survival.

@@ -11,8 +11,6 @@ from bayes_crlm.words.shown import number, significant
 if TYPE_CHECKING:
     from bayes_crlm.fit.findings import Findings
 
-__all__ = ["sections"]
-
 
 def sections(found: "Findings") -> list[Section]:
     """Give Kaplan-Meier and counts of events beside the model's.

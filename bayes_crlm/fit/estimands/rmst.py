@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from bayes_crlm.fit.draws import PosteriorDraws
     from bayes_crlm.fit.findings import Findings
 
-__all__ = ["between", "rmst_table", "sections"]
-
 
 def sections(found: "Findings") -> list[Section]:
     """Give the restricted mean up to the horizon that is asked for.

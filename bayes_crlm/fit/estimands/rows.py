@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from bayes_crlm.fit.draws import PosteriorDraws
 
-__all__ = ["estimand_frame", "mean_and_limits", "quantiles_with_infinity"]
-
 
 def estimand_frame(fit: "PosteriorDraws", rows: list[dict[str, Any]]) -> "pd.DataFrame":
     """Make a table of rows, each with the origin that it is given survival to, then its note."""

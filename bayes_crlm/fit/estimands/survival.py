@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from bayes_crlm.fit.draws import PosteriorDraws
     from bayes_crlm.fit.findings import Findings
 
-__all__ = ["sections", "survival_table"]
-
 
 def sections(found: "Findings") -> list[Section]:
     """Give survival at the horizons that are asked for, after what is said of all estimands.

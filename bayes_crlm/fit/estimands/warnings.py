@@ -10,8 +10,6 @@ from bayes_crlm.words.shown import significant
 if TYPE_CHECKING:
     from bayes_crlm.fit.draws import PosteriorDraws
 
-__all__ = ["estimand_warnings"]
-
 
 def estimand_warnings(fit: "PosteriorDraws") -> list[str]:
     """Say which medians lie beyond follow-up, which arms have no event, and what weights leave.

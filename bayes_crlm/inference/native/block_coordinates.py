@@ -33,8 +33,6 @@ from bayes_crlm.model.terms.blocks import Block, apply_families
 from bayes_crlm.model.terms.gamma_process import GammaHazards
 from bayes_crlm.model.terms.horseshoe import Shrunk
 
-__all__ = ["sampler_coordinates", "vector_of_values"]
-
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
 

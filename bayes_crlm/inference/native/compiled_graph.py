@@ -19,8 +19,6 @@ from numpy.typing import NDArray
 from bayes_crlm.inference.native.library import FlatArrays, NativeMap, NativeTarget, lay_target
 from bayes_crlm.inference.native.machine_code import compiled_callback
 
-__all__ = ["GraphDensity", "compile_graph", "graph_target", "take"]
-
 FOUND, FAILED = 0, 1
 VECTOR = types.Array(types.float64, 1, "C")
 POSITIONS = types.Array(types.int64, 1, "C")

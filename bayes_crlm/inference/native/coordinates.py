@@ -21,14 +21,6 @@ from numpy.typing import NDArray
 
 from bayes_crlm.inference.native.library import BEST, FlatArrays, NativeMap, lay_map
 
-__all__ = [
-    "START_SPREAD",
-    "Coordinates",
-    "Parts",
-    "extended_coordinates",
-    "plain_coordinates",
-]
-
 # starts are spread by this many approximate posterior standard deviations
 START_SPREAD = 2.0
 

@@ -28,8 +28,6 @@ from bayes_crlm.model.terms.gamma_process import GammaHazards
 from bayes_crlm.model.terms.horseshoe import LOCAL_SCALE, Shrunk
 from bayes_crlm.model.terms.walks import Level
 
-__all__ = ["native_density"]
-
 COLUMNS, CELLS, GROUPING = 0, 1, 2
 PLAIN, SCALED, WALK, HORSESHOE = 0, 1, 2, 3
 NORMAL, STUDENT_T, LAPLACE, MIXTURE, LOG_GAMMA = 0, 1, 2, 3, 4

@@ -18,17 +18,6 @@ from numpy.typing import NDArray
 
 from bayes_crlm.words.errors import BayesCRLMError
 
-__all__ = [
-    "BEST",
-    "FlatArrays",
-    "NativeDensity",
-    "NativeMap",
-    "NativeTarget",
-    "lay_density",
-    "lay_map",
-    "lay_target",
-]
-
 BEST, BASELINE, AVX2, AVX512 = 0, 1, 2, 3
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 ALIGNMENT = 64

@@ -17,8 +17,6 @@ from typing import Any
 
 import numba
 
-__all__ = ["compiled_callback"]
-
 # the modules with compiled functions
 MODULES = ("compiled_graph", "machine_code")
 

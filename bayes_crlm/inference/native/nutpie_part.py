@@ -23,8 +23,6 @@ from numpy.typing import NDArray
 from bayes_crlm.inference.native.arrow_columns import column_values
 from bayes_crlm.inference.native.library import NativeTarget
 
-__all__ = ["SamplerSettings", "compiled_part", "sample_target"]
-
 TESTED_VERSIONS = ("0.16.11",)
 TESTED_SIGNATURES = {
     "ExpandFunc": "(dim, expanded_dim, ptr, user_data_ptr, keep_alive)",

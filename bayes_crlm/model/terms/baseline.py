@@ -13,8 +13,6 @@ from bayes_crlm.model.terms.blocks import UNIT, Block, Cells
 from bayes_crlm.model.terms.gamma_process import GammaHazards
 from bayes_crlm.model.terms.walks import Level, Walk
 
-__all__ = ["baseline_block"]
-
 Floats = NDArray[np.float64]
 
 

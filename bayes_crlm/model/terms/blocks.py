@@ -24,8 +24,6 @@ from numpy.typing import NDArray
 from bayes_crlm.model.families import Family, Normal, ScaleFamily
 from bayes_crlm.model.terms.walks import Level, Walk
 
-__all__ = ["Block", "Cells", "Columns", "Grouping", "Parameter", "Values", "apply_families"]
-
 Floats = NDArray[np.float64]
 Values = dict[str, Floats]
 

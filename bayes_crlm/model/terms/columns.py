@@ -5,8 +5,6 @@ from typing import Any, Protocol
 from bayes_crlm.model.priors import EffectPrior
 from bayes_crlm.model.terms.term import Term
 
-__all__ = ["HasPriors", "TermColumns", "columns_of_terms"]
-
 TermColumns = tuple[str, EffectPrior, slice]
 
 

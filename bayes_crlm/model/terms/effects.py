@@ -5,8 +5,6 @@ from bayes_crlm.model.priors import EffectPrior, Horseshoe
 from bayes_crlm.model.terms.blocks import Block, Columns
 from bayes_crlm.model.terms.horseshoe import Shrunk
 
-__all__ = ["effect_block"]
-
 
 def effect_block(role: str, prior: EffectPrior, start: int, stop: int) -> Block | Shrunk:
     """Make the block of the columns of one role, all under one prior.

@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 
 from bayes_crlm.model.terms.blocks import Cells, Parameter, Values
 
-__all__ = ["GammaHazards", "log_gamma"]
-
 Floats = NDArray[np.float64]
 
 

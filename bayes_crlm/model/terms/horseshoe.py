@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from bayes_crlm.model.families import HalfCauchy
 from bayes_crlm.model.terms.blocks import UNIT, Columns, Parameter, Values
 
-__all__ = ["LOCAL_SCALE", "Shrunk"]
-
 Floats = NDArray[np.float64]
 
 LOCAL_SCALE = HalfCauchy(1.0)

@@ -9,8 +9,6 @@ from bayes_crlm.model.priors import SimplePrior
 if TYPE_CHECKING:
     from bayes_crlm.cohort.cohort import Cohort
 
-__all__ = ["Term"]
-
 
 class Term(Protocol):
     """Effects that a model has beside those of the treatment and of its covariates.

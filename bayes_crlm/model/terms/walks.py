@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 
 from bayes_crlm.model.families import Normal
 
-__all__ = ["Level", "Walk"]
-
 Floats = NDArray[np.float64]
 
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
     from bayes_crlm.sensitivity.choices.multiverse_settings import Settings
 
-__all__ = ["check_choices", "repeats_the_spec", "specifications"]
-
 # a patient is unusual when so few of a multivariate normal lie as far from the mean
 UNUSUAL = 0.025
 AS_IN_SPEC = "as in the spec"

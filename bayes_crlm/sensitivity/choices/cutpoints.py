@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from bayes_crlm.analysis.plan import Plan
     from bayes_crlm.cohort.cohort import Cohort
 
-__all__ = ["Settings", "analyse", "check"]
-
 PLACEMENTS = ("events", "equal", "shifted")
 # numbers of intervals without the user's own; no more than one interval for two events
 NUMBERS = (1, 2, 3, 4, 6, 8, 12, 20, 40)

@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from bayes_crlm.analysis.plan import Plan
     from bayes_crlm.sensitivity.parts import Context
 
-__all__ = ["Settings", "analyse", "check"]
-
 MOST_SPECIFICATIONS = 20_000
 # of a probability's Monte Carlo standard errors: nearer to a threshold a row is drawn again
 NEAR = 3.0

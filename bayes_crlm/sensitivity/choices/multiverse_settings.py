@@ -9,8 +9,6 @@ from bayes_crlm.specification.data import ConditionSpec
 from bayes_crlm.specification.lists import check_list, interval_numbers, ratios, some_of
 from bayes_crlm.specification.table import Table
 
-__all__ = ["COVARIATE_SETS", "Settings"]
-
 FAMILIES = ("normal", "student_t", "laplace")
 BASELINES = ("log_time_walk", "random_walk", "independent", "gamma")
 COVARIATE_SETS = ("all", "none", "leave_one_out")

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from bayes_crlm.cohort.cohort import Cohort
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["edges_of", "events_of_periods", "fit_periods", "period_label"]
-
 UNIT_NORMAL = Normal(0.0, 1.0)
 
 

@@ -62,8 +62,6 @@ if TYPE_CHECKING:
     from bayes_crlm.analysis.plan import Plan
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["Settings", "analyse"]
-
 # without times of the user's: so many events in each period, but two to three periods
 EVENTS_PER_PERIOD, PERIODS_MOST = 25, 3
 

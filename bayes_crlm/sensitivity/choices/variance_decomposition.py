@@ -20,8 +20,6 @@ from numpy.typing import NDArray
 
 from bayes_crlm.words.errors import SensitivityError
 
-__all__ = ["Decomposition", "Share", "decompose"]
-
 
 @dataclass(frozen=True)
 class Share:

@@ -13,11 +13,6 @@ from numpy.typing import NDArray
 from bayes_crlm.sensitivity.two_arms import TwoArms
 from bayes_crlm.sensitivity.weighted_posterior import weight_problems
 
-__all__ = [
-    "LARGE_DIFFERENCE", "MOST_DIFFERENCE", "NO_COUNTERPART", "common_support", "overlap_problems",
-    "overlap_weights", "stabilised_weights", "standardised_differences",
-]  # fmt: skip
-
 # what Austin (2009, Stat Med 28:3083-3107) calls balanced
 LARGE_DIFFERENCE = 0.1
 # beyond which weights leave the arms apart (Rubin 2001, Health Serv Outcomes Res Methodol

@@ -45,8 +45,6 @@ if TYPE_CHECKING:
 
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["ConfounderPrior", "fit_latent_confounder"]
-
 Limits = tuple[float, float]
 
 

@@ -64,8 +64,6 @@ if TYPE_CHECKING:
     from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["Settings", "analyse", "check"]
-
 METHODS = {
     "crude": "crude, neither weighted nor adjusted",
     "outcome_regression": "outcome regression",

@@ -27,8 +27,6 @@ from bayes_crlm.words.errors import SensitivityError
 if TYPE_CHECKING:
     import pymc as pm
 
-__all__ = ["PropensityDraws", "propensity", "propensity_draws", "propensity_mode"]
-
 PRIOR_SD = 2.5
 """Of the intercept and of every coefficient, per standard deviation of a covariate."""
 

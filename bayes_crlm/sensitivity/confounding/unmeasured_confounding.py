@@ -41,8 +41,6 @@ from bayes_crlm.words.wording import count_of
 if TYPE_CHECKING:
     from bayes_crlm.analysis.plan import Plan
 
-__all__ = ["Settings", "analyse", "check"]
-
 Limits = Annotated[
     tuple[float, float], Field(strict=False, description="two limits [low, high], the lower first")
 ]

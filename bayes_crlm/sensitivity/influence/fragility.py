@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
     from bayes_crlm.sensitivity.parts import Context
 
-__all__ = ["find_fragility"]
-
 Arm = Literal["treated", "reference"]
 ARMS: tuple[Arm, ...] = ("treated", "reference")
 

@@ -46,8 +46,6 @@ from bayes_crlm.words.success import SuccessRule
 if TYPE_CHECKING:
     from bayes_crlm.analysis.plan import Plan
 
-__all__ = ["Settings", "analyse", "check"]
-
 FIELDS = (
     "median", "eti95", "prob_below_1", "prob_below_effect", "mean_log", "sd_log", "mcse", "engine",
     "pareto_k", "r_hat", "is_reliable", "n_patients", "n_events", "note",

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from bayes_crlm.cohort.cohort import Cohort
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["horizon_of", "leaving_rows", "refit_completed"]
-
 # of the refits of each completed cohort, of which there are many
 COMPLETED_DRAWS = 1000
 

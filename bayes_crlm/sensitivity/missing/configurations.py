@@ -11,8 +11,6 @@ from bayes_crlm.sensitivity.missing.missing_covariates import (
     binary_configurations,
 )
 
-__all__ = ["Configurations", "configurations", "dims_of", "has_cells"]
-
 # log weight of a place in the table of configurations that no configuration fills
 NO_CONFIGURATION = -1e30
 # of the model's data

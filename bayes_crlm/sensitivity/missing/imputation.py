@@ -51,8 +51,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-__all__ = ["fit_imputation"]
-
 Errors = Literal["normal", "student_t"]
 DEGREES_OF_FREEDOM = 4.0
 # priors of the regressions, whose columns are centred and scaled: weak for coefficients of

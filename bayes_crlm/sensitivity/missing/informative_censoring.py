@@ -48,8 +48,6 @@ from bayes_crlm.words.wording import count_of
 if TYPE_CHECKING:
     from bayes_crlm.analysis.plan import Plan
 
-__all__ = ["Settings", "analyse", "check"]
-
 BELOW = ("prob_below_1", "prob_below_effect")
 
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
     from bayes_crlm.model.prepared import PreparedCohort
 
-__all__ = ["IncompleteDesign", "binary_configurations", "incomplete_design"]
-
 Kind = Literal["continuous", "binary"]
 MOST_BINARY = 8
 

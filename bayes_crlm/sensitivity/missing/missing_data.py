@@ -48,8 +48,6 @@ from bayes_crlm.words.wording import count_of
 if TYPE_CHECKING:
     from bayes_crlm.analysis.plan import Plan
 
-__all__ = ["Settings", "analyse", "check"]
-
 # columns of the table
 SHOWN = (
     "label", "column", "delta", "median", "eti95", "prob_below_1", "prob_below_effect",

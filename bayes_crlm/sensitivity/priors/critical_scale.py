@@ -23,8 +23,6 @@ from bayes_crlm.sensitivity import credibility
 from bayes_crlm.sensitivity.credibility import CriticalPrior
 from bayes_crlm.words.errors import SensitivityError
 
-__all__ = ["ReverseBayes", "quantile_mcse", "reverse_bayes"]
-
 # from the closed form's scale the root is looked for in steps of this factor, so many at most
 STEP, MOST_STEPS = 1.5, 30
 # a density at a quantile is taken from this much probability on both sides of it, as a share of the

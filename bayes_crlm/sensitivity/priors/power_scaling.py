@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from bayes_crlm.fit.fit import Fit
 
-__all__ = ["Settings", "analyse"]
-
 # priors that are raised to a power together; all others are of the baseline hazard
 EFFECT_PRIORS = {
     "treatment": ("treatment_effect",),

@@ -44,8 +44,6 @@ from bayes_crlm.words.wording import count_of
 if TYPE_CHECKING:
     from bayes_crlm.analysis.plan import Plan
 
-__all__ = ["Settings", "analyse", "check"]
-
 FIELDS = (
     "median", "eti95", "prob_below_1", "prob_below_effect", "mean_log", "sd_log", "mcse", "engine",
     "pareto_k", "r_hat", "is_reliable", "note",

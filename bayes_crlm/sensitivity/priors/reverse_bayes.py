@@ -42,8 +42,6 @@ from bayes_crlm.words.shown import any_ratio, as_written, p_value, significant
 if TYPE_CHECKING:
     from bayes_crlm.analysis.plan import Plan
 
-__all__ = ["Settings", "analyse", "check"]
-
 # the critical prior hangs on a few draws beyond no effect
 DRAWS = 20_000
 # so many times as many where that is not enough

@@ -39,8 +39,6 @@ from numpy.typing import NDArray
 from bayes_crlm.model.late_start import start_edges
 from bayes_crlm.sensitivity.newton import newton_mode
 
-__all__ = ["Clones", "WeightModel", "weight_model"]
-
 # weakly informative: a covariate's standard deviation hardly changes a hazard more than 150-fold
 COEFFICIENT_SD, LOG_HAZARD_SD = 2.5, 2.0
 MOST_LOG_WEIGHT = 100.0

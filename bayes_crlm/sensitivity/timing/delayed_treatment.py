@@ -33,16 +33,6 @@ if TYPE_CHECKING:
     from bayes_crlm.cohort.cohort import Cohort
     from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 
-__all__ = [
-    "STRATEGIES",
-    "clone_rows",
-    "final_weights",
-    "landmark_row",
-    "split_row",
-    "start_test",
-    "weight_rows",
-]
-
 STRATEGIES = {
     "start": "start within the grace period, when patients with these covariates who start within "
     "it do",

@@ -54,8 +54,6 @@ from bayes_crlm.words.success import SuccessRule
 if TYPE_CHECKING:
     from bayes_crlm.analysis.plan import Plan
 
-__all__ = ["Settings", "analyse", "check"]
-
 BINS = 24
 # what rows take from those of `run`
 OF_RUN = (

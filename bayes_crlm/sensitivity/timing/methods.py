@@ -27,8 +27,6 @@ from bayes_crlm.words.shown import as_written
 if TYPE_CHECKING:
     from bayes_crlm.cohort.cohort import Cohort
 
-__all__ = ["Settings", "choose_times", "compare_methods", "with_start"]
-
 # without times of the user's: by when these shares of the treated had started
 LANDMARK_SHARES, GRACE_SHARE = (0.5, 0.75, 0.9), 0.9
 OWN_START = "decision_months"
