@@ -29,13 +29,12 @@ class ConditionSpec(Table):
     """A condition that a row has to meet to be in the cohort."""
 
     column: ColumnName
-    op: Annotated[
-        Literal["==", "!=", "<", "<=", ">", ">=", "in", "not in"],
-        Field(description="one of '==', '!=', '<', '<=', '>', '>=', 'in', 'not in'"),
-    ]
-    value: Annotated[
-        Any, PlainValidator(check_condition_value), Field(description="what it is compared with")
-    ]
+    op: Literal["==", "!=", "<", "<=", ">", ">=", "in", "not in"] = Field(
+        description="one of '==', '!=', '<', '<=', '>', '>=', 'in', 'not in'"
+    )
+    value: Annotated[Any, PlainValidator(check_condition_value)] = Field(
+        description="what it is compared with"
+    )
 
     @model_validator(mode="after")
     def check_value_suits_op(self) -> Self:
@@ -51,88 +50,61 @@ class ConditionSpec(Table):
 class DataSpec(Table):
     """Where the cohort is and what its columns mean."""
 
-    source: Annotated[
-        str,
-        Field(min_length=1, description="the name of a data set, or a path relative to the spec"),
-    ]
-    time: Annotated[
-        Any,
-        PlainValidator(check_time),
-        Field(description="the column of follow-up times, or {start, end}, two columns of dates"),
-    ]
-    event: Annotated[
-        Any,
-        PlainValidator(check_event),
-        Field(
-            description="the column that is 1 or true where the event happened, or {column, value}"
-        ),
-    ]
-    entry: Annotated[
-        str | None, Field(min_length=1, description="the column of times at which rows enter")
-    ] = None
-    id: Annotated[
-        str | None, Field(min_length=1, description="the column that names the patient of a row")
-    ] = None
-    unit: Annotated[
-        str | None,
-        Field(
-            min_length=1,
-            max_length=40,
-            description="the unit of time in 1 to 40 characters, such as 'months'",
-        ),
-    ] = None
-    time_unit: Annotated[
-        Literal["hours", "days", "weeks", "months", "years"] | None,
-        Field(description="the unit of the file's times: hours, days, weeks, months or years"),
-    ] = None
-    date_format: Annotated[
-        str | None, Field(min_length=2, description="how dates are written, such as '%d/%m/%Y'")
-    ] = None
-    zero_times: Annotated[
-        Any,
-        PlainValidator(check_zero_times),
-        Field(description="'error', 'drop', or a number above 0 in the unit"),
-    ] = "error"
-    rounded: Annotated[
-        Any,
-        PlainValidator(check_rounded),
-        Field(description="how times were rounded, such as {unit = 1, to = 'nearest'}"),
-    ] = None
-    where: Annotated[
-        tuple[ConditionSpec, ...],
-        Field(strict=False, description="a list of {column, op, value}"),
-    ] = ()
-    missing: Annotated[Literal["error", "drop"], Field(description="one of 'error', 'drop'")] = (
-        "error"
+    source: str = Field(
+        min_length=1, description="the name of a data set, or a path relative to the spec"
     )
-    censoring_end: Annotated[
-        Any,
-        PlainValidator(check_censoring_end),
-        Field(description="the column of times at which the study ended, or a date"),
-    ] = None
-    levels: Annotated[
-        dict[str, Any],
-        PlainValidator(check_levels),
-        Field(description="a table of lists of levels, or 'number', by column"),
-    ] = Field(default_factory=dict)
-    references: Annotated[
-        dict[str, Any],
-        PlainValidator(check_references),
-        Field(description="a table of reference levels by column"),
-    ] = Field(default_factory=dict)
-    missing_values: Annotated[
-        dict[str, Any],
-        PlainValidator(check_missing_values),
-        Field(description="a table of lists of values by column"),
-    ] = Field(default_factory=dict)
-    sheet: Annotated[
-        str | None, Field(min_length=1, description="the name of a sheet of an Excel workbook")
-    ] = None
-    treatment_start: Annotated[
-        Any,
-        PlainValidator(check_treatment_start),
-        Field(description="the column of times at which treatment started, or 0"),
-    ] = None
+    time: Annotated[Any, PlainValidator(check_time)] = Field(
+        description="the column of follow-up times, or {start, end}, two columns of dates"
+    )
+    event: Annotated[Any, PlainValidator(check_event)] = Field(
+        description="the column that is 1 or true where the event happened, or {column, value}"
+    )
+    entry: str | None = Field(
+        None, min_length=1, description="the column of times at which rows enter"
+    )
+    id: str | None = Field(
+        None, min_length=1, description="the column that names the patient of a row"
+    )
+    unit: str | None = Field(
+        None,
+        min_length=1,
+        max_length=40,
+        description="the unit of time in 1 to 40 characters, such as 'months'",
+    )
+    time_unit: Literal["hours", "days", "weeks", "months", "years"] | None = Field(
+        None, description="the unit of the file's times: hours, days, weeks, months or years"
+    )
+    date_format: str | None = Field(
+        None, min_length=2, description="how dates are written, such as '%d/%m/%Y'"
+    )
+    zero_times: Annotated[Any, PlainValidator(check_zero_times)] = Field(
+        "error", description="'error', 'drop', or a number above 0 in the unit"
+    )
+    rounded: Annotated[Any, PlainValidator(check_rounded)] = Field(
+        None, description="how times were rounded, such as {unit = 1, to = 'nearest'}"
+    )
+    where: tuple[ConditionSpec, ...] = Field(
+        (), strict=False, description="a list of {column, op, value}"
+    )
+    missing: Literal["error", "drop"] = Field("error", description="one of 'error', 'drop'")
+    censoring_end: Annotated[Any, PlainValidator(check_censoring_end)] = Field(
+        None, description="the column of times at which the study ended, or a date"
+    )
+    levels: Annotated[dict[str, Any], PlainValidator(check_levels)] = Field(
+        default_factory=dict, description="a table of lists of levels, or 'number', by column"
+    )
+    references: Annotated[dict[str, Any], PlainValidator(check_references)] = Field(
+        default_factory=dict, description="a table of reference levels by column"
+    )
+    missing_values: Annotated[dict[str, Any], PlainValidator(check_missing_values)] = Field(
+        default_factory=dict, description="a table of lists of values by column"
+    )
+    sheet: str | None = Field(
+        None, min_length=1, description="the name of a sheet of an Excel workbook"
+    )
+    treatment_start: Annotated[Any, PlainValidator(check_treatment_start)] = Field(
+        None, description="the column of times at which treatment started, or 0"
+    )
 
     @field_validator("source")
     @classmethod

@@ -18,24 +18,18 @@ from bayes_crlm.words.success import SuccessRule
 class BaselineSpec(Table):
     """The baseline hazard: where follow-up is cut and the prior of the log-hazards."""
 
-    cutpoints: Annotated[
-        Any,
-        PlainValidator(check_cutpoints),
-        Field(description="'auto', a number of intervals, or a list of increasing times"),
-    ] = "auto"
-    prior: Annotated[
-        Literal["log_time_walk", "random_walk", "independent", "gamma"],
-        Field(description="one of 'log_time_walk', 'random_walk', 'independent', 'gamma'"),
-    ] = "log_time_walk"
-    weight: Annotated[
-        float,
-        Field(
-            ge=1e-8,
-            le=1e8,
-            description="the weight of a gamma prior in patients at risk, "
-            "a number from 1e-8 to 1e8",
-        ),
-    ] = 1.0
+    cutpoints: Annotated[Any, PlainValidator(check_cutpoints)] = Field(
+        "auto", description="'auto', a number of intervals, or a list of increasing times"
+    )
+    prior: Literal["log_time_walk", "random_walk", "independent", "gamma"] = Field(
+        "log_time_walk", description="one of 'log_time_walk', 'random_walk', 'independent', 'gamma'"
+    )
+    weight: float = Field(
+        1.0,
+        ge=1e-8,
+        le=1e8,
+        description="the weight of a gamma prior in patients at risk, a number from 1e-8 to 1e8",
+    )
 
     @model_validator(mode="after")
     def check_weight_has_a_use(self) -> Self:
@@ -51,10 +45,8 @@ class BaselineSpec(Table):
 class PriorSpec(Table):
     """Priors of the log hazard ratios, on centred and scaled columns."""
 
-    treatment: Annotated[str, Field(description="a prior, such as 'normal(0, 1)'")] = "normal(0, 1)"
-    covariates: Annotated[str, Field(description="a prior, such as 'normal(0, 1)'")] = (
-        "normal(0, 1)"
-    )
+    treatment: str = Field("normal(0, 1)", description="a prior, such as 'normal(0, 1)'")
+    covariates: str = Field("normal(0, 1)", description="a prior, such as 'normal(0, 1)'")
 
     @field_validator("treatment", "covariates")
     @classmethod
@@ -69,17 +61,15 @@ class PriorSpec(Table):
 class ModelSpec(Table):
     """The comparison, the covariates and the priors."""
 
-    treatment: Annotated[
-        str, Field(min_length=1, description="the column whose hazard ratio is the question")
-    ]
-    reference: Annotated[
-        Any, PlainValidator(check_scalar), Field(description="the treatment's reference level")
-    ]
-    covariates: Annotated[str, Field(description="a formula, such as 'age + log(cea)'")] = ""
-    baseline: Annotated[BaselineSpec, Field(description="a table [model.baseline]")] = (
-        BaselineSpec()
+    treatment: str = Field(
+        min_length=1, description="the column whose hazard ratio is the question"
     )
-    priors: Annotated[PriorSpec, Field(description="a table [model.priors]")] = PriorSpec()
+    reference: Annotated[Any, PlainValidator(check_scalar)] = Field(
+        description="the treatment's reference level"
+    )
+    covariates: str = Field("", description="a formula, such as 'age + log(cea)'")
+    baseline: BaselineSpec = Field(BaselineSpec(), description="a table [model.baseline]")
+    priors: PriorSpec = Field(PriorSpec(), description="a table [model.priors]")
 
     @field_validator("covariates")
     @classmethod
@@ -97,53 +87,44 @@ class SamplingSpec(Table):
     about the model. `draws` has none: too few are flagged by the diagnostics.
     """
 
-    chains: Annotated[int, Field(ge=1, le=64, description="a whole number from 1 to 64")] = 4
-    tune: Annotated[
-        int, Field(ge=50, le=100_000, description="a whole number from 50 to 100000")
-    ] = 1000
-    draws: Annotated[
-        int, Field(ge=1, le=100_000, description="a whole number from 1 to 100000")
-    ] = 1000
-    seed: Annotated[
-        int, Field(ge=0, le=2**32 - 1, description="a whole number from 0 to 4294967295")
-    ] = 20211201
-    target_accept: Annotated[
-        float, Field(ge=0.5, le=0.999, description="a number from 0.5 to 0.999")
-    ] = 0.8
+    chains: int = Field(4, ge=1, le=64, description="a whole number from 1 to 64")
+    tune: int = Field(1000, ge=50, le=100_000, description="a whole number from 50 to 100000")
+    draws: int = Field(1000, ge=1, le=100_000, description="a whole number from 1 to 100000")
+    seed: int = Field(
+        20211201, ge=0, le=2**32 - 1, description="a whole number from 0 to 4294967295"
+    )
+    target_accept: float = Field(0.8, ge=0.5, le=0.999, description="a number from 0.5 to 0.999")
 
 
 class EstimandSpec(Table):
     """What is reported beside the hazard ratios, in the cohort's unit of time."""
 
-    horizons: Annotated[
-        Any, PlainValidator(check_horizons), Field(description="a list of times after 0")
-    ] = None
-    rmst: Annotated[
-        float | None,
-        Field(gt=0, description="the horizon of the restricted mean, a number above 0"),
-    ] = None
-    hr_thresholds: Annotated[
-        Any, PlainValidator(check_thresholds), Field(description="a list of hazard ratios above 0")
-    ] = (1.0, 0.8)
-    origin: Annotated[
-        float | None,
-        Field(ge=0, description="the time that survival is given survival to, a number from 0"),
-    ] = None
-    population: Annotated[
-        Literal["entrants", "before_entry"],
-        Field(description="one of 'entrants', 'before_entry'"),
-    ] = "entrants"
+    horizons: Annotated[Any, PlainValidator(check_horizons)] = Field(
+        None, description="a list of times after 0"
+    )
+    rmst: float | None = Field(
+        None, gt=0, description="the horizon of the restricted mean, a number above 0"
+    )
+    hr_thresholds: Annotated[Any, PlainValidator(check_thresholds)] = Field(
+        (1.0, 0.8), description="a list of hazard ratios above 0"
+    )
+    origin: float | None = Field(
+        None, ge=0, description="the time that survival is given survival to, a number from 0"
+    )
+    population: Literal["entrants", "before_entry"] = Field(
+        "entrants", description="one of 'entrants', 'before_entry'"
+    )
 
 
 class SuccessSpec(Table):
     """What has to be how probable before anything is concluded; see `bayes_crlm.words.success`."""
 
-    effect: Annotated[
-        float, Field(gt=0, description="the hazard ratio that is concluded about, above 0")
-    ] = 1.0
-    probability: Annotated[
-        float, Field(gt=0.5, lt=1, description="a probability above 0.5 and below 1")
-    ] = 0.975
+    effect: float = Field(
+        1.0, gt=0, description="the hazard ratio that is concluded about, above 0"
+    )
+    probability: float = Field(
+        0.975, gt=0.5, lt=1, description="a probability above 0.5 and below 1"
+    )
 
     @property
     def rule(self) -> SuccessRule:
@@ -154,7 +135,6 @@ class SuccessSpec(Table):
 class StudySpec(Table):
     """How patients came to their treatment."""
 
-    design: Annotated[
-        Literal["observational", "randomised"],
-        Field(description="one of 'observational', 'randomised'"),
-    ] = "observational"
+    design: Literal["observational", "randomised"] = Field(
+        "observational", description="one of 'observational', 'randomised'"
+    )

@@ -11,7 +11,7 @@ come at once; priors and data sets are looked up when a spec is read.
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
@@ -63,31 +63,25 @@ class Spec(Table):
         Checked, and kept as it is written: `bayes_crlm.sensitivity.settings` reads it.
     """
 
-    title: Annotated[
-        str,
-        Field(
-            min_length=1, max_length=300, description="the report's heading in 1 to 300 characters"
-        ),
-    ]
-    question: Annotated[
-        str | None,
-        Field(max_length=5000, description="the question in words, at most 5,000 characters"),
-    ] = None
-    caution: Annotated[
-        str | None,
-        Field(
-            min_length=1,
-            max_length=2000,
-            description="what has to be read beside the answer in 1 to 2,000 characters",
-        ),
-    ] = None
-    data: Annotated[DataSpec, Field(description="a table [data]")]
-    model: Annotated[ModelSpec, Field(description="a table [model]")]
-    sampling: Annotated[SamplingSpec, Field(description="a table [sampling]")] = SamplingSpec()
-    estimands: Annotated[EstimandSpec, Field(description="a table [estimands]")] = EstimandSpec()
-    success: Annotated[SuccessSpec, Field(description="a table [success]")] = SuccessSpec()
-    study: Annotated[StudySpec, Field(description="a table [study]")] = StudySpec()
-    sensitivity: Annotated[dict[str, Any] | None, Field(description="a table [sensitivity]")] = None
+    title: str = Field(
+        min_length=1, max_length=300, description="the report's heading in 1 to 300 characters"
+    )
+    question: str | None = Field(
+        None, max_length=5000, description="the question in words, at most 5,000 characters"
+    )
+    caution: str | None = Field(
+        None,
+        min_length=1,
+        max_length=2000,
+        description="what has to be read beside the answer in 1 to 2,000 characters",
+    )
+    data: DataSpec = Field(description="a table [data]")
+    model: ModelSpec = Field(description="a table [model]")
+    sampling: SamplingSpec = Field(SamplingSpec(), description="a table [sampling]")
+    estimands: EstimandSpec = Field(EstimandSpec(), description="a table [estimands]")
+    success: SuccessSpec = Field(SuccessSpec(), description="a table [success]")
+    study: StudySpec = Field(StudySpec(), description="a table [study]")
+    sensitivity: dict[str, Any] | None = Field(None, description="a table [sensitivity]")
 
     _path: Path | None = PrivateAttr(default=None)
     _checks: Mapping[str, TableCheck] = PrivateAttr(default_factory=dict)

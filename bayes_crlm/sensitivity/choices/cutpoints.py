@@ -47,15 +47,11 @@ WEIGHT_LEAST = 0.1
 class Settings(Table):
     """The table `[sensitivity.cutpoints]`."""
 
-    numbers: Annotated[
-        Any,
-        interval_numbers(),
-        Field(description="'auto' or a list of numbers of intervals"),
-    ] = "auto"
+    numbers: Annotated[Any, interval_numbers()] = Field(
+        "auto", description="'auto' or a list of numbers of intervals"
+    )
     placements: Annotated[Any, some_of("placements of cutpoints", PLACEMENTS)] = PLACEMENTS
-    draws: Annotated[
-        int, Field(ge=500, le=100_000, description="a whole number from 500 to 100000")
-    ] = 2000
+    draws: int = Field(2000, ge=500, le=100_000, description="a whole number from 500 to 100000")
 
 
 def check(plan: "Plan", settings: Settings) -> None:

@@ -33,26 +33,20 @@ class Settings(Table):
 
     families: Annotated[Any, some_of("families of priors", FAMILIES)] = ("normal", "student_t")
     scales: Annotated[Any, ratios("scales")] = (0.5, 1.0, 2.5)
-    degrees_of_freedom: Annotated[
-        float, Field(gt=0, description="degrees of freedom of Student t priors, above 0")
-    ] = 3.0
+    degrees_of_freedom: float = Field(
+        3.0, gt=0, description="degrees of freedom of Student t priors, above 0"
+    )
     baselines: Annotated[Any, some_of("baseline priors", BASELINES)] = BASELINES
-    intervals: Annotated[
-        Any,
-        interval_numbers(),
-        Field(description="'auto' or a list of numbers of intervals"),
-    ] = "auto"
-    covariates: Annotated[
-        Any,
-        PlainValidator(check_covariates),
-        Field(description="a list of 'all', 'none', 'leave_one_out' and formulas"),
-    ] = COVARIATE_SETS
-    unusual: Annotated[
-        bool, Field(description="true to leave out patients of unusual covariates, or false")
-    ] = True
-    exclusions: Annotated[
-        dict[str, Conditions], Field(description="a table of lists of conditions to be met")
-    ] = {}  # noqa: RUF012  (pydantic copies it)
-    draws: Annotated[
-        int, Field(ge=500, le=100_000, description="a whole number from 500 to 100000")
-    ] = 1000
+    intervals: Annotated[Any, interval_numbers()] = Field(
+        "auto", description="'auto' or a list of numbers of intervals"
+    )
+    covariates: Annotated[Any, PlainValidator(check_covariates)] = Field(
+        COVARIATE_SETS, description="a list of 'all', 'none', 'leave_one_out' and formulas"
+    )
+    unusual: bool = Field(
+        True, description="true to leave out patients of unusual covariates, or false"
+    )
+    exclusions: dict[str, Conditions] = Field(
+        {}, description="a table of lists of conditions to be met"
+    )
+    draws: int = Field(1000, ge=500, le=100_000, description="a whole number from 500 to 100000")

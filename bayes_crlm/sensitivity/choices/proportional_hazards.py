@@ -75,12 +75,10 @@ def check_times(value: object) -> str | tuple[float, ...]:
 class Settings(Table):
     """The table `[sensitivity.proportional_hazards]`."""
 
-    times: Annotated[
-        Any, PlainValidator(check_times), Field(description="'auto' or a list of times above 0")
-    ] = "auto"
-    deviation_scale: Annotated[
-        float, Field(gt=0, le=10, description="a scale above 0 and at most 10")
-    ] = 0.5
+    times: Annotated[Any, PlainValidator(check_times)] = Field(
+        "auto", description="'auto' or a list of times above 0"
+    )
+    deviation_scale: float = Field(0.5, gt=0, le=10, description="a scale above 0 and at most 10")
 
 
 def check(plan: "Plan", settings: Settings) -> None:

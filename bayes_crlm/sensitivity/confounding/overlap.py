@@ -8,7 +8,7 @@ all of them. The intervals carry the uncertainty of the weights.
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,9 +77,7 @@ BINS = 20
 class Settings(Table):
     """The table `[sensitivity.overlap]`."""
 
-    groups: Annotated[
-        int, Field(ge=50, le=10_000, description="a whole number from 50 to 10000")
-    ] = 200
+    groups: int = Field(200, ge=50, le=10_000, description="a whole number from 50 to 10000")
 
 
 def check(plan: "Plan", settings: Settings) -> None:

@@ -66,9 +66,9 @@ class Settings(Table):
     differences: Annotated[Any, number_list("differences", 0.0, 1.0, is_open=False)] = (
         0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5,
     )  # fmt: skip
-    prevalence: Annotated[
-        float, Field(gt=0, lt=1, description="the confounder's prevalence with the reference")
-    ] = 0.5
+    prevalence: float = Field(
+        0.5, gt=0, lt=1, description="the confounder's prevalence with the reference"
+    )
     latent_hazard_ratio: Limits = (1.0, 4.0)
     latent_prevalence_worse: Limits = (0.3, 0.5)
     latent_prevalence_better: Limits = (0.1, 0.3)

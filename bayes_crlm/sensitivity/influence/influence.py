@@ -16,7 +16,7 @@ Comput 27:1413-1432 (leave-one-out by importance sampling).
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -58,12 +58,10 @@ MOST_PATIENTS = 2000
 class Settings(Table):
     """The table `[sensitivity.influence]`."""
 
-    worst: Annotated[
-        int, Field(ge=1, le=200, description="a whole number of patients from 1 to 200")
-    ] = 20
-    candidates: Annotated[
-        int, Field(ge=1, le=200, description="a whole number of candidates from 1 to 200")
-    ] = 6
+    worst: int = Field(20, ge=1, le=200, description="a whole number of patients from 1 to 200")
+    candidates: int = Field(
+        6, ge=1, le=200, description="a whole number of candidates from 1 to 200"
+    )
 
 
 def check(plan: "Plan", settings: Settings) -> None:

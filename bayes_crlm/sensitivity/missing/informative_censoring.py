@@ -57,19 +57,14 @@ class Settings(Table):
     BELIEFS: ClassVar[tuple[str, ...]] = ("deltas", "plausible", "lost")
 
     deltas: Annotated[Any, ratios("deltas")] = (0.25, 0.5, 1.0, 2.0, 4.0)
-    plausible: Annotated[
-        float, Field(ge=1, description="the largest plausible delta, of at least 1")
-    ] = 2.0
-    completions: Annotated[
-        int, Field(ge=10, le=1000, description="a whole number from 10 to 1000")
-    ] = 40
-    lost: Annotated[
-        str | None,
-        Field(min_length=1, description="the column that is 1 for patients lost to follow-up"),
-    ] = None
-    horizon: Annotated[
-        float | None, Field(gt=0, description="the time up to which follow-up is completed")
-    ] = None
+    plausible: float = Field(2.0, ge=1, description="the largest plausible delta, of at least 1")
+    completions: int = Field(40, ge=10, le=1000, description="a whole number from 10 to 1000")
+    lost: str | None = Field(
+        None, min_length=1, description="the column that is 1 for patients lost to follow-up"
+    )
+    horizon: float | None = Field(
+        None, gt=0, description="the time up to which follow-up is completed"
+    )
 
     @property
     def is_stated(self) -> bool:

@@ -62,12 +62,8 @@ class Settings(Table):
     BELIEFS: ClassVar[tuple[str, ...]] = ("deltas",)
 
     deltas: Annotated[Any, number_list("deltas")] = (-1.0, -0.5, 0.5, 1.0)
-    errors: Annotated[
-        Literal["normal", "student_t"], Field(description="'normal' or 'student_t'")
-    ] = "normal"
-    draws: Annotated[
-        int, Field(ge=500, le=20_000, description="a whole number from 500 to 20000")
-    ] = 1000
+    errors: Literal["normal", "student_t"] = Field("normal", description="'normal' or 'student_t'")
+    draws: int = Field(1000, ge=500, le=20_000, description="a whole number from 500 to 20000")
 
 
 def check(plan: "Plan", settings: Settings) -> None:

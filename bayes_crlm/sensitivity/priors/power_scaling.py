@@ -60,9 +60,7 @@ WORDS = {
 class Settings(Table):
     """The table `[sensitivity.power_scaling]`."""
 
-    threshold: Annotated[float, Field(gt=0, lt=1, description="a sensitivity between 0 and 1")] = (
-        0.05
-    )
+    threshold: float = Field(0.05, gt=0, lt=1, description="a sensitivity between 0 and 1")
     powers: Annotated[Any, ratios("powers")] = (0.5, 0.8, 1.25, 2.0)
 
 

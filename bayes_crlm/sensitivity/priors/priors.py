@@ -77,25 +77,19 @@ class Settings(Table):
     enthusiast believes in it: a hazard ratio of `BENEFIT`, or its inverse.
     """
 
-    benefit: Annotated[
-        Any,
-        PlainValidator(check_benefit),
-        Field(description="'auto' or a hazard ratio above 0 other than 1, such as 0.7"),
-    ] = "auto"
-    tail: Annotated[
-        float,
-        Field(
-            ge=1e-6,
-            lt=0.5,
-            description="the sceptic's probability beyond the benefit, from 1e-6 to below 0.5",
-        ),
-    ] = 0.05
-    vague_scale: Annotated[
-        float, Field(ge=1e-8, le=1e8, description="a scale from 1e-8 to 1e8")
-    ] = 10.0
-    literature: Annotated[
-        dict[str, str], Field(description="a table of priors, such as 'hr(0.6, 0.4, 0.9)'")
-    ] = {}  # noqa: RUF012  (pydantic copies it)
+    benefit: Annotated[Any, PlainValidator(check_benefit)] = Field(
+        "auto", description="'auto' or a hazard ratio above 0 other than 1, such as 0.7"
+    )
+    tail: float = Field(
+        0.05,
+        ge=1e-6,
+        lt=0.5,
+        description="the sceptic's probability beyond the benefit, from 1e-6 to below 0.5",
+    )
+    vague_scale: float = Field(10.0, ge=1e-8, le=1e8, description="a scale from 1e-8 to 1e8")
+    literature: dict[str, str] = Field(
+        {}, description="a table of priors, such as 'hr(0.6, 0.4, 0.9)'"
+    )
     means: Annotated[Any, ratios("prior medians of the hazard ratio")] = (
         0.5, 0.6, 0.7, 0.85, 1.0, 1.18, 1.43, 1.67, 2.0,
     )  # fmt: skip

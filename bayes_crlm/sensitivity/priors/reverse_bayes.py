@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field
@@ -59,13 +59,12 @@ FINDING = ("median", "eti95", "prob_below_1", "prob_below_effect")
 class Settings(Table):
     """The table `[sensitivity.reverse_bayes]`."""
 
-    evidence: Annotated[
-        dict[str, str],
-        Field(description="a table of earlier findings, such as 'hr(0.6, 0.4, 0.9)'"),
-    ] = {}  # noqa: RUF012  (pydantic copies it)
-    widest: Annotated[
-        float, Field(gt=1, description="the scale of the prior that stands for none, above 1")
-    ] = 10.0
+    evidence: dict[str, str] = Field(
+        {}, description="a table of earlier findings, such as 'hr(0.6, 0.4, 0.9)'"
+    )
+    widest: float = Field(
+        10.0, gt=1, description="the scale of the prior that stands for none, above 1"
+    )
 
 
 def check(plan: "Plan", settings: Settings) -> None:

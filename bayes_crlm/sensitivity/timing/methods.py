@@ -43,22 +43,18 @@ def increasing(times: tuple[float, ...] | None) -> tuple[float, ...] | None:
 class Settings(Table):
     """The table `[sensitivity.immortal_time]`."""
 
-    start: Annotated[
-        str | None,
-        Field(min_length=1, description="the column with the time at which treatment starts"),
-    ] = None
+    start: str | None = Field(
+        None, min_length=1, description="the column with the time at which treatment starts"
+    )
     landmarks: Annotated[
         tuple[Annotated[float, Field(gt=0)], ...] | None,
         Field(strict=False, min_length=1, description="a list of increasing times after 0"),
         AfterValidator(increasing),
     ] = None
-    grace: Annotated[
-        float | None,
-        Field(gt=0, description="the time within which treatment has to start, a number above 0"),
-    ] = None
-    groups: Annotated[
-        int, Field(ge=50, le=10_000, description="a whole number from 50 to 10000")
-    ] = 200
+    grace: float | None = Field(
+        None, gt=0, description="the time within which treatment has to start, a number above 0"
+    )
+    groups: int = Field(200, ge=50, le=10_000, description="a whole number from 50 to 10000")
 
 
 def with_start(settings: Settings, cohort: "Cohort") -> Settings:
