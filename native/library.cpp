@@ -227,3 +227,5 @@ EXPORT int64_t crlm_lay_target(void *memory, const Density *d, const Map *m, For
   }
   return sizeof(Target);
 }
+
+#include "cohorts.inc"

@@ -39,6 +39,7 @@ SIGNATURES = {
     "crlm_lay_density": (INTEGER, [POINTER] * 5),
     "crlm_lay_map": (INTEGER, [POINTER, POINTER, POINTER]),
     "crlm_lay_target": (INTEGER, [POINTER] * 5),
+    "crlm_lay_cohorts": (INTEGER, [POINTER] * 2),
 }
 
 
@@ -147,6 +148,11 @@ class FlatArrays:
     floats: NDArray[np.float64]
     integers: NDArray[np.int64]
 
+    @property
+    def addresses(self) -> tuple[int, int]:
+        """Where both begin."""
+        return self.floats.ctypes.data, self.integers.ctypes.data
+
 
 @dataclass(frozen=True)
 class Laid:
@@ -250,13 +256,13 @@ def lay_density(flat: FlatArrays, rows: FlatArrays, size: int, level: int = BEST
     level : int
         Instruction set, as for `kernels`.
     """
-    owned = aligned(load_library().crlm_lay_density, flat, rows)
+    owned = aligned(load_library().crlm_lay_density, *flat.addresses, *rows.addresses)
     return NativeDensity(owned[0], size, kernels(level), (*owned[1:], flat))
 
 
 def lay_map(flat: FlatArrays, size: int, level: int = BEST) -> NativeMap:
     """Lay out a change of coordinates of so many unknowns, for an instruction set."""
-    owned = aligned(load_library().crlm_lay_map, flat)
+    owned = aligned(load_library().crlm_lay_map, *flat.addresses)
     return NativeMap(owned[0], size, kernels(level), (*owned[1:], flat))
 
 
@@ -296,13 +302,20 @@ def lay_target(
     )
 
 
-def aligned(lay_out: Callable[..., int], *given: FlatArrays) -> tuple[int, NDArray[np.uint8]]:
-    """Let the library fill memory of the size that it asks for; gives address and memory."""
-    arrays = [each.ctypes.data for flat in given for each in (flat.floats, flat.integers)]
-    memory = np.zeros(lay_out(None, *arrays) + ALIGNMENT, dtype=np.uint8)
+def aligned(lay_out: Callable[..., int], *given: int) -> tuple[int, NDArray[np.uint8]]:
+    """Let the library fill memory of the size that it asks for; gives address and memory.
+
+    Parameters
+    ----------
+    lay_out : callable
+        Function of the library.
+    *given : int
+        Addresses of what it reads.
+    """
+    memory = np.zeros(lay_out(None, *given) + ALIGNMENT, dtype=np.uint8)
     address = memory.ctypes.data
     address += -address % ALIGNMENT
-    lay_out(address, *arrays)
+    lay_out(address, *given)
     return address, memory
 
 
