@@ -1,4 +1,4 @@
-"""Stacks of cohorts as the native library has them: rows in eights of one class and interval."""
+"""Stacks of cohorts as the native library has them: eight rows of one class and interval."""
 
 import ctypes
 from dataclasses import dataclass
@@ -23,11 +23,10 @@ class ArrayStructure(ctypes.Structure):
     owned: list[NDArray]
 
     def fill(self, **values: Any) -> None:
-        """Set members: numbers, and arrays (None where there is none) one after the other."""
-        kinds = dict(self._fields_)
+        """Set members: numbers, addresses, and arrays (None where there is none)."""
         self.owned = []
         for name, value in values.items():
-            if kinds[name] is POINTER and value is not None:
+            if isinstance(value, np.ndarray):
                 kind = np.float64 if value.dtype.kind == "f" else np.int64
                 array = np.ascontiguousarray(value, dtype=kind)
                 self.owned.append(array)
