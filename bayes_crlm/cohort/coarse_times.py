@@ -1,15 +1,15 @@
 """Times of a cohort that are rounded to a unit which is long beside its median survival."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayes_crlm.cohort.outcome.follow_up import FollowUp
 from bayes_crlm.cohort.outcome.rounded_times import (
     CAUTION,
     RoundedTimes,
     Rounding,
-    order_of_patients,
     sample_within_unit,
     unit_of_times,
 )
@@ -62,14 +62,6 @@ def sampled_once(cohort: "Cohort", rounding: Rounding, seed: int) -> "Cohort":
     seed : int
         Of the draws: the same seed gives the same times.
     """
-    keys = [cohort.time, cohort.event, cohort.entry]
-    entry, time, (start, end), _ = sample_within_unit(
-        rounding,
-        seed,
-        cohort.entry,
-        cohort.time,
-        (cohort.start, cohort.censoring_end),
-        cohort.patient_index,
-        order_of_patients(cohort.table, cohort.patient_index, keys),
-    )
-    return replace(cohort, entry=entry, time=time, start=start, censoring_end=end, rounded=rounding)
+    follow_up = FollowUp(*(getattr(cohort, each.name) for each in fields(FollowUp)))
+    drawn, _ = sample_within_unit(rounding, seed, follow_up, cohort.table)
+    return replace(cohort, **vars(drawn), rounded=rounding)

@@ -154,11 +154,7 @@ def cohort_of(source: object, arguments: CohortArguments) -> Cohort:
     columns = [column for column in outcome.roles.values() if column is not None]
     return Cohort(
         table=used,
-        entry=read.follow_up.entry,
-        time=read.follow_up.time,
-        event=read.follow_up.event,
-        patient_index=read.follow_up.patient_index,
-        patients=read.follow_up.patients,
+        **vars(read.follow_up),
         source=str(label),
         is_synthetic=loaded.is_synthetic,
         sha256=loaded.sha256,
@@ -171,9 +167,7 @@ def cohort_of(source: object, arguments: CohortArguments) -> Cohort:
         dropped=(*rows.dropped, *read.dropped),
         row_number=rows.row_number[read.keep],
         excluded=rows.excluded,
-        start=read.start,
         start_column=outcome.start_column,
-        censoring_end=read.censoring_end,
         censoring_end_column=None if end is None else end.column or f"{end.date}",
         remarks=(*rows.remarks, *read.remarks),
         scale=outcome.scale,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.cohort.table.column_values import plain_values
 from bayes_crlm.words.wording import did_you_mean, shown, shown_rows
 
 if TYPE_CHECKING:
@@ -80,16 +81,15 @@ class EventCodes:
             raise ValueError(
                 "event.value is missing; give the code of the event, or a list of codes"
             )
-        codes = {}
-        for key in ("value", "censored"):
-            codes[key] = _codes(given[key], key) if key in given else ()
-        both = [each for each in codes["value"] if any(_same(each, c) for c in codes["censored"])]
+        value = _codes(given["value"], "value")
+        censored = _codes(given["censored"], "censored") if "censored" in given else ()
+        both = [each for each in value if any(_same(each, code) for code in censored)]
         if both:
             raise ValueError(
                 f"event: {shown(both[0])} is in both value and censored; a code can be in only "
                 "one of them"
             )
-        return cls(column, codes["value"], codes["censored"])
+        return cls(column, value, censored)
 
     @property
     def are_numbers(self) -> bool:
@@ -100,14 +100,11 @@ class EventCodes:
         """Write it as a spec does."""
         if not self.value:
             return self.column
-        plain: dict[str, Any] = {"column": self.column, "value": _one_or_list(self.value)}
+        value = self.value[0] if len(self.value) == 1 else list(self.value)
+        plain: dict[str, Any] = {"column": self.column, "value": value}
         if self.censored:
             plain["censored"] = list(self.censored)
         return plain
-
-
-def _one_or_list(codes: tuple[Any, ...]) -> Any:
-    return codes[0] if len(codes) == 1 else list(codes)
 
 
 def _codes(given: object, key: str) -> tuple[Any, ...]:
@@ -141,6 +138,62 @@ def _same(code: Any, cell: Any) -> bool:
         return False
 
 
+@dataclass(frozen=True)
+class CodesFound:
+    """The codes of a column, and of each whether it is the event, censored or neither.
+
+    Attributes
+    ----------
+    places : (n_rows,) int
+        Each row's place in `keys`; -1 where the cell is missing.
+    keys : list of tuple
+        Different codes in order of appearance, as `_key` gives them.
+    kinds : list of str
+        "event", "censored" or "other".
+    """
+
+    places: NDArray[np.intp]
+    keys: list[tuple[str, Any]]
+    kinds: list[str]
+
+    @classmethod
+    def of(cls, values: "pd.Series", codes: EventCodes) -> "CodesFound":
+        """Find the codes of a column; cells that hold one code in two ways are one."""
+        import pandas as pd
+
+        values = plain_values(values)
+        try:
+            first, cells = pd.factorize(values)
+        except TypeError:
+            # cells that cannot be compared, lists for example, go by what they look like
+            first, cells = pd.factorize(values.map(shown, na_action="ignore"))
+        keys = [_key(cell) for cell in cells]
+        place = {key: k for k, key in enumerate(dict.fromkeys(keys))}
+        of_cell = np.array([place[key] for key in keys] + [-1], dtype=np.intp)
+        kinds = [_kind_of_code(_plain(key), codes) for key in place]
+        return cls(of_cell[first], list(place), kinds)
+
+    def codes(self, kind: str) -> list[Any]:
+        """Codes of a kind, in order of appearance."""
+        pairs = zip(self.keys, self.kinds, strict=True)
+        return [_plain(key) for key, each in pairs if each == kind]
+
+    def are(self, kind: str) -> NDArray[np.bool]:
+        """Whether each row's code is of a kind."""
+        return np.array([*(each == kind for each in self.kinds), False], dtype=bool)[self.places]
+
+    def listed(self, *kinds: str) -> str:
+        """Codes of some kinds with their counts, in the codes' order: 0 (37 rows), 1 (9 rows)."""
+        chosen = [k for k, kind in enumerate(self.kinds) if kind in kinds]
+        counts = np.bincount(self.places[self.places >= 0], minlength=len(self.keys)).tolist()
+        named = [
+            f"{shown(_plain(self.keys[k]))} ({counts[k]} {'row' if counts[k] == 1 else 'rows'})"
+            for k in sorted(chosen, key=lambda k: self.keys[k])[:MOST_CODES]
+        ]
+        rest = len(chosen) - MOST_CODES
+        return (", ".join(named) or "no row") + (f" and {rest} more codes" if rest > 0 else "")
+
+
 def read_events(
     values: "pd.Series", codes: EventCodes, row_number: NDArray[np.int64]
 ) -> tuple[NDArray[np.int8], list[str], list[str]]:
@@ -162,51 +215,43 @@ def read_events(
         Which codes were taken as censored, with their counts.
     problems : list of str
     """
-    places, distinct, shape = _sorted_codes(values, codes)
-    counts = np.bincount(places[places >= 0], minlength=len(distinct))
+    found = CodesFound.of(values, codes)
+    events, others = found.codes("event"), found.codes("other")
     where = f"column {shown(codes.column)} (event)"
-    listed = _listed(distinct, counts)
     problems, remarks = [], []
-    absent = [each for each in codes.value if not any(_same(each, _plain(key)) for key in distinct)]
-    if len(absent) == len(codes.value):
-        problems.append(
-            f"{where} has no event: no row holds {', '.join(map(shown, absent))}; it holds {listed}"
-        )
+    absent = [each for each in codes.value if not any(_same(each, code) for code in events)]
+    is_absent = len(absent) == len(codes.value)
+    named, holds = ", ".join(map(shown, absent)), found.listed("event", "censored", "other")
+    if is_absent:
+        problems.append(f"{where} has no event: no row holds {named}; it holds {holds}")
     elif absent:
         remarks.append(
-            f"{where}: the event's code {', '.join(map(shown, absent))} occurs in no row; the "
-            f"column holds {listed}"
+            f"{where}: the event's code {named} occurs in no row; the column holds {holds}"
         )
     if CDISC.fullmatch(codes.column) and any(_same(each, 1) for each in codes.value):
         remarks.append(
             f"{where}: in CDISC's column 0 is the event and other numbers are reasons for "
             "censoring; here 1 is taken as the event, as value says"
         )
-    others = [k for k, kind in enumerate(shape) if kind == "other"]
-    if len(absent) == len(codes.value) and not codes.censored:
+    if is_absent and not codes.censored:
         others = []  # codes that are not said, because the event is given another code
     if others and (codes.censored or len(others) > 1):
-        rows = row_number[np.isin(places, others)]
-        named = _listed(distinct[others], counts[others])
+        rows = shown_rows(row_number[found.are("other")])
         problems.append(
-            f"{where} holds {named} ({shown_rows(rows)}), and neither value nor censored says what "
-            "these codes mean; name the codes that are censored, such as censored = "
-            f"[{', '.join(_written(distinct[k]) for k in others[:MOST_CODES])}], or add them to "
-            "value"
+            f"{where} holds {found.listed('other')} ({rows}), and neither value nor censored says "
+            "what these codes mean; name the codes that are censored, such as censored = "
+            f"[{', '.join(map(_written, others[:MOST_CODES]))}], or add them to value"
         )
     elif others:
         remarks.append(
-            f"{where}: {_listed(distinct[others], counts[others])} taken as censored, "
-            f"{_said_events(distinct, counts, shape)} as the event"
+            f"{where}: {found.listed('other')} taken as censored, {found.listed('event')} as the "
+            "event"
         )
     elif codes.censored:
-        named = [k for k, kind in enumerate(shape) if kind == "censored"]
         remarks.append(
-            f"{where}: {_listed(distinct[named], counts[named]) if named else 'no row'} censored, "
-            f"{_said_events(distinct, counts, shape)} the event"
+            f"{where}: {found.listed('censored')} censored, {found.listed('event')} the event"
         )
-    event = _of_rows(places, shape, "event").astype(np.int8)
-    return event, remarks, problems
+    return found.are("event").astype(np.int8), remarks, problems
 
 
 def events_by_code(
@@ -227,9 +272,9 @@ def events_by_code(
     is_said : (n_rows,) bool
         Whether the cell is the event, or named as censored.
     """
-    places, _, shape = _sorted_codes(values, codes)
-    is_event = _of_rows(places, shape, "event")
-    return is_event.astype(np.int8), is_event | _of_rows(places, shape, "censored")
+    found = CodesFound.of(values, codes)
+    is_event = found.are("event")
+    return is_event.astype(np.int8), is_event | found.are("censored")
 
 
 def settled_codes(
@@ -255,37 +300,10 @@ def settled_codes(
     if not codes.value or codes.censored:
         return codes, []
     problems = read_events(values, codes, row_number)[2]
-    _, distinct, shape = _sorted_codes(values, codes)
-    left = [_plain(key) for key, kind in zip(distinct, shape, strict=True) if kind == "other"]
+    left = CodesFound.of(values, codes).codes("other")
     if problems or not left:
         return codes, problems
     return replace(codes, censored=tuple(left)), []
-
-
-def _sorted_codes(
-    values: "pd.Series", codes: EventCodes
-) -> tuple[NDArray[np.intp], NDArray[Any], list[str]]:
-    """Number the codes of a column, and say of each whether it is the event, censored or neither.
-
-    Returns
-    -------
-    places : (n_rows,) int
-        -1 where a cell is missing.
-    distinct : (codes,) object
-    shape : list of str
-        "event", "censored" or "other".
-    """
-    import pandas as pd
-
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        values = values.astype(values.cat.categories.dtype)
-    places, distinct = _distinct_codes(values)
-    return places, distinct, [_kind_of_code(key, codes) for key in distinct]
-
-
-def _of_rows(places: NDArray[np.intp], shape: list[str], kind: str) -> NDArray[np.bool]:
-    """Whether each row's code is of a kind."""
-    return np.array([*(each == kind for each in shape), False], dtype=bool)[places]
 
 
 def doubted_name(column: str, events: NDArray[np.int8]) -> list[str]:
@@ -306,28 +324,6 @@ def doubted_name(column: str, events: NDArray[np.int8]) -> list[str]:
         f'the name says that 1 is censored; if it is, write event = {{column = "{column}", '
         "value = 0}; value = 1 confirms that 1 is the event"
     ]
-
-
-def _distinct_codes(values: "pd.Series") -> tuple[NDArray[np.intp], NDArray[Any]]:
-    """Number the codes of a column; cells that hold one code in two ways are one."""
-    import pandas as pd
-
-    try:
-        first, cells = pd.factorize(values)
-    except TypeError:
-        # cells that cannot be compared, lists for example, go by what they look like
-        first, cells = pd.factorize(values.map(shown, na_action="ignore"))
-    keys = [_key(cell) for cell in cells]
-    place = {key: k for k, key in enumerate(dict.fromkeys(keys))}
-    distinct = np.empty(len(place), dtype=object)
-    distinct[:] = list(place)
-    of_cell = np.array([place[key] for key in keys] + [-1], dtype=np.intp)
-    return of_cell[first], distinct
-
-
-def _said_events(distinct: Any, counts: NDArray[np.intp], shape: list[str]) -> str:
-    events = [k for k, kind in enumerate(shape) if kind == "event"]
-    return _listed(distinct[events], counts[events]) if events else "no row"
 
 
 def _key(cell: Any) -> tuple[str, Any]:
@@ -352,28 +348,15 @@ def _plain(key: tuple[str, Any]) -> Any:
     return int(value) if kind == "number" and value.is_integer() else value
 
 
-def _kind_of_code(key: tuple[str, Any], codes: EventCodes) -> str:
+def _kind_of_code(value: Any, codes: EventCodes) -> str:
     """Whether a code is the event, censored, or neither."""
-    value = _plain(key)
     if any(_same(code, value) for code in codes.value):
         return "event"
     return "censored" if any(_same(code, value) for code in codes.censored) else "other"
 
 
-def _written(key: tuple[str, Any]) -> str:
+def _written(value: Any) -> str:
     """A code as a spec would write it."""
-    value = _plain(key)
     if isinstance(value, bool):
         return "true" if value else "false"
     return f'"{value}"' if isinstance(value, str) else f"{value}"
-
-
-def _listed(keys: Any, counts: NDArray[np.intp]) -> str:
-    """Codes with their counts, in the codes' order: 0 (37 rows), 1 (9 rows)."""
-    order = sorted(range(len(keys)), key=lambda k: (keys[k][0], keys[k][1]))
-    named = [
-        f"{shown(_plain(keys[k]))} ({int(counts[k])} {'row' if counts[k] == 1 else 'rows'})"
-        for k in order[:MOST_CODES]
-    ]
-    rest = len(keys) - MOST_CODES
-    return ", ".join(named) + (f" and {rest} more codes" if rest > 0 else "")

@@ -5,7 +5,7 @@ of the rows within patients.
 """
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.cohort.table.column_values import level_text
+from bayes_crlm.cohort.table.column_values import level_text, plain_values
 from bayes_crlm.likelihood.tied_times import one_time_each
 from bayes_crlm.words.shown import significant
 from bayes_crlm.words.wording import shown, shown_rows
@@ -45,15 +45,36 @@ ROUNDING = 1e-9
 """Rows of one patient may overlap by this share of the time: sums of decimals are rounded."""
 
 
+Times = NDArray[np.float64]
+
+
 @dataclass(frozen=True)
 class FollowUp:
     """The follow-up of n rows and their patients, as `bayes_crlm.cohort.cohort.Cohort` has it."""
 
-    entry: NDArray[np.float64]
-    time: NDArray[np.float64]
+    entry: Times
+    time: Times
     event: NDArray[np.int8]
     patient_index: NDArray[np.intp]
     patients: NDArray[Any]
+    start: Times | None = None
+    censoring_end: Times | None = None
+
+    def rows(self, keep: NDArray[np.bool]) -> "FollowUp":
+        """Keep some rows, and the patients that have one of them."""
+        index = self.patient_index[keep]
+        left = np.unique(index[index >= 0])
+        place = np.full(len(self.patients) + 1, -1)
+        place[left] = np.arange(len(left))
+        return FollowUp(
+            entry=self.entry[keep],
+            time=self.time[keep],
+            event=self.event[keep],
+            patient_index=place[index],
+            patients=self.patients[left],
+            start=None if self.start is None else self.start[keep],
+            censoring_end=None if self.censoring_end is None else self.censoring_end[keep],
+        )
 
 
 def numbers_of(values: "pd.Series") -> tuple[NDArray[np.float64], NDArray[np.int8]]:
@@ -75,8 +96,7 @@ def numbers_of(values: "pd.Series") -> tuple[NDArray[np.float64], NDArray[np.int
     """
     import pandas as pd
 
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        values = values.astype(values.cat.categories.dtype)
+    values = plain_values(values)
     dtype = values.dtype
     missing = values.isna().to_numpy(dtype=bool)
     kinds = np.where(missing, MISSING, NUMBER).astype(np.int8)
@@ -134,8 +154,7 @@ def events_of(values: "pd.Series") -> tuple[NDArray[np.int8], NDArray[np.bool], 
     """
     import pandas as pd
 
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        values = values.astype(values.cat.categories.dtype)
+    values = plain_values(values)
     missing = values.isna().to_numpy(dtype=bool)
     if pd.api.types.is_bool_dtype(values.dtype) and values.dtype != object:
         numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -175,8 +194,7 @@ def patients_of(values: "pd.Series") -> tuple[NDArray[Any], NDArray[np.intp]]:
     """
     import pandas as pd
 
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        values = values.astype(values.cat.categories.dtype)
+    values = plain_values(values)
     if isinstance(values.dtype, pd.StringDtype):
         values = values.mask(values.str.strip() == "")
     elif values.dtype == object:
@@ -237,35 +255,37 @@ def check_follow_up(
             "before its time"
         )
     elif len(late):
-        cells = [shown(times[k]) for k in late[:5].tolist()]
         problems.append(
-            f"column {shown(time)} (time) is zero in {shown_rows(row_number[late], cells)} after "
+            f"column {shown(time)} (time) is zero in {rows_with(times, late, row_number)} after "
             "rounded times were drawn; say what becomes of such rows with zero_times"
         )
     problems += _far_times(times, str(time), row_number)
-    entries, times, found = _tied(entries, times, row_number)
+    follow_up, found = _tied(follow_up, row_number)
     problems += found
-    patients, patient_index = follow_up.patients, follow_up.patient_index
     if id is not None:
-        problems += _check_patients(
-            patients, patient_index, entries, times, follow_up.event, entry, id, row_number
-        )
-    if len(patients) < 2:
+        problems += _check_patients(follow_up, entry, f"column {shown(id)} (id)", row_number)
+    n_patients = len(follow_up.patients)
+    if n_patients < 2:
         problems.append(
-            f"there {'is 1 patient' if len(patients) else 'are no patients'}; a cohort needs at "
+            f"there {'is 1 patient' if n_patients else 'are no patients'}; a cohort needs at "
             "least 2"
         )
     with np.errstate(over="ignore"):
-        exposure = (times - entries).sum()
+        exposure = (follow_up.time - follow_up.entry).sum()
     if not problems and np.isinf(exposure):
         problems.append(
             f"column {shown(time)} (time) has values so large that the total follow-up is "
             "infinite; use a larger time unit"
         )
-    return FollowUp(entries, times, follow_up.event, patient_index, patients), problems
+    return follow_up, problems
 
 
-def _far_times(times: NDArray[np.float64], column: str, row_number: NDArray[np.int64]) -> list[str]:
+def rows_with(times: Times, rows: NDArray[np.intp], row_number: NDArray[np.int64]) -> str:
+    """Name some rows, the first of them with their times."""
+    return shown_rows(row_number[rows], map(shown, times[rows[:5]].tolist()))
+
+
+def _far_times(times: Times, column: str, row_number: NDArray[np.int64]) -> list[str]:
     """Refuse times that cannot be of the same study as the others.
 
     The longest of real follow-ups is some hundreds of times the median; one of a million
@@ -278,36 +298,30 @@ def _far_times(times: NDArray[np.float64], column: str, row_number: NDArray[np.i
     far = np.flatnonzero(times / FAR > median)
     if not len(far):
         return []
-    cells = [shown(times[k]) for k in far[:5].tolist()]
     return [
         f"column {shown(column)} (time) is more than a million times its median "
-        f"{significant(median, 4)} in "
-        f"{shown_rows(row_number[far], cells)}; correct it, or leave the row out with where"
+        f"{significant(median, 4)} in {rows_with(times, far, row_number)}; correct it, or leave "
+        "the row out with where"
     ]
 
 
-def _tied(
-    entries: NDArray[np.float64], times: NDArray[np.float64], row_number: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str]]:
+def _tied(follow_up: FollowUp, row_number: NDArray[np.int64]) -> tuple[FollowUp, list[str]]:
     """Make times that differ by rounding one time, and refuse rows that this leaves no width."""
+    entries, times = follow_up.entry, follow_up.time
     if entries.any():
-        tied_entries, tied_times = one_time_each(entries, times)
+        entry, time = one_time_each(entries, times)
     else:
         # without late entry the origin is not a time of its own, as in R
-        tied_entries, (tied_times,) = entries, one_time_each(times)
-    gone = np.flatnonzero((entries < times) & (tied_entries >= tied_times))
+        entry, (time,) = entries, one_time_each(times)
+    gone = np.flatnonzero((entries < times) & (entry >= time))
     if not len(gone):
-        return tied_entries, tied_times, []
+        return replace(follow_up, entry=entry, time=time), []
     spans = [f"{shown(entries[k])} to {shown(times[k])}" for k in gone[:5].tolist()]
-    return (
-        entries,
-        times,
-        [
-            f"the follow-up is shorter than the rounding of the times in "
-            f"{shown_rows(row_number[gone], spans)}; leave such rows out, or join them to the "
-            "patient's row before or after"
-        ],
-    )
+    return follow_up, [
+        "the follow-up is shorter than the rounding of the times in "
+        f"{shown_rows(row_number[gone], spans)}; leave such rows out, or join them to the "
+        "patient's row before or after"
+    ]
 
 
 def wrong_rows(
@@ -322,26 +336,20 @@ def wrong_rows(
     rows = np.flatnonzero(bad)
     if not len(rows):
         return []
-    cells = None if what == "is missing" else [shown(values.iloc[row]) for row in rows[:5].tolist()]
-    named = shown_rows(row_number[rows], cells)
+    cells = [] if what == "is missing" else [shown(each) for each in values.iloc[rows[:5]]]
+    named = shown_rows(row_number[rows], cells or None)
     right = MUST_BE[role] if right is None else right
-    if what == "is text" and any("," in cell for cell in cells or ()):
+    if what == "is text" and any("," in cell for cell in cells):
         right += " with a decimal point"
     return [f"column {shown(values.name)} ({role}) {what} in {named}; {right}"]
 
 
 def _check_patients(
-    patients: NDArray[Any],
-    patient_index: NDArray[np.intp],
-    entries: NDArray[np.float64],
-    times: NDArray[np.float64],
-    events: NDArray[np.int8],
-    entry: str | None,
-    id: str,
-    row_number: NDArray[np.int64],
+    follow_up: FollowUp, entry: str | None, phrase: str, row_number: NDArray[np.int64]
 ) -> list[str]:
     """Check that the rows of each patient follow one another and only the last has the event."""
-    phrase = f"column {shown(id)} (id)"
+    patients, patient_index = follow_up.patients, follow_up.patient_index
+    entries, times = follow_up.entry, follow_up.time
     if entry is None:
         counts = np.bincount(patient_index[patient_index >= 0], minlength=len(patients))
         several = np.flatnonzero(counts > 1)
@@ -376,7 +384,7 @@ def _check_patients(
             f"{phrase} has overlapping rows: rows {', '.join(pairs)}{more}; each row of a patient "
             "must begin when or after the one before ends"
         )
-    early = same & (events[before] == 1) & ~overlap
+    early = same & (follow_up.event[before] == 1) & ~overlap
     if early.any():
         k = before[early]
         names = patients[patient_index[k[:5]]]

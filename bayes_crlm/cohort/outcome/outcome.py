@@ -6,8 +6,8 @@ replaced, where that is said; times that differ by rounding alone become one tim
 is said of rows of the file.
 """
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from bayes_crlm.cohort.outcome.outcome_columns import (
     check_start_column,
     check_times,
 )
-from bayes_crlm.cohort.outcome.rounded_times import Rounding, order_of_patients, sample_within_unit
+from bayes_crlm.cohort.outcome.rounded_times import Rounding, sample_within_unit
 from bayes_crlm.cohort.outcome.time_scale import StudyEnd, TimeColumns, TimeScale
 from bayes_crlm.cohort.outcome.zero_times import settle_zeros
 from bayes_crlm.likelihood.tied_times import distinct_times, onto
@@ -95,9 +95,7 @@ class OutcomeRead:
     Attributes
     ----------
     follow_up : FollowUp
-        Meaningful only when there are no problems.
-    start, censoring_end : (rows,) float or None
-        Of the rows kept, in the cohort's unit; None where no column says them.
+        Of the rows kept; meaningful only when there are no problems.
     keep : (rows of the table,) bool
         Rows that were not dropped for a time of zero.
     dropped : tuple of Dropped
@@ -109,8 +107,6 @@ class OutcomeRead:
     """
 
     follow_up: FollowUp
-    start: NDArray[np.float64] | None
-    censoring_end: NDArray[np.float64] | None
     keep: NDArray[np.bool]
     dropped: tuple[Dropped, ...]
     remarks: tuple[str, ...]
@@ -137,50 +133,36 @@ def read_outcome(
     -------
     OutcomeRead
     """
-    n = len(table)
+    n, scale = len(table), outcome.scale
     problems: list[str] = []
-    remarks: list[str] = []
     may_be_zero = outcome.zero_times != "error" or outcome.rounded is not None
-    times, entries, start, end = np.full(n, np.nan), np.zeros(n), None, None
-    scale, ends = outcome.scale, outcome.time.end
-    if ends in table.columns:
-        times, found = check_times(table, ends, "time", row_number, scale, may_be_zero=may_be_zero)
-        problems += found
+
+    def times_of(role: str, absent: Any = None, *, may_be_zero: bool = False) -> Any:
+        column = outcome.roles[role]
+        if column is None or column not in table.columns:
+            return absent
+        times, found = check_times(table, column, role, row_number, scale, may_be_zero=may_be_zero)
+        problems.extend(found)
+        return times
+
+    unknown = np.full(n, np.nan)
+    times = times_of("time", unknown, may_be_zero=may_be_zero)
     if scale.start in table.columns:
         problems += check_start_column(table[scale.start], row_number, scale)
-    if outcome.entry is not None:
-        entries = np.full(n, np.nan)
-        if outcome.entry in table.columns:
-            entries, found = check_times(table, outcome.entry, "entry", row_number, scale)
-            problems += found
-    column = outcome.start_column
-    if column is not None and column in table.columns:
-        start, found = check_times(table, column, "treatment_start", row_number, scale)
-        problems += found
-    elif column is None and outcome.start is not None:
-        start = np.zeros(n)
-    study_end = outcome.censoring_end
-    if study_end is not None and study_end.column in table.columns:
-        end, found = check_times(table, str(study_end.column), "censoring_end", row_number, scale)
-        problems += found
-    elif study_end is not None and study_end.date and scale.start in table.columns:
+    entries = times_of("entry", np.zeros(n) if outcome.entry is None else unknown)
+    is_from_zero = outcome.start is not None and outcome.start_column is None
+    start = np.zeros(n) if is_from_zero else times_of("treatment_start")
+    end, study_end = times_of("censoring_end"), outcome.censoring_end
+    if study_end is not None and study_end.date and scale.start in table.columns:
         end = scale.ends_at(table, study_end, times)
-    patients, patient_index, found = check_patient_column(table, outcome.id, row_number, column)
-    problems += found
-    events, said, found = check_events(table, outcome.event, row_number)
-    problems += found
-    remarks += said
+    patients, patient_index, found = check_patient_column(
+        table, outcome.id, row_number, outcome.start_column
+    )
+    events, remarks, wrong = check_events(table, outcome.event, row_number)
+    problems += found + wrong
+    follow_up = FollowUp(entries, times, events, patient_index, patients, start, end)
     if outcome.rounded is not None and not problems and outcome.seed is not None:
-        keys = [each for each in (times, events, entries) if each is not None]
-        entries, times, (start, end), moved = sample_within_unit(
-            outcome.rounded,
-            outcome.seed,
-            entries,
-            times,
-            (start, end),
-            patient_index,
-            order_of_patients(table, patient_index, keys),
-        )
+        follow_up, moved = sample_within_unit(outcome.rounded, outcome.seed, follow_up, table)
         remarks.append(
             f"the times of {moved} patients were drawn once within "
             f"{as_written(outcome.rounded.unit)} of "
@@ -190,26 +172,25 @@ def read_outcome(
     keep = np.ones(n, dtype=bool)
     dropped: tuple[Dropped, ...] = ()
     if outcome.zero_times != "error":
-        times, events, keep, dropped, said = settle_zeros(
-            outcome.zero_times, entries, times, events, patient_index
-        )
+        follow_up, keep, dropped, said = settle_zeros(outcome.zero_times, follow_up)
         remarks += said
-    follow_up = FollowUp(entries, times, events, patient_index, patients)
     if not keep.all():
-        left = np.unique(patient_index[keep & (patient_index >= 0)])
-        place = np.full(len(patients) + 1, -1)
-        place[left] = np.arange(len(left))
-        follow_up = FollowUp(
-            entries[keep], times[keep], events[keep], place[patient_index[keep]], patients[left]
-        )
-        row_number = row_number[keep]
-        start = None if start is None else start[keep]
-        end = None if end is None else end[keep]
+        follow_up, row_number = follow_up.rows(keep), row_number[keep]
     follow_up, found = check_follow_up(follow_up, row_number, outcome.roles)
     problems += found
-    if start is not None and not problems:
-        start = onto(start, distinct_times(follow_up.entry, follow_up.time))
-    if end is not None and study_end is not None and not problems:
-        end, found = check_ends(end, follow_up.time, row_number, study_end.in_words)
+    if not problems:
+        follow_up, found = on_its_times(follow_up, row_number, study_end)
         problems += found
-    return OutcomeRead(follow_up, start, end, keep, dropped, tuple(remarks), problems)
+    return OutcomeRead(follow_up, keep, dropped, tuple(remarks), problems)
+
+
+def on_its_times(
+    follow_up: FollowUp, row_number: NDArray[np.int64], study_end: StudyEnd | None
+) -> tuple[FollowUp, list[str]]:
+    """Put starts of treatment and ends of the study onto the times of follow-up."""
+    start, end, problems = follow_up.start, follow_up.censoring_end, []
+    if start is not None:
+        start = onto(start, distinct_times(follow_up.entry, follow_up.time))
+    if end is not None and study_end is not None:
+        end, problems = check_ends(end, follow_up.time, row_number, study_end.in_words)
+    return replace(follow_up, start=start, censoring_end=end), problems

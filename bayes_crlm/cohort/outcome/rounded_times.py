@@ -11,13 +11,14 @@ Heitjan & Rubin (1991), Ann Stat 19:2244-2253 (coarsened data).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.cohort.outcome.follow_up import FollowUp
 from bayes_crlm.words.shown import as_written, significant
 from bayes_crlm.words.wording import did_you_mean, shown
 
@@ -216,14 +217,8 @@ def _usual_multiple(multiple: NDArray[np.int64], counts: NDArray[np.intp]) -> in
 
 
 def sample_within_unit(
-    rounding: Rounding,
-    seed: int,
-    entry: Floats,
-    time: Floats,
-    others: tuple[Floats | None, ...],
-    patient_index: NDArray[np.intp],
-    order: NDArray[np.intp],
-) -> tuple[Floats, Floats, tuple[Floats | None, ...], int]:
+    rounding: Rounding, seed: int, follow_up: FollowUp, table: "pd.DataFrame"
+) -> tuple[FollowUp, int]:
     """Draw every patient's times once within their unit.
 
     All times of a patient move together, so that rows keep their order and still join; the origin
@@ -235,29 +230,27 @@ def sample_within_unit(
         The unit, and how times were rounded to it.
     seed : int
         Of the draws: the same seed gives the same times.
-    entry, time : (rows,) float
-        Beginning and end of each row, as they are in the file.
-    others : tuple of (rows,) float or None
-        Other times of the patients: when treatment started, for example.
-    patient_index : (rows,) int
-        Whose row it is; all times of a patient move together.
-    order : (patients,) int
-        In which patients get their draws; not that of the rows, which means nothing.
+    follow_up : FollowUp
+        As it is in the file.
+    table : pandas.DataFrame
+        Its rows, which say in which order patients get their draws; that of the rows means nothing.
 
     Returns
     -------
-    entry, time, others
-        As they were drawn.
-    int
+    follow_up : FollowUp
+        With the times that were drawn.
+    moved : int
         How many patients' times moved.
     """
+    entry, time, whose = follow_up.entry, follow_up.time, follow_up.patient_index
+    order = order_of_patients(table, whose, [time, follow_up.event, entry])
     n_patients = len(order)
     low, high = rounding.range
     least = np.full(n_patients, np.inf)
-    np.minimum.at(least, patient_index, np.where(entry > 0, np.minimum(entry, time), time))
-    for each in others:
+    np.minimum.at(least, whose, np.where(entry > 0, np.minimum(entry, time), time))
+    for each in (follow_up.start, follow_up.censoring_end):
         if each is not None:
-            np.minimum.at(least, patient_index, np.where(each > 0, each, np.inf))
+            np.minimum.at(least, whose, np.where(each > 0, each, np.inf))
     # an open range: a time of 0 that was rounded down from less than half a unit is above 0
     from_here = np.maximum(low, -least)
     uniform = np.empty(n_patients)
@@ -265,12 +258,19 @@ def sample_within_unit(
     # random() may be 0 exactly, which would put a time on the edge of its range
     uniform = np.maximum(uniform, 2.0**-53)
     move = np.where(from_here < high, from_here + uniform * (high - from_here), 0.0)
-    moves = move[patient_index]
-    entry = np.where((entry > 0) | joins_at_zero(entry, time, patient_index), entry + moves, entry)
-    moved = tuple(
-        None if each is None else np.where(each > 0, each + moves, each) for each in others
+    moves = move[whose]
+
+    def moved(times: Floats | None) -> Floats | None:
+        return None if times is None else np.where(times > 0, times + moves, times)
+
+    drawn = replace(
+        follow_up,
+        entry=np.where((entry > 0) | joins_at_zero(entry, time, whose), entry + moves, entry),
+        time=time + moves,
+        start=moved(follow_up.start),
+        censoring_end=moved(follow_up.censoring_end),
     )
-    return entry, time + moves, moved, int(np.count_nonzero(move))
+    return drawn, int(np.count_nonzero(move))
 
 
 def joins_at_zero(entry: Floats, time: Floats, patient_index: NDArray[np.intp]) -> NDArray[np.bool]:

@@ -6,6 +6,7 @@ So where another row of the patient ends at that time, the event is that row's. 
 the event has no place, and its patient cannot stay in the cohort as one who lived on.
 """
 
+from dataclasses import replace
 from numbers import Real
 from typing import Any
 
@@ -13,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.cohort.eligibility import Dropped
+from bayes_crlm.cohort.outcome.follow_up import FollowUp
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.wording import shown
 
-Settled = tuple[
-    NDArray[np.float64], NDArray[np.int8], NDArray[np.bool], tuple[Dropped, ...], list[str]
-]
+Settled = tuple[FollowUp, NDArray[np.bool], tuple[Dropped, ...], list[str]]
 
 
 def zero_problems(given: Any) -> list[str]:
@@ -31,51 +31,35 @@ def zero_problems(given: Any) -> list[str]:
     return [f'zero_times must be "error", "drop" or a number above 0, not {shown(given)}']
 
 
-def settle_zeros(
-    zero_times: str | float,
-    entries: NDArray[np.float64],
-    times: NDArray[np.float64],
-    events: NDArray[np.int8],
-    patient_index: NDArray[np.intp],
-) -> Settled:
+def settle_zeros(zero_times: str | float, follow_up: FollowUp) -> Settled:
     """Drop rows without width, or give them one.
 
     Returns
     -------
-    times : (rows,) float
-    events : (rows,) int
+    follow_up : FollowUp
+        Of all rows.
     keep : (rows,) bool
     dropped : tuple of Dropped
     remarks : list of str
     """
-    is_zero = times == entries
+    is_zero = follow_up.time == follow_up.entry
     if not is_zero.any():
-        return times, events, np.ones(len(times), dtype=bool), (), []
+        return follow_up, np.ones(len(is_zero), dtype=bool), (), []
     if zero_times == "drop":
-        return dropped_zeros(is_zero, times, events, patient_index)
-    return widened_zeros(float(zero_times), is_zero, entries, times, events, patient_index)
+        return dropped_zeros(is_zero, follow_up)
+    return widened_zeros(float(zero_times), is_zero, follow_up)
 
 
-def dropped_zeros(
-    is_zero: NDArray[np.bool],
-    times: NDArray[np.float64],
-    events: NDArray[np.int8],
-    patient_index: NDArray[np.intp],
-) -> Settled:
+def dropped_zeros(is_zero: NDArray[np.bool], follow_up: FollowUp) -> Settled:
     """Leave rows without width out, and say what became of the events in them."""
+    times, patient_index = follow_up.time, follow_up.patient_index
     wide = np.flatnonzero(~is_zero)
-    ends = dict(
-        zip(
-            zip(patient_index[wide].tolist(), times[wide].tolist(), strict=True),
-            wide.tolist(),
-            strict=True,
-        )
-    )
-    holds = np.flatnonzero(is_zero & (events > 0))
+    ends = {(int(patient_index[k]), float(times[k])): k for k in wide.tolist()}
+    holds = np.flatnonzero(is_zero & (follow_up.event > 0))
     place = np.array(
         [ends.get((int(patient_index[k]), float(times[k])), -1) for k in holds], dtype=np.intp
     )
-    events = events.copy()
+    events = follow_up.event.copy()
     events[place[place >= 0]] = 1
     n_moved, lost = int((place >= 0).sum()), holds[place < 0]
     keep = ~is_zero & ~(np.isin(patient_index, patient_index[lost]) & (patient_index >= 0))
@@ -97,27 +81,20 @@ def dropped_zeros(
             "of patients who lived longer, and looks better than that of all; to keep them, give "
             "zero_times as a time, half of the smallest unit of the times for example"
         )
-    return times, events, keep, (Dropped(reason, gone, n_rows),), remarks
+    return replace(follow_up, event=events), keep, (Dropped(reason, gone, n_rows),), remarks
 
 
-def widened_zeros(
-    width: float,
-    is_zero: NDArray[np.bool],
-    entries: NDArray[np.float64],
-    times: NDArray[np.float64],
-    events: NDArray[np.int8],
-    patient_index: NDArray[np.intp],
-) -> Settled:
+def widened_zeros(width: float, is_zero: NDArray[np.bool], follow_up: FollowUp) -> Settled:
     """Give rows without width one.
 
     A row without width or event that another row of its patient goes on from is left out: given a
     width it would lie over that row.
     """
-    is_between = is_zero & (events == 0) & goes_on(entries, times, events, patient_index)
+    is_between = is_zero & (follow_up.event == 0) & goes_on(follow_up)
     between = int(is_between.sum())
     given, said = int(is_zero.sum()) - between, []
     if given:
-        with_events = f"{int(events[is_zero].sum())} of them with the event"
+        with_events = f"{int(follow_up.event[is_zero].sum())} of them with the event"
         said.append(
             f"{given} row{'s' * (given != 1)} without time at risk ({with_events}) "
             f"{'was' if given == 1 else 'were'} given {as_written(width)}, as zero_times says"
@@ -128,15 +105,11 @@ def widened_zeros(
             f"patient continues, {'was' if between == 1 else 'were'} left out: nobody is at risk "
             "in such a row"
         )
-    return np.where(is_zero, entries + width, times), events, ~is_between, (), said
+    times = np.where(is_zero, follow_up.entry + width, follow_up.time)
+    return replace(follow_up, time=times), ~is_between, (), said
 
 
-def goes_on(
-    entries: NDArray[np.float64],
-    times: NDArray[np.float64],
-    events: NDArray[np.int8],
-    patient_index: NDArray[np.intp],
-) -> NDArray[np.bool]:
+def goes_on(follow_up: FollowUp) -> NDArray[np.bool]:
     """Whether a row of the same patient with width, or with the event, begins where a row ends.
 
     Returns
@@ -144,7 +117,8 @@ def goes_on(
     (rows,) bool
         Meant for rows without width and event.
     """
-    followed = (times > entries) | (events > 0)
-    begins = set(zip(patient_index[followed].tolist(), entries[followed].tolist(), strict=True))
-    ends = zip(patient_index.tolist(), times.tolist(), strict=True)
+    entries, times, whose = follow_up.entry, follow_up.time, follow_up.patient_index
+    followed = (times > entries) | (follow_up.event > 0)
+    begins = set(zip(whose[followed].tolist(), entries[followed].tolist(), strict=True))
+    ends = zip(whose.tolist(), times.tolist(), strict=True)
     return np.fromiter((each in begins for each in ends), dtype=bool, count=len(times))

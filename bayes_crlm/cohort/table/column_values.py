@@ -52,6 +52,15 @@ class ColumnRead:
     texts: NDArray[np.object_] | None = None
 
 
+def plain_values(values: "pd.Series") -> "pd.Series":
+    """Give a type of categories as what its categories are; other columns as they come."""
+    import pandas as pd
+
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return values.astype(values.cat.categories.dtype)
+    return values
+
+
 def is_number(text: str) -> bool:
     """Whether a text is wholly a number, with a decimal point."""
     return NUMBER.fullmatch(text) is not None
