@@ -68,14 +68,18 @@ class Targets:
 
     @classmethod
     def of_cohort(cls, inputs: "PreparedCohort", sums: RiskSums | None = None) -> "Targets":
-        """Take one cohort; `sums` are those of its own data without it."""
-        sums, log_rate = sums or RiskSums.of(inputs.density_data), np.array([inputs.log_rate])
+        """Take one cohort, with sums of its own data or those given, several of one shape too."""
+        sums = sums or RiskSums.of(inputs.density_data)
+        log_rate = np.full(len(sums), inputs.log_rate)
+        variances = None
+        if inputs.has_walk:
+            variances = np.tile(inputs.step_variances, (len(sums), 1))
         return cls(
             sums=sums,
             baseline=inputs.baseline,
             priors=priors_of_columns(inputs, inputs.n_treatment_terms, len(inputs.design.terms)),
             log_rate=log_rate,
-            step_variances=inputs.step_variances[None] if inputs.has_walk else None,
+            step_variances=variances,
             baseline_constant=baseline_constant(inputs.baseline, sums, log_rate),
         )
 

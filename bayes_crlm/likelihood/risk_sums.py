@@ -8,7 +8,7 @@ rows x intervals table of exposures: tables of small cohorts are kept, a large o
 as a whole.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -101,6 +101,29 @@ class RiskSums:
             tuple(stops),
             tuple(strata.tolist()),
             loading,
+        )
+
+    @classmethod
+    def stacked(cls, cohorts: "Sequence[RiskSums]") -> "RiskSums":
+        """Put cohorts of one shape, of one class each, one after the other."""
+        first = cohorts[0]
+
+        def joined(arrays: list[NDArray]) -> NDArray:
+            # of the same cohort each is a view of one array
+            if all(np.may_share_memory(each, arrays[0]) for each in arrays):
+                return np.broadcast_to(arrays[0], (len(cohorts), *arrays[0].shape[1:]))
+            return np.concatenate(arrays)
+
+        follow_up = {
+            name: joined([getattr(each.follow_up, name) for each in cohorts])
+            for name in FOLLOW_UP_ARRAYS
+        }
+        return replace(
+            first,
+            design=joined([each.design for each in cohorts]),
+            follow_up=replace(first.follow_up, **follow_up),
+            events=joined([each.events for each in cohorts]),
+            event_design=joined([each.event_design for each in cohorts]),
         )
 
     def __len__(self) -> int:

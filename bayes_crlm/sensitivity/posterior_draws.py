@@ -7,6 +7,7 @@ number, or there is no mode to draw around, NUTS does it. Chains are judged as t
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -83,18 +84,70 @@ def sample_posterior(
     draws : int
         Of importance sampling; NUTS has its own number.
     """
-    from bayes_crlm.inference.importance import weighted_draws
+    return sample_posteriors(model, [inputs], [seed], draws)[0]
+
+
+def sample_posteriors(
+    model: "ModelDefinition",
+    cohorts: "Sequence[PreparedCohort]",
+    seeds: Sequence[int],
+    draws: int = DRAWS,
+) -> list[Draws]:
+    """Draw from posteriors of one model as `sample_posterior` does from each, but together.
+
+    Parameters
+    ----------
+    model : ModelDefinition
+    cohorts : sequence of PreparedCohort
+        Of the same intervals, columns and priors.
+    seeds : sequence of int
+        One for each.
+    draws : int
+    """
     from bayes_crlm.model.priors import Horseshoe
 
-    if inputs.n_covariate_terms and isinstance(inputs.covariate_prior, Horseshoe):
-        return sample_by_nuts(model, inputs, seed, "a horseshoe prior has no mode to draw around")
-    weighted = weighted_draws(inputs, max(draws, 1000), random_stream(seed, Stream.IMPORTANCE))
-    if weighted is None:
-        return sample_by_nuts(model, inputs, seed, "no approximation of the posterior was found")
-    why = weighted.problem
-    if why is not None:
-        return sample_by_nuts(model, inputs, seed, f"importance sampling: {why}")
-    return of_importance(weighted)
+    first = cohorts[0]
+    if first.n_covariate_terms and isinstance(first.covariate_prior, Horseshoe):
+        why = "a horseshoe prior has no mode to draw around"
+        return [sample_by_nuts(model, *each, why) for each in zip(cohorts, seeds, strict=True)]
+    found = []
+    for weighted, inputs, seed in zip(
+        weigh_together(cohorts, seeds, max(draws, 1000)), cohorts, seeds, strict=True
+    ):
+        if weighted is None:
+            why = "no approximation of the posterior was found"
+        elif weighted.problem is not None:
+            why = f"importance sampling: {weighted.problem}"
+        else:
+            found.append(of_importance(weighted))
+            continue
+        found.append(sample_by_nuts(model, inputs, seed, why))
+    return found
+
+
+def weigh_together(
+    cohorts: "Sequence[PreparedCohort]", seeds: Sequence[int], draws: int
+) -> "list[WeightedDraws | None]":
+    """Weighted draws of every cohort; those with as many rows come from one batch."""
+    from bayes_crlm.inference.importance import sample_batch, weighted_draws
+    from bayes_crlm.inference.targets import Targets
+    from bayes_crlm.likelihood.risk_sums import RiskSums
+
+    streams = [random_stream(seed, Stream.IMPORTANCE) for seed in seeds]
+    if len(cohorts) == 1 or cohorts[0].data.n_classes > 1 or cohorts[0].data.groups:
+        return [
+            weighted_draws(each, draws, rng) for each, rng in zip(cohorts, streams, strict=True)
+        ]
+    found: list[WeightedDraws | None] = [None] * len(cohorts)
+    sums = [RiskSums.of(each.density_data) for each in cohorts]
+    sizes = np.array([each.design.shape[1] for each in sums])
+    for size in np.unique(sizes):
+        same = np.flatnonzero(sizes == size).tolist()
+        targets = Targets.of_cohort(cohorts[0], RiskSums.stacked([sums[k] for k in same]))
+        batch = sample_batch(targets, draws, [streams[k] for k in same])
+        for place, k in enumerate(same):
+            found[k] = batch.one(place)
+    return found
 
 
 def of_importance(weighted: "WeightedDraws") -> Draws:

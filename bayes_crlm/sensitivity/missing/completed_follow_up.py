@@ -24,6 +24,7 @@ from bayes_crlm.likelihood.follow_up import cut_follow_up
 from bayes_crlm.sensitivity.posterior_draws import (
     DRAWS,
     sample_posterior,
+    sample_posteriors,
     summarise_weighted,
     treatment_effect,
 )
@@ -182,9 +183,8 @@ def refit_completed(
     posterior = sample_posterior(model, inputs, seed, DRAWS)
     rng = random_stream(seed, Stream.COMPLETED_FOLLOW_UP)
     chosen = rng.choice(len(posterior.weight), size=completions, p=posterior.weight)
-    log_ratios, weights, means, fits, events = [], [], [], [], []
-    for number, place in enumerate(chosen):
-        completed = complete_follow_up(
+    completed = [
+        complete_follow_up(
             inputs,
             posterior.log_hazard[place],
             posterior.effect[place],
@@ -193,14 +193,13 @@ def refit_completed(
             horizon,
             1.0 - rng.random(len(rows)),
         )
-        drawn = sample_posterior(model, completed, seed + number, COMPLETED_DRAWS)
-        log_ratio = treatment_effect(drawn, completed, shared.level)
-        log_ratios.append(log_ratio)
-        weights.append(drawn.weight / completions)
-        means.append(float(drawn.weight @ log_ratio))
-        fits.append(drawn)
-        events.append(float(completed.data.event[rows].sum()))
-    value, weight = np.concatenate(log_ratios), np.concatenate(weights)
+        for place in chosen
+    ]
+    fits = sample_posteriors(model, completed, range(seed, seed + completions), COMPLETED_DRAWS)
+    log_ratios = [treatment_effect(each, inputs, shared.level) for each in fits]
+    means = [float(each.weight @ own) for each, own in zip(fits, log_ratios, strict=True)]
+    value = np.concatenate(log_ratios)
+    weight = np.concatenate([each.weight / completions for each in fits])
     k = [each.pareto_k for each in fits if each.pareto_k is not None]
     r_hat = [each.r_hat for each in fits if each.r_hat is not None]
     n_nuts = sum(each.engine == "nuts" for each in fits)
@@ -214,5 +213,5 @@ def refit_completed(
         "note": f"{n_nuts} of {completions} completions by NUTS" if n_nuts else None,
         "completions": completions,
         "n_completed": len(rows),
-        "mean_added_events": float(np.mean(events)),
+        "mean_added_events": float(np.mean([each.data.event[rows].sum() for each in completed])),
     }
