@@ -1,7 +1,6 @@
-"""Figures that check a fit: what it predicts, and how its chains mixed."""
+"""The figure that checks what a fit predicts."""
 
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +11,6 @@ from bayes_crlm.figures.drawing import (
     label_synthetic,
     legend_above,
     new_axes,
-    plain_text,
-    restyle,
     time_label,
 )
 from bayes_crlm.figures.survival import plot_steps, survival_label
@@ -28,8 +25,6 @@ if TYPE_CHECKING:
 PREDICTED_COHORTS = 50
 # share of follow-up
 SHORTEST_AT_RISK = 1e-6
-# ArviZ tests the ranks' uniformity, which a handful of draws cannot show
-FEWEST_RANKED_DRAWS = 20
 
 
 def plot_predictive(fit: "Fitted") -> "Axes":
@@ -87,47 +82,3 @@ def plot_predictive(fit: "Fitted") -> "Axes":
     legend_above(ax, columns=2)
     label_synthetic(fit, ax)
     return ax
-
-
-def plot_ranks(fit: "Fitted") -> "Axes | None":
-    """Rank plots of the treatment effects (ArviZ).
-
-    None for a single chain, for very few draws, and for draws that come from no chains.
-
-    Parameters
-    ----------
-    fit : Fit
-        A fitted model.
-
-    Returns
-    -------
-    matplotlib.axes.Axes or None
-        The first panel.
-    """
-    if fit.importance is not None:
-        return None
-    import arviz_plots as azp
-
-    sizes = fit.posterior["posterior"].sizes
-    if sizes["chain"] < 2 or sizes["draw"] < FEWEST_RANKED_DRAWS:
-        return None
-    n_treatment = fit.inputs.n_treatment_terms
-    columns = min(n_treatment, 2)
-    rows = math.ceil(n_treatment / columns)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        collection = azp.plot_rank(
-            fit.posterior,
-            var_names=["treatment_effect"],
-            backend="matplotlib",
-            col_wrap=columns,
-            figure_kwargs={"figsize": (7, 0.5 + 2.6 * rows), "figsize_units": "inches"},
-        )
-    figure = collection.viz["figure"].item()
-    panels = [ax for ax in figure.axes if ax.lines or ax.collections]
-    for ax, term in zip(panels, fit.inputs.design.terms, strict=False):
-        restyle(ax)
-        ax.set_title(plain_text(term, 36), fontsize=10, color=INK, pad=16)
-        ax.set_xlabel("rank of the draw (share)")
-    label_synthetic(fit, panels[-1])
-    return panels[0]

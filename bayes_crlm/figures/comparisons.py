@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bayes_crlm.figures.drawing import ALARM, COLOURS, INK, MUTED, plain_text, ratio_ticks, styled
+from bayes_crlm.figures.drawing import (
+    ALARM,
+    COLOURS,
+    INK,
+    MUTED,
+    new_figure,
+    plain_text,
+    ratio_ticks,
+    styled,
+)
 from bayes_crlm.words.shown import as_written
 
 if TYPE_CHECKING:
@@ -41,11 +50,9 @@ def figure_of(draw: Callable[["Axes"], None], height: float = 4.2) -> "Figure":
     height : float
         In inches; never so low that the mark of synthetic data is cut off.
     """
-    import matplotlib.pyplot as plt
-
     with styled():
-        figure, ax = plt.subplots(figsize=(WIDTH, max(height, LEAST_HEIGHT)))
-        draw(ax)
+        figure = new_figure(WIDTH, max(height, LEAST_HEIGHT))
+        draw(figure.subplots())
     return figure
 
 
@@ -105,15 +112,12 @@ def plot_specification_curve(
     base : float
         Hazard ratio of the base analysis.
     """
-    import matplotlib.pyplot as plt
-
     options = {name: list(dict.fromkeys(row["choices"][name] for row in rows)) for name in order}
     lines = sum(len(each) + 1 for each in options.values())
     top, beneath = 3.2, max(0.17 * lines, 0.4)
     with styled():
-        figure, (upper, lower) = plt.subplots(
-            2, 1, figsize=(WIDTH + 0.6, top + beneath), sharex=True, height_ratios=[top, beneath]
-        )
+        figure = new_figure(WIDTH + 0.6, top + beneath)
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[top, beneath])
         place = np.arange(len(rows))
         median, low, high = log_limits(rows)
         upper.fill_between(place, low, high, color=COLOURS[0], alpha=0.2, step="mid", linewidth=0)

@@ -5,6 +5,7 @@ import math
 import textwrap
 from collections.abc import Generator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bayes_crlm.words.shown import as_written
@@ -40,6 +41,8 @@ STYLE: dict[Any, Any] = {
     "axes.formatter.limits": [-5, 15],
     "axes.formatter.useoffset": False,
 }
+
+_IS_FOR_FILES: ContextVar[bool] = ContextVar("_IS_FOR_FILES", default=False)
 
 
 class HasCohort(Protocol):
@@ -129,21 +132,39 @@ def styled(more: dict[Any, Any] | None = None) -> Generator[None]:
 
 @contextmanager
 def for_files() -> Generator[None]:
-    """Draw meanwhile with matplotlib's own settings: files look alike whoever writes them."""
+    """Draw meanwhile with matplotlib's own settings: files look alike whoever writes them.
+
+    Figures are then nobody's but the writer's: pyplot, which shows them and takes time to load, is
+    not needed.
+    """
     import matplotlib.style
 
-    with matplotlib.style.context("default"):
-        yield
+    token = _IS_FOR_FILES.set(True)
+    try:
+        with matplotlib.style.context("default"):
+            yield
+    finally:
+        _IS_FOR_FILES.reset(token)
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """Make a figure of a width and a height in inches: one that is shown, or one for a file."""
+    with styled():
+        if _IS_FOR_FILES.get():
+            from matplotlib.figure import Figure
+
+            return Figure(figsize=(width, height))
+        import matplotlib.pyplot as plt
+
+        return plt.figure(figsize=(width, height))
 
 
 def new_axes(ax: "Axes | None", width: float, height: float) -> "Axes":
     """Use the caller's axes, or make a figure of a width and a height in inches."""
     if ax is not None:
         return ax
-    import matplotlib.pyplot as plt
-
     with styled():
-        return plt.subplots(figsize=(width, height))[1]
+        return new_figure(width, height).subplots()
 
 
 def label_synthetic(shown: HasCohort, ax: "Axes") -> None:
@@ -226,16 +247,6 @@ def legend_above(ax: "Axes", columns: int = 1) -> None:
         handlelength=1.8,
         columnspacing=1.5,
     )
-
-
-def restyle(ax: "Axes") -> None:
-    """Give an ArviZ figure the letter sizes of the others."""
-    ax.tick_params(labelsize=10)
-    for text in (ax.xaxis.label, ax.yaxis.label):
-        text.set_fontsize(10)
-    for text in ax.texts:
-        text.set_fontsize(9)
-    ax.spines[["top", "right"]].set_visible(False)
 
 
 def to_svg(figure: "Figure") -> str:

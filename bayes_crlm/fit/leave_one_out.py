@@ -2,30 +2,32 @@
 
 References
 ----------
-Vehtari, Gelman & Gabry (2017), Stat Comput 27:1413-1432; Paananen et al. (2021), Stat Comput
-31:16 (moment matching); Magnusson, Andersen, Jonasson & Vehtari (2019), ICML, PMLR 97:4244-4253
-(subsampling).
+Vehtari, Gelman & Gabry (2017), Stat Comput 27:1413-1432; Magnusson, Andersen, Jonasson & Vehtari
+(2019), ICML, PMLR 97:4244-4253 (draws of an approximation; subsampling).
 """
 
-import warnings
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.fit.moment_matching import matched_moments
 from bayes_crlm.fit.tree import posterior_of
-from bayes_crlm.inference.psis import PARETO_K_MOST
+from bayes_crlm.inference.chains import ess_mean
+from bayes_crlm.inference.psis import LEAST_DRAWS, PARETO_K_MOST, pareto_smooth
 from bayes_crlm.likelihood.hazard_table import patient_log_likelihood
 from bayes_crlm.model.density import hazards_of_vectors, log_density
 
 if TYPE_CHECKING:
-    import xarray as xr
-
     from bayes_crlm.fit.draws import PosteriorDraws
+    from bayes_crlm.likelihood.survival_data import SurvivalData
+    from bayes_crlm.model.density import BlockModel
 
-# the generalised Pareto distribution is fitted to the largest fifth of the draws, at least 5
-PSIS_LEAST_DRAWS = 25
+Floats = NDArray[np.float64]
+
+PATIENTS_AT_ONCE = 100
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,29 @@ class Loo:
     elpd: float
     se: float
     p: float
-    pareto_k: NDArray[np.float64]
+    pareto_k: Floats
     n_moment_matched: int
     n_sampled: int
     subsampling_se: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class LeftOut:
+    """Of every patient left out.
+
+    Attributes
+    ----------
+    elpd : (patients,) ndarray
+        Log predictive density without the patient.
+    pareto_k : (patients,) ndarray
+        Shape of the tail of its importance weights.
+    lpd : (patients,) ndarray
+        Log predictive density with the patient.
+    """
+
+    elpd: Floats
+    pareto_k: Floats
+    lpd: Floats
 
 
 def leave_one_out(fit: "PosteriorDraws") -> Loo:
@@ -71,65 +92,90 @@ def leave_one_out(fit: "PosteriorDraws") -> Loo:
     -------
     Loo
     """
-    import arviz_stats as azs
-
-    sizes = posterior_of(fit)["posterior"].sizes
-    n_sampled = posterior_of(fit)["log_likelihood"].sizes["patient"]
-    if sizes["chain"] * sizes["draw"] < PSIS_LEAST_DRAWS:
+    likelihoods = posterior_of(fit)["log_likelihood"]["event"].values
+    n_sampled = likelihoods.shape[-1]
+    log_likelihood = likelihoods.reshape(-1, n_sampled)
+    if len(log_likelihood) < LEAST_DRAWS:
         return Loo(np.nan, np.nan, np.nan, np.full(n_sampled, np.nan), 0, n_sampled)
-    with warnings.catch_warnings():
-        # a high k is reported by this package in its own words
-        warnings.simplefilter("ignore")
-        is_weighted = "proposals" in posterior_of(fit).children
-        if is_weighted:
-            loo = loo_of_proposals(fit)
-        else:
-            loo = azs.loo(posterior_of(fit), var_name="event", pointwise=True)
-        n_high = int(np.sum(~(np.asarray(loo.pareto_k) <= PARETO_K_MOST)))
-        if n_high:
-            if is_weighted:
-                # moments are matched to draws of the posterior, for patients whose weights had
-                # too heavy a tail before resampling cut it off
-                of_proposals = loo.pareto_k
-                loo = azs.loo(posterior_of(fit), var_name="event", pointwise=True)
-                loo.pareto_k = loo.pareto_k.clip(min=of_proposals.values)
-            loo = moment_matched(fit, loo)
-    pareto_k = np.asarray(loo.pareto_k, dtype=float)
-    if n_sampled == fit.inputs.data.n_patients:
-        return Loo(float(loo.elpd), float(loo.se), float(loo.p), pareto_k, n_high, n_sampled)
-    return scaled_up(fit, loo, pareto_k, n_high)
+    is_weighted = "proposals" in posterior_of(fit).children
+    if is_weighted:
+        found = left_out_of_proposals(fit)
+    else:
+        found = left_out(log_likelihood, relative_efficiency(fit))
+    n_high = int(np.sum(~(found.pareto_k <= PARETO_K_MOST)))
+    if n_high and is_weighted:
+        # moments are matched to draws of the posterior, for patients whose weights had too heavy
+        # a tail before resampling cut it off
+        of_draws = left_out(log_likelihood, relative_efficiency(fit))
+        found = replace(of_draws, pareto_k=np.maximum(of_draws.pareto_k, found.pareto_k))
+    if n_high:
+        match_moments(fit, found)
+    if n_sampled < fit.inputs.data.n_patients:
+        return scaled_up(fit, found, n_high)
+    return Loo(
+        elpd=float(found.elpd.sum()),
+        se=float(np.sqrt(n_sampled * found.elpd.var(ddof=1))) if n_sampled > 1 else 0.0,
+        p=float((found.lpd - found.elpd).sum()),
+        pareto_k=found.pareto_k,
+        n_moment_matched=n_high,
+        n_sampled=n_sampled,
+    )
 
 
-def loo_of_proposals(fit: "PosteriorDraws") -> Any:
-    """Leave-one-out from the weighted proposals that importance-sampled draws come from.
+def left_out(
+    log_likelihood: NDArray, relative_ess: float = 1.0, log_ratio: NDArray | float = 0.0
+) -> LeftOut:
+    """Leave every patient out of draws, by smoothed importance weights.
 
-    Each patient's ratio is that of the posterior without the patient to the proposal, smoothed
-    once, instead of a smoothed ratio on top of draws that were resampled by smoothed ratios.
-
-    References
+    Parameters
     ----------
-    Magnusson, Andersen, Jonasson & Vehtari (2019), ICML, PMLR 97:4244-4253.
-    """
-    import arviz_stats as azs
-    import xarray as xr
+    log_likelihood : (draws, patients) ndarray
+    relative_ess : float
+        Effective sample size of the draws, as a share of their number.
+    log_ratio : (draws,) ndarray or float
+        Log of posterior over proposal density, of draws from a proposal. Each patient's ratio is
+        then that of the posterior without the patient to the proposal, smoothed once.
 
-    inputs, proposals = fit.inputs, posterior_of(fit)["proposals"].to_dataset()
-    data = inputs.data.of_patients(stored_patients(fit))
-    at = hazards_of_vectors(proposals["vector"].values[0], inputs.block_model)
-    each = patient_log_likelihood(at, data)
-    stored = posterior_of(fit)["log_likelihood"].to_dataset()["event"]
-    log_likelihood = xr.Dataset(
-        {"event": (("chain", "draw", "patient"), each[None])},
-        coords={name: proposals[name] for name in ("chain", "draw")}
-        | {"patient": stored["patient"]},
-    )
-    return azs.loo_approximate_posterior(
-        xr.DataTree.from_dict({"posterior": proposals, "log_likelihood": log_likelihood}),
-        log_p=proposals["log_ratio"],
-        log_q=xr.zeros_like(proposals["log_ratio"]),
-        pointwise=True,
-        var_name="event",
-    )
+    Returns
+    -------
+    LeftOut
+    """
+    n_draws, n_patients = log_likelihood.shape
+    elpd, pareto_k, lpd = (np.empty(n_patients) for _ in range(3))
+    for start in range(0, n_patients, PATIENTS_AT_ONCE):
+        some = slice(start, start + PATIENTS_AT_ONCE)
+        each = log_likelihood[:, some].T
+        log_weight, pareto_k[some] = pareto_smooth(log_ratio - each, relative_ess)
+        elpd[some] = log_sum_exp(log_weight + each)
+        lpd[some] = log_sum_exp(each) - np.log(n_draws)
+    return LeftOut(elpd, pareto_k, lpd)
+
+
+def left_out_of_proposals(fit: "PosteriorDraws") -> LeftOut:
+    """Leave every patient out of the weighted proposals that importance-sampled draws come from.
+
+    Better than smoothed ratios of draws that were themselves resampled by smoothed ratios.
+    """
+    proposals = posterior_of(fit)["proposals"]
+    at = hazards_of_vectors(proposals["vector"].values[0], fit.inputs.block_model)
+    each = patient_log_likelihood(at, fit.inputs.data.of_patients(stored_patients(fit)))
+    return left_out(each, log_ratio=proposals["log_ratio"].values[0])
+
+
+def log_sum_exp(values: NDArray) -> Floats:
+    """Log of the sum of exponentials over the last index."""
+    largest = values.max(axis=-1, keepdims=True)
+    return largest[..., 0] + np.log(np.exp(values - largest).sum(axis=-1))
+
+
+def relative_efficiency(fit: "PosteriorDraws") -> float:
+    """Mean effective sample size of the posterior's variables, as a share of the draws."""
+    posterior = posterior_of(fit)["posterior"].to_dataset()
+    chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
+    if chains == 1:
+        return 1.0
+    values = [each.values.reshape(chains, draws, -1) for each in posterior.data_vars.values()]
+    return float(ess_mean(np.concatenate(values, axis=2)).mean()) / (chains * draws)
 
 
 def stored_patients(fit: "PosteriorDraws") -> NDArray[np.intp]:
@@ -140,63 +186,62 @@ def stored_patients(fit: "PosteriorDraws") -> NDArray[np.intp]:
     return pd.Index(fit.inputs.cohort.patients).get_indexer(pd.Index(stored))
 
 
-def scaled_up(fit: "PosteriorDraws", loo: Any, pareto_k: NDArray, n_high: int) -> Loo:
-    """Estimate the cohort's cross-validation from that of a sample of its patients."""
-    import arviz_stats  # noqa: F401  registers the `azstats` accessor
-    from scipy.special import logsumexp
+def match_moments(fit: "PosteriorDraws", found: LeftOut) -> None:
+    """Put numbers after moment matching in place, of patients whose k is high and then smaller.
 
-    n_patients = fit.inputs.data.n_patients
-    at_mean = patient_log_likelihood(fit.hazards.mean(), fit.inputs.data)[0]
-    elpd, subsampling_se, se = loo.elpd_i.azstats.diff_srs_estimator(
-        lpd_approx_sample=at_mean[stored_patients(fit)],
-        lpd_approx_all=at_mean,
-        n_data_points=n_patients,
-    )
-    stored = posterior_of(fit)["log_likelihood"].to_dataset()["event"]
-    n_draws = stored.sizes["chain"] * stored.sizes["draw"]
-    lpd = logsumexp(stored.values.reshape(n_draws, -1), axis=0) - np.log(n_draws)
-    p, *_ = (lpd - loo.elpd_i).azstats.srs_estimator(n_data_points=n_patients)
-    return Loo(
-        float(elpd), float(se), float(p), pareto_k, n_high, len(pareto_k), float(subsampling_se)
-    )
-
-
-def moment_matched(fit: "PosteriorDraws", loo: Any) -> Any:
-    """Match moments for the patients whose Pareto k is high."""
-    import arviz_stats as azs
-    import xarray as xr
-
+    Parameters
+    ----------
+    fit : PosteriorDraws
+    found : LeftOut
+        Before; `elpd` and `pareto_k` are overwritten.
+    """
     inputs, model = fit.inputs, fit.inputs.block_model
-    data = inputs.data.of_patients(stored_patients(fit))
-    dims = ("chain", "draw")
-
-    def unpack(upars: "xr.DataArray") -> tuple["xr.DataArray", NDArray]:
-        ordered = upars.transpose(*dims, ...)
-        return ordered, ordered.values.reshape(-1, ordered.shape[-1])
-
-    def labelled(values: NDArray, ordered: "xr.DataArray") -> "xr.DataArray":
-        return xr.DataArray(
-            values.reshape(ordered.shape[:2]),
-            dims=dims,
-            coords={dim: ordered[dim] for dim in dims},
+    share = relative_efficiency(fit)
+    # the draws of all chains at one time stand together: halves are halves of every chain
+    draws = fit.vectors.swapaxes(0, 1).reshape(-1, fit.vectors.shape[-1])
+    stored = stored_patients(fit)
+    for patient in np.flatnonzero(found.pareto_k > PARETO_K_MOST):
+        matched = matched_moments(
+            draws,
+            partial(log_density, model=model),
+            partial(
+                one_log_likelihood, model=model, own=inputs.data.of_patients(stored[[patient]])
+            ),
+            found.pareto_k[patient],
+            partial(pareto_smooth, relative_ess=share),
         )
+        if matched is not None:
+            found.elpd[patient], found.pareto_k[patient] = log_sum_exp(matched[0]), matched[1]
 
-    def log_density_of(upars: "xr.DataArray") -> "xr.DataArray":
-        ordered, vector = unpack(upars)
-        return labelled(log_density(vector, model), ordered)
 
-    def log_likelihood_of(upars: "xr.DataArray", i: int) -> "xr.DataArray":
-        ordered, vector = unpack(upars)
-        one = data.of_patients(np.array([i]))
-        each = patient_log_likelihood(hazards_of_vectors(vector, model), one)
-        return labelled(each[:, 0], ordered)
+def one_log_likelihood(vectors: NDArray, model: "BlockModel", own: "SurvivalData") -> Floats:
+    """Log-likelihood of a cohort of one patient at unconstrained draws."""
+    return patient_log_likelihood(hazards_of_vectors(vectors, model), own)[:, 0]
 
-    return azs.loo_moment_match(
-        posterior_of(fit),
-        loo,
-        log_prob_upars_fn=log_density_of,
-        log_lik_i_upars_fn=log_likelihood_of,
-        upars=posterior_of(fit)["unconstrained_posterior"]["vector"],
-        var_name="event",
-        k_threshold=PARETO_K_MOST,
+
+def scaled_up(fit: "PosteriorDraws", found: LeftOut, n_matched: int) -> Loo:
+    """Estimate the cohort's cross-validation from that of a sample of its patients.
+
+    References
+    ----------
+    Magnusson, Vehtari, Jonasson & Andersen (2020), AISTATS, PMLR 108:341-351.
+    """
+    n_patients, n_sampled = fit.inputs.data.n_patients, len(found.elpd)
+    at_mean = patient_log_likelihood(fit.hazards.mean(), fit.inputs.data)[0]
+    of_sample, total = at_mean[stored_patients(fit)], at_mean.sum()
+    difference = found.elpd - of_sample
+    elpd = total + n_patients * difference.mean()
+    unsampled = 1 - n_sampled / n_patients
+    sampling_variance = n_patients**2 * unsampled * difference.var(ddof=1) / n_sampled
+    squares = (at_mean**2).sum() + n_patients * (found.elpd**2 - of_sample**2).mean()
+    # the square of the sum, estimated without bias
+    square = (elpd - total) ** 2 - sampling_variance + 2 * total * elpd - total**2
+    return Loo(
+        elpd=float(elpd),
+        se=float(np.sqrt(max(squares - square / n_patients, 0.0))),
+        p=float(n_patients * (found.lpd - found.elpd).mean()),
+        pareto_k=found.pareto_k,
+        n_moment_matched=n_matched,
+        n_sampled=n_sampled,
+        subsampling_se=float(np.sqrt(sampling_variance)),
     )

@@ -18,13 +18,17 @@ PARETO_K_MOST = 0.7
 LEAST_TAIL = 5
 # with fewer, a fifth of the draws is less than the fewest that a tail is fitted to
 LEAST_DRAWS = 5 * LEAST_TAIL
+# with more, the tail grows with the square root of their number
+MANY_DRAWS = 225
 # the prior of Vehtari et al. (2024), appendix G: as if 10 tail draws had said 0.5
 PRIOR_DRAWS, PRIOR_SHAPE = 10, 0.5
 # the prior of Zhang & Stephens (2009), section 3: a third of the first quartile
 PRIOR_SCALE = 3
 
 
-def pareto_smooth(log_ratio: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def pareto_smooth(
+    log_ratio: NDArray, relative_ess: float = 1.0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Smooth importance ratios and normalise them.
 
     Parameters
@@ -32,6 +36,9 @@ def pareto_smooth(log_ratio: NDArray) -> tuple[NDArray[np.float64], NDArray[np.f
     log_ratio : (..., draws) ndarray
         Log density of the target minus that of the proposal; minus infinity where the target has
         no density. At least 25 draws.
+    relative_ess : float
+        Effective sample size of draws of a Markov chain, as a share of their number: the smaller,
+        the longer the tail that is smoothed.
 
     Returns
     -------
@@ -50,7 +57,9 @@ def pareto_smooth(log_ratio: NDArray) -> tuple[NDArray[np.float64], NDArray[np.f
     draws = log_ratio.shape[-1]
     if draws < LEAST_DRAWS:
         raise ValueError(f"{draws} draws are too few for a tail; give at least {LEAST_DRAWS}")
-    tail = int(3 * draws**0.5) if draws > 225 else draws // 5
+    tail = draws // 5
+    if draws * relative_ess > MANY_DRAWS:
+        tail = int(3 * (draws / relative_ess) ** 0.5)
     log_weight = log_ratio - log_ratio.max(axis=-1, keepdims=True)
     order = np.argpartition(log_weight, (draws - tail - 1, draws - tail), axis=-1)
     largest = order[..., -tail:]

@@ -1,6 +1,7 @@
 """Result files of a run: every section's rows and figures, the draws, the report."""
 
 import errno
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from bayes_crlm.words.wording import SYNTHETIC
 
 if TYPE_CHECKING:
     from bayes_crlm.analysis.run import Analysis
+    from bayes_crlm.figures.drawing import HasCohort
 
 
 def write_results(analysis: "Analysis", summary: dict[str, Any], folder: Path) -> Path:
@@ -49,9 +51,7 @@ def fill(folder: Path, analysis: "Analysis", summary: dict[str, Any]) -> None:
 
     started = time.perf_counter()
     figures = plot_figures(analysis.sections)
-    (folder / "figures").mkdir()
-    for name, svg in figures.items():
-        write_text(folder / "figures" / f"{name}.svg", svg)
+    write_figures(folder, figures)
     tables = tables_of(analysis.sections)
     write_tables(folder, tables, is_synthetic=summary["data"]["synthetic"])
     write_posterior(tree_of(analysis, summary), folder / "posterior.nc")
@@ -64,31 +64,44 @@ def fill(folder: Path, analysis: "Analysis", summary: dict[str, Any]) -> None:
     write_summary(folder, "summary.json", summary, written | names_of(figures, tables))
 
 
-def plot_figures(sections: Iterable[Section]) -> dict[str, str]:
+def plot_figures(sections: Iterable[Section], marked: "HasCohort | None" = None) -> dict[str, str]:
     """Draw every figure of some sections.
 
     Parameters
     ----------
     sections : iterable of Section
+    marked : HasCohort, optional
+        Whose data every figure shows, for figures that do not say themselves that data are
+        synthetic.
 
     Returns
     -------
     dict of str to str
         SVG text by figure name.
     """
-    import matplotlib.pyplot as plt
-
-    from bayes_crlm.figures.drawing import for_files, styled, to_svg
+    from bayes_crlm.figures.drawing import for_files, label_synthetic, styled, to_svg
 
     made = {}
     for figure in (each for section in sections for each in section.figures):
         with for_files(), styled():
             drawn = figure.draw()
-            if drawn is not None:
-                whole: Any = drawn.get_figure()
-                made[figure.name] = to_svg(whole)
-                plt.close(whole)
+            if drawn is None:
+                continue
+            whole: Any = drawn.get_figure()
+            if marked is not None:
+                label_synthetic(marked, whole.axes[0])
+            made[figure.name] = to_svg(whole)
+        # what a library draws by pyplot stays open there
+        if "matplotlib.pyplot" in sys.modules:
+            sys.modules["matplotlib.pyplot"].close(whole)
     return made
+
+
+def write_figures(folder: Path, figures: Mapping[str, str]) -> None:
+    """Write figures as files: SVG text by name."""
+    (folder / "figures").mkdir()
+    for name, svg in figures.items():
+        write_text(folder / "figures" / f"{name}.svg", svg)
 
 
 def tables_of(sections: Iterable[Section]) -> dict[str, Rows]:

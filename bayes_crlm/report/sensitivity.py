@@ -9,10 +9,8 @@ from bayes_crlm.analysis.summary import to_json_value
 from bayes_crlm.inference.psis import PARETO_K_MOST
 from bayes_crlm.sensitivity.overall import base_row, sections_of
 from bayes_crlm.specification.source_paths import spec_for_readers, spec_seen_from
-from bayes_crlm.words.wording import SYNTHETIC
 
 if TYPE_CHECKING:
-    from bayes_crlm.analysis.plan import Plan
     from bayes_crlm.sensitivity.run import Sensitivity
     from bayes_crlm.words.section import Section
 
@@ -100,26 +98,19 @@ def write_sensitivity(found: "Sensitivity", summary: dict[str, Any], folder: Pat
 def fill(folder: Path, earlier: Path, found: "Sensitivity", summary: dict[str, Any]) -> None:
     """Write every file into an empty folder."""
     from bayes_crlm.report.folder import names_of, write_summary, write_text
-    from bayes_crlm.report.spreadsheets import for_spreadsheets
+    from bayes_crlm.report.run import plot_figures, write_figures, write_tables
 
     sections = sections_of(found)
     check_names(sections)
-    is_synthetic = summary["data"]["synthetic"]
-    for kind in ("tables", "figures"):
-        (folder / kind).mkdir()
-    pictures = draw(sections, found.plan)
-    for name, svg in pictures.items():
-        write_text(folder / "figures" / f"{name}.svg", svg)
-    tables = {rows.name: rows.to_frame() for section in sections for rows in section.rows}
-    for name, table in tables.items():
-        if is_synthetic:
-            table = table.assign(data=SYNTHETIC)
-        for_spreadsheets(table).to_csv(folder / "tables" / f"{name}.csv", index=False)
+    pictures = plot_figures(sections, found.plan)
+    write_figures(folder, pictures)
+    tables = {rows.name: rows for section in sections for rows in section.rows}
+    write_tables(folder, tables, is_synthetic=summary["data"]["synthetic"])
     spec = found.plan.spec.model_copy(update={"sensitivity": found.settings.to_mapping()})
     write_text(folder / "sensitivity.toml", spec_seen_from(spec, folder).to_toml())
     page = render(found, summary, pictures, has_report=(earlier / "report.html").exists())
     write_text(folder / "sensitivity.html", page)
-    written = {"sensitivity.toml", "sensitivity.html"} | names_of(pictures, list(tables))
+    written = {"sensitivity.toml", "sensitivity.html"} | names_of(pictures, tables)
     write_summary(folder, "sensitivity.json", summary, written)
 
 
@@ -143,23 +134,6 @@ def check_names(sections: Sequence["Section"]) -> None:
                     f"table or figure {each.name!r} of {section.key} has to begin with "
                     f"{section.key!r}"
                 )
-
-
-def draw(sections: Sequence["Section"], plan: "Plan") -> dict[str, str]:
-    """Draw the figures of all sections: SVG text by name."""
-    import matplotlib.pyplot as plt
-
-    from bayes_crlm.figures.drawing import for_files, label_synthetic, styled, to_svg
-
-    pictures = {}
-    for each in [each for section in sections for each in section.figures]:
-        with for_files():
-            figure = each.draw()
-            with styled():
-                label_synthetic(plan, figure.axes[0])
-            pictures[each.name] = to_svg(figure)
-        plt.close(figure)
-    return pictures
 
 
 def render(
