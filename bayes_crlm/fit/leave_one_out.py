@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bayes_crlm.fit.moment_matching import matched_moments
 from bayes_crlm.fit.tree import posterior_of
 from bayes_crlm.inference.chains import ess_mean
+from bayes_crlm.inference.left_out import LeftOut, left_out, log_sum_exp
 from bayes_crlm.inference.psis import LEAST_DRAWS, PARETO_K_MOST, pareto_smooth
 from bayes_crlm.likelihood.hazard_table import patient_log_likelihood
 from bayes_crlm.model.density import hazards_of_vectors, log_density
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from bayes_crlm.model.density import BlockModel
 
 Floats = NDArray[np.float64]
-
-PATIENTS_AT_ONCE = 100
 
 
 @dataclass(frozen=True)
@@ -55,25 +54,6 @@ class Loo:
     n_moment_matched: int
     n_sampled: int
     subsampling_se: float = 0.0
-
-
-@dataclass(frozen=True, eq=False)
-class LeftOut:
-    """Of every patient left out.
-
-    Attributes
-    ----------
-    elpd : (patients,) ndarray
-        Log predictive density without the patient.
-    pareto_k : (patients,) ndarray
-        Shape of the tail of its importance weights.
-    lpd : (patients,) ndarray
-        Log predictive density with the patient.
-    """
-
-    elpd: Floats
-    pareto_k: Floats
-    lpd: Floats
 
 
 def leave_one_out(fit: "PosteriorDraws") -> Loo:
@@ -122,35 +102,6 @@ def leave_one_out(fit: "PosteriorDraws") -> Loo:
     )
 
 
-def left_out(
-    log_likelihood: NDArray, relative_ess: float = 1.0, log_ratio: NDArray | float = 0.0
-) -> LeftOut:
-    """Leave every patient out of draws, by smoothed importance weights.
-
-    Parameters
-    ----------
-    log_likelihood : (draws, patients) ndarray
-    relative_ess : float
-        Effective sample size of the draws, as a share of their number.
-    log_ratio : (draws,) ndarray or float
-        Log of posterior over proposal density, of draws from a proposal. Each patient's ratio is
-        then that of the posterior without the patient to the proposal, smoothed once.
-
-    Returns
-    -------
-    LeftOut
-    """
-    n_draws, n_patients = log_likelihood.shape
-    elpd, pareto_k, lpd = (np.empty(n_patients) for _ in range(3))
-    for start in range(0, n_patients, PATIENTS_AT_ONCE):
-        some = slice(start, start + PATIENTS_AT_ONCE)
-        each = log_likelihood[:, some].T
-        log_weight, pareto_k[some] = pareto_smooth(log_ratio - each, relative_ess)
-        elpd[some] = log_sum_exp(log_weight + each)
-        lpd[some] = log_sum_exp(each) - np.log(n_draws)
-    return LeftOut(elpd, pareto_k, lpd)
-
-
 def left_out_of_proposals(fit: "PosteriorDraws") -> LeftOut:
     """Leave every patient out of the weighted proposals that importance-sampled draws come from.
 
@@ -160,12 +111,6 @@ def left_out_of_proposals(fit: "PosteriorDraws") -> LeftOut:
     at = hazards_of_vectors(proposals["vector"].values[0], fit.inputs.block_model)
     each = patient_log_likelihood(at, fit.inputs.data.of_patients(stored_patients(fit)))
     return left_out(each, log_ratio=proposals["log_ratio"].values[0])
-
-
-def log_sum_exp(values: NDArray) -> Floats:
-    """Log of the sum of exponentials over the last index."""
-    largest = values.max(axis=-1, keepdims=True)
-    return largest[..., 0] + np.log(np.exp(values - largest).sum(axis=-1))
 
 
 def relative_efficiency(fit: "PosteriorDraws") -> float:

@@ -127,6 +127,23 @@ def test_ranks_need_two_chains_and_some_draws(fit):
     assert isinstance(figures.plot_ranks(fit), Axes)
 
 
+def test_the_test_of_ranks_is_that_of_arviz():
+    from arviz_stats.base.array import array_stats
+
+    from bayes_crlm.figures.ranks import LEVEL, chain_ranks
+
+    rng = np.random.default_rng(1)
+    for shape, apart in ((4, 2000), 0), ((3, 50), 0.2), ((2, 20), 0):
+        draws = rng.normal(size=shape) + apart * np.arange(shape[0])[:, None]
+        ranks = (draws.ravel().argsort().argsort() + 1).reshape(shape) / draws.size
+        p, of_chains, of_ranks = array_stats._mtc_c(ranks)
+        found = chain_ranks(draws)
+        assert found.p == pytest.approx(p, abs=1e-6)
+        is_suspicious = (of_chains.T > 0) & (of_ranks > 0) & (p < LEVEL)
+        np.testing.assert_array_equal(found.is_suspicious, is_suspicious)
+        assert is_suspicious.any() == (apart > 0)
+
+
 def test_files_have_no_date(nasty_run):
     for path in (nasty_run.folder / "figures").iterdir():
         text = path.read_text(encoding="utf-8")

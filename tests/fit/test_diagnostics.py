@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.diagnostics import PARETO_K_MOST, diagnose, leave_one_out
@@ -166,6 +167,58 @@ def test_moment_matching_finds_what_refitting_without_the_patient_finds(referenc
         assert matched.pareto_k[-1] != plain.pareto_k.values[-1]
         assert plain.elpd - exact > 2
         assert abs(matched.elpd - exact) < 0.5 * (plain.elpd - exact)
+
+
+@pytest.mark.parametrize("engine", ["nuts", "laplace"])
+def test_leave_one_out_and_moment_matching_are_those_of_arviz(good_fit, references, engine):
+    import arviz as az
+
+    from bayes_crlm.fit.leave_one_out import one_log_likelihood, relative_efficiency
+    from bayes_crlm.inference.left_out import left_out
+    from bayes_crlm.model.density import log_density
+
+    table = references["ovarian"].cohort.table
+    outlier = {"time": 1227, "event": 1, "rx": 0, "age": 90.0, "resid": 1}
+    table = pd.concat([table, pd.DataFrame([outlier])], ignore_index=True)
+    fit = good_fit.model.fit(read_cohort(table, time="time", event="event"), seed=1, engine=engine)
+    tree, model = fit.posterior, fit.inputs.block_model
+
+    def of_vectors(function):
+        return lambda vectors, *which: (
+            xr.zeros_like(vectors[..., 0])
+            + function(vectors.values.reshape(-1, vectors.shape[-1]), *which).reshape(
+                vectors.shape[:2]
+            )
+        )
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the high k that this is about
+        plain = az.loo(tree, var_name="event", pointwise=True)
+        each = tree["log_likelihood"]["event"].values
+        own = left_out(each.reshape(-1, each.shape[-1]), relative_efficiency(fit))
+        np.testing.assert_allclose(own.elpd, plain.elpd_i, rtol=1e-9)
+        np.testing.assert_allclose(own.pareto_k, plain.pareto_k, atol=1e-9)
+        assert (own.lpd - own.elpd).sum() == pytest.approx(plain.p, rel=1e-8)
+        matched = az.loo_moment_match(
+            tree,
+            plain,
+            log_prob_upars_fn=of_vectors(lambda vectors: log_density(vectors, model)),
+            log_lik_i_upars_fn=of_vectors(
+                lambda vectors, i: one_log_likelihood(
+                    vectors, model, fit.inputs.data.of_patients(np.array([i]))
+                )
+            ),
+            upars=tree["unconstrained_posterior"]["vector"],
+            var_name="event",
+            k_threshold=PARETO_K_MOST,
+        )
+    if engine == "nuts":
+        found = leave_one_out(fit)
+        assert found.n_moment_matched == int((plain.pareto_k > PARETO_K_MOST).sum()) > 0
+        assert (found.elpd, found.se, found.p) == pytest.approx(
+            (matched.elpd, matched.se, matched.p), rel=1e-8
+        )
+        np.testing.assert_allclose(found.pareto_k, matched.pareto_k, atol=1e-8)
 
 
 def exact_elpd(fit):

@@ -20,7 +20,12 @@ import runs
 from bayes_crlm import read_spec
 from bayes_crlm.analysis.plan import plan_analysis
 from bayes_crlm.report import folder as results
-from bayes_crlm.report.output_folder import check_output, is_resolved
+from bayes_crlm.report.output_folder import (
+    check_output,
+    is_of_run,
+    is_of_sensitivity,
+    is_resolved,
+)
 from bayes_crlm.report.run import write_results
 from bayes_crlm.specification.source_paths import spec_seen_from
 from bayes_crlm.words.errors import OutputError
@@ -314,7 +319,7 @@ def test_the_summary_lists_every_file_of_the_run(nasty_run):
     assert set(nasty_run.summary["files"]) == written
 
 
-def write_listed(folder, tables, proof="summary.json", is_ours=results.is_of_run):
+def write_listed(folder, tables, proof="summary.json", is_ours=is_of_run):
     """Write a summary and tables, each listed, into a result folder."""
 
     def fill(partial):
@@ -334,8 +339,8 @@ def test_the_users_own_files_among_tables_and_figures_are_kept(tmp_path):
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         (out / name).write_text("mine")
     write_listed(out, ["cox"])
-    write_listed(out, ["multiverse"], "sensitivity.json", results.is_of_sensitivity)
-    write_listed(out, ["cutpoints"], "sensitivity.json", results.is_of_sensitivity)
+    write_listed(out, ["multiverse"], "sensitivity.json", is_of_sensitivity)
+    write_listed(out, ["cutpoints"], "sensitivity.json", is_of_sensitivity)
     assert [(out / name).read_text() for name in mine] == ["mine"] * 4
     # what was a result, and is none any more, is gone; the other command's stays
     tables = {"cox.csv", "cutpoints.csv", "mine.csv", "multiverse_mine.csv"}
@@ -428,7 +433,7 @@ def test_a_folder_that_is_removed_while_it_is_written_is_said(tmp_path, removed)
         results.write_summary(partial, "summary.json", {}, {"tables/cox.csv"})
 
     with pytest.raises(OutputError, match="was removed while results were written"):
-        results.replace_folder(check_output(out), fill, results.is_of_run)
+        results.replace_folder(check_output(out), fill, is_of_run)
     assert not out.exists()
 
 

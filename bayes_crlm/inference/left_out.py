@@ -1,0 +1,72 @@
+"""Pareto-smoothed leave-one-out: what draws predict of each patient without that patient.
+
+References
+----------
+Vehtari, Gelman & Gabry (2017), Stat Comput 27:1413-1432; Magnusson, Andersen, Jonasson & Vehtari
+(2019), ICML, PMLR 97:4244-4253 (draws of an approximation).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_crlm.inference.psis import pareto_smooth
+
+Floats = NDArray[np.float64]
+
+PATIENTS_AT_ONCE = 100
+
+
+@dataclass(frozen=True, eq=False)
+class LeftOut:
+    """Of every patient left out.
+
+    Attributes
+    ----------
+    elpd : (patients,) ndarray
+        Log predictive density without the patient.
+    pareto_k : (patients,) ndarray
+        Shape of the tail of its importance weights.
+    lpd : (patients,) ndarray
+        Log predictive density with the patient.
+    """
+
+    elpd: Floats
+    pareto_k: Floats
+    lpd: Floats
+
+
+def left_out(
+    log_likelihood: NDArray, relative_ess: float = 1.0, log_ratio: NDArray | float = 0.0
+) -> LeftOut:
+    """Leave every patient out of draws, by smoothed importance weights.
+
+    Parameters
+    ----------
+    log_likelihood : (draws, patients) ndarray
+    relative_ess : float
+        Effective sample size of the draws, as a share of their number.
+    log_ratio : (draws,) ndarray or float
+        Log of posterior over proposal density, of draws from a proposal. Each patient's ratio is
+        then that of the posterior without the patient to the proposal, smoothed once.
+
+    Returns
+    -------
+    LeftOut
+    """
+    n_draws, n_patients = log_likelihood.shape
+    elpd, pareto_k, lpd = (np.empty(n_patients) for _ in range(3))
+    for start in range(0, n_patients, PATIENTS_AT_ONCE):
+        some = slice(start, start + PATIENTS_AT_ONCE)
+        each = log_likelihood[:, some].T
+        log_weight, pareto_k[some] = pareto_smooth(log_ratio - each, relative_ess)
+        elpd[some] = log_sum_exp(log_weight + each)
+        lpd[some] = log_sum_exp(each) - np.log(n_draws)
+    return LeftOut(elpd, pareto_k, lpd)
+
+
+def log_sum_exp(values: NDArray) -> Floats:
+    """Log of the sum of exponentials over the last index."""
+    largest = values.max(axis=-1, keepdims=True)
+    return largest[..., 0] + np.log(np.exp(values - largest).sum(axis=-1))
