@@ -90,9 +90,9 @@ def plot_chain_ranks(ax: "Axes", ranks: ChainRanks, n_draws: int) -> None:
     """Plot the excess of every chain, the test's p, and where a failed test comes from."""
     for k, excess in enumerate(ranks.excess):
         ax.plot(ranks.at, excess, color=COLOURS[k % len(COLOURS)], lw=1.2)
-    for is_suspicious, excess in zip(ranks.is_suspicious, ranks.excess, strict=True):
-        if is_suspicious.any():
-            ax.scatter(ranks.at[is_suspicious], excess[is_suspicious], color=INK, marker=".")
+    chain, place = np.nonzero(ranks.is_suspicious)
+    if len(chain):
+        ax.scatter(ranks.at[place], ranks.excess[chain, place], color=INK, marker=".", zorder=3)
     # Dvoretzky, Kiefer & Wolfowitz's bound for draws that are independent, and some air
     bound = 1.3 * math.sqrt(math.log(2 / LEVEL) / (2 * n_draws))
     height = max(bound, float(np.abs(ranks.excess).max()))

@@ -72,7 +72,7 @@ def leave_one_out(fit: "PosteriorDraws") -> Loo:
     -------
     Loo
     """
-    likelihoods = posterior_of(fit)["log_likelihood"]["event"].values
+    likelihoods = posterior_of(fit)["log_likelihood"].to_dataset()["event"].values
     n_sampled = likelihoods.shape[-1]
     log_likelihood = likelihoods.reshape(-1, n_sampled)
     if len(log_likelihood) < LEAST_DRAWS:
@@ -107,7 +107,7 @@ def left_out_of_proposals(fit: "PosteriorDraws") -> LeftOut:
 
     Better than smoothed ratios of draws that were themselves resampled by smoothed ratios.
     """
-    proposals = posterior_of(fit)["proposals"]
+    proposals = posterior_of(fit)["proposals"].to_dataset()
     at = hazards_of_vectors(proposals["vector"].values[0], fit.inputs.block_model)
     each = patient_log_likelihood(at, fit.inputs.data.of_patients(stored_patients(fit)))
     return left_out(each, log_ratio=proposals["log_ratio"].values[0])
