@@ -334,7 +334,7 @@ def large_cohort_estimates(
     )
     from bayes_crlm.sensitivity.timing.delayed_treatment import clone_model
     from bayes_crlm.sensitivity.two_arms import start_of_treatment
-    from bayes_crlm.sensitivity.weighted_posterior import nearly_flat, weighted_mode
+    from bayes_crlm.sensitivity.weighted_posterior import nearly_flat, weighted_modes
 
     arms = arms_of(simulate_cohort(number, LARGE_SIZE, hazard_ratio, starting))
     start = start_of_treatment(arms, "start_months")
@@ -342,15 +342,14 @@ def large_cohort_estimates(
     marginal = dataclasses.replace(arms.model, covariates="")
     model, cohort = clone_model(marginal, arms, weighing.clones)
     inputs = nearly_flat(model.prepare(cohort))
-    ones = np.ones(arms.n_patients)
-    weight = weighing.weights(ones)
-    marginal_hazard = fit_start_hazard(
-        weighing.edges, weighing.exposure, weighing.starts, weighing.design[:, :0], ones
-    )
-    relative = np.ones(len(weight))
-    changing = weight / strategy_weight(marginal_hazard, relative, weighing.clones, grace)
-    modes = [weighted_mode(inputs, each, None) for each in (weight, changing)]
-    return tuple(float(mode.effect[0] / inputs.design.scale[0]) for mode in modes)
+    ones = np.ones((1, arms.n_patients))
+    (weight,) = weighing.weights(ones)
+    without_columns = dataclasses.replace(weighing.data, design=weighing.data.design[:, :0])
+    marginal_hazard = fit_start_hazard(weighing.edges, without_columns, ones)
+    relative = np.ones((1, len(weight)))
+    (numerator,) = strategy_weight(marginal_hazard, relative, weighing.clones, grace)
+    modes = weighted_modes(inputs, np.array([weight, weight / numerator]))
+    return tuple((modes.effect[:, 0] / inputs.design.scale[0]).tolist())
 
 
 def large_cohorts() -> list[dict[str, Any]]:

@@ -211,8 +211,8 @@ def finely_weighted_row(
     **more
         `is_own` and `cluster` of `weighted_row`.
     """
-    patients, ones = (arms.entry, arms.time, arms.event), np.ones(arms.n_patients)
-    finely = cut_finely(model, patients, cohort.time, cohort.event, weigh(ones))
+    patients, ones = (arms.entry, arms.time, arms.event), np.ones((1, arms.n_patients))
+    finely = cut_finely(model, patients, cohort.time, cohort.event, weigh(ones)[0])
     inputs, number = finely.prepare(cohort), arms.n_patients
     return weighted_row(finely, inputs, weigh, number, groups, seed, effect=arms.effect, **more)
 

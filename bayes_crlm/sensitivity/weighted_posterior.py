@@ -33,13 +33,15 @@ Cooley & Davison (2012), Stat Sinica 22:813-845, and Lyddon, Holmes & Walker (20
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import batched
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.mode import PosteriorMode, Start, posterior_mode
+from bayes_crlm.inference.mode import Modes, find_modes
 from bayes_crlm.inference.streams import Stream, random_stream
+from bayes_crlm.inference.targets import Targets
 from bayes_crlm.likelihood.risk_sums import RiskSums
 from bayes_crlm.model.baseline_priors import Independent
 from bayes_crlm.model.priors import HALF_WIDTH_95, Horseshoe, Normal
@@ -55,6 +57,8 @@ VAGUE_SD = 5.0
 # weighted deaths of a short interval may be a fraction of one: a prior that is not flat pulls
 VAGUE_HAZARD_SD = 10.0
 KEPT_SHARE = 0.5
+# weightings x rows x intervals that are worked on together, so that arrays stay in a cache
+ENTRIES_TOGETHER = 2**18
 # influences are differences of modes, which have to be known to more digits than usual
 RISE_TOLERANCE = 1e-12
 FEWEST_EVENTS = 5.0
@@ -133,8 +137,8 @@ def calibrate(
     inputs : PreparedCohort
         The rows to be weighted; the first term is the treatment in question.
     weigh : callable
-        From weights of patients to weights of rows; estimates everything that the rows' weights
-        depend on, and includes the patients' own.
+        From weights of patients, (weightings, patients), to weights of rows, (weightings, rows);
+        estimates everything that the rows' weights depend on, and includes the patients' own.
     n_patients : int
         Independent units.
     groups : int
@@ -156,7 +160,7 @@ def calibrate(
         When the weighted likelihood has no maximum, or an arm has no event of its own.
     """
     plain = nearly_flat(inputs)
-    row_weight = weigh(np.ones(n_patients))
+    row_weight = weigh(np.ones((1, n_patients)))[0]
     events = effective_events(inputs, row_weight if is_own is None else row_weight * is_own)
     if not min(events) > 0:
         arm = "treated" if events[0] > 0 else "reference"
@@ -164,22 +168,22 @@ def calibrate(
             f"no event of its own in the {arm} arm: how much a weighted hazard ratio varies cannot "
             "be known; see the rows without weights, which their prior bounds"
         )
-    mode = weighted_mode(plain, row_weight, None)
-    start = (mode.log_hazard, mode.effect)
+    mode = weighted_modes(plain, row_weight[None])
+    size = max(1, ENTRIES_TOGETHER // (len(row_weight) * plain.intervals.n_intervals))
     changed = []
-    for members in patient_groups(n_patients, groups, seed):
-        weight = np.ones(n_patients)
-        weight[members] = KEPT_SHARE
-        changed.append(weighted_mode(plain, weigh(weight), start).effect[0])
-    influence = (mode.effect[0] - np.array(changed)) / (1 - KEPT_SHARE)
+    for some in batched(patient_groups(n_patients, groups, seed), size):
+        weights = np.ones((len(some), n_patients))
+        for weight, members in zip(weights, some, strict=True):
+            weight[members] = KEPT_SHARE
+        changed.append(weighted_modes(plain, weigh(weights), mode).effect[:, 0])
+    influence = (mode.effect[0, 0] - np.concatenate(changed)) / (1 - KEPT_SHARE)
     variance, degrees_of_freedom = influence_variance(influence)
-    n_intervals, scale = len(mode.log_hazard), inputs.design.scale[0]
-    precision = float(1 / np.linalg.inv(mode.information)[n_intervals, n_intervals])
+    scale, precision = inputs.design.scale[0], float(1 / mode.spread()[0, 0, 0])
     widened = variance * (student_975(degrees_of_freedom) / HALF_WIDTH_95) ** 2
     return Calibration(
         row_weight=row_weight,
         learning_rate=learning_rate(precision, widened, VAGUE_SD**-2),
-        estimate=float(mode.effect[0] / scale),
+        estimate=float(mode.effect[0, 0] / scale),
         naive_sd=float(precision**-0.5 / scale),
         robust_sd=float(variance**0.5 / scale),
         degrees_of_freedom=degrees_of_freedom,
@@ -284,17 +288,37 @@ def with_weights(inputs: "PreparedCohort", row_weight: NDArray) -> "PreparedCoho
     return dataclasses.replace(inputs, data=inputs.data.weighted(row_weight))
 
 
-def weighted_mode(
-    inputs: "PreparedCohort", row_weight: NDArray, start: Start | None
-) -> PosteriorMode:
-    """Mode of the weighted likelihood times the prior."""
-    sums = RiskSums.of(inputs.data.weighted(row_weight))
-    mode = posterior_mode(inputs, start=start, sums=sums, rise_tolerance=RISE_TOLERANCE)
-    if not mode.converged:
+def weighted_modes(
+    inputs: "PreparedCohort", row_weights: NDArray, near: Modes | None = None
+) -> Modes:
+    """Modes of the weighted likelihood times the prior, one for each weighting of the rows.
+
+    Parameters
+    ----------
+    inputs : PreparedCohort
+    row_weights : (weightings, rows) ndarray
+    near : Modes, optional
+        A single one, where the search starts.
+
+    Raises
+    ------
+    SensitivityError
+        When there is none.
+    """
+    sums = RiskSums.stacked([RiskSums.of(inputs.data.weighted(each)) for each in row_weights])
+    start = None
+    if near is not None:
+        start = (
+            np.repeat(near.log_hazard, len(sums), axis=0),
+            np.repeat(near.effect, len(sums), axis=0),
+        )
+    targets = Targets.of_cohort(inputs, sums)
+    modes = find_modes(targets, start=start, rise_tolerance=RISE_TOLERANCE)
+    if not modes.converged.all():
         raise SensitivityError(
             "the weighted likelihood has no maximum; the weights leave too few events in one arm"
         )
-    return mode
+    return modes
 
 
 def effective_sample_size(weight: NDArray) -> float:

@@ -19,7 +19,7 @@ from bayes_crlm.sensitivity.timing.clone_censor_weight import (
     weight_model,
 )
 from bayes_crlm.sensitivity.two_arms import start_of_treatment, two_arms
-from bayes_crlm.sensitivity.weighted_posterior import nearly_flat, weighted_mode
+from bayes_crlm.sensitivity.weighted_posterior import nearly_flat, weighted_modes
 from bayes_crlm.words.errors import BayesCRLMError
 
 NEVER = np.inf
@@ -115,18 +115,16 @@ def test_weights_are_those_of_the_formula():
     grace = 6.0
     arms, start = arms_of(*patients(1, 150, 0.5, 0.6))
     weighing = weighing_of(arms, start, grace)
-    clones, ones = weighing.clones, np.ones(150)
-    fitted = fit_start_hazard(
-        weighing.edges, weighing.exposure, weighing.starts, weighing.design, ones
-    )
+    clones, ones = weighing.clones, np.ones((1, 150))
+    fitted = fit_start_hazard(weighing.edges, weighing.data, ones)
 
     def not_started(time, patient):
         spent = np.clip(time - weighing.edges[:-1], 0, np.diff(weighing.edges))
-        hazard = np.exp(fitted.log_hazard + weighing.design[patient] @ fitted.effect)
+        hazard = np.exp(fitted.log_hazard[0] + weighing.data.design[patient] @ fitted.effect[0])
         return math.exp(-float(spent @ hazard))
 
     waiting = sorted({0.0, *weighing.edges[weighing.edges < grace].tolist(), grace})
-    found = weighing.weights(ones)
+    (found,) = weighing.weights(ones)
     for row, weight in enumerate(found):
         patient, entry = clones.patient[row], clones.entry[row]
         by_grace = not_started(grace, patient)
@@ -151,11 +149,9 @@ def test_weights_of_patients_who_surely_start_are_numbers():
     arms, start = arms_of(*patients(1, 150, 0.5, 0.6))
     weighing = weighing_of(arms, start, grace)
     clones = weighing.clones
-    fitted = fit_start_hazard(
-        weighing.edges, weighing.exposure, weighing.starts, weighing.design, np.ones(150)
-    )
+    fitted = fit_start_hazard(weighing.edges, weighing.data, np.ones((1, 150)))
     relative = np.where(np.isfinite(start), 1e5, 1.0)[clones.patient]
-    weight = strategy_weight(fitted, relative, clones, grace)
+    (weight,) = strategy_weight(fitted, relative[None], clones, grace)
     sure = (relative > 1) & (clones.arm == 1)
     assert clones.has_started[sure].any()
     assert weight[sure & clones.has_started] == pytest.approx(1)
@@ -169,17 +165,15 @@ def test_a_patient_who_counts_twice_counts_twice_in_the_model_of_starting():
     repeated = np.repeat(np.arange(150), counts)
     twice = dataclasses.replace(
         weighing,
-        exposure=weighing.exposure[repeated],
-        starts=weighing.starts[repeated],
-        design=weighing.design[repeated],
+        data=weighing.data.rows(repeated),
         clones=dataclasses.replace(
             weighing.clones,
             patient=np.searchsorted(repeated, weighing.clones.patient),
         ),
     )
-    found = weighing.weights(counts.astype(float))
-    np.testing.assert_allclose(found, twice.weights(np.ones(200)), rtol=1e-6)
-    assert np.max(np.abs(found / weighing.weights(np.ones(150)) - 1)) > 1e-3
+    found, once = weighing.weights(np.array([counts, np.ones(150)], dtype=float))
+    np.testing.assert_allclose(found, twice.weights(np.ones((1, 200)))[0], rtol=1e-6)
+    assert np.max(np.abs(found / once - 1)) > 1e-3
 
 
 @pytest.mark.parametrize("arm", [0, 1])
@@ -194,7 +188,7 @@ def test_weighted_clones_stand_for_all_patients_at_every_time(arm):
     x, start, _, _ = patients(2, n, 1.0, 0.6)
     design = ((x - x.mean()) / x.std())[:, None]
     weighing = weight_model(start, np.full(n, 60.0), np.zeros(n, int), design, grace)
-    clones, weight = weighing.clones, weighing.weights(np.ones(n))
+    clones, weight = weighing.clones, weighing.weights(np.ones((1, n)))[0]
     is_exact = (clones.arm == arm) & ~clones.has_started & (clones.weight_time < weighing.edges[-1])
     times = np.unique(clones.weight_time[is_exact])
     assert len(times) > 5
@@ -231,13 +225,12 @@ def marginal_inputs(arms, clones):
 
 def changing_weights(weighing):
     """Weights with the probability of not having deviated yet, without covariates, on top."""
-    ones = np.ones(len(weighing.design))
-    marginal = fit_start_hazard(
-        weighing.edges, weighing.exposure, weighing.starts, weighing.design[:, :0], ones
-    )
-    relative = np.ones(len(weighing.clones.time))
+    ones = np.ones((1, weighing.data.n_patients))
+    without_columns = dataclasses.replace(weighing.data, design=weighing.data.design[:, :0])
+    marginal = fit_start_hazard(weighing.edges, without_columns, ones)
+    relative = np.ones((1, len(weighing.clones.time)))
     without = strategy_weight(marginal, relative, weighing.clones, weighing.grace)
-    return weighing.weights(ones) / without
+    return (weighing.weights(ones) / without)[0]
 
 
 @pytest.mark.parametrize(("hazard_ratio", "confounding"), [(1.0, 0.6), (0.4, 0.0), (0.4, 0.6)])
@@ -251,12 +244,12 @@ def test_weighted_clones_find_the_hazard_ratio_of_potential_outcomes(hazard_rati
     n, grace = 8000, 6.0
     arms, start = arms_of(*patients(3, n, hazard_ratio, confounding))
     weighing = weighing_of(arms, start, grace)
-    clones, weight = weighing.clones, weighing.weights(np.ones(n))
+    clones, weight = weighing.clones, weighing.weights(np.ones((1, n)))[0]
     _, inputs = marginal_inputs(arms, clones)
     inputs = nearly_flat(inputs)
 
     def estimate(weight):
-        return weighted_mode(inputs, weight, None).effect[0] / inputs.design.scale[0]
+        return weighted_modes(inputs, weight[None]).effect[0, 0] / inputs.design.scale[0]
 
     truth, truth_error = true_log_ratio(hazard_ratio, confounding, grace)
     variance = truth_error**2
@@ -281,17 +274,16 @@ def test_the_interval_is_as_wide_as_a_bootstrap_of_patients_says():
     clones = weighing.clones
     model, inputs = marginal_inputs(arms, clones)
 
-    def weigh(patient_weight):
-        return patient_weight[clones.patient] * weighing.weights(patient_weight)
+    def weigh(weights):
+        return weights[:, clones.patient] * weighing.weights(weights)
 
     flat = nearly_flat(inputs)
-    mode = weighted_mode(flat, weigh(np.ones(n)), None)
-    begin, scale = (mode.log_hazard, mode.effect), inputs.design.scale[0]
+    mode, scale = weighted_modes(flat, weigh(np.ones((1, n)))), inputs.design.scale[0]
     rng, found = np.random.default_rng(5), []
     for _ in range(400):
         sample = rng.multinomial(n, np.full(n, 1 / n)).astype(float)
         try:
-            found.append(weighted_mode(flat, weigh(sample), begin).effect[0] / scale)
+            found.append(weighted_modes(flat, weigh(sample[None]), mode).effect[0, 0] / scale)
         except BayesCRLMError:
             continue
     assert len(found) > 395

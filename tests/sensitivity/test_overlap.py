@@ -85,7 +85,7 @@ def test_weights_that_are_shown_are_those_that_are_used(monkeypatch):
     arms, used = arms_of(), []
 
     def capture(model, arms, cohort, weigh, groups, seed):
-        used.append(weigh(np.ones(arms.n_patients)))
+        used.append(weigh(np.ones((1, arms.n_patients)))[0])
         return {"failure": None}
 
     monkeypatch.setattr(overlap, "finely_weighted_row", capture)

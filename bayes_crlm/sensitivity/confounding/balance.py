@@ -46,12 +46,12 @@ def stabilised_weights(
 
     Parameters
     ----------
-    propensity : (patients,) ndarray
+    propensity : (..., patients) ndarray
     is_treated : (patients,) ndarray of bool
-    patient_weight : (patients,) ndarray
+    patient_weight : (..., patients) ndarray
         How often every patient counts in that share.
     """
-    share = float(patient_weight @ is_treated / patient_weight.sum())
+    share = np.asarray(patient_weight @ is_treated / patient_weight.sum(axis=-1))[..., None]
     return np.where(is_treated, share / propensity, (1 - share) / (1 - propensity))
 
 

@@ -373,9 +373,9 @@ def outcome_rows(arms: TwoArms, groups: int, seed: int) -> list[dict[str, Any]]:
     marginal = dataclasses.replace(arms.model, covariates="")
 
     def weighted(make: Callable[[NDArray, NDArray], NDArray]) -> dict[str, Any]:
-        def weigh(patient_weight: NDArray) -> NDArray:
-            mode, _ = propensity_mode(arms.design, arms.is_treated, patient_weight)
-            return patient_weight * make(propensity(arms.design, mode), patient_weight)
+        def weigh(weights: NDArray) -> NDArray:
+            modes = [propensity_mode(arms.design, arms.is_treated, each)[0] for each in weights]
+            return weights * make(propensity(arms.design, np.array(modes)), weights)
 
         return finely_weighted_row(marginal, arms, cohort, weigh, groups, seed)
 

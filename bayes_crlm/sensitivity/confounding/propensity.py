@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.streams import Stream, random_stream
-from bayes_crlm.sensitivity.newton import newton_mode
 from bayes_crlm.sensitivity.posterior_draws import SmoothedWeights
 from bayes_crlm.words.errors import SensitivityError
 
@@ -31,6 +30,7 @@ PRIOR_SD = 2.5
 """Of the intercept and of every coefficient, per standard deviation of a covariate."""
 
 DEGREES_OF_FREEDOM = 10.0
+SLOPE_TOLERANCE = 1e-12
 NUTS_DRAWS, NUTS_CHAINS = 1000, 4
 
 
@@ -110,7 +110,7 @@ def log_posterior(
 def propensity_mode(
     design: NDArray, is_treated: NDArray, weight: NDArray | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mode of the coefficients' posterior by Newton's method.
+    """Mode of the coefficients' posterior.
 
     The prior makes it finite under any separation of the arms.
 
@@ -131,24 +131,25 @@ def propensity_mode(
     Raises
     ------
     SensitivityError
-        When Newton's method does not end.
+        When it is not found.
     """
-    columns = with_intercept(design)
+    from scipy.optimize import root
+
+    columns, prior = with_intercept(design), np.eye(1 + design.shape[1]) / PRIOR_SD**2
     weight = np.ones(len(columns)) if weight is None else weight
-    prior = np.eye(columns.shape[1]) / PRIOR_SD**2
 
-    def log_density(coefficients: NDArray) -> float:
-        return float(log_posterior(coefficients, design, is_treated, weight))
-
-    def derivatives(coefficients: NDArray) -> tuple[NDArray, NDArray]:
+    def slope(coefficients: NDArray) -> NDArray:
         probability = propensity(design, coefficients)
-        spread = weight * probability * (1 - probability)
-        slope = (weight * (is_treated - probability)) @ columns - coefficients / PRIOR_SD**2
-        return slope, (columns * spread[:, None]).T @ columns + prior
+        return (weight * (is_treated - probability)) @ columns - coefficients / PRIOR_SD**2
 
-    mode, information, converged = newton_mode(log_density, derivatives, np.zeros(columns.shape[1]))
-    if converged:
-        return mode, information
+    def curvature(coefficients: NDArray) -> NDArray:
+        probability = propensity(design, coefficients)
+        return -(columns.T * (weight * probability * (1 - probability))) @ columns - prior
+
+    # the density is strictly concave: its slope has one root
+    found = root(slope, np.zeros(len(prior)), jac=curvature, tol=SLOPE_TOLERANCE)
+    if found.success:
+        return found.x, -curvature(found.x)
     raise SensitivityError("the propensity score's posterior has no mode that can be found")
 
 

@@ -30,17 +30,24 @@ Robins, Lanoy, Logan, Costagliola & Hernan (2010), Int J Biostat 6(2):18 (a grac
 which a strategy starts at random times).
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.inference.mode import find_modes
+from bayes_crlm.inference.targets import Targets
+from bayes_crlm.likelihood.follow_up import cumulative_hazard, cut_follow_up, locate
+from bayes_crlm.likelihood.risk_sums import RiskSums
+from bayes_crlm.likelihood.survival_data import SurvivalData
+from bayes_crlm.model.baseline_priors import Independent
 from bayes_crlm.model.late_start import start_edges
-from bayes_crlm.sensitivity.newton import newton_mode
+from bayes_crlm.model.priors import Normal
 
 # weakly informative: a covariate's standard deviation hardly changes a hazard more than 150-fold
 COEFFICIENT_SD, LOG_HAZARD_SD = 2.5, 2.0
+# weights are made of differences of cumulative hazards: more digits than usual
+RISE_TOLERANCE = 1e-12
 MOST_LOG_WEIGHT = 100.0
 """No cohort could use a larger weight, and its square has to be a number."""
 
@@ -131,48 +138,41 @@ def midpoints(edges: NDArray) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, eq=False)
 class StartHazard:
-    """Piecewise-constant hazard of starting treatment, with proportional effects.
+    """Piecewise-constant hazards of starting treatment, with proportional effects.
+
+    One for each weighting of the patients.
 
     Attributes
     ----------
     edges : (intervals + 1,) ndarray
-    log_hazard : (intervals,) ndarray
+    log_hazard : (weightings, intervals) ndarray
         At a linear predictor of 0.
-    effect : (columns,) ndarray
+    effect : (weightings, columns) ndarray
         Log hazard ratios of the design's columns.
-    converged : bool
     """
 
     edges: NDArray[np.float64]
     log_hazard: NDArray[np.float64]
     effect: NDArray[np.float64]
-    converged: bool
 
     def cumulative(self, time: NDArray) -> NDArray[np.float64]:
-        """Cumulative hazard at times, at a linear predictor of 0; constant after the last edge."""
-        ends = np.cumsum(np.exp(self.log_hazard) * np.diff(self.edges))
-        return np.interp(time, self.edges, np.concatenate([[0.0], ends]))
+        """Cumulative hazards at times, at a linear predictor of 0; constant after the last edge."""
+        hazard = np.exp(self.log_hazard)
+        interval, within = locate(np.minimum(time, self.edges[-1]), self.edges)
+        before = cumulative_hazard(hazard, np.diff(self.edges))
+        return before[:, interval] + hazard[:, interval] * within
 
 
-def fit_start_hazard(
-    edges: NDArray,
-    exposure: NDArray,
-    starts: NDArray,
-    design: NDArray,
-    weight: NDArray,
-) -> StartHazard:
+def fit_start_hazard(edges: NDArray, data: SurvivalData, weights: NDArray) -> StartHazard:
     """Fit the hazard of starting treatment by penalised maximum likelihood (posterior mode).
 
     Parameters
     ----------
     edges : (intervals + 1,) ndarray
-    exposure : (patients, intervals) ndarray
-        Untreated time under observation.
-    starts : (patients, intervals) ndarray
-        1 in the interval in which treatment started.
-    design : (patients, columns) ndarray
-        Centred and scaled covariates; columns may be none.
-    weight : (patients,) ndarray
+    data : SurvivalData
+        Untreated time under observation, which ends with the event where treatment starts; columns
+        are centred and scaled covariates, and may be none.
+    weights : (weightings, patients) ndarray
         How often a patient counts.
 
     Returns
@@ -180,34 +180,18 @@ def fit_start_hazard(
     StartHazard
         Under Normal(0, 2.5) on every effect and Normal(log rate, 2) on every log-hazard.
     """
-    n_intervals, n_columns = exposure.shape[1], design.shape[1]
-    count = weight @ starts
-    log_rate = math.log(count.sum() / float(weight @ exposure.sum(axis=1)))
-    centre = np.concatenate([np.full(n_intervals, log_rate), np.zeros(n_columns)])
-    precision = np.concatenate(
-        [np.full(n_intervals, LOG_HAZARD_SD**-2), np.full(n_columns, COEFFICIENT_SD**-2)]
+    sums = RiskSums.stacked([RiskSums.of(data.weighted(each)) for each in weights])
+    none = np.zeros((len(sums), sums.n_terms))
+    targets = Targets(
+        sums=sums,
+        baseline=Independent(LOG_HAZARD_SD),
+        priors=((Normal(0.0, COEFFICIENT_SD), slice(0, sums.n_terms)),),
+        log_rate=np.log(sums.events.sum(axis=1) / sums.weighted_exposure(none).sum(axis=1)),
+        step_variances=None,
+        baseline_constant=np.zeros(len(sums)),
     )
-    # the score's part that does not change: starts by interval and by column
-    fixed = np.concatenate([count, (weight * starts.sum(axis=1)) @ design])
-
-    def log_density(vector: NDArray) -> float:
-        relative = weight * np.exp(design @ vector[n_intervals:])
-        expected = (relative @ exposure) @ np.exp(vector[:n_intervals])
-        return float(fixed @ vector - expected - 0.5 * precision @ (vector - centre) ** 2)
-
-    def derivatives(vector: NDArray) -> tuple[NDArray, NDArray]:
-        hazard = np.exp(vector[:n_intervals])
-        relative = weight * np.exp(design @ vector[n_intervals:])
-        by_patient, by_interval = relative * (exposure @ hazard), hazard * (relative @ exposure)
-        crossed = hazard[:, None] * (exposure.T @ (relative[:, None] * design))
-        of_columns = (design * by_patient[:, None]).T @ design
-        information = np.block([[np.diag(by_interval), crossed], [crossed.T, of_columns]])
-        expected = np.concatenate([by_interval, by_patient @ design])
-        slope = fixed - expected - precision * (vector - centre)
-        return slope, information + np.diag(precision)
-
-    at, _, converged = newton_mode(log_density, derivatives, centre)
-    return StartHazard(edges, at[:n_intervals], at[n_intervals:], converged)
+    modes = find_modes(targets, rise_tolerance=RISE_TOLERANCE)
+    return StartHazard(edges, modes.log_hazard, modes.effect)
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,35 +203,30 @@ class WeightModel:
     clones : Clones
     grace : float
     edges : (intervals + 1,) ndarray
-    exposure, starts : (patients, intervals) ndarray
-        Untreated time and starts in every interval.
-    design : (patients, columns) ndarray
+    data : SurvivalData
+        Of `fit_start_hazard`, one row per patient.
     """
 
     clones: Clones
     grace: float
     edges: NDArray[np.float64]
-    exposure: NDArray[np.float64]
-    starts: NDArray[np.float64]
-    design: NDArray[np.float64]
+    data: SurvivalData
 
-    def weights(self, patient_weight: NDArray) -> NDArray[np.float64]:
+    def weights(self, patient_weights: NDArray) -> NDArray[np.float64]:
         """Weights of the clones' rows, the patients' own weight not included.
 
         Parameters
         ----------
-        patient_weight : (patients,) ndarray
+        patient_weights : (weightings, patients) ndarray
             How often every patient counts in the model of starting.
 
         Returns
         -------
-        (rows,) ndarray
+        (weightings, rows) ndarray
             1 at time zero; constant in time for clones that have started.
         """
-        fitted = fit_start_hazard(
-            self.edges, self.exposure, self.starts, self.design, patient_weight
-        )
-        relative = np.exp(self.design @ fitted.effect)[self.clones.patient]
+        fitted = fit_start_hazard(self.edges, self.data, patient_weights)
+        relative = np.exp(fitted.effect @ self.data.design.T)[:, self.clones.patient]
         return strategy_weight(fitted, relative, self.clones, self.grace)
 
 
@@ -259,13 +238,13 @@ def strategy_weight(
     Parameters
     ----------
     fitted : StartHazard
-    relative : (rows,) ndarray
-        Hazard of starting relative to a linear predictor of 0.
+    relative : (weightings, rows) ndarray
+        Hazards of starting relative to a linear predictor of 0.
     clones : Clones
     grace : float
     """
     so_far = fitted.cumulative(clones.weight_time) * relative
-    in_grace = fitted.cumulative(np.array(grace)) * relative
+    in_grace = fitted.cumulative(np.array([grace])) * relative
     # of those who wait until now: the share that starts in what is left of the grace period
     still_to_start = np.where(
         clones.has_started, 1.0, -np.expm1(np.minimum(so_far - in_grace, 0.0))
@@ -293,12 +272,13 @@ def weight_model(
     WeightModel
     """
     edges = start_edges(start)
-    until = np.minimum(start, time)
-    exposure = np.clip(until[:, None] - edges[:-1], 0, np.diff(edges))
-    # a start on an edge belongs to the interval that ends there; at 0, to the first
-    has_started = np.isfinite(start)
-    interval = np.clip(np.searchsorted(edges, start) - 1, 0, len(edges) - 2)
-    starts = np.zeros_like(exposure)
-    starts[has_started, interval[has_started]] = 1.0
-    clones = clone_and_censor(start, time, event, grace, edges)
-    return WeightModel(clones, grace, edges, exposure, starts, design)
+    # after the last start nobody deviates any more
+    until = np.minimum(np.minimum(start, time), edges[-1])
+    data = SurvivalData(
+        follow_up=cut_follow_up(np.zeros(len(until)), until, edges),
+        event=np.isfinite(start).astype(float),
+        design=design,
+        patient_index=np.arange(len(until)),
+        n_patients=len(until),
+    )
+    return WeightModel(clone_and_censor(start, time, event, grace, edges), grace, edges, data)

@@ -85,13 +85,11 @@ def clone_rows(
     clones, grace = weighing.clones, weighing.grace
     rows = []
 
-    def weigh(patient_weight: NDArray) -> NDArray:
-        return patient_weight[clones.patient] * weighing.weights(patient_weight)
+    def weigh(weights: NDArray) -> NDArray:
+        return weights[:, clones.patient] * weighing.weights(weights)
 
-    def weigh_truncated(patient_weight: NDArray) -> NDArray:
-        return patient_weight[clones.patient] * truncated(
-            weighing.weights(patient_weight), clones.arm
-        )
+    def weigh_truncated(weights: NDArray) -> NDArray:
+        return weights[:, clones.patient] * truncated(weighing.weights(weights), clones.arm)
 
     final = final_weights(weighing, arms.n_patients)
     not_proportional = start_problems(start_test(arms, start))
@@ -148,11 +146,12 @@ def truncated(weight: NDArray, arm: NDArray | None = None) -> NDArray[np.float64
     ----------
     Cole & Hernan (2008), Am J Epidemiol 168:656-664.
     """
-    arm = np.zeros(len(weight)) if arm is None else arm
+    arm = np.zeros(weight.shape[-1]) if arm is None else arm
     kept = weight.copy()
     for each in np.unique(arm):
-        here = arm == each
-        kept[here] = np.clip(weight[here], *np.quantile(weight[here], TRUNCATED_SHARES))
+        own = weight[..., arm == each]
+        limits = np.quantile(own, TRUNCATED_SHARES, axis=-1, keepdims=True)
+        kept[..., arm == each] = np.clip(own, *limits)
     return kept
 
 
@@ -251,7 +250,7 @@ def final_weights(weighing: WeightModel, n_patients: int) -> dict[str, NDArray[n
         Strategies that no clone follows so long have no entry.
     """
     clones = weighing.clones
-    every = weighing.weights(np.ones(n_patients))
+    every = weighing.weights(np.ones((1, n_patients)))[0]
     found = {}
     for arm, name in STRATEGY_NAMES.items():
         # rows of one clone follow one another in time
