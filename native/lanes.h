@@ -76,13 +76,9 @@ INLINE part exp_part(part x) {
 INLINE v8 exp8(v8 x) { EACH_PART x.v[q] = exp_part(x.v[q]); return x; }
 INLINE double exp1(double x) { return exp8(all(x))[0]; }
 
-// log of positive normal numbers: the exponent, and the series of atanh for the mantissa in
-// [sqrt(1/2), sqrt(2)).
-INLINE part log_part(part x) {
-  const bits b = (bits)x, exponent = (b - 0x3fe6a09e667f3bcdLL) >> 52;
-  const part mantissa = (part)(b - (exponent << 52));
-  const part exponent_as_number = (part)(exponent + 0x4338000000000000LL) - 6755399441055744.0;
-  const part f = (mantissa - 1.0) / (mantissa + 1.0), s = f * f;
+// 2 atanh(f), as far as |f| <= (sqrt(2) - 1) / (sqrt(2) + 1) needs it.
+INLINE part log_series(part f) {
+  const part s = f * f;
   part p = s * (2.0 / 21) + (2.0 / 19);
   p = p * s + (2.0 / 17);
   p = p * s + (2.0 / 15);
@@ -92,8 +88,16 @@ INLINE part log_part(part x) {
   p = p * s + (2.0 / 7);
   p = p * s + (2.0 / 5);
   p = p * s + (2.0 / 3);
-  p = p * s + 2.0;
-  return f * p + exponent_as_number * 0.693147180559945309417;
+  return f * (p * s + 2.0);
+}
+
+// log of positive normal numbers: the exponent, and the series of atanh for the mantissa in
+// [sqrt(1/2), sqrt(2)).
+INLINE part log_part(part x) {
+  const bits b = (bits)x, exponent = (b - 0x3fe6a09e667f3bcdLL) >> 52;
+  const part mantissa = (part)(b - (exponent << 52));
+  const part exponent_as_number = (part)(exponent + 0x4338000000000000LL) - 6755399441055744.0;
+  return log_series((mantissa - 1.0) / (mantissa + 1.0)) + exponent_as_number * 0.693147180559945309417;
 }
 INLINE v8 log8(v8 x) { EACH_PART x.v[q] = log_part(x.v[q]); return x; }
 

@@ -1,0 +1,36 @@
+// What weighted draws of a chunk of cohorts need, and where they go. Plain data, in memory that the caller owns
+// (bayes_crlm/inference/native/draws.py names the same things in the same order).
+#pragma once
+#include "cohorts.h"
+
+enum Hazards { INDEPENDENT_HAZARDS = 0, GAMMA_HAZARDS = 1, WALK_HAZARDS = 2 };
+
+// Log-hazards to be drawn given effects, for `n_signs` x `n_pairs` draws of every case, a case being a cohort
+// of the stack; with two signs standard normals of the second half are those of the first, mirrored.
+struct HazardDraws {
+  const Cohorts *stack;
+  const int64_t *cohort_of;            // cases
+  int64_t n_cases, n_pairs, n_signs, n_effects, n_parts, n_modes, n_scale_cells;
+  int64_t hazards, n_steps, level, n_components;
+  double sd, step_scale_sd;            // of a log-hazard, or of a walk's level; of the step scale's prior
+  double first_log_scale, scale_width; // of the cells of step scales
+  double prior_constant;
+  // priors of the effects, as in density.h
+  const int64_t *family, *is_scaled;
+  const double *location, *precision, *nu, *mixture;
+  // of every case
+  const double *log_rate, *constant;
+  const double *step_variance;         // cells - 1: of a walk, infinite where a stratum ends
+  const double *process_shape, *process_rate; // cells: of a gamma process
+  // where hazards are drawn
+  const double *mode;                  // parts, or modes x scale cells, x cells; null for a first guess
+  const double *mode_effect;           // parts x effects: where independent hazards have these modes
+  const int64_t *mode_of;              // parts
+  // the draws
+  const double *effect;                // cases x signs x pairs x effects
+  const int64_t *part;                 // cases x signs x pairs
+  const double *log_step_scale, *log_effect_scale; // cases x pairs
+  const uint64_t *seed;                // cases x 32; null to put hazards where their distributions are centred
+  double *log_hazard;                  // cases x signs x pairs x cells, or null
+  double *log_ratio;                   // cases x signs x pairs
+};
