@@ -92,5 +92,6 @@ struct Kernels {
   int64_t (*log_density_callback)(uint64_t, const double *, double *, double *, void *);
   int64_t (*expand_callback)(uint64_t, uint64_t, const double *, double *, void *);
   void (*exponentials)(const double *, double *, int64_t);
+  int64_t (*sample_hazards)(const struct HazardDraws *);
 };
 extern "C" const Kernels crlm_kernels_baseline, crlm_kernels_avx2, crlm_kernels_avx512;

@@ -76,9 +76,8 @@ INLINE part exp_part(part x) {
 INLINE v8 exp8(v8 x) { EACH_PART x.v[q] = exp_part(x.v[q]); return x; }
 INLINE double exp1(double x) { return exp8(all(x))[0]; }
 
-// 2 atanh(f), as far as |f| <= (sqrt(2) - 1) / (sqrt(2) + 1) needs it.
-INLINE part log_series(part f) {
-  const part s = f * f;
+// 2 atanh(f) / f for s = f * f, as far as |f| <= (sqrt(2) - 1) / (sqrt(2) + 1) needs it.
+INLINE part log_series(part s) {
   part p = s * (2.0 / 21) + (2.0 / 19);
   p = p * s + (2.0 / 17);
   p = p * s + (2.0 / 15);
@@ -88,7 +87,7 @@ INLINE part log_series(part f) {
   p = p * s + (2.0 / 7);
   p = p * s + (2.0 / 5);
   p = p * s + (2.0 / 3);
-  return f * (p * s + 2.0);
+  return p * s + 2.0;
 }
 
 // log of positive normal numbers: the exponent, and the series of atanh for the mantissa in
@@ -97,7 +96,8 @@ INLINE part log_part(part x) {
   const bits b = (bits)x, exponent = (b - 0x3fe6a09e667f3bcdLL) >> 52;
   const part mantissa = (part)(b - (exponent << 52));
   const part exponent_as_number = (part)(exponent + 0x4338000000000000LL) - 6755399441055744.0;
-  return log_series((mantissa - 1.0) / (mantissa + 1.0)) + exponent_as_number * 0.693147180559945309417;
+  const part f = (mantissa - 1.0) / (mantissa + 1.0);
+  return f * log_series(f * f) + exponent_as_number * 0.693147180559945309417;
 }
 INLINE v8 log8(v8 x) { EACH_PART x.v[q] = log_part(x.v[q]); return x; }
 

@@ -3,6 +3,7 @@
 // for all versions of Python. The caller owns all memory.
 #include <string.h>
 #include "density.h"
+#include "draws.h"
 
 #if defined(_WIN32)
 #define EXPORT extern "C" __declspec(dllexport)
@@ -55,6 +56,9 @@ EXPORT void *crlm_log_density_callback(const Kernels *kernels) { return (void *)
 EXPORT void *crlm_expand_callback(const Kernels *kernels) { return (void *)kernels->expand_callback; }
 EXPORT void crlm_exponentials(const Kernels *kernels, const double *from, double *to, int64_t n) {
   kernels->exponentials(from, to, n);
+}
+EXPORT int64_t crlm_sample_hazards(const Kernels *kernels, const HazardDraws *draws) {
+  return kernels->sample_hazards(draws);
 }
 EXPORT double crlm_repeat(const Kernels *kernels, const Target *target, double *point, double *gradient, int64_t times) {
   double value = 0.0; // many calls of the callback, to time it

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.effect_proposals import EffectProposals, wide_degrees_of_freedom
+from bayes_crlm.inference.hazards_given_effects import ScaleDraws
 from bayes_crlm.inference.mode import first_start, newton_steps
 from bayes_crlm.inference.parts import at_draw_pairs
 from bayes_crlm.inference.scale_cells import ScaleCells
@@ -181,8 +182,8 @@ def propose_and_weigh(
     log_target += log_scale_priors(scale_prior, log_spread)
     log_target += alpha @ sums.events[0] + beta @ sums.event_design[0]
     log_ratio = log_target.reshape(1, 2, -1) - log_proposal[:, None]
-    effect, log_hazard = both[..., n_intervals:], np.moveaxis(both[..., :n_intervals], -1, 0)
-    drawn = weigh(effect, log_hazard, (scales[0], scales[1]), log_ratio, draws)
+    effect, log_hazard = both[..., n_intervals:], both[..., :n_intervals]
+    drawn = weigh(effect, log_hazard, ScaleDraws(*scales), log_ratio, draws)
     return Proposed(drawn, np.tile(cell[0], 2), flat_both, hazards, log_spread)
 
 

@@ -248,7 +248,7 @@ def sample_rounds(
         around, places, rngs = around.part(kept), places[kept], [rngs[k] for k in kept]
     if not len(places):
         return
-    size = max(1, ENTRIES_IN_CACHE // (draws * around.targets.n_intervals))
+    size = max(1, ENTRIES_IN_CACHE // draws)
     left: list[tuple[NDArray[np.intp], Proposal, BatchDraws, NDArray[np.intp]]] = []
     reached = reaches_tails(around)
     for first in range(0, len(places), size):

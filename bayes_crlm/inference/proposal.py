@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.effect_proposals import EffectProposals, wide_degrees_of_freedom
-from bayes_crlm.inference.hazards_given_effects import IndependentHazards, Walks
 from bayes_crlm.inference.mode import Modes, find_modes
 from bayes_crlm.inference.parts import at_draw_pairs
 from bayes_crlm.inference.scale_cells import ScaleCells
@@ -40,8 +39,13 @@ class Proposal:
         The posteriors.
     effects : EffectProposals
         Of the effects, one for each part.
-    hazards : Walks or IndependentHazards
-        Of the log-hazards given the effects.
+    modes : Modes
+        Of the parts: those of the first cohort, then of the next.
+    scales : StepScales or None
+        Of walks: their step scales, in whose cells are the walks that log-hazards are drawn near.
+    keeps_hazards : bool
+        Whether log-hazards are wanted. If not, those of a gamma process are not drawn, since the
+        ratio is exact whatever they are.
     pairs : (cohorts, parts) ndarray of int
         Mirrored pairs to draw in each part; their sum is the same for all cohorts.
     mode_of : (parts,) ndarray of int
@@ -52,26 +56,26 @@ class Proposal:
 
     targets: Targets
     effects: EffectProposals
-    hazards: Walks | IndependentHazards
+    modes: Modes
+    scales: StepScales | None
+    keeps_hazards: bool
     pairs: NDArray[np.intp]
     mode_of: NDArray[np.intp]
     cells: ScaleCells | None = None
 
     def part(self, which: NDArray[np.intp]) -> "Proposal":
         """Those of some cohorts."""
+        parts = np.arange(self.pairs.shape[1])
         return Proposal(
             self.targets.part(which),
             self.effects.part(which),
-            self.hazards.part(which),
+            self.modes.part((which[:, None] * len(parts) + parts).ravel()),
+            None if self.scales is None else self.scales.part(which),
+            self.keeps_hazards,
             self.pairs[which],
             self.mode_of,
             self.cells,
         )
-
-    @property
-    def scales(self) -> StepScales | None:
-        """Of walks, their step scales."""
-        return self.hazards.scales if isinstance(self.hazards, Walks) else None
 
     @property
     def has_one_mode(self) -> bool:
@@ -143,9 +147,10 @@ def proposal_around(
         wide,
     )
     probability = np.ones((count, 1)) if scales is None else scales.probability
-    hazards = hazards_around(targets, modes, scales, keeps_hazards)
     mode_of = np.zeros(parts, dtype=np.intp)
-    return Proposal(targets, effects, hazards, allotted(probability, pairs), mode_of)
+    return Proposal(
+        targets, effects, modes, scales, keeps_hazards, allotted(probability, pairs), mode_of
+    )
 
 
 def proposal_over_scales(targets: Targets, pairs: int, keeps_hazards: bool) -> Proposal:
@@ -171,7 +176,8 @@ def proposal_over_scales(targets: Targets, pairs: int, keeps_hazards: bool) -> P
     mass = several.log_effect_prior(near.effect, cells.middle)
     if targets.has_walk:
         scales = step_scales(targets, near.effect[None])
-        mass += scales.log_evidence[0] + near.effect @ targets.sums.event_design[0]
+        # the prior of the effects is that given their scale
+        mass += scales.log_evidence[0] - targets.log_effect_prior(near.effect)
         mass += 0.5 * np.linalg.slogdet(near.spread())[1]
         within, of_cell = scales.probability[0], scales.mode_of
     else:
@@ -188,20 +194,11 @@ def proposal_over_scales(targets: Targets, pairs: int, keeps_hazards: bool) -> P
         modes = find_modes(several.part(of_cell[kept]), scales.typical[0], start)
     wide = wide_degrees_of_freedom(*(prior for prior, _ in targets.priors))
     effects = EffectProposals.around(modes.effect[None], modes.spread()[None], wide)
-    hazards = hazards_around(targets, modes, scales, keeps_hazards)
     probability = probability[kept] / probability[kept].sum()
     shared = allotted(probability[None], pairs)
     mode_of = np.zeros(len(kept), dtype=np.intp)
-    return Proposal(targets, effects, hazards, shared, mode_of, cells.part(of_cell[kept]))
-
-
-def hazards_around(
-    targets: Targets, modes: Modes, scales: StepScales | None, keeps_hazards: bool
-) -> Walks | IndependentHazards:
-    """Say how log-hazards are drawn given the effects."""
-    if scales is not None:
-        return Walks(targets, scales, keeps_hazards)
-    return IndependentHazards(targets, modes, keeps_hazards)
+    held = cells.part(of_cell[kept])
+    return Proposal(targets, effects, modes, scales, keeps_hazards, shared, mode_of, held)
 
 
 def modes_of_parts(targets: Targets, near: Modes) -> tuple[Modes, StepScales | None]:
@@ -270,11 +267,11 @@ def proposal_around_several(
     wide = wide_degrees_of_freedom(*(prior for prior, _ in targets.priors))
     effects = EffectProposals.around(np.stack(centres)[None], np.stack(spreads)[None], wide)
     concatenated = None if scales[0] is None else StepScales.concatenated(scales)
-    hazards = hazards_around(targets, Modes.concatenated(modes), concatenated, keeps_hazards)
     within = np.ones((1, len(mode_of))) if concatenated is None else concatenated.probability
     mode_of = np.array(mode_of)
     probability = shares_of_parts(np.array(shares), within, mode_of)
-    return Proposal(targets, effects, hazards, allotted(probability, pairs), mode_of)
+    shared, found = allotted(probability, pairs), Modes.concatenated(modes)
+    return Proposal(targets, effects, found, concatenated, keeps_hazards, shared, mode_of)
 
 
 def shares_of_parts(

@@ -14,6 +14,13 @@ from numpy.typing import NDArray
 
 from bayes_crlm.inference.draws import BatchDraws
 from bayes_crlm.inference.effect_proposals import EffectProposals, far_deviations, least_fall
+from bayes_crlm.inference.hazards_given_effects import (
+    SEARCH_STEPS,
+    ScaleDraws,
+    hazard_draws,
+    log_ratios,
+)
+from bayes_crlm.inference.native.draws import SEED_WORDS
 from bayes_crlm.inference.parts import at_draw_pairs
 from bayes_crlm.inference.proposal import Proposal, pairs_of, shares_of_parts
 from bayes_crlm.inference.weights import allotted, flat, weigh
@@ -23,6 +30,9 @@ from bayes_crlm.likelihood.matrices import triangular_roots
 LEAST_PER_EFFECT = 20
 # of a part's own density far from its centre: with so much of others', their draws go there
 LEAST_OF_OTHERS = 0.25
+
+# Newton steps of a walk, from that of a cell of step scales
+DRAW_STEPS = 1
 
 Sources = list[np.random.Generator]
 
@@ -39,22 +49,22 @@ def propose_and_weigh(
     """
     pairs = around.pairs
     deviation, log_proposal = around.effects.deviations(pairs, rngs)
-    log_scale = log_effect_scale = None
+    step = other = None
     if around.scales is not None:
-        log_scale, log_density = around.scales.draw(pairs, rngs)
+        step, log_density = around.scales.draw(pairs, rngs)
         log_proposal += log_density
     if around.cells is not None:
-        log_effect_scale, log_density = around.cells.draw(around.own_part, rngs)
+        other, log_density = around.cells.draw(around.own_part, rngs)
         log_proposal += log_density
-    effect = around.effects.effects(deviation, pairs)
+    effect, scales = around.effects.effects(deviation, pairs), ScaleDraws(step, other)
     if around.has_one_mode:
         # no other part can have made the draw
         log_proposal += np.log(at_draw_pairs(pairs / pairs_of(pairs), pairs))
         log_proposal, origin = log_proposal[:, None], around.own_part[:, None]
     else:
-        log_proposal, origin, _ = around.log_mixture(effect, log_scale)
-    scales = (log_scale, log_effect_scale)
-    log_hazard, log_ratio = hazards_and_density(around, deviation, pairs, origin, scales, rngs)
+        log_proposal, origin, _ = around.log_mixture(effect, step)
+    seeds = np.stack([rng.integers(2**64, size=SEED_WORDS, dtype=np.uint64) for rng in rngs])
+    log_hazard, log_ratio = hazards_and_density(around, effect, origin, scales, seeds)
     log_ratio -= log_proposal
     origin = flat(np.broadcast_to(origin, log_ratio.shape), draws)
     return weigh(effect, log_hazard, scales, log_ratio, draws), origin
@@ -62,31 +72,45 @@ def propose_and_weigh(
 
 def hazards_and_density(
     around: Proposal,
-    deviation: NDArray,
-    pairs: NDArray[np.intp],
+    effect: NDArray,
     origin: NDArray[np.intp],
-    scales: tuple[NDArray | None, NDArray | None],
-    rngs: Sources | None,
+    scales: ScaleDraws,
+    seeds: NDArray[np.uint64] | None,
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
-    """Draw hazards for effects at the centres plus, and then minus, each deviation.
+    """Draw hazards for effects (cohorts, 2, pairs, effects) in mirrored pairs.
 
-    Without a source of randomness hazards are put where their distributions are centred: what is
+    Without seeds of random numbers hazards are put where their distributions are centred: what is
     returned last is then Laplace's approximation of the effects' own density.
 
     Returns
     -------
-    log_hazard : (intervals, cohorts, 2, pairs) ndarray or None
+    log_hazard : (cohorts, 2, pairs, intervals) ndarray or None
     log_density : (cohorts, 2, pairs) ndarray
         Log posterior density over that of the drawn hazards.
     """
-    sums, effect = around.targets.sums, around.effects.effects(deviation, pairs)
-    weighted = sums.paired_exposures(around.effects.centre, deviation, pairs)
-    log_scale, other = scales
-    log_hazard, log_density = around.hazards.draw(weighted, origin, log_scale, rngs)
-    log_density += (effect @ sums.event_design[:, None, :, None])[:, :, :, 0]
-    if other is not None:
-        other = np.broadcast_to(other[:, None], log_density.shape)
-    log_density += around.targets.log_effect_prior(effect, other)
+    targets, modes, walks = around.targets, around.modes, around.scales
+    found = hazard_draws(targets, effect, scales)
+    found.fill(
+        part=np.broadcast_to(origin, effect.shape[:-1]),
+        n_steps=SEARCH_STEPS if seeds is None else DRAW_STEPS,
+        seed=seeds,
+    )
+    if walks is not None:
+        found.fill(
+            n_modes=walks.log_hazard.shape[1],
+            n_scale_cells=walks.log_hazard.shape[2],
+            first_log_scale=walks.edges[0],
+            scale_width=walks.width,
+            mode=walks.log_hazard,
+            mode_of=walks.mode_of,
+        )
+    else:
+        found.fill(n_parts=around.pairs.shape[1], mode=modes.log_hazard, mode_effect=modes.effect)
+    shape = effect.shape[:-1]
+    log_hazard = np.empty((*shape, targets.n_intervals)) if around.keeps_hazards else None
+    log_density = log_ratios(found, shape, log_hazard)
+    if scales.effect is not None:
+        log_density += around.targets.log_scale_prior(scales.effect)[:, None]
     return log_hazard, log_density
 
 
@@ -146,14 +170,14 @@ def reaches_tails(around: Proposal) -> NDArray[np.bool]:
     count, parts, size = effects.centre.shape
     deviation = far_deviations(effects.factor)
     pairs = np.full((count, parts), size + 1)
-    log_scale = other = None
+    step = other = None
     if around.scales is not None:
-        log_scale = at_draw_pairs(np.log(around.scales.typical), pairs)
+        step = at_draw_pairs(np.log(around.scales.typical), pairs)
     if around.cells is not None:
         other = at_draw_pairs(np.broadcast_to(around.cells.middle, pairs.shape), pairs)
     own = at_draw_pairs(np.broadcast_to(np.arange(parts), pairs.shape), pairs)[:, None]
-    scales = (log_scale, other)
-    _, log_density = hazards_and_density(around, deviation, pairs, own, scales, None)
+    far = effects.effects(deviation, pairs)
+    _, log_density = hazards_and_density(around, far, own, ScaleDraws(step, other), None)
     shape = (count, 2, parts, size + 1)
     least = least_fall(*(prior for prior, _ in targets.priors))
     if around.has_one_mode:
@@ -164,7 +188,7 @@ def reaches_tails(around: Proposal) -> NDArray[np.bool]:
         return ~(fall < least).any(axis=(1, 2, 3))
     # Laplace's approximation of a mass, but for a constant
     log_mass = log_density.reshape(shape) + effects.log_volumes[:, None, :, None]
-    together, _, each = around.log_mixture(effects.effects(deviation, pairs), log_scale)
+    together, _, each = around.log_mixture(far, step)
     own_density = np.take_along_axis(each, own[:, None], axis=1)[:, 0]
     is_hidden = (together <= own_density + math.log1p(LEAST_OF_OTHERS)).reshape(shape)
     is_hidden[..., -1] = False

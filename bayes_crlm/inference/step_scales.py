@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.conditional_walks import fit_walk, walk_log_target
+from bayes_crlm.inference.hazards_given_effects import walks_at_scales
 from bayes_crlm.inference.parts import at_draw_pairs
 from bayes_crlm.model.baseline_priors import WalkPrior
 
@@ -27,7 +27,6 @@ SMALLEST_STEP_SCALE, LARGEST_STEP_SCALE = 0.001, 4.5
 SCALE_CELLS = 64
 # of a cell's share, so that none in reach is left out
 DEFENSIVE_SHARE = 0.02
-SEARCH_STEPS = 12
 # the ranges below and above this probability have modes of their own
 RANGE_ENDS = (0.2,)
 
@@ -45,12 +44,12 @@ class StepScales:
         not a number where there is no approximation.
     probability : (cohorts, parts) ndarray
         Of each part's range; 0 where it is empty.
-    log_hazard : (intervals, cohorts, modes, cells) ndarray
+    log_hazard : (cohorts, modes, cells, intervals) ndarray
         Log-hazards that belong to the cells' middles, effects held at each of some modes.
     mode_of : (parts,) ndarray of int
         Which of the modes each part belongs to.
     log_evidence : (cohorts, modes) ndarray
-        Log of the density of events given the effects of each mode, hazards and step scale summed
+        Log of the density of events and of the effects of each mode, hazards and step scale summed
         out.
     """
 
@@ -67,7 +66,7 @@ class StepScales:
             self.edges,
             self.share[which],
             self.probability[which],
-            self.log_hazard[:, which],
+            self.log_hazard[which],
             self.mode_of,
             self.log_evidence[which],
         )
@@ -79,7 +78,7 @@ class StepScales:
             self.edges,
             self.share[:, which],
             self.probability[:, which],
-            self.log_hazard[:, :, modes],
+            self.log_hazard[:, modes],
             np.arange(len(which)),
             self.log_evidence[:, modes],
         )
@@ -91,7 +90,7 @@ class StepScales:
             parts[0].edges,
             np.concatenate([each.share for each in parts], axis=1),
             np.concatenate([each.probability for each in parts], axis=1),
-            np.concatenate([each.log_hazard for each in parts], axis=2),
+            np.concatenate([each.log_hazard for each in parts], axis=1),
             np.arange(len(parts)),
             np.concatenate([each.log_evidence for each in parts], axis=1),
         )
@@ -120,22 +119,6 @@ class StepScales:
         cell = self.cell_of(log_scale)[:, None]
         with np.errstate(divide="ignore"):
             return np.log(np.take_along_axis(self.share, cell, axis=2) / self.width)
-
-    def starts(self, part: NDArray[np.intp], cell: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Log-hazards of parts' cells.
-
-        Parameters
-        ----------
-        part, cell : (cohorts, ...) ndarray of int
-
-        Returns
-        -------
-        (intervals, cohorts, ...) ndarray
-        """
-        n_intervals, count, modes, cells = self.log_hazard.shape
-        cohort = np.arange(count).reshape(-1, *[1] * (part.ndim - 1))
-        place = (cohort * modes + self.mode_of[part]) * cells + cell
-        return self.log_hazard.reshape(n_intervals, -1).take(place, axis=1)
 
     def draw(
         self, pairs: NDArray[np.intp], rngs: list[np.random.Generator]
@@ -208,18 +191,18 @@ def step_scales(targets: "Targets", effect: NDArray) -> StepScales:
         Of each mode all ranges, one part each.
     """
     count, modes, _ = effect.shape
-    cases = targets.walk_cases(2)
-    edges = step_scale_edges(cases.prior)
-    log_scale = (edges[:-1] + edges[1:]) / 2
-    weighted = [targets.sums.weighted_exposure(effect[:, m]).T for m in range(modes)]
-    weighted = np.stack(weighted, axis=2)[..., None]
+    if not isinstance(targets.baseline, WalkPrior):
+        raise TypeError("the log-hazards are not a walk")
+    edges = step_scale_edges(targets.baseline)
+    log_scale = np.broadcast_to((edges[:-1] + edges[1:]) / 2, (count, modes, SCALE_CELLS))
+    shape = (count, modes, SCALE_CELLS, -1)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        start = np.log((cases.events + 1) / (weighted + np.exp(-cases.log_rate)))
-        start, weighted = (np.repeat(each, SCALE_CELLS, axis=-1) for each in (start, weighted))
-        walk = fit_walk(start, weighted, log_scale, cases, SEARCH_STEPS)
-        # Laplace's approximation of the density of the step scale
-        evidence = walk_log_target(walk.centre, weighted, log_scale, cases)
-        evidence -= walk.log_density_at_centre
+        walk, evidence = walks_at_scales(
+            targets,
+            np.repeat(effect, SCALE_CELLS, axis=1)[:, None],
+            log_scale.reshape(count, -1),
+        )
+        walk, evidence = walk.reshape(shape), evidence.reshape(shape[:-1])
         evidence = np.where(np.isfinite(evidence), evidence, -np.inf)
         top = evidence.max(axis=-1, keepdims=True)
         share = np.exp(evidence - top)
@@ -241,4 +224,4 @@ def step_scales(targets: "Targets", effect: NDArray) -> StepScales:
         within = np.where(is_empty, np.repeat(share, ranges, axis=1), within)
         within /= within.sum(axis=-1, keepdims=True)
     mode_of = np.repeat(np.arange(modes), ranges)
-    return StepScales(edges, within, probability, walk.centre, mode_of, log_evidence)
+    return StepScales(edges, within, probability, walk, mode_of, log_evidence)

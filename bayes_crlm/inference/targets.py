@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.conditional_walks import WalkCases
 from bayes_crlm.likelihood.risk_sums import RiskSums, taken_cohorts
 from bayes_crlm.model.baseline_priors import (
     BaselinePrior,
@@ -198,23 +197,6 @@ class Targets:
         if self.scale_prior is None:
             return np.zeros_like(log_effect_scale)
         return self.scale_prior.log_density(np.exp(log_effect_scale)) + log_effect_scale
-
-    def walk_cases(self, axes: int) -> WalkCases:
-        """What walks' densities are made of, with `axes` axes of length 1 after the cohorts'."""
-        if self.step_variances is None or not isinstance(self.baseline, WalkPrior):
-            raise TypeError("the log-hazards are not a walk with steps")
-        more = (1,) * axes
-
-        def intervals_first(values: NDArray) -> NDArray[np.float64]:
-            return np.ascontiguousarray(values.T).reshape(*values.T.shape, *more)
-
-        return WalkCases(
-            prior=self.baseline,
-            events=intervals_first(self.sums.events),
-            log_rate=self.log_rate.reshape(-1, *more),
-            step_variances=intervals_first(self.step_variances),
-            level_intervals=self.level_intervals,
-        )
 
 
 def baseline_constant(

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.draws import BatchDraws
+from bayes_crlm.inference.hazards_given_effects import ScaleDraws
 from bayes_crlm.inference.psis import pareto_smooth
 
 
@@ -36,22 +37,23 @@ def flat(values: NDArray, draws: int) -> NDArray:
 def weigh(
     effect: NDArray,
     log_hazard: NDArray | None,
-    scales: tuple[NDArray | None, NDArray | None],
+    scales: ScaleDraws,
     log_ratio: NDArray,
     draws: int,
 ) -> BatchDraws:
-    """Smooth and normalise the weights of draws."""
+    """Smooth and normalise the weights of draws (cohorts, 2, pairs, ...)."""
     log_ratio = flat(np.where(np.isfinite(log_ratio), log_ratio, -np.inf), draws)
     is_possible = np.isfinite(log_ratio).sum(axis=1) >= max(10, draws // 10)
     log_weight, pareto_k = pareto_smooth(np.where(is_possible[:, None], log_ratio, 0.0))
     weight = np.exp(log_weight)
-    log_scale, other = (
-        None if each is None else flat(np.stack([each, each], axis=1), draws) for each in scales
+    step, other = (
+        None if each is None else flat(np.stack([each, each], axis=1), draws)
+        for each in (scales.step, scales.effect)
     )
     return BatchDraws(
         effect=flat(effect, draws),
-        log_hazard=None if log_hazard is None else flat(np.moveaxis(log_hazard, 0, -1), draws),
-        log_step_scale=log_scale,
+        log_hazard=None if log_hazard is None else flat(log_hazard, draws),
+        log_step_scale=step,
         log_ratio=log_ratio,
         weight=weight,
         pareto_k=pareto_k,

@@ -21,11 +21,10 @@ from bayes_crlm.likelihood.follow_up import FollowUp
 if TYPE_CHECKING:
     from bayes_crlm.likelihood.survival_data import SurvivalData
 
-# entries of a table of exposures that is kept, and of a table of draws x rows that stays in cache
+# entries of a table of exposures that is kept
 BLOCK_ENTRIES = 2**20
 # of a cohort that takes several blocks: a block's table stays in cache while draws go by
 ENTRIES_IN_CACHE = 2**16
-DRAW_ENTRIES = 2**17
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,113 +205,6 @@ class RiskSums:
                 weighted *= np.exp(factors)
             total[:, self.stratum(block)] += weighted
         return total
-
-    def paired_exposures(
-        self, centre: NDArray, deviation: NDArray, pairs: NDArray[np.intp]
-    ) -> NDArray[np.float64]:
-        """Weighted exposures at centres plus, and at centres minus, each deviation.
-
-        One exponential serves both, since exp(-x) = 1 / exp(x). Cohort by cohort, and some pairs at
-        a time, so that the table of rows x pairs stays in a processor's cache.
-
-        Parameters
-        ----------
-        centre : (cohorts, parts, terms) ndarray
-            Effects.
-        deviation : (cohorts, pairs, terms) ndarray
-            What is added and subtracted, part after part.
-        pairs : (cohorts, parts) ndarray of int
-            How many belong to each part.
-
-        Returns
-        -------
-        (strata x intervals, cohorts, 2, pairs) ndarray
-        """
-        count, n_pairs, _ = deviation.shape
-        total = np.empty((self.events.shape[1], count, 2, n_pairs))
-        ends, seen = np.cumsum(pairs, axis=1).tolist(), set()
-        for block in self.blocks():
-            n_rows, here = block.design.shape[1], self.stratum(block)
-            is_added = here.start in seen
-            seen.add(here.start)
-            size = max(1, DRAW_ENTRIES // max(1, n_rows))
-            table = np.empty((n_rows, min(size, n_pairs)))
-            for k in range(count):
-                weighted = self.weighted_tables(block, k, centre[k])
-                for first in range(0, n_pairs, size):
-                    some = slice(first, min(first + size, n_pairs))
-                    relative = table[:, : some.stop - first]
-                    columns = deviation[k, some, : self.n_terms]
-                    np.matmul(block.design[k], columns.T, out=relative)
-                    np.exp(relative, out=relative)
-                    factors = self.log_factors(block, deviation[k, some])
-                    for sign in range(2):
-                        if sign == 1:
-                            np.reciprocal(relative, out=relative)
-                        found = total[here, k, sign, some]
-                        if factors is None:
-                            multiply(weighted, relative, ends[k], first, found, is_added)
-                            continue
-                        product = np.empty(found.shape)
-                        multiply(weighted, relative, ends[k], first, product, is_added=False)
-                        product *= np.exp(factors.T if sign == 0 else -factors.T)
-                        found[:] = found + product if is_added else product
-        return total
-
-    def weighted_tables(
-        self, block: RiskBlock, k: int, centre: NDArray
-    ) -> list[NDArray[np.float64]]:
-        """Exposures of a block weighted by relative hazards at each centre (parts, effects).
-
-        Returns
-        -------
-        list of (intervals, rows) ndarray
-        """
-        relative = np.exp(block.design[k] @ centre[:, : self.n_terms].T)
-        weighted = [(block.exposure[k] * each[:, None]).T for each in relative.T]
-        factors = self.log_factors(block, centre)
-        if factors is None:
-            return weighted
-        return [
-            each * np.exp(factor)[:, None] for each, factor in zip(weighted, factors, strict=True)
-        ]
-
-
-def multiply(
-    weighted: list[NDArray[np.float64]],
-    relative: NDArray,
-    ends: list[int],
-    start: int,
-    total: NDArray,
-    is_added: bool,
-) -> None:
-    """Multiply each part's weighted exposures by the relative hazards of its own pairs.
-
-    Parameters
-    ----------
-    weighted : list of (intervals, rows) ndarray
-        Of every part.
-    relative : (rows, pairs) ndarray
-        Of some pairs.
-    ends : list of int
-        Where the pairs of each part end among all.
-    start : int
-        The first of these pairs among all.
-    total : (intervals, pairs) ndarray
-        Where the products go.
-    is_added : bool
-        Whether they are added to what is there.
-    """
-    first = 0
-    for each, end in zip(weighted, ends, strict=True):
-        last = min(end - start, relative.shape[1])
-        if last <= first:
-            continue
-        if is_added:
-            total[:, first:last] += each @ relative[:, first:last]
-        else:
-            np.matmul(each, relative[:, first:last], out=total[:, first:last])
-        first = last
 
 
 FOLLOW_UP_ARRAYS = (

@@ -23,7 +23,7 @@ from bayes_crlm.inference.proposal import proposal_around
 from bayes_crlm.inference.proposal_draws import reaches_tails
 from bayes_crlm.inference.several_modes import first_step_scales
 from bayes_crlm.inference.targets import Targets
-from bayes_crlm.likelihood.follow_up import exposure_per_interval, row_cumulative_hazard
+from bayes_crlm.likelihood.follow_up import row_cumulative_hazard
 from bayes_crlm.likelihood.risk_sums import RiskSums, row_exposures
 from bayes_crlm.model.baseline_priors import GammaProcess, Independent
 from bayes_crlm.model.density import hazards_of_vectors, log_density
@@ -157,30 +157,6 @@ def test_the_evidence_is_that_of_the_density_that_is_held_against_the_model(
         evidence.append(math.log(ratio.mean()) + log_ratio.max())
         spread.append(ratio.std() / ratio.mean() / math.sqrt(len(ratio) / 2))
     assert evidence[0] == pytest.approx(evidence[1], abs=4 * math.hypot(*spread))
-
-
-def test_mirrored_pairs_have_the_exposures_of_their_effects(simulated_cohorts, monkeypatch):
-    inputs = PiecewiseExponential("arm", 0, "x + group", cutpoints=4).prepare(simulated_cohorts[3])
-    rng = np.random.default_rng(1)
-    centre, deviation = rng.normal(0, 0.3, 4), rng.normal(0, 0.5, (7, 4))
-    expected = [
-        exposure_per_interval(inputs.data.follow_up, np.exp(inputs.data.design @ effect))
-        for effect in (*(centre + deviation), *(centre - deviation))
-    ]
-
-    def paired(sums):
-        found = sums.paired_exposures(centre[None, None], deviation[None], np.array([[7]]))
-        return np.moveaxis(found[:, 0], 0, -1).reshape(14, -1)
-
-    sums = RiskSums.of(inputs.data)
-    np.testing.assert_allclose(paired(sums), expected, rtol=1e-10)
-    one = sums.weighted_exposure((centre + deviation[0])[None])[0]
-    np.testing.assert_allclose(one, expected[0])
-    monkeypatch.setattr("bayes_crlm.likelihood.risk_sums.BLOCK_ENTRIES", 50)
-    monkeypatch.setattr("bayes_crlm.likelihood.risk_sums.DRAW_ENTRIES", 30)
-    in_blocks = RiskSums.of(inputs.data)
-    assert in_blocks.table is None
-    np.testing.assert_allclose(paired(in_blocks), expected, rtol=1e-10)
 
 
 def test_exposures_of_rows_add_up_to_their_cumulative_hazard(simulated_cohorts):

@@ -36,6 +36,7 @@ SIGNATURES = {
     "crlm_expand_callback": (POINTER, [POINTER]),
     "crlm_exponentials": (None, [POINTER, POINTER, POINTER, INTEGER]),
     "crlm_repeat": (NUMBER, [POINTER, POINTER, POINTER, POINTER, INTEGER]),
+    "crlm_sample_hazards": (INTEGER, [POINTER, POINTER]),
     "crlm_lay_density": (INTEGER, [POINTER] * 5),
     "crlm_lay_map": (INTEGER, [POINTER, POINTER, POINTER]),
     "crlm_lay_target": (INTEGER, [POINTER] * 5),

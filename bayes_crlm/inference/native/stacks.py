@@ -16,21 +16,27 @@ class ArrayStructure(ctypes.Structure):
 
     Attributes
     ----------
-    owned : list of ndarray
+    owned : list
         What must live as long as the structure is used.
     """
 
-    owned: list[NDArray]
+    owned: list[object]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.owned = []
 
     def fill(self, **values: Any) -> None:
-        """Set members: numbers, addresses, and arrays (None where there is none)."""
-        self.owned = []
+        """Set members: numbers, addresses, arrays (None where there is none), and stacks."""
         for name, value in values.items():
             if isinstance(value, np.ndarray):
                 kind = np.float64 if value.dtype.kind == "f" else np.int64
                 array = np.ascontiguousarray(value, dtype=kind)
                 self.owned.append(array)
                 value = array.ctypes.data
+            elif isinstance(value, NativeStack):
+                self.owned.append(value)
+                value = value.address
             setattr(self, name, value)
 
 
