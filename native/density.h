@@ -12,6 +12,14 @@ enum Form { PLAIN = 0, SCALED = 1, WALK = 2, HORSESHOE = 3 };
 enum Family { NORMAL = 0, STUDENT_T = 1, LAPLACE = 2, MIXTURE = 3, LOG_GAMMA = 4 };
 enum ScalePrior { HALF_NORMAL = 0, HALF_T = 1 };
 
+// Priors of single unknowns (docs/model.md, "Priors of effects"), one an element.
+struct Elements {
+  int64_t n_components;                     // of mixtures
+  const int64_t *family;
+  const double *location, *precision, *nu;  // parameters; `precision` is 1 / scale
+  const double *mixture;                    // per element and component: log weight, mean, 1 / sd
+};
+
 // Unknowns that enter in one way (docs/model.md, "The density"): as `n_fields` rows over the intervals,
 // of which row k is added `loading[c, k]` times to class c of the hazard table; as `size` columns from
 // `first` on; or as the groups of grouping `first`.
@@ -19,12 +27,10 @@ struct Block {
   int64_t enters, form, first, size, n_fields;
   int64_t n_elements;                       // unknowns with a prior of their own: all values, or steps
   int64_t at, scale_at, level_at, local_at; // positions in the vector; -1 where there is none
-  int64_t scale_prior, anchor, n_components;
+  int64_t scale_prior, anchor;
   double scale_nu, scale_size;              // of the scale's prior
   double level_mean, level_sd;
-  const int64_t *family;                    // of each element
-  const double *location, *precision, *nu;  // its parameters; `precision` is 1 / scale
-  const double *mixture;                    // per element and component: log weight, mean, 1 / sd
+  Elements elements;
   const double *loading;                    // classes x fields
   const double *step_sd, *centre;           // intervals - 1; fields x intervals
 };
@@ -82,6 +88,9 @@ struct Target {
   int64_t n_unknowns;
 };
 
+struct Posteriors; // cohorts.h
+struct Modes;
+
 // What differs by instruction set.
 struct Kernels {
   const char *name;
@@ -93,5 +102,10 @@ struct Kernels {
   int64_t (*expand_callback)(uint64_t, uint64_t, const double *, double *, void *);
   void (*exponentials)(const double *, double *, int64_t);
   int64_t (*sample_hazards)(const struct HazardDraws *);
+  void (*find_modes)(const Posteriors *, const Modes *, int64_t first, int64_t end);
+  void (*weigh_without_groups)(const Posteriors *, const double *at, double *value, double *hazards);
+  void (*log_integrals)(const double *hazards, const double *events, const double *scale, int64_t, int64_t, double *);
+  void (*sample_groups)(const double *hazards, const double *events, const double *scale, const double *uniform, int64_t,
+                        int64_t, double *);
 };
 extern "C" const Kernels crlm_kernels_baseline, crlm_kernels_avx2, crlm_kernels_avx512;

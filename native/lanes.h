@@ -101,6 +101,14 @@ INLINE part log_part(part x) {
 }
 INLINE v8 log8(v8 x) { EACH_PART x.v[q] = log_part(x.v[q]); return x; }
 
+INLINE v8 within(v8 x, double low, double high) {
+  EACH_PART {
+    x.v[q] = x.v[q] < low - part{} ? low - part{} : x.v[q];
+    x.v[q] = x.v[q] > high - part{} ? high - part{} : x.v[q];
+  }
+  return x;
+}
+
 INLINE v8 sqrt8(v8 x) {
   double y[LANES];
   store(y, x);

@@ -60,6 +60,22 @@ EXPORT void crlm_exponentials(const Kernels *kernels, const double *from, double
 EXPORT int64_t crlm_sample_hazards(const Kernels *kernels, const HazardDraws *draws) {
   return kernels->sample_hazards(draws);
 }
+EXPORT void crlm_find_modes(const Kernels *kernels, const Posteriors *p, const Modes *found, int64_t first, int64_t end) {
+  kernels->find_modes(p, found, first, end);
+}
+EXPORT void crlm_weigh_without_groups(const Kernels *kernels, const Posteriors *p, const double *at, double *value,
+                                      double *hazards) {
+  kernels->weigh_without_groups(p, at, value, hazards);
+}
+// Of (draws, groups): hazards, what is found; of draws: scale; of groups: events.
+EXPORT void crlm_log_integrals(const Kernels *kernels, const double *hazards, const double *events, const double *scale,
+                               int64_t draws, int64_t groups, double *found) {
+  kernels->log_integrals(hazards, events, scale, draws, groups, found);
+}
+EXPORT void crlm_sample_groups(const Kernels *kernels, const double *hazards, const double *events, const double *scale,
+                               const double *uniform, int64_t draws, int64_t groups, double *found) {
+  kernels->sample_groups(hazards, events, scale, uniform, draws, groups, found);
+}
 EXPORT double crlm_repeat(const Kernels *kernels, const Target *target, double *point, double *gradient, int64_t times) {
   double value = 0.0; // many calls of the callback, to time it
   for (int64_t i = 0; i < times; i++) {
@@ -127,11 +143,12 @@ Block read_block(Reader &in, int64_t n_classes, int64_t n_intervals) {
   b.enters = in.next_integer(), b.form = in.next_integer(), b.first = in.next_integer(), b.size = in.next_integer();
   b.n_fields = in.next_integer(), b.n_elements = in.next_integer(), b.at = in.next_integer();
   b.scale_at = in.next_integer(), b.level_at = in.next_integer(), b.local_at = in.next_integer();
-  b.scale_prior = in.next_integer(), b.anchor = in.next_integer(), b.n_components = in.next_integer();
+  b.scale_prior = in.next_integer(), b.anchor = in.next_integer(), b.elements.n_components = in.next_integer();
   b.scale_nu = in.next_float(), b.scale_size = in.next_float(), b.level_mean = in.next_float(), b.level_sd = in.next_float();
-  b.family = in.take_integers(b.n_elements);
-  b.location = in.take_floats(b.n_elements), b.precision = in.take_floats(b.n_elements);
-  b.nu = in.take_floats(b.n_elements), b.mixture = in.take_floats(3 * b.n_components * b.n_elements);
+  Elements &e = b.elements;
+  e.family = in.take_integers(b.n_elements);
+  e.location = in.take_floats(b.n_elements), e.precision = in.take_floats(b.n_elements);
+  e.nu = in.take_floats(b.n_elements), e.mixture = in.take_floats(3 * e.n_components * b.n_elements);
   b.loading = in.take_floats(n_classes * b.n_fields);
   const bool is_walk = b.form == WALK;
   b.step_sd = in.take_floats(is_walk ? n_intervals - 1 : 0);

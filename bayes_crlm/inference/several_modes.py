@@ -24,9 +24,8 @@ from bayes_crlm.inference.mode import (
     Modes,
     Start,
     find_modes,
-    start_nearby,
+    posterior_slopes,
 )
-from bayes_crlm.inference.slopes import posterior_slopes
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.likelihood.matrices import inverses
 from bayes_crlm.model.baseline_priors import WalkPrior
@@ -183,8 +182,7 @@ def may_have_several_modes(targets: Targets, near: Modes) -> NDArray[np.bool]:
     if not has_student_t(targets):
         return np.zeros(len(targets), dtype=bool)
     vague = vague_targets(targets)
-    start = start_nearby(near, targets, vague)
-    modes = find_modes(vague, first_step_scales(targets), start, FIRST_RISE_TOLERANCE)
+    modes = find_modes(vague, first_step_scales(targets), near.as_start(), FIRST_RISE_TOLERANCE)
     variance = np.diagonal(modes.spread(), axis1=1, axis2=2)
     return StudentColumns.of(targets).competing(modes.effect, variance).any(axis=-1)
 

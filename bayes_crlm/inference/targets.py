@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.inference.native.flat_density import HALF_LOG_2PI, Elements
+from bayes_crlm.inference.native.modes import Posteriors
+from bayes_crlm.inference.native.stacks import NativeStack, lay_stack
 from bayes_crlm.likelihood.risk_sums import RiskSums, taken_cohorts
 from bayes_crlm.model.baseline_priors import (
     BaselinePrior,
@@ -53,6 +56,8 @@ class Targets:
         Of that scale.
     effect_scale : (cohorts,) ndarray or None
         That scale, on which modes are conditional.
+    stack : NativeStack
+        The cohorts as the native library has them; laid out where it is not given.
     """
 
     sums: RiskSums
@@ -64,6 +69,12 @@ class Targets:
     is_scaled: NDArray[np.bool] | None = None
     scale_prior: ScaleFamily | None = None
     effect_scale: NDArray[np.float64] | None = None
+    stack: NativeStack | None = None
+
+    def __post_init__(self) -> None:
+        """Lay the cohorts out for the native library, once for all parts of them."""
+        if self.stack is None:
+            object.__setattr__(self, "stack", lay_stack(self.sums))
 
     @classmethod
     def of_cohort(cls, inputs: "PreparedCohort", sums: RiskSums | None = None) -> "Targets":
@@ -110,14 +121,66 @@ class Targets:
             log_rate=self.log_rate[which],
             step_variances=None if variances is None else taken_cohorts(variances, which),
             baseline_constant=self.baseline_constant[which],
+            stack=None if self.stack is None else self.stack.part(which),
             effect_scale=None if self.effect_scale is None else self.effect_scale[which],
         )
 
-    def scale_of(self, part: slice) -> NDArray[np.float64]:
-        """What effects of a part are multiplied by, shape (1 or cohorts, 1 or effects)."""
-        if self.is_scaled is None or self.effect_scale is None:
-            return np.ones((1, 1))
-        return np.where(self.is_scaled[part], self.effect_scale[:, None], 1.0)
+    def posteriors(
+        self,
+        step_scale: NDArray | None = None,
+        stack: NativeStack | None = None,
+        group_scale: NDArray | None = None,
+    ) -> Posteriors:
+        """What the native library takes: posteriors given all scales.
+
+        Parameters
+        ----------
+        step_scale : (cohorts,) ndarray, optional
+            Of walks.
+        stack : NativeStack, optional
+            The same cohorts with groups.
+        group_scale : (cohorts,) ndarray, optional
+            Standard deviation of the groups' effects.
+        """
+        stack = self.stack if stack is None else stack
+        if stack is None:
+            raise TypeError("the cohorts are not laid out")
+        priors = [prior for prior, part in self.simple_priors for _ in range(part.start, part.stop)]
+        effects = Elements.of_families(tuple(priors))
+        scale = np.ones((len(self), self.n_effects))
+        if self.is_scaled is not None and self.effect_scale is not None:
+            scale = np.where(self.is_scaled, self.effect_scale[:, None], scale)
+        constant = self.baseline_constant + effects.constant - np.log(scale).sum(axis=1)
+        level, shape, rate, of_steps = np.zeros(self.n_intervals), None, None, None
+        if isinstance(self.baseline, GammaProcess):
+            rate = self.baseline.weight * self.widths
+            shape = rate * np.exp(self.log_rate)[:, None]
+        else:
+            is_walk = isinstance(self.baseline, WalkPrior)
+            places = self.level_intervals if is_walk else np.arange(self.n_intervals)
+            sd = (
+                self.baseline.level_sd if isinstance(self.baseline, WalkPrior) else self.baseline.sd
+            )
+            level[places] = sd**-2
+            constant -= len(places) * math.log(sd) + self.n_intervals * HALF_LOG_2PI
+        if self.step_variances is not None and step_scale is not None:
+            of_steps = 1 / (step_scale[:, None] ** 2 * self.step_variances)
+            # there is no step from one stratum to the next
+            constant += 0.5 * np.log(np.where(of_steps > 0, of_steps, 1.0)).sum(axis=1)
+        if group_scale is not None:
+            constant -= stack.n_groups * np.log(group_scale)
+        return Posteriors.of(
+            stack,
+            effects,
+            effect_scale=scale,
+            centre=self.log_rate,
+            level_precision=level,
+            step_precision=of_steps,
+            shape=shape,
+            rate=rate,
+            group_precision=None if group_scale is None else group_scale**-2,
+            constant=constant,
+        )
 
     def with_priors(self, change: dict[type, EffectPrior | Family]) -> "Targets":
         """Put other priors in the place of those of some kinds."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_product_models import BASELINES, COHORTS, PRIORS, prepared
 
-from bayes_crlm.inference.slopes import posterior_slopes
+from bayes_crlm.inference.mode import posterior_slopes
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.model.density import log_density
 from bayes_crlm.model.families import HalfNormal

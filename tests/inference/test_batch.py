@@ -31,9 +31,7 @@ from bayes_crlm.inference.importance import (
 from bayes_crlm.inference.mode import (
     Modes,
     find_modes,
-    newton_steps,
     posterior_mode,
-    start_nearby,
 )
 from bayes_crlm.inference.proposal import modes_of_parts
 from bayes_crlm.inference.several_modes import first_modes
@@ -140,13 +138,10 @@ def test_a_row_depends_on_cohort_and_seed_alone(stack, baseline):
 
 def test_a_matrix_without_a_root_leaves_the_digits_of_others_alone():
     drawn = np.random.default_rng(1).normal(size=(5, 6, 4))
-    matrices, vectors = drawn.transpose(0, 2, 1) @ drawn, drawn[:, 0]
+    matrices = drawn.transpose(0, 2, 1) @ drawn
     broken = matrices.copy()
     broken[2] = np.diag([1.0, 0.0, -1.0, 0.0])
     others = [0, 1, 3, 4]
-    np.testing.assert_array_equal(
-        newton_steps(broken, vectors)[others], newton_steps(matrices, vectors)[others]
-    )
     for function in (inverses, triangular_roots):
         found, expected = function(broken), function(matrices)
         np.testing.assert_array_equal(found[others], expected[others])
@@ -333,8 +328,7 @@ def test_likelihoods_modes_are_the_same_from_posteriors_modes(stack, prior):
     for each in values:
         each[3] = np.nan
     near = Modes(*values, near.converged & (np.arange(len(block)) != 3))
-    start = start_nearby(near, before, targets)
-    found, expected = find_modes(targets, start=start), find_modes(targets)
+    found, expected = find_modes(targets, start=near.as_start()), find_modes(targets)
     assert found.converged.all() and expected.converged.all()
     spread = np.sqrt(np.diagonal(inverses(expected.information), axis1=1, axis2=2))[
         :, block.n_intervals :

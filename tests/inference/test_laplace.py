@@ -6,11 +6,7 @@ from scipy import stats
 from scipy.optimize import minimize
 
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
-from bayes_crlm.inference.mode import (
-    newton_steps,
-    posterior_mode,
-)
-from bayes_crlm.inference.slopes import baseline_slopes, posterior_slopes
+from bayes_crlm.inference.mode import posterior_mode, posterior_slopes
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.model.baseline_priors import GammaProcess
 
@@ -39,9 +35,11 @@ def test_baseline_densities_are_those_of_their_definitions(simulated_cohorts, se
     def density(baseline, step_scale=None):
         inputs = prepared(simulated_cohorts[3], baseline)
         at, _ = random_point(inputs, seed)
-        given = None if step_scale is None else np.array([step_scale])
-        value = baseline_slopes(at[None], Targets.of_cohort(inputs), given)[0]
-        return value[0], at, inputs
+        targets, none = Targets.of_cohort(inputs), np.zeros(len(inputs.design.terms))
+        value = slope_at(np.concatenate([at, none]), inputs, step_scale)[0]
+        exposure = targets.sums.weighted_exposure(none[None])[0]
+        value -= targets.sums.events[0] @ at - exposure @ np.exp(at)
+        return value - targets.log_effect_prior(none), at, inputs
 
     value, at, inputs = density("independent")
     assert value == pytest.approx(stats.norm(inputs.log_rate, 2).logpdf(at).sum(), rel=1e-10)
@@ -114,12 +112,13 @@ def test_what_has_no_mode_is_refused(simulated_cohorts):
         posterior_mode(shrunken)
 
 
-def test_newton_steps_climb_where_the_density_is_not_concave():
-    gradient = np.array([1.0, -2.0])
-    concave = np.array([[2.0, 0.3], [0.3, 1.0]])
-    found = newton_steps(concave[None], gradient[None])[0]
-    np.testing.assert_allclose(found, np.linalg.solve(concave, gradient))
-    for information in (np.diag([2.0, -1.0]), -concave, np.array([[1.0, 2.0], [2.0, 1.0]])):
-        step = newton_steps(information[None], gradient[None])[0]
-        assert np.all(np.isfinite(step))
-        assert step @ gradient > 0
+def test_steps_climb_where_the_density_is_not_concave(simulated_cohorts):
+    # a narrow Student t prior bends up most at sqrt(3 nu) scales from its place
+    inputs = prepared(simulated_cohorts[3], "independent", treatment_prior="student_t(1, 0, 0.01)")
+    log_hazard, effect = np.full(4, inputs.log_rate), np.zeros(4)
+    effect[0] = 0.01 * np.sqrt(3)
+    _, gradient, information = slope_at(np.concatenate([log_hazard, effect]), inputs, None)
+    assert np.linalg.eigvalsh(information)[0] < 0 < np.abs(gradient).max()
+    mode = posterior_mode(inputs, start=(log_hazard, effect))
+    assert mode.converged and np.linalg.eigvalsh(mode.information)[0] > 0
+    np.testing.assert_allclose(mode.effect, posterior_mode(inputs).effect, atol=1e-6)

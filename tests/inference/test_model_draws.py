@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from bayes_crlm.inference.groups import log_integrals, sample_effects
 from bayes_crlm.inference.model_draws import sample_block_model, why_not_approximated
 from bayes_crlm.inference.native.coordinates import plain_coordinates
 from bayes_crlm.inference.native.flat_density import native_density
+from bayes_crlm.inference.native.groups import log_integrals, sample_effects
 from bayes_crlm.inference.native.nutpie_part import SamplerSettings
 from bayes_crlm.inference.nuts import sample_coordinates
 from bayes_crlm.likelihood.follow_up import cut_follow_up

@@ -1,7 +1,7 @@
 """Stacks of cohorts as the native library has them: eight rows of one class and interval."""
 
 import ctypes
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ class ArrayStructure(ctypes.Structure):
 class CohortArrays(ArrayStructure):
     """Arrays of a stack, as `native/cohorts.h` names them."""
 
-    _fields_ = [
+    _fields_ = (
         *((name, INTEGER) for name in (
             "n_cohorts", "n_rows", "n_columns", "n_intervals", "n_classes", "n_strata", "n_loaded",
             "n_groups", "is_delayed",
@@ -53,7 +53,7 @@ class CohortArrays(ArrayStructure):
             "design", "width", "stop_within", "entry_within", "count", "events", "event_design",
             "event_group",
         )),
-    ]  # fmt: skip
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +70,8 @@ class NativeStack:
         Columns, and effects that are added to cells.
     n_groups : int
         Of one grouping; 0 without it.
+    cohort : (cases,) ndarray of int
+        Which of the cohorts are meant, in which order.
     owned : tuple
         What must live as long as the address is used.
     """
@@ -78,7 +80,12 @@ class NativeStack:
     n_cells: int
     n_effects: int
     n_groups: int
+    cohort: NDArray[np.intp]
     owned: tuple[object, ...]
+
+    def part(self, which: NDArray[np.intp]) -> "NativeStack":
+        """Mean some of the cohorts, which may be repeated; nothing is copied."""
+        return replace(self, cohort=self.cohort[which])
 
 
 def lay_stack(
@@ -125,4 +132,4 @@ def lay_stack(
     )
     address, memory = aligned(load_library().crlm_lay_cohorts, ctypes.addressof(arrays))
     sizes = sums.events.shape[1], sums.event_design.shape[1], n_groups
-    return NativeStack(address, *sizes, (memory, arrays))
+    return NativeStack(address, *sizes, np.arange(len(sums)), (memory, arrays))
