@@ -56,11 +56,7 @@ class CoxRows:
     ) -> CoxRows:
         """Take rows of a cohort, whose times are tied already, and scale the columns."""
         entry, time = np.asarray(entry, dtype=np.float64), np.asarray(time, dtype=np.float64)
-        center, scale = matrix.mean(axis=0), matrix.std(axis=0)
-        # A column that is constant but for rounding must not be blown up into a covariate.
-        is_constant = scale <= 1e-12 * np.max(np.abs(matrix), axis=0, initial=0.0)
-        scale = np.where(is_constant, 1.0, scale)
-        scaled = np.where(is_constant, 0.0, (matrix - center) / scale)
+        scaled, scale = scaled_columns(matrix)
         return cls(entry, time, np.asarray(event).astype(np.float64), scaled, scale, ties)
 
     def with_columns(self, which: NDArray[np.intp]) -> CoxRows:
@@ -103,6 +99,14 @@ class CoxRows:
             return False
         # One more Newton step would move no estimate by 1e-5 standard errors.
         is_converged = score @ covariance @ score < 1e-10
-        return bool(is_converged) and is_maximum_certain(
-            score, covariance, np.ptp(self.scaled, axis=0)
-        )
+        ranges = np.ptp(self.scaled, axis=0)
+        return bool(is_converged and is_maximum_certain(score, covariance, ranges))
+
+
+def scaled_columns(matrix: Floats) -> tuple[Floats, Floats]:
+    """Columns, (..., rows, p), with mean 0 and standard deviation 1, and the latter, (..., p)."""
+    center, scale = matrix.mean(axis=-2, keepdims=True), matrix.std(axis=-2, keepdims=True)
+    # A column that is constant but for rounding must not be blown up into a covariate.
+    is_constant = scale <= 1e-12 * np.max(np.abs(matrix), axis=-2, initial=0.0, keepdims=True)
+    scale = np.where(is_constant, 1.0, scale)
+    return np.where(is_constant, 0.0, (matrix - center) / scale), scale[..., 0, :]

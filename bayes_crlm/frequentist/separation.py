@@ -58,7 +58,9 @@ class Separation:
     direction: Floats
 
 
-def is_maximum_certain(score: ArrayLike, covariance: ArrayLike, ranges: ArrayLike) -> bool:
+def is_maximum_certain(
+    score: ArrayLike, covariance: ArrayLike, ranges: ArrayLike
+) -> NDArray[np.bool_]:
     """Tell from a converged fit that its likelihood is not monotone.
 
     Along a direction g of monotone likelihood every event's covariate is the largest of its risk
@@ -68,25 +70,25 @@ def is_maximum_certain(score: ArrayLike, covariance: ArrayLike, ranges: ArrayLik
 
     Parameters
     ----------
-    score : (p,) float
+    score : (..., p) float
         u, the derivative at the estimate, near 0.
-    covariance : (p, p) float
+    covariance : (..., p, p) float
         Inverse of I. Its largest eigenvalue is exact to rounding where the smallest of a nearly
         singular I is not.
-    ranges : (p,) float
+    ranges : (..., p) float
         Largest less smallest value of each column.
 
     Returns
     -------
-    bool
+    (...) ndarray of bool
         True is proof; False only says that `find_separation` must decide.
     """
     score, ranges = np.asarray(score, dtype=float), np.asarray(ranges, dtype=float)
-    largest = float(np.linalg.eigvalsh(np.asarray(covariance, dtype=float))[-1])
+    largest = np.linalg.eigvalsh(np.asarray(covariance, dtype=float))[..., -1]
     # The floor keeps a score that has been rounded to 0 from proving anything.
     rounding = 1e-8
-    bound = np.linalg.norm(ranges) * (np.linalg.norm(score) + rounding)
-    return bool(largest > 0.0 and largest * bound < 1.0)
+    bound = np.linalg.norm(ranges, axis=-1) * (np.linalg.norm(score, axis=-1) + rounding)
+    return (largest > 0.0) & (largest * bound < 1.0)
 
 
 def find_separation(
