@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.fit.moment_matching import matched_moments
 from bayes_crlm.fit.tree import posterior_of
-from bayes_crlm.inference.chains import ess_mean
-from bayes_crlm.inference.left_out import LeftOut, left_out, log_sum_exp
+from bayes_crlm.inference.left_out import LeftOut, left_out, log_sum_exp, relative_ess
 from bayes_crlm.inference.psis import LEAST_DRAWS, PARETO_K_MOST, pareto_smooth
 from bayes_crlm.likelihood.hazard_table import patient_log_likelihood
 from bayes_crlm.model.density import hazards_of_vectors, log_density
@@ -115,12 +114,7 @@ def left_out_of_proposals(fit: "PosteriorDraws") -> LeftOut:
 
 def relative_efficiency(fit: "PosteriorDraws") -> float:
     """Mean effective sample size of the posterior's variables, as a share of the draws."""
-    posterior = posterior_of(fit)["posterior"].to_dataset()
-    chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
-    if chains == 1:
-        return 1.0
-    values = [each.values.reshape(chains, draws, -1) for each in posterior.data_vars.values()]
-    return float(ess_mean(np.concatenate(values, axis=2)).mean()) / (chains * draws)
+    return relative_ess(posterior_of(fit)["posterior"].to_dataset())
 
 
 def stored_patients(fit: "PosteriorDraws") -> NDArray[np.intp]:

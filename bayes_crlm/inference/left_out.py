@@ -7,11 +7,16 @@ Vehtari, Gelman & Gabry (2017), Stat Comput 27:1413-1432; Magnusson, Andersen, J
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.inference.chains import ess_mean
 from bayes_crlm.inference.psis import pareto_smooth
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 Floats = NDArray[np.float64]
 
@@ -64,6 +69,15 @@ def left_out(
         elpd[some] = log_sum_exp(log_weight + each)
         lpd[some] = log_sum_exp(each) - np.log(n_draws)
     return LeftOut(elpd, pareto_k, lpd)
+
+
+def relative_ess(posterior: "xr.Dataset") -> float:
+    """Mean effective sample size of variables of chains, as a share of the draws."""
+    chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
+    if chains == 1:
+        return 1.0
+    values = [each.values.reshape(chains, draws, -1) for each in posterior.data_vars.values()]
+    return float(ess_mean(np.concatenate(values, axis=2)).mean()) / (chains * draws)
 
 
 def log_sum_exp(values: NDArray) -> Floats:

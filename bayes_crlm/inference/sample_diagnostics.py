@@ -1,6 +1,5 @@
 """Whether a sample of any `pm.Model` can be trusted, and a hazard ratio in it."""
 
-import warnings
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from bayes_crlm.inference.chains import (
     r_hat,
     worst_mixing,
 )
+from bayes_crlm.inference.left_out import left_out, relative_ess
 from bayes_crlm.inference.psis import PARETO_K_MOST
 
 if TYPE_CHECKING:
@@ -43,13 +43,13 @@ class SamplingDiagnostics:
     min_ess_bulk: float
     min_ess_tail: float
     divergences: int
-    elpd_loo: float | None
-    elpd_loo_se: float | None
-    p_loo: float | None
-    max_pareto_k: float | None
-    n_high_pareto_k: int
-    failures: tuple[str, ...]
-    remarks: tuple[str, ...]
+    elpd_loo: float | None = None
+    elpd_loo_se: float | None = None
+    p_loo: float | None = None
+    max_pareto_k: float | None = None
+    n_high_pareto_k: int = 0
+    failures: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def is_trustworthy(self) -> bool:
@@ -75,38 +75,36 @@ def diagnose_sample(tree: "xr.DataTree", names: list[str]) -> SamplingDiagnostic
     -------
     SamplingDiagnostics
     """
-    posterior = tree["posterior"].to_dataset()[names]
-    loo = None
+    posterior = tree["posterior"].to_dataset()
     # draws too few for a diagnostic come out as nan, which counts as a failure below
-    mixing = worst_mixing(posterior)
-    if "log_likelihood" in tree.children:
-        import arviz_stats as azs
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            loo = azs.loo(tree, pointwise=True)
+    mixing = worst_mixing(posterior[names])
     divergences = n_divergences(tree)
-    failures = mixing.failures(divergences)
-    pareto_k = None if loo is None else np.asarray(loo.pareto_k)
-    n_high = 0 if pareto_k is None else int(np.sum(~(pareto_k <= PARETO_K_MOST)))
+    loo: dict[str, Any] = {}
     remarks = []
-    if pareto_k is not None and n_high:
-        remarks.append(
-            f"{n_high} of {len(pareto_k)} observations have Pareto k above {PARETO_K_MOST}: do not "
-            "trust elpd_loo"
-        )
+    if "log_likelihood" in tree.children:
+        (each,) = tree["log_likelihood"].to_dataset().values()
+        found = left_out(each.values.reshape(-1, each.shape[-1]), relative_ess(posterior))
+        count, n_high = len(found.elpd), int(np.sum(~(found.pareto_k <= PARETO_K_MOST)))
+        loo = {
+            "elpd_loo": float(found.elpd.sum()),
+            "elpd_loo_se": float(np.sqrt(count * found.elpd.var(ddof=1))),
+            "p_loo": float((found.lpd - found.elpd).sum()),
+            "max_pareto_k": float(found.pareto_k.max()),
+            "n_high_pareto_k": n_high,
+        }
+        if n_high:
+            remarks.append(
+                f"{n_high} of {count} observations have Pareto k above {PARETO_K_MOST}: do not "
+                "trust elpd_loo"
+            )
     return SamplingDiagnostics(
         max_r_hat=mixing.r_hat,
         min_ess_bulk=mixing.ess_bulk,
         min_ess_tail=mixing.ess_tail,
         divergences=divergences,
-        elpd_loo=None if loo is None else float(loo.elpd),
-        elpd_loo_se=None if loo is None else float(loo.se),
-        p_loo=None if loo is None else float(loo.p),
-        max_pareto_k=None if pareto_k is None else float(pareto_k.max()),
-        n_high_pareto_k=n_high,
-        failures=tuple(failures),
+        failures=tuple(mixing.failures(divergences)),
         remarks=tuple(remarks),
+        **loo,
     )
 
 

@@ -277,12 +277,15 @@ def build_latent_confounder(inputs: "PreparedCohort", prior: ConfounderPrior) ->
         )
         logit = logit_mean + logit_sd * unit_prevalence
         pm.Deterministic("prevalence", pt.sigmoid(logit), dims="level")
+        # of a level and not of each of its patients, of whom there are many
+        log_share, log_rest = -pt.softplus(-logit), -pt.softplus(logit)
         pm.CustomDist(
             "event",
             at_end,
             cumulative,
             log_ratio,
-            logit[level],
+            log_share[level],
+            log_rest[level],
             logp=marginal_log_density,
             observed=data["follow_up_event"],
             dims="patient",
@@ -291,13 +294,18 @@ def build_latent_confounder(inputs: "PreparedCohort", prior: ConfounderPrior) ->
 
 
 def marginal_log_density(
-    event: Any, log_hazard_at_end: Any, cumulative: Any, log_ratio: Any, logit: Any
+    event: Any,
+    log_hazard_at_end: Any,
+    cumulative: Any,
+    log_ratio: Any,
+    log_share: Any,
+    log_rest: Any,
 ) -> Any:
     """Log of equation (1) for every patient, the confounder summed out."""
     import pytensor.tensor as pt
 
-    without = -pt.softplus(logit) - cumulative
-    with_it = -pt.softplus(-logit) + event * log_ratio - pt.exp(log_ratio) * cumulative
+    without = log_rest - cumulative
+    with_it = log_share + event * log_ratio - pt.exp(log_ratio) * cumulative
     return event * log_hazard_at_end + pt.logaddexp(without, with_it)
 
 
