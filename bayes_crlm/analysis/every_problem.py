@@ -132,7 +132,7 @@ def problems_of_columns(spec: "Spec", arguments: CohortArguments) -> list[str]:
         *sorted(parse_formula(spec.model.covariates).columns),
     ]
     loaded = load_source(
-        spec.data_path(), [], arguments.outcome.id, ColumnSettings(), arguments.sheet, used
+        spec.data_path(), [], arguments.id, ColumnSettings(), arguments.sheet, used
     )
     return unknown_columns(dict.fromkeys(used), loaded.table)
 
@@ -155,7 +155,7 @@ def known_rows(spec: "Spec", arguments: CohortArguments) -> Known:
         source,
         [each for each in of_outcome if outcome is None or each != outcome.event.column]
         + ([outcome.event.column] if outcome is not None and outcome.event.are_numbers else []),
-        arguments.outcome.id,
+        arguments.id,
         settings,
         arguments.sheet,
         of_outcome,

@@ -129,27 +129,11 @@ def warnings_of(
 
 def cohort_arguments(spec: "Spec") -> "CohortArguments":
     """What a spec says of its data."""
-    from bayes_crlm.cohort.arguments import (
-        CohortArguments,
-        ColumnArguments,
-        OutcomeColumns,
-        TimeArguments,
-    )
+    from bayes_crlm.cohort.arguments import CohortArguments
     from bayes_crlm.specification.source_paths import source_name
 
-    data = spec.data
-    return CohortArguments(
-        OutcomeColumns(*(getattr(data, each.name) for each in dataclasses.fields(OutcomeColumns))),
-        TimeArguments(
-            *(data.unit, data.time_unit, data.date_format, data.zero_times, data.rounded),
-            seed=spec.sampling.seed,
-        ),
-        ColumnArguments(data.levels, data.references, data.missing_values),
-        missing=data.missing,
-        where=data.where,
-        sheet=data.sheet,
-        name=source_name(spec),
-    )
+    said = {key: value for key, value in spec.data if key != "source"}
+    return CohortArguments(**said, seed=spec.sampling.seed, name=source_name(spec))
 
 
 def used_columns(spec: "Spec") -> list[str]:

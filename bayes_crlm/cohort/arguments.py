@@ -18,8 +18,8 @@ from bayes_crlm.words.wording import shown
 
 
 @dataclass(frozen=True)
-class OutcomeColumns:
-    """Which columns say how follow-up goes; unchecked.
+class CohortArguments:
+    """Everything that is said of a table beside the table itself; unchecked.
 
     Attributes
     ----------
@@ -29,95 +29,50 @@ class OutcomeColumns:
         The column of events, or ``column``, ``value`` and ``censored``.
     entry, id : str, optional
         Columns of delayed entry and of the patients' names.
-    treatment_start : str or 0, optional
-        The column of starts of treatment; 0 where all started at time 0.
-    censoring_end : str or date, optional
-        When the study ended.
-    """
-
-    time: Any
-    event: Any
-    entry: Any = None
-    id: Any = None
-    treatment_start: Any = None
-    censoring_end: Any = None
-
-
-@dataclass(frozen=True)
-class TimeArguments:
-    """How the file writes times, and what becomes of them; unchecked.
-
-    Attributes
-    ----------
     unit, time_unit : str, optional
         The unit of the cohort's times, and of the file's.
     date_format : str, optional
         How dates are written that are text.
     zero_times : "error", "drop" or float
         What becomes of rows without time at risk.
-    rounded : mapping, optional
-        How times were rounded: ``unit`` and ``to``.
-    seed : int, optional
-        Of the draws of rounded times.
-    """
-
-    unit: Any = None
-    time_unit: Any = None
-    date_format: Any = None
-    zero_times: Any = "error"
-    rounded: Any = None
-    seed: Any = None
-
-
-@dataclass(frozen=True)
-class ColumnArguments:
-    """What is said of columns, by column; unchecked.
-
-    Attributes
-    ----------
-    levels, references, missing_values : mapping, optional
-        Levels in their order, reference levels, values that mean missing.
-    """
-
-    levels: Any = None
-    references: Any = None
-    missing_values: Any = None
-
-    def checked(self) -> tuple[ColumnSettings, list[str]]:
-        """Give the settings that are right, with what is wrong with the others."""
-        return ColumnSettings.of(self.levels, self.references, self.missing_values)
-
-
-@dataclass(frozen=True)
-class CohortArguments:
-    """Everything that is said of a table beside the table itself; unchecked.
-
-    Attributes
-    ----------
-    outcome : OutcomeColumns
-        Which columns say how follow-up goes.
-    times : TimeArguments
-        How the file writes times, and what becomes of them.
-    columns : ColumnArguments
-        What is said of other columns.
-    missing : "error" or "drop"
-        What becomes of missing values of covariates and conditions.
+    rounded, seed : mapping and int, optional
+        How times were rounded (``unit`` and ``to``), and the seed of their draws.
     where : iterable
         Conditions that rows must meet.
+    missing : "error" or "drop"
+        What becomes of missing values of covariates and conditions.
+    treatment_start : str or 0, optional
+        The column of starts of treatment; 0 where all started at time 0.
+    censoring_end : str or date, optional
+        When the study ended.
     needs : sequence of str
         Columns that an analysis uses.
+    levels, references, missing_values : mapping, optional
+        Levels in their order, reference levels, values that mean missing.
     sheet : str, optional
         Of an Excel workbook.
     name : str, optional
         What messages call the source.
     """
 
-    outcome: OutcomeColumns
-    times: TimeArguments = TimeArguments()
-    columns: ColumnArguments = ColumnArguments()
-    missing: Any = "error"
+    time: Any
+    event: Any
+    entry: Any = None
+    id: Any = None
+    unit: Any = None
+    time_unit: Any = None
+    date_format: Any = None
+    zero_times: Any = "error"
+    rounded: Any = None
+    seed: Any = None
     where: Iterable[object] = ()
+    missing: Any = "error"
+    treatment_start: Any = None
+    censoring_end: Any = None
     needs: Sequence[str] = ()
+    levels: Any = None
+    references: Any = None
+    missing_values: Any = None
     sheet: Any = None
     name: Any = None
 
@@ -139,18 +94,25 @@ class CohortArguments:
         problems : list of str
             One sentence each.
         """
-        outcome, problems = checked_outcome(self.outcome, self.times, own_unit)
-        for option, value in (("name", self.name), ("sheet", self.sheet)):
-            if value is not None and not isinstance(value, str):
-                problems.append(f"{option} must be text, not {shown(value)}")
+        outcome, problems = checked_outcome(self, own_unit)
+        problems += texts_problems(name=self.name, sheet=self.sheet)
         if not isinstance(self.missing, str) or self.missing not in ("error", "drop"):
             problems.append(f'missing must be "error" or "drop", not {shown(self.missing)}')
-        settings, found = self.columns.checked()
+        settings, found = ColumnSettings.of(self.levels, self.references, self.missing_values)
         return outcome, settings, problems + found
 
 
+def texts_problems(what: str = "text", **options: Any) -> list[str]:
+    """Refuse options that are given and are not text."""
+    return [
+        f"{option} must be {what}, not {shown(value)}"
+        for option, value in options.items()
+        if value is not None and not isinstance(value, str)
+    ]
+
+
 def checked_outcome(
-    columns: OutcomeColumns, times: TimeArguments, own_unit: str | None = None
+    said: CohortArguments, own_unit: str | None = None
 ) -> tuple[Outcome | None, list[str]]:
     """Check how the outcome's columns are to be read.
 
@@ -170,18 +132,14 @@ def checked_outcome(
             problems.append(str(problem))
             return None
 
-    ends, codes = made(TimeColumns.of, columns.time), made(EventCodes.of, columns.event)
-    for role, column in (("entry", columns.entry), ("id", columns.id)):
-        if column is not None and not isinstance(column, str):
-            problems.append(f"{role} must be a column's name in text, not {shown(column)}")
-    study_end = None
-    if columns.censoring_end is not None:
-        study_end = made(StudyEnd.of, columns.censoring_end)
-        problems += end_problems(study_end, ends)
-    problems += start_problems(columns.treatment_start)
-    scale, found = scale_of(ends, times, own_unit)
-    problems += found + zero_problems(times.zero_times)
-    rounding, seed = None if times.rounded is None else made(Rounding.of, times.rounded), times.seed
+    ends, codes = made(TimeColumns.of, said.time), made(EventCodes.of, said.event)
+    problems += texts_problems("a column's name in text", entry=said.entry, id=said.id)
+    study_end = None if said.censoring_end is None else made(StudyEnd.of, said.censoring_end)
+    problems += end_problems(study_end, ends)
+    problems += start_problems(said.treatment_start)
+    scale, found = scale_of(ends, said, own_unit)
+    problems += found + zero_problems(said.zero_times)
+    rounding, seed = None if said.rounded is None else made(Rounding.of, said.rounded), said.seed
     if rounding is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
         problems.append(
             f"rounded times are drawn, so give a seed, a whole number from 0, not {shown(seed)}"
@@ -191,12 +149,12 @@ def checked_outcome(
     outcome = Outcome(
         time=ends,
         event=codes,
-        entry=columns.entry,
-        id=columns.id,
-        start=columns.treatment_start,
+        entry=said.entry,
+        id=said.id,
+        start=said.treatment_start,
         censoring_end=study_end,
         scale=scale,
-        zero_times=times.zero_times,
+        zero_times=said.zero_times,
         rounded=rounding,
         seed=seed,
     )
@@ -215,10 +173,8 @@ def end_problems(study_end: StudyEnd | None, ends: TimeColumns | None) -> list[s
 
 def start_problems(treatment_start: Any) -> list[str]:
     """Refuse what is neither a column of starts nor 0."""
-    is_zero = treatment_start == 0 and isinstance(treatment_start, int)
-    if treatment_start is None or isinstance(treatment_start, str):
-        return []
-    if is_zero and not isinstance(treatment_start, bool):
+    is_zero = isinstance(treatment_start, int) and treatment_start == 0
+    if (is_zero and treatment_start is not False) or isinstance(treatment_start, str | None):
         return []
     return [
         "treatment_start must be a column's name in text, or 0 where treatment started at "
@@ -227,17 +183,13 @@ def start_problems(treatment_start: Any) -> list[str]:
 
 
 def scale_of(
-    ends: TimeColumns | None, times: TimeArguments, own_unit: str | None
+    ends: TimeColumns | None, said: CohortArguments, own_unit: str | None
 ) -> tuple[TimeScale, list[str]]:
     """How columns become times; as they are where it cannot be said."""
     if ends is None:
         return TimeScale(), []
-    unit = own_unit if times.unit is None else times.unit
-    problems = [
-        f"{option} must be text, not {shown(value)}"
-        for option, value in (("unit", unit), ("time_unit", times.time_unit))
-        if value is not None and not isinstance(value, str)
-    ]
+    unit = own_unit if said.unit is None else said.unit
+    problems = texts_problems(unit=unit, time_unit=said.time_unit)
     if problems:
         return TimeScale(), problems
-    return scale_problems(ends, unit, times.time_unit, times.date_format, own_unit)
+    return scale_problems(ends, unit, said.time_unit, said.date_format, own_unit)

@@ -8,12 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.cohort.arguments import (
-    CohortArguments,
-    ColumnArguments,
-    OutcomeColumns,
-    TimeArguments,
-)
+from bayes_crlm.cohort.arguments import CohortArguments
 from bayes_crlm.cohort.cohort import Cohort
 from bayes_crlm.cohort.eligibility import Dropped, select, unmatched_values
 from bayes_crlm.cohort.outcome.follow_up import patients_of
@@ -127,15 +122,9 @@ def read_cohort(
     CohortError
         When it is not a cohort; the message tells every problem found.
     """
-    return cohort_of(
-        source,
-        CohortArguments(
-            OutcomeColumns(time, event, entry, id, treatment_start, censoring_end),
-            TimeArguments(unit, time_unit, date_format, zero_times, rounded, seed),
-            ColumnArguments(levels, references, missing_values),
-            *(missing, where, needs, sheet, name),
-        ),
-    )
+    # every other parameter is one of its fields
+    said = {key: value for key, value in locals().items() if key != "source"}
+    return cohort_of(source, CohortArguments(**said))
 
 
 def cohort_of(source: object, arguments: CohortArguments) -> Cohort:
@@ -158,7 +147,7 @@ def cohort_of(source: object, arguments: CohortArguments) -> Cohort:
         source=str(label),
         is_synthetic=loaded.is_synthetic,
         sha256=loaded.sha256,
-        unit=own_unit if arguments.times.unit is None else arguments.times.unit,
+        unit=own_unit if arguments.unit is None else arguments.unit,
         time_column=outcome.time.end,
         event_column=outcome.event.column,
         entry_column=outcome.entry,

@@ -12,12 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.cohort.arguments import (
-    CohortArguments,
-    ColumnArguments,
-    OutcomeColumns,
-    TimeArguments,
-)
+from bayes_crlm.cohort.arguments import CohortArguments
 from bayes_crlm.cohort.cohort import Cohort
 from bayes_crlm.cohort.outcome.event_codes import events_by_code, settled_codes
 from bayes_crlm.cohort.outcome.follow_up import NUMBER, events_of, patients_of
@@ -76,8 +71,7 @@ class CohortStack:
         if self.outcome.rounded is not None:
             # the first draws of one seed would be those of the first patient in every cohort
             made = np.random.SeedSequence([self.outcome.seed, k]).generate_state(1)
-            times = replace(arguments.times, seed=int(made[0]))
-            arguments = replace(arguments, times=times)
+            arguments = replace(arguments, seed=int(made[0]))
         table = self.table.iloc[self.starts[k] : self.starts[k + 1]].reset_index(drop=True)
         return cohort_of(table, arguments)
 
@@ -133,16 +127,9 @@ def stack_cohorts(
         When a column is not there, a row does not say its cohort, or an argument is wrong for
         every cohort.
     """
-    return stack_of(
-        table,
-        cohort,
-        CohortArguments(
-            OutcomeColumns(time, event, entry, id, treatment_start, censoring_end),
-            TimeArguments(unit, time_unit, date_format, zero_times, rounded, seed),
-            ColumnArguments(levels, references, missing_values),
-            missing,
-        ),
-    )
+    # every other parameter is one of its fields
+    said = {key: value for key, value in locals().items() if key not in ("table", "cohort")}
+    return stack_of(table, cohort, CohortArguments(**said))
 
 
 def stack_of(source: object, cohort: str, arguments: CohortArguments) -> CohortStack:
@@ -174,9 +161,10 @@ def stack_of(source: object, cohort: str, arguments: CohortArguments) -> CohortS
         outcome=replace(outcome, event=events),
         arguments=replace(
             arguments,
-            outcome=replace(arguments.outcome, event=events),
-            # values that mean missing are missing already
-            columns=ColumnArguments(settings.levels, settings.references),
+            event=events,
+            levels=settings.levels,
+            references=settings.references,
+            missing_values=None,  # they are missing already
         ),
     )
 

@@ -14,7 +14,7 @@ import pyreadstat
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from bayes_crlm.cohort.arguments import CohortArguments, OutcomeColumns
+from bayes_crlm.cohort.arguments import CohortArguments
 from bayes_crlm.cohort.cohort import Cohort
 from bayes_crlm.cohort.eligibility import Dropped
 from bayes_crlm.cohort.outcome.follow_up import events_of, numbers_of
@@ -745,7 +745,7 @@ def test_reading_a_cohort_imports_no_sampler(tmp_path):
 
 
 def test_time_grows_linearly_with_the_rows():
-    outcome, _, _ = CohortArguments(OutcomeColumns(**ROWS)).checked()
+    outcome, _, _ = CohortArguments(**ROWS).checked()
 
     def seconds(n):
         frame = pd.DataFrame(

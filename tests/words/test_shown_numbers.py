@@ -118,6 +118,7 @@ def test_no_exponent_is_read_in_results_of_long_times_and_large_settings(tmp_pat
         '[model.baseline]\ncutpoints = 3\nprior = "independent"\n'
         "[estimands]\nhr_thresholds = [1.0, 2000000.0]\n"
         "[success]\neffect = 1234567.0\n"
+        "[sensitivity.overlap]\ngroups = 50\n"
         "[sensitivity.unmeasured_confounding]\nstrengths = [1.5, 2.0, 2000000.0]\n"
     )
     out = tmp_path / "out"
