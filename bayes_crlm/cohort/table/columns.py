@@ -13,6 +13,7 @@ Whoever uses a column says what it may be: `bayes_crlm.model.covariates` what a 
 """
 
 import datetime
+from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 from numbers import Real
@@ -239,9 +240,7 @@ def _read_objects(values: "pd.Series") -> ColumnRead:
         gap |= np.array(is_dash)
         found.discard("text")
     marked = [cell.strip() for cell, mark in zip(cells, marks, strict=True) if mark]
-    notes = missing_in_words(
-        marked, np.ones(len(marked), dtype=np.intp), np.ones(len(marked), bool)
-    )
+    notes = missing_in_words(Counter(marked))
 
     def column(of_cell: Callable[[Any], Any], dtype: Any) -> "pd.Series":
         read = [None if is_gap else of_cell(c) for c, is_gap in zip(cells, gap, strict=True)]
@@ -278,10 +277,9 @@ def written_numbers_of(
     cells: list[Any], gap: NDArray[np.bool]
 ) -> tuple[tuple[str, ...], NDArray[np.object_] | None]:
     """Give every row's number as it is written, as `written_numbers` does for a text each."""
-    written = ["" if is_gap else level_text(c) for c, is_gap in zip(cells, gap, strict=True)]
+    written = [None if is_gap else level_text(c) for c, is_gap in zip(cells, gap, strict=True)]
     place = {text: k for k, text in enumerate(dict.fromkeys(written))}
-    texts = list(place)
-    phrase, levels = written_numbers(texts, np.array([each == "" for each in texts], dtype=bool))
+    phrase, levels = written_numbers(list(place))
     return phrase, None if levels is None else levels[[place[each] for each in written]]
 
 

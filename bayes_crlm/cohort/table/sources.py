@@ -30,8 +30,6 @@ class Loaded:
         Of the file's bytes, or of the table as CSV.
     is_synthetic : bool
         Whether the data are simulated, not patients'.
-    unit : str or None
-        The time unit of a data set.
     notes, said : mapping
         By column, what was done to it, and what the file says of it.
     texts : mapping
@@ -43,7 +41,6 @@ class Loaded:
     table: "pd.DataFrame"
     sha256: str
     is_synthetic: bool
-    unit: str | None
     notes: Mapping[str, tuple[str, ...]]
     said: Mapping[str, str]
     texts: Mapping[str, Any]
@@ -80,48 +77,35 @@ def load_source(
     DataFileError, CohortError
         When it is not a table.
     """
-    from bayes_crlm.cohort.table.files import data_sets, read_file
+    from bayes_crlm.cohort.table.files import FileRead, data_sets, read_file
 
-    datasets, load = data_sets()
-    if not isinstance(source, str | Path):
-        if sheet is not None:
-            raise CohortError("sheet is given, but only Excel workbooks have sheets; leave it out")
-        table = plain_frame(as_frame(source))
-        typed = typed_table(table, settings, kept=(id,), outcome=outcome)
-        return Loaded(
-            typed.table,
-            sha256_of_csv(table),
-            False,
-            None,
-            typed.notes,
-            {},
-            typed.texts,
-            typed.problems,
+    is_synthetic = False
+    if isinstance(source, str | Path):
+        read = read_file(
+            source,
+            numbers=[*numbers, *settings.numbers],
+            identifier=id,
+            levels=settings.levels,
+            sheet=sheet,
         )
-    read = read_file(
-        source,
-        numbers=[*numbers, *settings.numbers],
-        identifier=id,
-        levels=settings.levels,
-        sheet=sheet,
-    )
-    typed = typed_table(read.table, settings, kept=(id,), outcome=outcome, known=read.known)
-    unit, is_synthetic = None, False
-    if isinstance(source, str) and source in datasets:
-        is_synthetic, unit = datasets[source].is_synthetic, datasets[source].unit
-    else:
-        # A copy of a synthetic data set is as synthetic under any other name.
+        datasets, load = data_sets()
+        # a copy of a synthetic data set is as synthetic under any other name
         synthetic = [each for each, dataset in datasets.items() if dataset.is_synthetic]
         is_synthetic = any(load(each)[1] == read.sha256 for each in synthetic)
+    elif sheet is not None:
+        raise CohortError("sheet is given, but only Excel workbooks have sheets; leave it out")
+    else:
+        table = plain_frame(as_frame(source))
+        read = FileRead(table, sha256_of_csv(table))
+    typed = typed_table(read.table, settings, kept=(id,), outcome=outcome, known=read.known)
     return Loaded(
-        typed.table,
-        read.sha256,
-        is_synthetic,
-        unit,
-        with_notes(read.notes, typed.notes),
-        read.said,
-        typed.texts,
-        typed.problems,
+        table=typed.table,
+        sha256=read.sha256,
+        is_synthetic=is_synthetic,
+        notes=with_notes(read.notes, typed.notes),
+        said=read.said,
+        texts=typed.texts,
+        problems=typed.problems,
     )
 
 

@@ -6,7 +6,8 @@ file or table whoever writes a number as text means a level.
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,96 @@ if TYPE_CHECKING:
 NO_DECIMALS = re.compile(r"(?<=[0-9])\.0+$")
 
 
+@dataclass(frozen=True)
+class Texts:
+    """The different texts of a column.
+
+    Attributes
+    ----------
+    values : pandas.Series, (n_rows,)
+        The column.
+    codes : (n_rows,) int
+        Each row's text; -1 where there is none.
+    raw, stripped : list of str
+        As they are written, and without outer spaces.
+    gaps : (texts,) bool
+        Which are marks of missing.
+    """
+
+    values: "pd.Series"
+    codes: NDArray[np.intp]
+    raw: list[str]
+    stripped: list[str]
+    gaps: NDArray[np.bool]
+
+    @classmethod
+    def of(cls, values: "pd.Series") -> "Texts":
+        """Find the texts of a column; a dash is missing where all others are numbers."""
+        import pandas as pd
+
+        codes, found = pd.factorize(values)
+        raw = [str(each) for each in found]
+        stripped = [each.strip() for each in raw]
+        given = {each for each in stripped if each not in MARKS}
+        is_numbers = given != {DASH} and all(is_number(each) for each in given - {DASH})
+        marks = MARKS | {DASH} if is_numbers else MARKS
+        gaps = np.array([each in marks for each in stripped], dtype=bool)
+        return cls(values, codes, raw, stripped, gaps)
+
+    def unless_missing(self, texts: list[str]) -> list[str | None]:
+        """Give a list of one text each, with None for those that are missing."""
+        return [None if gap else t for t, gap in zip(texts, self.gaps.tolist(), strict=True)]
+
+    @property
+    def given(self) -> list[str]:
+        """Texts that are not missing."""
+        return [each for each in self.unless_missing(self.stripped) if each is not None]
+
+    @property
+    def numbers(self) -> list[str]:
+        """Those of them that are numbers."""
+        return [each for each in self.given if is_number(each)]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How many rows are missing, in words."""
+        counts = np.bincount(self.codes[self.codes >= 0], minlength=len(self.raw)).tolist()
+        marked: Counter[str] = Counter()
+        for text, count, gap in zip(self.stripped, counts, self.gaps.tolist(), strict=True):
+            if gap:
+                marked[text] += count
+        return missing_in_words(marked)
+
+    def column(self, of_text: Any) -> "pd.Series":
+        """Give every row its text's value."""
+        import pandas as pd
+
+        each = pd.Series(of_text)
+        if (self.codes < 0).any():
+            each = pd.concat([each, each.iloc[:0].reindex([-1])])
+        return each.take(self.codes).set_axis(self.values.index).rename(self.values.name)
+
+    def as_levels(self, named: list[str], notes: tuple[str, ...]) -> ColumnRead:
+        """Give texts as levels of some names, or as dates where every one is an ISO date."""
+        import pandas as pd
+
+        clean = self.unless_missing(named)
+        given = [text for text in clean if text is not None]
+        if given and all(DATE.fullmatch(text) for text in given):
+            try:
+                dates = pd.to_datetime(pd.Series(clean, dtype=object), format="ISO8601")
+                return ColumnRead(self.column(dates), notes)
+            except (ValueError, OverflowError):
+                pass  # a day that no calendar has stays a text; it is refused where a date is asked
+        pairs = enumerate(self.unless_missing(self.raw))
+        spaced = [k for k, raw in pairs if raw is not None and raw != raw.strip()]
+        if spaced:
+            n = int(np.isin(self.codes, spaced).sum())
+            cells = shown_names(sorted(self.raw[k] for k in spaced), 3)
+            notes = (*notes, f"spaces around values are removed in {count_of(n, 'row')} ({cells})")
+        return ColumnRead(self.column(pd.Series(clean, dtype="str")), notes)
+
+
 def column_from_texts(values: "pd.Series") -> ColumnRead:
     """Read a column of a text file, of which every cell is a text.
 
@@ -44,54 +135,33 @@ def column_from_texts(values: "pd.Series") -> ColumnRead:
     """
     import pandas as pd
 
-    codes, found = pd.factorize(values)
-    raw = [str(each) for each in found]
-    texts = [each.strip() for each in raw]
-    counts = np.bincount(codes, minlength=len(raw))
-    gaps = np.array([each in MARKS for each in texts], dtype=bool)
-    given = [each for each in texts if each not in MARKS]
-    numbers = [each for each in given if is_number(each)]
-    if numbers and all(each == DASH or is_number(each) for each in given):
-        gaps |= np.array([each == DASH for each in texts], dtype=bool)
-        given = numbers
-    notes = missing_in_words(texts, counts, gaps)
+    found = Texts.of(values)
+    given, numbers, notes = found.given, found.numbers, found.notes
+    texts = found.unless_missing(found.stripped)
     if not given:
         return ColumnRead(pd.Series(np.nan, index=values.index, name=values.name), notes)
     if len(numbers) == len(given):
-        parsed = np.array([np.nan if gap else float(t) for t, gap in zip(texts, gaps, strict=True)])
-        is_whole = not gaps.any() and all(WHOLE.fullmatch(each) for each in given)
-        if is_whole:
-            parsed = np.array([int(each) for each in texts], dtype=np.int64)
-        phrases, written = written_numbers(texts, gaps)
-        of_row = None if written is None else written[codes]
-        column = pd.Series(parsed[codes], index=values.index, name=values.name)
-        return ColumnRead(column, (*notes, *phrases), of_row)
+        is_whole = None not in texts and all(WHOLE.fullmatch(each) for each in given)
+        as_number = int if is_whole else float
+        parsed = np.array([np.nan if each is None else as_number(each) for each in texts])
+        phrases, written = written_numbers(texts)
+        of_row = None if written is None else written[found.codes]
+        return ColumnRead(found.column(parsed), (*notes, *phrases), of_row)
     if {each.lower() for each in given} <= {"true", "false"}:
-        truth = [None if gap else t.lower() == "true" for t, gap in zip(texts, gaps, strict=True)]
-        dtype = "boolean" if gaps.any() else bool
-        column = pd.Series(pd.array(truth, dtype="boolean"))[codes].astype(dtype)
-        return ColumnRead(column.set_axis(values.index).rename(values.name), notes)
-    read = _levels_of(raw, texts, gaps, codes, values)
-    phrases = mixture_in_words(given, numbers)
-    return ColumnRead(read.values, (*notes, *phrases, *read.notes))
+        truth = [None if each is None else each.lower() == "true" for each in texts]
+        dtype = "boolean" if None in texts else "bool"
+        return ColumnRead(found.column(pd.array(truth, dtype="boolean")).astype(dtype), notes)
+    return found.as_levels(found.stripped, (*notes, *mixture_in_words(given, numbers)))
 
 
 def read_texts(values: "pd.Series") -> ColumnRead:
     """Read a column of texts that is no text file's: numbers written in it are levels."""
     import pandas as pd
 
-    codes, found = pd.factorize(values)
-    raw = [str(each) for each in found]
-    texts = [each.strip() for each in raw]
-    known = codes[codes >= 0]
-    gaps = np.array([each in MARKS for each in texts], dtype=bool)
-    given = [each for each in texts if each not in MARKS]
-    if len(given) > 1 and all(each == DASH or is_number(each) for each in given):
-        gaps |= np.array([each == DASH for each in texts], dtype=bool)
-    notes = missing_in_words(texts, np.bincount(known, minlength=len(raw)), gaps)
-    numbers = sorted({each for each in given if is_number(each)})
-    named = {each: each for each in texts}
-    if numbers and len(numbers) == len(set(given) - {DASH}):
+    found = Texts.of(values)
+    given, numbers, notes = found.given, sorted(set(found.numbers)), found.notes
+    named = {each: each for each in found.stripped}
+    if numbers and len(numbers) == len(set(given)):
         levels, several = number_levels(numbers)
         named |= levels
         n = len(set(levels.values()))
@@ -103,12 +173,11 @@ def read_texts(values: "pd.Series") -> ColumnRead:
         )
     else:
         notes = (*notes, *mixture_in_words([each for each in given if each != DASH], numbers))
-    is_plain = not gaps.any() and raw == [named[each] for each in texts]
+    names = [named[each] for each in found.stripped]
     usual = pd.StringDtype(na_value=np.nan)
-    if is_plain and not any(map(DATE.fullmatch, given)):
+    if not found.gaps.any() and found.raw == names and not any(map(DATE.fullmatch, given)):
         return ColumnRead(values if values.dtype == usual else values.astype(usual), notes)
-    read = _levels_of(raw, [named[each] for each in texts], gaps, codes, values)
-    return ColumnRead(read.values, (*notes, *read.notes))
+    return found.as_levels(names, notes)
 
 
 def mixture_in_words(given: list[str], numbers: list[str]) -> tuple[str, ...]:
@@ -122,12 +191,8 @@ def mixture_in_words(given: list[str], numbers: list[str]) -> tuple[str, ...]:
     )
 
 
-def missing_in_words(texts: list[str], counts: NDArray[np.intp], gaps: NDArray[np.bool]) -> Any:
+def missing_in_words(marked: Mapping[str, int]) -> tuple[str, ...]:
     """Say how many cells are missing, by how they are marked."""
-    marked: Counter[str] = Counter()
-    for text, count, gap in zip(texts, counts.tolist(), gaps.tolist(), strict=True):
-        if gap:
-            marked[text] += count
     if not marked:
         return ()
     said = [("empty" if mark == "" else shown(mark), n) for mark, n in sorted(marked.items())]
@@ -173,7 +238,7 @@ def plain_number(text: str) -> str:
 
 
 def written_numbers(
-    texts: list[str], gaps: NDArray[np.bool]
+    texts: list[str | None],
 ) -> tuple[tuple[str, ...], NDArray[np.object_] | None]:
     """Give numbers as they are written, where levels by number would not be their texts.
 
@@ -184,14 +249,10 @@ def written_numbers(
     (texts,) ndarray of object, or None
         None where levels are those of the numbers.
     """
-    given = [text for text, gap in zip(texts, gaps.tolist(), strict=True) if not gap]
-    levels, several = number_levels(given)
+    levels, several = number_levels(each for each in texts if each is not None)
     if not several and all(PLAIN.fullmatch(each) for each in levels.values()):
         return (), None
-    written: NDArray[np.object_] = np.array(
-        [None if gap else levels[t] for t, gap in zip(texts, gaps.tolist(), strict=True)],
-        dtype=object,
-    )
+    written = np.array([None if each is None else levels[each] for each in texts], dtype=object)
     if not several:
         return (), written
     phrase = (
@@ -206,40 +267,3 @@ def same_numbers_in_words(several: str) -> tuple[str, ...]:
     if not several:
         return ()
     return (f"the same number written in several ways: {several}; they are levels of their own",)
-
-
-def _levels_of(
-    raw: list[str],
-    texts: list[str],
-    gaps: NDArray[np.bool],
-    codes: NDArray[np.intp],
-    values: "pd.Series",
-) -> ColumnRead:
-    """Give texts as levels, or as dates where every one is an ISO date."""
-    import pandas as pd
-
-    clean = [None if gap else text for text, gap in zip(texts, gaps.tolist(), strict=True)]
-    given = [text for text in clean if text is not None]
-    index, name = values.index, values.name
-    if given and all(DATE.fullmatch(text) for text in given):
-        try:
-            dates = pd.Series(pd.to_datetime(pd.Series(clean, dtype=object), format="ISO8601"))
-            return ColumnRead(_taken(dates, codes).set_axis(index).rename(name))
-        except (ValueError, OverflowError):
-            pass  # a day that no calendar has stays a text, and is refused where a date is asked
-    column = _taken(pd.Series(clean, dtype="str"), codes).set_axis(index).rename(name)
-    spaced = [r for r, gap in zip(raw, gaps.tolist(), strict=True) if not gap and r != r.strip()]
-    notes: tuple[str, ...] = ()
-    if spaced:
-        n = int(np.isin(codes, [raw.index(each) for each in spaced]).sum())
-        cells = shown_names(sorted(spaced), 3)
-        notes = (f"spaces around values are removed in {count_of(n, 'row')} ({cells})",)
-    return ColumnRead(column, notes)
-
-
-def _taken(of_code: "pd.Series", codes: NDArray[np.intp]) -> "pd.Series":
-    """Give every row its code's value; a negative code has none."""
-    import pandas as pd
-
-    padded = pd.concat([of_code, of_code.iloc[:0].reindex([-1])]) if (codes < 0).any() else of_code
-    return padded.take(codes)
