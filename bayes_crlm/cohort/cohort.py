@@ -26,13 +26,20 @@ from bayes_crlm.cohort.table.sources import with_notes
 from bayes_crlm.likelihood.tied_times import distinct_times, onto
 from bayes_crlm.words.errors import CohortError, join_problems
 from bayes_crlm.words.shown import significant
-from bayes_crlm.words.wording import SYNTHETIC, count_of, shown_name, shown_names
+from bayes_crlm.words.wording import SYNTHETIC, count_of, shown, shown_name, shown_names
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FILE_SCALE = TimeScale()
 """Columns hold times in the cohort's unit."""
+
+
+ARRAYS_OF_ROWS = {
+    **dict.fromkeys(("entry", "time", "start", "censoring_end"), np.float64),
+    **{"event": np.int8, "patient_index": np.intp, "row_number": np.int64},
+}
+"""Attributes of a cohort that hold a value for each row."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -126,16 +133,7 @@ class Cohort:
     number_texts: Mapping[str, NDArray[np.object_]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, dtype in (
-            ("entry", np.float64),
-            ("time", np.float64),
-            ("event", np.int8),
-            ("patient_index", np.intp),
-            ("patients", None),
-            ("row_number", np.int64),
-            ("start", np.float64),
-            ("censoring_end", np.float64),
-        ):
+        for name, dtype in (ARRAYS_OF_ROWS | {"patients": None}).items():
             if (values := getattr(self, name)) is not None:
                 array = np.asarray(values, dtype=dtype).view()
                 array.flags.writeable = False
@@ -177,6 +175,14 @@ class Cohort:
     def exposure(self) -> float:
         """Total follow-up at risk: the sum of time - entry, in `unit`."""
         return float((self.time - self.entry).sum())
+
+    def notes_on(self, columns: Iterable[str]) -> list[str]:
+        """Say what was done to some columns when they were read; of the file first."""
+        return [
+            f"column {shown(column)}: {note}" if column else note
+            for column in ["", *columns]
+            for note in self.column_notes.get(column, ())
+        ]
 
     def times_of(self, column: str) -> NDArray[np.float64]:
         """Take a column as times of this cohort: the start of treatment, for example.
@@ -309,19 +315,11 @@ class Cohort:
 
     def _subset(self, keep: NDArray[np.bool]) -> "Cohort":
         """Keep some rows, and the patients that have one of them."""
-        kept_patients, patient_index = np.unique(self.patient_index[keep], return_inverse=True)
-        return dataclasses.replace(
-            self,
-            table=rows_of(self.table, keep),
-            entry=self.entry[keep],
-            time=self.time[keep],
-            event=self.event[keep],
-            patient_index=patient_index,
-            patients=self.patients[kept_patients],
-            row_number=self.row_number[keep],
-            start=None if self.start is None else self.start[keep],
-            censoring_end=None if self.censoring_end is None else self.censoring_end[keep],
-        )
+        of_rows = {name: getattr(self, name) for name in ARRAYS_OF_ROWS}
+        kept = {name: values[keep] for name, values in of_rows.items() if values is not None}
+        patients, kept["patient_index"] = np.unique(kept["patient_index"], return_inverse=True)
+        table, labels = rows_of(self.table, keep), self.patients[patients]
+        return dataclasses.replace(self, table=table, patients=labels, **kept)
 
 
 def _check_enough(cohort: Cohort, when: str) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bayes_crlm.cohort.notes import column_notes
 from bayes_crlm.fit.observed_survival import kaplan_meier_cautions
 from bayes_crlm.fit.prior_meaning import baseline_cautions
 from bayes_crlm.model.arm_follow_up import beyond_follow_up, gap_cautions
@@ -29,7 +28,7 @@ def cohort_cautions(
         Columns of which something may have to be said.
     """
     return [
-        *column_notes(columns, inputs.cohort),
+        *inputs.cohort.notes_on(columns),
         *inputs.cohort.remarks,
         *inputs.intervals.notes,
         *inputs.cautions,

@@ -196,7 +196,9 @@ def _without_categories(values: "pd.Series") -> "pd.Series":
 def _kind(cell: object) -> str:
     """Say what one cell holds."""
     if isinstance(cell, str):
-        return "number text" if is_number(cell.strip()) else "text"
+        text = cell.strip()
+        known = "mark" if text in MARKS else "dash" if text == DASH else "text"
+        return "number text" if is_number(text) else known
     if isinstance(cell, bool | np.bool):
         return "truth"
     if isinstance(cell, np.timedelta64):  # NumPy's durations call themselves whole numbers
@@ -223,23 +225,14 @@ def _read_objects(values: "pd.Series") -> ColumnRead:
     import pandas as pd
 
     cells: list[Any] = [_decoded(cell) for cell in values.to_list()]
-    missing = values.isna().to_numpy(dtype=bool)
-    marks = [
-        not gap and isinstance(cell, str) and cell.strip() in MARKS
-        for cell, gap in zip(cells, missing.tolist(), strict=True)
-    ]
-    gap = missing | np.array(marks, dtype=bool)
-    kinds = [None if is_gap else _kind(cell) for cell, is_gap in zip(cells, gap, strict=True)]
-    found = {kind for kind in kinds if kind is not None}
-    is_dash = [isinstance(cell, str) and cell.strip() == DASH for cell in cells]
-    if any(is_dash) and {k for k, d in zip(kinds, is_dash, strict=True) if not d} - {None} <= {
-        "number",
-        "number text",
-    }:
-        marks = [mark or dash for mark, dash in zip(marks, is_dash, strict=True)]
-        gap |= np.array(is_dash)
-        found.discard("text")
-    marked = [cell.strip() for cell, mark in zip(cells, marks, strict=True) if mark]
+    missing = values.isna().to_numpy(dtype=bool).tolist()
+    kinds = [None if gap else _kind(cell) for cell, gap in zip(cells, missing, strict=True)]
+    # a dash beside numbers only is a mark of missing
+    is_numbers = set(kinds) <= {"number", "number text", "mark", "dash", None}
+    kinds = [("mark" if is_numbers else "text") if each == "dash" else each for each in kinds]
+    found = set(kinds) - {None, "mark"}
+    gap = np.array([each in (None, "mark") for each in kinds], dtype=bool)
+    marked = [cell.strip() for cell, each in zip(cells, kinds, strict=True) if each == "mark"]
     notes = missing_in_words(Counter(marked))
 
     def column(of_cell: Callable[[Any], Any], dtype: Any) -> "pd.Series":
@@ -259,9 +252,6 @@ def _read_objects(values: "pd.Series") -> ColumnRead:
         return ColumnRead(numbers, (*notes, *phrases), texts)
     if found == {"truth"}:
         return ColumnRead(column(bool, "boolean" if gap.any() else bool), notes)
-    if found <= {"text", "number text"}:
-        read = read_texts(column(str, "str"))
-        return ColumnRead(read.values, (*notes, *read.notes))
     if found <= {"text", "number text", "number", "truth"}:
         read = read_texts(column(_cell_text, "str"))
         return ColumnRead(read.values, (*notes, *read.notes))

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.cohort.table.column_values import ColumnRead
 from bayes_crlm.cohort.table.compression import PACKED, decompressed, only_member
-from bayes_crlm.cohort.table.separated_text import check_header, read_separated_text
+from bayes_crlm.cohort.table.separated_text import check_header, read_separated_text, unreadable
 from bayes_crlm.cohort.table.statistics_files import STATISTICS, read_statistics
 from bayes_crlm.cohort.table.workbooks import read_excel
 from bayes_crlm.words.errors import DataFileError
@@ -242,13 +242,6 @@ def _nearest(path: Path) -> str:
 # --- other formats ----------------------------------------------------------------------------
 
 
-def _not_a(kind: str, name: str, error: Exception) -> DataFileError:
-    return DataFileError(
-        f"{name}: it is not a {kind} file that can be read ({one_line(error)}); save it again, "
-        "or export the data as CSV"
-    )
-
-
 def _read_parquet(data: bytes, name: str, memory: int) -> "tuple[pd.DataFrame, dict[str, str]]":
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -266,7 +259,7 @@ def _read_parquet(data: bytes, name: str, memory: int) -> "tuple[pd.DataFrame, d
     except DataFileError:
         raise
     except (pa.ArrowException, OSError, ValueError, TypeError, NotImplementedError) as error:
-        raise _not_a("Parquet", name, error) from None
+        raise unreadable("a Parquet", name, error) from None
 
 
 def machine_memory() -> int:

@@ -216,6 +216,14 @@ def header_of(cells: Iterable[str], name: str) -> list[str]:
     return columns
 
 
+def unreadable(kind: str, name: str, error: Exception) -> DataFileError:
+    """Say that a file is not of the kind that its suffix says."""
+    return DataFileError(
+        f"{name}: it is not {kind} file that can be read ({one_line(error)}); save it again, or "
+        "export the data as CSV"
+    )
+
+
 def check_header(columns: Iterable[str], name: str) -> None:
     """Refuse two columns of one name, which pandas would rename in silence."""
     twice = [column for column, count in Counter(columns).items() if count > 1]

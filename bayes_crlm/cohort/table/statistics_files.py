@@ -6,9 +6,8 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.cohort.table.column_values import level_text
-from bayes_crlm.cohort.table.separated_text import check_header, is_text
-from bayes_crlm.words.errors import DataFileError
-from bayes_crlm.words.wording import one_line, shown
+from bayes_crlm.cohort.table.separated_text import check_header, is_text, unreadable
+from bayes_crlm.words.wording import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,10 +61,7 @@ def read_statistics(
     try:
         table, metadata = getattr(pyreadstat, reader)(io.BytesIO(data), **options)
     except Exception as error:
-        raise DataFileError(
-            f"{name}: it is not a {program} {suffix} file that can be read ({one_line(error)}); "
-            "save it again, or export the data as CSV"
-        ) from None
+        raise unreadable(f"a {program} {suffix}", name, error) from None
     check_header(table.columns, name)
     labels = getattr(metadata, "variable_value_labels", None) or {}
     ranges = getattr(metadata, "missing_ranges", None) or {}

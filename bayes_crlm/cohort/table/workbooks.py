@@ -3,9 +3,9 @@
 import io
 from typing import TYPE_CHECKING, Any
 
-from bayes_crlm.cohort.table.separated_text import header_of
+from bayes_crlm.cohort.table.separated_text import header_of, unreadable
 from bayes_crlm.words.errors import DataFileError
-from bayes_crlm.words.wording import did_you_mean, one_line, shown, shown_names
+from bayes_crlm.words.wording import did_you_mean, shown, shown_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,10 +52,7 @@ def read_excel(data: bytes, name: str, sheet: str | None) -> "tuple[pd.DataFrame
     except DataFileError:
         raise
     except Exception as error:
-        raise DataFileError(
-            f"{name}: it is not an Excel .xlsx file that can be read ({one_line(error)}); save it "
-            "again, or export the data as CSV"
-        ) from None
+        raise unreadable("an Excel .xlsx", name, error) from None
     if found is None:
         hint = did_you_mean(sheet, names) if sheet is not None else "there is none"
         raise DataFileError(f"{name}: there is no sheet {shown(sheet)}; {hint}")
