@@ -107,5 +107,7 @@ struct Kernels {
   void (*log_integrals)(const double *hazards, const double *events, const double *scale, int64_t, int64_t, double *);
   void (*sample_groups)(const double *hazards, const double *events, const double *scale, const double *uniform, int64_t,
                         int64_t, double *);
+  int64_t (*pareto_smooth)(const double *log_ratio, int64_t rows, int64_t draws, int64_t tail, double *log_weight,
+                           double *shape);
 };
 extern "C" const Kernels crlm_kernels_baseline, crlm_kernels_avx2, crlm_kernels_avx512;

@@ -76,6 +76,10 @@ EXPORT void crlm_sample_groups(const Kernels *kernels, const double *hazards, co
                                const double *uniform, int64_t draws, int64_t groups, double *found) {
   kernels->sample_groups(hazards, events, scale, uniform, draws, groups, found);
 }
+EXPORT int64_t crlm_pareto_smooth(const Kernels *kernels, const double *log_ratio, int64_t rows, int64_t draws,
+                                  int64_t tail, double *log_weight, double *shape) {
+  return kernels->pareto_smooth(log_ratio, rows, draws, tail, log_weight, shape);
+}
 EXPORT double crlm_repeat(const Kernels *kernels, const Target *target, double *point, double *gradient, int64_t times) {
   double value = 0.0; // many calls of the callback, to time it
   for (int64_t i = 0; i < times; i++) {
