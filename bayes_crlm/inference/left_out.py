@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-PATIENTS_AT_ONCE = 100
+# numbers in one table of patients x draws, which then stays in a processor's cache
+BLOCK = 2**13
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +41,11 @@ class LeftOut:
     elpd: Floats
     pareto_k: Floats
     lpd: Floats
+
+    @property
+    def largest_pareto_k(self) -> float:
+        """The largest shape of those that could be estimated."""
+        return float(np.nanmax(self.pareto_k))
 
 
 def left_out(
@@ -62,8 +68,9 @@ def left_out(
     """
     n_draws, n_patients = log_likelihood.shape
     elpd, pareto_k, lpd = (np.empty(n_patients) for _ in range(3))
-    for start in range(0, n_patients, PATIENTS_AT_ONCE):
-        some = slice(start, start + PATIENTS_AT_ONCE)
+    step = max(1, BLOCK // n_draws)
+    for start in range(0, n_patients, step):
+        some = slice(start, start + step)
         each = log_likelihood[:, some].T
         log_weight, pareto_k[some] = pareto_smooth(log_ratio - each, relative_ess)
         elpd[some] = log_sum_exp(log_weight + each)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.inference.chains import ess_bulk
 from bayes_crlm.inference.draws import problem_of_weights
+from bayes_crlm.inference.left_out import LeftOut, left_out
 from bayes_crlm.inference.psis import pareto_smooth
 from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.inference.weighted import weighted_quantiles
@@ -287,29 +288,15 @@ class SmoothedWeights:
         return cls(weight, pareto_k, ess, problem)
 
 
-def leave_one_out(drawn: Draws, inputs: "PreparedCohort") -> tuple[NDArray[np.float64], float]:
-    """Expected log predictive density of every patient left out, and the largest Pareto k.
+def leave_one_out(drawn: Draws, inputs: "PreparedCohort") -> LeftOut:
+    """Leave every patient out of draws in turn.
 
     Parameters
     ----------
     drawn : Draws
     inputs : PreparedCohort
-
-    Returns
-    -------
-    (patients,) ndarray, float
-
-    References
-    ----------
-    Vehtari, Gelman & Gabry (2017), Stat Comput 27:1413-1432; Magnusson, Andersen, Jonasson &
-    Vehtari (2019), ICML, PMLR 97:4244-4253 (draws of an approximation).
     """
     from bayes_crlm.likelihood.hazard_table import LogHazards, patient_log_likelihood
 
     at = LogHazards.of_one_class(drawn.log_hazard, drawn.effect)
-    each = patient_log_likelihood(at, inputs.data).T
-    log_weight, pareto_k = pareto_smooth(drawn.log_ratio - each)
-    total = log_weight + each
-    largest = total.max(axis=1)
-    pointwise = largest + np.log(np.exp(total - largest[:, None]).sum(axis=1))
-    return pointwise, float(np.nanmax(pareto_k))
+    return left_out(patient_log_likelihood(at, inputs.data), log_ratio=drawn.log_ratio)

@@ -221,10 +221,10 @@ def posterior_row(
         "n_intervals": inputs.intervals.n_intervals,
     }
     if "loo" in parts:
-        pointwise, row["loo_pareto_k"] = leave_one_out(drawn, inputs)
-        row["elpd_loo"] = float(pointwise.sum())
+        loo = leave_one_out(drawn, inputs)
+        row |= {"loo_pareto_k": loo.largest_pareto_k, "elpd_loo": float(loo.elpd.sum())}
         if "pointwise" in parts:
-            row["elpd_pointwise"] = pointwise.tolist()
+            row["elpd_pointwise"] = loo.elpd.tolist()
     if "draws" in parts:
         row |= {"log_hazard_ratio": log_ratio.tolist(), "weight": drawn.weight.tolist()}
     return row

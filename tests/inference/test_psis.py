@@ -71,7 +71,7 @@ def test_every_instruction_set_smooths_alike(level):
     except ValueError:
         pytest.skip("this processor does not have it")
     for found, expected in zip(
-        pareto_smooth(log_ratio, level), pareto_smooth(log_ratio), strict=True
+        pareto_smooth(log_ratio, level=level), pareto_smooth(log_ratio), strict=True
     ):
         np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
 

@@ -39,7 +39,7 @@ SIGNATURES = {
     "crlm_weigh_without_groups": (None, [POINTER] * 5),
     "crlm_log_integrals": (None, [*[POINTER] * 4, INTEGER, INTEGER, POINTER]),
     "crlm_sample_groups": (None, [*[POINTER] * 5, INTEGER, INTEGER, POINTER]),
-    "crlm_pareto_smooth": (INTEGER, [POINTER, POINTER, INTEGER, INTEGER, INTEGER, POINTER, POINTER]),
+    "crlm_pareto_smooth": (INTEGER, [*[POINTER] * 2, *[INTEGER] * 3, *[POINTER] * 2]),
     "crlm_repeat": (NUMBER, [POINTER, POINTER, POINTER, POINTER, INTEGER]),
     "crlm_sample_hazards": (INTEGER, [POINTER, POINTER]),
     "crlm_lay_density": (INTEGER, [POINTER] * 5),

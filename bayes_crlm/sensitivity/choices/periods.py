@@ -271,11 +271,11 @@ def fit_periods(
         the same cutpoints; `elpd_difference`, `elpd_difference_se`, `loo_pareto_k`.
     """
     drawn, split, log_ratio = sample_periods(shared, times, deviation_scale, seed)
-    pointwise, pareto_k = leave_one_out(drawn, split)
+    loo = leave_one_out(drawn, split)
     model, inputs = cut_at(shared, times)
     single = sample_posterior(model, inputs, seed, 2 * DRAWS)
-    single_pointwise, single_k = leave_one_out(single, inputs)
-    difference = pointwise - single_pointwise
+    single_loo = leave_one_out(single, inputs)
+    difference = loo.elpd - single_loo.elpd
     edges = edges_of(times)
     events = events_of_periods(inputs.cohort.time[inputs.cohort.event == 1], times)
     rows = [
@@ -297,6 +297,6 @@ def fit_periods(
         ),
         "elpd_difference": float(difference.sum()),
         "elpd_difference_se": float(np.sqrt(len(difference)) * difference.std(ddof=1)),
-        "loo_pareto_k": max(pareto_k, single_k),
+        "loo_pareto_k": max(loo.largest_pareto_k, single_loo.largest_pareto_k),
         "n_intervals": inputs.intervals.n_intervals,
     }
