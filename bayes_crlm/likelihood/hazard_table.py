@@ -28,8 +28,8 @@ from bayes_crlm.likelihood.survival_data import SurvivalData
 
 Floats = NDArray[np.float64]
 
-# numbers in one table of draws x rows, which then stays in a processor's cache and in memory that is
-# used again: larger tables are given back to the system, which clears each new one
+# numbers in one table of draws x rows, which then stays in a processor's cache and in memory that
+# is used again: larger tables are given back to the system, which clears each new one
 BLOCK = 2**13
 
 
