@@ -22,7 +22,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
-from bayes_crlm.inference.model_draws import sample_block_model, why_not_approximated
+from bayes_crlm.inference.importance import sample_model
+from bayes_crlm.inference.layout import why_not_approximated
 from bayes_crlm.likelihood.follow_up import cut_follow_up
 from bayes_crlm.likelihood.survival_data import SurvivalData
 from bayes_crlm.model.baseline_priors import LogTimeWalk
@@ -158,7 +159,7 @@ def measure(name: str, number: int) -> dict[str, Any]:
     if why is not None:
         raise ValueError(why)
     began = time.process_time()
-    drawn = sample_block_model(model, DRAWS, np.random.default_rng([number, 99]))
+    drawn = sample_model(model, DRAWS, np.random.default_rng([number, 99]))
     seconds = time.process_time() - began
     record = {"part": "weights", "row": name, "cohort": number, "seconds": seconds}
     if drawn is None:
@@ -171,7 +172,7 @@ def compare(name: str, number: int) -> dict[str, Any]:
     from bayes_crlm.inference.nuts import sample_blocks
 
     model = ROWS[name](np.random.default_rng([number, ROW_SEEDS[name]]))
-    drawn = sample_block_model(model, DRAWS_BESIDE_NUTS, np.random.default_rng([number, 98]))
+    drawn = sample_model(model, DRAWS_BESIDE_NUTS, np.random.default_rng([number, 98]))
     record: dict[str, Any] = {"part": "nuts", "row": name, "cohort": number}
     if drawn is None:
         return record

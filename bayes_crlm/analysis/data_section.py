@@ -121,7 +121,7 @@ def model_section(inputs: "PreparedCohort") -> dict[str, Any]:
             "treatment": inputs.treatment_prior.describe(),
             "covariates": inputs.covariate_prior.describe(),
             "baseline": inputs.baseline.describe(),
-            **{term.name: term.prior.describe() for term in inputs.terms},
+            **{term.name: term.describe_prior() for term in inputs.terms},
         },
         "terms": list(inputs.design.terms),
         "center": inputs.design.center,

@@ -128,8 +128,8 @@ class PosteriorDraws:
 
     @property
     def log_hazard_draws(self) -> NDArray[np.float64]:
-        """Log-hazards at the covariates' means, shape (chains x draws, intervals)."""
-        return self.hazards.log_hazard
+        """Log-hazards at the means of all columns, shape (chains x draws, strata x intervals)."""
+        return self.inputs.baseline_block.values(self.values)
 
     @property
     def effect_draws(self) -> NDArray[np.float64]:

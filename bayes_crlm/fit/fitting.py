@@ -9,7 +9,7 @@ import numpy as np
 from bayes_crlm.fit.draws import Importance, PosteriorDraws
 from bayes_crlm.fit.ratio_summary import RatioSummary
 from bayes_crlm.inference.importance import ImportanceDraws, sample_importance
-from bayes_crlm.model.priors import Horseshoe
+from bayes_crlm.inference.layout import why_not_approximated
 from bayes_crlm.tasks.blas_threads import one_blas_thread
 from bayes_crlm.words.docstrings import require_docstrings
 from bayes_crlm.words.errors import SamplingError
@@ -69,15 +69,13 @@ def approximate(inputs: "PreparedCohort", draws: int, seed: int) -> Approximatio
     Returns
     -------
     Approximation
-        Without draws for a horseshoe, where no mode is found or a tail was not reached, where
-        Pareto k is above 0.7, and where draws, or those at a term's 95% limits, are worth less than
-        a tenth of their number.
+        Without draws where the engine does not serve the model, where no mode is found or a tail
+        was not reached, where Pareto k is above 0.7, and where draws, or those at a term's 95%
+        limits, are worth less than a tenth of their number.
     """
     started = time.perf_counter()
-    drawn, problem = None, None
-    if inputs.n_covariate_terms and isinstance(inputs.covariate_prior, Horseshoe):
-        problem = "engine laplace cannot follow a horseshoe prior"
-    else:
+    drawn, problem = None, why_not_approximated(inputs.block_model)
+    if problem is None:
         with one_blas_thread():
             drawn = sample_importance(inputs, draws, seed)
         if not drawn.converged:

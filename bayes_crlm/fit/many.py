@@ -23,6 +23,7 @@ from bayes_crlm.fit.many_results import (
     rows_of_block,
     tables_of,
 )
+from bayes_crlm.fit.one_of_many import summary_of_one
 from bayes_crlm.frequentist.many_cox import fit_block_cox
 from bayes_crlm.inference.importance import sample_batch
 from bayes_crlm.inference.streams import Stream, random_stream
@@ -176,8 +177,10 @@ class BlockFits:
 
     def summary(self, block: CohortBlock, seeds: NDArray[np.int64]) -> BlockSummary:
         """Draw and summarise."""
-        targets = Targets.of_block(block, self.model)
         rngs = [random_stream(seed, Stream.MANY_COHORTS) for seed in seeds.tolist()]
+        if block.alone is not None:
+            return summary_of_one(block.alone, self.draws, rngs[0], self.reported.ratios)
+        targets = Targets.of_block(block, self.model)
         drawn = sample_batch(targets, self.draws, rngs, keeps_hazards=False)
         quality = (drawn.pareto_k, drawn.ess, drawn.converged)
         return summarise(drawn.effect, drawn.weight, block.scale, self.reported.ratios, quality)

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.fit.one_of_many import names_of_rows
+from bayes_crlm.fit.ratio_summary import RatioSummary
 from bayes_crlm.frequentist.many_cox import BlockCox
 from bayes_crlm.inference.draws import problem_of_weights
+from bayes_crlm.inference.layout import why_not_approximated
 from bayes_crlm.inference.weighted import BlockSummary
 from bayes_crlm.model.withdrawn import no_bound, no_trust
 from bayes_crlm.words.success import SuccessRule
@@ -41,8 +44,9 @@ class ManyFits:
         to be trusted, empty otherwise), cox_method, cox_note, analysis ("time_dependent" where
         treatment counts from its start on, else "as_treated"; empty where nothing was fitted).
     terms : pandas.DataFrame
-        One row a cohort and column of its design: cohort, number (the cohort's place among all,
-        from 0), term, then mean_log, sd_log, median,
+        One row a cohort and column of its design (of terms of other kinds also one for each group
+        or interval, and for each unknown scale, in the place of a hazard ratio): cohort, number
+        (the cohort's place among all, from 0), term, then mean_log, sd_log, median,
         eti95_low, eti95_high and prob_below_<r> of its log hazard ratio, and Cox's cox_log_hr,
         cox_se, cox_low, cox_high, all on the log scale. Numbers of a cohort that was not fitted
         are nan; cohorts whose design could not be made have no rows. Last what is concluded:
@@ -209,15 +213,16 @@ def rows_of_block(
     below_effect = np.where(is_fitted[:, None], below_effect, np.nan)
     of_cox = np.full((*summary.mean.shape, 4), np.nan)
     if cox is not None:
-        of_cox = np.stack([cox.coef, cox.se, cox.low, cox.high], axis=2)
+        of_cox[:, : len(block.terms)] = np.stack([cox.coef, cox.se, cox.low, cox.high], axis=2)
     numbers = np.concatenate([numbers, of_cox, below_effect[:, :, None]], axis=2)
     n_patients, n_events = block.patient_index.max(axis=1) + 1, block.event.sum(axis=1)
+    terms = block.terms if block.alone is None else names_of_rows(block.alone)
     rows = {}
     for k, position in enumerate(block.position.tolist()):
         pareto_k = float(summary.pareto_k[k]) if is_fitted[k] else math.nan
         reason = ""
         if not is_fitted[k]:
-            reason = NOT_FINITE if summary.converged[k] else NO_MODE
+            reason = NOT_FINITE if summary.converged[k] else why_not_served(block) or NO_MODE
         else:
             quality = (pareto_k, float(summary.ess[k]), float(summary.ess_tail[k]))
             reason = problem_of_weights(*quality, draws) or ""
@@ -235,8 +240,13 @@ def rows_of_block(
             "cox_note": "" if cox is None else cox.note[k],
             "analysis": "time_dependent" if block.is_from_start else "as_treated",
         }
-        rows[position] = CohortRow(about, block.terms, numbers[k], unbounded[k])
+        rows[position] = CohortRow(about, terms, numbers[k], unbounded[k])
     return rows
+
+
+def why_not_served(block: "CohortBlock") -> str | None:
+    """Say why the engine does not serve the model of a cohort that is drawn from by itself."""
+    return None if block.alone is None else why_not_approximated(block.alone.block_model)
 
 
 def unbounded_contrasts(block: "CohortBlock") -> list[tuple[str, ...]]:
@@ -278,11 +288,15 @@ def failed_row(reason: str) -> CohortRow:
 
 def escalated_row(row: CohortRow, fit: "Fit", reported: Reported) -> CohortRow:
     """Replace the posterior's numbers of a row by those of a NUTS fit."""
-    table = fit.coefficients(reported.ratios)
-    log_columns = reported.names
+    others = fit.inputs.values_of_terms(fit.values)
+    found = RatioSummary(np.column_stack([fit.log_hazard_ratio_values, *others.values()]))
+    low, median, high = found.quantiles
+    below = [found.prob_below(ratio) for ratio in reported.ratios]
+    log_columns = [found.mean_log, found.sd_log, median, low, high]
+    log_columns += below[: len(reported.thresholds)]
     numbers = row.numbers.copy()
-    numbers[:, : len(log_columns)] = table[log_columns].to_numpy(float)
-    numbers[:, -1] = table[f"prob_below_{reported.ratios[reported.effect_at]}"].to_numpy(float)
+    numbers[:, : len(log_columns)] = np.stack(log_columns, axis=1)
+    numbers[:, -1] = below[reported.effect_at]
     problems = "; ".join(fit.diagnose().failures)
     phrase = f"{row.about['reason']}: NUTS was used instead"
     about = row.about | {

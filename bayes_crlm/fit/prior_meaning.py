@@ -7,6 +7,7 @@ than what one of them does.
 """
 
 import math
+from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,10 @@ import numpy as np
 
 from bayes_crlm.likelihood.intervals import automatic_number, coarse_number
 from bayes_crlm.model.baseline_priors import GammaProcess, RandomWalk
-from bayes_crlm.model.priors import HALF_WIDTH_95, EffectPrior, Normal
-from bayes_crlm.model.terms.effects import effect_block
+from bayes_crlm.model.families import Normal
+from bayes_crlm.model.priors import HALF_WIDTH_95
+from bayes_crlm.model.terms.blocks import Block, Columns
+from bayes_crlm.model.terms.horseshoe import Shrunk
 from bayes_crlm.words.shown import as_written, prior_ratio, significant
 from bayes_crlm.words.wording import count_of
 
@@ -57,7 +60,7 @@ def implied_rows(inputs: "PreparedCohort") -> list[dict[str, Any]]:
     rows = []
     for one, other in combinations(range(len(design.levels)), 2):
         contrast = design.treatment_contrast(other) - design.treatment_contrast(one)
-        low, high = limits(inputs.treatment_prior, contrast)
+        low, high = limits(inputs.block_of_column(0), contrast)
         rows.append(row(design.treatment, design.levels[other], design.levels[one], low, high, 1))
         if one:
             rows[-1]["n_columns"] = 2
@@ -72,12 +75,12 @@ def implied_rows(inputs: "PreparedCohort") -> list[dict[str, Any]]:
         if is_number and not any("[T." in design.terms[k] for k in own):
             places = tenth_and_ninetieth(values.astype(float))
             contrast = (matrix[places[1]] - matrix[places[0]]) / design.scale[own]
-            low, high = limits(inputs.prior_of_column(own[0]), contrast)
+            low, high = limits(inputs.block_of_column(own[0]), contrast)
             shown = [float(values[place]) for place in reversed(places)]
             rows.append(row(name, *shown, low, high, len(own)))
             continue
         for k in own:
-            low, high = limits(inputs.prior_of_column(k), np.array([1 / design.scale[k]]))
+            low, high = limits(inputs.block_of_column(k), np.array([1 / design.scale[k]]))
             level = design.terms[k].partition("[T.")[2].removesuffix("]") or design.terms[k]
             rows.append(row(name, level.removesuffix(".0"), "its reference", low, high, 1))
     return rows
@@ -104,14 +107,18 @@ def tenth_and_ninetieth(values: "NDArray") -> tuple[int, int]:
     return int(low), int(high)
 
 
-def limits(prior: EffectPrior, contrast: "NDArray") -> tuple[float, float]:
-    """Limits of the hazard ratio exp(effects @ contrast), whose effects have one prior each."""
-    if isinstance(prior, Normal):
-        middle = prior.mean * float(contrast.sum())
-        half = HALF_WIDTH_95 * prior.sd * float(np.linalg.norm(contrast))
-        return ratio(middle - half), ratio(middle + half)
+def limits(block: Block | Shrunk, contrast: "NDArray") -> tuple[float, float]:
+    """Limits of the hazard ratio exp(effects @ contrast), of effects like those of a block."""
+    if isinstance(block, Block):
+        block = replace(block, priors=(block.priors[0],) * len(contrast))
+        prior = block.priors[0]
+        if isinstance(prior, Normal) and block.scale is None:
+            middle = prior.mean * float(contrast.sum())
+            half = HALF_WIDTH_95 * prior.sd * float(np.linalg.norm(contrast))
+            return ratio(middle - half), ratio(middle + half)
+    else:
+        block = replace(block, enters=Columns(0, len(contrast)))
     rng = np.random.default_rng(SEED)
-    block = effect_block("covariate", prior, 0, len(contrast))
     effects = block.values(block.draw(rng, DRAWS))
     low, high = np.quantile(effects @ contrast, [0.025, 0.975]).tolist()
     return ratio(low), ratio(high)

@@ -22,6 +22,7 @@ from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.likelihood.hazard_table import patient_log_likelihood
 from bayes_crlm.model.density import log_hazards_of, log_prior, sample_prior
 from bayes_crlm.model.terms.blocks import Values
+from bayes_crlm.model.terms.horseshoe import Shrunk
 from bayes_crlm.words.wording import SYNTHETIC
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def posterior_tree(fit: "PosteriorDraws") -> "xr.DataTree":
         "constant_data": constant_data(inputs, kept),
     }
     if fit.weighted is not None:
-        tree["proposals"] = proposals(fit.weighted, inputs)
+        tree["proposals"] = proposals(fit.weighted)
     if len(kept) < inputs.data.n_patients:
         counts = {"n_patients": inputs.data.n_patients, "n_patients_sampled": len(kept)}
         for dataset in tree.values():
@@ -135,7 +136,7 @@ def described(tree: "xr.DataTree", attributes: dict[str, Any]) -> "xr.DataTree":
     return xr.DataTree.from_dict(groups)
 
 
-def proposals(weighted: "WeightedDraws", inputs: "PreparedCohort") -> "xr.Dataset":
+def proposals(weighted: "WeightedDraws") -> "xr.Dataset":
     """Draws of the proposal that are possible, as one chain: for leave-one-out.
 
     Returns
@@ -150,7 +151,7 @@ def proposals(weighted: "WeightedDraws", inputs: "PreparedCohort") -> "xr.Datase
     dims = ("chain", "draw")
     return xr.Dataset(
         {
-            "vector": ((*dims, "unconstrained"), weighted.vectors(inputs, possible)[None]),
+            "vector": ((*dims, "unconstrained"), weighted.vectors[possible][None]),
             "log_ratio": (dims, weighted.log_ratio[None, possible]),
         },
         coords={"chain": [0], "draw": np.arange(len(possible))},
@@ -235,16 +236,16 @@ def named_arrays(values: Values, inputs: "PreparedCohort", chains: int, draws: i
 
 
 def named_values(values: Values, inputs: "PreparedCohort", chains: int, draws: int) -> "xr.Dataset":
-    """Random variables, and the log-hazards and log hazard ratios made of them."""
-    dataset = named_arrays(values, inputs, chains, draws)
+    """Random variables, and the values of blocks and log hazard ratios made of them."""
+    dataset, labels = named_arrays(values, inputs, chains, draws), inputs.coords()
     at = log_hazards_of(values, inputs.block_model)
-    dataset = dataset.assign_coords(
-        interval=inputs.intervals.labels, term=list(inputs.design.terms)
-    )
-    dataset["log_hazard"] = (
-        ("chain", "draw", "interval"),
-        at.log_hazard.reshape(chains, draws, -1),
-    )
+    dataset = dataset.assign_coords(interval=labels["interval"], term=labels["term"])
+    for block in inputs.blocks:
+        if isinstance(block, Shrunk) or block.dim is None or block.values_name in dataset:
+            continue
+        dataset = dataset.assign_coords({block.dim: labels[block.dim]})
+        of_block = block.values(values).reshape(chains, draws, -1)
+        dataset[block.values_name] = (("chain", "draw", block.dim), of_block)
     dataset["log_hazard_ratio"] = (
         ("chain", "draw", "term"),
         (at.effect / inputs.design.scale).reshape(chains, draws, -1),

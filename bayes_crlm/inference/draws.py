@@ -3,16 +3,12 @@
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.psis import PARETO_K_MOST
 from bayes_crlm.inference.weighted import tail_effective_sizes
-
-if TYPE_CHECKING:
-    from bayes_crlm.model.prepared import PreparedCohort
 
 # as a share of the draws: with fewer the proposal is not an approximation
 LEAST_ESS = 0.1
@@ -40,6 +36,8 @@ class WeightedDraws:
         be estimated.
     ess : float
         Importance effective sample size, 1 / sum of squared weights.
+    vectors : (draws, total size) ndarray
+        Unconstrained, in the order of `BlockModel.parameters`; not finite where impossible.
     """
 
     effect: NDArray[np.float64]
@@ -49,6 +47,7 @@ class WeightedDraws:
     weight: NDArray[np.float64]
     pareto_k: float
     ess: float
+    vectors: NDArray[np.float64]
 
     @cached_property
     def ess_tail(self) -> NDArray[np.float64]:
@@ -60,17 +59,6 @@ class WeightedDraws:
         """Why the draws are not to be used; None where they are."""
         tail = float(self.ess_tail.min())
         return problem_of_weights(self.pareto_k, self.ess, tail, len(self.weight))
-
-    def vectors(self, inputs: "PreparedCohort", chosen: NDArray | slice) -> NDArray[np.float64]:
-        """Unconstrained vectors of chosen draws, in the order of `model_parameters`."""
-        effect, log_hazard = self.effect[chosen], self.log_hazard[chosen]
-        if self.log_step_scale is None:
-            return np.concatenate([effect, log_hazard], axis=1)
-        log_scale = self.log_step_scale[chosen, None]
-        share = inputs.intervals.events / inputs.intervals.events.sum()
-        steps = np.diff(log_hazard, axis=1) / (np.exp(log_scale) * np.sqrt(inputs.step_variances))
-        level = (log_hazard @ share)[:, None]
-        return np.concatenate([effect, log_scale, steps, level], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +81,8 @@ class BatchDraws:
         go; where not, the rest means nothing.
     log_effect_scale : (cohorts, draws) ndarray or None
         Logs of an unknown scale of effects, where there is one.
+    groups : (cohorts, draws, groups) ndarray or None
+        Effects of groups that were integrated out, where there are any.
     """
 
     effect: NDArray[np.float64]
@@ -104,6 +94,7 @@ class BatchDraws:
     ess: NDArray[np.float64]
     converged: NDArray[np.bool]
     log_effect_scale: NDArray[np.float64] | None = None
+    groups: NDArray[np.float64] | None = None
 
     @classmethod
     def none(
@@ -166,21 +157,6 @@ class BatchDraws:
         is_more = ~(other.ess >= self.ess)
         better = ~other.converged | np.where(may == others_may, is_more, may)
         return self.converged & better
-
-    def one(self, k: int) -> WeightedDraws | None:
-        """Give the draws of one cohort; None where there are none."""
-        if not self.converged[k] or self.log_hazard is None:
-            return None
-        scale = self.log_step_scale
-        return WeightedDraws(
-            effect=self.effect[k],
-            log_hazard=self.log_hazard[k],
-            log_step_scale=None if scale is None else scale[k],
-            log_ratio=self.log_ratio[k],
-            weight=self.weight[k],
-            pareto_k=float(self.pareto_k[k]),
-            ess=float(self.ess[k]),
-        )
 
 
 def problem_of_weights(pareto_k: float, ess: float, ess_tail: float, draws: int) -> str | None:

@@ -25,13 +25,15 @@ by their own weights); Vehtari, Simpson, Gelman, Yao & Gabry (2024), JMLR 25(72)
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.draws import BatchDraws, WeightedDraws
+from bayes_crlm.inference.groups import sample_with_groups
+from bayes_crlm.inference.layout import Layout
 from bayes_crlm.inference.proposal import (
     Proposal,
     proposal_around,
@@ -50,6 +52,7 @@ from bayes_crlm.inference.targets import Targets
 from bayes_crlm.model.priors import Horseshoe
 
 if TYPE_CHECKING:
+    from bayes_crlm.model.density import BlockModel
     from bayes_crlm.model.prepared import PreparedCohort
 
 # k needs a tail to be estimated from, however few draws are asked for
@@ -103,6 +106,7 @@ NO_DRAWS = ImportanceDraws(
         weight=np.empty(0),
         pareto_k=math.inf,
         ess=0.0,
+        vectors=np.empty((0, 0)),
     ),
 )
 
@@ -136,7 +140,7 @@ def sample_importance(inputs: "PreparedCohort", draws: int, seed: int) -> Import
     order = np.argsort(weighted.effect[:, 0])
     chosen = order[systematic(weighted.weight[order], draws, rng)]
     return ImportanceDraws(
-        vectors=weighted.vectors(inputs, chosen),
+        vectors=weighted.vectors[chosen],
         pareto_k=weighted.pareto_k,
         ess=min(weighted.ess, float(draws)),
         converged=True,
@@ -168,7 +172,21 @@ def weighted_draws(
     ValueError
         For a horseshoe prior, which has no useful mode.
     """
-    return sample_batch(Targets.of_cohort(inputs), draws, [rng]).one(0)
+    return sample_model(inputs.block_model, draws, rng)
+
+
+def sample_model(model: "BlockModel", draws: int, rng: np.random.Generator) -> WeightedDraws | None:
+    """Propose draws from any model of blocks, and weigh them; see `weighted_draws`.
+
+    Parameters
+    ----------
+    model : BlockModel
+        One for which `bayes_crlm.inference.layout.why_not_approximated` says nothing.
+    draws, rng
+        As for `weighted_draws`.
+    """
+    layout = Layout.of(model)
+    return layout.weighted(sample_batch(Targets.of_layout(layout), draws, [rng]))
 
 
 def sample_batch(
@@ -194,6 +212,12 @@ def sample_batch(
     """
     if any(isinstance(prior, Horseshoe) for prior, _ in targets.priors):
         raise ValueError("a horseshoe's posterior has no useful mode; use engine 'nuts'")
+    if (grouped := targets.grouped) is not None:
+        pairs = (draws + 1) // 2
+        drawn, of_groups = sample_with_groups(
+            targets, grouped.index, grouped.events, grouped.scale, 2 * pairs, rngs[0]
+        )
+        return replace(drawn, groups=of_groups[None])
     n_intervals = targets.n_intervals if keeps_hazards else None
     has_scale = targets.scale_prior is not None
     best = BatchDraws.none(

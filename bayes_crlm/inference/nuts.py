@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.inference.layout import Layout
 from bayes_crlm.inference.native.block_coordinates import sampler_coordinates, vector_of_values
 from bayes_crlm.inference.native.coordinates import Coordinates
 from bayes_crlm.inference.native.flat_density import native_density
@@ -17,7 +18,6 @@ from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.model.baseline_priors import GammaProcess
 from bayes_crlm.model.density import BlockModel, complete_hazards
 from bayes_crlm.model.prepared import PreparedCohort
-from bayes_crlm.model.terms.blocks import Columns
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -152,14 +152,9 @@ def starts_of_chains(inputs: PreparedCohort, chains: int) -> list[tuple[NDArray 
     if not modes:
         return [(None, chains)]
     model, starts = inputs.block_model, []
+    layout = Layout.of(model)
     for k, each in enumerate(modes):
-        values = tuple(
-            each.effect[block.enters.start : block.enters.stop]
-            if isinstance(block.enters, Columns)
-            else each.log_hazard
-            for block in model.blocks
-        )
-        start = vector_of_values(model, values)
+        start = vector_of_values(model, layout.block_values(each.log_hazard, each.effect))
         starts.append((start, len(range(k, chains, len(modes)))))
     return starts
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bayes_crlm.inference.native.flat_density import HALF_LOG_2PI, Elements
 from bayes_crlm.inference.native.modes import Posteriors
 from bayes_crlm.inference.native.stacks import NativeStack, lay_stack
+from bayes_crlm.inference.layout import GroupedRows, Layout, baseline_of
 from bayes_crlm.likelihood.risk_sums import RiskSums, taken_cohorts
 from bayes_crlm.model.baseline_priors import (
     BaselinePrior,
@@ -22,8 +23,7 @@ from bayes_crlm.model.baseline_priors import (
     baseline_prior,
 )
 from bayes_crlm.model.families import Family, NormalMixture, ScaleFamily
-from bayes_crlm.model.priors import EffectPrior, Horseshoe, Normal, simple_prior
-from bayes_crlm.model.terms.columns import HasPriors, columns_of_terms
+from bayes_crlm.model.priors import EffectPrior, Horseshoe, Normal, parse_prior, simple_prior
 
 if TYPE_CHECKING:
     from bayes_crlm.model.definition import ModelDefinition
@@ -56,6 +56,8 @@ class Targets:
         Of that scale.
     effect_scale : (cohorts,) ndarray or None
         That scale, on which modes are conditional.
+    grouped : GroupedRows or None
+        Groups whose effects are integrated out; of one cohort alone.
     stack : NativeStack
         The cohorts as the native library has them; laid out where it is not given.
     """
@@ -69,28 +71,34 @@ class Targets:
     is_scaled: NDArray[np.bool] | None = None
     scale_prior: ScaleFamily | None = None
     effect_scale: NDArray[np.float64] | None = None
+    grouped: GroupedRows | None = None
     stack: NativeStack | None = None
 
     def __post_init__(self) -> None:
         """Lay the cohorts out for the native library, once for all parts of them."""
         if self.stack is None:
             object.__setattr__(self, "stack", lay_stack(self.sums))
-
     @classmethod
     def of_cohort(cls, inputs: "PreparedCohort", sums: RiskSums | None = None) -> "Targets":
-        """Take one cohort, with sums of its own data or those given, several of one shape too."""
-        sums = sums or RiskSums.of(inputs.density_data)
-        log_rate = np.full(len(sums), inputs.log_rate)
-        variances = None
-        if inputs.has_walk:
-            variances = np.tile(inputs.step_variances, (len(sums), 1))
+        """Take one cohort; see `of_layout`."""
+        return cls.of_layout(Layout.of(inputs.block_model), sums)
+
+    @classmethod
+    def of_layout(cls, layout: Layout, sums: RiskSums | None = None) -> "Targets":
+        """Take a model, with sums of its own data or those given, several of one shape too."""
+        sums = sums or RiskSums.of(layout.data, layout.loading)
+        baseline, log_rate, variances = baseline_of(layout.hazards)
+        at = np.full(len(sums), log_rate)
         return cls(
             sums=sums,
-            baseline=inputs.baseline,
-            priors=priors_of_columns(inputs, inputs.n_treatment_terms, len(inputs.design.terms)),
-            log_rate=log_rate,
-            step_variances=variances,
-            baseline_constant=baseline_constant(inputs.baseline, sums, log_rate),
+            baseline=baseline,
+            priors=layout.priors,
+            log_rate=at,
+            step_variances=None if variances is None else np.tile(variances, (len(sums), 1)),
+            baseline_constant=baseline_constant(baseline, sums, at),
+            is_scaled=layout.is_scaled,
+            scale_prior=layout.scale,
+            grouped=layout.grouped,
         )
 
     @classmethod
@@ -275,8 +283,10 @@ def baseline_constant(
 
 
 def priors_of_columns(
-    priors: HasPriors, n_treatment: int, n_terms: int
+    model: "ModelDefinition", n_treatment: int, n_terms: int
 ) -> tuple[tuple[EffectPrior, slice], ...]:
-    """Say which prior which columns have."""
-    found = columns_of_terms(priors, n_treatment, n_terms)
-    return tuple((prior, columns) for _, prior, columns in found)
+    """Say which prior which columns of treatment and formula have."""
+    found = [(parse_prior(model.treatment_prior, "treatment"), slice(0, n_treatment))]
+    if n_terms > n_treatment:
+        found.append((parse_prior(model.covariate_prior), slice(n_treatment, n_terms)))
+    return tuple(found)

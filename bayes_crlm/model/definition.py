@@ -19,6 +19,7 @@ from bayes_crlm.model.baseline_priors import (
     baseline_prior,
 )
 from bayes_crlm.model.design import Level, build_design, columns_needed
+from bayes_crlm.model.division import kinds_of_rows
 from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.priors import EffectPrior, parse_prior
 from bayes_crlm.model.pymc_model import build_pymc_model
@@ -49,7 +50,7 @@ class ModelDefinition:
     treatment_prior, covariate_prior : str or prior value
         Priors of log hazard ratios on the sampling scale, such as ``"normal(0, 1)"``.
     terms : tuple of Term
-        Other kinds of terms (`bayes_crlm.model.terms.term`), whose columns stand last.
+        Other kinds of terms (`bayes_crlm.model.terms.term`); columns of theirs stand last.
 
     References
     ----------
@@ -95,12 +96,16 @@ class ModelDefinition:
         complete = cohort.complete(columns_needed(self.treatment, self.covariates, self.terms))
         design = build_design(complete, self.treatment, self.reference, self.covariates, self.terms)
         intervals = choose_intervals(complete.entry, complete.time, complete.event, self.cutpoints)
+        kinds, rows = kinds_of_rows(
+            complete, design.treatment_level, len(design.levels), self.terms
+        )
         data = SurvivalData(
             follow_up=cut_follow_up(complete.entry, complete.time, intervals.cutpoints),
             event=complete.event.astype(float),
             design=design.scaled,
             patient_index=complete.patient_index,
             n_patients=complete.n_patients,
+            **rows,
         )
         return PreparedCohort(
             cohort=complete,
@@ -112,6 +117,7 @@ class ModelDefinition:
             treatment_prior=parse_prior(self.treatment_prior, "treatment"),
             covariate_prior=parse_prior(self.covariate_prior),
             terms=self.terms,
+            kinds=kinds,
         )
 
     def build(self, cohort: Cohort) -> "pm.Model":

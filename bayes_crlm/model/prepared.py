@@ -16,11 +16,14 @@ from bayes_crlm.model.density import AnyBlock, BlockModel
 from bayes_crlm.model.design import Design
 from bayes_crlm.model.priors import EffectPrior
 from bayes_crlm.model.profiles import Profiles, profiles_of, under
+from bayes_crlm.model.pymc_blocks import structure_of
 from bayes_crlm.model.terms.baseline import baseline_block
-from bayes_crlm.model.terms.blocks import Block, Cells
-from bayes_crlm.model.terms.columns import TermColumns, columns_of_terms
+from bayes_crlm.model.terms.blocks import Block, Cells, Columns, Values
 from bayes_crlm.model.terms.effects import effect_block
-from bayes_crlm.model.terms.term import Term
+from bayes_crlm.model.terms.gamma_process import GammaHazards
+from bayes_crlm.model.terms.horseshoe import Shrunk
+from bayes_crlm.model.terms.row_kinds import ONE_KIND, RowKinds
+from bayes_crlm.model.terms.term import Place, Term
 
 # pooling that saves less than this share of the rows is not worth a second copy of the data
 POOLED_MOST = 0.5
@@ -46,6 +49,8 @@ class PreparedCohort:
         Prior values.
     terms : tuple of Term
         Other kinds of terms, whose columns are the design's last.
+    kinds : RowKinds
+        Strata, classes and groups into which the terms divide the rows.
     """
 
     cohort: Cohort
@@ -57,6 +62,7 @@ class PreparedCohort:
     treatment_prior: EffectPrior
     covariate_prior: EffectPrior
     terms: tuple[Term, ...] = ()
+    kinds: RowKinds = ONE_KIND
 
     @cached_property
     def density_data(self) -> SurvivalData:
@@ -70,7 +76,7 @@ class PreparedCohort:
         """Whether the log-hazards are a walk with a step scale to be drawn."""
         return isinstance(self.baseline, WalkPrior) and self.intervals.n_intervals > 1
 
-    @cached_property
+    @property
     def step_variances(self) -> NDArray[np.float64]:
         """Variance of each of a walk's steps when its scale is 1, shape (intervals - 1,).
 
@@ -79,40 +85,78 @@ class PreparedCohort:
         TypeError
             Where the log-hazards are not a walk.
         """
-        baseline = self.blocks[-1]
+        baseline = self.baseline_block
         if not isinstance(baseline, Block) or baseline.walk is None:
             raise TypeError(f"the hazards are not a walk: {self.baseline.describe()}")
         return baseline.walk.step_variances
 
     @cached_property
-    def blocks(self) -> tuple[AnyBlock, ...]:
-        """The model's unknowns, in the order of the sampler's vector."""
-        effects = [
-            effect_block(name, prior, columns.start, columns.stop)
-            for name, prior, columns in self.columns_of_terms
-        ]
-        baseline = baseline_block(
+    def baseline_block(self) -> Block | GammaHazards:
+        """Unknowns of the baseline's log-hazards, a row a stratum."""
+        enters = Cells.of_strata(self.data.stratum_of_class)
+        events = self.intervals.events[None]
+        if enters.copies > 1:
+            events = enters.loading.T @ self.data.events_per_cell
+        return baseline_block(
             self.baseline,
-            Cells.of_strata(self.data.stratum_of_class),
-            self.intervals.events[None],
+            enters,
+            events,
             self.intervals.cutpoints,
-            earliest=float(self.cohort.entry.min()),
+            earliest=self.earliest,
             log_rate=self.log_rate,
         )
-        return (*effects, baseline)
+
+    @property
+    def earliest(self) -> float:
+        """When the first row enters."""
+        return float(self.cohort.entry.min())
+
+    @cached_property
+    def blocks(self) -> tuple[AnyBlock, ...]:
+        """The model's unknowns, in the order of the sampler's vector."""
+        columns = self.columns_of_terms
+        effects = [
+            effect_block(role, prior, columns[role].start, columns[role].stop)
+            for role, prior in (
+                ("treatment", self.treatment_prior),
+                ("covariate", self.covariate_prior),
+            )
+            if role in columns
+        ]
+        of_terms = [
+            block
+            for term, place in zip(self.terms, self.places, strict=True)
+            for block in term.blocks(place)
+        ]
+        return (*effects, *of_terms, self.baseline_block)
 
     @cached_property
     def block_model(self) -> BlockModel:
         """The model's unknowns, and the rows of `density_data`."""
         return BlockModel(self.blocks, self.density_data)
 
-    @property
+    @cached_property
     def class_under(self) -> NDArray[np.intp]:
-        """The class that takes the place of each under each level, shape (classes, levels).
+        """The class that takes the place of each under each level, shape (classes, levels)."""
+        return self.kinds.class_under(self.data.n_classes, len(self.design.levels))
 
-        The same class: no effect of the treatment changes with time.
-        """
-        return np.tile(np.arange(self.data.n_classes)[:, None], len(self.design.levels))
+    @cached_property
+    def places(self) -> tuple[Place, ...]:
+        """What the cohort is to each of its terms."""
+        levels = range(len(self.design.levels))
+        contrasts = np.array([self.design.treatment_contrast(level) for level in levels])
+        return tuple(
+            Place(
+                term.name,
+                self.columns_of_terms.get(term.name, slice(0, 0)),
+                self.intervals,
+                self.earliest,
+                self.kinds,
+                self.data.stratum_of_class,
+                contrasts,
+            )
+            for term in self.terms
+        )
 
     def profiles(self) -> Profiles:
         """Class, columns and groups of every patient's first row."""
@@ -148,13 +192,59 @@ class PreparedCohort:
         return len(self.design.terms) - self.design.n_treatment_terms - more
 
     @cached_property
-    def columns_of_terms(self) -> tuple[TermColumns, ...]:
-        """Every term's name, prior and columns."""
-        return columns_of_terms(self, self.n_treatment_terms, len(self.design.terms))
+    def columns_of_terms(self) -> dict[str, slice]:
+        """Columns of the treatment, of the formula and of each other term, where it has any."""
+        counts = {"treatment": self.n_treatment_terms, "covariate": self.n_covariate_terms}
+        counts |= {term.name: len(term.terms) for term in self.terms}
+        ends = np.cumsum(list(counts.values())).tolist()
+        return {
+            name: slice(end - count, end)
+            for (name, count), end in zip(counts.items(), ends, strict=True)
+            if count
+        }
 
-    def prior_of_column(self, column: int) -> EffectPrior:
-        """Prior of one column's log hazard ratio on the sampling scale."""
-        return next(prior for _, prior, columns in self.columns_of_terms if column < columns.stop)
+    @property
+    def priors_in_words(self) -> dict[str, str]:
+        """Every term's prior, and that of the baseline."""
+        said = {"treatment": self.treatment_prior.describe()}
+        if self.n_covariate_terms:
+            said["covariate"] = self.covariate_prior.describe()
+        said |= {term.name: term.describe_prior() for term in self.terms}
+        return said | {"baseline": self.baseline.describe()}
+
+    def values_of_terms(self, named: Values) -> dict[str, NDArray[np.float64]]:
+        """Log hazard ratios and logs of scales that the terms have beside those of columns.
+
+        Parameters
+        ----------
+        named : dict of str to (draws, size) ndarray
+            Unknowns by name, on their natural scale.
+
+        Returns
+        -------
+        dict of str to (draws,) ndarray
+            By block and entry, and by the name of the scale.
+        """
+        coords, found = self.coords(), {}
+        for block in self.blocks:
+            if not isinstance(block, Block) or block is self.baseline_block:
+                continue
+            if block.scale is not None:
+                found[block.scale_name] = np.log(named[block.scale_name][:, 0])
+            if not isinstance(block.enters, Columns) and block.dim is not None:
+                names = [f"{block.name}[{label}]" for label in coords[block.dim]]
+                found |= dict(zip(names, block.values(named).T, strict=True))
+        return found
+
+    def block_of_column(self, column: int) -> Block | Shrunk:
+        """The block whose values one column of the design has."""
+        return next(
+            block
+            for block in self.blocks
+            if not isinstance(block, GammaHazards)
+            and isinstance(block.enters, Columns)
+            and block.enters.start <= column < block.enters.stop
+        )
 
     @property
     def has_row_per_patient(self) -> bool:
@@ -170,13 +260,12 @@ class PreparedCohort:
     def structure(self) -> tuple[Any, ...]:
         """What a translated or compiled graph of the model depends on: not data, not numbers."""
         return (
-            self.baseline.name,
-            self.treatment_prior.family,
-            self.covariate_prior.family if self.n_covariate_terms else None,
             self.intervals.n_intervals > 1,
             self.data.follow_up.is_delayed,
-            self.is_baseline_integrated,
-            tuple((term.name, term.prior.family, len(term.terms)) for term in self.terms),
+            tuple(structure_of(block) for block in self.blocks),
+            tuple((term.name, len(term.terms)) for term in self.terms),
+            self.data.n_classes,
+            self.data.group_counts,
         )
 
     @property
@@ -186,13 +275,22 @@ class PreparedCohort:
 
     def coords(self) -> dict[str, list[Any]]:
         """Labels of every dimension of the posterior."""
-        terms = list(self.design.terms)
-        labels = self.intervals.labels
-        return {
+        terms, labels = list(self.design.terms), self.intervals.labels
+        strata = self.kinds.strata
+        found = {
             "interval": labels,
             "step": labels[1:],
             "term": terms,
             "covariate_term": [],
-            **{f"{name}_term": terms[columns] for name, _, columns in self.columns_of_terms},
+            **{f"{name}_term": terms[columns] for name, columns in self.columns_of_terms.items()},
+            **{f"{name}_group": list(groups) for name, groups in self.kinds.groups.items()},
             "patient": self.cohort.patients.tolist(),
         }
+        if len(strata) > 1:
+            found["stratum"] = list(strata)
+            for dim in ("interval", "step"):
+                names = [f"{stratum}: {label}" for stratum in strata for label in found[dim]]
+                found[f"stratum_{dim}"] = names
+        for term, place in zip(self.terms, self.places, strict=True):
+            found |= term.labels(place)
+        return found

@@ -40,6 +40,8 @@ class CohortBlock:
     is_from_start : bool
         Whether treatment counts from its start on: rows are split there, and the baseline follows
         the wait (`bayes_crlm.fit.late_start`).
+    alone : PreparedCohort or None
+        The only cohort, where its model has terms of other kinds.
     """
 
     position: NDArray[np.intp]
@@ -58,6 +60,7 @@ class CohortBlock:
     patient_index: NDArray[np.intp]
     log_rate: NDArray[np.float64]
     is_from_start: bool = False
+    alone: PreparedCohort | None = None
 
     def __len__(self) -> int:
         return len(self.position)
@@ -81,7 +84,8 @@ class CohortBlock:
     def shape(self) -> tuple[Any, ...]:
         """What cohorts must share to be in one block."""
         columns = (self.terms, self.levels, self.treatment, self.formula)
-        return (self.n_rows, self.n_intervals, *columns, self.is_from_start)
+        apart = None if self.alone is None else int(self.position[0])
+        return (self.n_rows, self.n_intervals, *columns, self.is_from_start, apart)
 
     @property
     def design(self) -> NDArray[np.float64]:
@@ -101,7 +105,7 @@ class CohortBlock:
         return replace(self, **{name: getattr(self, name)[which] for name in ARRAYS})
 
 
-NOT_ARRAYS = ("terms", "levels", "treatment", "formula", "is_from_start")
+NOT_ARRAYS = ("terms", "levels", "treatment", "formula", "is_from_start", "alone")
 ARRAYS = tuple(each.name for each in fields(CohortBlock) if each.name not in NOT_ARRAYS)
 
 
@@ -135,5 +139,6 @@ def block_of_inputs(
         treatment=design.treatment,
         formula=design.formula,
         is_from_start=is_from_start,
+        alone=inputs if inputs.terms else None,
         **{name: np.asarray(each, order="C")[None] for name, each in arrays.items()},
     )

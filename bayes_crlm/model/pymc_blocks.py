@@ -38,18 +38,48 @@ def numbers_of(block: AnyBlock) -> dict[str, Any]:
     """A block's numbers by what they are for."""
     if isinstance(block, Shrunk):
         return dict(block.global_scale.parameters)
+    numbers: dict[str, Any] = {}
+    if isinstance(block.enters, Cells) and not is_only_row(block.enters):
+        numbers["loading"] = block.enters.loading
     if isinstance(block, GammaHazards):
-        return {"weight": block.weight, "log_rate": block.log_rate}
-    numbers = {
-        role: value
-        for prefix, families in families_by_kind(block)
-        for role, value in stacked_parameters(prefix, families).items()
-    }
+        return numbers | {"weight": block.weight, "log_rate": block.log_rate}
+    for prefix, families in families_by_kind(block):
+        numbers |= stacked_parameters(prefix, families)
     if block.scale is not None:
         numbers |= {f"scale_{name}": value for name, value in block.scale.parameters.items()}
     if block.walk is not None:
         numbers |= numbers_of_walk(block.walk, has_steps=bool(block.priors))
     return numbers
+
+
+def is_only_row(enters: Cells) -> bool:
+    """Whether the hazard table has one row, which values are."""
+    return np.array_equal(enters.loading, [[1.0]])
+
+
+def structure_of(block: AnyBlock) -> tuple[Any, ...]:
+    """What the random variables of a block depend on but for the numbers in their containers."""
+    shared = (type(block).__name__, block.name, type(block.enters).__name__)
+    if isinstance(block.enters, Cells):
+        shared += (block.enters.loading.shape, is_only_row(block.enters))
+    if isinstance(block, GammaHazards):
+        return (*shared, block.is_integrated)
+    if isinstance(block, Shrunk):
+        return shared
+    kinds = families_by_kind(block)
+    return (
+        *shared,
+        # of several kinds each entry's is part of the graph
+        tuple(each.family for each in block.priors) if len(kinds) > 1 else None,
+        tuple((families[0].family, *numbers_shape(prefix, families)) for prefix, families in kinds),
+        None if block.scale is None else block.scale.family,
+        None if block.walk is None else (bool(block.priors), block.walk.level is not None),
+    )
+
+
+def numbers_shape(prefix: str, families: Sequence[Family]) -> tuple[int, ...]:
+    """Number of dimensions of each container of the numbers of families of one kind."""
+    return tuple(np.ndim(value) for value in stacked_parameters(prefix, families).values())
 
 
 def numbers_of_walk(walk: Walk, *, has_steps: bool) -> dict[str, Any]:
@@ -152,9 +182,9 @@ def hazard_variables(model: BlockModel, data: Mapping[str, Any]) -> HazardVariab
         if isinstance(block.enters, Columns):
             effects[block.enters.start] = values
         elif isinstance(block.enters, Cells):
-            loading = block.enters.loading
-            table = values.reshape((loading.shape[1], -1))
-            rows.append(table if np.array_equal(loading, [[1.0]]) else pt.dot(loading, table))
+            table = values.reshape((block.enters.copies, -1))
+            is_only = is_only_row(block.enters)
+            rows.append(table if is_only else pt.dot(data[data_name(block, "loading")], table))
         else:
             groups[block.enters.index] = groups[block.enters.index] + values
     in_order = [effects[start] for start in sorted(effects)]

@@ -90,7 +90,7 @@ def build_block_model(model: BlockModel) -> "pm.Model":
 
 def column_names(inputs: "PreparedCohort") -> dict[str, slice]:
     """Which columns of the design each container of columns has."""
-    return {f"{name}_design": columns for name, _, columns in inputs.columns_of_terms}
+    return {f"{name}_design": columns for name, columns in inputs.columns_of_terms.items()}
 
 
 def model_data(inputs: "PreparedCohort") -> dict[str, Any]:
@@ -107,7 +107,10 @@ def model_data(inputs: "PreparedCohort") -> dict[str, Any]:
     """
     values = row_data(inputs.data, column_names(inputs)) | block_data(inputs.blocks)
     if inputs.is_baseline_integrated:
-        values["interval_events"] = inputs.data.events_per_interval
+        has_one = inputs.data.n_classes == 1
+        values["interval_events"] = (
+            inputs.data.events_per_interval if has_one else inputs.data.events_per_cell
+        )
     return values
 
 
@@ -136,6 +139,7 @@ def row_data(data: SurvivalData, columns: Mapping[str, slice]) -> dict[str, Any]
         values["row_count"] = follow_up.count
     if data.n_classes > 1:
         values["row_class"] = data.row_class
+    values |= {f"group_{k}": group for k, group in enumerate(data.groups)}
     if data.n_patients != follow_up.n_rows:
         values["patient_index"] = data.patient_index
         values["final_row"] = data.final_row
@@ -171,8 +175,6 @@ def outcome_variables(
         data[name] = pm.Data(name, value, dims=dims if is_named else None)
     at = hazard_variables(model, data)
     linear_predictor = linear_predictor_of(at, data, columns)
-    for of_group, group in zip(at.groups, model.data.groups, strict=True):
-        linear_predictor = linear_predictor + of_group[group]
     if model.integrated is not None:
         at_end = linear_predictor + at_stop(at.cells, data)
         if "final_row" in data:
@@ -201,15 +203,18 @@ def outcome_variables(
 def linear_predictor_of(
     at: HazardVariables, data: Mapping[str, Any], columns: Mapping[str, slice]
 ) -> Any:
-    """Log relative hazards of the rows by their columns, a (rows,) tensor."""
+    """Log relative hazards of the rows by their columns and groups, a (rows,) tensor."""
     import pytensor.tensor as pt
 
     parts = [pt.dot(data[name], at.effect[which]) for name, which in columns.items()]
+    parts += [of_group[data[f"group_{k}"]] for k, of_group in enumerate(at.groups)]
     return sum(parts[1:], parts[0])
 
 
 def data_dims(name: str) -> tuple[str, ...]:
     """Names of the dimensions of a container; none for a number."""
+    if name.startswith("group_"):
+        return ("row",)
     if name.endswith("_design"):
         return ("row", f"{name.removesuffix('_design')}_term")
     return DATA_DIMS.get(name, ())

@@ -105,11 +105,10 @@ def sample_posteriors(
         One for each.
     draws : int
     """
-    from bayes_crlm.model.priors import Horseshoe
+    from bayes_crlm.inference.layout import why_not_approximated
 
-    first = cohorts[0]
-    if first.n_covariate_terms and isinstance(first.covariate_prior, Horseshoe):
-        why = "a horseshoe prior has no mode to draw around"
+    why = why_not_approximated(cohorts[0].block_model)
+    if why is not None:
         return [sample_by_nuts(model, *each, why) for each in zip(cohorts, seeds, strict=True)]
     found = []
     for weighted, inputs, seed in zip(
@@ -131,11 +130,12 @@ def weigh_together(
 ) -> "list[WeightedDraws | None]":
     """Weighted draws of every cohort; those with as many rows come from one batch."""
     from bayes_crlm.inference.importance import sample_batch, weighted_draws
+    from bayes_crlm.inference.layout import Layout
     from bayes_crlm.inference.targets import Targets
     from bayes_crlm.likelihood.risk_sums import RiskSums
 
     streams = [random_stream(seed, Stream.IMPORTANCE) for seed in seeds]
-    if len(cohorts) == 1 or cohorts[0].data.n_classes > 1 or cohorts[0].data.groups:
+    if len(cohorts) == 1 or cohorts[0].terms:
         return [
             weighted_draws(each, draws, rng) for each, rng in zip(cohorts, streams, strict=True)
         ]
@@ -147,7 +147,7 @@ def weigh_together(
         targets = Targets.of_cohort(cohorts[0], RiskSums.stacked([sums[k] for k in same]))
         batch = sample_batch(targets, draws, [streams[k] for k in same])
         for place, k in enumerate(same):
-            found[k] = batch.one(place)
+            found[k] = Layout.of(cohorts[k].block_model).weighted(batch, place)
     return found
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from bayes_crlm.inference.model_draws import sample_block_model, why_not_approximated
+from bayes_crlm.inference.importance import sample_model
+from bayes_crlm.inference.layout import why_not_approximated
 from bayes_crlm.inference.native.coordinates import plain_coordinates
 from bayes_crlm.inference.native.flat_density import native_density
 from bayes_crlm.inference.native.groups import log_integrals, sample_effects
@@ -117,7 +118,7 @@ MODELS = (
 def test_draws_from_models_built_by_hand_are_those_of_nuts(make):
     model = make()
     assert why_not_approximated(model) is None
-    drawn = sample_block_model(model, 8000, np.random.default_rng(3))
+    drawn = sample_model(model, 8000, np.random.default_rng(3))
     assert drawn.pareto_k < 0.7 and drawn.ess > 0.2 * 8000
     possible = drawn.weight > 0
     weight, vectors = drawn.weight[possible] / drawn.weight[possible].sum(), drawn.vectors[possible]

@@ -1,6 +1,6 @@
 """What is reported of the baseline hazard and of all priors."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -77,16 +77,14 @@ def priors(found: "Findings") -> Section:
             "two other levels it is wider. The answer therefore depends on which level is the "
             "reference."
         )
-    described: dict[str, Any] = {name: prior for name, prior, _ in inputs.columns_of_terms}
-    described["baseline"] = inputs.baseline
     return Section(
         "prior_implied",
         chapter="priors",
         rows=(Rows("prior_implied", rows, columns, ("prior_implied",)),),
         notes=(
             *(
-                Note(f" {prior.describe()}", lead=f"{name}:", is_first=True)
-                for name, prior in described.items()
+                Note(f" {prior}", lead=f"{name}:", is_first=True)
+                for name, prior in inputs.priors_in_words.items()
             ),
             Note(
                 "Priors of log hazard ratios are on centred columns, divided by their standard "

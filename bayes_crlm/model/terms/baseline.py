@@ -60,6 +60,7 @@ def baseline_block(
     log_rate : float
         log(events / exposure) of the whole cohort, where priors are centred.
     """
+    dim = dim_of_strata("interval", enters.copies)
     if isinstance(prior, GammaProcess):
         return GammaHazards(
             "hazard",
@@ -68,7 +69,7 @@ def baseline_block(
             log_rate,
             np.diff(cutpoints),
             prior.is_integrated,
-            dim="interval",
+            dim=dim,
             data_names={"weight": "baseline_weight", "log_rate": "log_rate"},
         )
     if isinstance(prior, WalkPrior):
@@ -77,7 +78,7 @@ def baseline_block(
         "log_hazard",
         enters,
         (Normal(log_rate, prior.sd),) * events.size,
-        dim="interval",
+        dim=dim,
         data_names={"mean": "log_rate", "scale": "baseline_sd"},
     )
 
@@ -100,8 +101,8 @@ def walk_block(
         (UNIT,) * n_steps,
         scale=HalfNormal(prior.step_scale_sd) if n_steps else None,
         walk=Walk(variances, event_shares(events), level),
-        dim="interval",
-        unit_dim="step",
+        dim=dim_of_strata("interval", enters.copies),
+        unit_dim=dim_of_strata("step", enters.copies),
         unit_name="unit_step",
         scale_name="step_scale",
         data_names={
@@ -113,3 +114,8 @@ def walk_block(
             "sd": "baseline_sd",
         },
     )
+
+
+def dim_of_strata(dim: str, strata: int) -> str:
+    """Name of the dimension of values of all strata, one stratum's after the other's."""
+    return dim if strata == 1 else f"stratum_{dim}"

@@ -184,6 +184,11 @@ class Block:
             object.__setattr__(self, "unit_dim", self.dim)
 
     @property
+    def values_name(self) -> str:
+        """Name of the values in the posterior."""
+        return self.name
+
+    @property
     def size(self) -> int:
         """Number of values."""
         return len(self.priors) if self.walk is None else self.walk.centre.size

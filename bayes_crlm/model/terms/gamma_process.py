@@ -57,6 +57,11 @@ class GammaHazards:
     data_names: dict[str, str] = field(default_factory=dict)
 
     @property
+    def values_name(self) -> str:
+        """Name of the log-hazards in the posterior."""
+        return self.log_name
+
+    @property
     def size(self) -> int:
         """Number of hazards."""
         return self.enters.copies * len(self.width)

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from bayes_crlm.likelihood.follow_up import cut_follow_up
 from bayes_crlm.model.priors import Normal
+from bayes_crlm.model.terms.blocks import Block
+from bayes_crlm.model.terms.term import Place, Term
 from bayes_crlm.sensitivity.posterior_draws import (
     DRAWS,
     Draws,
@@ -105,7 +107,7 @@ def period_contrasts(events: NDArray) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True, eq=False)
-class Deviations:
+class Deviations(Term):
     """A term: how far one level's log hazard ratio is from its average in periods of follow-up.
 
     Attributes
@@ -143,6 +145,14 @@ class Deviations:
         of_period = self.contrasts[np.searchsorted(self.times, cohort.time)]
         is_own = cohort.table[self.treatment].to_numpy() == self.level
         return np.where(is_own[:, None], of_period, 0.0)
+
+    def blocks(self, place: Place) -> tuple[Block, ...]:
+        """Deviations of all columns."""
+        return (place.block_of_columns(self.prior),)
+
+    def describe_prior(self) -> str:
+        """Say the prior of each deviation."""
+        return self.prior.describe()
 
     def describe(self) -> str:
         """Say what it is."""
