@@ -158,6 +158,7 @@ def describe(plan: "Plan") -> str:
         ("priors", f"{prior} (log hazard ratios)"),
         ("", implied_in_words(implied_rows(inputs))),
         ("baseline", inputs.baseline.describe()),
+        *engine_items(plan),
         ("estimands", estimands_asked(plan)),
         ("study", plan.spec.study.design),
         ("success", plan.spec.success.rule.in_words().removeprefix("The success rule: ")),
@@ -165,6 +166,14 @@ def describe(plan: "Plan") -> str:
         *(("note", warning) for warning in plan.warnings if warning != SYNTHETIC),
     ]
     return "\n".join([plan.spec.title, *in_columns(items)])
+
+
+def engine_items(plan: "Plan") -> list[tuple[str, str]]:
+    """Say where engine laplace does not serve the model."""
+    from bayes_crlm.inference.layout import why_not_approximated
+
+    why = why_not_approximated(plan.inputs.block_model)
+    return [] if why is None else [("engine", f"{why}: NUTS is used in any case")]
 
 
 def censoring_in_words(plan: "Plan") -> list[tuple[str, str]]:
