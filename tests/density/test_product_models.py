@@ -15,6 +15,7 @@ from bayes_crlm.model.baseline_priors import GammaProcess
 from bayes_crlm.model.density import constrain, log_density_slope, log_prior
 from bayes_crlm.model.families import StudentT
 from bayes_crlm.model.pymc_model import build_pymc_model
+from bayes_crlm.model.terms.term import Term
 
 INTEGRATED = GammaProcess(2.0, is_integrated=True)
 BASELINES = ("independent", "random_walk", "log_time_walk", "gamma")
@@ -190,7 +191,7 @@ TERM_PRIOR = StudentT(4.0, 0.1, 0.5)
 
 
 @dataclass(frozen=True)
-class Doubled:
+class Doubled(Term):
     """A term beside the formula's columns: twice a column."""
 
     name: str = "doubled"
@@ -201,8 +202,14 @@ class Doubled:
     def columns(self, cohort):
         return 2 * cohort.table[["x"]].to_numpy() + cohort.table[["arm"]].to_numpy()
 
+    def blocks(self, place):
+        return (place.block_of_columns(self.prior),)
+
     def describe(self):
         return "twice x"
+
+    def describe_prior(self):
+        return self.prior.describe()
 
 
 def test_a_term_beside_the_formula_is_in_all_densities():

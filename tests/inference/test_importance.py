@@ -143,7 +143,7 @@ def test_the_evidence_is_that_of_the_density_that_is_held_against_the_model(
     inputs = model.prepare(simulated_cohorts[3])
     drawn = weighted_draws(inputs, 20_000, np.random.default_rng(2))
     # another way to the same number: a normal around the draws as proposal for `log_density`
-    vectors = drawn.vectors(inputs, slice(None))
+    vectors = drawn.vectors
     centre = drawn.weight @ vectors
     deviation = vectors - centre
     covariance = (deviation * drawn.weight[:, None]).T @ deviation
