@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.inference.layout import GroupedRows, Layout, baseline_of
 from bayes_crlm.inference.native.flat_density import HALF_LOG_2PI, Elements
 from bayes_crlm.inference.native.modes import Posteriors
 from bayes_crlm.inference.native.stacks import NativeStack, lay_stack
-from bayes_crlm.inference.layout import GroupedRows, Layout, baseline_of
 from bayes_crlm.likelihood.risk_sums import RiskSums, taken_cohorts
 from bayes_crlm.model.baseline_priors import (
     BaselinePrior,
@@ -78,6 +78,7 @@ class Targets:
         """Lay the cohorts out for the native library, once for all parts of them."""
         if self.stack is None:
             object.__setattr__(self, "stack", lay_stack(self.sums))
+
     @classmethod
     def of_cohort(cls, inputs: "PreparedCohort", sums: RiskSums | None = None) -> "Targets":
         """Take one cohort; see `of_layout`."""
