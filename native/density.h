@@ -109,5 +109,6 @@ struct Kernels {
                         int64_t, double *);
   int64_t (*pareto_smooth)(const double *log_ratio, int64_t rows, int64_t draws, int64_t tail, double *log_weight,
                            double *shape);
+  int64_t (*summarise)(const struct Summaries *);
 };
 extern "C" const Kernels crlm_kernels_baseline, crlm_kernels_avx2, crlm_kernels_avx512;

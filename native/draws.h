@@ -34,3 +34,13 @@ struct HazardDraws {
   double *log_hazard;                  // cases x signs x pairs x cells, or null
   double *log_ratio;                   // cases x signs x pairs
 };
+
+// Posterior summaries of weighted draws, and how many draws stand behind their 95% limits.
+struct Summaries {
+  int64_t n_cohorts, n_draws, n_quantities, n_probabilities, n_thresholds;
+  const double *value, *weight;          // cohorts x draws x quantities; cohorts x draws, adding up to 1
+  const double *scale;                   // cohorts x quantities, by which values are divided; or null
+  const double *probability, *threshold; // of the quantiles; below which probabilities are wanted
+  double *mean, *sd, *tail_size;         // cohorts x quantities
+  double *quantile, *below;              // cohorts x quantities x probabilities, or thresholds
+};

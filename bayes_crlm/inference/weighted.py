@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.inference.native.draws import Summaries
+
 PROBABILITIES = (0.025, 0.5, 0.975)
 
 
@@ -59,28 +61,80 @@ def summarise(
     quality : (cohorts,) ndarrays
         Pareto k, effective draws, and whether it converged.
     """
-    value = np.ascontiguousarray(effect.transpose(0, 2, 1)) / scale[:, :, None]
-    mean = (value @ weight[:, :, None])[:, :, 0]
-    deviation = value - mean[:, :, None]
-    variance = (deviation**2 @ weight[:, :, None])[:, :, 0]
-    below = (
-        np.stack(
-            [
-                ((value < np.log(threshold)) @ weight[:, :, None])[:, :, 0]
-                for threshold in thresholds
-            ],
-            axis=2,
-        )
-        if thresholds
-        else np.empty((*mean.shape, 0))
-    )
+    found = sums_of_draws(effect, weight, scale, thresholds=np.log(thresholds))
     pareto_k, ess, converged = quality
-    quantiles, ess_tail = weighted_quantiles(value, weight)
-    result = [mean, np.sqrt(variance), quantiles, below, pareto_k, ess, ess_tail.min(axis=1)]
+    fewest = found.tail_size.min(axis=1)
+    result = [found.mean, found.sd, found.quantile, found.below, pareto_k, ess, fewest]
     with_gaps = [
         np.where(converged.reshape(-1, *[1] * (each.ndim - 1)), each, np.nan) for each in result
     ]
     return BlockSummary(*with_gaps, converged=converged)
+
+
+@dataclass(frozen=True, eq=False)
+class DrawSums:
+    """What the library makes of weighted draws of several quantities.
+
+    Attributes
+    ----------
+    mean, sd : (cohorts, quantities) ndarray
+    tail_size : (cohorts, quantities) ndarray
+        Effective draws behind the 95% limit that has fewer.
+    quantile : (cohorts, quantities, probabilities) ndarray
+    below : (cohorts, quantities, thresholds) ndarray
+    """
+
+    mean: NDArray[np.float64]
+    sd: NDArray[np.float64]
+    tail_size: NDArray[np.float64]
+    quantile: NDArray[np.float64]
+    below: NDArray[np.float64]
+
+
+def sums_of_draws(
+    value: NDArray,
+    weight: NDArray,
+    scale: NDArray | None = None,
+    probabilities: Sequence[float] = PROBABILITIES,
+    thresholds: NDArray | Sequence[float] = (),
+) -> DrawSums:
+    """Let the library sum up weighted draws, without sorting them.
+
+    Parameters
+    ----------
+    value : (cohorts, draws, quantities) ndarray
+    weight : (cohorts, draws) ndarray
+        Adding up to 1.
+    scale : (cohorts, quantities) ndarray, optional
+        By which values are divided.
+    probabilities : sequence of float
+        Of the quantiles.
+    thresholds : sequence of float
+        Probabilities below these are summed up.
+    """
+    count, draws, quantities = value.shape
+    shape = count, quantities
+    found = DrawSums(
+        *(np.empty(shape) for _ in range(3)),
+        np.empty((*shape, len(probabilities))),
+        np.empty((*shape, len(thresholds))),
+    )
+    summaries = Summaries()
+    summaries.fill(
+        n_cohorts=count,
+        n_draws=draws,
+        n_quantities=quantities,
+        n_probabilities=len(probabilities),
+        n_thresholds=len(thresholds),
+        value=value,
+        weight=weight,
+        scale=scale,
+        probability=np.array(probabilities, dtype=float),
+        threshold=np.array(thresholds, dtype=float),
+        **vars(found),
+    )
+    summaries.run()
+    return found
 
 
 def weighted_quantiles(
@@ -101,31 +155,8 @@ def weighted_quantiles(
     (cohorts, terms) ndarray
         Effective draws behind the limits, as `tail_effective_sizes` counts them.
     """
-    draws = value.shape[2]
-    order, share, reached = in_order(value, weight)
-    ess_tail = tail_sizes(reached, share)
-    share *= 0.5
-    reached -= share
-    after = np.stack([first_at(reached, each) for each in probabilities], axis=2)
-    after = np.clip(after, 1, draws - 1)
-    low, high = (np.take_along_axis(reached, k, axis=2) for k in (after - 1, after))
-    start, end = (
-        np.take_along_axis(value, np.take_along_axis(order, k, axis=2), axis=2)
-        for k in (after - 1, after)
-    )
-    between = (np.array(probabilities) - low) / np.where(high > low, high - low, 1.0)
-    return start + np.clip(between, 0.0, 1.0) * (end - start), ess_tail
-
-
-def in_order(
-    value: NDArray, weight: NDArray
-) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
-    """Order of each term's draws, with their weights and cumulative weights in that order."""
-    count, _, draws = value.shape
-    order = np.argsort(value, axis=2)
-    # places in flat arrays: several times quicker than places along an axis
-    share = weight.ravel().take(order + draws * np.arange(count)[:, None, None])
-    return order, share, np.cumsum(share, axis=2)
+    found = sums_of_draws(value.transpose(0, 2, 1), weight, None, probabilities)
+    return found.quantile, found.tail_size
 
 
 def tail_effective_sizes(value: NDArray, weight: NDArray) -> NDArray[np.float64]:
@@ -151,38 +182,4 @@ def tail_effective_sizes(value: NDArray, weight: NDArray) -> NDArray[np.float64]
     Owen (2013), Monte Carlo theory, methods and examples, section 9.2 (self-normalised importance
     sampling).
     """
-    _, share, reached = in_order(np.ascontiguousarray(value.T)[None], weight[None])
-    return tail_sizes(reached, share)[0]
-
-
-def first_at(reached: NDArray, probability: float) -> NDArray[np.intp]:
-    """First draw at which so much is reached, or 0: (cohorts, terms, draws) to (cohorts, terms)."""
-    # several times quicker than to count the draws before it
-    return (reached >= probability).argmax(axis=2)
-
-
-def tail_sizes(reached: NDArray, share: NDArray) -> NDArray[np.float64]:
-    """Effective draws behind the 95% limit that has fewer, shape (cohorts, terms).
-
-    Parameters
-    ----------
-    reached, share : (cohorts, terms, draws) ndarray
-        Cumulative and own weights in the order of each term's draws.
-    """
-    draws = share.shape[2]
-    total = (share[:, 0] ** 2).sum(axis=1)[:, None]
-    fewest = np.full(share.shape[:2], float(draws))
-    for probability in (PROBABILITIES[0], PROBABILITIES[-1]):
-        last = first_at(reached, probability)[:, :, None]
-        p = np.take_along_axis(reached, last, axis=2)[:, :, 0]
-        # of the side with less, so that few weights are squared
-        is_low = probability < 0.5
-        side = slice(0, int(last.max()) + 1) if is_low else slice(int(last.min()) + 1, draws)
-        outer = np.where((np.arange(draws)[side] <= last) == is_low, share[:, :, side], 0.0)
-        squared = np.einsum("ctd,ctd->ct", outer, outer)
-        beyond = p if probability < 0.5 else 1 - p
-        variance = (1 - beyond) ** 2 * squared + beyond**2 * (total - squared)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            size = np.where(variance > 0, p * (1 - p) / variance, 0.0)
-        fewest = np.minimum(fewest, size)
-    return fewest
+    return sums_of_draws(value[None], weight[None]).tail_size[0]

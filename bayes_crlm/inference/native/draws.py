@@ -1,4 +1,4 @@
-"""Log-hazards drawn and weighed by the native library, for a chunk of cohorts in one call."""
+"""Draws weighed, and summed up, by the native library, for a chunk of cohorts in one call."""
 
 import ctypes
 from typing import ClassVar
@@ -55,3 +55,22 @@ class HazardDraws(ArrayStructure):
         """Fill the arrays of log-hazards and log ratios, by the kernels of an instruction set."""
         if load_library().crlm_sample_hazards(kernels(level).address, ctypes.addressof(self)):
             raise MemoryError("there is no memory for drawing log-hazards")
+
+
+class Summaries(ArrayStructure):
+    """What is summed up, as `native/draws.h` names it."""
+
+    _fields_: ClassVar = [
+        *((name, INTEGER) for name in (
+            "n_cohorts", "n_draws", "n_quantities", "n_probabilities", "n_thresholds",
+        )),
+        *((name, POINTER) for name in (
+            "value", "weight", "scale", "probability", "threshold", "mean", "sd", "tail_size",
+            "quantile", "below",
+        )),
+    ]  # fmt: skip
+
+    def run(self) -> None:
+        """Fill the arrays of what is wanted."""
+        if load_library().crlm_summarise(kernels().address, ctypes.addressof(self)):
+            raise MemoryError("there is no memory for summing up draws")
