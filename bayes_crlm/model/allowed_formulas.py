@@ -41,29 +41,13 @@ LARGEST_COUNT = 50
 """Largest number of spline or polynomial columns of one covariate."""
 
 ELEMENTWISE = frozenset({"log", "sqrt", "exp", "I", "center", "scale"})
+BOUNDS = {"lower_bound": "number", "upper_bound": "number", "extrapolation": "extrapolation"}
 OPTIONS: dict[str, dict[str, str]] = {
-    "log": {},
-    "sqrt": {},
-    "exp": {},
-    "I": {},
-    "center": {},
+    **dict.fromkeys(("log", "sqrt", "exp", "I", "center"), {}),
     "scale": {"center": "flag", "scale": "flag"},
     "C": {"levels": "levels"},
-    "bs": {
-        "df": "count",
-        "knots": "numbers",
-        "degree": "count",
-        "lower_bound": "number",
-        "upper_bound": "number",
-        "extrapolation": "extrapolation",
-    },
-    "cr": {
-        "df": "count",
-        "knots": "numbers",
-        "lower_bound": "number",
-        "upper_bound": "number",
-        "extrapolation": "extrapolation",
-    },
+    "bs": {"df": "count", "knots": "numbers", "degree": "count", **BOUNDS},
+    "cr": {"df": "count", "knots": "numbers", **BOUNDS},
     "poly": {"degree": "count", "raw": "flag"},
 }
 ALLOWED_FUNCTIONS = tuple(OPTIONS)
@@ -108,11 +92,14 @@ class Reader:
         """Whether one of the signs comes next."""
         return self.token.kind == "sign" and self.token.text in signs
 
+    def accept(self, *signs: str) -> Token | None:
+        """Read one of the signs where it comes next."""
+        return self.take() if self.sees(*signs) else None
+
     def expect(self, sign: str) -> None:
         """Read the sign, or refuse what stands in its place."""
-        if not self.sees(sign):
+        if not self.accept(sign):
             self.refuse_here(f"{sign!r} is expected there")
-        self.take()
 
     def refuse_here(self, why: str) -> NoReturn:
         """Refuse the token to be read next."""
@@ -132,8 +119,7 @@ class Reader:
     def read_sum(self, depth: int) -> Size:
         """Read products joined by + and -."""
         size = self.read_product(depth)
-        while self.sees("+", "-"):
-            sign = self.take()
+        while sign := self.accept("+", "-"):
             right = self.read_product(depth)
             if sign.text == "-":
                 if right.has_intercept:
@@ -147,8 +133,7 @@ class Reader:
     def read_product(self, depth: int) -> Size:
         """Read crossings joined by * (main effects and products) and / (nesting)."""
         size = self.read_crossing(depth)
-        while self.sees("*", "/"):
-            sign = self.take()
+        while sign := self.accept("*", "/"):
             right = self.read_crossing(depth)
             self.refuse_scaling(sign, size, right)
             products = size.terms * right.terms if sign.text == "*" else right.terms
@@ -161,8 +146,7 @@ class Reader:
     def read_crossing(self, depth: int) -> Size:
         """Read powers joined by : (products only)."""
         size = self.read_power(depth)
-        while self.sees(":"):
-            sign = self.take()
+        while sign := self.accept(":"):
             right = self.read_power(depth)
             self.refuse_scaling(sign, size, right)
             size = self.bounded(size.terms * right.terms, size.order + right.order)
@@ -171,8 +155,7 @@ class Reader:
     def read_power(self, depth: int) -> Size:
         """Read a part and its power, which crosses it with itself."""
         size = self.read_part(depth)
-        if self.sees("**"):
-            sign = self.take()
+        if sign := self.accept("**"):
             power = self.read_exponent()
             self.refuse_scaling(sign, size)
             size = self.bounded(size.terms**power, size.order * power)
@@ -198,8 +181,7 @@ class Reader:
     def read_part(self, depth: int) -> Size:
         """Read a column, a call, the intercept or a sum in parentheses."""
         self.check_depth(depth)
-        if self.sees("("):
-            self.take()
+        if self.accept("("):
             size = self.read_sum(depth + 1)
             self.expect(")")
             return size
@@ -207,11 +189,8 @@ class Reader:
             token = self.take()
             if token.text == "1":
                 return Size(1, 0, has_intercept=True)
-            refuse(
-                token.text,
-                token.start,
-                NO_INTERCEPT if token.text == "0" else "numbers are read inside of calls only",
-            )
+            why = NO_INTERCEPT if token.text == "0" else "numbers are read inside of calls only"
+            refuse(token.text, token.start, why)
         if self.is_call():
             self.read_call(ALLOWED_FUNCTIONS, depth)
         else:
@@ -222,16 +201,13 @@ class Reader:
 
     def is_call(self) -> bool:
         """Whether a name and an opening parenthesis come next."""
-        if self.token.kind == "quoted":
-            following = self.tokens[self.position + 1]
-            if following.text == "(":
-                self.refuse_here("only a function can stand before a parenthesis")
-            return False
-        if self.token.kind != "name":
+        if self.token.kind not in ("name", "quoted"):
             return False
         following = self.tokens[self.position + 1]
-        if following.kind != "sign" or following.text != "(":
+        if following.text != "(":
             return False
+        if self.token.kind == "quoted":
+            self.refuse_here("only a function can stand before a parenthesis")
         if following.is_spaced:
             self.refuse_here(
                 "write the parenthesis right after a function, or an operator before it"
@@ -258,8 +234,7 @@ class Reader:
             if not self.read_arithmetic(depth + 1):
                 refuse(start.text, start.start, f"{name}() needs a column")
         given: set[str] = set()
-        while self.sees(","):
-            self.take()
+        while self.accept(","):
             self.read_option(name, given)
         self.expect(")")
 
@@ -299,8 +274,7 @@ class Reader:
                     self.refuse_here(f"a whole number from 1 to {LARGEST_COUNT} is expected there")
                 self.take()
             case "number":
-                if self.sees("-"):
-                    self.take()
+                self.accept("-")
                 self.read_number()
             case "extrapolation":
                 if self.token.kind != "text" or self.token.text[1:-1] not in EXTRAPOLATIONS:
@@ -320,8 +294,7 @@ class Reader:
         """Read a list of at least one number or level."""
         self.expect("[")
         self.read_literal(kind)
-        while self.sees(","):
-            self.take()
+        while self.accept(","):
             self.read_literal(kind)
         self.expect("]")
 
@@ -357,28 +330,24 @@ class Reader:
     def read_arithmetic(self, depth: int) -> bool:
         """Read sums, products and powers of columns and numbers; say if there is a column."""
         has_column = self.read_ratio(depth)
-        while self.sees("+", "-"):
-            self.take()
+        while self.accept("+", "-"):
             has_column |= self.read_ratio(depth)
         return has_column
 
     def read_ratio(self, depth: int) -> bool:
         """Read factors joined by * and /."""
         has_column = self.read_factor(depth)
-        while self.sees("*", "/"):
-            self.take()
+        while self.accept("*", "/"):
             has_column |= self.read_factor(depth)
         return has_column
 
     def read_factor(self, depth: int) -> bool:
         """Read a number, a column, an elementwise call or parentheses, with sign and power."""
         self.check_depth(depth)
-        if self.sees("-"):
-            self.take()
+        if self.accept("-"):
             return self.read_factor(depth + 1)
         start = self.token
-        if self.sees("("):
-            self.take()
+        if self.accept("("):
             has_column = self.read_arithmetic(depth + 1)
             self.expect(")")
         elif self.token.kind == "number":

@@ -6,7 +6,7 @@ grammar of `bayes_crlm.model.allowed_formulas`, and then sees the columns it nam
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_CHARACTERS = 10_000
+EVALUATING_RAISES = (
+    ValueError, TypeError, ArithmeticError, LookupError, SyntaxError, RecursionError, MemoryError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -100,13 +103,8 @@ def read_formula(text: str) -> ParsedFormula:
         raise FormulaError(
             f"formula uses {name!r} as a function and as a column; rename the column"
         )
-    return ParsedFormula(
-        columns=frozenset(reader.columns),
-        bare=frozenset(reader.bare),
-        categorical=frozenset(reader.categorical),
-        numeric=frozenset(reader.numeric),
-        functions=frozenset(reader.functions),
-    )
+    names = [each.name for each in fields(ParsedFormula)]
+    return ParsedFormula(**{each: frozenset(getattr(reader, each)) for each in names})
 
 
 def evaluation_context(
@@ -206,17 +204,7 @@ def expanded(
             check_number_of_columns(terms, data)
             design = ModelSpec.from_spec(terms, na_action="raise", output="pandas")
             matrix = design.get_model_matrix(data, context=evaluation_context(shares))
-    except (
-        FormulaicError,
-        DataMismatchWarning,
-        ValueError,
-        TypeError,
-        ArithmeticError,
-        LookupError,
-        SyntaxError,
-        RecursionError,
-        MemoryError,
-    ) as error:
+    except (FormulaicError, DataMismatchWarning, *EVALUATING_RAISES) as error:
         raise FormulaError(evaluation_error_in_words(text, error)) from None
     spec = matrix.model_spec
     places = spec.variable_indices if isinstance(spec, ModelSpec) else {}
