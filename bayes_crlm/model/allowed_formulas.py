@@ -43,7 +43,7 @@ LARGEST_COUNT = 50
 ELEMENTWISE = frozenset({"log", "sqrt", "exp", "I", "center", "scale"})
 BOUNDS = {"lower_bound": "number", "upper_bound": "number", "extrapolation": "extrapolation"}
 OPTIONS: dict[str, dict[str, str]] = {
-    **dict.fromkeys(("log", "sqrt", "exp", "I", "center"), {}),
+    **{name: {} for name in ("log", "sqrt", "exp", "I", "center")},
     "scale": {"center": "flag", "scale": "flag"},
     "C": {"levels": "levels"},
     "bs": {"df": "count", "knots": "numbers", "degree": "count", **BOUNDS},

@@ -111,7 +111,7 @@ def columns_needed(
     treatment: str, covariates: str, terms: "Sequence[Term]" = ()
 ) -> tuple[str, ...]:
     """Columns of the cohort that a model uses: treatment, the formula's names, other terms'."""
-    names = check_formula(covariates) if covariates.strip() else frozenset()
+    names = check_formula(covariates)
     if treatment in names:
         raise DesignError(
             f"covariates: {treatment!r} is the treatment already; leave it out of the formula"
@@ -138,15 +138,13 @@ def check_outcome_unused(cohort: "Cohort", treatment: str, covariates: str) -> N
         When either uses the column of times or of events, or the covariates that of starts of
         treatment, which is not known when follow-up begins.
     """
-    names = check_formula(covariates) if covariates.strip() else frozenset()
+    names = check_formula(covariates)
+    itself = "the outcome cannot explain itself"
+    unknown = "who is to start is not known when follow-up begins"
     for role, column, why in (
-        ("times", cohort.time_column, "the outcome cannot explain itself"),
-        ("events", cohort.event_column, "the outcome cannot explain itself"),
-        (
-            "starts of treatment",
-            cohort.start_column,
-            "who is to start is not known when follow-up begins",
-        ),
+        ("times", cohort.time_column, itself),
+        ("events", cohort.event_column, itself),
+        ("starts of treatment", cohort.start_column, unknown),
     ):
         for key, used in (("treatment", (treatment,)), ("covariates", names)):
             if column is not None and column in used:
@@ -312,27 +310,16 @@ def covariate_columns(
     cohort: "Cohort", covariates: str
 ) -> tuple[NDArray, list[str], tuple[frozenset[str], ...]]:
     """Evaluate the formula; gives (rows, columns), the columns' names and what each is made of."""
-    if not covariates.strip():
-        return np.empty((cohort.n_rows, 0)), [], ()
-    for name in sorted(check_formula(covariates)):
+    parsed = parse_formula(covariates)
+    for name in sorted(parsed.columns):
         if cohort.table[name].dtype == object:
             refuse_nested(cohort.table[name], f"{cohort.source}: covariate {name!r}")
     try:
-        table = covariate_table(cohort, parse_formula(covariates))
-        columns = evaluate_formula(covariates, table, shares_of(cohort))
+        columns = evaluate_formula(covariates, covariate_table(cohort, parsed), shares_of(cohort))
     except FormulaError as problem:
         raise FormulaError(f"{cohort.source}: {problem}") from problem
     names = [str(name) for name in columns.columns]
-    matrix = columns.to_numpy(dtype=float)
-    for position, name in enumerate(names):
-        finite = np.isfinite(matrix[:, position])
-        if not finite.all():
-            row = int(cohort.row_number[np.flatnonzero(~finite)[0]])
-            raise FormulaError(
-                f"{cohort.source}: covariate {name!r} is not a finite number in row {row}; "
-                "check the value and the transform"
-            )
-    return matrix, names, columns.attrs["variables"]
+    return columns.to_numpy(dtype=float), names, columns.attrs["variables"]
 
 
 def shares_of(cohort: "Cohort") -> NDArray[np.float64] | None:
@@ -358,8 +345,7 @@ def check_estimable(source: str, matrix: NDArray, terms: tuple[str, ...]) -> Non
         if spread <= RANK_TOLERANCE * max(1e-300, float(np.abs(column).max())):
             raise DesignError(
                 f"{source}: covariate {term!r} is constant ({as_written(column[0])} in every row "
-                "used); "
-                "leave it out"
+                "used); leave it out"
             )
         largest = float(np.abs(column).max())
         if spread < LEAST_SPREAD or largest > LARGEST_VALUE:
