@@ -27,7 +27,6 @@ from bayes_crlm.inference.native.groups import (
     weigh_without_groups,
 )
 from bayes_crlm.inference.native.modes import climb
-from bayes_crlm.inference.native.stacks import NativeStack, lay_stack
 from bayes_crlm.inference.parts import at_draw_pairs
 from bayes_crlm.inference.scale_cells import ScaleCells
 from bayes_crlm.inference.weights import allotted, weigh
@@ -37,6 +36,7 @@ from bayes_crlm.model.families import HalfNormal, ScaleFamily
 
 if TYPE_CHECKING:
     from bayes_crlm.inference.draws import BatchDraws
+    from bayes_crlm.inference.layout import GroupedRows
     from bayes_crlm.inference.targets import Targets
 
 Floats = NDArray[np.float64]
@@ -53,49 +53,32 @@ RISE_TOLERANCE = 1e-5
 
 
 def sample_with_groups(
-    targets: "Targets",
-    group: NDArray[np.intp],
-    events: NDArray,
-    scale_prior: ScaleFamily | None,
-    draws: int,
-    rng: np.random.Generator,
-) -> "tuple[BatchDraws, Floats]":
+    targets: "Targets", groups: "GroupedRows", draws: int, rng: np.random.Generator
+) -> "BatchDraws":
     """Draw from one posterior with groups whose effects are normal around 0.
 
     Parameters
     ----------
     targets : Targets
-        One cohort's, but for the groups.
-    group : (rows,) ndarray of int
-        Of each row.
-    events : (groups,) ndarray
-        Of each group.
-    scale_prior : ScaleFamily or None
-        Of the groups' standard deviation; 1 without it.
+        One cohort's.
+    groups : GroupedRows
+        Its groups.
     draws : int
         An even number.
     rng : numpy.random.Generator
         Source of randomness.
-
-    Returns
-    -------
-    BatchDraws, (draws, groups) ndarray
-        And the groups' effects.
     """
-    groups = lay_stack(targets.sums, group, events)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        grid, best = Grid.around(targets, groups, scale_prior), None
+        grid, best = Grid.around(targets, groups), None
         for _ in range(MOST_ROUNDS):
-            found = propose_and_weigh(targets, (groups, events), grid, scale_prior, draws, rng)
+            found = propose_and_weigh(targets, groups, grid, draws, rng)
             if best is None or found.drawn.is_better(best.drawn)[0]:
                 best = found
             if not found.drawn.converged[0] or found.drawn.is_good(ENOUGH_K, ENOUGH_ESS)[0]:
                 break
             grid = grid.moved(found)
-        of_groups = sample_effects(
-            best.hazards, events, scales_of(best.log_group_scale, draws), rng
-        )
-    return best.drawn, of_groups
+        effect = sample_effects(best.hazards, groups.events, best.group_scale, rng)
+    return replace(best.drawn, groups=effect[None])
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,29 +94,26 @@ class Proposed:
         Log-hazards and effects.
     hazards : (draws, groups) ndarray
         Cumulative hazards without the groups' effects.
-    log_group_scale : (draws,) ndarray or None
+    group_scale : (draws,) ndarray
+        Standard deviation of the groups' effects.
     """
 
     drawn: "BatchDraws"
     cell: NDArray[np.intp]
     both: Floats
     hazards: Floats
-    log_group_scale: Floats | None
+    group_scale: Floats
 
 
 def propose_and_weigh(
     targets: "Targets",
-    groups: tuple[NativeStack, NDArray],
+    groups: "GroupedRows",
     grid: "Grid",
-    scale_prior: ScaleFamily | None,
     draws: int,
     rng: np.random.Generator,
 ) -> Proposed:
-    """Draw log-hazards, effects and scales, and weigh them with the groups integrated out.
-
-    `groups` are the cohort with its groups, and their events.
-    """
-    n_intervals, (stack, events) = targets.n_intervals, groups
+    """Draw log-hazards, effects and scales, and weigh them with the groups integrated out."""
+    n_intervals = targets.n_intervals
     pairs = allotted(grid.probability[None], draws // 2)
     deviation, log_proposal = grid.effects.deviations(pairs, [rng])
     cell = at_draw_pairs(np.arange(len(grid.probability))[None], pairs)
@@ -149,23 +129,18 @@ def propose_and_weigh(
     both = grid.effects.effects(deviation, pairs)
     flat_both = both.reshape(draws, -1)
     log_step, log_spread = (None if each is None else np.tile(each[0], 2) for each in scales)
-    spread, each_draw = scales_of(log_spread, draws), np.zeros(draws, dtype=np.intp)
-    posteriors = targets.part(each_draw).posteriors(
-        None if log_step is None else np.exp(log_step), stack.part(each_draw)
+    group_scale = np.ones(draws) if log_spread is None else np.exp(log_spread)
+    posteriors = targets.part(np.zeros(draws, dtype=np.intp)).posteriors(
+        None if log_step is None else np.exp(log_step)
     )
     log_target, hazards = weigh_without_groups(posteriors, flat_both)
-    log_target += log_integrals(hazards, events, spread).sum(axis=1)
+    log_target += log_integrals(hazards, groups.events, group_scale).sum(axis=1)
     log_target += log_scale_priors(step_prior(targets), log_step)
-    log_target += log_scale_priors(scale_prior, log_spread)
+    log_target += log_scale_priors(groups.scale, log_spread)
     log_ratio = log_target.reshape(1, 2, -1) - log_proposal[:, None]
     effect, log_hazard = both[..., n_intervals:], both[..., :n_intervals]
     drawn = weigh(effect, log_hazard, ScaleDraws(*scales), log_ratio, draws)
-    return Proposed(drawn, np.tile(cell[0], 2), flat_both, hazards, log_spread)
-
-
-def scales_of(log_scale: NDArray | None, draws: int) -> Floats:
-    """The groups' standard deviations, shape (draws,); 1 where they are known."""
-    return np.ones(draws) if log_scale is None else np.exp(log_scale)
+    return Proposed(drawn, np.tile(cell[0], 2), flat_both, hazards, group_scale)
 
 
 def step_prior(targets: "Targets") -> HalfNormal | None:
@@ -195,21 +170,17 @@ class Grid:
     spreads: ScaleCells | None
 
     @classmethod
-    def around(
-        cls, targets: "Targets", groups: NativeStack, scale_prior: ScaleFamily | None
-    ) -> "Grid":
+    def around(cls, targets: "Targets", groups: "GroupedRows") -> "Grid":
         """Find the mode of every cell, and what each cell holds."""
-        prior = step_prior(targets)
+        prior, scale_prior = step_prior(targets), groups.scale
         steps = None if prior is None else ScaleCells.of(prior, WIDTH)
         spreads = None if scale_prior is None else ScaleCells.of(scale_prior, WIDTH)
         counts = [1 if each is None else len(each.low) for each in (steps, spreads)]
         at_step, at_spread = (each.ravel() for each in np.indices(counts))
         log_step = np.zeros(len(at_step)) if steps is None else steps.middle[at_step]
         log_spread = np.zeros(len(at_spread)) if spreads is None else spreads.middle[at_spread]
-        one = np.zeros(len(at_step), dtype=np.intp)
-        posteriors = targets.part(one).posteriors(
-            np.exp(log_step), groups.part(one), np.exp(log_spread)
-        )
+        several = targets.part(np.zeros(len(at_step), dtype=np.intp))
+        posteriors = several.posteriors(np.exp(log_step), np.exp(log_spread))
         modes = climb(posteriors, None, RISE_TOLERANCE)
         n_intervals = targets.n_intervals
         mass = modes.log_density + log_scale_priors(prior, log_step)

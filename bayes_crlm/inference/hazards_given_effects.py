@@ -26,8 +26,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.inference.native.draws import GAMMA, INDEPENDENT, WALK, HazardDraws
 from bayes_crlm.inference.native.flat_density import Elements
-from bayes_crlm.inference.native.stacks import lay_stack
-from bayes_crlm.model.baseline_priors import GammaProcess, Independent, WalkPrior
+from bayes_crlm.model.baseline_priors import Independent, WalkPrior
 from bayes_crlm.model.terms.gamma_process import log_gamma
 
 if TYPE_CHECKING:
@@ -81,12 +80,12 @@ def walks_at_scales(targets: "Targets", effect: Floats, log_scale: Floats) -> tu
 
 def hazard_draws(targets: "Targets", effect: Floats, scales: ScaleDraws) -> HazardDraws:
     """Say for the library what is drawn from, given which effects and scales."""
-    found, stack, baseline = HazardDraws(), lay_stack(targets.sums), targets.baseline
+    found, baseline = HazardDraws(), targets.baseline
     priors = [(prior,) * (part.stop - part.start) for prior, part in targets.simple_priors]
     found.fill_priors(Elements.of_families(sum(priors, ())))
     found.fill(
-        stack=stack,
-        cohort_of=np.arange(len(targets)),
+        stack=targets.stack,
+        cohort_of=targets.stack.cohort,
         n_cases=len(targets),
         n_signs=effect.shape[1],
         n_pairs=effect.shape[2],
@@ -97,9 +96,8 @@ def hazard_draws(targets: "Targets", effect: Floats, scales: ScaleDraws) -> Haza
         log_step_scale=scales.step,
         log_effect_scale=scales.effect,
     )
-    if isinstance(baseline, GammaProcess):
-        rate = baseline.weight * targets.widths
-        shape = rate * np.exp(targets.log_rate)[:, None]
+    if targets.process is not None:
+        shape, rate = targets.process
         constant = targets.baseline_constant + log_gamma(shape + targets.sums.events).sum(axis=1)
         found.fill(hazards=GAMMA, process_rate=rate, process_shape=shape, constant=constant)
     elif isinstance(baseline, Independent):

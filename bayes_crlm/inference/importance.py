@@ -25,7 +25,7 @@ by their own weights); Vehtari, Simpson, Gelman, Yao & Gabry (2024), JMLR 25(72)
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -212,12 +212,8 @@ def sample_batch(
     """
     if any(isinstance(prior, Horseshoe) for prior, _ in targets.priors):
         raise ValueError("a horseshoe's posterior has no useful mode; use engine 'nuts'")
-    if (grouped := targets.grouped) is not None:
-        pairs = (draws + 1) // 2
-        drawn, of_groups = sample_with_groups(
-            targets, grouped.index, grouped.events, grouped.scale, 2 * pairs, rngs[0]
-        )
-        return replace(drawn, groups=of_groups[None])
+    if targets.grouped is not None:
+        return sample_with_groups(targets, targets.grouped, 2 * ((draws + 1) // 2), rngs[0])
     n_intervals = targets.n_intervals if keeps_hazards else None
     has_scale = targets.scale_prior is not None
     best = BatchDraws.none(

@@ -128,7 +128,8 @@ def find_modes(
         raise ValueError("a walk's log density needs its step scale")
     at = None if start is None else np.concatenate(start, axis=1)
     found = climb(targets.posteriors(step_scale), at, rise_tolerance)
-    log_hazard, effect = np.split(found.at, [targets.n_intervals], axis=1)
+    size = targets.n_intervals + targets.n_effects
+    log_hazard, effect = np.split(found.at[:, :size], [targets.n_intervals], axis=1)
     return Modes(log_hazard, effect, found.log_density, found.information, found.converged)
 
 

@@ -19,11 +19,13 @@ from bayes_crlm.likelihood.risk_sums import RiskSums, taken_cohorts
 from bayes_crlm.model.baseline_priors import (
     BaselinePrior,
     GammaProcess,
+    Independent,
     WalkPrior,
     baseline_prior,
 )
 from bayes_crlm.model.families import Family, NormalMixture, ScaleFamily
 from bayes_crlm.model.priors import EffectPrior, Horseshoe, Normal, parse_prior, simple_prior
+from bayes_crlm.model.terms.gamma_process import log_gamma
 
 if TYPE_CHECKING:
     from bayes_crlm.model.definition import ModelDefinition
@@ -48,8 +50,6 @@ class Targets:
     step_variances : (cohorts, intervals - 1) ndarray or None
         Of a walk's steps when its scale is 1, infinite from one stratum to the next; None where
         there is no walk with a step scale.
-    baseline_constant : (cohorts,) ndarray
-        Part of a gamma process' log density that does not depend on the hazards; else 0.
     is_scaled : (effects,) ndarray of bool or None
         Which effects are a value of their prior times an unknown scale; None where none is.
     scale_prior : ScaleFamily or None
@@ -59,7 +59,8 @@ class Targets:
     grouped : GroupedRows or None
         Groups whose effects are integrated out; of one cohort alone.
     stack : NativeStack
-        The cohorts as the native library has them; laid out where it is not given.
+        The cohorts as the native library has them, with their groups; laid out where it is not
+        given.
     """
 
     sums: RiskSums
@@ -67,17 +68,18 @@ class Targets:
     priors: tuple[tuple[EffectPrior | Family, slice], ...]
     log_rate: NDArray[np.float64]
     step_variances: NDArray[np.float64] | None
-    baseline_constant: NDArray[np.float64]
     is_scaled: NDArray[np.bool] | None = None
     scale_prior: ScaleFamily | None = None
     effect_scale: NDArray[np.float64] | None = None
     grouped: GroupedRows | None = None
-    stack: NativeStack | None = None
+    stack: NativeStack = None  # ty: ignore[invalid-assignment]
 
     def __post_init__(self) -> None:
         """Lay the cohorts out for the native library, once for all parts of them."""
         if self.stack is None:
-            object.__setattr__(self, "stack", lay_stack(self.sums))
+            groups = self.grouped
+            given = (None, None) if groups is None else (groups.index, groups.events)
+            object.__setattr__(self, "stack", lay_stack(self.sums, *given))
 
     @classmethod
     def of_cohort(cls, inputs: "PreparedCohort", sums: RiskSums | None = None) -> "Targets":
@@ -89,14 +91,12 @@ class Targets:
         """Take a model, with sums of its own data or those given, several of one shape too."""
         sums = sums or RiskSums.of(layout.data, layout.loading)
         baseline, log_rate, variances = baseline_of(layout.hazards)
-        at = np.full(len(sums), log_rate)
         return cls(
             sums=sums,
             baseline=baseline,
             priors=layout.priors,
-            log_rate=at,
+            log_rate=np.full(len(sums), log_rate),
             step_variances=None if variances is None else np.tile(variances, (len(sums), 1)),
-            baseline_constant=baseline_constant(baseline, sums, at),
             is_scaled=layout.is_scaled,
             scale_prior=layout.scale,
             grouped=layout.grouped,
@@ -115,7 +115,6 @@ class Targets:
             priors=priors_of_columns(model, block.n_treatment_terms, len(block.terms)),
             log_rate=block.log_rate,
             step_variances=variances,
-            baseline_constant=baseline_constant(baseline, sums, block.log_rate),
         )
 
     def __len__(self) -> int:
@@ -129,16 +128,12 @@ class Targets:
             sums=self.sums.part(which),
             log_rate=self.log_rate[which],
             step_variances=None if variances is None else taken_cohorts(variances, which),
-            baseline_constant=self.baseline_constant[which],
-            stack=None if self.stack is None else self.stack.part(which),
+            stack=self.stack.part(which),
             effect_scale=None if self.effect_scale is None else self.effect_scale[which],
         )
 
     def posteriors(
-        self,
-        step_scale: NDArray | None = None,
-        stack: NativeStack | None = None,
-        group_scale: NDArray | None = None,
+        self, step_scale: NDArray | None = None, group_scale: NDArray | None = None
     ) -> Posteriors:
         """What the native library takes: posteriors given all scales.
 
@@ -146,40 +141,26 @@ class Targets:
         ----------
         step_scale : (cohorts,) ndarray, optional
             Of walks.
-        stack : NativeStack, optional
-            The same cohorts with groups.
         group_scale : (cohorts,) ndarray, optional
-            Standard deviation of the groups' effects.
+            Standard deviation of the groups' effects; 1 without it.
         """
-        stack = self.stack if stack is None else stack
-        if stack is None:
-            raise TypeError("the cohorts are not laid out")
-        priors = [prior for prior, part in self.simple_priors for _ in range(part.start, part.stop)]
-        effects = Elements.of_families(tuple(priors))
+        priors = [(prior,) * (part.stop - part.start) for prior, part in self.simple_priors]
+        effects = Elements.of_families(sum(priors, ()))
         scale = np.ones((len(self), self.n_effects))
         if self.is_scaled is not None and self.effect_scale is not None:
             scale = np.where(self.is_scaled, self.effect_scale[:, None], scale)
+        of_groups = np.ones(len(self)) if group_scale is None else group_scale
+        level, of_steps = np.zeros(self.n_intervals), None
+        shape, rate = self.process or (None, None)
         constant = self.baseline_constant + effects.constant - np.log(scale).sum(axis=1)
-        level, shape, rate, of_steps = np.zeros(self.n_intervals), None, None, None
-        if isinstance(self.baseline, GammaProcess):
-            rate = self.baseline.weight * self.widths
-            shape = rate * np.exp(self.log_rate)[:, None]
-        else:
-            is_walk = isinstance(self.baseline, WalkPrior)
-            places = self.level_intervals if is_walk else np.arange(self.n_intervals)
-            sd = (
-                self.baseline.level_sd if isinstance(self.baseline, WalkPrior) else self.baseline.sd
-            )
-            level[places] = sd**-2
-            constant -= len(places) * math.log(sd) + self.n_intervals * HALF_LOG_2PI
+        places, sd = self.levels
+        level[places] = sd**-2
         if self.step_variances is not None and step_scale is not None:
             of_steps = 1 / (step_scale[:, None] ** 2 * self.step_variances)
             # there is no step from one stratum to the next
             constant += 0.5 * np.log(np.where(of_steps > 0, of_steps, 1.0)).sum(axis=1)
-        if group_scale is not None:
-            constant -= stack.n_groups * np.log(group_scale)
         return Posteriors.of(
-            stack,
+            self.stack,
             effects,
             effect_scale=scale,
             centre=self.log_rate,
@@ -187,9 +168,38 @@ class Targets:
             step_precision=of_steps,
             shape=shape,
             rate=rate,
-            group_precision=None if group_scale is None else group_scale**-2,
+            group_precision=of_groups**-2,
             constant=constant,
         )
+
+    @cached_property
+    def process(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """Shape and rate of a gamma process in every interval, (cohorts, intervals) each."""
+        if not isinstance(self.baseline, GammaProcess):
+            return None
+        rate = self.baseline.weight * np.tile(self.sums.follow_up.width, self.sums.n_strata)
+        return rate * np.exp(self.log_rate)[:, None], rate
+
+    @cached_property
+    def baseline_constant(self) -> NDArray[np.float64]:
+        """What of the log-hazards' prior depends on neither them nor a scale, (cohorts,)."""
+        if self.process is None:
+            places, sd = self.levels
+            constant = -len(places) * math.log(sd) - self.n_intervals * HALF_LOG_2PI
+            return np.full(len(self), constant)
+        shape, rate = self.process
+        return (shape * np.log(rate) - log_gamma(shape)).sum(axis=1)
+
+    @property
+    def levels(self) -> tuple[NDArray[np.intp], float]:
+        """Which log-hazards have a normal prior of their own, and its standard deviation."""
+        places, each = np.arange(self.n_intervals), self.n_intervals // self.sums.n_strata
+        if isinstance(self.baseline, WalkPrior):
+            # the level of each stratum's walk
+            return places[self.baseline.level_interval(each) :: each], self.baseline.level_sd
+        if isinstance(self.baseline, Independent):
+            return places, self.baseline.sd
+        return places[:0], 1.0
 
     def with_priors(self, change: dict[type, EffectPrior | Family]) -> "Targets":
         """Put other priors in the place of those of some kinds."""
@@ -214,20 +224,6 @@ class Targets:
     def n_effects(self) -> int:
         """Effects of each cohort."""
         return self.sums.event_design.shape[1]
-
-    @property
-    def widths(self) -> NDArray[np.float64]:
-        """Widths of the intervals of all strata, shape (cohorts, intervals)."""
-        return np.tile(self.sums.follow_up.width, self.sums.n_strata)
-
-    @property
-    def level_intervals(self) -> NDArray[np.intp]:
-        """Where the level of each stratum's walk has its prior, shape (strata,)."""
-        if not isinstance(self.baseline, WalkPrior):
-            raise TypeError("the log-hazards are not a walk")
-        strata = self.sums.n_strata
-        each = self.n_intervals // strata
-        return np.arange(strata) * each + self.baseline.level_interval(each)
 
     @cached_property
     def simple_priors(self) -> list[tuple[Family, slice]]:
@@ -269,18 +265,6 @@ class Targets:
         if self.scale_prior is None:
             return np.zeros_like(log_effect_scale)
         return self.scale_prior.log_density(np.exp(log_effect_scale)) + log_effect_scale
-
-
-def baseline_constant(
-    prior: BaselinePrior | WalkPrior, sums: RiskSums, log_rate: NDArray
-) -> NDArray:
-    """Part of a gamma process' log density that does not depend on hazards, shape (cohorts,)."""
-    if not isinstance(prior, GammaProcess):
-        return np.zeros(len(sums))
-    rate = prior.weight * np.tile(sums.follow_up.width, sums.n_strata)
-    shape = rate * np.exp(log_rate)[:, None]
-    found = (shape * np.log(rate)).sum(axis=1)
-    return found - [sum(map(math.lgamma, each)) for each in shape.tolist()]
 
 
 def priors_of_columns(

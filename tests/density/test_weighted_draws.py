@@ -148,9 +148,9 @@ def independent_density(drawn):
 
 def gamma_density(drawn):
     """Log density of a gamma process's hazards given the effects, in log-hazards."""
-    targets, process = drawn.targets, drawn.targets.baseline
-    rate = process.weight * targets.widths
-    shape = rate * np.exp(targets.log_rate)[:, None] + targets.sums.events
+    targets = drawn.targets
+    shape, rate = targets.process
+    shape = shape + targets.sums.events
     value = drawn.log_hazard + np.log(rate + drawn.weighted)
     return (shape * value - np.exp(value) - gammaln(shape)).sum(axis=1)
 

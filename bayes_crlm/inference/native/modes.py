@@ -121,9 +121,9 @@ def climb(
     Parameters
     ----------
     posteriors : Posteriors
-    start : (cases, cells + effects + groups) ndarray, optional
+    start : (cases, cells + effects) or (cases, cells + effects + groups) ndarray, optional
         A case with anything that is no finite number, as all without it, starts at every
-        interval's own rate and no effects.
+        interval's own rate and no effects; groups without a start have none.
     rise_tolerance : float
         A mode is found when a whole Newton step would raise twice the log density by less.
     most_steps : int
@@ -134,7 +134,8 @@ def climb(
     size = stack.n_cells + stack.n_effects
     at = np.full((count, size + stack.n_groups), np.nan)
     if start is not None:
-        at[:] = start
+        at[:, size:] = 0.0
+        at[:, : start.shape[1]] = start
     gradient, information = np.empty((count, size)), np.empty((count, size, size))
     value, of_groups = np.empty(count), np.zeros(count)
     converged = np.empty(count, dtype=np.int64)

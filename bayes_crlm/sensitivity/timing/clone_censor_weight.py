@@ -188,7 +188,6 @@ def fit_start_hazard(edges: NDArray, data: SurvivalData, weights: NDArray) -> St
         priors=((Normal(0.0, COEFFICIENT_SD), slice(0, sums.n_terms)),),
         log_rate=np.log(sums.events.sum(axis=1) / sums.weighted_exposure(none).sum(axis=1)),
         step_variances=None,
-        baseline_constant=np.zeros(len(sums)),
     )
     modes = find_modes(targets, rise_tolerance=RISE_TOLERANCE)
     return StartHazard(edges, modes.log_hazard, modes.effect)
