@@ -159,6 +159,20 @@ def test_the_model_and_the_density_have_the_toy_term(known):
     assert native.value_and_slope(np.array(vector))[0] == pytest.approx(expected, rel=1e-10)
 
 
+def test_groups_with_an_unknown_scale_are_a_block(known):
+    table = simulated().assign(centre=np.arange(N) % 5)
+    cohort = bc.read_cohort(table, time="time", event="event")
+    term = known["frailty", "terms"].Frailty("centre")
+    fit = bc.PiecewiseExponential("arm", 0, "dose", terms=(term,)).fit(
+        cohort, seed=1, engine="laplace"
+    )
+    assert fit.engine == "laplace"
+    found = fit.inputs.values_of_terms(fit.values)
+    assert list(found) == ["frailty_scale", *(f"frailty[{k}]" for k in range(5))]
+    # all centres are alike
+    assert np.exp(found["frailty_scale"]).mean() < 0.4
+
+
 def test_wrong_tables_of_a_term_are_refused_with_the_rest(known, spec, capfd):
     spec.write_text(spec.read_text().replace('column = "dose"', 'colum = "dose"'))
     assert main(["check", str(spec)]) == 2
