@@ -21,7 +21,7 @@ from bayes_crlm.cohort.outcome.outcome import OutcomeRead, read_outcome
 from bayes_crlm.cohort.source import rows_of, unit_of_data_set, unknown_columns
 from bayes_crlm.cohort.table.column_settings import ColumnSettings
 from bayes_crlm.cohort.table.sources import load_source
-from bayes_crlm.likelihood.intervals import choose_intervals, given_cutpoints
+from bayes_crlm.likelihood.intervals import check_given_cutpoints, choose_intervals
 from bayes_crlm.model.design import (
     build_design,
     check_outcome_unused,
@@ -286,7 +286,9 @@ def time_problems(known: Known, spec: "Spec", source: str) -> list[str]:
             source, choose_intervals, cohort.entry, cohort.time, cohort.event, cutpoints
         )
     elif not isinstance(cutpoints, str | int):
-        problems += problems_of_step(source, given_cutpoints, cutpoints, known.last, cohort.n_rows)
+        problems += problems_of_step(
+            source, check_given_cutpoints, cutpoints, known.last, cohort.n_rows
+        )
     if asked.origin is not None:
         first = float(cohort.entry.min()) if known.is_whole else 0.0
         problems += problems_of_step(source, origin_before, asked.origin, known.last, first)

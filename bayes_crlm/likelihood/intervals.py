@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.likelihood.follow_up import cut_follow_up, exposure_per_interval, locate
-from bayes_crlm.likelihood.tied_times import event_quantiles
+from bayes_crlm.likelihood.tied_times import quantiles_of_ordered
 from bayes_crlm.words.errors import CutpointError
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.wording import count_of
@@ -117,8 +117,28 @@ def choose_intervals(
     entry, time = np.asarray(entry, dtype=float), np.asarray(time, dtype=float)
     is_event = np.asarray(event).astype(bool)
     event_times = time[is_event]
-    n_events = len(event_times)
-    last = float(time.max())
+    check_cutpoints(cutpoints, float(time.max()), len(event_times))
+    ((_, edges),) = edges_of_cohorts(cutpoints, time[None], is_event[None])
+    edges, notes = drop_impossible(edges[0], float(entry.min()))
+    is_reached = at_risk_in(entry, time, edges)
+    exposure = exposure_per_interval(cut_follow_up(entry, time, edges))
+    return Intervals(
+        cutpoints=edges,
+        events=events_in(time[None], is_event[None], edges[None])[0].astype(np.int64),
+        # sums of late entries leave rounding behind
+        exposure=np.where(is_reached, exposure, 0.0),
+        notes=(*notes, *nobody_at_risk_in_words(edges, is_reached)),
+    )
+
+
+def check_cutpoints(cutpoints: Cutpoints, last: float, n_events: int) -> None:
+    """Refuse what is no way to cut follow-up to `last` with so many events.
+
+    Raises
+    ------
+    CutpointError
+        As `choose_intervals` does.
+    """
     if n_events == 0:
         raise CutpointError(
             "cutpoints: no events, so no hazard can be estimated; "
@@ -130,42 +150,18 @@ def choose_intervals(
                 f"cutpoints: {cutpoints!r} is not understood; give 'auto', a number of intervals, "
                 "or a list of times"
             )
-        edges = quantile_cutpoints(event_times, automatic_number(n_events), last)
     elif isinstance(cutpoints, bool):
         raise CutpointError(f"cutpoints: {cutpoints} is not a number of intervals")
     elif isinstance(cutpoints, (int, np.integer)):
         if cutpoints < 1:
             raise CutpointError(f"cutpoints: {cutpoints} intervals is impossible; give at least 1")
-        if cutpoints > n_events:
-            events = count_of(n_events, "event")
-            raise CutpointError(
-                f"cutpoints: {count_of(int(cutpoints), 'interval')} for {events}; "
-                f"give at most {count_of(n_events, 'interval')}"
-            )
-        edges = quantile_cutpoints(event_times, int(cutpoints), last)
+        check_number(int(cutpoints), n_events)
     else:
-        edges = given_cutpoints(cutpoints, last, n_events)
-    edges, notes = drop_impossible(edges, float(entry.min()))
-    stop_interval, _ = locate(event_times, edges)
-    is_reached = at_risk_in(entry, time, edges)
-    exposure = exposure_per_interval(cut_follow_up(entry, time, edges))
-    return Intervals(
-        cutpoints=edges,
-        events=np.bincount(stop_interval, minlength=len(edges) - 1),
-        # sums of late entries leave rounding behind
-        exposure=np.where(is_reached, exposure, 0.0),
-        notes=(*notes, *nobody_at_risk_in_words(edges, is_reached)),
-    )
+        check_given_cutpoints(cutpoints, last, n_events)
 
 
-def quantile_cutpoints(event_times: NDArray, n_intervals: int, last: float) -> NDArray:
-    """Interval ends at the event-time quantiles k/J, from 0 to the largest time."""
-    inner = event_quantiles(event_times, np.arange(1, n_intervals) / n_intervals)
-    return np.concatenate([[0.0], inner, [last]])
-
-
-def given_cutpoints(cutpoints: Sequence[float], last: float, n_events: int) -> NDArray:
-    """Interval ends from a list of the user's, from 0 to the largest time."""
+def check_given_cutpoints(cutpoints: Sequence[float], last: float, n_events: int) -> None:
+    """Refuse a list of times that does not cut follow-up; see `check_cutpoints`."""
     values = np.asarray(list(cutpoints), dtype=float)
     if values.ndim != 1 or not np.all(np.isfinite(values)):
         raise CutpointError(f"cutpoints: {list(cutpoints)} must be a list of finite times")
@@ -185,13 +181,75 @@ def given_cutpoints(cutpoints: Sequence[float], last: float, n_events: int) -> N
             f"{as_written(last)}; "
             f"give cutpoints below {as_written(last)}"
         )
-    inner = values[(values > 0) & (values < last)]
-    if len(inner) + 1 > n_events:
+    check_number(int(np.sum((values > 0) & (values < last))) + 1, n_events)
+
+
+def check_number(number: int, n_events: int) -> None:
+    """Refuse more intervals than events."""
+    if number > n_events:
         raise CutpointError(
-            f"cutpoints: {count_of(len(inner) + 1, 'interval')} for {count_of(n_events, 'event')}; "
+            f"cutpoints: {count_of(number, 'interval')} for {count_of(n_events, 'event')}; "
             f"give at most {count_of(n_events, 'interval')}"
         )
-    return np.concatenate([[0.0], inner, [last]])
+
+
+def edges_of_cohorts(
+    cutpoints: Cutpoints, time: NDArray, event: NDArray
+) -> list[tuple[NDArray[np.intp], NDArray[np.float64]]]:
+    """Cut the follow-up of cohorts as asked, before any interval is dropped.
+
+    Parameters
+    ----------
+    cutpoints : "auto", int or sequence of float
+        As `choose_intervals` has them, and `check_cutpoints` allows them.
+    time, event : (cohorts, rows) ndarray
+        Ends of follow-up, and whether it ends with the event.
+
+    Returns
+    -------
+    list of ((some,) ndarray of int, (some, intervals + 1) ndarray)
+        For every number of intervals the cohorts that have it, and their edges from 0 to the
+        largest time. Cohorts whose events or follow-up do not allow what is asked are left out.
+    """
+    n_events, last = event.sum(axis=1).astype(np.intp), time.max(axis=1)
+    given: NDArray | None = None
+    if isinstance(cutpoints, str):
+        number = np.array([automatic_number(each) for each in n_events.tolist()])
+    elif isinstance(cutpoints, (int, np.integer)):
+        number = np.full(len(time), int(cutpoints))
+    else:
+        values = np.asarray(list(cutpoints), dtype=float)
+        given = values[values > 0]
+        number = 1 + (given < last[:, None]).sum(axis=1)
+        number[(given > last[:, None]).any(axis=1)] = 0
+    number[number > n_events] = 0
+    ordered = None if given is not None else np.sort(np.where(event, time, np.inf), axis=1)
+    found = []
+    for count in np.unique(number[number > 0]).tolist():
+        which = np.flatnonzero(number == count)
+        if given is not None:
+            inner = np.tile(given[: count - 1], (len(which), 1))
+        elif ordered is not None:
+            shares = np.arange(1, count) / count
+            inner = quantiles_of_ordered(ordered[which], n_events[which], shares)
+        found.append((which, np.column_stack([np.zeros(len(which)), inner, last[which]])))
+    return found
+
+
+def events_in(time: NDArray, event: NDArray, edges: NDArray) -> NDArray[np.float64]:
+    """Events of cohorts in every interval, shape (cohorts, intervals).
+
+    Parameters
+    ----------
+    time, event : (cohorts, rows) ndarray
+        Ends of follow-up, and whether it ends with the event.
+    edges : (cohorts, intervals + 1) ndarray
+    """
+    n_cohorts, n_intervals = len(edges), edges.shape[1] - 1
+    stop_interval, _ = locate(time, edges)
+    place = np.arange(n_cohorts)[:, None] * n_intervals + stop_interval
+    count = np.bincount(place.ravel(), event.ravel().astype(float), n_cohorts * n_intervals)
+    return count.reshape(n_cohorts, n_intervals)
 
 
 def drop_impossible(edges: NDArray, earliest: float) -> tuple[NDArray[np.float64], tuple[str, ...]]:
@@ -235,6 +293,23 @@ def at_risk_in(entry: NDArray, time: NDArray, edges: NDArray) -> NDArray[np.bool
     entered = np.searchsorted(np.sort(entry), edges[1:], side="left")
     gone = np.searchsorted(np.sort(time), edges[:-1], side="right")
     return entered > gone
+
+
+def all_are_reached(entry: NDArray, time: NDArray, edges: NDArray) -> NDArray[np.bool]:
+    """Whether somebody is at risk in every interval of each cohort, shape (cohorts,).
+
+    Parameters
+    ----------
+    entry, time : (cohorts, rows) ndarray
+        Follow-up.
+    edges : (cohorts, intervals + 1) ndarray
+        Interval ends.
+    """
+    if not entry.any():
+        # all begin at 0: whoever has the last time is at risk throughout
+        return np.ones(len(edges), dtype=bool)
+    rows = zip(entry, time, edges, strict=True)
+    return np.array([at_risk_in(*each).all() for each in rows], dtype=bool)
 
 
 def nobody_at_risk_in_words(edges: NDArray, is_reached: NDArray[np.bool]) -> tuple[str, ...]:

@@ -201,16 +201,14 @@ def build_design(
     starts = np.searchsorted(cohort.patient_index[order], np.arange(cohort.n_patients))
     first_row = order[starts]
     levels, treatment_level = treatment_levels(cohort, treatment, reference)
-    contrasts = (treatment_level[:, None] == np.arange(1, len(levels))).astype(float)
-    contrast_names = [f"{treatment}[T.{level}]" for level in levels[1:]]
+    contrasts, contrast_names = contrast_columns(treatment, levels, treatment_level)
     covariate_matrix, covariate_names, made_of = covariate_columns(cohort, covariates)
     more = [term.columns(cohort) for term in terms]
     matrix = np.column_stack([contrasts, covariate_matrix, *more])
     names = (*contrast_names, *covariate_names, *(name for term in terms for name in term.terms))
     check_estimable(cohort.source, matrix, names)
     center, spread = weighted_center_and_scale(matrix, shares_of(cohort))
-    is_scaled = [has_more_than_two_values(column) for column in matrix.T]
-    right_hand_side = f"{treatment} + {covariates.strip()}" if covariates.strip() else treatment
+    is_scaled = [bool(have_more_than_two_values(column)) for column in matrix.T]
     return Design(
         terms=names,
         matrix=matrix,
@@ -220,7 +218,7 @@ def build_design(
         levels=levels,
         treatment_level=treatment_level,
         first_row=first_row,
-        formula=right_hand_side,
+        formula=right_hand_side(treatment, covariates),
         variables=(
             *[frozenset([treatment])] * len(contrast_names),
             *made_of,
@@ -327,9 +325,23 @@ def shares_of(cohort: "Cohort") -> NDArray[np.float64] | None:
     return row_shares(cohort.entry, cohort.time, cohort.patient_index)
 
 
-def has_more_than_two_values(column: NDArray) -> bool:
-    """Whether a column has three or more distinct values."""
-    return bool(np.any((column != column.min()) & (column != column.max())))
+def have_more_than_two_values(columns: NDArray) -> NDArray[np.bool]:
+    """Whether columns have three or more distinct values, (..., rows) to (...)."""
+    low, high = columns.min(axis=-1, keepdims=True), columns.max(axis=-1, keepdims=True)
+    return np.any((columns != low) & (columns != high), axis=-1)
+
+
+def right_hand_side(treatment: str, covariates: str) -> str:
+    """Formula of treatment and covariates."""
+    return f"{treatment} + {covariates.strip()}" if covariates.strip() else treatment
+
+
+def contrast_columns(
+    treatment: str, levels: tuple[Level, ...], code: NDArray[np.intp]
+) -> tuple[NDArray[np.float64], list[str]]:
+    """Columns of the levels against the first, shape (rows, levels - 1), and their names."""
+    columns = (code[:, None] == np.arange(1, len(levels))).astype(float)
+    return columns, [f"{treatment}[T.{level}]" for level in levels[1:]]
 
 
 def check_estimable(source: str, matrix: NDArray, terms: tuple[str, ...]) -> None:

@@ -16,14 +16,24 @@ from numpy.typing import NDArray
 from bayes_crlm.cohort.cohort import Cohort
 from bayes_crlm.cohort.stack import CohortBatch, StackedRows
 from bayes_crlm.cohort.table.columns import read_column
-from bayes_crlm.likelihood.follow_up import locate
+from bayes_crlm.likelihood.intervals import (
+    all_are_reached,
+    check_cutpoints,
+    edges_of_cohorts,
+    events_in,
+)
 from bayes_crlm.model.covariates import check_covariates
-from bayes_crlm.model.design import columns_needed, treatment_levels
+from bayes_crlm.model.design import (
+    columns_needed,
+    contrast_columns,
+    have_more_than_two_values,
+    right_hand_side,
+    treatment_levels,
+)
 from bayes_crlm.model.formula import evaluate_formula, parse_formula
 from bayes_crlm.model.late_start import time_dependent
-from bayes_crlm.model.many_intervals import are_reached, candidate_cutpoints
 from bayes_crlm.model.prepared_block import CohortBlock, block_of_inputs, concatenated
-from bayes_crlm.words.errors import BayesCRLMError
+from bayes_crlm.words.errors import BayesCRLMError, CutpointError
 
 if TYPE_CHECKING:
     from bayes_crlm.model.definition import ModelDefinition
@@ -127,7 +137,6 @@ def blocks_of_rows(model: "ModelDefinition", rows: StackedRows, first: int) -> l
     level = (matrix[:, :n_treatment] @ np.arange(1, len(levels))).astype(np.intp)
     np.add.at(on_level, (of_row, level), 1)
     has_levels = (on_level >= 2).all(axis=1)
-    covariates = model.covariates.strip()
     blocks = []
     for size in np.unique(sizes[has_levels]).tolist():
         which = np.flatnonzero(has_levels & (sizes == size))
@@ -138,7 +147,7 @@ def blocks_of_rows(model: "ModelDefinition", rows: StackedRows, first: int) -> l
             "terms": terms,
             "levels": levels,
             "treatment": model.treatment,
-            "formula": f"{model.treatment} + {covariates}" if covariates else model.treatment,
+            "formula": right_hand_side(model.treatment, model.covariates),
             "position": first + kept[which],
         }
         blocks += rectangular_blocks(model, rows, matrix, take, shared)
@@ -203,8 +212,7 @@ def stacked_columns(
         return None
     try:
         levels, code = treatment_levels(stacked_cohort(rows), model.treatment, model.reference)
-        contrasts = (code[:, None] == np.arange(1, len(levels))).astype(float)
-        names = [f"{model.treatment}[T.{level}]" for level in levels[1:]]
+        contrasts, names = contrast_columns(model.treatment, levels, code)
         if not model.covariates.strip():
             return contrasts, tuple(names), levels
         parsed = parse_formula(model.covariates)
@@ -265,32 +273,26 @@ def rectangular_blocks(
     entry, time, event = rows.entry[take], rows.time[take], rows.event[take].astype(float)
     columns = np.stack([column[take] for column in matrix.T], axis=1)
     by_row = np.ascontiguousarray(columns.transpose(0, 2, 1))
-    # sums of `prepare`, in the order in which NumPy makes them
-    center = columns.mean(axis=2) if matrix.flags.f_contiguous else by_row.mean(axis=1)
-    low, high = columns.min(axis=2), columns.max(axis=2)
-    middle = (columns != low[:, :, None]) & (columns != high[:, :, None])
-    scale = np.where(middle.any(axis=2), columns.std(axis=2, ddof=1), 1.0)
-    is_good = are_columns_apart(columns)
+    center = columns.mean(axis=2)
+    scale = np.where(have_more_than_two_values(columns), columns.std(axis=2, ddof=1), 1.0)
     n_events, total = event.sum(axis=1), (time - entry).sum(axis=1)
-    is_good &= np.isfinite(total)
+    is_good = are_columns_apart(columns) & np.isfinite(total)
     with np.errstate(divide="ignore"):
         log_rate = np.array([math.log(each) if each > 0 else -np.inf for each in n_events / total])
+    try:
+        check_cutpoints(model.cutpoints, float(time.max()), int(n_events.max()))
+    except CutpointError:
+        # which is said cohort by cohort
+        return []
     blocks = []
-    for n_intervals, edges, has_edges in candidate_cutpoints(model, time, event):
-        which = np.flatnonzero(has_edges & is_good)
-        if not len(which):
-            continue
-        cut = edges[which]
-        stop_interval, _ = locate(time[which], cut)
-        events = np.zeros((len(which), n_intervals))
-        np.add.at(events, (np.arange(len(which))[:, None], stop_interval), event[which])
+    for cohorts, edges in edges_of_cohorts(model.cutpoints, time, event > 0):
         # what is dropped, or has nobody at risk, is said cohort by cohort
-        is_plain = (np.diff(cut, axis=1) > 0).all(axis=1)
-        is_plain &= cut[:, 1] > entry[which].min(axis=1)
-        is_plain &= are_reached(entry[which], time[which], cut)
-        which = which[is_plain]
-        if not len(which):
+        kept = is_good[cohorts] & (np.diff(edges, axis=1) > 0).all(axis=1)
+        kept &= edges[:, 1] > entry[cohorts].min(axis=1)
+        kept &= all_are_reached(entry[cohorts], time[cohorts], edges)
+        if not kept.any():
             continue
+        which, cutpoints = cohorts[kept], edges[kept]
         blocks.append(
             CohortBlock(
                 **(shared | {"position": shared["position"][which]}),
@@ -300,8 +302,8 @@ def rectangular_blocks(
                 entry=entry[which],
                 time=time[which],
                 event=event[which],
-                cutpoints=edges[which],
-                interval_events=events[is_plain],
+                cutpoints=cutpoints,
+                interval_events=events_in(time[which], event[which], cutpoints),
                 patient_index=np.broadcast_to(np.arange(time.shape[1]), time[which].shape),
                 log_rate=log_rate[which],
             )

@@ -102,7 +102,9 @@ def families_by_kind(block: Block) -> list[tuple[str, list[Family]]]:
         (f"{kind}_" if len(kinds) > 1 else "", [p for p in block.priors if p.family == kind])
         for kind in kinds
     ]
-    return [] if all(each == UNIT for each in block.priors) else prefixed
+    # what users say of columns is a number even where it is normal(0, 1)
+    is_standard = block.scale is not None or block.walk is not None
+    return [] if is_standard and all(each == UNIT for each in block.priors) else prefixed
 
 
 def stacked_parameters(prefix: str, families: Sequence[Family]) -> dict[str, Any]:

@@ -44,7 +44,8 @@ def row_shares(entry: Floats, time: Floats, patient_index: NDArray[np.intp]) -> 
 def weighted_mean(matrix: Floats, shares: Floats | None) -> Floats:
     """Mean of every column over patients, shape (columns,)."""
     if shares is None:
-        return matrix.mean(axis=0)
+        # one column at a time, which adds in the order of the rows whatever the memory's
+        return np.array([column.mean() for column in matrix.T])
     return shares @ matrix / round(float(shares.sum()))
 
 
@@ -64,7 +65,6 @@ def weighted_center_and_scale(matrix: Floats, shares: Floats | None) -> tuple[Fl
     """
     center = weighted_mean(matrix, shares)
     if shares is None:
-        # one column at a time, which adds in the order of the rows whatever the memory's
         return center, np.array([column.std(ddof=1) for column in matrix.T])
     n_patients = round(float(shares.sum()))
     return center, np.sqrt(shares @ (matrix - center) ** 2 / (n_patients - 1))

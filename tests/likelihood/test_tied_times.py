@@ -11,9 +11,8 @@ from hypothesis import given
 from bayes_crlm import fit_many, stack_cohorts
 from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
-from bayes_crlm.likelihood.intervals import choose_intervals
+from bayes_crlm.likelihood.intervals import choose_intervals, edges_of_cohorts
 from bayes_crlm.likelihood.tied_times import event_quantiles, one_time_each, onto, short_times_once
-from bayes_crlm.model.many_intervals import quantile_edges
 from bayes_crlm.words.errors import CohortError
 
 
@@ -138,9 +137,9 @@ def test_quantiles_that_fall_on_a_time_are_that_time(n):
         assert event_quantiles(times, shares) == pytest.approx(right, abs=1e-7)
         edges = choose_intervals(np.zeros(n), times, np.ones(n), number).cutpoints
         assert np.diff(edges).min() > 0.01
-        batch = quantile_edges(times[None], np.array([n]), number, np.array([times[-1]]))[0]
+        ((_, batch),) = edges_of_cohorts(number, times[None], np.ones((1, n)) > 0)
         assert (
-            np.unique(batch).tolist()
+            np.unique(batch[0]).tolist()
             == np.unique([0, *event_quantiles(times, shares), times[-1]]).tolist()
         )
 
