@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bayes_crlm.tasks.calls import Call, ChunkReport, code_in_use, refuse_other_code, run_chunk
-from bayes_crlm.tasks.workers import WorkerDiedError
+from bayes_crlm.tasks.workers import ThisProcess, WorkerDiedError
 from bayes_crlm.words.errors import ExecutorError
 from bayes_crlm.words.wording import one_line
 
@@ -74,7 +74,7 @@ def check_executor(address: str | None, jobs: int | None) -> None:
         )
 
 
-class DaskWorkers:
+class DaskWorkers(ThisProcess):
     """Sends chunks of calls to the workers of a running Dask scheduler, one at a time to each.
 
     What a worker had that dies or stops answering is sent to another one.
@@ -109,7 +109,8 @@ class DaskWorkers:
                 f"{self.where}: needs the package distributed; install it with "
                 "`pip install 'bayes_crlm[dask]'`"
             ) from problem
-        self.code, self.payload, self.tell = code_in_use(), shared, tell
+        super().__init__(shared)
+        self.code, self.tell = code_in_use(), tell
         self.workers: dict[str, Worker] = {}
         self.asked: dict[str, tuple[Future[Any], float]] = {}
         # workers that are not used, with their last sign of life if it is that which is missing
@@ -121,7 +122,7 @@ class DaskWorkers:
         try:
             self.find_first_workers()
         except BaseException:
-            self.hang_up()
+            self.close(is_done=False)
             raise
         self.last_used = time.monotonic()
 
@@ -237,9 +238,9 @@ class DaskWorkers:
             self.tell(f"{problem}; it is left out")
             return
         shared = None
-        if self.payload is not None:
+        if self.shared is not None:
             # each worker has its own: none waits for another that may not answer
-            shared = self.client.submit(bytes, self.payload, workers=[address], pure=False)
+            shared = self.client.submit(bytes, self.shared, workers=[address], pure=False)
         self.workers[address] = Worker(shared, last_seen, time.monotonic())
 
     def leave_out_silent(self, address: str, last_seen: float) -> None:
@@ -340,15 +341,8 @@ class DaskWorkers:
                 "start some"
             )
 
-    def restart(self) -> None:
-        """Do nothing: the scheduler goes on with the workers that it has."""
-
     def close(self, *, is_done: bool) -> None:
-        """Hang up, which takes back what is not done; the scheduler and its workers stay."""
-        self.hang_up()
-
-    def hang_up(self) -> None:
-        """Close the connection; one that does not answer is left."""
+        """Hang up, which takes back what is not done; a connection that does not answer is left."""
         wait([in_a_thread(self.client.close)], timeout=HANG_UP_SECONDS)
 
 

@@ -31,8 +31,6 @@ CHUNK_SECONDS = 0.5
 LOOK_SECONDS = 1.0
 KILLED = "each worker that ran it died, killed from outside or by what the task did"
 
-Workers = ThisProcess | LocalProcesses | DaskWorkers
-
 
 class TaskError(RuntimeError):
     """A task raised what it should not: a bug, with the task's key and the worker's traceback."""
@@ -225,7 +223,7 @@ def tell(notes: Iterable[str], announce: Callable[[str], None] | None) -> None:
 
 
 def finished_calls(
-    workers: Workers,
+    workers: ThisProcess,
     todo: deque[int],
     calls: Sequence[Call],
     store: TaskStore | None,
@@ -258,7 +256,7 @@ def finished_calls(
 
 
 def finished_chunks(
-    workers: Workers, todo: deque[int], calls: Sequence[Call]
+    workers: ThisProcess, todo: deque[int], calls: Sequence[Call]
 ) -> Iterator[tuple[list[int], list[Outcome]]]:
     """Keep workers busy with chunks of calls, and give each chunk's outcomes when it is done.
 
@@ -289,7 +287,7 @@ def finished_chunks(
             suspects = []
 
 
-def run_alone(workers: Workers, call: Call) -> Outcome:
+def run_alone(workers: ThisProcess, call: Call) -> Outcome:
     """Run a call while nothing else runs, to see whether it kills its worker."""
     (future,) = wait_for_first(workers, [workers.submit([call])])
     try:
@@ -300,7 +298,7 @@ def run_alone(workers: Workers, call: Call) -> Outcome:
 
 
 def wait_for_first(
-    workers: Workers, futures: Iterable[Future[ChunkReport]]
+    workers: ThisProcess, futures: Iterable[Future[ChunkReport]]
 ) -> set[Future[ChunkReport]]:
     """Wait until some futures are done, looking meanwhile whether the workers are still there."""
     done: set[Future[ChunkReport]] = set()
@@ -325,12 +323,12 @@ def open_workers(
     n_tasks: int,
     payload: bytes | None,
     tell: Callable[[str], None],
-) -> Generator[Workers]:
+) -> Generator[ThisProcess]:
     """Start workers, no more than there are tasks, and end them: at once, after an error."""
     # a worker of somebody's pool may have no processes of its own; numbers are the same without
     is_worker = multiprocessing.current_process().daemon
     count = 1 if is_worker else min(jobs or available_cpus(), n_tasks)
-    workers: Workers
+    workers: ThisProcess
     if executor is not None:
         workers = DaskWorkers(executor, payload, tell)
     elif count == 1:

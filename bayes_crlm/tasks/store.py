@@ -67,20 +67,17 @@ class TaskStore:
         self.found: dict[str, Outcome] = {}
         self.notes: list[str] = []
         content = file.read()
-        if HEADER.startswith(content):  # new, or killed while this line was written
-            file.truncate(0)
-            self.write(HEADER)
-            return
         header = ANY_HEADER.match(content)
-        if header is not None and header[0] != HEADER:
+        if HEADER.startswith(content):  # new, or killed while this line was written
+            self.write_anew(())
+        elif header is not None and header[0] != HEADER:
             self.notes.append(
                 f"{where}: was written by another version of bayes_crlm; its results are computed "
                 "again"
             )
-            file.truncate(0)
-            self.write(HEADER)
-            return
-        self.read_lines(content, is_headed=header is not None)
+            self.write_anew(())
+        else:
+            self.read_lines(content, is_headed=header is not None)
 
     def read_lines(self, content: bytes, *, is_headed: bool) -> None:
         """Take over what is whole; what is damaged is removed, and computed again when asked for.
@@ -106,8 +103,7 @@ class TaskStore:
                 f"{self.where}: {n_damaged} of its {count_of(len(lines), 'line')} damaged (the "
                 "checksum does not fit); those results are computed again"
             )
-            self.file.truncate(0)
-            self.write(HEADER + b"".join(entry_line(d, o, c) for d, c, o in kept))
+            self.write_anew(entry_line(d, o, c) for d, c, o in kept)
         else:
             self.file.truncate(len(whole))
         if n_other:
@@ -116,6 +112,11 @@ class TaskStore:
                 "NumPy, SciPy or the kernel of linear algebra); those that are asked for are "
                 "computed again"
             )
+
+    def write_anew(self, lines: Iterable[bytes]) -> None:
+        """Replace what the file holds."""
+        self.file.truncate(0)
+        self.write(HEADER + b"".join(lines))
 
     def add(self, entries: Iterable[tuple[str, Outcome]]) -> None:
         """Write finished tasks, and return when the disk has them.

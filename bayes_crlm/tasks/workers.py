@@ -50,7 +50,15 @@ def available_cpus() -> int:
 
 
 class ThisProcess:
-    """Runs calls where it is; for one job."""
+    """Runs calls where it is, for one job; what other kinds of workers do beside is nothing here.
+
+    Attributes
+    ----------
+    count : int
+        How many calls run at a time.
+    most_in_flight : int
+        How many chunks may be on their way.
+    """
 
     count = 1
     most_in_flight = 1
@@ -60,26 +68,26 @@ class ThisProcess:
         self.shared = shared
 
     def submit(self, calls: Sequence[Call]) -> "Future[ChunkReport]":
-        """Run calls at once; the future is a finished one."""
+        """Take a chunk of calls; here they run at once, and the future is a finished one."""
         future: Future[ChunkReport] = Future()
         future.set_result(run_chunk(calls, self.shared))
         return future
 
     def report(self, future: "Future[ChunkReport]") -> ChunkReport:
-        """Read a finished future."""
+        """Read a finished future; raises `WorkerDiedError` where a worker died."""
         return future.result()
 
     def check(self) -> None:
-        """Nothing can go missing here."""
+        """Look whether workers are still there."""
 
     def restart(self) -> None:
-        """Nothing is to be started again."""
+        """Replace workers that have died."""
 
     def close(self, *, is_done: bool) -> None:
-        """Nothing is to be ended."""
+        """End the workers; at once, where their work is not done."""
 
 
-class LocalProcesses:
+class LocalProcesses(ThisProcess):
     """Runs calls in processes on this machine.
 
     Processes are forked from a small server that has imported what refits need and has no
@@ -95,7 +103,8 @@ class LocalProcesses:
         ExecutorError
             When it does not start.
         """
-        self.count, self.most_in_flight, self.shared = count, count + 1, shared
+        super().__init__(shared)
+        self.count, self.most_in_flight = count, count + 1
         is_served = "forkserver" in multiprocessing.get_all_start_methods()
         self.context: Any = multiprocessing.get_context("forkserver" if is_served else "spawn")
         if is_served:
@@ -121,15 +130,14 @@ class LocalProcesses:
             with prepared_for_children():
                 began = self.pool.submit(os.getpid)
             began.result()
-        except BrokenProcessPool as problem:
+        except BaseException as problem:
             self.close(is_done=False)
+            if not isinstance(problem, BrokenProcessPool):
+                raise
             raise ExecutorError(
                 "worker processes do not start; a script that runs tasks must do so below "
                 "`if __name__ == '__main__':`, and jobs=1 needs no workers"
             ) from problem
-        except BaseException:
-            self.close(is_done=False)
-            raise
 
     def submit(self, calls: Sequence[Call]) -> "Future[ChunkReport]":
         """Send calls to whichever process is free."""
@@ -147,9 +155,6 @@ class LocalProcesses:
             return future.result()
         except BrokenProcessPool as problem:
             raise WorkerDiedError from problem
-
-    def check(self) -> None:
-        """A process that dies fails its future; there is nothing more to look at."""
 
     def restart(self) -> None:
         """Open a new pool: the death of one process ends the whole pool."""
@@ -189,7 +194,7 @@ def leave_when_closed(until_closed: Connection) -> None:
 @contextmanager
 def prepared_for_children() -> Generator[None]:
     """Start processes meanwhile that use one BLAS thread and do not hear a terminal's Ctrl-C."""
-    before = {name: os.environ.get(name) for name in BLAS_THREADS}
+    before = {name: os.environ[name] for name in BLAS_THREADS if name in os.environ}
     is_posix = hasattr(signal, "pthread_sigmask")
     os.environ.update(dict.fromkeys(BLAS_THREADS, "1"))
     # a signal that comes now reaches this process when it is let through again
@@ -197,10 +202,8 @@ def prepared_for_children() -> Generator[None]:
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in BLAS_THREADS:
+            del os.environ[name]
+        os.environ.update(before)
         if is_posix:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
