@@ -76,11 +76,11 @@ def ess_bulk(draws: NDArray) -> Floats:
     return where_valid(lambda values: effective(normal_scores(split(values))), draws)
 
 
-def ess_tail(draws: NDArray) -> Floats:
-    """Smaller effective sample size of the 11% and the 89% quantile, as ArviZ takes them."""
+def ess_tail(draws: NDArray, tails: tuple[float, float] = TAILS) -> Floats:
+    """Smaller effective sample size of two quantiles, 11% and 89% as a rule, as ArviZ takes them."""
 
     def smaller(values: NDArray) -> Floats:
-        limits = np.quantile(values, TAILS, axis=(0, 1))
+        limits = np.quantile(values, tails, axis=(0, 1))
         return np.minimum(*(effective(split(values <= limit)) for limit in limits))
 
     return where_valid(smaller, draws)

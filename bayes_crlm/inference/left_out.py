@@ -3,7 +3,8 @@
 References
 ----------
 Vehtari, Gelman & Gabry (2017), Stat Comput 27:1413-1432; Magnusson, Andersen, Jonasson & Vehtari
-(2019), ICML, PMLR 97:4244-4253 (draws of an approximation).
+(2019), ICML, PMLR 97:4244-4253 (draws of an approximation); Vehtari, Simpson, Gelman, Yao & Gabry
+(2024), JMLR 25(72).
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.chains import ess_mean
+from bayes_crlm.inference.chains import ess_tail
 from bayes_crlm.inference.psis import pareto_smooth
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ Floats = NDArray[np.float64]
 
 # numbers in one table of patients x draws, which then stays in a processor's cache
 BLOCK = 2**13
+# quantiles whose effective sample size decides how long a tail is fitted
+OUTER = (0.05, 0.95)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +89,51 @@ def relative_ess(posterior: "xr.Dataset") -> float:
         return 1.0
     values = [each.values.reshape(chains, draws, -1) for each in posterior.data_vars.values()]
     return float(ess_mean(np.concatenate(values, axis=2)).mean()) / (chains * draws)
+
+
+def influence_on_mean(
+    values: NDArray, log_likelihood: NDArray, relative_ess: float = 1.0
+) -> tuple[Floats, Floats]:
+    """How far a mean moves when each patient is left out, in standard deviations of the draws.
+
+    Parameters
+    ----------
+    values : (draws,) ndarray
+        Of the quantity.
+    log_likelihood : (draws, patients) ndarray
+    relative_ess : float
+        As of `left_out`.
+
+    Returns
+    -------
+    size : (patients,) ndarray
+        A distance, which has no sign.
+    pareto_k : (patients,) ndarray
+        Largest shape of the tails of the ratios and of their products with the values
+        (Vehtari et al. 2024, section 3.3).
+    """
+    n_draws, n_patients = log_likelihood.shape
+    mean, pareto_k = np.empty(n_patients), np.empty(n_patients)
+    step = max(1, BLOCK // n_draws)
+    for start in range(0, n_patients, step):
+        some = slice(start, start + step)
+        log_ratio = -log_likelihood[:, some].T
+        log_weight, _ = pareto_smooth(log_ratio, relative_ess)
+        mean[some] = np.exp(log_weight) @ values
+        ratio = np.exp(log_ratio - log_ratio.max(axis=-1, keepdims=True))
+        product = ratio * values
+        shapes = [tail_shape(each) for each in (ratio, product, -product)]
+        pareto_k[some] = np.fmax.reduce(shapes)
+    return np.abs(mean - values.mean()) / values.std(ddof=1), pareto_k
+
+
+def tail_shape(values: NDArray) -> Floats:
+    """Pareto shape of the upper tail of draws, shape (rows,); they are (rows, draws)."""
+    share = ess_tail(values.T[None], OUTER) / values.shape[-1]
+    with np.errstate(divide="ignore"):
+        # the shape of a tail does not depend on where values lie
+        above = np.log(values - values.min(axis=-1, keepdims=True))
+    return np.array([pareto_smooth(*row)[1] for row in zip(above, share, strict=True)])
 
 
 def log_sum_exp(values: NDArray) -> Floats:

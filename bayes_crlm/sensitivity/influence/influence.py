@@ -18,6 +18,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pydantic import Field
 
 from bayes_crlm.figures.comparisons import plot_hazard_ratio_curve
@@ -237,30 +238,22 @@ def of_whom(patients: int, events: int) -> str:
 def loo_influences(context: Context) -> list[tuple[float, float]]:
     """Size of each patient's influence on the log hazard ratio, with Pareto k.
 
-    By `arviz_stats.loo_influence` from the draws of one fit: a distance, which has no sign; not a
-    number for patients whose likelihoods the tree does not hold.
+    From the draws of one fit: a distance, which has no sign; not a number for patients whose
+    likelihoods the tree does not hold.
     """
-    import warnings
+    from bayes_crlm.fit.leave_one_out import relative_efficiency, stored_patients
+    from bayes_crlm.inference.left_out import influence_on_mean
 
-    import arviz_stats as azs
-    import numpy as np
-
-    tree = context.fit.posterior
-    with warnings.catch_warnings():
-        # a high k is in the rows
-        warnings.simplefilter("ignore")
-        size, pareto_k = azs.loo_influence(
-            tree, var_names="log_hazard_ratio", group="posterior", log_likelihood_var_name="event"
-        )
-    term = tree["posterior"]["log_hazard_ratio"].dims[-1]
-    stored = np.asarray(tree["log_likelihood"]["patient"]).tolist()
-    own = [each.isel({term: context.level - 1}) for each in (size, pareto_k)]
-    # a data set where there are several variables, else their only one
-    own = [each["log_hazard_ratio"] if hasattr(each, "data_vars") else each for each in own]
-    values = [np.asarray(each).tolist() for each in own]
-    found = dict(zip(stored, zip(*values, strict=True), strict=True))
-    nothing = (float("nan"), float("nan"))
-    return [found.get(patient, nothing) for patient in context.plan.inputs.cohort.patients.tolist()]
+    fit, column = context.fit, context.level - 1
+    log_likelihood = fit.posterior["log_likelihood"]["event"].values
+    size, pareto_k = influence_on_mean(
+        fit.log_hazard_ratio_values[:, column],
+        log_likelihood.reshape(-1, log_likelihood.shape[-1]),
+        relative_efficiency(fit),
+    )
+    found = np.full((context.plan.inputs.cohort.n_patients, 2), np.nan)
+    found[stored_patients(fit)] = np.column_stack([size, pareto_k])
+    return [(size, pareto_k) for size, pareto_k in found.tolist()]
 
 
 def towards_other(context: Context) -> float:
