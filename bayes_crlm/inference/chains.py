@@ -77,7 +77,7 @@ def ess_bulk(draws: NDArray) -> Floats:
 
 
 def ess_tail(draws: NDArray, tails: tuple[float, float] = TAILS) -> Floats:
-    """Smaller effective sample size of two quantiles, 11% and 89% as a rule, as ArviZ takes them."""
+    """Smaller effective sample size of two quantiles, as ArviZ takes them: 11% and 89%."""
 
     def smaller(values: NDArray) -> Floats:
         limits = np.quantile(values, tails, axis=(0, 1))

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.chains import ess_mean
-from bayes_crlm.inference.chains import ess_tail
+from bayes_crlm.inference.chains import ess_mean, ess_tail
 from bayes_crlm.inference.psis import pareto_smooth
 
 if TYPE_CHECKING:

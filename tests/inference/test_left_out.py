@@ -42,7 +42,7 @@ def test_influence_and_its_pareto_k_are_those_of_arviz(seed):
 
 def test_draws_of_a_proposal_are_smoothed_once():
     """With the ratio of the posterior to the proposal on top: that of the draws' own posterior."""
-    effect, log_likelihood = (each.reshape(1000, *each.shape[2:]) for each in chains(4))
+    _, log_likelihood = (each.reshape(1000, *each.shape[2:]) for each in chains(4))
     log_ratio = np.random.default_rng(5).normal(0, 0.3, 1000)
     found = left_out(log_likelihood, log_ratio=log_ratio)
     weight = np.exp(log_ratio[:, None] - log_likelihood)
