@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_crlm.figures.drawing import new_axes
-from bayes_crlm.fit.ratio_summary import RatioSummary
+from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.model.baseline_priors import LogTimeWalk
 from bayes_crlm.model.families import HalfNormal
 from bayes_crlm.model.terms.baseline import event_shares

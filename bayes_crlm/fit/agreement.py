@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.likelihood.kaplan_meier import reaches_zero
 from bayes_crlm.model.baseline_priors import Independent
 from bayes_crlm.model.column_counts import FEW_EVENTS, Side, sides_of_columns
@@ -64,7 +65,7 @@ def contrast(log_hazard_ratio: NDArray, cox: "Cox") -> Contrast:
     cox : Cox
         Fit of the same terms.
     """
-    low, high = np.quantile(log_hazard_ratio, [0.025, 0.975], axis=0)
+    low, _, high = RatioSummary(log_hazard_ratio).quantiles
     se = np.asarray(cox.se, dtype=float)
     difference = log_hazard_ratio.mean(axis=0) - np.asarray(cox.coef, dtype=float)
     in_se = difference / se
@@ -152,7 +153,7 @@ def find_reasons(fit: "PosteriorDraws", measured: Contrast) -> list[Reason]:
         again = contrast(draws, cox if fitted is fit.inputs else cox_of(fitted))
         for k in list(pending):
             if again.agrees[k]:
-                low, median, high = np.exp(np.quantile(draws[:, k], [0.025, 0.5, 0.975])).tolist()
+                median, low, high = RatioSummary(draws).ratios[k]
                 size = ratio_in_words(median, (low, high))
                 text = f"{trial.reason} the fit agrees with Cox, at a hazard ratio of {size}"
                 reasons[k] = Reason(text + trial.more, median, low, high)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_crlm.fit.ratio_summary import RatioSummary
 from bayes_crlm.inference.chains import ess_bulk
+from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.model.priors import HALF_WIDTH_95
 from bayes_crlm.model.withdrawn import withdrawal
 from bayes_crlm.words.late_start import ANALYSES, AS_TREATED_ONLY, other_conclusion

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_crlm.fit.ratio_summary import RatioSummary
+from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.words.shown import ratio_in_words
 from bayes_crlm.words.wording import count_of
 

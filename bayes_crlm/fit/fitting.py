@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bayes_crlm.fit.draws import Importance, PosteriorDraws
-from bayes_crlm.fit.ratio_summary import RatioSummary
 from bayes_crlm.inference.importance import ImportanceDraws, sample_importance
 from bayes_crlm.inference.layout import why_not_approximated
+from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.tasks.blas_threads import one_blas_thread
 from bayes_crlm.words.docstrings import require_docstrings
 from bayes_crlm.words.errors import SamplingError

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.fit.ratio_summary import RatioSummary
+from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.model.late_start import (
     diluted,
     landmark_times,

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.fit.one_of_many import names_of_rows
-from bayes_crlm.fit.ratio_summary import RatioSummary
 from bayes_crlm.frequentist.many_cox import BlockCox
 from bayes_crlm.inference.draws import problem_of_weights
 from bayes_crlm.inference.layout import why_not_approximated
+from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.inference.weighted import BlockSummary
 from bayes_crlm.model.withdrawn import no_bound, no_trust
 from bayes_crlm.words.success import SuccessRule

@@ -14,6 +14,7 @@ from bayes_crlm.inference.chains import (
 )
 from bayes_crlm.inference.left_out import left_out, relative_ess
 from bayes_crlm.inference.psis import PARETO_K_MOST
+from bayes_crlm.inference.ratio_summary import RatioSummary
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -128,13 +129,7 @@ def ratio_summary(log_ratio: "xr.DataArray") -> dict[str, Any]:
         `ess_bulk`, `ess_tail`, `r_hat`.
     """
     values = log_ratio.values
-    low, median, high = np.exp(np.quantile(values, [0.025, 0.5, 0.975]))
-    return {
-        "median": float(median),
-        "eti95": [float(low), float(high)],
-        "prob_below_1": float(np.mean(values < 0)),
-        "mean_log": float(values.mean()),
-        "sd_log": float(values.std(ddof=1)),
+    return RatioSummary(values.reshape(-1, 1)).row() | {
         "mcse_mean_log": float(mcse_mean(values)),
         "ess_bulk": float(ess_bulk(values)),
         "ess_tail": float(ess_tail(values)),

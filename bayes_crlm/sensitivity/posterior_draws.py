@@ -18,8 +18,8 @@ from bayes_crlm.inference.chains import ess_bulk
 from bayes_crlm.inference.draws import problem_of_weights
 from bayes_crlm.inference.left_out import LeftOut, left_out
 from bayes_crlm.inference.psis import pareto_smooth
+from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.inference.streams import Stream, random_stream
-from bayes_crlm.inference.weighted import weighted_quantiles
 
 if TYPE_CHECKING:
     from bayes_crlm.inference.draws import WeightedDraws
@@ -246,16 +246,7 @@ def summarise_weighted(log_ratio: NDArray, weight: NDArray, effect: float = 1.0)
     effect : float
         The hazard ratio that the success rule is about, of `prob_below_effect`.
     """
-    mean = float(weight @ log_ratio)
-    low, median, high = weighted_quantiles(log_ratio[None, None], weight[None])[0][0, 0].tolist()
-    return {
-        "median": math.exp(median),
-        "eti95": [math.exp(low), math.exp(high)],
-        "prob_below_1": float(min(weight[log_ratio < 0].sum(), 1.0)),
-        "prob_below_effect": float(min(weight[log_ratio < math.log(effect)].sum(), 1.0)),
-        "mean_log": mean,
-        "sd_log": math.sqrt(float(weight @ (log_ratio - mean) ** 2)),
-    }
+    return RatioSummary(log_ratio[:, None], weight).row(effect=effect)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayes_crlm.fit.ratio_summary import RatioSummary
 from bayes_crlm.inference.chains import ess_bulk, ess_tail, mcse_mean, r_hat
+from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.model.column_counts import column_rows
 from bayes_crlm.words.arguments import thresholds_of
 from bayes_crlm.words.section import Column, Note, Rows, Section, for_files

@@ -10,7 +10,7 @@ from bayes_crlm.figures import plot_forest, plot_prior_posterior, plot_starts
 from bayes_crlm.fit.answers import side_of
 from bayes_crlm.fit.effects.covariates import coefficient_table
 from bayes_crlm.fit.late_start_tables import start_file_rows
-from bayes_crlm.fit.ratio_summary import RatioSummary
+from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.model.withdrawn import NO_ANSWER, withdrawal
 from bayes_crlm.words.late_start import (
     AS_TREATED_ONLY,

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.fit.draws import ETI95
+from bayes_crlm.inference.weighted import PROBABILITIES, weighted_quantiles
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,28 +19,41 @@ class RatioSummary:
     ----------
     draws : (draws, terms) ndarray
         Of log hazard ratios in original units.
+    weight : (draws,) ndarray or None
+        Adding up to 1; None where all draws count alike.
     """
 
     draws: NDArray[np.float64]
+    weight: NDArray[np.float64] | None = None
 
     @cached_property
     def quantiles(self) -> NDArray[np.float64]:
         """Lower limit, median and upper limit of the 95% interval, log scale, shape (3, terms)."""
-        return np.quantile(self.draws, [ETI95[0], 0.5, ETI95[1]], axis=0)
+        if self.weight is None:
+            return np.quantile(self.draws, PROBABILITIES, axis=0)
+        return weighted_quantiles(self.draws.T[None], self.weight[None])[0][0].T
 
     @cached_property
     def mean_log(self) -> NDArray[np.float64]:
         """Posterior means of log hazard ratios, shape (terms,)."""
-        return self.draws.mean(axis=0)
+        if self.weight is None:
+            return self.draws.mean(axis=0)
+        return np.array([self.weight @ column for column in self.draws.T])
 
     @cached_property
     def sd_log(self) -> NDArray[np.float64]:
         """Posterior standard deviations of log hazard ratios, shape (terms,)."""
-        return self.draws.std(axis=0, ddof=1)
+        if self.weight is None:
+            return self.draws.std(axis=0, ddof=1)
+        squares = (self.draws - self.mean_log) ** 2
+        return np.sqrt([self.weight @ column for column in squares.T])
 
     def prob_below(self, ratio: float) -> NDArray[np.float64]:
         """P(hazard ratio < ratio) of every term, shape (terms,)."""
-        return (self.draws < np.log(ratio)).mean(axis=0)
+        is_below = self.draws < np.log(ratio)
+        if self.weight is None:
+            return is_below.mean(axis=0)
+        return np.array([min(self.weight[column].sum(), 1.0) for column in is_below.T])
 
     def below_by_threshold(self, thresholds: Sequence[float], term: int) -> dict[str, float]:
         """P(hazard ratio < r) of one term by threshold r."""
@@ -50,3 +64,18 @@ class RatioSummary:
         """Median hazard ratio with its 95% limits of every term."""
         low, median, high = np.exp(self.quantiles).tolist()
         return list(zip(median, low, high, strict=True))
+
+    def row(self, term: int = 0, effect: float | None = None) -> dict[str, Any]:
+        """Numbers of one term by name, with P(hazard ratio < effect) where that is asked for."""
+        median, *eti95 = self.ratios[term]
+        found = {
+            "median": median,
+            "eti95": eti95,
+            "prob_below_1": float(self.prob_below(1.0)[term]),
+        }
+        if effect is not None:
+            found["prob_below_effect"] = float(self.prob_below(effect)[term])
+        return found | {
+            "mean_log": float(self.mean_log[term]),
+            "sd_log": float(self.sd_log[term]),
+        }
