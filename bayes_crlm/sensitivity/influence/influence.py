@@ -245,7 +245,7 @@ def loo_influences(context: Context) -> list[tuple[float, float]]:
     from bayes_crlm.inference.left_out import influence_on_mean
 
     fit, column = context.fit, context.level - 1
-    log_likelihood = fit.posterior["log_likelihood"]["event"].values
+    log_likelihood = fit.posterior["log_likelihood"].to_dataset()["event"].values
     size, pareto_k = influence_on_mean(
         fit.log_hazard_ratio_values[:, column],
         log_likelihood.reshape(-1, log_likelihood.shape[-1]),
