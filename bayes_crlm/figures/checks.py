@@ -42,17 +42,14 @@ def plot_predictive(fit: "Fitted") -> "Axes":
     -------
     matplotlib.axes.Axes
     """
-    predicted = fit.posterior["posterior_predictive"].to_dataset()
+    predicted = fit.groups["posterior_predictive"]
+    chains, draws, patients = predicted["time"].shape
     # evenly spaced ones, so that the figure repeats
-    n_shown = max(1, PREDICTED_COHORTS // predicted.sizes["chain"])
-    step = math.ceil(predicted.sizes["draw"] / n_shown)
-    predicted = predicted.isel(draw=slice(None, None, step))
-    shape = (-1, predicted.sizes["patient"])
-    times = predicted["time"].values.reshape(shape)
-    events = predicted["event"].values.reshape(shape)
-    rows = fit.posterior["constant_data"].to_dataset()
-    entry, end, event = (rows[f"row_{name}"].values for name in ("entry", "time", "event"))
-    patient = rows["row_patient"].values
+    step = math.ceil(draws / max(1, PREDICTED_COHORTS // chains))
+    times, events = (predicted[name][:, ::step].reshape(-1, patients) for name in ("time", "event"))
+    rows = fit.groups["constant_data"]
+    entry, end, event = (rows[f"row_{name}"] for name in ("entry", "time", "event"))
+    patient = rows["row_patient"]
     ax = new_axes(None, 7, 3.4)
 
     def draw(time: "NDArray", event: "NDArray", **style: Any) -> None:

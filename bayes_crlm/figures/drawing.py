@@ -3,7 +3,7 @@
 import io
 import math
 import textwrap
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,7 +13,6 @@ from bayes_crlm.words.wording import SYNTHETIC
 
 if TYPE_CHECKING:
     import pandas as pd
-    import xarray as xr
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
@@ -76,8 +75,8 @@ class Fitted(HasCohort, Protocol):
         ...
 
     @property
-    def posterior(self) -> "xr.DataTree":
-        """ArviZ DataTree of the draws."""
+    def groups(self) -> Mapping[str, Any]:
+        """Arrays of the draws and of what is made of them, by group and name."""
         ...
 
     @property
@@ -101,12 +100,8 @@ class Fitted(HasCohort, Protocol):
         """Times, and draws of standardised survival there, (draws, levels, times)."""
         ...
 
-    def survival_draws(self, times: Any, most_draws: int | None = None) -> "xr.DataArray":
-        """Standardised survival, dims (sample, treatment, time)."""
-        ...
-
-    def variable(self, name: str, group: str = "posterior") -> "xr.DataArray":
-        """Draws of one variable."""
+    def survival_values(self, times: Any, most_draws: int) -> "NDArray":
+        """Standardised survival, (draws, levels, times)."""
         ...
 
 

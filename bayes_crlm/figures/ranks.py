@@ -69,7 +69,7 @@ def plot_ranks(fit: "Fitted") -> "Axes | None":
     """
     if fit.importance is not None:
         return None
-    draws = fit.variable("treatment_effect").transpose("chain", "draw", ...).values
+    draws = fit.groups["posterior"]["treatment_effect"]
     if draws.shape[0] < 2 or draws.shape[1] < FEWEST_RANKED_DRAWS:
         return None
     n_terms = draws.shape[2]

@@ -258,13 +258,13 @@ def plot_prior_survival(fit: "Fitted", ax: "Axes | None" = None) -> "Axes":
     matplotlib.axes.Axes
     """
     ax = new_axes(ax, 7, 3.5)
-    curves = fit.variable("survival", "prior").isel(treatment=0)
-    times, values = curves["time"].values, curves.values.reshape(-1, curves.shape[-1])
+    prior = fit.groups["prior"]
+    times, values = prior["time"], prior["survival"][0, :, 0]
     ax.plot(times, values[:40].T, color=MUTED, lw=0.5, alpha=0.4)
     low, middle, high = np.quantile(values, [0.025, 0.5, 0.975], axis=0)
     ax.fill_between(times, low, high, color=MUTED, alpha=0.15, lw=0, label="prior: 95% of curves")
     ax.plot(times, middle, "--", color=INK, lw=1.5, label="prior: median")
-    draws = fit.survival_draws(times, most_draws=CURVE_DRAWS).values[:, 0]
+    draws = fit.survival_values(times, CURVE_DRAWS)[:, 0]
     ax.plot(times, np.median(draws, axis=0), color=COLOURS[0], lw=2, label="posterior: median")
     ax.set_ylim(0, 1.01)
     ax.set_yticks(np.linspace(0, 1, 6), [f"{each:.0%}" for each in np.linspace(0, 1, 6)])

@@ -21,7 +21,7 @@ import numpy as np
 
 from bayes_crlm.fit.leave_one_out import Loo, leave_one_out
 from bayes_crlm.fit.mode_exchange import no_exchange_in_words
-from bayes_crlm.fit.tree import posterior_of
+from bayes_crlm.fit.tree import groups_of
 from bayes_crlm.inference.chains import ESS_LEAST_PER_CHAIN, worst_mixing
 from bayes_crlm.inference.chains import bfmi as chain_bfmi
 from bayes_crlm.inference.psis import PARETO_K_MOST
@@ -167,14 +167,14 @@ def diagnose_chains(fit: "PosteriorDraws") -> Chains:
         for parameter in fit.inputs.block_model.parameters
         if parameter.name in ("step_scale", "shrinkage_global")
     ]
-    posterior = posterior_of(fit)["posterior"].to_dataset()[names]
+    groups = groups_of(fit)
     # draws too few for a diagnostic come out as nan, which counts as a failure below
-    mixing = worst_mixing(posterior)
-    stats = posterior_of(fit)["sample_stats"].to_dataset()
+    mixing = worst_mixing([groups["posterior"][name] for name in names])
+    stats = groups["sample_stats"]
     with np.errstate(divide="ignore", invalid="ignore"):
-        bfmi = float(np.min(chain_bfmi(stats["energy"].values)))
-    divergences = int(stats["diverging"].values.sum())
-    n_max_depth = int(stats["reached_max_treedepth"].values.sum())
+        bfmi = float(np.min(chain_bfmi(stats["energy"])))
+    divergences = int(stats["diverging"].sum())
+    n_max_depth = int(stats["reached_max_treedepth"].sum())
     stuck = no_exchange_in_words(fit)
     failures = [] if stuck is None else [stuck]
     failures += mixing.failures(

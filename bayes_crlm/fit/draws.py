@@ -23,8 +23,6 @@ from bayes_crlm.model.density import constrain, log_hazards_of
 from bayes_crlm.model.origin import check_origin
 
 if TYPE_CHECKING:
-    import xarray as xr
-
     from bayes_crlm.frequentist.cox import Cox
     from bayes_crlm.inference.draws import WeightedDraws
     from bayes_crlm.model.definition import ModelDefinition
@@ -108,20 +106,6 @@ class PosteriorDraws:
         check_population(self.population)
 
     @cached_property
-    def sample_stats(self) -> "xr.Dataset":
-        """Statistics of the sampler, those of every draw with dims (chain, draw)."""
-        import xarray as xr
-
-        of_draws = self.vectors.shape[:2]
-        dims = {name: ("chain", "draw") if np.shape(values) == of_draws else ()
-                for name, values in self.statistics.items()}  # fmt: skip
-        coords = {"chain": np.arange(of_draws[0]), "draw": np.arange(of_draws[1])}
-        return xr.Dataset(
-            {name: (dims[name], values) for name, values in self.statistics.items()},
-            coords=coords if any(dims.values()) else {},
-        )
-
-    @cached_property
     def hazards(self) -> LogHazards:
         """What the draws say of the hazards, with one leading index (chains x draws)."""
         return log_hazards_of(self.values, self.inputs.block_model)
@@ -141,23 +125,6 @@ class PosteriorDraws:
         """Every random variable on its own scale, shapes (chains x draws, size)."""
         flat = self.vectors.reshape(-1, self.vectors.shape[-1])
         return constrain(flat, self.inputs.block_model.parameters)
-
-    @cached_property
-    def log_hazard_ratio_draws(self) -> "xr.DataArray":
-        """Log hazard ratios in original units, dims (chain, draw, term)."""
-        import xarray as xr
-
-        chains, draws, _ = self.vectors.shape
-        return xr.DataArray(
-            self.log_hazard_ratio_values.reshape(chains, draws, -1),
-            dims=("chain", "draw", "term"),
-            coords={
-                "chain": np.arange(chains),
-                "draw": np.arange(draws),
-                "term": list(self.inputs.design.terms),
-            },
-            name="log_hazard_ratio",
-        )
 
     @cached_property
     def log_hazard_ratio_values(self) -> NDArray[np.float64]:

@@ -8,19 +8,18 @@ from numpy.typing import NDArray
 
 from bayes_crlm.estimands.population import Population
 from bayes_crlm.estimands.standardised import mean_survival, median_time, restricted_mean
+from bayes_crlm.fit.groups import Labelled
 from bayes_crlm.model.profiles import Profiles
 from bayes_crlm.words.arguments import horizon_of, times_of
 from bayes_crlm.words.errors import EstimandError
 
 if TYPE_CHECKING:
-    import xarray as xr
-
     from bayes_crlm.fit.draws import PosteriorDraws
 
 
 def survival_draws(
     fit: "PosteriorDraws", times: Sequence[float] | NDArray, most_draws: int | None = None
-) -> "xr.DataArray":
+) -> Labelled:
     """Standardised survival given survival to the origin, dims (sample, treatment, time).
 
     Parameters
@@ -58,7 +57,7 @@ def survival_draws(
     return once(fit, key, of_profiles, people, time=when)
 
 
-def rmst_draws(fit: "PosteriorDraws", horizon: float) -> "xr.DataArray":
+def rmst_draws(fit: "PosteriorDraws", horizon: float) -> Labelled:
     """Area under standardised survival from the origin to a horizon, dims (sample, treatment)."""
     horizon = horizon_of(horizon, "rmst")
 
@@ -69,7 +68,7 @@ def rmst_draws(fit: "PosteriorDraws", horizon: float) -> "xr.DataArray":
     return once(fit, ("rmst", horizon), of_profiles, fit.people)
 
 
-def median_survival_draws(fit: "PosteriorDraws") -> "xr.DataArray":
+def median_survival_draws(fit: "PosteriorDraws") -> Labelled:
     """Time at which standardised survival is one half, dims (sample, treatment)."""
 
     def of_profiles(profiles: Profiles) -> NDArray:
@@ -85,7 +84,7 @@ def once(
     of_profiles: Callable[[Profiles], NDArray],
     people: Population,
     **coords: NDArray,
-) -> "xr.DataArray":
+) -> Labelled:
     """Give what was computed before, or compute it."""
     if key not in fit.made:
         fit.made[key] = by_level(fit, of_profiles, people, **coords)
@@ -97,16 +96,14 @@ def by_level(
     of_profiles: Callable[[Profiles], NDArray],
     people: Population,
     **coords: NDArray,
-) -> "xr.DataArray":
+) -> Labelled:
     """Compute draws for a population under every level, stack and label them."""
-    import xarray as xr
-
     design = fit.inputs.design
     levels = range(len(design.levels))
-    return xr.DataArray(
+    return Labelled(
         np.stack(
             [of_profiles(fit.inputs.under(level, people.profiles)) for level in levels], axis=1
         ),
-        dims=("sample", "treatment", *coords),
-        coords={"treatment": [str(level) for level in design.levels]} | coords,
+        ("sample", "treatment", *coords),
+        {"treatment": [str(level) for level in design.levels]} | coords,
     )

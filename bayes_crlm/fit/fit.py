@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from bayes_crlm.fit.diagnostics import Diagnostics
     from bayes_crlm.fit.fitting import Approximation
+    from bayes_crlm.fit.groups import Group
     from bayes_crlm.model.definition import ModelDefinition
     from bayes_crlm.model.prepared import PreparedCohort
 
@@ -63,11 +64,18 @@ class Fit(PosteriorDraws):
     def posterior(self) -> "xr.DataTree":
         """ArviZ DataTree of the draws, made when it is first asked for.
 
-        See `bayes_crlm.fit.tree.posterior_tree`.
+        See `bayes_crlm.fit.tree.posterior_groups`.
         """
         from bayes_crlm.fit.tree import posterior_of
 
         return posterior_of(self)
+
+    @property
+    def groups(self) -> "dict[str, Group]":
+        """The arrays of `posterior`, by group; made without xarray."""
+        from bayes_crlm.fit.tree import groups_of
+
+        return groups_of(self)
 
     def variable(self, name: str, group: str = "posterior") -> "xr.DataArray":
         """Draws of one variable, dims (chain, draw, ...)."""
@@ -236,7 +244,11 @@ class Fit(PosteriorDraws):
             For pictures: use no more draws than about this many, evenly spaced, and of a sampled
             population no more patients than are needed for a line's width; all without it.
         """
-        return survival_draws(self, times, most_draws)
+        return survival_draws(self, times, most_draws).to_array()
+
+    def survival_values(self, times: Sequence[float] | NDArray, most_draws: int) -> NDArray:
+        """Values of `survival_draws` for pictures, (draws, levels, times)."""
+        return survival_draws(self, times, most_draws).values
 
     def model_curves(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Times and survival for pictures; see `bayes_crlm.fit.observed_survival.model_curves`."""
@@ -246,11 +258,11 @@ class Fit(PosteriorDraws):
 
     def rmst_draws(self, horizon: float) -> "xr.DataArray":
         """Area under standardised survival from origin to horizon, dims (sample, treatment)."""
-        return rmst_draws(self, horizon)
+        return rmst_draws(self, horizon).to_array()
 
     def median_survival_draws(self) -> "xr.DataArray":
         """Time of standardised median survival, infinite when not reached, (sample, treatment)."""
-        return median_survival_draws(self)
+        return median_survival_draws(self).to_array()
 
     def survival(self, times: Sequence[float]) -> "pd.DataFrame":
         """Standardised survival; see `bayes_crlm.fit.estimands.survival.survival_table`."""

@@ -199,8 +199,7 @@ def compare_starts(
         ),
     }
     split = inputs.n_treatment_terms
-    draws = fit.log_hazard_ratio_draws.values
-    draws = draws.reshape(-1, draws.shape[-1])[:, :split]
+    draws = fit.log_hazard_ratio_values[:, :split]
     as_treated = {"hazard_ratios": level_rows(draws, inputs, fit.cox, thresholds, rule)}
     if not has_waited.any():
         why = "every treated patient started when follow-up began, so that nobody waited"

@@ -1,14 +1,12 @@
 """Hazard ratios by how the start of treatment is taken, as files hold them."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from bayes_crlm.fit.groups import Group
 from bayes_crlm.words.late_start import ANALYSES, start_rows
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 
 def start_file_rows(start: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -27,7 +25,7 @@ def start_file_rows(start: Mapping[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def start_dataset(start: Mapping[str, Any]) -> "xr.Dataset":
+def start_group(start: Mapping[str, Any]) -> Group:
     """Make the group `treatment_start` of the file of draws, whose other groups are as treated.
 
     Parameters
@@ -37,14 +35,12 @@ def start_dataset(start: Mapping[str, Any]) -> "xr.Dataset":
 
     Returns
     -------
-    xarray.Dataset
+    Group
         Dims (analysis, treatment): hazard_ratio (posterior median), its limits, mean_log, sd_log,
         prob_below_effect, Cox's hazard ratio with its limits, conclusion; is_headline (analysis),
         1 or 0. Not a number, and no conclusion, where an analysis could not be fitted. The
         attributes say the column, the headline and why, and the landmark.
     """
-    import xarray as xr
-
     rows = {(row["analysis"], str(row["treatment"])): row for row in start_rows(start)}
     analyses = [name for name in ANALYSES if name in start]
     levels = list(dict.fromkeys(level for _, level in rows))
@@ -72,9 +68,10 @@ def start_dataset(start: Mapping[str, Any]) -> "xr.Dataset":
     ]
     variables["conclusion"] = (dims, np.array(concluded, dtype=object))
     headline = np.array([name == start["headline"] for name in analyses], dtype=np.int8)
-    variables["is_headline"] = ("analysis", headline)
+    variables["is_headline"] = (("analysis",), headline)
     landmark = start.get("landmark") or {}
     attributes = {"column": start["column"], "headline": start["headline"], "why": start["why"]}
     if landmark.get("at") is not None:
         attributes["landmark_at"] = landmark["at"]
-    return xr.Dataset(variables, {"analysis": analyses, "treatment": levels}, attributes)
+    labels = {"analysis": analyses, "treatment": levels}
+    return Group(variables, {dim: ((dim,), each) for dim, each in labels.items()}, attributes)

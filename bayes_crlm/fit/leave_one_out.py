@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.fit.moment_matching import matched_moments
-from bayes_crlm.fit.tree import posterior_of
+from bayes_crlm.fit.tree import groups_of
 from bayes_crlm.inference.left_out import LeftOut, left_out, log_sum_exp, relative_ess
 from bayes_crlm.inference.psis import LEAST_DRAWS, PARETO_K_MOST, pareto_smooth
 from bayes_crlm.likelihood.hazard_table import patient_log_likelihood
@@ -71,12 +71,12 @@ def leave_one_out(fit: "PosteriorDraws") -> Loo:
     -------
     Loo
     """
-    likelihoods = posterior_of(fit)["log_likelihood"].to_dataset()["event"].values
+    likelihoods = groups_of(fit)["log_likelihood"]["event"]
     n_sampled = likelihoods.shape[-1]
     log_likelihood = likelihoods.reshape(-1, n_sampled)
     if len(log_likelihood) < LEAST_DRAWS:
         return Loo(np.nan, np.nan, np.nan, np.full(n_sampled, np.nan), 0, n_sampled)
-    is_weighted = "proposals" in posterior_of(fit).children
+    is_weighted = "proposals" in groups_of(fit)
     if is_weighted:
         found = left_out_of_proposals(fit)
     else:
@@ -106,22 +106,23 @@ def left_out_of_proposals(fit: "PosteriorDraws") -> LeftOut:
 
     Better than smoothed ratios of draws that were themselves resampled by smoothed ratios.
     """
-    proposals = posterior_of(fit)["proposals"].to_dataset()
-    at = hazards_of_vectors(proposals["vector"].values[0], fit.inputs.block_model)
+    proposals = groups_of(fit)["proposals"]
+    at = hazards_of_vectors(proposals["vector"][0], fit.inputs.block_model)
     each = patient_log_likelihood(at, fit.inputs.data.of_patients(stored_patients(fit)))
-    return left_out(each, log_ratio=proposals["log_ratio"].values[0])
+    return left_out(each, log_ratio=proposals["log_ratio"][0])
 
 
 def relative_efficiency(fit: "PosteriorDraws") -> float:
     """Mean effective sample size of the posterior's variables, as a share of the draws."""
-    return relative_ess(posterior_of(fit)["posterior"].to_dataset())
+    posterior = groups_of(fit)["posterior"]
+    return relative_ess([posterior[name] for name in posterior.variables])
 
 
 def stored_patients(fit: "PosteriorDraws") -> NDArray[np.intp]:
     """Places in the cohort of the patients whose log-likelihoods the tree holds."""
     import pandas as pd
 
-    stored = posterior_of(fit)["log_likelihood"]["patient"].values
+    stored = groups_of(fit)["log_likelihood"]["patient"]
     return pd.Index(fit.inputs.cohort.patients).get_indexer(pd.Index(stored))
 
 

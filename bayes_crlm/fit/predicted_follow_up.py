@@ -16,12 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.estimands.standardised import cumulative_hazards_of_profiles
+from bayes_crlm.fit.groups import Group
 from bayes_crlm.likelihood.hazard_table import LogHazards, blocks_of_draws
 from bayes_crlm.model.profiles import Profiles, profiles_of
 
 if TYPE_CHECKING:
-    import xarray as xr
-
     from bayes_crlm.fit.draws import PosteriorDraws
 
 # all draws, as ArviZ's leave-one-out wants them, up to so many draws x patients; else a few hundred
@@ -129,7 +128,7 @@ def times_of_hazards(
 
 def predicted_follow_up(
     fit: "PosteriorDraws", kept: NDArray[np.intp], rng: np.random.Generator
-) -> "xr.Dataset":
+) -> Group:
     """Predicted events of the kept patients; of large cohorts for a few hundred draws.
 
     Parameters
@@ -143,12 +142,10 @@ def predicted_follow_up(
 
     Returns
     -------
-    xarray.Dataset
+    Group
         `event` (chain, draw, patient), 0 or 1, and as a coordinate the `time` at which the
         patient has the event or leaves.
     """
-    import xarray as xr
-
     inputs = fit.inputs
     chains, draws, _ = fit.vectors.shape
     is_large = chains * draws * len(kept) > MOST_PREDICTIONS
@@ -174,12 +171,12 @@ def predicted_follow_up(
             target[block],
         )
     dims, shape = ("chain", "draw", "patient"), (chains, per_chain, len(kept))
-    return xr.Dataset(
+    return Group(
         {"event": (dims, event.reshape(shape))},
-        coords={
-            "chain": np.arange(chains),
-            "draw": chosen,
-            "patient": inputs.cohort.patients[kept],
+        {
+            "chain": (("chain",), np.arange(chains)),
+            "draw": (("draw",), chosen),
+            "patient": (("patient",), inputs.cohort.patients[kept]),
             "time": (dims, time.reshape(shape)),
         },
     )

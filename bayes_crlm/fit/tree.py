@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.estimands.population import Population
 from bayes_crlm.estimands.standardised import mean_survival
+from bayes_crlm.fit.groups import Group, to_tree
 from bayes_crlm.fit.predicted_follow_up import predicted_follow_up
 from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.likelihood.hazard_table import patient_log_likelihood
@@ -41,11 +42,18 @@ PATIENTS_MOST, PATIENTS_SAMPLED = 5_000, 1_000
 def posterior_of(fit: "PosteriorDraws") -> "xr.DataTree":
     """The tree of some draws, made once."""
     if ("posterior",) not in fit.made:
-        fit.made["posterior",] = posterior_tree(fit)
+        fit.made["posterior",] = to_tree(groups_of(fit), origin_of(fit))
     return fit.made["posterior",]
 
 
-def posterior_tree(fit: "PosteriorDraws") -> "xr.DataTree":
+def groups_of(fit: "PosteriorDraws") -> dict[str, Group]:
+    """The groups of that tree, made once without xarray."""
+    if ("groups",) not in fit.made:
+        fit.made["groups",] = posterior_groups(fit)
+    return fit.made["groups",]
+
+
+def posterior_groups(fit: "PosteriorDraws") -> dict[str, Group]:
     """Name the draws and add likelihood, priors, predictions and data.
 
     Parameters
@@ -55,51 +63,67 @@ def posterior_tree(fit: "PosteriorDraws") -> "xr.DataTree":
 
     Returns
     -------
-    xarray.DataTree
-        Groups posterior, unconstrained_posterior, sample_stats, log_likelihood, log_prior, prior,
+    dict of str to Group
+        posterior, unconstrained_posterior, sample_stats, log_likelihood, log_prior, prior,
         posterior_predictive, observed_data and constant_data; of importance-sampled draws also
         proposals. Each says in its attributes what it was made from.
     """
-    import xarray as xr
-
     inputs = fit.inputs
     chains, draws, _ = fit.vectors.shape
     rng = random_stream(fit.seed, Stream.PREDICTIONS)
     prior = sample_prior(inputs.block_model, rng, PRIOR_DRAWS)
-    sample_coords = {"chain": np.arange(chains), "draw": np.arange(draws)}
     kept = kept_patients(inputs, fit.seed)
     log_likelihood = patient_log_likelihood(fit.hazards, inputs.data.of_patients(kept))
-    tree = {
+    groups = {
         "posterior": named_values(fit.values, inputs, chains, draws),
-        "unconstrained_posterior": xr.Dataset(
-            {"vector": (("chain", "draw", "unconstrained"), fit.vectors)}, coords=sample_coords
+        "unconstrained_posterior": Group(
+            {"vector": (("chain", "draw", "unconstrained"), fit.vectors)},
+            sample_coords(chains, draws),
         ),
-        "sample_stats": fit.sample_stats,
-        "log_likelihood": xr.Dataset(
-            {
-                "event": (
-                    ("chain", "draw", "patient"),
-                    log_likelihood.reshape(chains, draws, -1),
-                )
-            },
-            coords=sample_coords | {"patient": inputs.cohort.patients[kept]},
+        "sample_stats": sample_stats(fit),
+        "log_likelihood": Group(
+            {"event": (("chain", "draw", "patient"), log_likelihood.reshape(chains, draws, -1))},
+            sample_coords(chains, draws)
+            | {"patient": (("patient",), inputs.cohort.patients[kept])},
         ),
         "log_prior": named_arrays(log_prior(fit.values, inputs.block_model), inputs, chains, draws),
-        "prior": named_values(prior, inputs, 1, PRIOR_DRAWS).merge(
-            curves(prior, inputs, PRIOR_DRAWS, fit.people.thinned(), fit.begin)
+        "prior": with_curves(
+            named_values(prior, inputs, 1, PRIOR_DRAWS),
+            prior,
+            inputs,
+            fit.people.thinned(),
+            fit.begin,
         ),
         "posterior_predictive": predicted_follow_up(fit, kept, rng),
         "observed_data": observed_data(inputs, kept),
         "constant_data": constant_data(inputs, kept),
     }
     if fit.weighted is not None:
-        tree["proposals"] = proposals(fit.weighted)
+        groups["proposals"] = proposals(fit.weighted)
+    counts = {}
     if len(kept) < inputs.data.n_patients:
         counts = {"n_patients": inputs.data.n_patients, "n_patients_sampled": len(kept)}
-        for dataset in tree.values():
-            if "patient" in dataset.dims:
-                dataset.attrs.update(counts)
-    return described(xr.DataTree.from_dict(tree), origin_of(fit))
+    origin = origin_of(fit)
+    return {
+        name: group.described((counts if "patient" in group.sizes else {}) | origin)
+        for name, group in groups.items()
+    }
+
+
+def sample_coords(chains: int, draws: int) -> dict[str, Any]:
+    """Numbers of the chains and of their draws."""
+    return {"chain": (("chain",), np.arange(chains)), "draw": (("draw",), np.arange(draws))}
+
+
+def sample_stats(fit: "PosteriorDraws") -> Group:
+    """Statistics of the sampler, those of every draw with dims (chain, draw)."""
+    of_draws = fit.vectors.shape[:2]
+    dims = {name: ("chain", "draw") if np.shape(values) == of_draws else ()
+            for name, values in fit.statistics.items()}  # fmt: skip
+    return Group(
+        {name: (dims[name], values) for name, values in fit.statistics.items()},
+        sample_coords(*of_draws) if any(dims.values()) else {},
+    )
 
 
 def origin_of(fit: "PosteriorDraws") -> dict[str, Any]:
@@ -122,39 +146,23 @@ def origin_of(fit: "PosteriorDraws") -> dict[str, Any]:
     }
 
 
-def described(tree: "xr.DataTree", attributes: dict[str, Any]) -> "xr.DataTree":
-    """Give every group of a tree further attributes; the tree itself stays as it is.
-
-    Each group has them all, since R and xarray read one group of a file at a time.
-    """
-    import xarray as xr
-
-    groups = {
-        path: node.to_dataset(inherit=False).assign_attrs(attributes)
-        for path, node in tree.subtree_with_keys
-    }
-    return xr.DataTree.from_dict(groups)
-
-
-def proposals(weighted: "WeightedDraws") -> "xr.Dataset":
+def proposals(weighted: "WeightedDraws") -> Group:
     """Draws of the proposal that are possible, as one chain: for leave-one-out.
 
     Returns
     -------
-    xarray.Dataset
+    Group
         `vector`, unconstrained, and `log_ratio`, the log of posterior over proposal density up
         to one constant.
     """
-    import xarray as xr
-
     possible = np.flatnonzero(np.isfinite(weighted.log_ratio))
     dims = ("chain", "draw")
-    return xr.Dataset(
+    return Group(
         {
             "vector": ((*dims, "unconstrained"), weighted.vectors[possible][None]),
             "log_ratio": (dims, weighted.log_ratio[None, possible]),
         },
-        coords={"chain": [0], "draw": np.arange(len(possible))},
+        sample_coords(1, len(possible)),
     )
 
 
@@ -173,94 +181,97 @@ def kept_patients(inputs: "PreparedCohort", seed: int) -> NDArray[np.intp]:
     return np.sort(rng.choice(n_patients, PATIENTS_SAMPLED, replace=False))
 
 
-def observed_data(inputs: "PreparedCohort", kept: NDArray[np.intp]) -> "xr.Dataset":
+def observed_data(inputs: "PreparedCohort", kept: NDArray[np.intp]) -> Group:
     """Whether the kept patients' follow-up ended with the event; its begin and end beside it."""
-    import xarray as xr
-
     final_row = inputs.final_row[kept]
-    return xr.Dataset(
-        {"event": ("patient", inputs.cohort.event[final_row])},
-        coords={
+    return of_dim(
+        "patient",
+        {"event": inputs.cohort.event[final_row]},
+        {
             "patient": inputs.cohort.patients[kept],
-            "time": ("patient", inputs.cohort.time[final_row]),
-            "entry": ("patient", inputs.cohort.entry[inputs.design.first_row[kept]]),
+            "time": inputs.cohort.time[final_row],
+            "entry": inputs.cohort.entry[inputs.design.first_row[kept]],
         },
     )
 
 
-def constant_data(inputs: "PreparedCohort", kept: NDArray[np.intp]) -> "xr.Dataset":
-    """Design, rows of the kept patients, and intervals."""
-    import xarray as xr
+def of_dim(dim: str, variables: dict[str, Any], coords: dict[str, Any]) -> Group:
+    """A group of arrays with one dimension."""
+    return Group(
+        {name: ((dim,), values) for name, values in variables.items()},
+        {name: ((dim,), values) for name, values in coords.items()},
+    )
 
+
+def constant_data(inputs: "PreparedCohort", kept: NDArray[np.intp]) -> Group:
+    """Design, rows of the kept patients, and intervals."""
     cohort, design, intervals = inputs.cohort, inputs.design, inputs.intervals
     rows = np.flatnonzero(np.isin(cohort.patient_index, kept))
-    return xr.Dataset(
+    of_rows = {
+        "row_entry": cohort.entry[rows],
+        "row_time": cohort.time[rows],
+        "row_event": inputs.data.event[rows],
+        "row_patient": np.searchsorted(kept, cohort.patient_index[rows]),
+        "row_treatment": design.treatment_level[rows],
+    }
+    return Group(
         {
             "design": (("row", "term"), design.matrix[rows]),
-            "design_center": ("term", design.center),
-            "design_scale": ("term", design.scale),
-            "row_entry": ("row", cohort.entry[rows]),
-            "row_time": ("row", cohort.time[rows]),
-            "row_event": ("row", inputs.data.event[rows]),
-            "row_patient": ("row", np.searchsorted(kept, cohort.patient_index[rows])),
-            "row_treatment": ("row", design.treatment_level[rows]),
-            "cutpoints": ("cutpoint", intervals.cutpoints),
-            "interval_events": ("interval", intervals.events),
-            "interval_exposure": ("interval", intervals.exposure),
+            "design_center": (("term",), design.center),
+            "design_scale": (("term",), design.scale),
+            **{name: (("row",), values) for name, values in of_rows.items()},
+            "cutpoints": (("cutpoint",), intervals.cutpoints),
+            "interval_events": (("interval",), intervals.events),
+            "interval_exposure": (("interval",), intervals.exposure),
             "log_rate": ((), inputs.log_rate),
         },
-        coords={
-            "term": list(design.terms),
-            "interval": intervals.labels,
-            "row": cohort.row_number[rows],
-            "patient": cohort.patients[kept],
+        {
+            "term": (("term",), list(design.terms)),
+            "interval": (("interval",), intervals.labels),
+            "row": (("row",), cohort.row_number[rows]),
+            "patient": (("patient",), cohort.patients[kept]),
         },
     )
 
 
-def named_arrays(values: Values, inputs: "PreparedCohort", chains: int, draws: int) -> "xr.Dataset":
+def named_arrays(values: Values, inputs: "PreparedCohort", chains: int, draws: int) -> Group:
     """Give random variables their dims and labels."""
-    import xarray as xr
-
-    coords: dict[str, Any] = {"chain": np.arange(chains), "draw": np.arange(draws)}
-    variables = {}
-    labels = inputs.coords()
+    variables, coords, labels = {}, sample_coords(chains, draws), inputs.coords()
     for parameter in inputs.block_model.parameters:
         value = values[parameter.name].reshape(chains, draws, -1)
         if parameter.dim is None:
             variables[parameter.name] = (("chain", "draw"), value[..., 0])
         else:
             variables[parameter.name] = (("chain", "draw", parameter.dim), value)
-            coords[parameter.dim] = labels[parameter.dim]
-    return xr.Dataset(variables, coords=coords)
+            coords[parameter.dim] = ((parameter.dim,), labels[parameter.dim])
+    return Group(variables, coords)
 
 
-def named_values(values: Values, inputs: "PreparedCohort", chains: int, draws: int) -> "xr.Dataset":
+def named_values(values: Values, inputs: "PreparedCohort", chains: int, draws: int) -> Group:
     """Random variables, and the values of blocks and log hazard ratios made of them."""
-    dataset, labels = named_arrays(values, inputs, chains, draws), inputs.coords()
-    at = log_hazards_of(values, inputs.block_model)
-    dataset = dataset.assign_coords(interval=labels["interval"], term=labels["term"])
-    for block in inputs.blocks:
-        if isinstance(block, Shrunk) or block.dim is None or block.values_name in dataset:
-            continue
-        dataset = dataset.assign_coords({block.dim: labels[block.dim]})
-        of_block = block.values(values).reshape(chains, draws, -1)
-        dataset[block.values_name] = (("chain", "draw", block.dim), of_block)
-    dataset["log_hazard_ratio"] = (
-        ("chain", "draw", "term"),
-        (at.effect / inputs.design.scale).reshape(chains, draws, -1),
-    )
-    return dataset
+    group, labels = named_arrays(values, inputs, chains, draws), inputs.coords()
+    ratios = log_hazards_of(values, inputs.block_model).effect / inputs.design.scale
+    found = {
+        block.values_name: (block.dim, block.values(values))
+        for block in inputs.blocks
+        if not isinstance(block, Shrunk) and block.dim is not None
+    } | {"log_hazard_ratio": ("term", ratios)}
+    of_draws = {
+        name: (("chain", "draw", dim), each.reshape(chains, draws, -1))
+        for name, (dim, each) in found.items()
+        if name not in group.variables
+    }
+    dims = dict.fromkeys(["interval", "term", *(dim for dim, _ in found.values())])
+    coords = {dim: ((dim,), labels[dim]) for dim in dims}
+    return Group({**group.variables, **of_draws}, {**group.coords, **coords})
 
 
-def curves(
-    values: Values, inputs: "PreparedCohort", draws: int, people: Population, origin: float
-) -> "xr.Dataset":
-    """Standardised survival of every treatment level from the origin, dims (chain, draw, ...)."""
-    import xarray as xr
-
+def with_curves(
+    group: Group, values: Values, inputs: "PreparedCohort", people: Population, origin: float
+) -> Group:
+    """Add standardised survival of every treatment level from the origin, of one chain."""
     cutpoints, at = inputs.intervals.cutpoints, log_hazards_of(values, inputs.block_model)
-    times = np.linspace(origin, cutpoints[-1], CURVE_TIMES)
+    times, levels = np.linspace(origin, cutpoints[-1], CURVE_TIMES), inputs.design.levels
     # a prior may draw hazards too large for a float: survival is then 0, as it should be
     with np.errstate(over="ignore", invalid="ignore"):
         weight = people.weights(at, cutpoints, origin)
@@ -271,14 +282,14 @@ def curves(
                 ),
                 nan=1.0,
             )
-            for level in range(len(inputs.design.levels))
+            for level in range(len(levels))
         ]
-    return xr.Dataset(
+    survival = np.stack(by_level, axis=1)[None]
+    return Group(
+        {**group.variables, "survival": (("chain", "draw", "treatment", "time"), survival)},
         {
-            "survival": (
-                ("chain", "draw", "treatment", "time"),
-                np.stack(by_level, axis=1).reshape(1, draws, len(by_level), len(times)),
-            )
+            **group.coords,
+            "treatment": (("treatment",), [str(level) for level in levels]),
+            "time": (("time",), times),
         },
-        coords={"treatment": [str(level) for level in inputs.design.levels], "time": times},
     )

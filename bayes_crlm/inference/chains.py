@@ -9,17 +9,13 @@ Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021), Bayesian Anal 16:667-718;
 Sci 7:473-483 (initial sequences); Betancourt (2016), arXiv:1604.00695 (E-BFMI).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.words.wording import count_of
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 Floats = NDArray[np.float64]
 
@@ -139,22 +135,19 @@ class Mixing:
         return phrases
 
 
-def worst_mixing(dataset: "xr.Dataset") -> Mixing:
+def worst_mixing(variables: Sequence[NDArray]) -> Mixing:
     """Find the worst values over all variables of draws.
 
     Parameters
     ----------
-    dataset : xarray.Dataset
-        Dims chain and draw first.
+    variables : sequence of (chains, draws, ...) ndarray
     """
-    shape = (dataset.sizes["chain"], dataset.sizes["draw"], -1)
-    values = [dataset[name].values.reshape(shape) for name in dataset.data_vars]
-    draws = np.concatenate(values, axis=2)
+    draws = np.concatenate([each.reshape(*each.shape[:2], -1) for each in variables], axis=2)
     return Mixing(
         float(r_hat(draws).max()),
         float(ess_bulk(draws).min()),
         float(ess_tail(draws).min()),
-        dataset.sizes["chain"],
+        len(draws),
     )
 
 

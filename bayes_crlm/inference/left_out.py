@@ -7,17 +7,14 @@ Vehtari, Gelman & Gabry (2017), Stat Comput 27:1413-1432; Magnusson, Andersen, J
 (2024), JMLR 25(72).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.chains import ess_mean, ess_tail
 from bayes_crlm.inference.psis import pareto_smooth
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 Floats = NDArray[np.float64]
 
@@ -81,12 +78,12 @@ def left_out(
     return LeftOut(elpd, pareto_k, lpd)
 
 
-def relative_ess(posterior: "xr.Dataset") -> float:
-    """Mean effective sample size of variables of chains, as a share of the draws."""
-    chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
+def relative_ess(variables: Sequence[NDArray]) -> float:
+    """Mean effective sample size of variables, (chains, draws, ...), as a share of the draws."""
+    chains, draws = variables[0].shape[:2]
     if chains == 1:
         return 1.0
-    values = [each.values.reshape(chains, draws, -1) for each in posterior.data_vars.values()]
+    values = [each.reshape(chains, draws, -1) for each in variables]
     return float(ess_mean(np.concatenate(values, axis=2)).mean()) / (chains * draws)
 
 

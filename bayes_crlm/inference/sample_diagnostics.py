@@ -78,13 +78,14 @@ def diagnose_sample(tree: "xr.DataTree", names: list[str]) -> SamplingDiagnostic
     """
     posterior = tree["posterior"].to_dataset()
     # draws too few for a diagnostic come out as nan, which counts as a failure below
-    mixing = worst_mixing(posterior[names])
+    mixing = worst_mixing([posterior[name].values for name in names])
     divergences = n_divergences(tree)
     loo: dict[str, Any] = {}
     remarks = []
     if "log_likelihood" in tree.children:
         (each,) = tree["log_likelihood"].to_dataset().values()
-        found = left_out(each.values.reshape(-1, each.shape[-1]), relative_ess(posterior))
+        share = relative_ess([each.values for each in posterior.data_vars.values()])
+        found = left_out(each.values.reshape(-1, each.shape[-1]), share)
         count, n_high = len(found.elpd), int(np.sum(~(found.pareto_k <= PARETO_K_MOST)))
         loo = {
             "elpd_loo": float(found.elpd.sum()),

@@ -1,6 +1,5 @@
 """Result files of a run: every section's rows and figures, the draws, the report."""
 
-import errno
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.report.folder import names_of, replace_folder, write_summary, write_text
+from bayes_crlm.report.netcdf import write_groups
 from bayes_crlm.report.output_folder import is_of_run
 from bayes_crlm.report.spreadsheets import for_spreadsheets
 from bayes_crlm.specification.source_paths import spec_seen_from
@@ -17,6 +17,7 @@ from bayes_crlm.words.wording import SYNTHETIC
 if TYPE_CHECKING:
     from bayes_crlm.analysis.run import Analysis
     from bayes_crlm.figures.drawing import HasCohort
+    from bayes_crlm.fit.groups import Group
 
 
 def write_results(analysis: "Analysis", summary: dict[str, Any], folder: Path) -> Path:
@@ -54,7 +55,7 @@ def fill(folder: Path, analysis: "Analysis", summary: dict[str, Any]) -> None:
     write_figures(folder, figures)
     tables = tables_of(analysis.sections)
     write_tables(folder, tables, is_synthetic=summary["data"]["synthetic"])
-    write_posterior(tree_of(analysis, summary), folder / "posterior.nc")
+    write_groups(*groups_of_run(analysis, summary), folder / "posterior.nc")
     write_text(folder / "spec.toml", spec_seen_from(analysis.spec, folder).to_toml())
     write_text(folder / "report.html", render_report(analysis, summary, figures))
     # last, so that it can say how long all the others took
@@ -148,27 +149,25 @@ def read_with_draws(summary: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def tree_of(analysis: "Analysis", summary: dict[str, Any]) -> Any:
-    """Complete the DataTree of draws by what is read with it, and by starts of treatment."""
-    import xarray as xr
+def groups_of_run(
+    analysis: "Analysis", summary: dict[str, Any]
+) -> tuple[dict[str, "Group"], dict[str, Any]]:
+    """Complete the groups of draws by what is read with them, and by starts of treatment.
 
-    from bayes_crlm.fit.late_start_tables import start_dataset
-    from bayes_crlm.fit.tree import described
+    Returns
+    -------
+    groups : dict of str to Group
+    attributes : dict
+        Of the whole file.
+    """
+    from bayes_crlm.fit.late_start_tables import start_group
+    from bayes_crlm.fit.tree import origin_of
     from bayes_crlm.words.late_start import draws_in_words
 
-    tree, attributes, start = analysis.fit.posterior, read_with_draws(summary), summary["start"]
-    if start is None:
-        return described(tree, attributes)
-    attributes["analysis"] = draws_in_words(start)
-    groups = {name: node.to_dataset(inherit=False) for name, node in tree.children.items()}
-    found = start_dataset(start)
-    found = found.assign_attrs(groups["posterior"].attrs | found.attrs)
-    return described(xr.DataTree.from_dict(groups | {"treatment_start": found}), attributes)
-
-
-def write_posterior(posterior: Any, path: Path) -> None:
-    """Write the DataTree as netCDF; the library's own errors become those of the disk."""
-    try:
-        posterior.to_netcdf(path, engine="netcdf4")
-    except RuntimeError as problem:
-        raise OSError(errno.EIO, f"posterior.nc: {problem}") from problem
+    fit, attributes, start = analysis.fit, read_with_draws(summary), summary["start"]
+    groups = dict(fit.groups)
+    if start is not None:
+        attributes["analysis"] = draws_in_words(start)
+        groups["treatment_start"] = start_group(start).described(groups["posterior"].attributes)
+    described = {name: group.described(attributes) for name, group in groups.items()}
+    return described, origin_of(fit) | attributes

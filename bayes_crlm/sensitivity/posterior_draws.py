@@ -186,7 +186,8 @@ def sample_by_nuts(
         target_accept=NUTS_TARGET,
         progress=False,
     )
-    ess = float(ess_bulk(fit.log_hazard_ratio_draws.values)[0])
+    chains = fit.log_hazard_ratio_values.reshape(NUTS_CHAINS, NUTS_DRAWS, -1)
+    ess = float(ess_bulk(chains)[0])
     effect, log_hazard = fit.effect_draws, fit.log_hazard_draws
     found = dataclasses.asdict(diagnose_chains(fit))
     failures = found.pop("failures")

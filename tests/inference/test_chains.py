@@ -67,8 +67,7 @@ def test_quantities_are_taken_one_by_one_and_one_without_numbers_spoils_the_wors
     draws[0, 0, 1] = np.nan
     found = chains.ess_bulk(draws)
     assert np.isnan(found).tolist() == [False, True, False]
-    dataset = xr.Dataset({"x": (("chain", "draw", "k"), draws)})
-    assert np.isnan(worst_mixing(dataset).ess_bulk)
+    assert np.isnan(worst_mixing([draws]).ess_bulk)
 
 
 def test_normal_quantiles_are_right():

@@ -178,13 +178,14 @@ def test_a_disk_that_fills_midway_leaves_no_new_folders(tmp_path):
 def test_a_posterior_that_does_not_fit_on_the_disk_is_an_error_of_the_disk(tmp_path):
     script = """
 import resource, sys
-import numpy as np, xarray as xr
+import numpy as np
 from pathlib import Path
+from bayes_crlm.fit.groups import Group
 from bayes_crlm.report import run as results
 from bayes_crlm.report.output_folder import check_output
 from bayes_crlm.words.errors import OutputError
-tree = xr.DataTree.from_dict({"posterior": xr.Dataset({"x": ("draw", np.random.rand(200_000))})})
-results.fill = lambda partial, *_: results.write_posterior(tree, partial / "posterior.nc")
+groups = {"posterior": Group({"x": (("draw",), np.random.rand(200_000))})}
+results.fill = lambda partial, *_: results.write_groups(groups, {}, partial / "posterior.nc")
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
     results.write_results(None, {}, check_output(sys.argv[1]))

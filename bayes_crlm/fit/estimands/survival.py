@@ -139,6 +139,6 @@ def survival_table(fit: "PosteriorDraws", times: Sequence[float]) -> "pd.DataFra
         | mean_and_limits(draws.values[:, i, k])
         | {"note": note_for(fit.inputs, [i], when)}
         for i, level in enumerate(fit.inputs.design.levels)
-        for k, when in enumerate(draws["time"].values)
+        for k, when in enumerate(draws.coords["time"])
     ]
     return estimand_frame(fit, rows)
