@@ -1,12 +1,17 @@
 """A survival model with further unknowns in it, sampled in the survival model's coordinates."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from bayes_crlm.inference.pymc_sampling import sample_carefully
+from bayes_crlm.inference.sample_diagnostics import (
+    SamplingDiagnostics,
+    diagnose_sample,
+    ratio_summary,
+)
 from bayes_crlm.model.baseline_priors import GammaProcess
 
 if TYPE_CHECKING:
@@ -16,38 +21,90 @@ if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
 
 
-def sample_extended(
-    model: "pm.Model",
-    inputs: "PreparedCohort",
-    n_more: int,
-    *,
-    structure: tuple[Any, ...],
-    **sampling: Any,
-) -> "tuple[xr.DataTree, float]":
-    """Sample a survival model with further unknowns; again, with smaller steps, when it diverges.
+@dataclass(frozen=True, eq=False)
+class ExtendedFit:
+    """Posterior of a survival model with further unknowns.
 
-    Parameters
+    Attributes
     ----------
-    model : pymc.Model
     inputs : PreparedCohort
         The survival model's.
-    n_more : int
-        Unknowns beside those of the survival model, which come first.
-    structure : tuple
-        Of the model: those with the same one share what is compiled.
-    **sampling
-        `draws`, `tune`, `chains`, `seed`, `progress` of `sample_carefully`.
-
-    Returns
-    -------
-    xarray.DataTree, float
-        Draws, and the acceptance rate that they aimed at.
+    posterior : xarray.DataTree
+        Draws; `log_hazard_ratio` is in original units.
+    diagnostics : SamplingDiagnostics
+        Where they fail, the result is not to be trusted.
+    target_accept : float
+        Of the draws that are used.
     """
-    from bayes_crlm.inference.native.block_coordinates import sampler_coordinates
-    from bayes_crlm.inference.native.coordinates import extended_coordinates
 
-    coordinates = extended_coordinates(sampler_coordinates(inputs.block_model), np.zeros(n_more))
-    return sample_carefully(model, coordinates=coordinates, structure=structure, **sampling)
+    inputs: "PreparedCohort"
+    posterior: "xr.DataTree"
+    diagnostics: SamplingDiagnostics
+    target_accept: float
+
+    @classmethod
+    def sample(
+        cls,
+        model: "pm.Model",
+        inputs: "PreparedCohort",
+        n_more: int,
+        looked_at: list[str],
+        *,
+        about: dict[str, Any],
+        structure: tuple[Any, ...],
+        **sampling: Any,
+    ) -> Self:
+        """Sample such a model; again, with smaller steps, when it diverges.
+
+        Parameters
+        ----------
+        model : pymc.Model
+        inputs : PreparedCohort
+            The survival model's.
+        n_more : int
+            Unknowns beside those of the survival model, which come first.
+        looked_at : list of str
+            Variables that the diagnostics are of, beside hazards and hazard ratios.
+        about : dict
+            Attributes of the fit that are its own kind's.
+        structure : tuple
+            Of the model, beside that of the survival model: those with the same one share what is
+            compiled.
+        **sampling
+            `draws`, `tune`, `chains`, `seed`, `progress` of `sample_model`.
+        """
+        from bayes_crlm.inference.native.block_coordinates import sampler_coordinates
+        from bayes_crlm.inference.native.coordinates import extended_coordinates
+
+        own = sampler_coordinates(inputs.block_model)
+        tree, target_accept = sample_carefully(
+            model,
+            coordinates=extended_coordinates(own, np.zeros(n_more)),
+            structure=(*structure, *inputs.structure),
+            **sampling,
+        )
+        found = diagnose_sample(tree, ["log_hazard", "log_hazard_ratio", *looked_at])
+        return cls(inputs, tree, found, target_accept, **about)
+
+    @cached_property
+    def ratios(self) -> list[dict[str, Any]]:
+        """What `ratio_summary` gives of every design column's hazard ratio."""
+        draws = self.posterior["posterior"]["log_hazard_ratio"].transpose("term", ...)
+        return [ratio_summary(each) for each in draws]
+
+    @property
+    def hazard_ratios(self) -> list[dict[str, Any]]:
+        """The same of every treatment level: `treatment`, against `reference`."""
+        reference, *levels = self.inputs.design.levels
+        return [
+            {"treatment": level, "reference": reference, **summary}
+            for level, summary in zip(levels, self.ratios, strict=False)
+        ]
+
+    def prob_below(self, effect: float) -> list[float]:
+        """Probability that each design column's hazard ratio is below an effect."""
+        draws = np.asarray(self.posterior["posterior"]["log_hazard_ratio"])
+        return np.mean(draws < np.log(effect), axis=(0, 1)).tolist()
 
 
 def without_integration(inputs: "PreparedCohort") -> "PreparedCohort":
@@ -55,14 +112,3 @@ def without_integration(inputs: "PreparedCohort") -> "PreparedCohort":
     if isinstance(inputs.baseline, GammaProcess):
         return replace(inputs, baseline=replace(inputs.baseline, is_integrated=False))
     return inputs
-
-
-def level_summaries(
-    summaries: Sequence[Mapping[str, Any]], inputs: "PreparedCohort"
-) -> list[dict[str, Any]]:
-    """Say of which treatment level, against which reference, each of the first terms is."""
-    reference, *levels = inputs.design.levels
-    return [
-        {"treatment": level, "reference": reference, **summary}
-        for level, summary in zip(levels, summaries, strict=False)
-    ]

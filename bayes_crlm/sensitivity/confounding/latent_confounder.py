@@ -25,23 +25,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.sample_diagnostics import (
-    SamplingDiagnostics,
-    diagnose_sample,
-    ratio_summary,
-)
 from bayes_crlm.model.priors import HALF_WIDTH_95
-from bayes_crlm.sensitivity.extended_model import (
-    level_summaries,
-    sample_extended,
-    without_integration,
-)
+from bayes_crlm.sensitivity.extended_model import ExtendedFit, without_integration
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.shown import as_written
 
 if TYPE_CHECKING:
     import pymc as pm
-    import xarray as xr
 
     from bayes_crlm.model.prepared import PreparedCohort
 
@@ -106,33 +96,32 @@ def normal_between(low: float, high: float) -> tuple[float, float]:
 
 
 @dataclass(frozen=True, eq=False)
-class LatentConfounderFit:
-    """Posterior of the model with a latent confounder.
+class LatentConfounderFit(ExtendedFit):
+    """Posterior of the model with a latent confounder; its hazard ratios are free of it.
 
     Attributes
     ----------
     prior : ConfounderPrior
         Of the confounder.
-    posterior : xarray.DataTree
-        Draws; `log_hazard_ratio` is free of the confounder.
-    hazard_ratios : list of dict
-        One of every treatment level against the reference: `treatment`, `reference` and what
-        `bayes_crlm.inference.sample_diagnostics.ratio_summary` gives.
-    confounder : dict
-        Posterior of its own hazard ratio (`hazard_ratio`) and prevalences (`prevalence`, one of
-        every treatment level: `treatment`, `median`, `eti95`).
-    diagnostics : SamplingDiagnostics
-        Where they fail, the result is not to be trusted.
-    target_accept : float
-        Of the draws that are used.
     """
 
     prior: ConfounderPrior
-    posterior: "xr.DataTree"
-    hazard_ratios: list[dict[str, Any]]
-    confounder: dict[str, Any]
-    diagnostics: SamplingDiagnostics
-    target_accept: float
+
+    @property
+    def confounder(self) -> dict[str, Any]:
+        """Posterior of the confounder's own hazard ratio (`hazard_ratio`) and prevalences.
+
+        `prevalence` has one of every treatment level: `treatment`, `median`, `eti95`.
+        """
+        posterior = self.posterior["posterior"].to_dataset()
+        shares = posterior["prevalence"].values
+        return {
+            "hazard_ratio": spread_of(np.exp(posterior["confounder_log_hazard_ratio"].values)),
+            "prevalence": [
+                {"treatment": level} | spread_of(shares[..., k])
+                for k, level in enumerate(self.inputs.design.levels)
+            ],
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the draws, as plain values."""
@@ -151,14 +140,7 @@ class LatentConfounderFit:
 
 
 def fit_latent_confounder(
-    inputs: "PreparedCohort",
-    prior: ConfounderPrior,
-    *,
-    draws: int = 1000,
-    tune: int = 1000,
-    chains: int = 4,
-    seed: int,
-    progress: bool = False,
+    inputs: "PreparedCohort", prior: ConfounderPrior, **sampling: Any
 ) -> LatentConfounderFit:
     """Fit a model that has an unmeasured binary confounder in it.
 
@@ -168,12 +150,9 @@ def fit_latent_confounder(
         Cohort, intervals, design and priors of the analysis without the confounder.
     prior : ConfounderPrior
         Of the confounder; independent of the measured covariates given the treatment.
-    draws, tune, chains : int
-        Kept and warm-up draws of each chain; number of chains.
-    seed : int
-        Fixes the draws.
-    progress : bool
-        Show a progress bar.
+    **sampling
+        `seed`, and `draws`, `tune`, `chains`, `progress` of
+        `bayes_crlm.inference.pymc_sampling.sample_model`.
 
     Returns
     -------
@@ -187,40 +166,15 @@ def fit_latent_confounder(
         patients.
     """
     inputs = without_integration(inputs)
-    model = build_latent_confounder(inputs, prior)
-    n_more = 1 + len(inputs.design.levels)
-    tree, target_accept = sample_extended(
-        model,
+    return LatentConfounderFit.sample(
+        build_latent_confounder(inputs, prior),
         inputs,
-        n_more,
-        structure=("latent confounder", *inputs.structure, inputs.has_row_per_patient),
-        draws=draws,
-        tune=tune,
-        chains=chains,
-        seed=seed,
-        progress=progress,
+        1 + len(inputs.design.levels),
+        ["confounder_unit_effect", "confounder_unit_prevalence"],
+        about={"prior": prior},
+        structure=("latent confounder", inputs.has_row_per_patient),
+        **sampling,
     )
-    posterior = tree["posterior"].to_dataset()
-    return LatentConfounderFit(
-        prior=prior,
-        posterior=tree,
-        hazard_ratios=level_summaries(
-            [ratio_summary(each) for each in posterior["log_hazard_ratio"].transpose("term", ...)],
-            inputs,
-        ),
-        confounder={
-            "hazard_ratio": spread_of(np.exp(posterior["confounder_log_hazard_ratio"].values)),
-            "prevalence": [
-                {"treatment": level} | spread_of(posterior["prevalence"].values[..., k])
-                for k, level in enumerate(inputs.design.levels)
-            ],
-        },
-        diagnostics=diagnose_sample(tree, ["log_hazard", "log_hazard_ratio", *UNIT_NAMES]),
-        target_accept=target_accept,
-    )
-
-
-UNIT_NAMES = ("confounder_unit_effect", "confounder_unit_prevalence")
 
 
 def spread_of(values: NDArray) -> dict[str, Any]:
@@ -241,7 +195,6 @@ def build_latent_confounder(inputs: "PreparedCohort", prior: ConfounderPrior) ->
     from bayes_crlm.model.pymc_blocks import hazard_variables
     from bayes_crlm.model.pymc_model import (
         column_names,
-        data_dims,
         linear_predictor_of,
         model_data,
         patient_hazards,
@@ -250,24 +203,23 @@ def build_latent_confounder(inputs: "PreparedCohort", prior: ConfounderPrior) ->
     levels = inputs.design.levels
     check_prevalences(prior, levels)
     labels: dict[str, Any] = {name: each for name, each in inputs.coords().items() if each}
-    labels |= {"row": range(inputs.data.follow_up.n_rows), "level": [str(each) for each in levels]}
+    labels["level"] = [str(each) for each in levels]
     with pm.Model(coords=labels) as model:
         data: dict[str, Any] = {
-            name: pm.Data(name, value, dims=data_dims(name) or None)
-            for name, value in model_data(inputs).items()
+            name: pm.Data(name, value) for name, value in model_data(inputs).items()
         }
         log_ratio_mean, log_ratio_sd = (
             pm.Data(f"confounder_prior_{name}", value)
             for name, value in zip(("mean", "sd"), prior.log_hazard_ratio, strict=True)
         )
         logit_mean, logit_sd = (
-            pm.Data(f"prevalence_prior_{name}", value, dims="level")
+            pm.Data(f"prevalence_prior_{name}", value)
             for name, value in zip(("mean", "sd"), prior.logit_prevalence, strict=True)
         )
-        level = pm.Data("patient_level", patient_levels(inputs).astype(np.int64), dims="patient")
+        level = pm.Data("patient_level", patient_levels(inputs).astype(np.int64))
         at = hazard_variables(inputs.block_model, data)
         linear_predictor = linear_predictor_of(at, data, column_names(inputs))
-        scale = pm.Data("design_scale", inputs.design.scale, dims="term")
+        scale = pm.Data("design_scale", inputs.design.scale)
         pm.Deterministic("log_hazard_ratio", at.effect / scale, dims="term")
         at_end, cumulative = patient_hazards(linear_predictor, at.cells, data)
         unit_effect = pm.Normal("confounder_unit_effect", 0.0, 1.0)

@@ -132,9 +132,8 @@ def latent_refit(
     prior = ConfounderPrior((low, high), tuple((a, b) for a, b in prevalence))
     fit = fit_latent_confounder(inputs, prior, seed=seed)
     found = fit.to_dict()
-    log_ratio = np.asarray(fit.posterior["posterior"]["log_hazard_ratio"])
-    for k, row in enumerate(found["hazard_ratios"]):
-        row["prob_below_effect"] = float(np.mean(log_ratio[..., k] < np.log(shared.effect)))
+    for row, below in zip(found["hazard_ratios"], fit.prob_below(shared.effect), strict=False):
+        row["prob_below_effect"] = below
     return found
 
 

@@ -24,32 +24,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from bayes_crlm.inference.sample_diagnostics import (
-    SamplingDiagnostics,
-    diagnose_sample,
-    ratio_summary,
-)
-from bayes_crlm.sensitivity.extended_model import (
-    level_summaries,
-    sample_extended,
-    without_integration,
-)
-from bayes_crlm.sensitivity.missing.configurations import (
-    Configurations,
-    configurations,
-    dims_of,
-    has_cells,
-)
-from bayes_crlm.sensitivity.missing.missing_covariates import (
-    IncompleteDesign,
-    binary_configurations,
-)
+from bayes_crlm.sensitivity.extended_model import ExtendedFit, without_integration
+from bayes_crlm.sensitivity.missing.configurations import configurations
+from bayes_crlm.sensitivity.missing.missing_covariates import IncompleteDesign
 
 if TYPE_CHECKING:
     import pandas as pd
     import pymc as pm
-    import xarray as xr
-
 
 Errors = Literal["normal", "student_t"]
 DEGREES_OF_FREEDOM = 4.0
@@ -59,51 +40,52 @@ INTERCEPT_SD, EFFECT_SD, SCALE_SD = 2.5, 1.0, 1.0
 
 
 @dataclass(frozen=True, eq=False)
-class ImputationFit:
+class ImputationFit(ExtendedFit):
     """Joint posterior of the survival model and the missing covariates.
 
     Attributes
     ----------
     design : IncompleteDesign
         The cohort.
-    delta : dict
-        Shift of every incomplete covariate, by column: standard deviations, or log odds.
-    posterior : xarray.DataTree
-        Draws.
-    hazard_ratios : list of dict
-        One of every treatment level against the reference: `treatment`, `reference` and what
-        `bayes_crlm.inference.sample_diagnostics.ratio_summary` gives.
-    coefficients : list of dict
-        The same of every design column in original units, as hazard ratios: `term`, ...
-    imputed : pandas.DataFrame
-        One row a missing value: patient, column, term, mean, sd (of a binary one, mean is the
-        probability of the larger value), in units of the design column.
-    diagnostics : SamplingDiagnostics
-        Where they fail, the result is not to be trusted.
-    target_accept : float
-        Of the draws that are used.
     """
 
     design: IncompleteDesign
-    delta: dict[str, float]
-    posterior: "xr.DataTree"
-    hazard_ratios: list[dict[str, Any]]
-    coefficients: list[dict[str, Any]]
-    imputed: "pd.DataFrame"
-    diagnostics: SamplingDiagnostics
-    target_accept: float
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything but draws and imputed values, as plain values."""
-        return {
-            "delta": self.delta,
-            "hazard_ratios": self.hazard_ratios,
-            "coefficients": self.coefficients,
-            "diagnostics": self.diagnostics.to_dict(),
-            "is_trustworthy": self.diagnostics.is_trustworthy,
-            "target_accept": self.target_accept,
-            "engine": "nuts",
-        }
+    @property
+    def coefficients(self) -> list[dict[str, Any]]:
+        """Of every design column in original units, as hazard ratios: `term`, ..."""
+        terms = self.inputs.design.terms
+        return [{"term": term, **each} for term, each in zip(terms, self.ratios, strict=True)]
+
+    @property
+    def imputed(self) -> "pd.DataFrame":
+        """Posterior mean and standard deviation of every missing value.
+
+        One row a missing value: patient, column, term, kind, mean, sd (of a binary one, mean is
+        the probability of the larger value), in units of the design column.
+        """
+        import pandas as pd
+
+        posterior = self.posterior["posterior"].to_dataset()
+        arranged, frames = configurations(self.design), []
+        for k, each in enumerate(self.design.covariates):
+            if each.kind == "binary":
+                share = posterior["configuration_probability"].values.mean(axis=(0, 1))
+                mean = (share * arranged.value[arranged.table, k]).sum(axis=1)[each.is_missing]
+                sd = np.sqrt(mean * (1 - mean))
+            else:
+                drawn = posterior["missing_value"].values[..., arranged.cells[:, 1] == k]
+                mean, sd = drawn.mean(axis=(0, 1)), drawn.std(axis=(0, 1), ddof=1)
+            columns = {
+                "patient": np.asarray(self.inputs.cohort.patients)[each.is_missing],
+                "column": each.column,
+                "term": each.term,
+                "kind": each.kind,
+                "mean": each.shift + each.span * mean,
+                "sd": abs(each.span) * sd,
+            }
+            frames.append(pd.DataFrame(columns))
+        return pd.concat(frames, ignore_index=True)
 
 
 def fit_imputation(
@@ -111,11 +93,7 @@ def fit_imputation(
     *,
     delta: dict[str, float] | None = None,
     errors: Errors = "normal",
-    draws: int = 1000,
-    tune: int = 1000,
-    chains: int = 4,
-    seed: int,
-    progress: bool = False,
+    **sampling: Any,
 ) -> ImputationFit:
     """Fit survival model and covariate models together.
 
@@ -129,12 +107,9 @@ def fit_imputation(
         of log odds (binary). 0 where not given: missing at random.
     errors : {"normal", "student_t"}
         Distribution of continuous covariates around their regression; t with 4 degrees of freedom.
-    draws, tune, chains : int
-        Kept and warm-up draws of each chain; number of chains.
-    seed : int
-        Fixes the draws.
-    progress : bool
-        Show a progress bar.
+    **sampling
+        `seed`, and `draws`, `tune`, `chains`, `progress` of
+        `bayes_crlm.inference.pymc_sampling.sample_model`.
 
     Returns
     -------
@@ -151,52 +126,22 @@ def fit_imputation(
     if unknown:
         raise KeyError(f"delta is given for {sorted(unknown)}, which miss nothing")
     shifts |= delta or {}
-    inputs = without_integration(design.inputs)
     kinds = tuple(each.kind for each in design.covariates)
-    tree, target_accept = sample_extended(
-        build_imputation(design, tuple(shifts.values()), errors),
-        inputs,
-        n_unknowns(design),
-        structure=("imputation", *inputs.structure, kinds, has_cells(design), errors),
-        draws=draws,
-        tune=tune,
-        chains=chains,
-        seed=seed,
-        progress=progress,
-    )
-    summaries = [
-        ratio_summary(each) for each in tree["posterior"]["log_hazard_ratio"].transpose("term", ...)
-    ]
-    return ImputationFit(
-        design=design,
-        delta=shifts,
-        posterior=tree,
-        hazard_ratios=level_summaries(summaries, inputs),
-        coefficients=[
-            {"term": term, **each}
-            for term, each in zip(inputs.design.terms, summaries, strict=True)
-        ],
-        imputed=imputed_values(design, tree),
-        diagnostics=diagnose_sample(tree, looked_at(design)),
-        target_accept=target_accept,
-    )
-
-
-def looked_at(design: IncompleteDesign) -> list[str]:
-    """Posterior variables that the diagnostics are of."""
-    names = ["log_hazard", "log_hazard_ratio", "imputation_intercept", "imputation_effect"]
-    if any(each.kind == "continuous" for each in design.covariates):
-        names.append("imputation_scale")
-    return [*names, "missing_value"] if has_cells(design) else names
-
-
-def n_unknowns(design: IncompleteDesign) -> int:
-    """Unknowns beside those of the survival model."""
-    n_covariates = len(design.covariates)
-    n_effects = len(effect_labels(design))
     continuous = [each for each in design.covariates if each.kind == "continuous"]
     n_cells = sum(int(each.is_missing.sum()) for each in continuous)
-    return n_covariates + n_effects + len(continuous) + n_cells
+    return ImputationFit.sample(
+        build_imputation(design, tuple(shifts.values()), errors),
+        without_integration(design.inputs),
+        len(kinds) + len(effect_labels(design)) + len(continuous) + n_cells,
+        [
+            "imputation_intercept",
+            "imputation_effect",
+            *(("imputation_scale", "missing_value") if continuous else ()),
+        ],
+        about={"design": design},
+        structure=("imputation", kinds, errors),
+        **sampling,
+    )
 
 
 def effect_labels(design: IncompleteDesign) -> list[str]:
@@ -232,20 +177,27 @@ def build_imputation(
         "delta": np.asarray(delta, dtype=float),
         "design_scale": inputs.design.scale,
     }
-    with pm.Model(coords=labels_of(design, arranged)) as model:
-        # dims that a row of cells has its own name for would clash with the row of a design
-        data: dict[str, Any] = {
-            name: pm.Data(name if name != "cell_row" else "row_of_cell", value, dims=dims_of(name))
-            for name, value in values.items()
-        }
-        at, split = hazard_variables(inputs.block_model, data), inputs.n_treatment_terms
+    patients, columns = inputs.cohort.patients, [each.column for each in design.covariates]
+    continuous = [k for k, each in enumerate(design.covariates) if each.kind == "continuous"]
+    labels = {
+        **inputs.coords(),
+        "incomplete": columns,
+        "continuous": [columns[k] for k in continuous],
+        "imputation_term": effect_labels(design),
+        "cell": [f"{columns[k]} of {patients[who]}" for who, k in arranged.cells],
+        "filling": range(arranged.table.shape[1]),
+    }
+    with pm.Model(coords={name: each for name, each in labels.items() if len(each)}) as model:
+        data: dict[str, Any] = {name: pm.Data(name, value) for name, value in values.items()}
+        at = hazard_variables(inputs.block_model, data)
         pm.Deterministic("log_hazard_ratio", at.effect / data["design_scale"], dims="term")
-        predicted, value, missing = covariate_variables(design, data)
-        linear_predictor = pt.dot(data["treatment_design"], at.effect[:split])
-        linear_predictor += pt.dot(data["covariate_design"], at.effect[split:])
-        if has_cells(design):
-            added = missing[data["cell_of_row"]] * pt.dot(data["cell_slope"], at.effect[split:])
-            linear_predictor = pt.inc_subtensor(linear_predictor[data["cell_row"]], added)
+        predicted, value = covariate_variables(design, data)
+        linear_predictor = pt.dot(data["design"], at.effect)
+        if "slope" in data:
+            # slopes are 0 where a value is seen, which the design has already
+            missing = value[data["patient_index"]][:, continuous]
+            slope = pt.dot(data["slope"], at.effect).reshape((len(continuous), -1))
+            linear_predictor += pt.sum(slope * missing.T, axis=0)
         at_end, cumulative = patient_hazards(linear_predictor, at.cells, data)
         of_covariates = covariate_log_density(design, predicted, value, errors)
         table = data["configuration_table"]
@@ -272,36 +224,7 @@ def build_imputation(
     return model
 
 
-def labels_of(design: IncompleteDesign, arranged: Configurations) -> dict[str, Any]:
-    """Labels of every dimension of the model."""
-    inputs, data = design.inputs, arranged.data
-    labels: dict[str, Any] = {name: each for name, each in inputs.coords().items() if each}
-    columns = [each.column for each in design.covariates]
-    patients = inputs.cohort.patients
-    labels |= {
-        "row": range(len(data["stop_interval"])),
-        "configuration": range(len(arranged.patient)),
-        "filling": range(data["configuration_table"].shape[1]),
-        "predictor": list(design.predictor_names),
-        "incomplete": columns,
-        "continuous": [each.column for each in design.covariates if each.kind == "continuous"],
-        "imputation_term": effect_labels(design),
-    }
-    if has_cells(design):
-        labels |= {
-            "value": range(len(data["cell_of_value"])),
-            "cell_row": range(len(data["cell_row"])),
-            "cell": [
-                f"{columns[k]} of {patients[each]}"
-                for each, k in zip(arranged.cell_patient, arranged.cell_covariate, strict=True)
-            ],
-        }
-    return {name: each for name, each in labels.items() if len(each)}
-
-
-def covariate_variables(
-    design: IncompleteDesign, data: dict[str, Any]
-) -> tuple[list[Any], Any, Any]:
+def covariate_variables(design: IncompleteDesign, data: dict[str, Any]) -> tuple[list[Any], Any]:
     """Make the regressions' unknowns.
 
     Returns
@@ -310,24 +233,22 @@ def covariate_variables(
         Of each covariate its linear predictor, and for a continuous one its scale.
     (configurations, covariates) tensor
         Values, unknown ones in their places.
-    (cells,) tensor or None
-        Missing continuous values.
     """
     import pymc as pm
     import pytensor.tensor as pt
 
     intercept = pm.Normal("imputation_intercept", 0.0, INTERCEPT_SD, dims="incomplete")
     effect = pm.Normal("imputation_effect", 0.0, EFFECT_SD, dims="imputation_term")
-    value, missing = data["covariate_value"], None
-    scale: Any = None
-    if has_cells(design):
-        scale = pm.HalfNormal("imputation_scale", SCALE_SD, dims="continuous")
+    value, scale = data["covariate_value"], iter(())
+    if "slope" in data:
+        scales = pm.HalfNormal("imputation_scale", SCALE_SD, dims="continuous")
+        scale = (scales[k] for k in range(len(design.covariates)))
         # its density is the regression's
         missing = pm.Flat("missing_value", dims="cell")
         place = (data["value_configuration"], data["value_covariate"])
         value = pt.set_subtensor(value[place], missing[data["cell_of_value"]])
     n_predictors = data["predictors"].shape[1]
-    predicted, first, n_continuous = [], 0, 0
+    predicted, first = [], 0
     for k, each in enumerate(design.covariates):
         middle = first + n_predictors
         linear = intercept[k] + data["delta"][k] * data["covariate_is_missing"][:, k]
@@ -335,12 +256,8 @@ def covariate_variables(
         if k:
             linear = linear + pt.dot(value[:, :k], effect[middle : middle + k])
         first = middle + k
-        if each.kind == "continuous":
-            predicted.append((linear, scale[n_continuous]))
-            n_continuous += 1
-        else:
-            predicted.append((linear, None))
-    return predicted, value, missing
+        predicted.append((linear, None if each.kind == "binary" else next(scale)))
+    return predicted, value
 
 
 def covariate_log_density(
@@ -373,39 +290,3 @@ def summed_log_density(event: Any, at_end: Any, cumulative: Any, log_weight: Any
     import pytensor.tensor as pt
 
     return pt.logsumexp(log_weight + log_density(event, at_end, cumulative), axis=1)
-
-
-def imputed_values(design: IncompleteDesign, tree: "xr.DataTree") -> "pd.DataFrame":
-    """Posterior mean and standard deviation of every missing value."""
-    import pandas as pd
-
-    posterior = tree["posterior"].to_dataset()
-    patient, value = binary_configurations(design)
-    labels = design.inputs.cohort.patients
-    starts = np.searchsorted(patient, np.arange(len(labels)))
-    arranged = configurations(design)
-    rows = []
-    for k, each in enumerate(design.covariates):
-        for who in np.flatnonzero(each.is_missing):
-            if each.kind == "binary":
-                own = slice(starts[who], starts[who] + int(np.sum(patient == who)))
-                share = posterior["configuration_probability"].values[:, :, who]
-                mean = float(share.mean(axis=(0, 1))[: own.stop - own.start] @ value[own, k])
-                sd = np.sqrt(mean * (1 - mean))
-            else:
-                cell = np.flatnonzero(
-                    (arranged.cell_patient == who) & (arranged.cell_covariate == k)
-                )
-                drawn = posterior["missing_value"].values[..., cell[0]]
-                mean, sd = float(drawn.mean()), float(drawn.std(ddof=1))
-            rows.append(
-                {
-                    "patient": labels[who],
-                    "column": each.column,
-                    "term": each.term,
-                    "kind": each.kind,
-                    "mean": each.shift + each.span * mean,
-                    "sd": abs(each.span) * sd,
-                }
-            )
-    return pd.DataFrame(rows)

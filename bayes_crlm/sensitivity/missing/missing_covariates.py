@@ -7,7 +7,6 @@ else of it. Design rows are linear in it, interactions with complete covariates 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -388,27 +387,3 @@ def scale_of(values: NDArray) -> tuple[Kind, float, float]:
     if np.all((values == low) | (values == high)):
         return "binary", low, high - low
     return "continuous", float(values.mean()), float(values.std(ddof=1))
-
-
-def binary_configurations(design: IncompleteDesign) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Every way to fill in the binary values that a patient misses.
-
-    Returns
-    -------
-    patient : (configurations,) ndarray of int
-        Whose configuration it is, in order.
-    value : (configurations, covariates) ndarray
-        Seen and filled-in values; 0 where a continuous value is missing.
-    """
-    binary = np.array([each.kind == "binary" for each in design.covariates])
-    missing = np.column_stack([each.is_missing for each in design.covariates])
-    values = np.column_stack([each.value for each in design.covariates])
-    patients, rows = [], []
-    for patient in range(len(values)):
-        free = np.flatnonzero(missing[patient] & binary)
-        for filled in product((0.0, 1.0), repeat=len(free)):
-            row = values[patient].copy()
-            row[free] = filled
-            patients.append(patient)
-            rows.append(row)
-    return np.array(patients, dtype=np.intp), np.array(rows)

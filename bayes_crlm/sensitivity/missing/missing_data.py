@@ -11,15 +11,13 @@ Ibrahim, Chen & Lipsitz (1999), Biometrics 55:591-596; White & Carlin (2010), St
 its Application, chapter 10.
 """
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-import numpy as np
 from pydantic import Field
 
 from bayes_crlm.figures.comparisons import plot_forest_rows
-from bayes_crlm.sensitivity.missing.imputation import fit_imputation
+from bayes_crlm.sensitivity.missing.imputation import Errors, fit_imputation
 from bayes_crlm.sensitivity.missing.missing_covariates import IncompleteDesign, incomplete_design
 from bayes_crlm.sensitivity.parts import (
     Context,
@@ -62,7 +60,7 @@ class Settings(Table):
     BELIEFS: ClassVar[tuple[str, ...]] = ("deltas",)
 
     deltas: Annotated[Any, number_list("deltas")] = (-1.0, -0.5, 0.5, 1.0)
-    errors: Literal["normal", "student_t"] = Field("normal", description="'normal' or 'student_t'")
+    errors: Errors = Field("normal", description="'normal' or 'student_t'")
     draws: int = Field(1000, ge=500, le=20_000, description="a whole number from 500 to 20000")
 
 
@@ -86,7 +84,7 @@ def design_of(plan: "Plan") -> IncompleteDesign:
 
 
 def impute(
-    shared: Shared, *, delta: Mapping[str, float], errors: str, draws: int, seed: int
+    shared: Shared, *, delta: Mapping[str, float], errors: Errors, draws: int, seed: int
 ) -> dict[str, Any]:
     """Fit the model with imputation inside, as a task.
 
@@ -110,17 +108,16 @@ def impute(
     fit = fit_imputation(
         design,
         delta=dict(delta),
-        errors="student_t" if errors == "student_t" else "normal",
+        errors=errors,
         draws=draws,
         seed=seed,
     )
-    ratio, diagnostics = fit.hazard_ratios[shared.level - 1], fit.diagnostics
+    ratio, diagnostics = fit.ratios[shared.level - 1], fit.diagnostics
     cohort = design.inputs.cohort
-    log_ratio = np.asarray(fit.posterior["posterior"]["log_hazard_ratio"])[..., shared.level - 1]
     row = {
         name: ratio[name] for name in ("median", "eti95", "prob_below_1", "mean_log", "sd_log")
     } | {
-        "prob_below_effect": float(np.mean(log_ratio < math.log(shared.effect))),
+        "prob_below_effect": fit.prob_below(shared.effect)[shared.level - 1],
         "mcse": ratio["mcse_mean_log"],
         "engine": "nuts",
         "pareto_k": None,
