@@ -1,49 +1,20 @@
-"""Exposures weighted by relative hazards, for many cohorts and many draws, as matrix products.
+"""Cohorts of one shape, stacked: what densities need of them.
 
-Given the effects, the likelihood knows a cohort only by the exposure of every interval weighted by
-relative hazards; where rows have classes, by that of every interval of each class's stratum, in
-which effects that change with time are relative hazards too. Cohorts with the same number of rows
-are stacked; one cohort is a stack of one. Rows come in blocks of bounded size, each with its own
-rows x intervals table of exposures: tables of small cohorts are kept, a large one is never spread
-as a whole.
+Cohorts with the same number of rows are stacked; one cohort is a stack of one. A row's time at risk
+is never spread over a rows x intervals table but where a few rows are asked for.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.likelihood.follow_up import FollowUp
+from bayes_crlm.likelihood.follow_up import FollowUp, exposure_per_cell
 
 if TYPE_CHECKING:
     from bayes_crlm.likelihood.survival_data import SurvivalData
-
-# entries of a table of exposures that is kept
-BLOCK_ENTRIES = 2**20
-# of a cohort that takes several blocks: a block's table stays in cache while draws go by
-ENTRIES_IN_CACHE = 2**16
-
-
-@dataclass(frozen=True, eq=False)
-class RiskBlock:
-    """Some rows of every cohort.
-
-    Attributes
-    ----------
-    design : (cohorts, rows, terms) ndarray
-        Columns on the sampling scale.
-    exposure : (cohorts, rows, intervals) ndarray
-        Time at risk in every interval, of all rows of the cohort that stand behind a row.
-    of_class : int
-        The class of all these rows.
-    """
-
-    design: NDArray[np.float64]
-    exposure: NDArray[np.float64]
-    of_class: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,16 +104,13 @@ class RiskSums:
         arrays = {
             name: taken_cohorts(getattr(self.follow_up, name), which) for name in FOLLOW_UP_ARRAYS
         }
-        found = replace(
+        return replace(
             self,
             design=taken_cohorts(self.design, which),
             follow_up=replace(self.follow_up, **arrays),
             events=taken_cohorts(self.events, which),
             event_design=taken_cohorts(self.event_design, which),
         )
-        kept = self.table
-        found.__dict__["table"] = None if kept is None else taken_cohorts(kept, which)
-        return found
 
     @property
     def n_terms(self) -> int:
@@ -154,57 +122,29 @@ class RiskSums:
         """Strata, each with hazards of its own."""
         return self.events.shape[1] // self.follow_up.width.shape[1]
 
-    @cached_property
-    def table(self) -> NDArray[np.float64] | None:
-        """Exposures of all rows, where a cohort is small enough for them to be kept."""
-        n_rows, n_intervals = self.design.shape[1], self.follow_up.width.shape[1]
-        if n_rows * n_intervals > BLOCK_ENTRIES:
-            return None
-        return row_exposures(self.follow_up, slice(None))
-
-    def blocks(self) -> Iterator[RiskBlock]:
-        """Go through all rows in blocks, class by class."""
-        n_rows, n_intervals = self.design.shape[1], self.follow_up.width.shape[1]
-        size = n_rows if self.table is not None else max(1, ENTRIES_IN_CACHE // n_intervals)
-        start = 0
-        for of_class, stop in enumerate(self.stop_of_class):
-            stop = n_rows if stop is None else stop
-            for first in range(start, stop, size):
-                rows = slice(first, min(first + size, stop))
-                table = self.table
-                exposure = row_exposures(self.follow_up, rows) if table is None else table[:, rows]
-                yield RiskBlock(self.design[:, rows], exposure, of_class)
-            start = stop
-
-    def stratum(self, block: RiskBlock) -> slice:
-        """Places of a block's stratum among the intervals of all."""
-        n_intervals = self.follow_up.width.shape[1]
-        first = self.stratum_of_class[block.of_class] * n_intervals
-        return slice(first, first + n_intervals)
-
-    def log_factors(self, block: RiskBlock, effect: NDArray) -> NDArray[np.float64] | None:
-        """What effects that change with time add to a block's log-hazards, (..., intervals)."""
-        if self.loading is None:
-            return None
-        return effect[..., self.n_terms :] @ self.loading[block.of_class].T
-
     def weighted_exposure(self, effect: NDArray) -> NDArray[np.float64]:
         """Exposures weighted by relative hazards, shape (cohorts, strata x intervals).
+
+        Effects that change with time are relative hazards too.
 
         Parameters
         ----------
         effect : (cohorts, terms) ndarray
             One value for each cohort.
         """
-        total = np.zeros((len(effect), self.events.shape[1]))
-        for block in self.blocks():
-            relative = np.exp(block.design @ effect[:, : self.n_terms, None])
-            weighted = (relative.transpose(0, 2, 1) @ block.exposure)[:, 0]
-            factors = self.log_factors(block, effect)
-            if factors is not None:
-                weighted *= np.exp(factors)
-            total[:, self.stratum(block)] += weighted
-        return total
+        n_rows, n_classes = self.design.shape[1], len(self.stop_of_class)
+        ends = [n_rows if end is None else end for end in self.stop_of_class]
+        row_class = np.searchsorted(ends, np.arange(n_rows), side="right")
+        total = np.zeros((len(self), self.n_strata, self.follow_up.width.shape[1]))
+        for k, each in enumerate(effect):
+            arrays = {name: getattr(self.follow_up, name)[k] for name in FOLLOW_UP_ARRAYS}
+            relative = np.exp(self.design[k] @ each[: self.n_terms])
+            follow_up = replace(self.follow_up, **arrays)
+            cells = exposure_per_cell(follow_up, relative, row_class, n_classes)
+            if self.loading is not None:
+                cells = cells * np.exp(self.loading @ each[self.n_terms :])
+            np.add.at(total[k], np.array(self.stratum_of_class), cells)
+        return total.reshape(len(self), -1)
 
 
 FOLLOW_UP_ARRAYS = (
