@@ -11,7 +11,6 @@ Tierney & Kadane (1986), J Am Stat Assoc 81:82-86; Opper & Archambeau (2009), Ne
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,25 +19,10 @@ from bayes_crlm.inference.native.modes import climb
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.likelihood.matrices import inverses
 
-if TYPE_CHECKING:
-    from bayes_crlm.likelihood.risk_sums import RiskSums
-    from bayes_crlm.model.prepared import PreparedCohort
-
 # a whole Newton step from a mode raises twice the log density by less than this
 RISE_TOLERANCE = 1e-6
 
 Start = tuple[NDArray[np.float64], NDArray[np.float64]]
-
-
-@dataclass(frozen=True, eq=False)
-class PosteriorMode:
-    """Mode of one cohort's posterior; as `Modes`, without the cohorts' axis."""
-
-    log_hazard: NDArray[np.float64]
-    effect: NDArray[np.float64]
-    log_density: float
-    information: NDArray[np.float64]
-    converged: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,63 +115,3 @@ def find_modes(
     size = targets.n_intervals + targets.n_effects
     log_hazard, effect = np.split(found.at[:, :size], [targets.n_intervals], axis=1)
     return Modes(log_hazard, effect, found.log_density, found.information, found.converged)
-
-
-def posterior_slopes(
-    at: NDArray, targets: Targets, step_scale: NDArray | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Log posterior densities of log-hazards and effects, gradients and information.
-
-    Parameters
-    ----------
-    at : (cohorts, intervals + terms) ndarray
-        Log-hazards, then effects.
-    targets : Targets
-        The posteriors.
-    step_scale : (cohorts,) ndarray or None
-        Of walks, on which all is conditional.
-
-    Returns
-    -------
-    (cohorts,), (cohorts, intervals + terms), (cohorts, intervals + terms, intervals + terms)
-        A density that is not finite is minus infinity. The information is minus the matrix of
-        second derivatives.
-    """
-    found = climb(targets.posteriors(step_scale), at, RISE_TOLERANCE, most_steps=0)
-    return found.log_density, found.gradient, found.information
-
-
-def posterior_mode(
-    inputs: "PreparedCohort",
-    *,
-    step_scale: float | None = None,
-    start: Start | None = None,
-    sums: "RiskSums | None" = None,
-    rise_tolerance: float = 1e-14,
-) -> PosteriorMode:
-    """Find the mode of one cohort's posterior; see `find_modes`.
-
-    Parameters
-    ----------
-    inputs : PreparedCohort
-        A cohort as the model sees it; no horseshoe.
-    step_scale : float, optional
-        Of a walk: the mode is conditional on it.
-    start : (intervals,) ndarray and (terms,) ndarray, optional
-        Where to start.
-    sums : RiskSums, optional
-        In place of those of `inputs`.
-    rise_tolerance : float
-        A mode is found when a whole Newton step would raise twice the log density by less.
-    """
-    targets = Targets.of_cohort(inputs, sums)
-    given = None if step_scale is None else np.array([step_scale])
-    first = None if start is None else (start[0][None], start[1][None])
-    found = find_modes(targets, given, first, rise_tolerance)
-    return PosteriorMode(
-        log_hazard=found.log_hazard[0],
-        effect=found.effect[0],
-        log_density=float(found.log_density[0]),
-        information=found.information[0],
-        converged=bool(found.converged[0]),
-    )

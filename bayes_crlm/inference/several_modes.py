@@ -24,8 +24,8 @@ from bayes_crlm.inference.mode import (
     Modes,
     Start,
     find_modes,
-    posterior_slopes,
 )
+from bayes_crlm.inference.native.modes import climb
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.likelihood.matrices import inverses
 from bayes_crlm.model.baseline_priors import WalkPrior
@@ -234,7 +234,7 @@ def find_components(targets: Targets, step_scale: NDArray | None = None) -> list
     found = climbed.part(distinct(climbed))
     modes, masses = found, log_masses(found)
     if is_narrower(found, vague):
-        at_likelihood = posterior_slopes(at[None], targets, step_scale)[0]
+        at_likelihood = climb(targets.posteriors(step_scale), at[None], 0.0, 0).log_density
         if math.isfinite(at_likelihood[0]):
             modes = Modes.concatenated([found, replace(vague, log_density=at_likelihood)])
             masses = log_masses(modes)

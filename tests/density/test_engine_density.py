@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from one_mode import posterior_slopes
 from scipy import stats
 from test_native import LEVELS
 from test_product_models import BASELINES, COHORTS, PRIORS, prepared
 
 from bayes_crlm.inference.layout import GroupedRows, Layout, why_not_approximated
-from bayes_crlm.inference.mode import posterior_slopes
 from bayes_crlm.inference.native.groups import weigh_without_groups
 from bayes_crlm.inference.native.modes import climb
 from bayes_crlm.inference.targets import Targets

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from one_mode import posterior_mode
 from scipy.stats import multivariate_t, t
 
 from bayes_crlm import fit_many, read_cohort, stack_cohorts
@@ -31,7 +32,6 @@ from bayes_crlm.inference.importance import (
 from bayes_crlm.inference.mode import (
     Modes,
     find_modes,
-    posterior_mode,
 )
 from bayes_crlm.inference.proposal import modes_of_parts
 from bayes_crlm.inference.several_modes import first_modes

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from one_mode import posterior_mode
 from scipy import stats
 from scipy.integrate import trapezoid
 from scipy.special import gammaln
@@ -18,7 +19,7 @@ from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference import effect_proposals, importance
 from bayes_crlm.inference.importance import sample_importance, weighted_draws
-from bayes_crlm.inference.mode import find_modes, posterior_mode
+from bayes_crlm.inference.mode import find_modes
 from bayes_crlm.inference.proposal import proposal_around
 from bayes_crlm.inference.proposal_draws import reaches_tails
 from bayes_crlm.inference.several_modes import first_step_scales

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from one_mode import posterior_mode, posterior_slopes
 from scipy import stats
 from scipy.optimize import minimize
 
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
-from bayes_crlm.inference.mode import posterior_mode, posterior_slopes
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.model.baseline_priors import GammaProcess
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from one_mode import posterior_mode
 
 from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference.importance import sample_importance
-from bayes_crlm.inference.mode import posterior_mode
 from bayes_crlm.inference.nuts import sample_nuts
 from bayes_crlm.model.baseline_priors import GammaProcess, Independent
 from bayes_crlm.model.density import hazards_of_vectors

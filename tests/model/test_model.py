@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from one_mode import posterior_mode
 from scipy import stats
 
 from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
-from bayes_crlm.inference.mode import posterior_mode
 from bayes_crlm.likelihood.follow_up import row_cumulative_hazard
 from bayes_crlm.model.baseline_priors import GammaProcess, Independent
 from bayes_crlm.model.priors import Horseshoe, Normal
