@@ -44,3 +44,27 @@ struct Summaries {
   double *mean, *sd, *tail_size;         // cohorts x quantities
   double *quantile, *below;              // cohorts x quantities x probabilities, or thresholds
 };
+
+// Effects to be drawn in mirrored pairs from the parts of every cohort's proposal, multivariate t distributions around
+// modes, and step scales from cells of each part's range.
+struct EffectDraws {
+  int64_t n_cohorts, n_parts, n_pairs, n_terms, n_scale_cells; // no cells without step scales
+  int64_t wide_every, pairs_per_effect;
+  double wide_scale, wide_nu, first_log_scale, scale_width;
+  const double *centre, *factor, *nu;    // cohorts x parts x terms; x terms, lower triangular; cohorts x parts
+  const int64_t *pairs;                  // cohorts x parts
+  const double *scale_share;             // cohorts x parts x cells: probabilities within each part's range
+  const uint64_t *seed;                  // cohorts x 32
+  double *effect;                        // cohorts x 2 x pairs x terms
+  double *log_density;                   // cohorts x pairs: of effect and step scale under the pair's own part
+  double *log_step_scale;                // cohorts x pairs
+};
+
+// Log densities of effects under all parts of such proposals.
+struct EffectDensities {
+  int64_t n_cohorts, n_parts, n_draws, n_terms;
+  double wide_scale, wide_nu;
+  const double *centre, *factor, *nu, *wide_share; // the last cohorts x parts
+  const double *effect;                  // cohorts x draws x terms
+  double *log_density;                   // cohorts x parts x draws
+};

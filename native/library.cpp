@@ -80,6 +80,8 @@ EXPORT int64_t crlm_pareto_smooth(const Kernels *kernels, const double *log_rati
                                   int64_t tail, double *log_weight, double *shape) {
   return kernels->pareto_smooth(log_ratio, rows, draws, tail, log_weight, shape);
 }
+EXPORT int64_t crlm_sample_effects(const Kernels *kernels, const EffectDraws *draws) { return kernels->sample_effects(draws); }
+EXPORT int64_t crlm_weigh_effects(const Kernels *kernels, const EffectDensities *d) { return kernels->weigh_effects(d); }
 EXPORT int64_t crlm_summarise(const Kernels *kernels, const Summaries *summaries) { return kernels->summarise(summaries); }
 EXPORT double crlm_repeat(const Kernels *kernels, const Target *target, double *point, double *gradient, int64_t times) {
   double value = 0.0; // many calls of the callback, to time it

@@ -11,14 +11,19 @@ Hammersley & Morton (1956), Math Proc Camb Philos Soc 52:449-475 (mirrored pairs
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.parts import at_draw_pairs, places_of_parts
-from bayes_crlm.likelihood.matrices import inverses, triangular_roots
+from bayes_crlm.inference.native.draws import EffectDensities, EffectDraws
+from bayes_crlm.inference.parts import at_draw_pairs
+from bayes_crlm.likelihood.matrices import triangular_roots
 from bayes_crlm.model.families import Family, StudentT
 from bayes_crlm.model.priors import EffectPrior
+
+if TYPE_CHECKING:
+    from bayes_crlm.inference.step_scales import StepScales
 
 # of the multivariate t that proposes effects
 DEGREES_OF_FREEDOM = 50.0
@@ -75,79 +80,75 @@ class EffectProposals:
         return np.isfinite(self.factor).all(axis=(1, 2, 3))
 
     @property
-    def log_constants(self) -> NDArray[np.float64]:
-        """Log densities of the standard distributions at their centres, shape (cohorts, parts)."""
-        size, nu = self.centre.shape[2], self.degrees_of_freedom
-        return np.array([t_constant(each, size) for each in nu.ravel().tolist()]).reshape(nu.shape)
-
-    @property
     def log_volumes(self) -> NDArray[np.float64]:
         """Log determinants of the scale matrices' square roots, shape (cohorts, parts)."""
         return np.log(np.diagonal(self.factor, axis1=2, axis2=3)).sum(axis=2)
 
-    def deviations(
-        self, pairs: NDArray[np.intp], rngs: list[np.random.Generator]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Draw what is added to and subtracted from the centres, with its log density.
-
-        Many pairs are moved a little so that their second moments are those of the normal that the
-        t is made of: posterior means and standard deviations then have next to no error from the
-        effects' draws.
+    def draw(
+        self, pairs: NDArray[np.intp], seeds: NDArray[np.uint64], scales: "StepScales | None" = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
+        """Draw effects in mirrored pairs, and step scales.
 
         Parameters
         ----------
         pairs : (cohorts, parts) ndarray of int
             To be drawn in each part; their sum is the same for all cohorts.
-        rngs : list of numpy.random.Generator
-            One for each cohort.
+        seeds : (cohorts, 32) ndarray
+            Of each cohort's random numbers.
+        scales : StepScales, optional
+            Of walks: a range for each part.
 
         Returns
         -------
-        (cohorts, all pairs, terms) ndarray, (cohorts, all pairs) ndarray
-            The log density under the pair's own part; pairs of two widths are one mixture.
+        effect : (cohorts, 2, all pairs, terms) ndarray
+            The centre plus, and then minus, a deviation.
+        log_density : (cohorts, all pairs) ndarray
+            Of effect and log step scale under the pair's own part; pairs of two widths are one
+            mixture.
+        log_step_scale : (cohorts, all pairs) ndarray or None
+            Those of a range increase: effects they are paired with have no order.
         """
-        size, total = self.centre.shape[2], int(pairs[0].sum())
-        wide_nu = self.wide_degrees_of_freedom
-        nu = at_draw_pairs(self.degrees_of_freedom, pairs)
-        normal = np.empty((len(rngs), total, size))
-        scale = np.empty((len(rngs), total, 1))
-        places = places_of_parts(pairs)
-        # pairs of ordinary width, and how many of them
-        is_core = np.empty((len(rngs), total), dtype=bool)
-        for k, _, here in places:
-            is_core[k, here] = ~is_wide_pair(here.stop - here.start)
-        cores = pairs - pairs // WIDE_EVERY
-        for k, rng in enumerate(rngs):
-            rng.standard_normal(out=normal[k])
-            # one number where it serves all is quicker
-            shape = nu[k] / 2 if np.ptp(self.degrees_of_freedom[k]) else nu[k, 0] / 2
-            rng.standard_gamma(shape, out=scale[k, :, 0])
-            wide = ~is_core[k]
-            normal[k, wide] = WIDE_SCALE * rng.standard_t(wide_nu, (int(wide.sum()), size))
-        scale = np.where(is_core[:, :, None], np.sqrt(2 / nu[:, :, None] * scale), 1.0)
-        whitening = np.broadcast_to(np.eye(size), self.factor.shape).copy()
-        moments = np.empty_like(whitening)
-        core = np.where(is_core[:, :, None], normal, 0.0)
-        for k, part, here in places:
-            moments[k, part] = core[k, here].T @ core[k, here]
-        is_whitened = cores >= PAIRS_PER_EFFECT * size
-        moments = moments[is_whitened] / cores[is_whitened][:, None, None]
-        # many pairs are moved a little so that their second moments are exact
-        whitening[is_whitened] = inverses(triangular_roots(moments))
-        standard, deviation = np.empty_like(normal), np.empty_like(normal)
-        for k, part, here in places:
-            standard[k, here] = core[k, here] @ whitening[k, part].T
-        standard = np.where(is_core[:, :, None], standard, normal)
-        standard /= scale
-        for k, part, here in places:
-            deviation[k, here] = standard[k, here] @ self.factor[k, part].T
-        constant, wide_share = (
-            at_draw_pairs(each, pairs) for each in (self.log_constants, wide_shares(pairs))
+        count, n_parts, size = self.centre.shape
+        total = int(pairs[0].sum())
+        effect, log_density = np.empty((count, 2, total, size)), np.empty((count, total))
+        task, log_scale = EffectDraws(), None
+        task.fill(
+            n_cohorts=count,
+            n_parts=n_parts,
+            n_pairs=total,
+            n_terms=size,
+            wide_every=WIDE_EVERY,
+            pairs_per_effect=PAIRS_PER_EFFECT,
+            pairs=pairs,
+            seed=seeds,
+            effect=effect,
+            log_density=log_density,
+            **self.parameters,
         )
-        log_density = proposal_log_density(standard, nu, constant, wide_nu, wide_share)
-        return deviation, log_density - at_draw_pairs(self.log_volumes, pairs)
+        if scales is not None:
+            log_scale = np.empty_like(log_density)
+            task.fill(
+                n_scale_cells=scales.share.shape[2],
+                first_log_scale=scales.edges[0],
+                scale_width=scales.width,
+                scale_share=scales.share,
+                log_step_scale=log_scale,
+            )
+        task.run()
+        return effect, log_density, log_scale
 
-    def effects(self, deviation: NDArray, pairs: NDArray[np.intp]) -> NDArray[np.float64]:
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What the library knows proposals by."""
+        return {
+            "centre": self.centre,
+            "factor": self.factor,
+            "nu": self.degrees_of_freedom,
+            "wide_nu": self.wide_degrees_of_freedom,
+            "wide_scale": WIDE_SCALE,
+        }
+
+    def on_both_sides(self, deviation: NDArray, pairs: NDArray[np.intp]) -> NDArray[np.float64]:
         """Centres plus, and then minus, deviations, shape (cohorts, 2, all pairs, terms)."""
         centre = at_draw_pairs(self.centre, pairs)
         return np.stack([centre + deviation, centre - deviation], axis=1)
@@ -159,17 +160,20 @@ class EffectProposals:
         -------
         (cohorts, parts, draws) ndarray
         """
-        distance = effect[:, None] - self.centre[:, :, None]
-        size = distance.shape[-1]
-        inverse = inverses(self.factor.reshape(-1, size, size)).reshape(self.factor.shape)
-        standard = distance @ inverse.transpose(0, 1, 3, 2)
-        nu, constant, wide_share = (
-            each[:, :, None]
-            for each in (self.degrees_of_freedom, self.log_constants, wide_shares(pairs))
+        count, draws, size = effect.shape
+        found, task = np.empty((count, self.centre.shape[1], draws)), EffectDensities()
+        task.fill(
+            n_cohorts=count,
+            n_parts=self.centre.shape[1],
+            n_draws=draws,
+            n_terms=size,
+            wide_share=(pairs // WIDE_EVERY) / np.maximum(pairs, 1),
+            effect=effect,
+            log_density=found,
+            **self.parameters,
         )
-        wide_nu = self.wide_degrees_of_freedom
-        found = proposal_log_density(standard, nu, constant, wide_nu, wide_share)
-        return found - self.log_volumes[:, :, None]
+        task.run()
+        return found
 
 
 def far_deviations(factor: NDArray) -> NDArray[np.float64]:
@@ -187,52 +191,6 @@ def far_deviations(factor: NDArray) -> NDArray[np.float64]:
     far = np.zeros((count, parts, size + 1, size))
     far[:, :, :size] = FAR * factor.transpose(0, 1, 3, 2)
     return far.reshape(count, -1, size)
-
-
-def is_wide_pair(pairs: int) -> NDArray[np.bool]:
-    """Which pairs are proposed wider: evenly spread among the others, shape (pairs,)."""
-    return np.arange(pairs) % WIDE_EVERY == WIDE_EVERY - 1
-
-
-def wide_shares(pairs: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Share of the wider pairs in every part, shape (cohorts, parts)."""
-    return (pairs // WIDE_EVERY) / np.maximum(pairs, 1)
-
-
-def proposal_log_density(
-    standard: NDArray, nu: NDArray, log_constant: NDArray, wide_nu: float, wide_share: NDArray
-) -> NDArray[np.float64]:
-    """Log density of the mixture of a multivariate t and wider t for each direction.
-
-    Parameters
-    ----------
-    standard : (..., terms) ndarray
-        Deviations in units of the scale matrix' square root.
-    nu, log_constant : (...) ndarray
-        Degrees of freedom, and the log density of the multivariate t at its centre.
-    wide_nu : float
-        Of the wider distribution.
-    wide_share : (...) ndarray
-        Of the wider distribution among all.
-
-    References
-    ----------
-    Hesterberg (1995), Technometrics 37:185-194 (defensive mixtures).
-    """
-    size = standard.shape[-1]
-    squared = standard**2
-    log_core = log_constant - 0.5 * (nu + size) * np.log1p(squared.sum(axis=-1) / nu)
-    wide_constant = math.lgamma((wide_nu + 1) / 2) - math.lgamma(wide_nu / 2)
-    wide_constant -= 0.5 * math.log(wide_nu * math.pi) + math.log(WIDE_SCALE)
-    squared /= wide_nu * WIDE_SCALE**2
-    log_wide = size * wide_constant - 0.5 * (wide_nu + 1) * np.log1p(squared).sum(axis=-1)
-    with np.errstate(divide="ignore"):
-        return np.logaddexp(np.log1p(-wide_share) + log_core, np.log(wide_share) + log_wide)
-
-
-def t_constant(nu: float, size: int) -> float:
-    """Log density of a standard multivariate t at its centre."""
-    return math.lgamma((nu + size) / 2) - math.lgamma(nu / 2) - 0.5 * size * math.log(nu * math.pi)
 
 
 def wide_degrees_of_freedom(*priors: EffectPrior | Family) -> float:

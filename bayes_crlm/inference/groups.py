@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.inference.effect_proposals import EffectProposals, wide_degrees_of_freedom
 from bayes_crlm.inference.hazards_given_effects import ScaleDraws
+from bayes_crlm.inference.native.draws import SEED_WORDS
 from bayes_crlm.inference.native.groups import (
     log_integrals,
     sample_effects,
@@ -115,7 +116,8 @@ def propose_and_weigh(
     """Draw log-hazards, effects and scales, and weigh them with the groups integrated out."""
     n_intervals = targets.n_intervals
     pairs = allotted(grid.probability[None], draws // 2)
-    deviation, log_proposal = grid.effects.deviations(pairs, [rng])
+    seeds = rng.integers(2**64, size=(1, SEED_WORDS), dtype=np.uint64)
+    both, log_proposal, _ = grid.effects.draw(pairs, seeds)
     cell = at_draw_pairs(np.arange(len(grid.probability))[None], pairs)
     scales = []
     for cells in (grid.steps, grid.spreads):
@@ -126,7 +128,6 @@ def propose_and_weigh(
         log_proposal += log_density
         scales.append(log_scale)
     log_proposal += np.log(at_draw_pairs(pairs / (draws // 2), pairs))
-    both = grid.effects.effects(deviation, pairs)
     flat_both = both.reshape(draws, -1)
     log_step, log_spread = (None if each is None else np.tile(each[0], 2) for each in scales)
     group_scale = np.ones(draws) if log_spread is None else np.exp(log_spread)

@@ -131,5 +131,5 @@ def log_ratios(draws: HazardDraws, shape: tuple[int, ...], log_hazard: Floats | 
     """
     found = np.empty(shape)
     draws.fill(log_hazard=log_hazard, log_ratio=found)
-    draws.sample()
+    draws.run()
     return found

@@ -48,23 +48,22 @@ def propose_and_weigh(
         And which part is likeliest to have made each draw.
     """
     pairs = around.pairs
-    deviation, log_proposal = around.effects.deviations(pairs, rngs)
-    step = other = None
-    if around.scales is not None:
-        step, log_density = around.scales.draw(pairs, rngs)
-        log_proposal += log_density
+    seeds = np.stack(
+        [rng.integers(2**64, size=(2, SEED_WORDS), dtype=np.uint64) for rng in rngs], axis=1
+    )
+    effect, log_proposal, step = around.effects.draw(pairs, seeds[0], around.scales)
+    other = None
     if around.cells is not None:
         other, log_density = around.cells.draw(around.own_part, rngs)
         log_proposal += log_density
-    effect, scales = around.effects.effects(deviation, pairs), ScaleDraws(step, other)
+    scales = ScaleDraws(step, other)
     if around.has_one_mode:
         # no other part can have made the draw
         log_proposal += np.log(at_draw_pairs(pairs / pairs_of(pairs), pairs))
         log_proposal, origin = log_proposal[:, None], around.own_part[:, None]
     else:
         log_proposal, origin, _ = around.log_mixture(effect, step)
-    seeds = np.stack([rng.integers(2**64, size=SEED_WORDS, dtype=np.uint64) for rng in rngs])
-    log_hazard, log_ratio = hazards_and_density(around, effect, origin, scales, seeds)
+    log_hazard, log_ratio = hazards_and_density(around, effect, origin, scales, seeds[1])
     log_ratio -= log_proposal
     origin = flat(np.broadcast_to(origin, log_ratio.shape), draws)
     return weigh(effect, log_hazard, scales, log_ratio, draws), origin
@@ -176,7 +175,7 @@ def reaches_tails(around: Proposal) -> NDArray[np.bool]:
     if around.cells is not None:
         other = at_draw_pairs(np.broadcast_to(around.cells.middle, pairs.shape), pairs)
     own = at_draw_pairs(np.broadcast_to(np.arange(parts), pairs.shape), pairs)[:, None]
-    far = effects.effects(deviation, pairs)
+    far = effects.on_both_sides(deviation, pairs)
     _, log_density = hazards_and_density(around, far, own, ScaleDraws(step, other), None)
     shape = (count, 2, parts, size + 1)
     least = least_fall(*(prior for prior, _ in targets.priors))

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.hazards_given_effects import walks_at_scales
-from bayes_crlm.inference.parts import at_draw_pairs
 from bayes_crlm.model.baseline_priors import WalkPrior
 
 if TYPE_CHECKING:
@@ -119,50 +118,6 @@ class StepScales:
         cell = self.cell_of(log_scale)[:, None]
         with np.errstate(divide="ignore"):
             return np.log(np.take_along_axis(self.share, cell, axis=2) / self.width)
-
-    def draw(
-        self, pairs: NDArray[np.intp], rngs: list[np.random.Generator]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Draw log step scales, evenly over the probability of every range.
-
-        Parameters
-        ----------
-        pairs : (cohorts, parts) ndarray of int
-            How many in each range; their sum is the same for all cohorts.
-        rngs : list of numpy.random.Generator
-            One for each cohort.
-
-        Returns
-        -------
-        log_scale, log_density : (cohorts, all pairs) ndarray
-            The density is that within the draw's range. Draws of a range increase: they are
-            paired with effects that have no order.
-        """
-        count, total = len(pairs), int(pairs[0].sum())
-        points = np.empty((count, total))
-        for k, rng in enumerate(rngs):
-            rng.random(out=points[k])
-        points += np.arange(total) - at_draw_pairs(np.cumsum(pairs, axis=1) - pairs, pairs)
-        points /= at_draw_pairs(pairs, pairs)
-        # each part's probabilities begin one above those of the part before
-        reached = np.cumsum(self.share, axis=2)
-        reached /= reached[:, :, -1:]
-        part = at_draw_pairs(np.broadcast_to(np.arange(pairs.shape[1]), pairs.shape), pairs)
-        reached += np.arange(pairs.shape[1])[:, None]
-        cells = self.share.shape[2]
-        cell = np.empty((count, total), dtype=np.intp)
-        for k in range(count):
-            cell[k] = np.searchsorted(reached[k].ravel(), points[k] + part[k])
-        cell -= part * cells
-        # rounding may reach over a range's ends
-        is_here = self.share > 0
-        first, last = is_here.argmax(axis=2), cells - 1 - is_here[:, :, ::-1].argmax(axis=2)
-        cell = np.clip(cell, at_draw_pairs(first, pairs), at_draw_pairs(last, pairs))
-        place = (np.arange(count)[:, None] * pairs.shape[1] + part) * cells + cell
-        share = self.share.ravel().take(place)
-        within = 1 - (reached.ravel().take(place) - part - points) / share
-        log_scale = self.edges[cell] + self.width * np.clip(within, 0.0, 1.0)
-        return log_scale, np.log(share / self.width)
 
 
 def step_scale_edges(prior: WalkPrior) -> NDArray[np.float64]:

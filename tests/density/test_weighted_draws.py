@@ -223,13 +223,13 @@ def test_walks_at_scales_are_centred_where_newtons_method_ends(baseline):
 @pytest.mark.parametrize("baseline", BASELINES)
 def test_instruction_sets_draw_alike(baseline, monkeypatch):
     inputs = prepared(3, baseline, PRIORS[1])
-    expected, sample = draws_of(inputs), HazardDraws.sample
+    expected, sample = draws_of(inputs), HazardDraws.run
     for level in (BASELINE, AVX2, AVX512):
         try:
             kernels(level)
         except ValueError:
             continue
-        monkeypatch.setattr(HazardDraws, "sample", lambda each, level=level: sample(each, level))
+        monkeypatch.setattr(HazardDraws, "run", lambda each, level=level: sample(each, level))
         found = draws_of(inputs)
         np.testing.assert_allclose(found.log_hazard, expected.log_hazard, atol=1e-9)
         np.testing.assert_allclose(found.log_ratio, expected.log_ratio, atol=1e-9)

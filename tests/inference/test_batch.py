@@ -33,6 +33,8 @@ from bayes_crlm.inference.mode import (
     Modes,
     find_modes,
 )
+from bayes_crlm.inference.native.draws import SEED_WORDS
+from bayes_crlm.inference.parts import at_draw_pairs
 from bayes_crlm.inference.proposal import modes_of_parts
 from bayes_crlm.inference.several_modes import first_modes
 from bayes_crlm.inference.targets import Targets
@@ -271,8 +273,11 @@ def test_deviations_have_the_density_of_their_mixture(pairs):
     factor = np.tril(rng.uniform(0.2, 2.0, size=(2, 2, 3, 3)))
     nu = np.full((2, 2), DEGREES_OF_FREEDOM)
     proposal = EffectProposals(rng.normal(size=(2, 2, 3)), factor, nu, 3.0)
-    rngs = [np.random.default_rng(k) for k in range(2)]
-    deviation, log_density = proposal.deviations(np.array(pairs), rngs)
+    seeds = rng.integers(2**64, size=(2, SEED_WORDS), dtype=np.uint64)
+    effect, log_density, _ = proposal.draw(np.array(pairs), seeds)
+    centre = at_draw_pairs(proposal.centre, np.array(pairs))
+    deviation = effect[:, 0] - centre
+    np.testing.assert_allclose(centre - effect[:, 1], deviation, atol=1e-12)
     for k in range(2):
         first = pairs[k][0]
         for r, here in enumerate((slice(0, first), slice(first, None))):
@@ -338,13 +343,19 @@ def test_likelihoods_modes_are_the_same_from_posteriors_modes(stack, prior):
 
 def test_step_scales_are_drawn_evenly_over_each_range(stack):
     (block,) = prepared(WALKS, stack).blocks
-    _, scales = modes_and_scales(block)
+    modes, scales = modes_and_scales(block)
     pairs = allotted(scales.probability, 20_000)
-    rngs = [np.random.default_rng(k) for k in range(len(block))]
-    log_scale, log_density = scales.draw(pairs, rngs)
+    shape = len(block), 2, modes.effect.shape[1]
+    spread = modes.spread().reshape(*shape, -1)
+    proposal = EffectProposals.around(modes.effect.reshape(shape), spread, 4.0)
+    seeds = np.random.default_rng(1).integers(2**64, size=(len(block), SEED_WORDS), dtype=np.uint64)
+    effect, log_density, log_scale = proposal.draw(pairs, seeds, scales)
+    same_effect, of_effect, _ = proposal.draw(pairs, seeds)
+    np.testing.assert_array_equal(effect, same_effect)
+    log_density -= of_effect
     part = np.array([np.repeat([0, 1], row) for row in pairs])
     own = np.take_along_axis(scales.log_densities(log_scale), part[:, None], axis=1)[:, 0]
-    np.testing.assert_allclose(log_density, own, rtol=1e-9)
+    np.testing.assert_allclose(log_density, own, atol=1e-9)
     cell = scales.cell_of(log_scale)
     for k in range(len(block)):
         for each in range(2):

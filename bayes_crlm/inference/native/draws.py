@@ -18,8 +18,22 @@ INDEPENDENT, GAMMA, WALK = 0, 1, 2
 SEED_WORDS = 32
 
 
-class HazardDraws(ArrayStructure):
-    """What is drawn, as `native/draws.h` names it."""
+class Task(ArrayStructure):
+    """What one of the library's functions works through, and where its results go."""
+
+    function: ClassVar[str]
+
+    def run(self, level: int = BEST) -> None:
+        """Fill the arrays of results, by the kernels of an instruction set."""
+        function = getattr(load_library(), self.function)
+        if function(kernels(level).address, ctypes.addressof(self)):
+            raise MemoryError("there is no memory for the draws")
+
+
+class HazardDraws(Task):
+    """Log-hazards to be drawn given effects, as `native/draws.h` names it."""
+
+    function = "crlm_sample_hazards"
 
     _fields_: ClassVar = [
         ("stack", POINTER),
@@ -51,14 +65,41 @@ class HazardDraws(ArrayStructure):
             mixture=elements.mixture,
         )
 
-    def sample(self, level: int = BEST) -> None:
-        """Fill the arrays of log-hazards and log ratios, by the kernels of an instruction set."""
-        if load_library().crlm_sample_hazards(kernels(level).address, ctypes.addressof(self)):
-            raise MemoryError("there is no memory for drawing log-hazards")
+
+class EffectDraws(Task):
+    """Effects to be drawn, as `native/draws.h` names it."""
+
+    function = "crlm_sample_effects"
+    _fields_: ClassVar = [
+        *((name, INTEGER) for name in (
+            "n_cohorts", "n_parts", "n_pairs", "n_terms", "n_scale_cells", "wide_every",
+            "pairs_per_effect",
+        )),
+        *((name, NUMBER) for name in ("wide_scale", "wide_nu", "first_log_scale", "scale_width")),
+        *((name, POINTER) for name in (
+            "centre", "factor", "nu", "pairs", "scale_share", "seed", "effect", "log_density",
+            "log_step_scale",
+        )),
+    ]  # fmt: skip
 
 
-class Summaries(ArrayStructure):
+class EffectDensities(Task):
+    """Effects whose densities are wanted, as `native/draws.h` names it."""
+
+    function = "crlm_weigh_effects"
+    _fields_: ClassVar = [
+        *((name, INTEGER) for name in ("n_cohorts", "n_parts", "n_draws", "n_terms")),
+        *((name, NUMBER) for name in ("wide_scale", "wide_nu")),
+        *((name, POINTER) for name in (
+            "centre", "factor", "nu", "wide_share", "effect", "log_density",
+        )),
+    ]  # fmt: skip
+
+
+class Summaries(Task):
     """What is summed up, as `native/draws.h` names it."""
+
+    function = "crlm_summarise"
 
     _fields_: ClassVar = [
         *((name, INTEGER) for name in (
@@ -69,8 +110,3 @@ class Summaries(ArrayStructure):
             "quantile", "below",
         )),
     ]  # fmt: skip
-
-    def run(self) -> None:
-        """Fill the arrays of what is wanted."""
-        if load_library().crlm_summarise(kernels().address, ctypes.addressof(self)):
-            raise MemoryError("there is no memory for summing up draws")

@@ -42,6 +42,8 @@ SIGNATURES = {
     "crlm_pareto_smooth": (INTEGER, [*[POINTER] * 2, *[INTEGER] * 3, *[POINTER] * 2]),
     "crlm_repeat": (NUMBER, [POINTER, POINTER, POINTER, POINTER, INTEGER]),
     "crlm_sample_hazards": (INTEGER, [POINTER, POINTER]),
+    "crlm_sample_effects": (INTEGER, [POINTER, POINTER]),
+    "crlm_weigh_effects": (INTEGER, [POINTER, POINTER]),
     "crlm_summarise": (INTEGER, [POINTER, POINTER]),
     "crlm_lay_density": (INTEGER, [POINTER] * 5),
     "crlm_lay_map": (INTEGER, [POINTER, POINTER, POINTER]),
