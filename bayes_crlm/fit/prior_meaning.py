@@ -177,7 +177,7 @@ def steep_step_caution(inputs: "PreparedCohort") -> tuple[str, ...]:
     return (
         f"the step of the baseline's walk from {before} to {after} takes {share[k]:.0%} of its "
         "variance, so that the prior holds all other hazards close to each other; is the cutpoint "
-        f"{as_written(float(inputs.intervals.cutpoints[k + 1]))} meant?",
+        f"{as_written(float(inputs.intervals.cutpoints[k + 1]))} intended?",
     )
 
 

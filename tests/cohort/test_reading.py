@@ -130,7 +130,7 @@ def test_missing_file_suggests_the_nearest_name(tmp_path):
 
 
 def test_missing_file_in_a_missing_folder(tmp_path):
-    assert "nor is there the folder" in refusal(tmp_path / "nowhere" / "cohort.csv")
+    assert "does not exist either" in refusal(tmp_path / "nowhere" / "cohort.csv")
 
 
 def test_misspelt_data_set_suggests_the_nearest_name(tmp_path, monkeypatch):

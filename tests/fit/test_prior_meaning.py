@@ -82,7 +82,7 @@ def cautions_of(cohort, **model):
 def test_a_cutpoint_next_to_0_is_doubted(cohort):
     (told,) = cautions_of(cohort, cutpoints=(1e-4, 5.0, 10.0))
     assert told.startswith("the step of the baseline's walk from (0, 0.0001] to (0.0001, 5] takes")
-    assert "is the cutpoint 0.0001 meant?" in told
+    assert "is the cutpoint 0.0001 intended?" in told
     assert cautions_of(cohort, cutpoints=(2.0, 5.0, 10.0)) == ()
     # steps of this prior are all alike, and a single step is the whole walk
     assert cautions_of(cohort, cutpoints=(1e-4, 5.0, 10.0), baseline="random_walk") == ()

@@ -99,7 +99,7 @@ def test_an_interval_that_holds_1_needs_no_confounder(tmp_path):
     assert low < 1 < high
     assert part["unmeasured_confounding"]["e_value_limit"] == 1.0
     assert part["unmeasured_confounding"]["e_value"] > 1
-    assert "the 95% interval holds 1 without any" in part["unmeasured_confounding"]["sentence"]
+    assert "the 95% interval includes 1 without any" in part["unmeasured_confounding"]["sentence"]
     names = {
         path.name for kind in ("tables", "figures") for path in (tmp_path / "out" / kind).iterdir()
     }

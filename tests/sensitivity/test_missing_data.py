@@ -251,7 +251,7 @@ def test_a_cohort_without_gaps_says_so(tmp_path):
     names = ("--only", "missing_data", "--out", tmp_path / "out")
     done = call("sensitivity", tmp_path / "small.toml", *names)
     assert done.returncode == 2
-    assert "no covariate of the model misses a value" in done.stderr
+    assert "no covariate of the model has missing values" in done.stderr
 
 
 @pytest.mark.parametrize("codes", [[1.0, 2.0, 3.0], ["g1", "g2", "g3"], [0.0, 5.0, 9.0]])
@@ -260,7 +260,7 @@ def test_a_category_of_several_levels_is_refused_however_it_is_coded(codes, form
     table = table_of().assign(arm_b=1.0 * (np.arange(120) % 3 == 0))
     table["grade"] = [codes[k % 3] for k in range(120)]
     table.loc[np.arange(120) % 7 == 0, "grade"] = None
-    with pytest.raises(SensitivityError, match="'grade' misses values and has 3 levels"):
+    with pytest.raises(SensitivityError, match="'grade' has missing values and 3 levels"):
         design_of(table, formula)
 
 

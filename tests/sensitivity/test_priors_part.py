@@ -151,7 +151,7 @@ def test_a_finding_at_no_effect_is_not_given_an_advocate_that_noise_made(tmp_pat
     # it was tried with more draws
     assert critical["draws"] == 80_000
     assert "cannot be determined" in part["sentence"]
-    assert "an advocate who holds" not in part["sentence"]
+    assert "an advocate who gives" not in part["sentence"]
     assert any("not reliable" in note for note in part["notes"])
 
 

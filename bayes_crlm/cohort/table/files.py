@@ -229,7 +229,7 @@ def _nearest(path: Path) -> str:
     folder = path.parent
     try:
         if not folder.is_dir():
-            return f"nor is there the folder {shown_name(folder)}"
+            return f"its folder {shown_name(folder)} does not exist either"
         files = sorted(each.name for each in folder.iterdir() if _suffix(each) in SUFFIXES)
     except OSError:
         files = []

@@ -73,7 +73,7 @@ def priors(found: "Findings") -> Section:
     )
     if len(inputs.design.levels) > 2:
         allowed += (
-            f" The treatment's prior is of every contrast with {inputs.design.reference}; between "
+            f" The treatment's prior is for every contrast with {inputs.design.reference}; between "
             "two other levels it is wider. The answer therefore depends on which level is the "
             "reference."
         )

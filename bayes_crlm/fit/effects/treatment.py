@@ -103,8 +103,8 @@ def answers(found: "Findings") -> Section:
 
 
 STARTED_ELSEWHERE = (
-    "All of this table is as treated from time zero on; the section on when treatment started has "
-    "the other analyses."
+    "Everything in this table is as treated from time zero on; the section on when treatment "
+    "started has the other analyses."
 )
 
 

@@ -291,7 +291,7 @@ def notes_of(
     ]
     if len({row["choices"]["exclusions"] for row in rows}) > 1:
         notes.append(
-            "elpd_loo can be compared among specifications with the same exclusions alone: others "
+            "elpd_loo can be compared only among specifications with the same exclusions: others "
             "predict other patients."
         )
     by_nuts = sum(row["engine"] == "nuts" for row in done)

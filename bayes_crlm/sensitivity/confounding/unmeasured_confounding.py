@@ -301,7 +301,7 @@ def sentence(
         f"of {result['e_value']:.2f} each to explain the median away ({base['median']:.2f})"
     )
     text += (
-        "; the 95% interval holds 1 without any"
+        "; the 95% interval includes 1 without any"
         if low <= 1 <= high
         else f", and by {result['e_value_limit']:.2f} each to take the 95% interval to 1"
     )
@@ -340,7 +340,7 @@ def notes_of(
     if not is_stated:
         notes.append(
             "The beliefs about a confounder are defaults, made for metastases of colorectal "
-            "cancer, not the spec's: what they do is said apart and does not count. State "
+            "cancer, not the spec's: what they do is reported separately and does not count. State "
             f"{', '.join(Settings.BELIEFS)} in [sensitivity.unmeasured_confounding]."
         )
     if is_delayed:

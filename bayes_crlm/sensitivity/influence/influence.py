@@ -75,8 +75,8 @@ def check(plan: "Plan", settings: Settings) -> None:
     count = plan.inputs.cohort.n_patients
     if count > MOST_PATIENTS:
         raise SensitivityError(
-            f"sensitivity.influence refits without every patient, and there are {count:,}; it is "
-            f"made for at most {MOST_PATIENTS:,}"
+            "sensitivity.influence refits without each patient in turn, and there are "
+            f"{count:,}; it is for at most {MOST_PATIENTS:,}"
         )
 
 
@@ -186,9 +186,9 @@ def notes_of(
     notes = [
         "Patients are left out, or their status changed, one after the other, the worst first; "
         "another set of patients may change the conclusion with fewer. Cutpoints stay as they are.",
-        "Of the fragility index a censored patient's event is put at the time of censoring, and an "
-        "event that is taken away becomes a censoring at its time; events move in one arm and one "
-        "direction, whichever changes the conclusion with fewer.",
+        "For the fragility index a censored patient's event is put at the time of censoring, and "
+        "an event that is taken away becomes a censoring at its time; events move in one arm and "
+        "one direction, whichever changes the conclusion with fewer.",
     ]
     done = [row for row in rows if row["failure"] is None]
     moved = [row for each in fragile["fragility_paths"].values() for row in each["rows"]]

@@ -124,7 +124,7 @@ def fit_imputation(
     shifts = {each.column: 0.0 for each in design.covariates}
     unknown = set(delta or {}) - set(shifts)
     if unknown:
-        raise KeyError(f"delta is given for {sorted(unknown)}, which miss nothing")
+        raise KeyError(f"delta is given for {sorted(unknown)}, which have no missing values")
     shifts |= delta or {}
     kinds = tuple(each.kind for each in design.covariates)
     continuous = [each for each in design.covariates if each.kind == "continuous"]

@@ -194,9 +194,9 @@ def notes_of(
         )
     if not is_stated:
         notes.append(
-            "Nothing in the spec says that patients were lost for a reason: what deltas do is said "
-            "apart and does not count. Name those lost to follow-up (lost), state deltas, or ask "
-            "for this part by name."
+            "Nothing in the spec says that patients were lost for a reason: what deltas do is "
+            "reported separately and does not count. Name those lost to follow-up (lost), state "
+            "deltas, or ask for this part by name."
         )
     if settings.lost is None and inputs.cohort.censoring_end is None:
         notes.append(

@@ -30,7 +30,7 @@ MOST_BINARY = 8
 
 @dataclass(frozen=True, eq=False)
 class MissingCovariate:
-    """A covariate that misses values, on the scale of its design column.
+    """A covariate that has missing values, on the scale of its design column.
 
     Attributes
     ----------
@@ -120,7 +120,8 @@ def incomplete_design(model: "PiecewiseExponential", cohort: "Cohort") -> Incomp
     missing = [name for name in there if cohort.table[name].isna().any()]
     if not missing:
         raise SensitivityError(
-            f"{cohort.source}: no covariate of the model misses a value; there is nothing to impute"
+            f"{cohort.source}: no covariate of the model has missing values; there is nothing to "
+            "impute"
         )
     table = cohort.table.copy()
     gaps = {name: fill_within_patients(cohort, table, name) for name in missing}
@@ -129,8 +130,8 @@ def incomplete_design(model: "PiecewiseExponential", cohort: "Cohort") -> Incomp
     missing = list(gaps)
     if not missing:
         raise SensitivityError(
-            f"{cohort.source}: what covariates miss, other rows of the same patients say; there is "
-            "nothing to impute, so write these values into all rows of those patients"
+            f"{cohort.source}: what covariates lack stands in other rows of the same patients; "
+            "there is nothing to impute, so write these values into all rows of those patients"
         )
     levels = parse_formula(model.covariates).categorical
     factors = {name: factor_of(name, model.covariates, missing) for name in missing}
@@ -158,8 +159,8 @@ def fill_within_patients(cohort: "Cohort", table: "pd.DataFrame", name: str) -> 
     by_patient = values.groupby(patient)
     if (by_patient.nunique(dropna=True) > 1).any():
         raise SensitivityError(
-            f"{cohort.source}: {shown(name)} misses values and changes over the rows of a patient; "
-            "only covariates that stay as they are can be imputed"
+            f"{cohort.source}: {shown(name)} has missing values and changes over the rows of a "
+            "patient; only covariates that stay as they are can be imputed"
         )
     table[name] = values.fillna(by_patient.transform("first"))
     return table[name].isna().to_numpy(dtype=bool)
@@ -187,8 +188,8 @@ def factor_of(name: str, formula: str, missing: list[str]) -> str:
     mine = sorted({factor.expr for factor, used in columns.items() if name in used})
     if len(mine) > 1:
         raise SensitivityError(
-            f"covariate {shown(name)} misses values and enters the formula in {len(mine)} ways "
-            f"({', '.join(mine)}); only one of them can be imputed, so keep one"
+            f"covariate {shown(name)} has missing values and enters the formula in {len(mine)} "
+            f"ways ({', '.join(mine)}); only one of them can be imputed, so keep one"
         )
     for term in terms:
         used = {factor.expr: columns[factor] for factor in term.factors}
@@ -196,18 +197,18 @@ def factor_of(name: str, formula: str, missing: list[str]) -> str:
             continue
         if len(used[mine[0]]) > 1:
             raise SensitivityError(
-                f"covariate {shown(name)} misses values and is computed with others in {mine[0]}; "
-                "only functions of that covariate alone can be imputed"
+                f"covariate {shown(name)} has missing values and is computed with others in "
+                f"{mine[0]}; only functions of that covariate alone can be imputed"
             )
         others = set().union(*used.values()) & set(missing) - {name}
         if others:
             raise SensitivityError(
-                f"term {term} multiplies {shown(name)} with {shown(min(others))}, and both miss "
-                "values; a product of two incomplete covariates cannot be imputed"
+                f"term {term} multiplies {shown(name)} with {shown(min(others))}, and both have "
+                "missing values; a product of two incomplete covariates cannot be imputed"
             )
     if not any([factor.expr for factor in term.factors] == mine for term in terms):
         raise SensitivityError(
-            f"covariate {shown(name)} misses values and stands in products only; add it as a "
+            f"covariate {shown(name)} has missing values and stands in products only; add it as a "
             "term of its own"
         )
     return mine[0]
@@ -256,7 +257,7 @@ def filling_of(
         return first, second
     if is_category or not is_numeric_dtype(values) or is_bool_dtype(values):
         raise SensitivityError(
-            f"{cohort.source}: covariate {shown(name)} misses values and has {len(different)} "
+            f"{cohort.source}: covariate {shown(name)} has missing values and {len(different)} "
             "levels; only numbers and covariates with two values can be imputed"
         )
     ordered = np.sort(seen.to_numpy(dtype=float))
@@ -369,7 +370,7 @@ def main_column(name: str, factor: str, columns: "pd.DataFrame", moved: NDArray[
     own = [k for k in moved if is_own_column(str(columns.columns[k]), factor)]
     if len(own) != 1:
         raise SensitivityError(
-            f"covariate {shown(name)} misses values and makes {len(own)} columns "
+            f"covariate {shown(name)} has missing values and makes {len(own)} columns "
             f"({shown_names([str(columns.columns[k]) for k in own])}); only a transform to one "
             "column can be imputed, no spline or polynomial"
         )

@@ -184,7 +184,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
             Figure(
                 "missing_data",
                 "The hazard ratio with complete cases, with missing covariates imputed in the "
-                "model, and when what misses differs from what is seen.",
+                "model, and when missing values differ from those seen.",
                 plot_forest_rows,
                 {"rows": [base, *rows]},
             )
@@ -217,8 +217,9 @@ def notes_of(design: IncompleteDesign, counts: Mapping[str, int], *, is_stated: 
     ]
     if not is_stated:
         notes.append(
-            "The deltas are defaults, not the spec's: what they do is said apart, and does not "
-            "count as a change of the conclusion. State them as sensitivity.missing_data.deltas."
+            "The deltas are defaults, not the spec's: what they do is reported separately, and "
+            "does not count as a change of the conclusion. State them as "
+            "sensitivity.missing_data.deltas."
         )
     return notes
 
@@ -254,6 +255,6 @@ def sentence(base: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
         return f"{text}."
     medians = [row["median"] for row in shifted]
     return (
-        f"{text}; when what misses is not missing at random it "
+        f"{text}; when values are not missing at random it "
         f"{range_in_words(min(medians), max(medians))}."
     )

@@ -133,8 +133,8 @@ def notes_of(
         "The prior is the joint prior of all parameters; the columns of single priors say which "
         "of them a quantity depends on.",
         f"Powers of the treatment's prior from {NEAR_1[0]:g} to {NEAR_1[1]:g} may change the "
-        "conclusion. Larger ones are other priors, and said apart; powers of the likelihood are "
-        "cohorts of another size, and never count.",
+        "conclusion. Larger ones are other priors, reported separately; powers of the likelihood "
+        "are cohorts of another size, and never count.",
         *contrasts_note(context),
     ]
     if unreliable:

@@ -204,7 +204,7 @@ def notes_of(
         )
     by_nuts = sum(row["engine"] == "nuts" for row in found)
     if by_nuts:
-        notes.append(f"Made by NUTS: {by_nuts} of {count_of(len(found), 'refit')}.")
+        notes.append(f"Fitted by NUTS: {by_nuts} of {count_of(len(found), 'refit')}.")
     unreliable = sum(not row["is_reliable"] for row in found)
     if unreliable:
         notes.append(f"Of {len(found)} refits, {failing(unreliable, 'refit')}.")

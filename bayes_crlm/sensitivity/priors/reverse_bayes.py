@@ -273,8 +273,8 @@ def notes_of(
         )
     if not found["is_reliable"]:
         notes.append(
-            f"The critical prior is not reliable: {found['problem']}, with {found['draws']:,} "
-            "draws a refit too."
+            f"The critical prior is not reliable: {found['problem']}, even with "
+            f"{found['draws']:,} draws a refit."
         )
     return tuple(notes)
 
@@ -335,7 +335,7 @@ def sentence(
         at_most, does, name = ("at most", "conflicts", "intrinsic credibility")
     phrase += (
         f". The two-sided {p_value} is {at_most} {INTRINSIC_P:.4f}: the finding {does} with the "
-        f"sceptic whom it just does not convince ({name})"
+        f"sceptic whom it just fails to convince ({name})"
     )
     if found["is_reliable"]:
         phrase += "".join(f"; with {name}: {each['verdict']}" for name, each in verdicts.items())
@@ -347,8 +347,8 @@ def critical_in_words(found: Mapping[str, Any]) -> str:
     interval = f"{any_ratio(found['low'])} to {any_ratio(found['high'])}"
     if found["kind"] == "sceptical" and found["is_reliable"]:
         return (
-            f"By the 95% interval, which has to exclude 1, a sceptic who holds hazard ratios of "
-            f"{interval} for 95% probable, or a narrower interval about 1, is not convinced by "
+            "By the 95% interval, which has to exclude 1, a sceptic who gives 95% probability to "
+            f"hazard ratios of {interval}, or to a narrower interval about 1, is not convinced by "
             "these data; one who allows more is"
         )
     if found["kind"] == "sceptical":
@@ -361,8 +361,8 @@ def critical_in_words(found: Mapping[str, Any]) -> str:
         return f"{text}; they do for every advocate of hazard ratios {found['side']} 1"
     if found["is_reliable"]:
         return (
-            f"{text}; they do for an advocate who holds {interval}, or a narrower interval from 1, "
-            "for 95% probable"
+            f"{text}; they do for an advocate who gives 95% probability to {interval}, or to a "
+            "narrower interval from 1"
         )
     median, eti95 = found["without_prior"]["median"], found["without_prior"]["eti95"]
     # within a tenth of a standard deviation of 1

@@ -193,7 +193,7 @@ def notes_of(context: Context, settings: Settings, found: Mapping[str, Any]) -> 
         f"Clone-censor-weight compares two strategies: {STRATEGIES['start']}, and "
         f"{STRATEGIES['never']}. Both begin with the same wait, so that their hazard ratio is an "
         "average over time, nearer to 1 than that of treatment itself.",
-        "To be right, clone-censor-weight needs covariates that hold all on which both starting "
+        "To be right, clone-censor-weight needs covariates for everything on which both starting "
         "and dying depend, as they are at time zero; patients of every kind who start and who do "
         f"not; and a hazard of starting that is proportional in them ({start_in_words(found)}). "
         f"{WEIGHT_LIMITS} The row with truncated weights shows what the largest weights do; "
