@@ -139,6 +139,18 @@ def subgroups(rng: np.random.Generator, n: int, count: int, strata: int = 1) -> 
     return model_of(rng, log_relative, columns, lambda *_: [pooled], **rows)
 
 
+def centres_in_strata(rng: np.random.Generator, count: int, strata: int) -> BlockModel:
+    """Small centres whose hazards differ, beside strata with baselines of their own."""
+    _, columns, log_relative = patients(rng, 5 * count)
+    group, stratum = np.repeat(np.arange(count), 5), rng.integers(strata, size=5 * count)
+    log_relative += 0.5 * rng.normal(size=count)[group]
+    log_relative += 0.5 * rng.normal(size=strata)[stratum]
+    block = Block("centre_effect", Grouping(0), (UNIT,) * count, HalfNormal(1.0))
+    rows = {"row_class": stratum, "stratum_of_class": np.arange(strata)}
+    groups = {"groups": (group,), "group_counts": (count,)}
+    return model_of(rng, log_relative, columns, lambda *_: [block], **rows, **groups)
+
+
 ROWS: dict[str, Callable[[np.random.Generator], BlockModel]] = {
     "6 centres, n = 60": lambda rng: centres(rng, 60),
     "6 centres, n = 135": lambda rng: centres(rng, 135),
@@ -148,6 +160,7 @@ ROWS: dict[str, Callable[[np.random.Generator], BlockModel]] = {
     "effect over time, n = 135": lambda rng: over_time(rng, 135),
     "4 subgroups": lambda rng: subgroups(rng, 135, 4),
     "5 strata + 3 subgroups": lambda rng: subgroups(rng, 135, 3, 5),
+    "30 centres of 5 in 3 strata": lambda rng: centres_in_strata(rng, 30, 3),
 }
 ROW_SEEDS = {name: k for k, name in enumerate(ROWS)}
 

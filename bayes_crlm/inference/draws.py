@@ -83,6 +83,8 @@ class BatchDraws:
         Logs of an unknown scale of effects, where there is one.
     groups : (cohorts, draws, groups) ndarray or None
         Effects of groups that were integrated out, where there are any.
+    log_group_scale : (cohorts, draws) ndarray or None
+        Logs of their unknown standard deviation.
     """
 
     effect: NDArray[np.float64]
@@ -95,6 +97,7 @@ class BatchDraws:
     converged: NDArray[np.bool]
     log_effect_scale: NDArray[np.float64] | None = None
     groups: NDArray[np.float64] | None = None
+    log_group_scale: NDArray[np.float64] | None = None
 
     @classmethod
     def none(

@@ -13,6 +13,7 @@ Liu & Pierce (1994), Biometrika 81:624-629 (quadrature around the mode); Rue, Ma
 (2009), J R Stat Soc B 71:319-392 (a grid over scales).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ from bayes_crlm.inference.native.groups import (
     sample_effects,
     weigh_without_groups,
 )
-from bayes_crlm.inference.native.modes import climb
+from bayes_crlm.inference.native.modes import Posteriors, climb
 from bayes_crlm.inference.parts import at_draw_pairs
 from bayes_crlm.inference.scale_cells import ScaleCells
 from bayes_crlm.inference.weights import allotted, weigh
@@ -119,36 +120,45 @@ def propose_and_weigh(
     seeds = rng.integers(2**64, size=(1, SEED_WORDS), dtype=np.uint64)
     both, log_proposal, _ = grid.effects.draw(pairs, seeds)
     cell = at_draw_pairs(np.arange(len(grid.probability))[None], pairs)
-    scales = []
-    for cells in (grid.steps, grid.spreads):
-        if cells is None:
-            scales.append(None)
-            continue
-        log_scale, log_density = cells.draw(cell, [rng])
-        log_proposal += log_density
-        scales.append(log_scale)
+    scales: list[Floats | None] = [None, None, None]
+    for k, cells in enumerate(grid.scales):
+        if cells is not None:
+            scales[k], log_density = cells.draw(cell, [rng])
+            log_proposal += log_density
     log_proposal += np.log(at_draw_pairs(pairs / (draws // 2), pairs))
     flat_both = both.reshape(draws, -1)
-    log_step, log_spread = (None if each is None else np.tile(each[0], 2) for each in scales)
-    group_scale = np.ones(draws) if log_spread is None else np.exp(log_spread)
-    posteriors = targets.part(np.zeros(draws, dtype=np.intp)).posteriors(
-        None if log_step is None else np.exp(log_step)
-    )
+    log_scales = [np.zeros(draws) if each is None else np.tile(each[0], 2) for each in scales]
+    posteriors, log_priors = posteriors_at(targets, groups, log_scales)
     log_target, hazards = weigh_without_groups(posteriors, flat_both)
-    log_target += log_integrals(hazards, groups.events, group_scale).sum(axis=1)
-    log_target += log_scale_priors(step_prior(targets), log_step)
-    log_target += log_scale_priors(groups.scale, log_spread)
+    group_scale = np.exp(log_scales[2])
+    log_target += log_integrals(hazards, groups.events, group_scale).sum(axis=1) + log_priors
     log_ratio = log_target.reshape(1, 2, -1) - log_proposal[:, None]
     effect, log_hazard = both[..., n_intervals:], both[..., :n_intervals]
     drawn = weigh(effect, log_hazard, ScaleDraws(*scales), log_ratio, draws)
     return Proposed(drawn, np.tile(cell[0], 2), flat_both, hazards, group_scale)
 
 
-def step_prior(targets: "Targets") -> HalfNormal | None:
-    """Prior of a walk's step scale; None where there is no walk."""
-    if not targets.has_walk or not isinstance(targets.baseline, WalkPrior):
-        return None
-    return HalfNormal(targets.baseline.step_scale_sd)
+def scale_priors(
+    targets: "Targets", groups: "GroupedRows"
+) -> tuple[ScaleFamily | None, ScaleFamily | None, ScaleFamily | None]:
+    """Priors of the scales of a walk's steps, of effects and of groups; None of fixed ones."""
+    step = None
+    if targets.has_walk and isinstance(targets.baseline, WalkPrior):
+        step = HalfNormal(targets.baseline.step_scale_sd)
+    return step, targets.scale_prior, groups.scale
+
+
+def posteriors_at(
+    targets: "Targets", groups: "GroupedRows", log_scales: Sequence[Floats]
+) -> tuple[Posteriors, Floats]:
+    """Posteriors given scales (steps, effects, groups), and log prior densities of their logs."""
+    step, effect, group = (np.exp(each) for each in log_scales)
+    several = targets.part(np.zeros(len(step), dtype=np.intp))
+    log_prior = np.zeros(len(step))
+    for prior, log_scale in zip(scale_priors(targets, groups), log_scales, strict=True):
+        if prior is not None:
+            log_prior += prior.log_density(np.exp(log_scale)) + log_scale
+    return replace(several, effect_scale=effect).posteriors(step, group), log_prior
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,31 +171,34 @@ class Grid:
         Of log-hazards and effects together, one part for each cell.
     probability : (cells,) ndarray
         By Laplace's approximation.
-    steps, spreads : ScaleCells or None
-        Of a walk's step scale and of the groups' standard deviation.
+    scales : tuple of ScaleCells or None
+        Of a walk's step scale, of the effects' scale and of the groups' standard deviation.
     """
 
     effects: EffectProposals
     probability: Floats
-    steps: ScaleCells | None
-    spreads: ScaleCells | None
+    scales: tuple[ScaleCells | None, ...]
 
     @classmethod
     def around(cls, targets: "Targets", groups: "GroupedRows") -> "Grid":
         """Find the mode of every cell, and what each cell holds."""
-        prior, scale_prior = step_prior(targets), groups.scale
-        steps = None if prior is None else ScaleCells.of(prior, WIDTH)
-        spreads = None if scale_prior is None else ScaleCells.of(scale_prior, WIDTH)
-        counts = [1 if each is None else len(each.low) for each in (steps, spreads)]
-        at_step, at_spread = (each.ravel() for each in np.indices(counts))
-        log_step = np.zeros(len(at_step)) if steps is None else steps.middle[at_step]
-        log_spread = np.zeros(len(at_spread)) if spreads is None else spreads.middle[at_spread]
-        several = targets.part(np.zeros(len(at_step), dtype=np.intp))
-        posteriors = several.posteriors(np.exp(log_step), np.exp(log_spread))
+        scales = [
+            None if prior is None else ScaleCells.of(prior, WIDTH)
+            for prior in scale_priors(targets, groups)
+        ]
+        counts = [1 if each is None else len(each.low) for each in scales]
+        places = [each.ravel() for each in np.indices(counts)]
+        posteriors, log_priors = posteriors_at(
+            targets,
+            groups,
+            [
+                np.zeros(len(place)) if cells is None else cells.middle[place]
+                for cells, place in zip(scales, places, strict=True)
+            ],
+        )
         modes = climb(posteriors, None, RISE_TOLERANCE)
         n_intervals = targets.n_intervals
-        mass = modes.log_density + log_scale_priors(prior, log_step)
-        mass += log_scale_priors(scale_prior, log_spread)
+        mass = modes.log_density + log_priors
         mass -= 0.5 * (np.linalg.slogdet(modes.information)[1] + modes.log_determinant_of_groups)
         mass = np.where(modes.converged & np.isfinite(mass), mass, -np.inf)
         share = np.exp(mass - mass.max())
@@ -198,8 +211,10 @@ class Grid:
         return cls(
             effects,
             share[kept] / share[kept].sum(),
-            None if steps is None else steps.part(at_step[kept]),
-            None if spreads is None else spreads.part(at_spread[kept]),
+            tuple(
+                None if cells is None else cells.part(place[kept])
+                for cells, place in zip(scales, places, strict=True)
+            ),
         )
 
     def moved(self, found: "Proposed") -> "Grid":
@@ -227,10 +242,3 @@ class Grid:
             ),
             probability=(self.probability + share) / 2,
         )
-
-
-def log_scale_priors(prior: ScaleFamily | None, log_scale: NDArray | None) -> Floats | float:
-    """Log prior density of logs of a scale; 0 where there is none."""
-    if prior is None or log_scale is None:
-        return 0.0
-    return prior.log_density(np.exp(log_scale)) + log_scale

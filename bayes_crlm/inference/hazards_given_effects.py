@@ -48,10 +48,13 @@ class ScaleDraws:
         Of a walk's steps.
     effect : (cohorts, pairs) ndarray or None
         Of effects with an unknown scale.
+    group : (cohorts, pairs) ndarray or None
+        Of groups' effects.
     """
 
     step: Floats | None = None
     effect: Floats | None = None
+    group: Floats | None = None
 
 
 def walks_at_scales(targets: "Targets", effect: Floats, log_scale: Floats) -> tuple[Floats, Floats]:

@@ -52,13 +52,13 @@ def why_not_approximated(model: "BlockModel") -> str | None:
     if len(scales) > MOST_SCALES:
         count = f"and there are {len(scales)}"
         return f"engine laplace serves at most {MOST_SCALES} unknown scales, {count}"
-    besides = [block for block in scales if not is_baseline(block)]
+    groups = largest_grouping(model)
+    besides = [block for block in scales if not is_baseline(block) and block is not groups]
     if len(besides) > 1:
         return (
-            f"engine laplace serves one unknown scale beside a walk's, and there are {len(besides)}"
+            "engine laplace serves one unknown scale of effects that are not groups', and there "
+            f"are {len(besides)}"
         )
-    if largest_grouping(model) is not None and model.data.n_classes > 1:
-        return "engine laplace does not serve groups beside classes with hazards of their own"
     for block in blocks:
         if is_baseline(block) and block.walk is not None:
             if block.priors and not isinstance(block.scale, HalfNormal):
@@ -219,8 +219,12 @@ class Layout:
         """Groups whose effects are integrated out."""
         if self.groups is None or not isinstance(self.groups.enters, Grouping):
             return None
-        index, data = self.groups.enters.index, self.model.data
-        return GroupedRows(data.groups[index], data.events_per_group[index], self.groups.scale)
+        place, data = self.groups.enters.index, self.model.data
+        index = data.groups[place]
+        if data.n_classes > 1:
+            # rows of a class follow one another in the sums
+            index = index[np.argsort(data.row_class, kind="stable")]
+        return GroupedRows(index, data.events_per_group[place], self.groups.scale)
 
     def weighted(self, drawn: BatchDraws, k: int = 0) -> WeightedDraws | None:
         """Draws of the k-th cohort with the model's unknowns; None where there are none."""
@@ -248,17 +252,17 @@ class Layout:
         """
         with np.errstate(invalid="ignore"):
             named = self.named_hazards(drawn, k)
-            other = None if drawn.log_effect_scale is None else drawn.log_effect_scale[k, :, None]
             for block in self.model.blocks:
                 if not isinstance(block, Block) or block is self.hazards:
                     continue
-                values = (
-                    drawn.groups[k]
-                    if block is self.groups and drawn.groups is not None
-                    else (drawn.effect[k][:, self.places[block.name]])
-                )
-                if other is not None and block.scale is not None:
-                    named[block.scale_name], values = other, values / np.exp(other)
+                log_scales = drawn.log_effect_scale
+                if block is self.groups and drawn.groups is not None:
+                    values, log_scales = drawn.groups[k], drawn.log_group_scale
+                else:
+                    values = drawn.effect[k][:, self.places[block.name]]
+                if block.scale is not None and log_scales is not None:
+                    log_scale = log_scales[k, :, None]
+                    named[block.scale_name], values = log_scale, values / np.exp(log_scale)
                 named[block.unit_name] = values
         return np.concatenate([named[each.name] for each in self.model.parameters], axis=1)
 

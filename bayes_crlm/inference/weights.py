@@ -46,9 +46,9 @@ def weigh(
     is_possible = np.isfinite(log_ratio).sum(axis=1) >= max(10, draws // 10)
     log_weight, pareto_k = pareto_smooth(np.where(is_possible[:, None], log_ratio, 0.0))
     weight = np.exp(log_weight)
-    step, other = (
+    step, other, of_groups = (
         None if each is None else flat(np.stack([each, each], axis=1), draws)
-        for each in (scales.step, scales.effect)
+        for each in (scales.step, scales.effect, scales.group)
     )
     return BatchDraws(
         effect=flat(effect, draws),
@@ -60,4 +60,5 @@ def weigh(
         ess=1 / (weight**2).sum(axis=1),
         converged=is_possible,
         log_effect_scale=other,
+        log_group_scale=of_groups,
     )

@@ -1,6 +1,7 @@
 """Models built by hand of blocks: approximate draws against NUTS, groups against quadrature."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -101,8 +102,34 @@ def groups_of_known_spread():
     data = rows(group_counts=(15, 4))
     known = Block("centre_effect", Grouping(0), (UNIT,) * 15)
     pooled = Block("ward_effect", Grouping(1), (UNIT,) * 4)
-    independent = Block("log_hazard", Cells(np.ones((1, 1))), (Normal(LOG_RATE, 2.0),) * 4)
-    return BlockModel((effects(), independent, known, pooled), data)
+    return BlockModel((effects(), independent(), known, pooled), data)
+
+
+def independent():
+    return Block("log_hazard", Cells(np.ones((1, 1))), (Normal(LOG_RATE, 2.0),) * 4)
+
+
+def two_groupings_of_unknown_spread():
+    data = rows(group_counts=(15, 4))
+    groups = [
+        Block(f"group_{k}", Grouping(k), (UNIT,) * count, HalfNormal(0.5))
+        for k, count in enumerate((15, 4))
+    ]
+    return BlockModel((effects(), independent(), *groups), data)
+
+
+def groups_beside_strata():
+    data = rows(strata=(0, 1), group_counts=(15,), is_delayed=True)
+    block = Block("centre_effect", Grouping(0), (UNIT,) * 15, HalfNormal(0.8))
+    return BlockModel((effects(), walk(data), block), data)
+
+
+def groups_beside_a_changing_effect():
+    data = rows(strata=(0, 0), group_counts=(15,))
+    block = Block("centre_effect", Grouping(0), (UNIT,) * 15, HalfNormal(0.8))
+    hazards = replace(independent(), enters=Cells(np.ones((2, 1))))
+    changing = over_time(data, np.array([[-0.5], [0.5]]))
+    return BlockModel((effects(), hazards, block, changing), data)
 
 
 MODELS = (
@@ -111,6 +138,9 @@ MODELS = (
     gamma_hazards_of_strata,
     groups_beside_a_walk,
     groups_of_known_spread,
+    two_groupings_of_unknown_spread,
+    groups_beside_strata,
+    groups_beside_a_changing_effect,
 )
 
 
@@ -186,8 +216,8 @@ def test_models_beyond_the_grid_go_to_nuts():
     ]
     three = BlockModel((effects(), walk(data), *groups), data)
     assert "at most 2 unknown scales, and there are 3" in why_not_approximated(three)
-    independent = Block("log_hazard", Cells(np.ones((1, 1))), (Normal(LOG_RATE, 2.0),) * 4)
-    two = BlockModel((effects(), independent, *groups), data)
-    assert "one unknown scale beside a walk's, and there are 2" in why_not_approximated(two)
+    pooled = Block("pooled", Columns(0, 2), (UNIT,) * 2, HalfNormal(0.5))
+    two = BlockModel((pooled, independent(), groups[1], replace(groups[0], scale=None)), data)
+    assert "and there are 2" in why_not_approximated(two)
     shrunk = Shrunk("effect", Columns(0, 2), HalfCauchy(0.5), "term")
     assert "horseshoe" in why_not_approximated(BlockModel((shrunk, walk(data)), data))

@@ -38,7 +38,7 @@ draws = 500
 MODELS = {
     "frailty": (Frailty("centre", 0.8),),
     "over_time": (OverTime(0.7),),
-    # groups beside classes have too many effects that are not normal: NUTS alone
+    # with the walk of the baseline three unknown scales: NUTS alone
     "both": (Frailty("centre", 0.8), OverTime(0.7)),
 }
 SERVED = ("frailty", "over_time")
