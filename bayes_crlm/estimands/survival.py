@@ -137,9 +137,10 @@ def standardised_survival(cumulative: NDArray, relative: NDArray, share: NDArray
     """
     result = np.empty(cumulative.shape)
     for rows in blocks_of_draws(*relative.shape):
-        weight = of_draws(share, rows)
+        weight, falling = of_draws(share, rows), -relative[rows]
         for time in range(cumulative.shape[1]):
-            alive = np.exp(-cumulative[rows, time, None] * relative[rows])
+            alive = cumulative[rows, time, None] * falling
+            np.exp(alive, out=alive)
             result[rows, time] = mean_over_patterns(alive, weight)
     return result
 
@@ -194,15 +195,16 @@ def restricted_mean_survival(
     low, high = np.clip(cutpoints[:-1], origin, None), np.clip(cutpoints[1:], None, horizon)
     width = np.clip(high - low, 0.0, None)
     hazard = np.exp(log_hazard)
-    start = np.cumsum(hazard * width, axis=1) - hazard * width
     area = np.zeros(len(log_hazard))
     for rows in blocks_of_draws(*relative.shape):
         ratio, weight = relative[rows], of_draws(share, rows)
+        alive = np.ones_like(ratio)
         for interval in np.flatnonzero(width > 0):
             rate = hazard[rows, interval, None] * ratio
             lost = -np.expm1(-rate * width[interval])
-            part = np.exp(-start[rows, interval, None] * ratio) * lost / rate
-            area[rows] += mean_over_patterns(part, weight)
+            lost *= alive
+            alive -= lost
+            area[rows] += mean_over_patterns(lost / rate, weight)
     return area
 
 

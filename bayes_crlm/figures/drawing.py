@@ -246,7 +246,10 @@ def legend_above(ax: "Axes", columns: int = 1) -> None:
 
 def to_svg(figure: "Figure") -> str:
     """Write a figure as an SVG element without a date, so that it repeats exactly."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
     buffer = io.StringIO()
     with styled({"figure.constrained_layout.use": False}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        # savefig would draw twice, the first time only to lay the axes out
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
