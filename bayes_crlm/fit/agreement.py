@@ -133,7 +133,7 @@ class Reason:
 def find_reasons(fit: "PosteriorDraws", measured: Contrast) -> list[Reason]:
     """Refit with times drawn within their unit, vague priors, finer intervals, until all agree."""
     from bayes_crlm.cohort.coarse_times import rounded_times
-    from bayes_crlm.fit.crude import cox_of
+    from bayes_crlm.frequentist.cox import cox_of
 
     terms, cox = fit.inputs.design.terms, fit.cox
     reasons = [Reason()] * len(terms)

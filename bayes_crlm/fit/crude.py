@@ -44,6 +44,8 @@ def crude_rows(fit: "PosteriorDraws") -> list[dict[str, Any]]:
         cox_high and moves_log_hr (adjusted less this one, of the posterior, else of Cox; 0 for
         the adjusted). Numbers that could not be found are None. Empty without covariates.
     """
+    from bayes_crlm.frequentist.cox import cox_of
+
     inputs = fit.inputs
     if not inputs.n_covariate_terms or inputs.cohort.n_rows > MOST_ROWS:
         return []
@@ -137,21 +139,6 @@ def refitted_numbers(inputs: "PreparedCohort", seed: int) -> Numbers:
     if drawn is None:
         return nothing
     return [(each.median, each.low, each.high) for each in hazard_ratios_of(drawn, inputs)]
-
-
-def cox_of(inputs: "PreparedCohort") -> "Cox":
-    """Cox's fit of the columns that are left."""
-    from bayes_crlm.frequentist.cox import fit_cox
-
-    cohort, design = inputs.cohort, inputs.design
-    return fit_cox(
-        cohort.entry,
-        cohort.time,
-        cohort.event,
-        design.matrix,
-        design.terms,
-        patient_index=cohort.patient_index,
-    )
 
 
 def movers(inputs: "PreparedCohort", cox: "Cox") -> list[str]:

@@ -164,14 +164,6 @@ class PosteriorDraws:
     @cached_property
     def cox(self) -> "Cox":
         """Cox's partial-likelihood fit (Efron ties) of the same design."""
-        from bayes_crlm.frequentist.cox import fit_cox
+        from bayes_crlm.frequentist.cox import cox_of
 
-        cohort, design = self.inputs.cohort, self.inputs.design
-        return fit_cox(
-            cohort.entry,
-            cohort.time,
-            cohort.event,
-            design.matrix,
-            design.terms,
-            patient_index=cohort.patient_index,
-        )
+        return cox_of(self.inputs)

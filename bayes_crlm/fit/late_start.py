@@ -78,19 +78,12 @@ def fit_rows(
         Without rows where nothing could be fitted.
     """
     from bayes_crlm.fit.fitting import approximate
-    from bayes_crlm.frequentist.cox import fit_cox
+    from bayes_crlm.frequentist.cox import cox_of
 
     nothing = {"hazard_ratios": [], "is_reliable": False, "pareto_k": None}
     try:
         inputs = model.prepare(cohort)
-        cox = fit_cox(
-            inputs.cohort.entry,
-            inputs.cohort.time,
-            inputs.cohort.event,
-            inputs.design.matrix,
-            inputs.design.terms,
-            patient_index=inputs.cohort.patient_index,
-        )
+        cox = cox_of(inputs)
     except BayesCRLMError as problem:
         return nothing | {"failure": str(problem)}
     counts = {

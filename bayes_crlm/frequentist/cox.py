@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from survival.regression import CoxPHFit  # ty: ignore[missing-module-member]
 
+    from bayes_crlm.model.prepared import PreparedCohort
+
 Floats = NDArray[np.float64]
 
 
@@ -114,6 +116,19 @@ class Cox:
             "concordance": _finite_or_none(self.concordance),
             "ph_test": [{"term": term, "p": _finite_or_none(p)} for term, p in self.ph_test],
         }
+
+
+def cox_of(inputs: PreparedCohort) -> Cox:
+    """Cox regression of a prepared cohort's columns.
+
+    Raises
+    ------
+    CohortError
+        Where there is none.
+    """
+    cohort, design = inputs.cohort, inputs.design
+    rows = (cohort.entry, cohort.time, cohort.event, design.matrix)
+    return fit_cox(*rows, design.terms, patient_index=cohort.patient_index)
 
 
 def fit_cox(

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from bayes_crlm.model.priors import HALF_WIDTH_95
 from bayes_crlm.sensitivity.parts import rows_of, unreliable_note
 from bayes_crlm.sensitivity.posterior_draws import (
+    ENGINE,
+    NUMBERS,
     sample_posterior,
     summarise_draws,
     treatment_effect,
@@ -21,11 +23,7 @@ from bayes_crlm.sensitivity.posterior_draws import (
 from bayes_crlm.sensitivity.refit import cox_row
 from bayes_crlm.sensitivity.two_arms import TwoArms
 from bayes_crlm.sensitivity.verdicts import reliable
-from bayes_crlm.sensitivity.weighted_posterior import (
-    Calibration,
-    calibrate,
-    with_weights,
-)
+from bayes_crlm.sensitivity.weighted_posterior import Calibration, calibrate, with_weights
 from bayes_crlm.words.errors import BayesCRLMError
 
 if TYPE_CHECKING:
@@ -35,11 +33,10 @@ if TYPE_CHECKING:
     from bayes_crlm.model.prepared import PreparedCohort
     from bayes_crlm.words.section import Rows
 
-NUMBERS = (
-    "median", "eti95", "prob_below_1", "prob_below_effect", "mean_log", "sd_log", "mcse", "engine",
-    "pareto_k", "r_hat", "chains", "is_reliable", "note", "cox_hr", "cox_ci95", "n_patients",
-    "n_events", "n_treated",
-)  # fmt: skip
+OF_FIT = (
+    *(*NUMBERS, *ENGINE[:-1], "chains", "is_reliable", "note", "cox_hr", "cox_ci95"),
+    *("n_patients", "n_events", "n_treated"),
+)
 # of weighted fits, and the most that a model takes
 FINER, MOST_INTERVALS = 3, 200
 # of a table's columns
@@ -80,7 +77,7 @@ def try_row(fit: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         return fit()
     except BayesCRLMError as problem:
-        return dict.fromkeys(NUMBERS) | {"failure": str(problem)}
+        return dict.fromkeys(OF_FIT) | {"failure": str(problem)}
 
 
 def cut_finely(

@@ -117,12 +117,7 @@ def e_value(risk_ratio: float, shifted_to: float = 1.0) -> float:
 
 
 def hazard_ratio_e_value(
-    hazard_ratio: float,
-    low: float,
-    high: float,
-    shifted_to: float = 1.0,
-    *,
-    is_common: bool = True,
+    hazard_ratio: float, low: float, high: float, shifted_to: float = 1.0, *, is_common: bool = True
 ) -> EValue:
     """E-values of a hazard ratio and of the limit nearest to no effect (or to another value).
 

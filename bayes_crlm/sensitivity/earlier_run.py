@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_crlm.analysis.earlier_results import read_json
+from bayes_crlm.sensitivity.posterior_draws import ENGINE, NUMBERS
 
 if TYPE_CHECKING:
     from bayes_crlm.analysis.plan import Plan
@@ -19,10 +20,7 @@ if TYPE_CHECKING:
 
 SAME = ("median", "eti95", "prob_below_effect", "mean_log", "sd_log", "r_hat")
 # what rows of a part take from a fit that is there already
-SHOWN = (
-    *("median", "eti95", "prob_below_1", "prob_below_effect", "mean_log", "sd_log", "mcse"),
-    *("engine", "pareto_k", "r_hat", "chains", "is_reliable", "note", "cox_hr", "cox_ci95"),
-)
+SHOWN = (*NUMBERS, *ENGINE, "chains", "note", "cox_hr", "cox_ci95")
 
 
 def base_of_run(folder: Path, plan: "Plan", level: int) -> dict[str, Any] | None:

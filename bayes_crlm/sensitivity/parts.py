@@ -159,6 +159,31 @@ def finding(
     )
 
 
+def run_calls(
+    context: Context,
+    part: str,
+    function: Callable[..., Any],
+    calls: Sequence[tuple[str, Mapping[str, Any]]],
+    **settled: Any,
+) -> list[TaskResult]:
+    """Run a part's tasks, with the seed; results are in the order of the calls.
+
+    Parameters
+    ----------
+    context : Context
+    part : str
+    function : callable
+    calls : sequence of (str, mapping)
+        What a reader calls a task, and the arguments that are its own.
+    **settled
+        Arguments of every task.
+    """
+    every = {**settled, "seed": context.seed}
+    return context.run(
+        part, [Task(f"{part}: {name}", function, {**own, **every}) for name, own in calls]
+    )
+
+
 def run_one(context: Context, part: str, function: Callable[..., Any], **arguments: Any) -> Any:
     """Run the single task of a part, with the seed, and give what it found.
 
@@ -180,17 +205,7 @@ def run_several(
     calls: Sequence[tuple[str, Mapping[str, Any]]],
     **settled: Any,
 ) -> tuple[list[tuple[int, Any]], list[str]]:
-    """Run a part's tasks, with the seed; those that fail are named.
-
-    Parameters
-    ----------
-    context : Context
-    part : str
-    function : callable
-    calls : sequence of (str, mapping)
-        What a reader calls a task, and the arguments that are its own.
-    **settled
-        Arguments of every task.
+    """Run a part's tasks as `run_calls` does; those that fail are named.
 
     Returns
     -------
@@ -204,16 +219,13 @@ def run_several(
     SensitivityError
         When every task failed.
     """
-    tasks = [
-        Task(f"{part}: {name}", function, {**own, **settled, "seed": context.seed})
-        for name, own in calls
+    done = run_calls(context, part, function, calls, **settled)
+    found = [(place, each.value) for place, each in enumerate(done) if each.value is not None]
+    failures = [
+        f"{name}: {each.failure}"
+        for (name, _), each in zip(calls, done, strict=True)
+        if each.value is None
     ]
-    found, failures = [], []
-    for place, done in enumerate(context.run(part, tasks)):
-        if done.value is None:
-            failures.append(f"{calls[place][0]}: {done.failure}")
-        else:
-            found.append((place, done.value))
     if not found:
         raise SensitivityError(f"sensitivity.{part}: {failures[0]}")
     return found, failures

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from bayes_crlm.model.definition import ModelDefinition
     from bayes_crlm.model.prepared import PreparedCohort
 
+# numbers of a posterior and of its engine, in the order in which rows have them
+NUMBERS = (
+    "median", "eti95", "prob_below_1", "prob_below_effect", "mean_log", "sd_log", "mcse",
+)  # fmt: skip
+ENGINE = ("engine", "pareto_k", "r_hat", "is_reliable")
 DRAWS = 2000
 NUTS_DRAWS, NUTS_TUNE, NUTS_CHAINS, NUTS_TARGET = 1000, 1000, 4, 0.9
 

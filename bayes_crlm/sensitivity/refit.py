@@ -22,7 +22,6 @@ from bayes_crlm.words.errors import BayesCRLMError
 if TYPE_CHECKING:
     from bayes_crlm.cohort.cohort import Cohort
     from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
-    from bayes_crlm.frequentist.cox import Cox
     from bayes_crlm.model.prepared import PreparedCohort
     from bayes_crlm.specification.spec import Spec
 
@@ -151,9 +150,9 @@ def refit(
     BayesCRLMError
         When what is asked for cannot be fitted to this cohort.
     """
-    model, inputs = changed_inputs(shared, changes or {})
-    row = posterior_row(shared, model, inputs, seed, draws, parts)
-    return row | (cox_row(inputs, shared.level) if "cox" in parts else {})
+    settled: dict[str, Any] = {"seed": seed, "draws": draws, "parts": parts}
+    (row,) = refit_priors(shared, changes=changes, priors=[{}], **settled)["rows"]
+    return row
 
 
 def refit_priors(
@@ -191,15 +190,9 @@ def refit_priors(
             replaced["treatment_prior"] = parse_prior(prior["treatment_prior"], "treatment")
         if "baseline" in prior:
             replaced["baseline"] = baseline_prior(*prior["baseline"])
-        row = posterior_row(
-            shared,
-            dataclasses.replace(model, **replaced),
-            dataclasses.replace(inputs, **replaced),
-            seed,
-            draws,
-            parts,
-        )
-        rows.append(row | cox)
+        own_model = dataclasses.replace(model, **replaced)
+        own_inputs = dataclasses.replace(inputs, **replaced)
+        rows.append(posterior_row(shared, own_model, own_inputs, seed, draws, parts) | cox)
     return {"rows": rows}
 
 
@@ -230,29 +223,10 @@ def posterior_row(
     return row
 
 
-def cox_of(inputs: "PreparedCohort") -> "Cox":
-    """Cox regression of the same columns.
-
-    Raises
-    ------
-    BayesCRLMError
-        When there is none.
-    """
-    from bayes_crlm.frequentist.cox import fit_cox
-
-    cohort, design = inputs.cohort, inputs.design
-    return fit_cox(
-        cohort.entry,
-        cohort.time,
-        cohort.event,
-        design.matrix,
-        design.terms,
-        patient_index=cohort.patient_index,
-    )
-
-
 def cox_row(inputs: "PreparedCohort", level: int) -> dict[str, Any]:
     """Cox's hazard ratio of the same columns with its 95% limits; None where there is none."""
+    from bayes_crlm.frequentist.cox import cox_of
+
     try:
         cox = cox_of(inputs)
     except BayesCRLMError as problem:

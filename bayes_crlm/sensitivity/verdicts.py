@@ -109,9 +109,7 @@ def add_states(
 
 
 def moves_conclusion(
-    base: Mapping[str, Any],
-    rows: Sequence[Mapping[str, Any]],
-    rule: SuccessRule = DEFAULT_RULE,
+    base: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], rule: SuccessRule = DEFAULT_RULE
 ) -> bool | None:
     """Whether any of some refits concludes otherwise than the base; None where nothing can say.
 
@@ -171,9 +169,7 @@ def mover_in_words(mover: Mapping[str, Any]) -> str:
 
 
 def states_in_words(
-    base: Mapping[str, Any],
-    rows: Sequence[Mapping[str, Any]],
-    rule: SuccessRule = DEFAULT_RULE,
+    base: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], rule: SuccessRule = DEFAULT_RULE
 ) -> str:
     """Count the states of rows: "9 conclude as the base analysis, 1 is weaker"."""
     states = [state_of(base, row, rule) for row in rows]
@@ -187,9 +183,7 @@ def states_in_words(
 
 
 def verdict_in_words(
-    base: Mapping[str, Any],
-    rows: Sequence[Mapping[str, Any]],
-    rule: SuccessRule = DEFAULT_RULE,
+    base: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], rule: SuccessRule = DEFAULT_RULE
 ) -> str:
     """Say whether the conclusion holds over some rows, and name those with which it does not.
 
@@ -227,6 +221,26 @@ def failing(number: int, one: str, many: str | None = None) -> str:
     """Say that refits do not count: "1 refit fails its diagnostics and is not counted"."""
     says = "fails its diagnostics and is" if number == 1 else "fail their diagnostics and are"
     return f"{count_of(number, one, many)} {says} not counted"
+
+
+def failing_note(rows: Sequence[Mapping[str, Any]], one: str, more: str = ".") -> list[str]:
+    """Say how many rows fail their diagnostics and are not counted; nothing where none does.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+    one : str
+        What a row is.
+    more : str
+        The sentence's end.
+    """
+    number = len(rows) - len(reliable(rows))
+    return [failing(number, one) + more] if number else []
+
+
+def some(number: int, noun: str) -> str:
+    """Write a number of things that change a conclusion: "one patient", "3 patients"."""
+    return f"one {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def listed(names: Sequence[str], last: str = "and") -> str:

@@ -54,7 +54,7 @@ def test_the_confounder_is_named_first_and_its_products_go_with_it(confounded):
     assert movers(fit.inputs, fit.cox)[0] == "age"
     rows = fit.crude().set_index("analysis")
     without = bc.PiecewiseExponential("arm", 0, covariates="weight + site").prepare(confounded)
-    from bayes_crlm.fit.crude import cox_of
+    from bayes_crlm.frequentist.cox import cox_of
 
     assert rows.loc["without age", "cox_hazard_ratio"] == pytest.approx(
         cox_of(without).hazard_ratio[0]
@@ -63,7 +63,8 @@ def test_the_confounder_is_named_first_and_its_products_go_with_it(confounded):
 
 def test_the_order_of_movers_is_that_of_fits_without_them(confounded):
     """To first order: what is left out in earnest moves the log hazard ratio alike."""
-    from bayes_crlm.fit.crude import cox_of, with_columns
+    from bayes_crlm.fit.crude import with_columns
+    from bayes_crlm.frequentist.cox import cox_of
 
     fit = bc.PiecewiseExponential("arm", 0, covariates="age + weight + site").fit(
         confounded, seed=2, engine="laplace"

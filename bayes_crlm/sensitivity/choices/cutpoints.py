@@ -21,10 +21,10 @@ from bayes_crlm.figures.comparisons import plot_by_placement
 from bayes_crlm.inference.psis import PARETO_K_MOST
 from bayes_crlm.likelihood.intervals import choose_intervals
 from bayes_crlm.likelihood.tied_times import event_quantiles
+from bayes_crlm.sensitivity import verdicts
 from bayes_crlm.sensitivity.parts import Context, Finding, finding, rows_of, run_several
 from bayes_crlm.sensitivity.posterior_draws import summarise_weighted
 from bayes_crlm.sensitivity.refit import refit
-from bayes_crlm.sensitivity.verdicts import add_states, failing, judge, moves_conclusion, reliable
 from bayes_crlm.specification.lists import interval_numbers, some_of
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.errors import SensitivityError
@@ -197,20 +197,24 @@ def analyse(context: Context, settings: Settings) -> Finding:
         labels = {"placement": placement, "asked": number, "n_intervals": len(edges) - 1}
         rows.append(labels | {"cutpoints": edges.tolist()} | value)
     stacked = stack_reliable(rows, context.rule.effect)
-    add_states([*rows, *([] if stacked is None else [stacked])], context.base, context.rule)
+    verdicts.add_states(
+        [*rows, *([] if stacked is None else [stacked])], context.base, context.rule
+    )
     for row in rows:
-        row["turns_conclusion"] = moves_conclusion(context.base, [row], context.rule) is True
+        row["turns_conclusion"] = (
+            verdicts.moves_conclusion(context.base, [row], context.rule) is True
+        )
         row["label"] = f"{count_of(row['n_intervals'], 'interval')}, {row['placement']}"
         for name in ("elpd_pointwise", "log_hazard_ratio", "weight"):
             del row[name]
-    counted = [row for row in reliable(rows) if row["stacking_weight"] >= WEIGHT_LEAST]
+    counted = [row for row in verdicts.reliable(rows) if row["stacking_weight"] >= WEIGHT_LEAST]
     if stacked is not None:
         counted.append(stacked)
     band = "; the band is the stacked posterior's 95% interval, the dashed line its median"
     return finding(
         "cutpoints",
         sentence(rows, stacked),
-        judge(context.base, counted, context.rule),
+        verdicts.judge(context.base, counted, context.rule),
         result={"rows": rows, "stacked": stacked, "stacking_weight_least": WEIGHT_LEAST},
         rows=[table_of(rows, stacked)],
         figures=[
@@ -254,12 +258,12 @@ def stack_reliable(rows: Sequence[dict[str, Any]], effect: float = 1.0) -> dict[
 def possible_changes_in_words(rows: Sequence[Mapping[str, Any]]) -> str | None:
     """Name the sets of intervals that change the conclusion and predict too badly to count."""
     count = sum(
-        row["turns_conclusion"] and row["stacking_weight"] < WEIGHT_LEAST for row in reliable(rows)
+        row["turns_conclusion"] and row["stacking_weight"] < WEIGHT_LEAST
+        for row in verdicts.reliable(rows)
     )
     if not count:
         return None
-    sets = "one set of intervals" if count == 1 else f"{count} sets of intervals"
-    return f"{sets} with next to no weight in stacking"
+    return f"{verdicts.some(count, 'set')} of intervals with next to no weight in stacking"
 
 
 def stacked_summary(
@@ -281,7 +285,7 @@ def sentence(rows: Sequence[Mapping[str, Any]], stacked: Mapping[str, Any] | Non
     """Say how far the hazard ratio moves with the intervals, by the refits that can be trusted."""
     if stacked is None:
         return f"None of {len(rows)} sets of intervals has a refit that passes its diagnostics."
-    trusted = reliable(rows)
+    trusted = verdicts.reliable(rows)
     least = min(trusted, key=lambda row: row["median"])
     most = max(trusted, key=lambda row: row["median"])
     low, high = stacked["eti95"]
@@ -312,9 +316,7 @@ def notes_of(rows: Sequence[Mapping[str, Any]], failures: Sequence[str]) -> tupl
         "The part changes the conclusion when the stacked posterior does, or a set of intervals "
         f"with a stacking weight of at least {as_written(WEIGHT_LEAST)}: others predict worse.",
     ]
-    unreliable = sum(not row["is_reliable"] for row in rows)
-    if unreliable:
-        notes.append(f"{failing(unreliable, 'refit')}, nor stacked.")
+    notes += verdicts.failing_note(rows, "refit", ", nor stacked.")
     high = sum(row["loo_pareto_k"] > PARETO_K_MOST for row in rows)
     if high:
         notes.append(

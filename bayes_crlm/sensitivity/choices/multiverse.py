@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.figures.comparisons import plot_specification_curve
+from bayes_crlm.sensitivity import verdicts
 from bayes_crlm.sensitivity.choices.analysis_choices import (
     check_choices,
     repeats_the_spec,
@@ -19,19 +20,9 @@ from bayes_crlm.sensitivity.choices.analysis_choices import (
 from bayes_crlm.sensitivity.choices.multiverse_settings import Settings
 from bayes_crlm.sensitivity.choices.variance_decomposition import Decomposition, Share, decompose
 from bayes_crlm.sensitivity.earlier_run import with_numbers_of
-from bayes_crlm.sensitivity.parts import Finding, contrasts_note, finding, rows_of
+from bayes_crlm.sensitivity.parts import Finding, contrasts_note, finding, rows_of, run_calls
+from bayes_crlm.sensitivity.posterior_draws import ENGINE, NUMBERS
 from bayes_crlm.sensitivity.refit import refit_priors
-from bayes_crlm.sensitivity.verdicts import (
-    DEFAULT_RULE,
-    add_states,
-    failing,
-    judge,
-    prob_below,
-    range_in_words,
-    reliable,
-    states_in_words,
-)
-from bayes_crlm.tasks.run import Task
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.section import Figure, Rows
 from bayes_crlm.words.success import SuccessRule
@@ -49,15 +40,9 @@ MORE_DRAWS = 20_000
 DATA_CHOICES = ("intervals", "covariates", "exclusions")
 PRIOR_CHANGES = ("treatment_prior", "baseline")
 # of a row, and what more draws make again
-FIELDS = (
-    "median", "eti95", "prob_below_1", "prob_below_effect", "mean_log", "sd_log", "mcse",
-    "elpd_loo", "loo_pareto_k", "engine", "pareto_k", "r_hat", "is_reliable", "cox_hr",
-    "cox_ci95", "n_patients", "n_events", "n_intervals", "note",
-)  # fmt: skip
-OF_DRAWS = (
-    "median", "eti95", "prob_below_1", "prob_below_effect", "mean_log", "sd_log", "mcse", "engine",
-    "pareto_k", "r_hat", "is_reliable", "note",
-)  # fmt: skip
+OF_DATA = ("cox_hr", "cox_ci95", "n_patients", "n_events", "n_intervals")
+FIELDS = (*NUMBERS, "elpd_loo", "loo_pareto_k", *ENGINE, *OF_DATA, "note")
+OF_DRAWS = (*NUMBERS, *ENGINE, "note")
 NAMES = {
     "prior_family": "family of the treatment's prior",
     "prior_scale": "scale of the treatment's prior",
@@ -97,8 +82,8 @@ def analyse(context: "Context", settings: Settings) -> Finding:
     done = [row for row in rows if row["median"] is not None]
     if not done:
         raise SensitivityError("no specification of the multiverse could be fitted")
-    add_states(rows, context.base, context.rule)
-    trusted = reliable(done)
+    verdicts.add_states(rows, context.base, context.rule)
+    trusted = verdicts.reliable(done)
     decomposition = decompose_trusted(rows) if trusted else None
     labelled = [{**row, "label": label_of(row["choices"])} for row in trusted]
     notes = notes_of(rows, done, decomposition) + contrasts_note(context)
@@ -111,7 +96,7 @@ def analyse(context: "Context", settings: Settings) -> Finding:
     return finding(
         "multiverse",
         sentence_of(context.base, trusted, len(rows), decomposition, context.rule),
-        judge(context.base, labelled, context.rule),
+        verdicts.judge(context.base, labelled, context.rule),
         result=result_of(rows, trusted, decomposition),
         rows=tables_of(rows, decomposition),
         figures=[figure_of(context, done, decomposition)],
@@ -132,10 +117,10 @@ def label_of(choices: Mapping[str, Any]) -> str:
     return ", ".join(f"{NAMES[name]} {option}" for name, option in choices.items() if name in NAMES)
 
 
-def is_near_threshold(row: Mapping[str, Any], rule: SuccessRule = DEFAULT_RULE) -> bool:
+def is_near_threshold(row: Mapping[str, Any], rule: SuccessRule = verdicts.DEFAULT_RULE) -> bool:
     """Whether noise of the draws may have decided on which side of a threshold a row is."""
     # the standard error of a probability at either threshold, by the draws' effective number
-    level, below = rule.probability, prob_below(row, rule)
+    level, below = rule.probability, verdicts.prob_below(row, rule)
     error = math.sqrt(level * (1 - level)) * row["mcse"] / row["sd_log"]
     return min(abs(below - level), abs(below - (1 - level))) < NEAR * error
 
@@ -183,19 +168,15 @@ def refit_all(
     for number, (choices, _) in enumerate(found):
         key = ", ".join(f"{name} {choices[name]}" for name in DATA_CHOICES)
         groups.setdefault(key, []).append(number)
-    tasks = []
+    calls = []
     for key, members in groups.items():
         of_data = {k: v for k, v in found[members[0]][1].items() if k not in PRIOR_CHANGES}
-        arguments = {
-            "changes": of_data,
-            "priors": [{name: found[k][1][name] for name in PRIOR_CHANGES} for k in members],
-            "seed": context.seed,
-            "draws": draws,
-            "parts": list(parts),
-        }
-        tasks.append(Task(f"multiverse: {key}, {draws} draws", refit_priors, arguments))
+        priors = [{name: found[k][1][name] for name in PRIOR_CHANGES} for k in members]
+        calls.append((f"{key}, {draws} draws", {"changes": of_data, "priors": priors}))
+    settled = {"draws": draws, "parts": list(parts)}
+    results = run_calls(context, "multiverse", refit_priors, calls, **settled)
     rows: list[Any] = [None] * len(found)
-    for result, members in zip(context.run("multiverse", tasks), groups.values(), strict=True):
+    for result, members in zip(results, groups.values(), strict=True):
         values = [{}] * len(members) if result.value is None else result.value["rows"]
         for number, value in zip(members, values, strict=True):
             row = {name: value.get(name) for name in FIELDS}
@@ -218,15 +199,13 @@ def result_of(
         return sum(own) / len(own) if own else None
 
     excludes = [not row["eti95"][0] <= 1 <= row["eti95"][1] for row in trusted]
+    shares = {f"share_{side}": share("conclusion", side) for side in ("lower", "higher")}
+    shares |= {f"share_{state}": share("state", state) for state in verdicts.ORDER}
     return {
         "n_specifications": len(rows),
         "n_failed": sum(row["median"] is None for row in rows),
         "n_unreliable": sum(row["is_reliable"] is False for row in rows),
-        "share_lower": share("conclusion", "lower"),
-        "share_higher": share("conclusion", "higher"),
-        "share_holds": share("state", "holds"),
-        "share_weaker": share("state", "weaker"),
-        "share_changes": share("state", "changes"),
+        **shares,
         "share_eti95_excludes_1": sum(excludes) / len(excludes) if excludes else None,
         "median_range": [trusted[0]["median"], trusted[-1]["median"]] if trusted else None,
         "decomposition": None
@@ -261,15 +240,16 @@ def sentence_of(
     trusted: list[Mapping[str, Any]],
     count: int,
     decomposition: Decomposition | None,
-    rule: SuccessRule = DEFAULT_RULE,
+    rule: SuccessRule = verdicts.DEFAULT_RULE,
 ) -> str:
     """Say what the multiverse comes to: in how many specifications the conclusion holds."""
     if decomposition is None:
         return f"None of {count} specifications passes its diagnostics."
     low, high = trusted[0]["median"], trusted[-1]["median"]
+    states = verdicts.states_in_words(base, trusted, rule)
     text = (
-        f"Of {count_of(len(trusted), 'specification')} {states_in_words(base, trusted, rule)}; "
-        f"medians {range_in_words(low, high, 'reach from {} to {}')} "
+        f"Of {count_of(len(trusted), 'specification')} {states}; "
+        f"medians {verdicts.range_in_words(low, high, 'reach from {} to {}')} "
         f"(base analysis: {base['median']:.2f})"
     )
     if decomposition.shares and decomposition.variance > 0:
@@ -287,7 +267,7 @@ def notes_of(
     """What a reader should know of comparisons, and of rows that were not fitted as the others."""
     notes = [
         "The decomposition gives every option of a choice the same weight, so that a choice with "
-        "many options, such as covariates left out one at a time, is mostly about those.",
+        "many options, such as covariates left out one at a time, is mostly about those."
     ]
     if len({row["choices"]["exclusions"] for row in rows}) > 1:
         notes.append(
@@ -297,12 +277,8 @@ def notes_of(
     by_nuts = sum(row["engine"] == "nuts" for row in done)
     if by_nuts:
         notes.append(f"Fitted by NUTS: {count_of(by_nuts, 'specification')}.")
-    unreliable = sum(not row["is_reliable"] for row in done)
-    if unreliable:
-        notes.append(
-            f"{failing(unreliable, 'specification')}: neither in the shares, nor in the "
-            "decomposition, nor in the verdict."
-        )
+    more = ": neither in the shares, nor in the decomposition, nor in the verdict."
+    notes += verdicts.failing_note(done, "specification", more)
     if len(done) < len(rows):
         why = sorted({row["failure"] for row in rows if row["failure"]})
         notes.append(

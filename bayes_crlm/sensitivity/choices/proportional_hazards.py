@@ -32,7 +32,9 @@ import numpy as np
 from pydantic import Field, PlainValidator
 
 from bayes_crlm.figures.comparisons import plot_forest_rows
+from bayes_crlm.frequentist.cox import cox_of
 from bayes_crlm.likelihood.tied_times import event_quantiles
+from bayes_crlm.sensitivity import verdicts
 from bayes_crlm.sensitivity.choices.periods import (
     edges_of,
     events_of_periods,
@@ -40,17 +42,6 @@ from bayes_crlm.sensitivity.choices.periods import (
     period_label,
 )
 from bayes_crlm.sensitivity.parts import Context, Finding, finding, rows_of, run_one
-from bayes_crlm.sensitivity.refit import cox_of
-from bayes_crlm.sensitivity.verdicts import (
-    DEFAULT_RULE,
-    add_states,
-    conclusion,
-    judge,
-    prob_below,
-    reliable,
-    side_of,
-    side_probability_in_words,
-)
 from bayes_crlm.specification.lists import number_list
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
@@ -129,7 +120,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
     result = found | {"times": times, "grambsch_therneau": tests}
     result["periods_disagree"] = periods_disagree(found["rows"], context.rule)
     rows, average, one = found["rows"], found["average"], found["one"]
-    add_states([*rows, average, one], context.base, context.rule)
+    verdicts.add_states([*rows, average, one], context.base, context.rule)
     shown = [
         *rows,
         average | {"period": "average over events"},
@@ -176,7 +167,7 @@ def notes_of(found: Mapping[str, Any], scale: float, untested: str | None) -> li
 
 
 def periods_disagree(
-    rows: Sequence[Mapping[str, Any]], rule: SuccessRule = DEFAULT_RULE
+    rows: Sequence[Mapping[str, Any]], rule: SuccessRule = verdicts.DEFAULT_RULE
 ) -> bool | None:
     """Whether one period concludes that the hazard is lower and another that it is higher.
 
@@ -186,13 +177,13 @@ def periods_disagree(
         Of the periods; None where one fails its diagnostic.
     rule : SuccessRule
     """
-    if len(reliable(rows)) < len(rows):
+    if len(verdicts.reliable(rows)) < len(rows):
         return None
-    return {"lower", "higher"} <= {conclusion(row, rule) for row in rows}
+    return {"lower", "higher"} <= {verdicts.conclusion(row, rule) for row in rows}
 
 
 def judge_periods(
-    base: Mapping[str, Any], found: Mapping[str, Any], rule: SuccessRule = DEFAULT_RULE
+    base: Mapping[str, Any], found: Mapping[str, Any], rule: SuccessRule = verdicts.DEFAULT_RULE
 ) -> dict[str, Any]:
     """Judge periods and their average against the base analysis.
 
@@ -218,19 +209,21 @@ def judge_periods(
     disagree = periods_disagree(rows, rule)
     if disagree:
         changed = [
-            row | {"label": row["period"]} for row in rows if conclusion(row, rule) != "undecided"
+            row | {"label": row["period"]}
+            for row in rows
+            if verdicts.conclusion(row, rule) != "undecided"
         ]
         movers = tuple(
             {key: row[key] for key in ("label", "median", "eti95", "prob_below_1") if key in row}
-            | {"prob_below_effect": prob_below(row, rule), "state": "changes"}
+            | {"prob_below_effect": verdicts.prob_below(row, rule), "state": "changes"}
             for row in changed
         )
         return {"moves": True, "state": "changes", "movers": movers}
     if disagree is None or not (average["is_reliable"] and one["is_reliable"]):
-        return judge(base, [], rule)
-    kept = conclusion(average, rule) == conclusion(one, rule)
+        return verdicts.judge(base, [], rule)
+    kept = verdicts.conclusion(average, rule) == verdicts.conclusion(one, rule)
     counted = average | {"label": "averaged over the events"}
-    return judge(base, [base if kept else counted], rule)
+    return verdicts.judge(base, [base if kept else counted], rule)
 
 
 def cox_test(context: Context) -> tuple[list[dict[str, Any]], str | None]:
@@ -266,7 +259,6 @@ def sentence(context: Context, result: Mapping[str, Any]) -> str:
     if p_value is not None:
         text += f", and Grambsch and Therneau's test has p = {significant(p_value, 2)}"
     average, rule = result["average"], context.rule
-    return (
-        f"{text}. Averaged over the events it is {average['median']:.2f}, "
-        f"{side_probability_in_words(average, side_of(context.base, rule), rule)}."
-    )
+    side = verdicts.side_of(context.base, rule)
+    probability = verdicts.side_probability_in_words(average, side, rule)
+    return f"{text}. Averaged over the events it is {average['median']:.2f}, {probability}."

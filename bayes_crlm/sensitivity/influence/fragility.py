@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.likelihood.follow_up import cut_follow_up
 from bayes_crlm.likelihood.intervals import choose_intervals
+from bayes_crlm.sensitivity.parts import run_calls
 from bayes_crlm.sensitivity.posterior_draws import (
     Draws,
     sample_posterior,
@@ -37,7 +38,6 @@ from bayes_crlm.sensitivity.posterior_draws import (
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.run import BASE_DRAWS
 from bayes_crlm.sensitivity.verdicts import DEFAULT_RULE, add_states, conclusion
-from bayes_crlm.tasks.run import Task
 from bayes_crlm.words.errors import BayesCRLMError
 from bayes_crlm.words.success import SuccessRule
 
@@ -116,11 +116,7 @@ def moved_events(inputs: "PreparedCohort", rows: Sequence[int]) -> "PreparedCoho
 
 
 def moved_scores(
-    drawn: Draws,
-    inputs: "PreparedCohort",
-    level: int,
-    rows: NDArray[np.intp],
-    effect: float = 1.0,
+    drawn: Draws, inputs: "PreparedCohort", level: int, rows: NDArray[np.intp], effect: float = 1.0
 ) -> NDArray[np.float64]:
     """Mean of the log hazard ratio over its standard deviation, were one patient's status another.
 
@@ -246,32 +242,30 @@ def find_fragility(context: "Context", sign: float, most: int) -> dict[str, Any]
         before: all or none), `fragility_level` (their treatment), `fragility_adds_events` and
         `fragility_paths`, the steps in either arm. The index is None where no arm has one.
     """
-    shared = {
+    settled = {
         "sign": sign,
         "held": conclusion(context.base, context.rule),
         "probability": context.rule.probability,
         "most": most,
         "draws": BASE_DRAWS,
-        "seed": context.seed,
     }
-    tasks = [Task(f"influence: move {arm}", fragility_path, {"arm": arm} | shared) for arm in ARMS]
+    calls = [(f"move {arm}", {"arm": arm}) for arm in ARMS]
+    results = run_calls(context, "influence", fragility_path, calls, **settled)
     paths: dict[str, dict[str, Any]] = {}
     turned: dict[str, int] = {}
-    for arm, done in zip(ARMS, context.run("influence", tasks), strict=True):
+    for arm, done in zip(ARMS, results, strict=True):
         nothing = {"adds_events": None, "rows": [], "failure": done.failure}
         paths[arm] = nothing if done.value is None else done.value
         rows = paths[arm]["rows"]
         add_states(rows, context.base, context.rule)
         if rows and rows[-1]["turns_conclusion"]:
             turned[arm] = len(rows)
-    found: dict[str, Any] = {
-        "fragility_index": None,
-        "fragility_patients": [],
-        "fragility_events": None,
-        "fragility_level": None,
-        "fragility_adds_events": None,
-    }
-    if turned:
+    if not turned:
+        nothing = dict.fromkeys(
+            f"fragility_{name}" for name in ("index", "patients", "events", "level", "adds_events")
+        )
+        found = nothing | {"fragility_patients": []}
+    else:
         arm = min(turned, key=lambda each: turned[each])
         levels = context.plan.inputs.design.levels
         found = {

@@ -16,29 +16,20 @@ Comput 27:1413-1432 (leave-one-out by importance sampling).
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import batched
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field
 
 from bayes_crlm.figures.comparisons import plot_hazard_ratio_curve
+from bayes_crlm.sensitivity import verdicts
 from bayes_crlm.sensitivity.influence.fragility import find_fragility
-from bayes_crlm.sensitivity.parts import Context, Finding, finding, rows_of
+from bayes_crlm.sensitivity.parts import Context, Finding, finding, rows_of, run_calls
+from bayes_crlm.sensitivity.posterior_draws import ENGINE, NUMBERS
 from bayes_crlm.sensitivity.refit import Shared, refit
 from bayes_crlm.sensitivity.run import BASE_DRAWS
-from bayes_crlm.sensitivity.verdicts import (
-    add_states,
-    conclusion,
-    failing,
-    judge,
-    moves_conclusion,
-    prob_below,
-    range_in_words,
-    side_of,
-    side_probability_in_words,
-)
 from bayes_crlm.specification.table import Table
-from bayes_crlm.tasks.run import Task
 from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
 from bayes_crlm.words.section import Figure, Rows
 from bayes_crlm.words.shown import as_written
@@ -47,10 +38,7 @@ from bayes_crlm.words.success import SuccessRule
 if TYPE_CHECKING:
     from bayes_crlm.analysis.plan import Plan
 
-FIELDS = (
-    "median", "eti95", "prob_below_1", "prob_below_effect", "mean_log", "sd_log", "mcse", "engine",
-    "pareto_k", "r_hat", "is_reliable", "n_patients", "n_events", "note",
-)  # fmt: skip
+FIELDS = (*NUMBERS, *ENGINE, "n_patients", "n_events", "note")
 # patients left out by one task
 TOGETHER = 8
 MOST_PATIENTS = 2000
@@ -119,17 +107,16 @@ def refit_without(
 
 def leave_out(context: Context, name: str, sets: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
     """Refit without each set, some sets by one task."""
-    groups = [list(sets[k : k + TOGETHER]) for k in range(0, len(sets), TOGETHER)]
+    groups = list(batched(sets, TOGETHER))
+    calls = [(f"{name} {k}", {"sets": group}) for k, group in enumerate(groups)]
     held = context.plan.inputs.intervals.cutpoints[1:-1].tolist()
-    shared = {"held_cutpoints": held, "draws": BASE_DRAWS, "seed": context.seed}
-    tasks = [
-        Task(f"influence: {name} {k}", refit_without, {"sets": group} | shared)
-        for k, group in enumerate(groups)
-    ]
+    settled = {"held_cutpoints": held, "draws": BASE_DRAWS}
     rows = []
-    for result, group in zip(context.run("influence", tasks), groups, strict=True):
-        failed = [{"failure": result.failure}] * len(group)
-        rows += failed if result.value is None else result.value["rows"]
+    for group, done in zip(
+        groups, run_calls(context, "influence", refit_without, calls, **settled), strict=True
+    ):
+        failed = [{"failure": done.failure}] * len(group)
+        rows += failed if done.value is None else done.value["rows"]
     return rows
 
 
@@ -143,7 +130,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
         for patient, row in zip(patients, leave_out(context, "one", every), strict=True)
     ]
     done = [row for row in rows if row["failure"] is None]
-    add_states(done, base, context.rule)
+    verdicts.add_states(done, base, context.rule)
     if not done:
         raise SensitivityError(f"sensitivity.influence: {rows[0]['failure']}")
     path = worst_patients(context, settings, rows)
@@ -164,7 +151,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
     return finding(
         "influence",
         sentence(context, medians, path, deleted, fragile),
-        judge(
+        verdicts.judge(
             base,
             [{**row, "label": f"without patient {row['patient']}"} for row in done],
             context.rule,
@@ -178,9 +165,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
 
 
 def notes_of(
-    rows: Sequence[Mapping[str, Any]],
-    path: Sequence[Mapping[str, Any]],
-    fragile: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]], path: Sequence[Mapping[str, Any]], fragile: Mapping[str, Any]
 ) -> list[str]:
     """What a reader should know of how the indices came about."""
     notes = [
@@ -192,9 +177,7 @@ def notes_of(
     ]
     done = [row for row in rows if row["failure"] is None]
     moved = [row for each in fragile["fragility_paths"].values() for row in each["rows"]]
-    unreliable = sum(not row["is_reliable"] for row in [*done, *path, *moved])
-    if unreliable:
-        notes.append(f"{failing(unreliable, 'refit')}.")
+    notes += verdicts.failing_note([*done, *path, *moved], "refit")
     if len(done) < len(rows):
         why = next(row["failure"] for row in rows if row["failure"])
         notes.append(
@@ -208,22 +191,11 @@ def notes_of(
 
 def possible_changes_in_words(deleted: int | None, moved: int | None) -> str | None:
     """Name what changes the conclusion when it is done on purpose."""
-    said = []
-    if deleted is not None:
-        said.append(f"leaving out {count_patients(deleted)}")
-    if moved is not None:
-        said.append(f"moving {count_events(moved)}")
+    counts = (("leaving out", deleted, "patient"), ("moving", moved, "event"))
+    said = [
+        f"{does} {verdicts.some(count, noun)}" for does, count, noun in counts if count is not None
+    ]
     return " or ".join(said) or None
-
-
-def count_events(number: int) -> str:
-    """Write a number of events."""
-    return "one event" if number == 1 else f"{number} events"
-
-
-def count_patients(number: int) -> str:
-    """Write a number of patients."""
-    return "one patient" if number == 1 else f"{number} patients"
 
 
 def of_whom(patients: int, events: int) -> str:
@@ -258,10 +230,10 @@ def loo_influences(context: Context) -> list[tuple[float, float]]:
 
 def towards_other(context: Context) -> float:
     """Sign of the shift of the log hazard ratio that would change the conclusion."""
-    held = conclusion(context.base, context.rule)
+    held = verdicts.conclusion(context.base, context.rule)
     if held == "undecided":
         # nearest is the side on which most of the probability lies
-        return -1.0 if side_of(context.base, context.rule) == "below" else 1.0
+        return -1.0 if verdicts.side_of(context.base, context.rule) == "below" else 1.0
     return 1.0 if held == "lower" else -1.0
 
 
@@ -306,11 +278,12 @@ def worst_patients(
                 "left_out": len(gone),
                 "patient": patients[place],
                 "n_events_left_out": cohort.n_events - row["n_events"],
-                "turns_conclusion": moves_conclusion(context.base, [row], context.rule) is True,
+                "turns_conclusion": verdicts.moves_conclusion(context.base, [row], context.rule)
+                is True,
             }
             | {field: row[field] for field in FIELDS}
         )
-        add_states(path[-1:], context.base, context.rule)
+        verdicts.add_states(path[-1:], context.base, context.rule)
         if path[-1]["turns_conclusion"]:
             break
     return path
@@ -325,9 +298,10 @@ def sentence(
 ) -> str:
     """Say how far one patient moves the result, and how many change the conclusion."""
     rule = context.rule
-    side = side_of(context.base, rule)
+    side = verdicts.side_of(context.base, rule)
+    lies = verdicts.range_in_words(min(medians), max(medians))
     text = (
-        f"Without any one patient the hazard ratio {range_in_words(min(medians), max(medians))} "
+        f"Without any one patient the hazard ratio {lies} "
         f"(with all: {context.base['median']:.2f}); "
     )
     if deleted is None:
@@ -336,13 +310,14 @@ def sentence(
     else:
         row = path[deleted - 1]
         text += (
-            f"leaving out {count_patients(deleted)}, {of_whom(deleted, row['n_events_left_out'])}, "
-            f"changes the conclusion ({side_probability_in_words(row, side, rule)})"
+            f"leaving out {verdicts.some(deleted, 'patient')}, "
+            f"{of_whom(deleted, row['n_events_left_out'])}, changes the conclusion "
+            f"({verdicts.side_probability_in_words(row, side, rule)})"
         )
     moved = fragile["fragility_index"]
     if moved is None:
         most = max((len(each["rows"]) for each in fragile["fragility_paths"].values()), default=0)
-        return f"{text}. Moving up to {count_events(most)} does not change it."
+        return f"{text}. Moving up to {verdicts.some(most, 'event')} does not change it."
     treatment = context.plan.inputs.design.treatment
     who = f"among patients with {treatment} = {fragile['fragility_level']}"
     what = "more" if fragile["fragility_adds_events"] else "fewer"
@@ -352,14 +327,12 @@ def sentence(
     )
     return (
         f"{text}. It would change with {moved} {what} event{'s' if moved > 1 else ''} {who} "
-        f"({side_probability_in_words(last, side, rule)}): a fragility index of {moved}."
+        f"({verdicts.side_probability_in_words(last, side, rule)}): a fragility index of {moved}."
     )
 
 
 def tables_of(
-    rows: Sequence[Mapping[str, Any]],
-    path: Sequence[Mapping[str, Any]],
-    fragile: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]], path: Sequence[Mapping[str, Any]], fragile: Mapping[str, Any]
 ) -> list[Rows]:
     """One row for each patient, and one for each step of both searches."""
     moved = [
@@ -387,8 +360,11 @@ def figures_of(
 
     def curve(name: str, caption: str, steps: Sequence[Mapping[str, Any]], label: str) -> Figure:
         rows = [base, *steps]
-        below = side_of(base, rule) == "below"
-        beside = [prob_below(row, rule) if below else 1 - prob_below(row, rule) for row in rows]
+        below = verdicts.side_of(base, rule) == "below"
+        beside = [
+            verdicts.prob_below(row, rule) if below else 1 - verdicts.prob_below(row, rule)
+            for row in rows
+        ]
         # the band is a 95% interval; the conclusion goes by the probability
         marks = [
             (f"{each:.3f}" if each <= 0.999 else ">0.999", bool(row.get("turns_conclusion")))

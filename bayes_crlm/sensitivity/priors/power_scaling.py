@@ -156,9 +156,7 @@ def is_near(row: Mapping[str, Any]) -> bool:
 
 
 def possible_changes_in_words(
-    base: Mapping[str, Any],
-    scaled: Sequence[Mapping[str, Any]],
-    rule: SuccessRule = DEFAULT_RULE,
+    base: Mapping[str, Any], scaled: Sequence[Mapping[str, Any]], rule: SuccessRule = DEFAULT_RULE
 ) -> str | None:
     """Name the powers of the treatment's prior, far from 1, that change the conclusion."""
     powers = [

@@ -12,26 +12,10 @@ from pydantic import Field, PlainValidator
 from bayes_crlm.figures.comparisons import plot_forest_rows
 from bayes_crlm.figures.surfaces import plot_surface
 from bayes_crlm.model.priors import Normal, parse_prior
-from bayes_crlm.sensitivity.parts import (
-    Context,
-    Finding,
-    contrasts_note,
-    finding,
-    rows_of,
-    run_several,
-)
+from bayes_crlm.sensitivity import parts, verdicts
+from bayes_crlm.sensitivity.posterior_draws import ENGINE, NUMBERS
 from bayes_crlm.sensitivity.prior_choices import prior_choices
 from bayes_crlm.sensitivity.refit import refit_priors
-from bayes_crlm.sensitivity.verdicts import (
-    DEFAULT_RULE,
-    STATE_WORDS,
-    add_states,
-    conclusion,
-    failing,
-    judge,
-    side_of,
-    side_probability_in_words,
-)
 from bayes_crlm.specification.lists import ratios
 from bayes_crlm.specification.table import Table
 from bayes_crlm.specification.values import check_number
@@ -44,14 +28,8 @@ from bayes_crlm.words.wording import count_of
 if TYPE_CHECKING:
     from bayes_crlm.analysis.plan import Plan
 
-FIELDS = (
-    "median", "eti95", "prob_below_1", "prob_below_effect", "mean_log", "sd_log", "mcse", "engine",
-    "pareto_k", "r_hat", "is_reliable", "note",
-)  # fmt: skip
-CURVE_FIELDS = (
-    "prob_below_1", "prob_below_effect", "median", "engine", "pareto_k", "r_hat", "is_reliable",
-    "conclusion",
-)  # fmt: skip
+FIELDS = (*NUMBERS, *ENGINE, "note")
+CURVE_FIELDS = ("prob_below_1", "prob_below_effect", "median", *ENGINE, "conclusion")
 ENTHUSIAST = "enthusiastic"
 
 # about what trials in oncology are planned to detect; its inverse where the finding is harm
@@ -119,10 +97,7 @@ def benefit_of(settings: Settings, base: Mapping[str, Any]) -> float:
 def choices(settings: Settings, benefit: float) -> dict[str, str]:
     """Priors of the treatment by name, as a spec writes them."""
     named = prior_choices(
-        benefit,
-        settings.literature,
-        tail=settings.tail,
-        vague_scale=settings.vague_scale,
+        benefit, settings.literature, tail=settings.tail, vague_scale=settings.vague_scale
     )
     written = {
         name: f"normal({prior.mean!r}, {prior.sd!r})"
@@ -132,15 +107,15 @@ def choices(settings: Settings, benefit: float) -> dict[str, str]:
     return written | settings.literature
 
 
-def analyse(context: Context, settings: Settings) -> Finding:
+def analyse(context: parts.Context, settings: Settings) -> parts.Finding:
     """Refit under every prior, named ones first, then a grid of means and scales."""
     rule = context.rule
-    benefit, side = benefit_of(settings, context.base), side_of(context.base, rule)
+    benefit, side = benefit_of(settings, context.base), verdicts.side_of(context.base, rule)
     named = choices(settings, benefit)
     rows, cells = refit_under(context, settings, named)
     found = [*rows, *cells]
-    add_states(found, context.base, rule)
-    held = conclusion(context.base, rule)
+    verdicts.add_states(found, context.base, rule)
+    held = verdicts.conclusion(context.base, rule)
     changed = sum(row["conclusion"] not in (None, held) for row in cells)
     width = len(settings.scales)
     curve = {"prior_median": list(settings.means), "prior_scale": list(settings.scales)} | {
@@ -148,12 +123,12 @@ def analyse(context: Context, settings: Settings) -> Finding:
         for field in CURVE_FIELDS
     }
     counted = [row for row in rows if held != "undecided" or row["name"] != ENTHUSIAST]
-    return finding(
+    return parts.finding(
         "priors",
         sentence(rows, side, changed, len(cells), rule),
-        judge(context.base, counted, rule, "name"),
+        verdicts.judge(context.base, counted, rule, "name"),
         result={"benefit": benefit, "rows": rows, "curve": curve},
-        rows=[rows_of("priors", rows), rows_of("priors_grid", cells)],
+        rows=[parts.rows_of("priors", rows), parts.rows_of("priors_grid", cells)],
         figures=figures_of(context, settings, rows, curve),
         notes=notes_of(context, settings, benefit, found),
         would_move=possible_changes_in_words(held, rows, changed, len(cells)),
@@ -161,7 +136,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
 
 
 def refit_under(
-    context: Context, settings: Settings, named: Mapping[str, str]
+    context: parts.Context, settings: Settings, named: Mapping[str, str]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Refit under the named priors, by one task, and those of the grid, by one task a mean."""
     grid = [
@@ -173,7 +148,7 @@ def refit_under(
         (label, {"priors": [{"treatment_prior": text} for text in group]})
         for label, group in zip(labels, [list(named.values()), *grid], strict=True)
     ]
-    done, failures = run_several(context, "priors", refit_priors, calls, parts=[])
+    done, failures = parts.run_several(context, "priors", refit_priors, calls, parts=[])
     if failures:
         raise SensitivityError(f"sensitivity.priors: {failures[0]}")
     found = [{field: row[field] for field in FIELDS} for _, each in done for row in each["rows"]]
@@ -190,12 +165,12 @@ def refit_under(
 
 
 def notes_of(
-    context: Context, settings: Settings, benefit: float, found: Sequence[Mapping[str, Any]]
+    context: parts.Context, settings: Settings, benefit: float, found: Sequence[Mapping[str, Any]]
 ) -> list[str]:
     """What a reader should know of the priors and of their refits."""
     notes = [
         f"The sceptic gives {settings.tail:.0%} to hazard ratios beyond {significant(benefit, 3)}.",
-        *contrasts_note(context),
+        *parts.contrasts_note(context),
     ]
     if (benefit < 1) != (context.base["median"] < 1):
         notes.append(
@@ -205,10 +180,8 @@ def notes_of(
     by_nuts = sum(row["engine"] == "nuts" for row in found)
     if by_nuts:
         notes.append(f"Fitted by NUTS: {by_nuts} of {count_of(len(found), 'refit')}.")
-    unreliable = sum(not row["is_reliable"] for row in found)
-    if unreliable:
-        notes.append(f"Of {len(found)} refits, {failing(unreliable, 'refit')}.")
-    if conclusion(context.base, context.rule) == "undecided":
+    notes += [f"Of {len(found)} refits, {each}" for each in verdicts.failing_note(found, "refit")]
+    if verdicts.conclusion(context.base, context.rule) == "undecided":
         notes.append(
             "The base analysis is undecided. An enthusiast, who begins with an effect, does "
             "not change that conclusion: belief decides any undecided result."
@@ -245,12 +218,12 @@ def sentence(
     side: str,
     changed: int,
     n_cells: int,
-    rule: SuccessRule = DEFAULT_RULE,
+    rule: SuccessRule = verdicts.DEFAULT_RULE,
 ) -> str:
     """Say what each reader concludes."""
     phrase = "; ".join(
         f"{row['name']}: {row['median']:.2f} ({row['eti95'][0]:.2f} to {row['eti95'][1]:.2f}), "
-        f"{side_probability_in_words(row, side, rule)}{STATE_WORDS[row['state']]}"
+        f"{verdicts.side_probability_in_words(row, side, rule)}{verdicts.STATE_WORDS[row['state']]}"
         for row in rows
     )
     change = "changes" if changed == 1 else "change"
@@ -260,7 +233,7 @@ def sentence(
 
 
 def figures_of(
-    context: Context,
+    context: parts.Context,
     settings: Settings,
     rows: Sequence[Mapping[str, Any]],
     curve: Mapping[str, Any],
@@ -271,7 +244,7 @@ def figures_of(
     changes = (
         f"an undecided conclusion changes at {significant(1 - level, 3)} and at "
         f"{significant(level, 3)}, of which the nearer is thick."
-        if conclusion(context.base, rule) == "undecided"
+        if verdicts.conclusion(context.base, rule) == "undecided"
         else "the conclusion changes at the thick line."
     )
     labels = ["the base analysis", *(f"{row['name']}: {short(row['prior'])}" for row in rows)]
@@ -282,7 +255,7 @@ def figures_of(
         "xlabel": "prior standard deviation of the log hazard ratio",
         "ylabel": "prior median of the hazard ratio",
         "levels": [1 - level, 0.5, 0.8, level, 0.99],
-        "thick": level if side_of(context.base, rule) == "below" else 1 - level,
+        "thick": level if verdicts.side_of(context.base, rule) == "below" else 1 - level,
         "quantity": name,
         "log_x": True,
         "log_y": True,

@@ -246,10 +246,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
 
 
 def notes_of(
-    context: Context,
-    settings: Settings,
-    found: Mapping[str, Any],
-    intrinsic: IntrinsicCredibility,
+    context: Context, settings: Settings, found: Mapping[str, Any], intrinsic: IntrinsicCredibility
 ) -> tuple[str, ...]:
     """What a reader should know of how the critical prior came about."""
     notes = [
