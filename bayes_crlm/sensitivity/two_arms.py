@@ -7,7 +7,6 @@ who is at risk from when to when, and counted in which arm.
 """
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,13 @@ if TYPE_CHECKING:
     from bayes_crlm.cohort.cohort import Cohort
     from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
     from bayes_crlm.model.prepared import PreparedCohort
+
+# of a cohort: what is said of the rows of its file
+NOT_OF_ROWS: dict[str, Any] = {
+    **dict.fromkeys(("start", "start_column", "censoring_end", "censoring_end_column", "rounded")),
+    **dict.fromkeys(("dropped", "excluded", "remarks"), ()),
+    **{key: {} for key in ("column_notes", "column_said", "number_texts")},
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,40 +113,24 @@ class TwoArms:
             When a row begins; 0 without it.
         stretch_of : (rows,) ndarray, optional
             Rows with the same value follow one another in one follow-up.
-
-        Raises
-        ------
-        CohortError
-            When the rows are no cohort, for example without an event.
         """
-        from bayes_crlm.cohort.reading import read_cohort
+        import pandas as pd
 
-        frame = self.covariates.iloc[patient].reset_index(drop=True)
-        source = self.source
-        frame[self.model.treatment] = np.asarray(is_treated).astype(int)
-        frame[source.time_column] = time
-        frame[source.event_column] = np.asarray(event).astype(int)
-        names: dict[str, str] = {}
-        for role, values in (("entry", entry), ("id", stretch_of)):
-            if values is not None:
-                names[role] = unused_name(f"{role} of the row", frame.columns)
-                frame[names[role]] = values
-        return read_cohort(
-            frame,
-            time=source.time_column,
-            event=source.event_column,
-            unit=source.unit,
-            name=source.source,
-            entry=names.get("entry"),
-            id=names.get("id"),
+        count = len(patient)
+        table = self.covariates.iloc[patient].reset_index(drop=True)
+        table[self.model.treatment] = np.asarray(is_treated).astype(int)
+        index, patients = pd.factorize(np.arange(count) if stretch_of is None else stretch_of)
+        return dataclasses.replace(
+            self.source,
+            table=table,
+            entry=np.zeros(count) if entry is None else entry,
+            time=time,
+            event=event,
+            patient_index=index,
+            patients=patients,
+            row_number=np.arange(1, count + 1),
+            **NOT_OF_ROWS,
         )
-
-
-def unused_name(name: str, taken: Sequence[Any]) -> str:
-    """Give a column a name that no other has."""
-    while name in taken:
-        name += "_"
-    return name
 
 
 def two_arms(
