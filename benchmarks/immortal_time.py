@@ -327,12 +327,13 @@ def large_cohort_estimates(
     """
     import dataclasses
 
+    from bayes_crlm.sensitivity.comparison_rows import cut_finely
     from bayes_crlm.sensitivity.timing.clone_censor_weight import (
         fit_start_hazard,
         strategy_weight,
         weight_model,
     )
-    from bayes_crlm.sensitivity.timing.delayed_treatment import clone_model
+    from bayes_crlm.sensitivity.timing.delayed_treatment import clone_cohort
     from bayes_crlm.sensitivity.two_arms import start_of_treatment
     from bayes_crlm.sensitivity.weighted_posterior import nearly_flat, weighted_modes
 
@@ -340,7 +341,8 @@ def large_cohort_estimates(
     start = start_of_treatment(arms, "start_months")
     weighing = weight_model(start, arms.time, arms.event, arms.design, grace)
     marginal = dataclasses.replace(arms.model, covariates="")
-    model, cohort = clone_model(marginal, arms, weighing.clones)
+    cohort, patients = clone_cohort(arms, weighing.clones), (arms.entry, arms.time, arms.event)
+    model = cut_finely(marginal, patients, cohort.time, cohort.event, np.ones(cohort.n_rows))
     inputs = nearly_flat(model.prepare(cohort))
     ones = np.ones((1, arms.n_patients))
     (weight,) = weighing.weights(ones)

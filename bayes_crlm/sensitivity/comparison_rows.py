@@ -6,11 +6,15 @@ reliable where an arm has few weighted events; a row that cannot be fitted says 
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.cohort.cohort import Cohort
+from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
+from bayes_crlm.model.definition import ModelDefinition
+from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.priors import HALF_WIDTH_95
 from bayes_crlm.sensitivity.parts import rows_of, unreliable_note
 from bayes_crlm.sensitivity.posterior_draws import (
@@ -25,13 +29,7 @@ from bayes_crlm.sensitivity.two_arms import TwoArms
 from bayes_crlm.sensitivity.verdicts import reliable
 from bayes_crlm.sensitivity.weighted_posterior import Calibration, calibrate, with_weights
 from bayes_crlm.words.errors import BayesCRLMError
-
-if TYPE_CHECKING:
-    from bayes_crlm.cohort.cohort import Cohort
-    from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
-    from bayes_crlm.model.definition import ModelDefinition
-    from bayes_crlm.model.prepared import PreparedCohort
-    from bayes_crlm.words.section import Rows
+from bayes_crlm.words.section import Rows
 
 OF_FIT = (
     *(*NUMBERS, *ENGINE[:-1], "chains", "is_reliable", "note", "cox_hr", "cox_ci95"),
@@ -44,7 +42,7 @@ FIRST = ("label", "method", "at", "median", "eti95", "prob_below_1")
 
 
 def fit_row(
-    model: "ModelDefinition", cohort: "Cohort", seed: int, effect: float = 1.0
+    model: ModelDefinition, cohort: Cohort, seed: int, effect: float = 1.0
 ) -> dict[str, Any]:
     """Fit a cohort and summarise the treatment's hazard ratio, with Cox's beside it.
 
@@ -81,12 +79,12 @@ def try_row(fit: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def cut_finely(
-    model: "PiecewiseExponential",
+    model: PiecewiseExponential,
     patients: tuple[NDArray, NDArray, NDArray],
     time: NDArray,
     event: NDArray,
     weight: NDArray,
-) -> "PiecewiseExponential":
+) -> PiecewiseExponential:
     """Give a model three times as many intervals, at most one an event, of equal weighted deaths.
 
     Weights let some deaths count several times, just where intervals chosen by the number of
@@ -116,7 +114,7 @@ def cut_finely(
 
 
 def weighted_cox_row(
-    inputs: "PreparedCohort", row_weight: NDArray, cluster: NDArray
+    inputs: PreparedCohort, row_weight: NDArray, cluster: NDArray
 ) -> dict[str, Any]:
     """Cox's hazard ratio of weighted rows, with the robust limits of their patients.
 
@@ -140,8 +138,8 @@ def weighted_cox_row(
 
 
 def weighted_row(
-    model: "PiecewiseExponential",
-    inputs: "PreparedCohort",
+    model: PiecewiseExponential,
+    inputs: PreparedCohort,
     weigh: Callable[[NDArray], NDArray],
     n_patients: int,
     groups: int,
@@ -187,9 +185,9 @@ def weighted_row(
 
 
 def finely_weighted_row(
-    model: "PiecewiseExponential",
+    model: PiecewiseExponential,
     arms: TwoArms,
-    cohort: "Cohort",
+    cohort: Cohort,
     weigh: Callable[[NDArray], NDArray],
     groups: int,
     seed: int,
@@ -238,7 +236,7 @@ def calibration_summary(calibration: Calibration) -> dict[str, Any]:
     }
 
 
-def rows_table(name: str, rows: Sequence[Mapping[str, Any]]) -> "Rows":
+def rows_table(name: str, rows: Sequence[Mapping[str, Any]]) -> Rows:
     """Turn rows into a table that begins with their labels; what a calibration found is columns."""
     return rows_of(
         name,

@@ -13,12 +13,11 @@ from bayes_crlm.inference.sample_diagnostics import (
     ratio_summary,
 )
 from bayes_crlm.model.baseline_priors import GammaProcess
+from bayes_crlm.model.prepared import PreparedCohort
 
 if TYPE_CHECKING:
     import pymc as pm
     import xarray as xr
-
-    from bayes_crlm.model.prepared import PreparedCohort
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +36,7 @@ class ExtendedFit:
         Of the draws that are used.
     """
 
-    inputs: "PreparedCohort"
+    inputs: PreparedCohort
     posterior: "xr.DataTree"
     diagnostics: SamplingDiagnostics
     target_accept: float
@@ -46,7 +45,7 @@ class ExtendedFit:
     def sample(
         cls,
         model: "pm.Model",
-        inputs: "PreparedCohort",
+        inputs: PreparedCohort,
         n_more: int,
         looked_at: list[str],
         *,
@@ -107,7 +106,7 @@ class ExtendedFit:
         return np.mean(draws < np.log(effect), axis=(0, 1)).tolist()
 
 
-def without_integration(inputs: "PreparedCohort") -> "PreparedCohort":
+def without_integration(inputs: PreparedCohort) -> PreparedCohort:
     """Keep a gamma process' hazards in the model: given unknown covariates they stay."""
     if isinstance(inputs.baseline, GammaProcess):
         return replace(inputs, baseline=replace(inputs.baseline, is_integrated=False))

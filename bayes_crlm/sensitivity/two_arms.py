@@ -14,19 +14,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.cohort.cohort import Cohort
+from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.model.covariates import with_written_levels
 from bayes_crlm.model.design import columns_needed
 from bayes_crlm.model.formula import parse_formula
+from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.sensitivity.registry import NotRunError
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.wording import did_you_mean, shown
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from bayes_crlm.cohort.cohort import Cohort
-    from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
-    from bayes_crlm.model.prepared import PreparedCohort
 
 # of a cohort: what is said of the rows of its file
 NOT_OF_ROWS: dict[str, Any] = {
@@ -62,8 +61,8 @@ class TwoArms:
         The hazard ratio that the success rule is about.
     """
 
-    model: "PiecewiseExponential"
-    source: "Cohort"
+    model: PiecewiseExponential
+    source: Cohort
     covariates: "pd.DataFrame"
     design: NDArray[np.float64]
     terms: tuple[str, ...]
@@ -80,14 +79,14 @@ class TwoArms:
         return len(self.time)
 
     @cached_property
-    def whole(self) -> "Cohort":
+    def whole(self) -> Cohort:
         """The patients on the arm that they end up in, one row each."""
         entry = self.entry if np.any(self.entry > 0) else None
         every = np.arange(self.n_patients)
         return self.cohort(every, self.time, self.event, self.is_treated, entry=entry)
 
     @cached_property
-    def as_treated(self) -> "PreparedCohort":
+    def as_treated(self) -> PreparedCohort:
         """The same as the model sees it."""
         return self.model.prepare(self.whole)
 
@@ -100,7 +99,7 @@ class TwoArms:
         *,
         entry: NDArray | None = None,
         stretch_of: NDArray | None = None,
-    ) -> "Cohort":
+    ) -> Cohort:
         """Make a cohort of other rows.
 
         Parameters
@@ -134,8 +133,8 @@ class TwoArms:
 
 
 def two_arms(
-    model: "PiecewiseExponential",
-    inputs: "PreparedCohort",
+    model: PiecewiseExponential,
+    inputs: PreparedCohort,
     level: int | None = None,
     effect: float = 1.0,
 ) -> TwoArms:
@@ -181,7 +180,7 @@ def two_arms(
 
 
 def whole_follow_up(
-    inputs: "PreparedCohort",
+    inputs: PreparedCohort,
 ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.int8]]:
     """Join the rows of every patient, in which nothing may change.
 

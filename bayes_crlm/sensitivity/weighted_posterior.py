@@ -34,7 +34,6 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import batched
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,11 +43,9 @@ from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.likelihood.risk_sums import RiskSums
 from bayes_crlm.model.baseline_priors import Independent
+from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.priors import HALF_WIDTH_95, Horseshoe, Normal
 from bayes_crlm.words.errors import SensitivityError
-
-if TYPE_CHECKING:
-    from bayes_crlm.model.prepared import PreparedCohort
 
 Weigh = Callable[[NDArray], NDArray]
 
@@ -122,7 +119,7 @@ class Calibration:
 
 
 def calibrate(
-    inputs: "PreparedCohort",
+    inputs: PreparedCohort,
     weigh: Weigh,
     n_patients: int,
     groups: int,
@@ -192,7 +189,7 @@ def calibrate(
     )
 
 
-def effective_events(inputs: "PreparedCohort", row_weight: NDArray) -> tuple[float, float]:
+def effective_events(inputs: PreparedCohort, row_weight: NDArray) -> tuple[float, float]:
     """Equally weighted events whose log rate varies as much as that of the weighted ones, by arm.
 
     A weighted number of events, sum(w), varies by sum(w^2), so that its log varies by
@@ -270,7 +267,7 @@ def learning_rate(precision: float, variance: float, prior_precision: float) -> 
     return (precision - prior_precision) / score_variance
 
 
-def nearly_flat(inputs: "PreparedCohort") -> "PreparedCohort":
+def nearly_flat(inputs: PreparedCohort) -> PreparedCohort:
     """Give the treatment a nearly flat prior, and hazards one without a step scale to know."""
     covariate_prior = inputs.covariate_prior
     if isinstance(covariate_prior, Horseshoe):
@@ -283,13 +280,13 @@ def nearly_flat(inputs: "PreparedCohort") -> "PreparedCohort":
     )
 
 
-def with_weights(inputs: "PreparedCohort", row_weight: NDArray) -> "PreparedCohort":
+def with_weights(inputs: PreparedCohort, row_weight: NDArray) -> PreparedCohort:
     """Let every row of a prepared cohort count with a weight."""
     return dataclasses.replace(inputs, data=inputs.data.weighted(row_weight))
 
 
 def weighted_modes(
-    inputs: "PreparedCohort", row_weights: NDArray, near: Modes | None = None
+    inputs: PreparedCohort, row_weights: NDArray, near: Modes | None = None
 ) -> Modes:
     """Modes of the weighted likelihood times the prior, one for each weighting of the rows.
 

@@ -10,7 +10,7 @@ from scipy.special import stdtrit
 
 from bayes_crlm import PiecewiseExponential, read_cohort
 from bayes_crlm.frequentist.cox import fit_cox
-from bayes_crlm.sensitivity.comparison_rows import weighted_row
+from bayes_crlm.sensitivity.comparison_rows import cut_finely, weighted_row
 from bayes_crlm.sensitivity.timing import delayed_treatment
 from bayes_crlm.sensitivity.timing.clone_censor_weight import (
     clone_and_censor,
@@ -219,7 +219,11 @@ def true_log_ratio(hazard_ratio, confounding, grace, n=40_000):
 
 def marginal_inputs(arms, clones):
     model = dataclasses.replace(arms.model, covariates="")
-    model, cohort = delayed_treatment.clone_model(model, arms, clones)
+    cohort, patients = (
+        delayed_treatment.clone_cohort(arms, clones),
+        (arms.entry, arms.time, arms.event),
+    )
+    model = cut_finely(model, patients, cohort.time, cohort.event, np.ones(cohort.n_rows))
     return model, model.prepare(cohort)
 
 

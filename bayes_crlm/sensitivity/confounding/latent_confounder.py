@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.priors import HALF_WIDTH_95
 from bayes_crlm.sensitivity.extended_model import ExtendedFit, without_integration
 from bayes_crlm.words.errors import SensitivityError
@@ -32,8 +33,6 @@ from bayes_crlm.words.shown import as_written
 
 if TYPE_CHECKING:
     import pymc as pm
-
-    from bayes_crlm.model.prepared import PreparedCohort
 
 Limits = tuple[float, float]
 
@@ -140,7 +139,7 @@ class LatentConfounderFit(ExtendedFit):
 
 
 def fit_latent_confounder(
-    inputs: "PreparedCohort", prior: ConfounderPrior, **sampling: Any
+    inputs: PreparedCohort, prior: ConfounderPrior, **sampling: Any
 ) -> LatentConfounderFit:
     """Fit a model that has an unmeasured binary confounder in it.
 
@@ -183,7 +182,7 @@ def spread_of(values: NDArray) -> dict[str, Any]:
     return {"median": float(median), "eti95": [float(low), float(high)]}
 
 
-def build_latent_confounder(inputs: "PreparedCohort", prior: ConfounderPrior) -> "pm.Model":
+def build_latent_confounder(inputs: PreparedCohort, prior: ConfounderPrior) -> "pm.Model":
     """Write down the model with a latent confounder, marginalised patient by patient.
 
     Prior parameters of the confounder are `pm.Data`: any other prior reuses what was compiled.
@@ -270,7 +269,7 @@ def check_prevalences(prior: ConfounderPrior, levels: Sequence[Any]) -> None:
         )
 
 
-def patient_levels(inputs: "PreparedCohort") -> NDArray[np.intp]:
+def patient_levels(inputs: PreparedCohort) -> NDArray[np.intp]:
     """Treatment level of every patient, shape (patients,).
 
     Raises

@@ -8,14 +8,17 @@ all of them. The intervals carry the uncertainty of the weights.
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from bayes_crlm.analysis.plan import Plan
 from bayes_crlm.figures.comparisons import plot_differences, plot_forest_rows, plot_mirrored
+from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference.weighted import weighted_quantiles
+from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.sensitivity.comparison_rows import (
     add_problems,
     failure_notes,
@@ -59,11 +62,6 @@ from bayes_crlm.specification.table import Table
 from bayes_crlm.words.section import Figure
 from bayes_crlm.words.success import SuccessRule
 
-if TYPE_CHECKING:
-    from bayes_crlm.analysis.plan import Plan
-    from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
-    from bayes_crlm.model.prepared import PreparedCohort
-
 METHODS = {
     "crude": "crude, neither weighted nor adjusted",
     "outcome_regression": "outcome regression",
@@ -80,7 +78,7 @@ class Settings(Table):
     groups: int = Field(200, ge=50, le=10_000, description="a whole number from 50 to 10000")
 
 
-def check(plan: "Plan", settings: Settings) -> None:
+def check(plan: Plan, settings: Settings) -> None:
     """Refuse a model without covariates, and patients in whom something changes.
 
     Parameters
@@ -96,7 +94,7 @@ def check(plan: "Plan", settings: Settings) -> None:
 
 
 def arms_of(
-    model: "PiecewiseExponential", inputs: "PreparedCohort", level: int, effect: float = 1.0
+    model: PiecewiseExponential, inputs: PreparedCohort, level: int, effect: float = 1.0
 ) -> TwoArms:
     """Take the patients on one level and on the reference."""
     if not inputs.n_covariate_terms:

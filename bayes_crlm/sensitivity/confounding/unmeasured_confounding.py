@@ -6,11 +6,12 @@ refits the model with the confounder in it.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
+from bayes_crlm.analysis.plan import Plan
 from bayes_crlm.figures.comparisons import plot_forest_rows
 from bayes_crlm.figures.surfaces import plot_surface
 from bayes_crlm.sensitivity.confounding.latent_confounder import (
@@ -37,9 +38,6 @@ from bayes_crlm.words.section import Figure, Rows
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.success import SuccessRule
 from bayes_crlm.words.wording import count_of
-
-if TYPE_CHECKING:
-    from bayes_crlm.analysis.plan import Plan
 
 Limits = Annotated[
     tuple[float, float], Field(strict=False, description="two limits [low, high], the lower first")
@@ -74,7 +72,7 @@ class Settings(Table):
     latent_prevalence_better: Limits = (0.1, 0.3)
 
 
-def check(plan: "Plan", settings: Settings) -> None:
+def check(plan: Plan, settings: Settings) -> None:
     """Refuse impossible beliefs and a grid that leaves no prevalence.
 
     Raises

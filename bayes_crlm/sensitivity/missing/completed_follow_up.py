@@ -14,13 +14,15 @@ completed data).
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.cohort.cohort import Cohort
 from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.likelihood.follow_up import cut_follow_up
+from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.sensitivity.posterior_draws import (
     DRAWS,
     sample_posterior,
@@ -33,15 +35,11 @@ from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.wording import did_you_mean, shown
 
-if TYPE_CHECKING:
-    from bayes_crlm.cohort.cohort import Cohort
-    from bayes_crlm.model.prepared import PreparedCohort
-
 # of the refits of each completed cohort, of which there are many
 COMPLETED_DRAWS = 1000
 
 
-def horizon_of(cohort: "Cohort", asked: float | None) -> float:
+def horizon_of(cohort: Cohort, asked: float | None) -> float:
     """Where completed follow-up ends: the end of the longest one, unless the user says."""
     last = float(cohort.time.max())
     if asked is not None and asked > last:
@@ -54,7 +52,7 @@ def horizon_of(cohort: "Cohort", asked: float | None) -> float:
     return asked or last
 
 
-def leaving_rows(inputs: "PreparedCohort", lost: str | None, horizon: float) -> NDArray[np.intp]:
+def leaving_rows(inputs: PreparedCohort, lost: str | None, horizon: float) -> NDArray[np.intp]:
     """Last rows of the patients whose follow-up is to be completed.
 
     Raises
@@ -85,9 +83,7 @@ def leaving_rows(inputs: "PreparedCohort", lost: str | None, horizon: float) -> 
     return rows[is_leaving]
 
 
-def horizon_of_rows(
-    cohort: "Cohort", rows: NDArray[np.intp], horizon: float
-) -> NDArray[np.float64]:
+def horizon_of_rows(cohort: Cohort, rows: NDArray[np.intp], horizon: float) -> NDArray[np.float64]:
     """Where the completed follow-up of some rows ends: never after the study ended for them."""
     if cohort.censoring_end is None:
         return np.full(len(rows), horizon)
@@ -95,14 +91,14 @@ def horizon_of_rows(
 
 
 def complete_follow_up(
-    inputs: "PreparedCohort",
+    inputs: PreparedCohort,
     log_hazard: NDArray,
     effect: NDArray,
     rows: NDArray[np.intp],
     delta: NDArray,
     horizon: float,
     uniform: NDArray,
-) -> "PreparedCohort":
+) -> PreparedCohort:
     """Draw the rest of some patients' follow-up, and put it into the cohort.
 
     Parameters

@@ -13,11 +13,12 @@ imputation); Leacy, Floyd, Yates & White (2017), Am J Epidemiol 185:304-315.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
+from bayes_crlm.analysis.plan import Plan
 from bayes_crlm.figures.drawing import plain_text
 from bayes_crlm.figures.surfaces import plot_surface
 from bayes_crlm.sensitivity.missing.completed_follow_up import (
@@ -45,9 +46,6 @@ from bayes_crlm.words.shown import as_written, significant
 from bayes_crlm.words.success import SuccessRule
 from bayes_crlm.words.wording import count_of
 
-if TYPE_CHECKING:
-    from bayes_crlm.analysis.plan import Plan
-
 BELOW = ("prob_below_1", "prob_below_effect")
 
 
@@ -72,7 +70,7 @@ class Settings(Table):
         return bool(self.model_fields_set & set(self.BELIEFS))
 
 
-def check(plan: "Plan", settings: Settings) -> None:
+def check(plan: Plan, settings: Settings) -> None:
     """Refuse cohorts without censored patients, and impossible settings.
 
     Raises

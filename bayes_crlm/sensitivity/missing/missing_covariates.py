@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.cohort.cohort import Cohort
+from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.model.design import shares_of
+from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.weighted_moments import weighted_center_and_scale
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.wording import shown, shown_names
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from bayes_crlm.cohort.cohort import Cohort
-    from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
-    from bayes_crlm.model.prepared import PreparedCohort
 
 Kind = Literal["continuous", "binary"]
 MOST_BINARY = 8
@@ -77,7 +76,7 @@ class IncompleteDesign:
     predictor_names : tuple of str
     """
 
-    inputs: "PreparedCohort"
+    inputs: PreparedCohort
     covariates: tuple[MissingCovariate, ...]
     predictors: NDArray[np.float64]
     predictor_names: tuple[str, ...]
@@ -88,7 +87,7 @@ class IncompleteDesign:
         return np.logical_or.reduce([each.is_missing for each in self.covariates])
 
 
-def incomplete_design(model: "PiecewiseExponential", cohort: "Cohort") -> IncompleteDesign:
+def incomplete_design(model: PiecewiseExponential, cohort: Cohort) -> IncompleteDesign:
     """Find the missing values of a model's covariates, and the design's dependence on them.
 
     Parameters
@@ -145,7 +144,7 @@ def incomplete_design(model: "PiecewiseExponential", cohort: "Cohort") -> Incomp
     return assemble(inputs, gaps, factors, changed)
 
 
-def fill_within_patients(cohort: "Cohort", table: "pd.DataFrame", name: str) -> NDArray[np.bool_]:
+def fill_within_patients(cohort: Cohort, table: "pd.DataFrame", name: str) -> NDArray[np.bool_]:
     """Fill in, in place, what another row of the same patient says; returns the rows still missing.
 
     Raises
@@ -225,7 +224,7 @@ def factor_columns(factor: Any) -> frozenset[str]:
 
 
 def filling_of(
-    cohort: "Cohort", values: "pd.Series", name: str, *, is_category: bool = False
+    cohort: Cohort, values: "pd.Series", name: str, *, is_category: bool = False
 ) -> tuple[Any, Any]:
     """Two seen values, the first near the middle, between which the design's slope is taken.
 
@@ -299,7 +298,7 @@ def changed_designs(
 
 
 def assemble(
-    inputs: "PreparedCohort",
+    inputs: PreparedCohort,
     gaps: Mapping[str, NDArray[np.bool_]],
     factors: Mapping[str, str],
     designs: "Mapping[str, pd.DataFrame]",

@@ -12,10 +12,11 @@ its Application, chapter 10.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from bayes_crlm.analysis.plan import Plan
 from bayes_crlm.figures.comparisons import plot_forest_rows
 from bayes_crlm.sensitivity.missing.imputation import Errors, fit_imputation
 from bayes_crlm.sensitivity.missing.missing_covariates import IncompleteDesign, incomplete_design
@@ -43,9 +44,6 @@ from bayes_crlm.words.section import Figure
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.wording import count_of
 
-if TYPE_CHECKING:
-    from bayes_crlm.analysis.plan import Plan
-
 # columns of the table
 SHOWN = (
     "label", "column", "delta", "median", "eti95", "prob_below_1", "prob_below_effect",
@@ -64,12 +62,12 @@ class Settings(Table):
     draws: int = Field(1000, ge=500, le=20_000, description="a whole number from 500 to 20000")
 
 
-def check(plan: "Plan", settings: Settings) -> None:
+def check(plan: Plan, settings: Settings) -> None:
     """Refuse cohorts in which nothing misses, or what misses cannot be imputed."""
     design_of(plan)
 
 
-def design_of(plan: "Plan") -> IncompleteDesign:
+def design_of(plan: Plan) -> IncompleteDesign:
     """The cohort with its missing values.
 
     Raises

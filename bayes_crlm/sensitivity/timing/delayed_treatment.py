@@ -6,11 +6,12 @@ the rows are is in the modules of the methods.
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.cohort.cohort import Cohort
 from bayes_crlm.model.late_start import (
     rows_at_landmark,
     rows_from_start,
@@ -19,7 +20,6 @@ from bayes_crlm.model.late_start import (
 )
 from bayes_crlm.sensitivity.comparison_rows import (
     add_problems,
-    cut_finely,
     finely_weighted_row,
     fit_row,
     try_row,
@@ -29,10 +29,6 @@ from bayes_crlm.sensitivity.two_arms import TwoArms
 from bayes_crlm.sensitivity.weighted_posterior import effective_sample_size, weight_problems
 from bayes_crlm.words.shown import as_written, significant
 
-if TYPE_CHECKING:
-    from bayes_crlm.cohort.cohort import Cohort
-    from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
-
 STRATEGIES = {
     "start": "start within the grace period, when patients with these covariates who start within "
     "it do",
@@ -41,6 +37,7 @@ STRATEGIES = {
 STRATEGY_NAMES = {1: "start within the grace period", 0: "never start"}
 TRUNCATED_SHARES, TRUNCATED_AT = (0.01, 0.99), "their 1st and 99th percentiles"
 START_TEST_P = 0.05
+Shape = Callable[[NDArray, NDArray | None], NDArray]
 WEIGHT_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -82,61 +79,46 @@ def clone_rows(
     Rows are not reliable where few clones stand for a strategy, or starting is not proportional in
     the covariates; the row with truncated weights shows what the largest of them do.
     """
-    clones, grace = weighing.clones, weighing.grace
-    rows = []
-
-    def weigh(weights: NDArray) -> NDArray:
-        return weights[:, clones.patient] * weighing.weights(weights)
-
-    def weigh_truncated(weights: NDArray) -> NDArray:
-        return weights[:, clones.patient] * truncated(weighing.weights(weights), clones.arm)
-
-    final = final_weights(weighing, arms.n_patients)
+    clones, cohort = weighing.clones, clone_cohort(arms, weighing.clones)
     not_proportional = start_problems(start_test(arms, start))
-    adjusted = arms.model.covariates
-    for suffix, covariates, weigher in (
-        ("", "", weigh),
-        (", adjusted too", adjusted, weigh),
-        (f", weights truncated at {TRUNCATED_AT}", "", weigh_truncated),
-    ):
-        if suffix == ", adjusted too" and not covariates:
-            continue
+    final = final_weights(weighing, arms.n_patients)
+    grace = as_written(weighing.grace)
+    about = {
+        "at": weighing.grace,
+        "n_patients": arms.n_patients,
+        "n_events": int(arms.event.sum()),
+        "n_treated": int(np.sum(start <= weighing.grace)),
+        "n_started_later": int(np.sum((start > weighing.grace) & np.isfinite(start))),
+    }
 
-        def fit(
-            covariates: str = covariates, weigher: Callable[[NDArray], NDArray] = weigher
-        ) -> dict[str, Any]:
+    def row(method: str, label: str, covariates: str, shape: Shape) -> dict[str, Any]:
+        def weigh(weights: NDArray) -> NDArray:
+            return weights[:, clones.patient] * shape(weighing.weights(weights), clones.arm)
+
+        def fit() -> dict[str, Any]:
             model = dataclasses.replace(arms.model, covariates=covariates)
-            return finely_weighted_row(
-                model,
-                arms,
-                clone_cohort(arms, clones),
-                weigher,
-                groups,
-                seed,
-                # deaths of clones that still wait are deaths under the other strategy, too
-                is_own=clones.has_started | (clones.arm == 0),
-                cluster=clones.patient,
-            )
+            # deaths of clones that still wait are deaths under the other strategy, too
+            is_own = clones.has_started | (clones.arm == 0)
+            whose = {"is_own": is_own, "cluster": clones.patient}
+            return finely_weighted_row(model, arms, cohort, weigh, groups, seed, **whose)
 
-        is_truncated = weigher is weigh_truncated
-        weights = {
-            name: truncated(weight) if is_truncated else weight for name, weight in final.items()
-        }
+        weights = {name: shape(weight, None) for name, weight in final.items()}
         problems = [*weight_problems(weights, "clones"), *not_proportional]
-        method = "_truncated" if is_truncated else "_adjusted" if suffix else ""
-        rows.append(
-            add_problems(try_row(fit), problems)
-            | {
-                "label": f"clone-censor-weight, grace {as_written(grace)}{suffix}",
-                "method": f"clone_censor_weight{method}",
-                "at": grace,
-                "n_patients": arms.n_patients,
-                "n_events": int(arms.event.sum()),
-                "n_treated": int(np.sum(start <= grace)),
-                "n_started_later": int(np.sum((start > grace) & np.isfinite(start))),
-            }
-        )
-    return rows
+        named = {
+            "label": f"clone-censor-weight, grace {grace}{label}",
+            "method": f"clone_censor_weight{method}",
+        }
+        return add_problems(try_row(fit), problems) | named | about
+
+    rows = [row("", "", "", as_they_are)]
+    if arms.model.covariates:
+        rows.append(row("_adjusted", ", adjusted too", arms.model.covariates, as_they_are))
+    return [*rows, row("_truncated", f", weights truncated at {TRUNCATED_AT}", "", truncated)]
+
+
+def as_they_are(weight: NDArray, arm: NDArray | None) -> NDArray[np.float64]:
+    """Leave weights alone."""
+    return weight
 
 
 def truncated(weight: NDArray, arm: NDArray | None = None) -> NDArray[np.float64]:
@@ -212,19 +194,7 @@ def start_problems(tests: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def clone_model(
-    model: "PiecewiseExponential", arms: TwoArms, clones: Clones
-) -> "tuple[PiecewiseExponential, Cohort]":
-    """Make a cohort of the clones, and cut its follow-up finely, at their deaths.
-
-    Deaths count twice while both clones of a patient are followed, so that the number of intervals
-    goes by the patients' deaths.
-    """
-    cohort, patients = clone_cohort(arms, clones), (arms.entry, arms.time, arms.event)
-    return cut_finely(model, patients, cohort.time, cohort.event, np.ones(cohort.n_rows)), cohort
-
-
-def clone_cohort(arms: TwoArms, clones: Clones) -> "Cohort":
+def clone_cohort(arms: TwoArms, clones: Clones) -> Cohort:
     """Make a cohort of the clones: each one's stretches are one follow-up."""
     return arms.cohort(
         clones.patient,

@@ -13,10 +13,11 @@ immortal time changes the conclusion.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from bayes_crlm.analysis.plan import Plan
 from bayes_crlm.figures.comparisons import plot_forest_rows, plot_mirrored
 from bayes_crlm.model.late_start import diluted
 from bayes_crlm.sensitivity.comparison_rows import (
@@ -51,9 +52,6 @@ from bayes_crlm.words.section import Figure
 from bayes_crlm.words.shown import as_written, significant
 from bayes_crlm.words.success import SuccessRule
 
-if TYPE_CHECKING:
-    from bayes_crlm.analysis.plan import Plan
-
 BINS = 24
 # what rows take from those of `run`
 OF_RUN = (
@@ -64,7 +62,7 @@ OF_RUN = (
 BESIDE = ("landmark", "clone_censor_weight_truncated")
 
 
-def check(plan: "Plan", settings: Settings) -> None:
+def check(plan: Plan, settings: Settings) -> None:
     """Refuse what the cohort does not allow.
 
     Parameters

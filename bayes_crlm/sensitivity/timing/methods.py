@@ -1,12 +1,13 @@
 """Hazard ratios of one cohort by every method of counting the wait for treatment."""
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
+from bayes_crlm.cohort.cohort import Cohort
 from bayes_crlm.model.late_start import diluted, landmark_times
 from bayes_crlm.sensitivity.comparison_rows import fit_row
 from bayes_crlm.sensitivity.registry import NotRunError
@@ -23,9 +24,6 @@ from bayes_crlm.sensitivity.timing.delayed_treatment import (
 from bayes_crlm.sensitivity.two_arms import TwoArms, start_of_treatment
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.shown import as_written
-
-if TYPE_CHECKING:
-    from bayes_crlm.cohort.cohort import Cohort
 
 # without times of the user's: by when these shares of the treated had started
 LANDMARK_SHARES, GRACE_SHARE = (0.5, 0.75, 0.9), 0.9
@@ -57,7 +55,7 @@ class Settings(Table):
     groups: int = Field(200, ge=50, le=10_000, description="a whole number from 50 to 10000")
 
 
-def with_start(settings: Settings, cohort: "Cohort") -> Settings:
+def with_start(settings: Settings, cohort: Cohort) -> Settings:
     """Say in which column the start of treatment is: the part's, the cohort's, or a data set's own.
 
     Raises
