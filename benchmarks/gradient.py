@@ -64,7 +64,7 @@ def gradient_calls(cohort: Cohort, times: int) -> Callable[[], Any]:
     import pandas as pd
 
     import bayes_crlm
-    from bayes_crlm.inference.native.block_coordinates import prior_centre
+    from bayes_crlm.inference.block_coordinates import prior_centre
     from bayes_crlm.inference.native.coordinates import plain_coordinates
     from bayes_crlm.inference.native.flat_density import native_density
     from bayes_crlm.inference.native.library import lay_target

@@ -283,20 +283,24 @@ class Layout:
             named[block.unit_name] = steps.reshape(len(steps), -1) / np.exp(log_scale)
         return named
 
-    def block_values(self, log_hazard: NDArray, effect: NDArray) -> tuple[NDArray, ...]:
-        """Values of every block at one point of the engine; 0 of groups integrated out.
+    def block_values(
+        self, log_hazard: NDArray, effect: NDArray, groups: NDArray
+    ) -> tuple[NDArray, ...]:
+        """Values of every block at one point of the engine.
 
         Parameters
         ----------
         log_hazard : (strata x intervals,) ndarray
         effect : (effects,) ndarray
+        groups : (groups,) ndarray
+            Effects of those that are integrated out.
         """
         values = []
         for block in self.model.blocks:
             if block is self.hazards:
                 values.append(log_hazard)
             elif block is self.groups:
-                values.append(np.zeros(block.size))
+                values.append(groups)
             elif isinstance(block, Block) and block.walk is not None:
                 walk, steps = block.walk, effect[self.places[block.name]]
                 steps = steps.reshape(len(walk.centre), -1) * walk.step_sds
@@ -356,7 +360,7 @@ def baseline_of(
     if level is None:
         raise TypeError("a walk without a level cannot be a baseline")
     baseline = GivenWalk(level.sd, 1.0 if scale is None else scale.scale, level.anchor)
-    if scale is None:
+    if not len(walk.step_variances):
         return baseline, level.location, None
     # no step from one stratum's walk to the next
     variances = np.tile(np.append(walk.step_variances, np.inf), len(walk.centre))

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.layout import Layout
-from bayes_crlm.inference.native.block_coordinates import sampler_coordinates, vector_of_values
+from bayes_crlm.inference.block_coordinates import sampler_coordinates
 from bayes_crlm.inference.native.coordinates import Coordinates
 from bayes_crlm.inference.native.flat_density import native_density
 from bayes_crlm.inference.native.library import NativeDensity, lay_target
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Statistics = dict[str, NDArray]
+# log-hazards and effects near a mode, or None
+ChainStart = tuple[NDArray, NDArray] | None
 
 ARVIZ_NAMES = {
     "diverging": "diverging",
@@ -101,7 +102,7 @@ def sample_nuts(
 
 def sample_blocks(
     model: BlockModel,
-    starts: list[tuple[NDArray | None, int]],
+    starts: list[tuple[ChainStart, int]],
     *,
     draws: int,
     tune: int,
@@ -116,7 +117,7 @@ def sample_blocks(
     model : BlockModel
         Blocks and rows.
     starts : list of (start, number of chains)
-        Each start a vector near a mode (`vector_of_values`), or None to find it.
+        Each start near a mode, as for `sampler_coordinates`, or None to find it.
     draws, tune, seed, target_accept, progress
         As for `sample_nuts`.
     """
@@ -140,23 +141,21 @@ def sample_blocks(
     return NutsDraws(vectors, statistics, time.perf_counter() - started)
 
 
-def starts_of_chains(inputs: PreparedCohort, chains: int) -> list[tuple[NDArray | None, int]]:
+def starts_of_chains(inputs: PreparedCohort, chains: int) -> list[tuple[ChainStart, int]]:
     """Say where chains start: all at one place, or shared out over the posterior's modes.
 
     Returns
     -------
     list of (start, number of chains)
-        A start is a vector of unknowns, or None for what `sampler_coordinates` finds itself.
+        A start is log-hazards and effects, or None for what `sampler_coordinates` finds itself.
     """
     modes = modes_for_chains(inputs)[:chains]
     if not modes:
         return [(None, chains)]
-    model, starts = inputs.block_model, []
-    layout = Layout.of(model)
-    for k, each in enumerate(modes):
-        start = vector_of_values(model, layout.block_values(each.log_hazard, each.effect))
-        starts.append((start, len(range(k, chains, len(modes)))))
-    return starts
+    return [
+        ((each.log_hazard, each.effect), len(range(k, chains, len(modes))))
+        for k, each in enumerate(modes)
+    ]
 
 
 def seed_of_start(seed: int, k: int) -> int:

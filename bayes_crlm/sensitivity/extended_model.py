@@ -72,7 +72,7 @@ class ExtendedFit:
         **sampling
             `draws`, `tune`, `chains`, `seed`, `progress` of `sample_model`.
         """
-        from bayes_crlm.inference.native.block_coordinates import sampler_coordinates
+        from bayes_crlm.inference.block_coordinates import sampler_coordinates
         from bayes_crlm.inference.native.coordinates import extended_coordinates
 
         own = sampler_coordinates(inputs.block_model)

@@ -7,14 +7,13 @@ import pytest
 from density.models import MODELS
 
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
-from bayes_crlm.inference.chains import ess_bulk, r_hat
-from bayes_crlm.inference.native import block_coordinates
-from bayes_crlm.inference.native.block_coordinates import (
+from bayes_crlm.inference import block_coordinates
+from bayes_crlm.inference.block_coordinates import (
     Unknowns,
     sampler_coordinates,
     shifted,
-    vector_of_values,
 )
+from bayes_crlm.inference.chains import ess_bulk, r_hat
 from bayes_crlm.inference.native.coordinates import START_SPREAD
 from bayes_crlm.inference.native.flat_density import native_density
 from bayes_crlm.inference.native.library import lay_target
@@ -161,9 +160,10 @@ def test_a_vector_of_given_values_has_them(name):
     rng = np.random.default_rng(5)
     vector = rng.normal(0, 0.5, sum(parameter.size for parameter in model.parameters))
     named = constrain(vector, model.parameters)
-    values = tuple(block.values(named) for block in model.blocks)
-    found = constrain(vector_of_values(model, values), model.parameters)
-    for block, expected in zip(model.blocks, values, strict=True):
+    unknowns = Unknowns(model)
+    values = tuple(block.values(named) for block in unknowns.model.blocks)
+    found = constrain(unknowns.vector_of(values), unknowns.model.parameters)
+    for block, expected in zip(unknowns.model.blocks, values, strict=True):
         np.testing.assert_allclose(block.values(found), expected, atol=1e-10)
 
 

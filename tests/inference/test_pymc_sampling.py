@@ -7,7 +7,7 @@ from scipy import stats
 
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference import pymc_sampling
-from bayes_crlm.inference.native.block_coordinates import sampler_coordinates
+from bayes_crlm.inference.block_coordinates import sampler_coordinates
 from bayes_crlm.inference.native.compiled_graph import address_of, graph_target
 from bayes_crlm.inference.native.coordinates import extended_coordinates, plain_coordinates
 from bayes_crlm.inference.pymc_sampling import compile_model, flat_data, sample_model

@@ -1,9 +1,9 @@
 """The sampler's coordinates of a model of blocks, from a Gaussian approximation of its posterior.
 
 With every scale at 1 a model's values are linear in its unknowns: values = T unknowns. Normal
-priors stand in for others, Newton's method finds the mode, and T turns the likelihood's information
-on the values into that on the unknowns. What has no sampled scale is whitened given the rest; of
-each block with one, information is rotated into its own basis.
+priors stand in for others, the engine's search finds the mode, and T turns the likelihood's
+information on the values into that on the unknowns. What has no sampled scale is whitened given the
+rest; of each block with one, information is rotated into its own basis.
 
 References
 ----------
@@ -20,14 +20,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.inference.layout import Layout
 from bayes_crlm.inference.native.coordinates import START_SPREAD, Coordinates, Parts
-from bayes_crlm.model.density import (
-    AnyBlock,
-    BlockModel,
-    constrain,
-    log_density_slope,
-    values_information,
-)
+from bayes_crlm.inference.native.modes import climb
+from bayes_crlm.inference.targets import Targets
+from bayes_crlm.model.density import AnyBlock, BlockModel, constrain, values_information
 from bayes_crlm.model.families import Family, StudentT
 from bayes_crlm.model.terms.blocks import Block, apply_families
 from bayes_crlm.model.terms.gamma_process import GammaHazards
@@ -36,22 +33,18 @@ from bayes_crlm.model.terms.horseshoe import Shrunk
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
 
-# standard deviation of scaled unknowns at whose mode the information is taken
-STAND_IN_SCALE = 1.0
 # least information on a component, so that its precision stays positive
 LEAST_PRECISION = 1e-8
 # starts are spread by as much without an approximation: around the prior's centre
 START_SPREAD_PRIOR = 0.5
 # chains start a scale at this share of its prior's scale
 START_OF_SCALE = 1 / 3
-MOST_STEPS = 50
-SMALLEST_SHARE = 1e-6
 # twice the rise of the log density that another Newton step would bring
 RISE_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
-class Layout:
+class BlockUnknowns:
     """Where the unknowns of one block are in a complete vector, and how they make its values.
 
     Attributes
@@ -168,6 +161,13 @@ class Unknowns:
                 vector[places] = value
         return vector
 
+    def vector_of(self, values: tuple[NDArray, ...]) -> Floats:
+        """Unknowns of which the blocks have given values, scales being 1, shape (unknowns,)."""
+        vector = np.zeros(self.size)
+        design = self.design[:, self.linear]
+        vector[self.linear] = np.linalg.lstsq(design, np.concatenate(values), rcond=None)[0]
+        return vector
+
     def information(self, vector: NDArray, model: BlockModel) -> Floats:
         """Minus the second derivatives of the log posterior in all unknowns, scales being 1."""
         named = constrain(vector, model.parameters)
@@ -198,28 +198,30 @@ class Unknowns:
         return Parts(rest, scaled.astype(np.int64), self.scales, scales_of, sizes)
 
 
-def layout_of(block: AnyBlock, places: list[Places]) -> Layout:
+def layout_of(block: AnyBlock, places: list[Places]) -> BlockUnknowns:
     """Say which unknowns of a block are what."""
     nothing = np.empty(0, dtype=np.int64)
     if isinstance(block, Shrunk):
-        return Layout(block, places[2], nothing, places[0], places[1])
+        return BlockUnknowns(block, places[2], nothing, places[0], places[1])
     if isinstance(block, GammaHazards):
-        return Layout(block, places[0], nothing, nothing, nothing)
+        return BlockUnknowns(block, places[0], nothing, nothing, nothing)
     scales = places.pop(0) if block.scale is not None else nothing
     elements = places.pop(0) if block.priors else nothing
-    return Layout(block, elements, places.pop(0) if places else nothing, scales, nothing)
+    return BlockUnknowns(block, elements, places.pop(0) if places else nothing, scales, nothing)
 
 
-def sampler_coordinates(model: BlockModel, start: NDArray | None = None) -> Coordinates:
+def sampler_coordinates(
+    model: BlockModel, start: tuple[NDArray, NDArray] | None = None
+) -> Coordinates:
     """Find the sampler's coordinates for a model.
 
     Parameters
     ----------
     model : BlockModel
         Blocks and rows.
-    start : (unknowns,) ndarray, optional
-        Near the mode to move around, from `vector_of_values`, where Student t priors make several:
-        they are then kept. Normal priors stand in for them without it.
+    start : (strata x intervals,) ndarray and (effects,) ndarray, optional
+        Log-hazards and the engine's effects near the mode to move around, where Student t priors
+        make several: they are then kept. Normal priors stand in for them without it.
 
     Returns
     -------
@@ -229,7 +231,7 @@ def sampler_coordinates(model: BlockModel, start: NDArray | None = None) -> Coor
     unknowns = Unknowns(model)
     parts = unknowns.parts()
     approximate = stand_in_model(unknowns.model, is_near_mode=start is not None)
-    found = find_mode(unknowns, approximate, unknowns.centre() if start is None else start)
+    found = find_mode(unknowns, approximate, start)
     gaussian = None if found is None else whiten(unknowns, parts, *found)
     scale_centre = unknowns.centre()[parts.scales]
     if gaussian is None:
@@ -241,30 +243,6 @@ def prior_centre(model: BlockModel) -> Floats:
     """Unconstrained vector of the sampler at the centre of the priors."""
     unknowns = Unknowns(model)
     return unknowns.centre()[: unknowns.n_sampled]
-
-
-def vector_of_values(model: BlockModel, values: tuple[NDArray, ...]) -> Floats:
-    """Unknowns of which a model's blocks have given values, scales being 1.
-
-    Parameters
-    ----------
-    model : BlockModel
-        Blocks and rows.
-    values : tuple of (size,) ndarray
-        Of every block: log-hazards or log hazard ratios.
-
-    Returns
-    -------
-    (unknowns,) ndarray
-        Hazards that are integrated out among them, after the others.
-    """
-    unknowns = Unknowns(model)
-    by_name = {block.name: each for block, each in zip(model.blocks, values, strict=True)}
-    wanted = np.concatenate([by_name[layout.block.name] for layout in unknowns.layouts])
-    vector = np.zeros(unknowns.size)
-    design = unknowns.design[:, unknowns.linear]
-    vector[unknowns.linear] = np.linalg.lstsq(design, wanted, rcond=None)[0]
-    return vector
 
 
 def stand_in_model(model: BlockModel, *, is_near_mode: bool) -> BlockModel:
@@ -283,40 +261,24 @@ def stand_in_model(model: BlockModel, *, is_near_mode: bool) -> BlockModel:
 
 
 def find_mode(
-    unknowns: Unknowns, model: BlockModel, start: NDArray
+    unknowns: Unknowns, model: BlockModel, start: tuple[NDArray, NDArray] | None
 ) -> tuple[Floats, Floats] | None:
-    """Find the mode with all scales at 1 by Newton's method, and the information there.
+    """Find the mode with all scales at 1, and the information there.
 
     Returns
     -------
     tuple or None
         Vector and information in all unknowns; None where none was found.
     """
-    linear = unknowns.linear
-    vector = start.copy()
-    vector[unknowns.scales] = math.log(STAND_IN_SCALE)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        value, slope = log_density_slope(vector, model)
-        for _ in range(MOST_STEPS):
-            information = unknowns.information(vector, model)
-            try:
-                step = np.linalg.solve(information[np.ix_(linear, linear)], slope[linear])
-            except np.linalg.LinAlgError:
-                return None
-            if not abs(step @ slope[linear]) > RISE_TOLERANCE:
-                return (vector, information) if np.isfinite(value) else None
-            share = 1.0
-            while share > SMALLEST_SHARE:
-                tried = vector.copy()
-                tried[linear] += share * step
-                new_value, new_slope = log_density_slope(tried, model)
-                if new_value >= value - RISE_TOLERANCE:
-                    break
-                share /= 2
-            else:
-                return None
-            vector, value, slope = tried, new_value, new_slope
-    return None
+    layout = Layout.of(model)
+    targets = Targets.of_layout(layout).without_horseshoe()
+    first = None if start is None else np.concatenate(start)[None]
+    found = climb(targets.posteriors(np.ones(1)), first, RISE_TOLERANCE)
+    if not found.converged[0]:
+        return None
+    ends = np.cumsum([targets.n_intervals, targets.n_effects])
+    vector = unknowns.vector_of(layout.block_values(*np.split(found.at[0], ends)))
+    return vector, unknowns.information(vector, model)
 
 
 def whiten(
@@ -341,7 +303,8 @@ def whiten(
         return None
     gain = -(covariance @ crossed)[:n_rest]
     profile = information[np.ix_(scaled, scaled)] - crossed.T @ covariance @ crossed
-    profile -= np.eye(len(scaled)) / STAND_IN_SCALE**2
+    # less the priors' own precision, 1
+    profile -= np.eye(len(scaled))
     precision, pivot = np.diag(profile).copy(), vector[scaled]
     in_basis, rotations = pivot.copy(), []
     for which in parts.ranges:
@@ -352,7 +315,7 @@ def whiten(
         rotations.append(rotation)
     precision = np.maximum(precision, LEAST_PRECISION)
     # at the mode the data's pull balances the stand-in prior's
-    linear = in_basis * (precision + 1 / STAND_IN_SCALE**2)
+    linear = in_basis * (precision + 1)
     return vector[parts.rest], root, gain, tuple(rotations), precision, linear, pivot
 
 
