@@ -10,7 +10,7 @@ enum Hazards { INDEPENDENT_HAZARDS = 0, GAMMA_HAZARDS = 1, WALK_HAZARDS = 2 };
 struct HazardDraws {
   const Cohorts *stack;
   const int64_t *cohort_of;            // cases
-  int64_t n_cases, n_pairs, n_signs, n_effects, n_parts, n_modes, n_scale_cells;
+  int64_t n_cases, n_pairs, n_signs, n_effects, n_parts, n_part_signs, n_modes, n_scale_cells;
   int64_t hazards, n_steps, level, n_components;
   double sd, step_scale_sd;            // of a log-hazard, or of a walk's level; of the step scale's prior
   double first_log_scale, scale_width; // of the cells of step scales
@@ -28,7 +28,7 @@ struct HazardDraws {
   const int64_t *mode_of;              // parts
   // the draws
   const double *effect;                // cases x signs x pairs x effects
-  const int64_t *part;                 // cases x signs x pairs
+  const int64_t *part;                 // cases x part signs x pairs: both signs' where there is one
   const double *log_step_scale, *log_effect_scale; // cases x pairs
   const uint64_t *seed;                // cases x 32; null to put hazards where their distributions are centred
   double *log_hazard;                  // cases x signs x pairs x cells, or null

@@ -25,8 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.native.draws import GAMMA, INDEPENDENT, WALK, HazardDraws
-from bayes_crlm.inference.native.flat_density import Elements
-from bayes_crlm.model.baseline_priors import Independent, WalkPrior
+from bayes_crlm.model.baseline_priors import WalkPrior
 from bayes_crlm.model.terms.gamma_process import log_gamma
 
 if TYPE_CHECKING:
@@ -84,9 +83,10 @@ def walks_at_scales(targets: "Targets", effect: Floats, log_scale: Floats) -> tu
 def hazard_draws(targets: "Targets", effect: Floats, scales: ScaleDraws) -> HazardDraws:
     """Say for the library what is drawn from, given which effects and scales."""
     found, baseline = HazardDraws(), targets.baseline
-    priors = [(prior,) * (part.stop - part.start) for prior, part in targets.simple_priors]
-    found.fill_priors(Elements.of_families(sum(priors, ())))
+    found.fill_priors(targets.elements)
     found.fill(
+        hazards=INDEPENDENT,
+        sd=targets.levels[1],
         stack=targets.stack,
         cohort_of=targets.stack.cohort,
         n_cases=len(targets),
@@ -103,15 +103,11 @@ def hazard_draws(targets: "Targets", effect: Floats, scales: ScaleDraws) -> Haza
         shape, rate = targets.process
         constant = targets.baseline_constant + log_gamma(shape + targets.sums.events).sum(axis=1)
         found.fill(hazards=GAMMA, process_rate=rate, process_shape=shape, constant=constant)
-    elif isinstance(baseline, Independent):
-        found.fill(hazards=INDEPENDENT, sd=baseline.sd)
-    elif isinstance(baseline, WalkPrior):
-        found.fill(hazards=INDEPENDENT, sd=baseline.level_sd)
-    if targets.step_variances is not None and isinstance(baseline, WalkPrior):
+    elif targets.has_walk and isinstance(baseline, WalkPrior):
         found.fill(
             hazards=WALK,
             step_scale_sd=baseline.step_scale_sd,
-            level=baseline.level_interval(targets.n_intervals // targets.sums.n_strata),
+            level=targets.levels[0][0],
             step_variance=targets.step_variances,
         )
     return found

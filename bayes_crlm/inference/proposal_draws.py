@@ -90,7 +90,8 @@ def hazards_and_density(
     targets, modes, walks = around.targets, around.modes, around.scales
     found = hazard_draws(targets, effect, scales)
     found.fill(
-        part=np.broadcast_to(origin, effect.shape[:-1]),
+        part=origin,
+        n_part_signs=origin.shape[1],
         n_steps=SEARCH_STEPS if seeds is None else DRAW_STEPS,
         seed=seeds,
     )

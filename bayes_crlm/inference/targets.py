@@ -144,8 +144,7 @@ class Targets:
         group_scale : (cohorts,) ndarray, optional
             Standard deviation of the groups' effects; 1 without it.
         """
-        priors = [(prior,) * (part.stop - part.start) for prior, part in self.simple_priors]
-        effects = Elements.of_families(sum(priors, ()))
+        effects = self.elements
         scale = np.ones((len(self), self.n_effects))
         if self.is_scaled is not None and self.effect_scale is not None:
             scale = np.where(self.is_scaled, self.effect_scale[:, None], scale)
@@ -171,6 +170,12 @@ class Targets:
             group_precision=of_groups**-2,
             constant=constant,
         )
+
+    @cached_property
+    def elements(self) -> Elements:
+        """Priors of the effects, as the native library has them."""
+        priors = [(prior,) * (part.stop - part.start) for prior, part in self.simple_priors]
+        return Elements.of_families(sum(priors, ()))
 
     @cached_property
     def process(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:

@@ -39,8 +39,8 @@ class HazardDraws(Task):
         ("stack", POINTER),
         ("cohort_of", POINTER),
         *((name, INTEGER) for name in (
-            "n_cases", "n_pairs", "n_signs", "n_effects", "n_parts", "n_modes", "n_scale_cells",
-            "hazards", "n_steps", "level", "n_components",
+            "n_cases", "n_pairs", "n_signs", "n_effects", "n_parts", "n_part_signs", "n_modes",
+            "n_scale_cells", "hazards", "n_steps", "level", "n_components",
         )),
         *((name, NUMBER) for name in (
             "sd", "step_scale_sd", "first_log_scale", "scale_width", "prior_constant",
