@@ -46,7 +46,7 @@ Floats = NDArray[np.float64]
 # of the grid over the scales' logs
 WIDTH = 0.4
 # a cell with less of the posterior is not drawn from
-LEAST_OF_CELLS = 1e-4
+LEAST_OF_CELLS = 1e-5
 # a grid is moved by its own draws' weights until these are good, at most so often
 MOST_ROUNDS, ENOUGH_K, ENOUGH_ESS = 3, 0.5, 0.4
 BELIEVED, MOVED_DEGREES_OF_FREEDOM = 0.5, 30.0
