@@ -25,7 +25,7 @@ from bayes_crlm.report import run as results
 def slowly(function, name):
     def call(*arguments, **options):
         Path(name).touch()
-        time.sleep(1.5)
+        time.sleep(0.8)
         return function(*arguments, **options)
     return call
 
@@ -49,7 +49,7 @@ def interrupted(folder, moment, number, *options):
         start_new_session=True,
     )  # fmt: skip
     runs.wait_for(lambda: (folder / moment).exists() or process.poll() is not None)
-    time.sleep(0.3)
+    time.sleep(0.2)
     os.killpg(process.pid, number)
     _, errors = process.communicate(timeout=120)
     return process.returncode, errors, (folder / "out").exists()

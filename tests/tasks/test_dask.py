@@ -309,7 +309,8 @@ def test_a_scheduler_that_stops_answering_is_said_within_the_limit(tmp_path, mon
 
 def test_a_worker_of_another_version_that_joins_later_is_left_out(scheduler, tmp_path):
     path, store, told = other_version(tmp_path), tmp_path / "store.jsonl", []
-    tasks = numbered(task_functions.noted, range(100), log=str(tmp_path / "log"), seconds=0.1)
+    flag = tmp_path / "told"
+    tasks = numbered(task_functions.until_told, range(200), flag=str(flag))
     with ExitStack() as until_done:
         until_done.enter_context(dask_workers_of(tmp_path, scheduler, 1))
         late = tmp_path / "late"
@@ -321,9 +322,14 @@ def test_a_worker_of_another_version_that_joins_later_is_left_out(scheduler, tmp
 
         joiner = threading.Thread(target=join)
         joiner.start()
-        results = run_tasks(tasks, executor=scheduler, store=store, announce=told.append)
+
+        def tell(note):
+            told.append(note)
+            flag.touch()
+
+        results = run_tasks(tasks, executor=scheduler, store=store, announce=tell)
         joiner.join()
-    assert [each.value["third"] for each in results] == [n / 3 for n in range(100)]
+    assert [each.value["third"] for each in results] == [n / 3 for n in range(200)]
     assert len(told) == 1 and "has bayes_crlm 0.0.9" in told[0] and "left out" in told[0]
 
 
