@@ -140,7 +140,6 @@ def cohort_of(source: object, arguments: CohortArguments) -> Cohort:
     if read is None or rows.problems:
         raise CohortError.of(shown_name(label), rows.problems)
     end, used = outcome.censoring_end, rows_of(rows.table, read.keep)
-    columns = [column for column in outcome.roles.values() if column is not None]
     return Cohort(
         table=used,
         **vars(read.follow_up),
@@ -161,7 +160,7 @@ def cohort_of(source: object, arguments: CohortArguments) -> Cohort:
         remarks=(*rows.remarks, *read.remarks),
         scale=outcome.scale,
         rounded=outcome.rounded,
-        column_notes=with_notes(loaded.notes, emptied_levels(loaded.table, used, columns)),
+        column_notes=with_notes(loaded.notes, emptied_levels(loaded.table, used, outcome.columns)),
         column_said=loaded.said,
         number_texts=loaded.texts,
     )
@@ -171,9 +170,8 @@ def loaded_source(
     source: object, arguments: CohortArguments, outcome: Outcome, settings: ColumnSettings
 ) -> Loaded:
     """Read the source; codes of the outcome stay numbers where labels would replace them."""
-    roles = outcome.roles
-    columns = list(dict.fromkeys(column for column in roles.values() if column is not None))
-    numbers = [each for each in columns if each != roles["event"] or outcome.event.are_numbers]
+    event, columns = outcome.event, list(dict.fromkeys(outcome.columns))
+    numbers = [each for each in columns if each != event.column or event.are_numbers]
     return load_source(source, numbers, outcome.id, settings, arguments.sheet, columns)
 
 
@@ -209,9 +207,8 @@ class RowsRead:
 def rows_read(loaded: Loaded, arguments: CohortArguments, outcome: Outcome) -> RowsRead:
     """Select the rows of a source and read their follow-up."""
     table, missing, needs = loaded.table, arguments.missing, arguments.needs
-    columns = [column for column in outcome.roles.values() if column is not None]
     shared = shared_columns(outcome.roles)
-    unknown = unknown_columns(dict.fromkeys([*columns, *needs]), table)
+    unknown = unknown_columns(dict.fromkeys([*outcome.columns, *needs]), table)
     where: Any = arguments.where
     if isinstance(where, Iterable) and not isinstance(where, str | bytes):
         where = list(where)

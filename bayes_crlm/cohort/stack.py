@@ -141,8 +141,8 @@ def stack_of(source: object, cohort: str, arguments: CohortArguments) -> CohortS
     if outcome is None or problems:
         raise CohortError.of("DataFrame", problems)
     roles = {"cohort": cohort, **outcome.roles}
-    named = [column for column in roles.values() if column is not None]
-    problems = shared_columns(roles) + unknown_columns(dict.fromkeys(named), table)
+    named = dict.fromkeys([cohort, *outcome.columns])
+    problems = shared_columns(roles) + unknown_columns(named, table)
     if problems:
         raise CohortError.of("DataFrame", problems)
     codes, labels = cohort_codes(table[cohort])
@@ -336,8 +336,7 @@ def rows_of_stack(stack: CohortStack, first: int, last: int) -> StackedRows | No
     is_plain &= (np.diff(starts) >= 2) & (np.add.reduceat(event, starts[:-1], dtype=int) > 0)
     if outcome.id is not None:
         is_plain &= have_row_per_patient(table[outcome.id], starts)
-    columns = frozenset(column for column in outcome.roles.values() if column is not None)
-    return StackedRows(table, starts, entry, time, event, is_plain, columns)
+    return StackedRows(table, starts, entry, time, event, is_plain, frozenset(outcome.columns))
 
 
 def tied_in_each(

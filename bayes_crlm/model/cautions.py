@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from bayes_crlm.cohort.coarse_times import rounded_times
 from bayes_crlm.cohort.outcome.time_scale import days_in
 from bayes_crlm.model.repeated_patients import repeated_patients
-from bayes_crlm.model.treatment_functions import treatment_functions
-from bayes_crlm.model.treatment_products import treatment_products
+from bayes_crlm.model.treatment_functions import treatment_functions, treatment_products
 from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
