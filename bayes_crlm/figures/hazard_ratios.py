@@ -1,6 +1,7 @@
 """Figures of hazard ratios: posterior beside Cox, posterior beside prior."""
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 # beyond these hazard ratios an interval is drawn with an arrow
 RATIO_LIMITS = (math.log(0.02), math.log(50))
 
+POSTERIOR = "posterior: median, 95% interval"
+
 
 def plot_forest(
     fit: "Fitted", ax: "Axes | None" = None, failures: "Sequence[str] | None" = None
@@ -57,7 +60,6 @@ def plot_forest(
     table, cox = fit.coefficients(), fit.cox
     n_terms = len(table)
     ax = new_axes(ax, 7, 1.1 + 0.46 * n_terms)
-    place = np.arange(n_terms)[::-1].astype(float)
     failures = fit.diagnose().failures if failures is None else failures
     is_withdrawn = np.array(
         [
@@ -66,61 +68,90 @@ def plot_forest(
             for k in range(n_terms)
         ]
     )
-    limits = table[["eti95_low", "eti95_high"]].to_numpy(dtype=float)
-    limits = np.where(is_withdrawn[:, None], np.nan, limits)
     with np.errstate(divide="ignore", invalid="ignore"):
         cox_limits = np.log(np.asarray(cox.ci95, dtype=float))
-    every = np.concatenate([limits.ravel(), cox_limits.ravel(), [0.0]])
-    every = np.clip(every[np.isfinite(every)], *RATIO_LIMITS)
-    low, high = every.min(), every.max()
-    margin = 0.06 * max(high - low, 0.2)
-    low, high = low - margin, high + margin
-    ax.set_xlim(low, high)
     for k in range(0, n_terms, 2):
-        ax.axhspan(place[k] - 0.5, place[k] + 0.5, color=INK, alpha=0.035, lw=0)
-    ax.axvline(0, color=INK, lw=0.8)
-    plot_intervals(
+        ax.axhspan(*strip(n_terms, k), color=INK, alpha=0.035, lw=0)
+    middle = table["median"].to_numpy(dtype=float)
+    limits = table[["eti95_low", "eti95_high"]].to_numpy(dtype=float)
+    of_cox = f"Cox ({plain_text(cox.method)}): estimate, 95% interval"
+    plot_estimates(
         ax,
-        place + 0.14,
-        np.where(is_withdrawn, np.nan, table["median"].to_numpy(dtype=float)),
-        limits,
-        "o",
-        COLOURS[0],
-        "posterior: median, 95% interval",
+        Estimates(middle, limits, POSTERIOR),
+        Estimates(np.asarray(cox.coef, dtype=float), cox_limits, of_cox),
+        [plain_text(term, 30) for term in table["term"]],
+        is_withdrawn,
     )
-    plot_intervals(
-        ax,
-        place - 0.14,
-        np.asarray(cox.coef, dtype=float),
-        cox_limits,
-        "s",
-        MUTED,
-        f"Cox ({plain_text(cox.method)}): estimate, 95% interval",
-    )
-    for each in place[is_withdrawn]:
-        ax.text(0, each + 0.14, " no answer", color=ALARM, va="center", fontsize=9)
-    ratio_ticks(ax)
-    ax.set_yticks(place, [plain_text(term, 30) for term in table["term"]])
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
-    ax.set_ylim(-0.5, n_terms - 0.5)
     ax.set_xlabel(f"hazard ratio (log scale), per unit of the covariate{counted_from(fit)}")
-    legend_above(ax)
     label_synthetic(fit, ax)
     return ax
 
 
-def plot_intervals(
+@dataclass(frozen=True, eq=False)
+class Estimates:
+    """Log hazard ratios with limits, one a row, as a figure shows them.
+
+    Attributes
+    ----------
+    middle : (rows,) ndarray
+    limits : (rows, 2) ndarray
+    label : str
+        In the legend.
+    """
+
+    middle: "NDArray"
+    limits: "NDArray"
+    label: str
+
+    def without(self, is_withdrawn: "NDArray") -> "Estimates":
+        """The same with nothing in the place of those that are withdrawn."""
+        return Estimates(
+            np.where(is_withdrawn, np.nan, self.middle),
+            np.where(is_withdrawn[:, None], np.nan, self.limits),
+            self.label,
+        )
+
+
+def strip(n_rows: int, k: int) -> tuple[float, float]:
+    """Where the k-th of some rows from above lies."""
+    return n_rows - k - 1.5, n_rows - k - 0.5
+
+
+def plot_estimates(
     ax: "Axes",
-    place: "NDArray",
-    middle: "NDArray",
-    limits: "NDArray",
-    marker: str,
-    colour: str,
-    label: str,
+    posterior: Estimates,
+    cox: Estimates,
+    labels: "Sequence[str]",
+    is_withdrawn: "NDArray",
+) -> None:
+    """Draw the posterior's and Cox's hazard ratios beside each other, one row each.
+
+    In the place of a posterior that is withdrawn stands that there is no answer.
+    """
+    posterior = posterior.without(is_withdrawn)
+    place = np.arange(len(labels))[::-1].astype(float)
+    every = np.concatenate([posterior.limits.ravel(), cox.limits.ravel(), [0.0]])
+    every = np.clip(every[np.isfinite(every)], *RATIO_LIMITS)
+    margin = 0.06 * max(np.ptp(every), 0.2)
+    ax.set_xlim(every.min() - margin, every.max() + margin)
+    ax.axvline(0, color=INK, lw=0.8)
+    plot_intervals(ax, place + 0.14, posterior, "o", COLOURS[0])
+    plot_intervals(ax, place - 0.14, cox, "s", MUTED)
+    for each in place[is_withdrawn]:
+        ax.text(0, each + 0.14, " no answer", color=ALARM, va="center", fontsize=9)
+    ratio_ticks(ax)
+    ax.set_yticks(place, labels)
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    ax.set_ylim(-0.5, len(labels) - 0.5)
+    legend_above(ax)
+
+
+def plot_intervals(
+    ax: "Axes", place: "NDArray", shown: Estimates, marker: str, colour: str
 ) -> None:
     """Draw estimates with intervals; arrows where an interval goes on beyond the axis."""
-    low, high = ax.get_xlim()
+    (low, high), middle, limits = ax.get_xlim(), shown.middle, shown.limits
     start = np.clip(np.nan_to_num(limits[:, 0], nan=0, neginf=low), low, high)
     stop = np.clip(np.nan_to_num(limits[:, 1], nan=0, posinf=high), low, high)
     has_interval = np.isfinite(middle) & ~np.isnan(limits).any(axis=1)
@@ -128,8 +159,8 @@ def plot_intervals(
     for edge, arrow, beyond in ((low, "<", limits[:, 0] < low), (high, ">", limits[:, 1] > high)):
         where = place[has_interval & beyond]
         ax.plot(np.full(len(where), edge), where, arrow, color=colour, ms=6, clip_on=False)
-    shown = np.isfinite(middle) & (middle >= low) & (middle <= high)
-    ax.plot(middle[shown], place[shown], marker, color=colour, ms=6, label=label)
+    is_inside = np.isfinite(middle) & (middle >= low) & (middle <= high)
+    ax.plot(middle[is_inside], place[is_inside], marker, color=colour, ms=6, label=shown.label)
 
 
 def plot_prior_posterior(

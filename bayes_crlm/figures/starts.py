@@ -5,18 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_crlm.figures.drawing import (
-    ALARM,
-    COLOURS,
-    INK,
-    MUTED,
-    label_synthetic,
-    legend_above,
-    new_axes,
-    plain_text,
-    ratio_ticks,
-)
-from bayes_crlm.figures.hazard_ratios import RATIO_LIMITS, plot_intervals
+from bayes_crlm.figures.drawing import COLOURS, label_synthetic, new_axes, plain_text
+from bayes_crlm.figures.hazard_ratios import POSTERIOR, Estimates, plot_estimates, strip
 from bayes_crlm.words.late_start import start_rows
 
 if TYPE_CHECKING:
@@ -46,36 +36,22 @@ def plot_starts(fit: "Fitted", start: Mapping[str, Any], ax: "Axes | None" = Non
     order = {level: k for k, level in enumerate(fit.inputs.design.levels)}
     rows = sorted(start_rows(start), key=lambda row: order[row["treatment"]])
     ax = new_axes(ax, 7, 1.3 + 0.5 * len(rows))
-    place = np.arange(len(rows))[::-1].astype(float)
-    is_withdrawn = np.array([bool(row["withdrawn"]) for row in rows])
     with np.errstate(divide="ignore", invalid="ignore"):
-        middle = np.log(np.array([row["median"] for row in rows], dtype=float))
-        limits = np.log(np.array([row["eti95"] for row in rows], dtype=float))
-        cox = np.log(np.array([row["cox_hr"] for row in rows], dtype=float))
-        cox_limits = np.log(np.array([row["cox_ci95"] for row in rows], dtype=float))
-    middle = np.where(is_withdrawn, np.nan, middle)
-    limits = np.where(is_withdrawn[:, None], np.nan, limits)
-    every = np.concatenate([limits.ravel(), cox_limits.ravel(), [0.0]])
-    every = np.clip(every[np.isfinite(every)], *RATIO_LIMITS)
-    margin = 0.06 * max(np.ptp(every), 0.2)
-    ax.set_xlim(every.min() - margin, every.max() + margin)
-    ax.axvline(0, color=INK, lw=0.8)
-    for each, row in zip(place, rows, strict=True):
+        middle, limits, cox, cox_limits = (
+            np.log(np.array([row[name] for row in rows], dtype=float))
+            for name in ("median", "eti95", "cox_hr", "cox_ci95")
+        )
+    for k, row in enumerate(rows):
         if row["is_headline"] and not row["withdrawn"]:
-            ax.axhspan(each - 0.5, each + 0.5, color=COLOURS[0], alpha=0.1, lw=0)
-    posterior = "posterior: median, 95% interval"
-    plot_intervals(ax, place + 0.14, middle, limits, "o", COLOURS[0], posterior)
-    of_cox = "Cox: estimate, 95% interval"
-    plot_intervals(ax, place - 0.14, cox, cox_limits, "s", MUTED, of_cox)
-    for each in place[is_withdrawn]:
-        ax.text(0, each + 0.14, " no answer", color=ALARM, va="center", fontsize=9)
-    ratio_ticks(ax)
-    ax.set_yticks(place, [row_label(row, len(order) > 2) for row in rows])
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
-    ax.set_ylim(-0.5, len(rows) - 0.5)
+            ax.axhspan(*strip(len(rows), k), color=COLOURS[0], alpha=0.1, lw=0)
+    plot_estimates(
+        ax,
+        Estimates(middle, limits, POSTERIOR),
+        Estimates(cox, cox_limits, "Cox: estimate, 95% interval"),
+        [row_label(row, len(order) > 2) for row in rows],
+        np.array([bool(row["withdrawn"]) for row in rows]),
+    )
     ax.set_xlabel("hazard ratio of treatment (log scale)")
-    legend_above(ax)
     label_synthetic(fit, ax)
     return ax
 

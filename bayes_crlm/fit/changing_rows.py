@@ -55,7 +55,7 @@ def finer_rows(fit: "PosteriorDraws") -> list[dict[str, Any]]:
         finer_hazard_ratio, finer_low, finer_high (None where the fast engine has no draws).
         Empty where no column changes.
     """
-    from bayes_crlm.fit.fitting import approximate, hazard_ratios_of
+    from bayes_crlm.fit.fitting import refitted_ratios
 
     inputs = fit.inputs
     changing = patients_whose_columns_change(inputs)
@@ -66,10 +66,8 @@ def finer_rows(fit: "PosteriorDraws") -> list[dict[str, Any]]:
     n_finer, found = None, [(None, None, None)] * n_treatment
     if inputs.cohort.n_rows <= MOST_ROWS and wanted > inputs.intervals.n_intervals:
         finer = replace(fit.model, cutpoints=wanted).prepare(inputs.cohort)
-        drawn = approximate(finer, REFIT_DRAWS, fit.seed).drawn
         n_finer = finer.intervals.n_intervals
-        if drawn is not None:
-            found = [(each.median, each.low, each.high) for each in hazard_ratios_of(drawn, finer)]
+        found = refitted_ratios(finer, REFIT_DRAWS, fit.seed)
     own = RatioSummary(fit.log_hazard_ratio_values[:, :n_treatment]).ratios
     return [
         {

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_crlm.inference.ratio_summary import RatioSummary
-from bayes_crlm.model.priors import Horseshoe
 
 if TYPE_CHECKING:
     from bayes_crlm.fit.draws import PosteriorDraws
@@ -44,6 +43,7 @@ def crude_rows(fit: "PosteriorDraws") -> list[dict[str, Any]]:
         cox_high and moves_log_hr (adjusted less this one, of the posterior, else of Cox; 0 for
         the adjusted). Numbers that could not be found are None. Empty without covariates.
     """
+    from bayes_crlm.fit.fitting import refitted_ratios
     from bayes_crlm.frequentist.cox import cox_of
 
     inputs = fit.inputs
@@ -63,7 +63,11 @@ def crude_rows(fit: "PosteriorDraws") -> list[dict[str, Any]]:
     for label, kept in choices:
         subset = with_columns(inputs, kept)
         analyses.append(
-            (label, refitted_numbers(subset, fit.seed), cox_numbers(cox_of(subset), n_treatment))
+            (
+                label,
+                refitted_ratios(subset, REFIT_DRAWS, fit.seed),
+                cox_numbers(cox_of(subset), n_treatment),
+            )
         )
     adjusted = analyses[0]
     rows = []
@@ -126,19 +130,6 @@ def with_columns(inputs: "PreparedCohort", kept: list[int]) -> "PreparedCohort":
         variables=tuple(design.variables[k] for k in kept),
     )
     return replace(inputs, design=smaller, data=replace(inputs.data, design=smaller.scaled))
-
-
-def refitted_numbers(inputs: "PreparedCohort", seed: int) -> Numbers:
-    """Posterior of the treatment's hazard ratios by the fast engine; None where it has no draws."""
-    from bayes_crlm.fit.fitting import approximate, hazard_ratios_of
-
-    nothing: Numbers = [(None, None, None)] * inputs.n_treatment_terms
-    if inputs.n_covariate_terms and isinstance(inputs.covariate_prior, Horseshoe):
-        return nothing
-    drawn = approximate(inputs, REFIT_DRAWS, seed).drawn
-    if drawn is None:
-        return nothing
-    return [(each.median, each.low, each.high) for each in hazard_ratios_of(drawn, inputs)]
 
 
 def movers(inputs: "PreparedCohort", cox: "Cox") -> list[str]:

@@ -95,6 +95,16 @@ def hazard_ratios_of(drawn: ImportanceDraws, inputs: "PreparedCohort") -> list[H
     ]
 
 
+def refitted_ratios(
+    inputs: "PreparedCohort", draws: int, seed: int
+) -> list[tuple[float | None, float | None, float | None]]:
+    """Medians and limits of a quick refit, for every treatment level; None without draws."""
+    drawn = approximate(inputs, draws, seed).drawn
+    if drawn is None:
+        return [(None, None, None)] * inputs.n_treatment_terms
+    return [(each.median, each.low, each.high) for each in hazard_ratios_of(drawn, inputs)]
+
+
 def sample_posterior(
     model: "ModelDefinition",
     inputs: "PreparedCohort",

@@ -135,6 +135,23 @@ def test_the_sampler_loads_no_more_than_numbers_need(tmp_path):
     )
 
 
+def test_a_whole_run_loads_what_its_files_need_and_no_more(tmp_path):
+    code = (
+        "import json, sys; from bayes_crlm.cli import main; "
+        "main(['run', 'os_repeat_local_vs_systemic', '--quiet']); "
+        "print(json.dumps([name for name in json.loads(sys.argv[1]) if name in sys.modules]))"
+    )
+    names = [*HEAVY, "arviz_plots", "dask", "matplotlib.pyplot"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(names)],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    allowed = ALLOWED["check", "os_three_strategies"] | {
+        "jinja2", "matplotlib", "netCDF4", "survival",
+    }  # fmt: skip
+    assert set(json.loads(done.stdout.splitlines()[-1])) <= allowed
+
+
 def test_the_picture_of_the_packages_is_that_of_the_contract():
     path = ROOT / "scripts" / "draw_packages.py"
     spec = importlib.util.spec_from_file_location("draw_packages", path)
