@@ -68,6 +68,9 @@ class OverTime(Term):
     def blocks(self, place):
         cells = place.treatment_cells
         variances = LogTimeWalk().step_variances(place.intervals.cutpoints, place.earliest)
+        if not len(variances):
+            # over one interval nothing can change
+            return ()
         shares = event_shares(np.tile(place.intervals.events, (cells.copies, 1)))
         steps = (UNIT,) * (cells.copies * len(variances))
         return (

@@ -325,7 +325,7 @@ def steps_in_cells(block: Block) -> NDArray[np.float64]:
         raise TypeError(f"{block.name} is not a walk over the hazard table")
     loading = block.enters.loading
     copies, n_steps = loading.shape[1], len(walk.step_sds)
-    unit = np.eye(copies * n_steps).reshape(-1, copies, n_steps) * walk.step_sds
+    unit = np.eye(copies * n_steps).reshape(copies * n_steps, copies, n_steps) * walk.step_sds
     return np.moveaxis(loading @ walk.path(unit), 0, -1)
 
 

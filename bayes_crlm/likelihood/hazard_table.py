@@ -183,12 +183,16 @@ def row_log_likelihood(at: LogHazards, data: SurvivalData) -> Floats:
     (..., rows) ndarray
     """
     relative = relative_log_hazards(at, data.design, data.groups)
-    flat = at.cells.reshape(*at.cells.shape[:-2], -1)
-    each = flat[..., data.class_index * data.n_intervals + data.follow_up.stop_interval] + relative
-    each *= data.event
+    each = (at_stop(at, data) + relative) * data.event
     np.exp(relative, out=relative)
     each -= row_cumulative_hazard(at.cells, data.follow_up, data.class_index) * relative
     return each
+
+
+def at_stop(at: LogHazards, data: SurvivalData) -> Floats:
+    """Log-hazard of every row's class in the interval where it ends, shape (..., rows)."""
+    flat = at.cells.reshape(*at.cells.shape[:-2], -1)
+    return flat[..., data.class_index * data.n_intervals + data.follow_up.stop_interval]
 
 
 def patient_log_likelihood(at: LogHazards, data: SurvivalData) -> Floats:

@@ -20,6 +20,8 @@ from bayes_crlm.inference.left_out import LeftOut, left_out
 from bayes_crlm.inference.psis import pareto_smooth
 from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.inference.streams import Stream, random_stream
+from bayes_crlm.likelihood.hazard_table import LogHazards, patient_log_likelihood
+from bayes_crlm.model.density import hazards_of_vectors
 
 if TYPE_CHECKING:
     from bayes_crlm.inference.draws import WeightedDraws
@@ -41,10 +43,8 @@ class Draws:
 
     Attributes
     ----------
-    effect : (draws, terms) ndarray
-        Log hazard ratios on the sampling scale.
-    log_hazard : (draws, intervals) ndarray
-        At the covariates' means.
+    at : LogHazards
+        What they say of the hazards.
     log_ratio : (draws,) ndarray
         Log of posterior over proposal density, up to a constant.
     weight : (draws,) ndarray
@@ -64,8 +64,7 @@ class Draws:
         Whether the engine's diagnostic allows the draws to be used.
     """
 
-    effect: NDArray[np.float64]
-    log_hazard: NDArray[np.float64]
+    at: LogHazards
     log_ratio: NDArray[np.float64]
     weight: NDArray[np.float64]
     engine: str
@@ -75,6 +74,11 @@ class Draws:
     note: str | None
     is_reliable: bool
     chains: dict[str, Any] | None = None
+
+    @property
+    def effect(self) -> NDArray[np.float64]:
+        """Log hazard ratios of the columns on the sampling scale, shape (draws, terms)."""
+        return self.at.effect
 
 
 def sample_posterior(
@@ -124,7 +128,7 @@ def sample_posteriors(
         elif weighted.problem is not None:
             why = f"importance sampling: {weighted.problem}"
         else:
-            found.append(of_importance(weighted))
+            found.append(of_importance(weighted, inputs))
             continue
         found.append(sample_by_nuts(model, inputs, seed, why))
     return found
@@ -156,12 +160,11 @@ def weigh_together(
     return found
 
 
-def of_importance(weighted: "WeightedDraws") -> Draws:
+def of_importance(weighted: "WeightedDraws", inputs: "PreparedCohort") -> Draws:
     """Keep what importance sampling drew, without impossible draws."""
     possible = np.isfinite(weighted.log_ratio)
     return Draws(
-        effect=weighted.effect[possible],
-        log_hazard=weighted.log_hazard[possible],
+        at=hazards_of_vectors(weighted.vectors[possible], inputs.block_model),
         log_ratio=weighted.log_ratio[possible],
         weight=weighted.weight[possible] / weighted.weight[possible].sum(),
         engine="laplace",
@@ -193,17 +196,15 @@ def sample_by_nuts(
     )
     chains = fit.log_hazard_ratio_values.reshape(NUTS_CHAINS, NUTS_DRAWS, -1)
     ess = float(ess_bulk(chains)[0])
-    effect, log_hazard = fit.effect_draws, fit.log_hazard_draws
     found = dataclasses.asdict(diagnose_chains(fit))
     failures = found.pop("failures")
     note = f"{why}: NUTS was used instead"
     if failures:
         note += f", and it fails too: {'; '.join(each.partition('; ')[0] for each in failures)}"
     return Draws(
-        effect=effect,
-        log_hazard=log_hazard,
-        log_ratio=np.zeros(len(effect)),
-        weight=np.full(len(effect), 1 / len(effect)),
+        at=fit.hazards,
+        log_ratio=np.zeros(NUTS_CHAINS * NUTS_DRAWS),
+        weight=np.full(NUTS_CHAINS * NUTS_DRAWS, 1 / (NUTS_CHAINS * NUTS_DRAWS)),
         engine="nuts",
         pareto_k=None,
         r_hat=found["max_r_hat"],
@@ -293,7 +294,4 @@ def leave_one_out(drawn: Draws, inputs: "PreparedCohort") -> LeftOut:
     drawn : Draws
     inputs : PreparedCohort
     """
-    from bayes_crlm.likelihood.hazard_table import LogHazards, patient_log_likelihood
-
-    at = LogHazards.of_one_class(drawn.log_hazard, drawn.effect)
-    return left_out(patient_log_likelihood(at, inputs.data), log_ratio=drawn.log_ratio)
+    return left_out(patient_log_likelihood(drawn.at, inputs.data), log_ratio=drawn.log_ratio)

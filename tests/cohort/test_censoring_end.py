@@ -11,6 +11,7 @@ from bayes_crlm import PiecewiseExponential, read_cohort
 from bayes_crlm.analysis.plan import plan_analysis
 from bayes_crlm.cli.terminal import censoring_in_words
 from bayes_crlm.likelihood.follow_up import exposure_per_interval
+from bayes_crlm.likelihood.hazard_table import LogHazards
 from bayes_crlm.sensitivity.missing.completed_follow_up import complete_follow_up, leaving_rows
 from bayes_crlm.specification.spec import Spec
 from bayes_crlm.words.errors import CohortError, SpecError
@@ -49,9 +50,9 @@ def test_follow_up_is_completed_to_the_end_of_the_study_at_most():
         cohort_of(table, censoring_end="end")
     )
     rows = leaving_rows(inputs, None, float(table["time"].max()))
-    few = np.full(inputs.intervals.n_intervals, -9.0)
+    few = LogHazards(np.full((1, 1, inputs.intervals.n_intervals), -9.0), np.zeros((1, 1)))
     completed = complete_follow_up(
-        inputs, few, np.zeros(1), rows, np.ones(len(rows)), float(table["time"].max()),
+        inputs, few, rows, np.ones(len(rows)), float(table["time"].max()),
         np.full(len(rows), 0.5),
     )  # fmt: skip
     is_completed = np.isin(np.arange(len(table)), rows).astype(float)

@@ -11,6 +11,7 @@ from runs import call
 from scipy.stats import norm
 
 from bayes_crlm import PiecewiseExponential, read_cohort
+from bayes_crlm.likelihood.hazard_table import LogHazards
 from bayes_crlm.sensitivity.missing.completed_follow_up import complete_follow_up, leaving_rows
 from bayes_crlm.sensitivity.missing.informative_censoring import (
     change_in_words,
@@ -174,8 +175,7 @@ def test_the_rest_of_follow_up_has_the_hazard_times_delta(delta):
     rng = np.random.default_rng(1)
     completed = complete_follow_up(
         inputs,
-        np.full(inputs.intervals.n_intervals, math.log(rate)),
-        np.zeros(1),
+        LogHazards(np.full((1, 1, inputs.intervals.n_intervals), math.log(rate)), np.zeros((1, 1))),
         rows,
         np.full(len(rows), delta),
         horizon,

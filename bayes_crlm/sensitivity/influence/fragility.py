@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.likelihood.follow_up import cut_follow_up
+from bayes_crlm.likelihood.hazard_table import at_stop, relative_log_hazards
 from bayes_crlm.likelihood.intervals import choose_intervals
 from bayes_crlm.sensitivity.parts import run_calls
 from bayes_crlm.sensitivity.posterior_draws import (
@@ -141,8 +142,9 @@ def moved_scores(
     scores = []
     for first in range(0, len(rows), TOGETHER):
         part = rows[first : first + TOGETHER]
-        at_end = drawn.log_hazard[:, inputs.data.follow_up.stop_interval[part]]
-        at_end = at_end + drawn.effect @ inputs.data.design[part].T
+        data = inputs.data.rows(part)
+        at_end = at_stop(drawn.at, data)
+        at_end = at_end + relative_log_hazards(drawn.at, data.design, data.groups)
         change = np.where(inputs.cohort.event[part] == 0, at_end, -at_end)
         weight = drawn.weight[:, None] * np.exp(change - change.max(axis=0))
         weight /= weight.sum(axis=0)

@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 from bayes_crlm.cohort.cohort import Cohort
 from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.likelihood.follow_up import cut_follow_up
+from bayes_crlm.likelihood.hazard_table import LogHazards
 from bayes_crlm.model.prepared import PreparedCohort
+from bayes_crlm.model.profiles import profiles_of
 from bayes_crlm.sensitivity.posterior_draws import (
     DRAWS,
     sample_posterior,
@@ -92,8 +94,7 @@ def horizon_of_rows(cohort: Cohort, rows: NDArray[np.intp], horizon: float) -> N
 
 def complete_follow_up(
     inputs: PreparedCohort,
-    log_hazard: NDArray,
-    effect: NDArray,
+    at: LogHazards,
     rows: NDArray[np.intp],
     delta: NDArray,
     horizon: float,
@@ -104,10 +105,8 @@ def complete_follow_up(
     Parameters
     ----------
     inputs : PreparedCohort
-    log_hazard : (intervals,) ndarray
-        One draw of the hazards at the covariates' means.
-    effect : (terms,) ndarray
-        The same draw's log hazard ratios on the sampling scale.
+    at : LogHazards
+        One draw, with a leading index.
     rows : (leaving,) ndarray of int
         Last rows of those patients.
     delta : (leaving,) ndarray
@@ -123,17 +122,20 @@ def complete_follow_up(
         With `data` completed; intervals, priors and their centre stay.
     """
     data, edges = inputs.data, inputs.intervals.cutpoints
-    relative = np.exp(data.design[rows] @ effect) * delta
-    hazard = np.exp(log_hazard)
-    at_edges = np.concatenate([[0.0], np.cumsum(hazard * np.diff(edges))])
-    left = inputs.cohort.time[rows]
-    # cumulative hazards are piecewise linear, and so is their inverse
-    target = np.interp(left, edges, at_edges) - np.log(uniform) / relative
+    profiles = profiles_of(data, rows)
+    relative = profiles.relative_hazard(at)[0] * delta
     ends = horizon_of_rows(inputs.cohort, rows, horizon)
-    died = target < np.interp(ends, edges, at_edges)
     time, event = inputs.cohort.time.copy(), data.event.copy()
-    time[rows] = np.where(died, np.interp(target, at_edges, edges), ends)
-    event[rows] = died
+    for of_class, places in profiles.by_class():
+        hazard = np.exp(at.cells[0, of_class])
+        at_edges = np.concatenate([[0.0], np.cumsum(hazard * np.diff(edges))])
+        own, end = rows[places], ends[places]
+        # cumulative hazards are piecewise linear, and so is their inverse
+        target = np.interp(inputs.cohort.time[own], edges, at_edges)
+        target -= np.log(uniform[places]) / relative[places]
+        died = target < np.interp(end, edges, at_edges)
+        time[own] = np.where(died, np.interp(target, at_edges, edges), end)
+        event[own] = died
     completed = dataclasses.replace(
         data, follow_up=cut_follow_up(inputs.cohort.entry, time, edges), event=event
     )
@@ -182,8 +184,7 @@ def refit_completed(
     completed = [
         complete_follow_up(
             inputs,
-            posterior.log_hazard[place],
-            posterior.effect[place],
+            posterior.at.draws(slice(place, place + 1)),
             rows,
             delta,
             horizon,
