@@ -226,7 +226,7 @@ def log_hazard_ratio(
 def usual_times() -> tuple[list[float], float]:
     """Landmarks and grace period that the package chooses in a large cohort."""
     from bayes_crlm.model.late_start import landmark_times
-    from bayes_crlm.sensitivity.timing.methods import GRACE_SHARE, LANDMARK_SHARES
+    from bayes_crlm.sensitivity.timing.delayed_treatment import GRACE_SHARE, LANDMARK_SHARES
 
     start = simulate_cohort(2**31, TRUTH_SIZE)["start_months"].to_numpy()
     return landmark_times(start, LANDMARK_SHARES), landmark_times(start, (GRACE_SHARE,))[0]

@@ -19,7 +19,14 @@ from bayes_crlm.sensitivity.confounding.latent_confounder import (
     fit_latent_confounder,
 )
 from bayes_crlm.sensitivity.e_values import hazard_ratio_e_value
-from bayes_crlm.sensitivity.parts import Context, Finding, finding, interval_note, rows_of
+from bayes_crlm.sensitivity.parts import (
+    Context,
+    Finding,
+    finding,
+    interval_note,
+    rows_of,
+    run_calls,
+)
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.tipping_points import TippingSurface, tipping_bias, tipping_surface
 from bayes_crlm.sensitivity.verdicts import (
@@ -32,7 +39,6 @@ from bayes_crlm.sensitivity.verdicts import (
 )
 from bayes_crlm.specification.lists import number_list, ratios
 from bayes_crlm.specification.table import Table
-from bayes_crlm.tasks.run import Task
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.section import Figure, Rows
 from bayes_crlm.words.shown import as_written
@@ -42,6 +48,11 @@ from bayes_crlm.words.wording import count_of
 Limits = Annotated[
     tuple[float, float], Field(strict=False, description="two limits [low, high], the lower first")
 ]
+OF_SURFACE = (
+    *("confounder_hazard_ratio", "prevalence_difference", "prevalence_reference"),
+    *("median", "low", "high"),
+)
+OF_BIAS = ("side", "probability", "limit", "median")
 # events from which on a hazard ratio is no risk ratio any more (VanderWeele & Ding 2017)
 COMMON = 0.15
 
@@ -128,11 +139,14 @@ def latent_refit(
     _, inputs = changed_inputs(shared, {})
     low, high = hazard_ratio
     prior = ConfounderPrior((low, high), tuple((a, b) for a, b in prevalence))
-    fit = fit_latent_confounder(inputs, prior, seed=seed)
+    fit, place = fit_latent_confounder(inputs, prior, seed=seed), shared.level - 1
     found = fit.to_dict()
-    for row, below in zip(found["hazard_ratios"], fit.prob_below(shared.effect), strict=False):
-        row["prob_below_effect"] = below
-    return found
+    return {
+        **found.pop("hazard_ratios")[place],
+        "prob_below_effect": fit.prob_below(shared.effect)[place],
+        "is_reliable": found.pop("is_trustworthy"),
+        **found,
+    }
 
 
 def analyse(context: Context, settings: Settings) -> Finding:
@@ -200,12 +214,7 @@ def surface_of(context: Context, settings: Settings) -> tuple[TippingSurface, di
     held = conclusion(context.base, rule)
     return surface, {
         "surface": {
-            "confounder_hazard_ratio": surface.confounder_hazard_ratio,
-            "prevalence_difference": surface.prevalence_difference,
-            "prevalence_reference": surface.prevalence_reference,
-            "median": surface.median,
-            "low": surface.low,
-            "high": surface.high,
+            **{name: getattr(surface, name) for name in OF_SURFACE},
             "prob_below_1": about_1.prob_below,
             "prob_below_effect": surface.prob_below,
             "turns_conclusion": np.array(
@@ -214,12 +223,7 @@ def surface_of(context: Context, settings: Settings) -> tuple[TippingSurface, di
             "engine": fit.engine,
             "pareto_k": None if fit.importance is None else float(fit.importance.pareto_k),
         },
-        "tipping_bias_factor": {
-            "side": bias.side,
-            "probability": bias.probability,
-            "limit": bias.limit,
-            "median": bias.median,
-        },
+        "tipping_bias_factor": {name: getattr(bias, name) for name in OF_BIAS},
     }
 
 
@@ -270,18 +274,13 @@ def refit_latent(context: Context, settings: Settings) -> tuple[dict[str, Any] |
     levels = context.plan.inputs.design.levels
     side = side_of(context.base, context.rule)
     prior = confounder_prior(settings, side, len(levels), context.level)
-    arguments = {
+    beliefs = {
         "hazard_ratio": list(prior.hazard_ratio),
         "prevalence": [list(limits) for limits in prior.prevalence],
-        "seed": context.seed,
     }
-    task = Task("unmeasured_confounding: latent confounder", latent_refit, arguments)
-    (done,) = context.run("unmeasured_confounding", [task])
-    if done.value is None:
-        return None, done.failure
-    found = dict(done.value)
-    row = found.pop("hazard_ratios")[context.level - 1]
-    return row | {"is_reliable": found.pop("is_trustworthy")} | found, None
+    calls = [("latent confounder", beliefs)]
+    (done,) = run_calls(context, "unmeasured_confounding", latent_refit, calls)
+    return done.value, done.failure
 
 
 def sentence(

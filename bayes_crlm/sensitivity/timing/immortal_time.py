@@ -29,8 +29,8 @@ from bayes_crlm.sensitivity.comparison_rows import (
 from bayes_crlm.sensitivity.earlier_run import with_numbers_of
 from bayes_crlm.sensitivity.parts import Context, Finding, finding, rows_of, run_one
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
-from bayes_crlm.sensitivity.timing.delayed_treatment import STRATEGIES
-from bayes_crlm.sensitivity.timing.methods import (
+from bayes_crlm.sensitivity.timing.delayed_treatment import (
+    STRATEGIES,
     Settings,
     choose_times,
     compare_methods,
