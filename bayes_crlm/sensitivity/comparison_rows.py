@@ -27,7 +27,7 @@ from bayes_crlm.sensitivity.posterior_draws import (
 from bayes_crlm.sensitivity.refit import cox_row
 from bayes_crlm.sensitivity.two_arms import TwoArms
 from bayes_crlm.sensitivity.verdicts import reliable
-from bayes_crlm.sensitivity.weighted_posterior import Calibration, calibrate, with_weights
+from bayes_crlm.sensitivity.weighted_posterior import calibrate, with_weights
 from bayes_crlm.words.errors import BayesCRLMError
 from bayes_crlm.words.section import Rows
 
@@ -79,11 +79,7 @@ def try_row(fit: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def cut_finely(
-    model: PiecewiseExponential,
-    patients: tuple[NDArray, NDArray, NDArray],
-    time: NDArray,
-    event: NDArray,
-    weight: NDArray,
+    model: PiecewiseExponential, arms: TwoArms, cohort: Cohort, weight: NDArray
 ) -> PiecewiseExponential:
     """Give a model three times as many intervals, at most one an event, of equal weighted deaths.
 
@@ -94,22 +90,24 @@ def cut_finely(
     Parameters
     ----------
     model : PiecewiseExponential
-    patients : tuple of (patients,) ndarray
-        Entry, time and event, by which the model's own intervals are chosen.
-    time, event, weight : (rows,) ndarray
-        Of the rows that are fitted.
+    arms : TwoArms
+        By whose follow-up the model's own intervals are chosen.
+    cohort : Cohort
+        The rows that are fitted.
+    weight : (rows,) ndarray
+        Of them.
     """
     from bayes_crlm.likelihood.intervals import choose_intervals
 
-    own = choose_intervals(*patients, model.cutpoints).n_intervals
-    number = min(FINER * own, len(np.unique(patients[1][patients[2] == 1])), MOST_INTERVALS)
-    is_death = (event == 1) & (weight > 0)
-    deaths, place = np.unique(time[is_death], return_inverse=True)
+    own = choose_intervals(arms.entry, arms.time, arms.event, model.cutpoints).n_intervals
+    number = min(FINER * own, len(np.unique(arms.time[arms.event == 1])), MOST_INTERVALS)
+    is_death = (cohort.event == 1) & (weight > 0)
+    deaths, place = np.unique(cohort.time[is_death], return_inverse=True)
     share = np.cumsum(np.bincount(place, weight[is_death]))
     # the last of several sums of the same numbers may be a rounding error short of the whole
     at = np.searchsorted(share / share[-1], np.arange(1, number) / number - 1e-12)
     cutpoints = np.unique(deaths[at])
-    inner = tuple(float(each) for each in cutpoints[cutpoints < time.max()])
+    inner = tuple(float(each) for each in cutpoints[cutpoints < cohort.time.max()])
     return dataclasses.replace(model, cutpoints=inner or 1)
 
 
@@ -171,17 +169,13 @@ def weighted_row(
     calibration = calibrate(inputs, weigh, n_patients, groups, seed, is_own=is_own)
     scaled = with_weights(inputs, calibration.learning_rate * calibration.row_weight)
     drawn = sample_posterior(model, scaled, seed)
-    row = summarise_draws(treatment_effect(drawn, scaled, 1), drawn, effect)
-    if calibration.problem is not None:
-        notes = [each for each in (row["note"], calibration.problem) if each]
-        row |= {"is_reliable": False, "note": "; ".join(notes)}
     cluster = np.arange(inputs.cohort.n_rows) if cluster is None else cluster
-    return (
-        row
+    row = (
+        summarise_draws(treatment_effect(drawn, scaled, 1), drawn, effect)
         | weighted_cox_row(inputs, calibration.row_weight, cluster)
-        | {"failure": None}
-        | {"calibration": calibration_summary(calibration)}
+        | {"failure": None, "calibration": calibration.to_dict()}
     )
+    return add_problems(row, [calibration.problem] if calibration.problem else [])
 
 
 def finely_weighted_row(
@@ -206,9 +200,9 @@ def finely_weighted_row(
     **more
         `is_own` and `cluster` of `weighted_row`.
     """
-    patients, ones = (arms.entry, arms.time, arms.event), np.ones((1, arms.n_patients))
-    finely = cut_finely(model, patients, cohort.time, cohort.event, weigh(ones)[0])
-    inputs, number = finely.prepare(cohort), arms.n_patients
+    number = arms.n_patients
+    finely = cut_finely(model, arms, cohort, weigh(np.ones((1, number)))[0])
+    inputs = finely.prepare(cohort)
     return weighted_row(finely, inputs, weigh, number, groups, seed, effect=arms.effect, **more)
 
 
@@ -219,20 +213,6 @@ def add_problems(row: dict[str, Any], problems: Sequence[str]) -> dict[str, Any]
     return row | {
         "is_reliable": False,
         "note": "; ".join(each for each in (row["note"], *problems) if each),
-    }
-
-
-def calibration_summary(calibration: Calibration) -> dict[str, Any]:
-    """Say in plain values what a calibration found."""
-    return {
-        "learning_rate": calibration.learning_rate,
-        "log_hazard_ratio": calibration.estimate,
-        "naive_sd": calibration.naive_sd,
-        "robust_sd": calibration.robust_sd,
-        "degrees_of_freedom": calibration.degrees_of_freedom,
-        "groups": len(calibration.influence),
-        "effective_events_reference": calibration.effective_events[0],
-        "effective_events_treated": calibration.effective_events[1],
     }
 
 

@@ -34,6 +34,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import batched
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,36 +83,41 @@ class Calibration:
         Of the patients as they are.
     learning_rate : float
         What the weighted log-likelihood is multiplied by.
-    estimate : float
-        Log hazard ratio that maximises the weighted likelihood (nearly flat prior).
+    log_hazard_ratio : float
+        That maximises the weighted likelihood (nearly flat prior).
     naive_sd : float
         Its standard deviation by the curvature alone.
     robust_sd : float
         By the patients' influence, the weights' own uncertainty included.
     degrees_of_freedom : float
         Of `robust_sd`.
-    influence : (groups,) ndarray
-        What every patient, or group of patients, adds to the log hazard ratio.
-    effective_events : tuple of float
-        Of the reference and of the treated: equally weighted events that say as much.
+    groups : int
+        Patients, or groups of patients, whose influence was found.
+    effective_events_reference, effective_events_treated : float
+        Equally weighted events that say as much.
     """
 
     row_weight: NDArray[np.float64]
     learning_rate: float
-    estimate: float
+    log_hazard_ratio: float
     naive_sd: float
     robust_sd: float
     degrees_of_freedom: float
-    influence: NDArray[np.float64]
-    effective_events: tuple[float, float]
+    groups: int
+    effective_events_reference: float
+    effective_events_treated: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the rows' weights, as plain values."""
+        return {name: value for name, value in vars(self).items() if name != "row_weight"}
 
     @property
     def problem(self) -> str | None:
         """Why the interval is not to be trusted; None where it is."""
-        fewest = min(self.effective_events)
+        fewest = min(self.effective_events_reference, self.effective_events_treated)
         if fewest >= FEWEST_EVENTS:
             return None
-        arm = "treated" if fewest == self.effective_events[1] else "reference"
+        arm = "treated" if fewest == self.effective_events_treated else "reference"
         return (
             f"weighted events of the {arm} arm amount to {fewest:.1f} equally weighted ones, fewer "
             f"than {FEWEST_EVENTS:g}: too few to know how much a weighted estimate varies"
@@ -180,12 +186,13 @@ def calibrate(
     return Calibration(
         row_weight=row_weight,
         learning_rate=learning_rate(precision, widened, VAGUE_SD**-2),
-        estimate=float(mode.effect[0, 0] / scale),
+        log_hazard_ratio=float(mode.effect[0, 0] / scale),
         naive_sd=float(precision**-0.5 / scale),
         robust_sd=float(variance**0.5 / scale),
         degrees_of_freedom=degrees_of_freedom,
-        influence=influence / scale,
-        effective_events=events,
+        groups=len(influence),
+        effective_events_reference=events[0],
+        effective_events_treated=events[1],
     )
 
 

@@ -218,12 +218,9 @@ def true_log_ratio(hazard_ratio, confounding, grace, n=40_000):
 
 
 def marginal_inputs(arms, clones):
+    cohort = delayed_treatment.clone_cohort(arms, clones)
     model = dataclasses.replace(arms.model, covariates="")
-    cohort, patients = (
-        delayed_treatment.clone_cohort(arms, clones),
-        (arms.entry, arms.time, arms.event),
-    )
-    model = cut_finely(model, patients, cohort.time, cohort.event, np.ones(cohort.n_rows))
+    model = cut_finely(model, arms, cohort, np.ones(cohort.n_rows))
     return model, model.prepare(cohort)
 
 

@@ -68,6 +68,7 @@ METHODS = {
     "overlap_weights": "overlap weights",
     "stabilised_weights": "stabilised inverse-probability weights",
 }
+OF_PROPENSITY = ("engine", "pareto_k", "r_hat", "is_reliable", "failures")
 PROPENSITY_DRAWS = 4000
 BINS = 20
 
@@ -298,27 +299,24 @@ def compare_weights(arms: TwoArms, settings: Settings, seed: int) -> dict[str, A
         "overlap_weights": overlap_weights(score, arms.is_treated),
         "stabilised_weights": stabilised_weights(score, arms.is_treated, ones),
     }
+    every = {"unweighted": ones} | weights
     return {
         "propensity": {
-            "engine": drawn.engine,
-            "pareto_k": drawn.pareto_k,
-            "r_hat": drawn.r_hat,
-            "is_reliable": drawn.is_reliable,
-            "failures": list(drawn.failures),
+            **{name: getattr(drawn, name) for name in OF_PROPENSITY},
             "terms": coefficient_rows(arms, drawn),
         },
         "rows": [
             add_problems(row, overlap_problems(arms, weights.get(row["method"]), score))
             for row in outcome_rows(arms, settings.groups, seed)
         ],
-        "balance": balance_rows(arms, weights),
+        "balance": balance_rows(arms, every),
         "common_support": common_support(score, arms.is_treated),
         "effective_sample_size": {
             name: {
                 "treated": effective_sample_size(weight[arms.is_treated]),
                 "reference": effective_sample_size(weight[~arms.is_treated]),
             }
-            for name, weight in (("unweighted", ones), *weights.items())
+            for name, weight in every.items()
         },
         "weights": {
             name: {"min": float(weight.min()), "max": float(weight.max())}
@@ -354,10 +352,9 @@ def coefficient_rows(arms: TwoArms, drawn: PropensityDraws) -> list[dict[str, An
 
 def balance_rows(arms: TwoArms, weights: dict[str, NDArray]) -> list[dict[str, Any]]:
     """Standardised differences of every covariate column, before and after weighting."""
-    every = {"unweighted": np.ones(arms.n_patients)} | weights
     found = {
         name: standardised_differences(arms.design, arms.is_treated, weight)
-        for name, weight in every.items()
+        for name, weight in weights.items()
     }
     return [
         {"term": term} | {name: float(values[k]) for name, values in found.items()}

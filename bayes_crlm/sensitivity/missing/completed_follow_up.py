@@ -13,7 +13,7 @@ completed data).
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -197,18 +197,23 @@ def refit_completed(
     means = [float(each.weight @ own) for each, own in zip(fits, log_ratios, strict=True)]
     value = np.concatenate(log_ratios)
     weight = np.concatenate([each.weight / completions for each in fits])
-    k = [each.pareto_k for each in fits if each.pareto_k is not None]
-    r_hat = [each.r_hat for each in fits if each.r_hat is not None]
     n_nuts = sum(each.engine == "nuts" for each in fits)
     return {
         **summarise_weighted(value, weight, shared.effect),
         "mcse": float(np.std(means, ddof=1) / math.sqrt(completions)),
         "engine": "nuts" if n_nuts == completions else "laplace",
-        "pareto_k": max(k) if k else None,
-        "r_hat": max(r_hat) if r_hat else None,
+        "pareto_k": max(
+            (each.pareto_k for each in fits if each.pareto_k is not None), default=None
+        ),
+        "r_hat": max((each.r_hat for each in fits if each.r_hat is not None), default=None),
         "is_reliable": all(each.is_reliable for each in fits),
         "note": f"{n_nuts} of {completions} completions by NUTS" if n_nuts else None,
         "completions": completions,
         "n_completed": len(rows),
         "mean_added_events": float(np.mean([each.data.event[rows].sum() for each in completed])),
     }
+
+
+def largest(values: Iterable[float | None]) -> float | None:
+    """Take the largest of the values that there are."""
+    return max((each for each in values if each is not None), default=None)
