@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 import bayes_crlm as bc
 from bayes_crlm import figures
 from bayes_crlm.figures.drawing import plain_text, ratio_ticks
-from bayes_crlm.figures.hazard_ratios import plot_intervals
+from bayes_crlm.figures.hazard_ratios import Estimates, plot_intervals
 
 nasty_run, rows_run = runs.nasty_run, runs.rows_run
 
@@ -104,7 +104,8 @@ def test_intervals_beyond_the_axis_end_in_arrows():
     _, ax = plt.subplots()
     ax.set_xlim(-1, 1)
     limits = np.array([[-5.0, 0.5], [-0.5, np.inf], [np.nan, np.nan]])
-    plot_intervals(ax, np.arange(3.0), np.array([0.0, 0.2, np.nan]), limits, "o", "k", "label")
+    shown = Estimates(np.array([0.0, 0.2, np.nan]), limits, "label")
+    plot_intervals(ax, np.arange(3.0), shown, "o", "k")
     arrows = {
         line.get_marker(): line.get_xdata().tolist()
         for line in ax.lines
