@@ -174,7 +174,8 @@ def end_problems(study_end: StudyEnd | None, ends: TimeColumns | None) -> list[s
 def start_problems(treatment_start: Any) -> list[str]:
     """Refuse what is neither a column of starts nor 0."""
     is_zero = isinstance(treatment_start, int) and treatment_start == 0
-    if (is_zero and treatment_start is not False) or isinstance(treatment_start, str | None):
+    is_column = isinstance(treatment_start, str | None) and treatment_start != ""
+    if (is_zero and treatment_start is not False) or is_column:
         return []
     return [
         "treatment_start must be a column's name in text, or 0 where treatment started at "

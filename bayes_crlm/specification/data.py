@@ -7,12 +7,10 @@ from pydantic import Field, PlainValidator, field_validator, model_validator
 
 from bayes_crlm.specification.table import Table
 from bayes_crlm.specification.values import (
+    by_column,
     check_censoring_end,
     check_condition_value,
     check_event,
-    check_levels,
-    check_missing_values,
-    check_references,
     check_rounded,
     check_time,
     check_treatment_start,
@@ -90,13 +88,13 @@ class DataSpec(Table):
     censoring_end: Annotated[Any, PlainValidator(check_censoring_end)] = Field(
         None, description="the column of times at which the study ended, or a date"
     )
-    levels: Annotated[dict[str, Any], PlainValidator(check_levels)] = Field(
+    levels: Annotated[dict[str, Any], by_column("levels")] = Field(
         default_factory=dict, description="a table of lists of levels, or 'number', by column"
     )
-    references: Annotated[dict[str, Any], PlainValidator(check_references)] = Field(
+    references: Annotated[dict[str, Any], by_column("references")] = Field(
         default_factory=dict, description="a table of reference levels by column"
     )
-    missing_values: Annotated[dict[str, Any], PlainValidator(check_missing_values)] = Field(
+    missing_values: Annotated[dict[str, Any], by_column("missing_values")] = Field(
         default_factory=dict, description="a table of lists of values by column"
     )
     sheet: str | None = Field(

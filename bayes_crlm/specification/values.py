@@ -7,8 +7,10 @@ Each returns the value it takes and raises `ValueError` with a sentence that say
 import datetime
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
+
+from pydantic import PlainValidator
 
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.wording import shown
@@ -47,58 +49,33 @@ def check_condition_value(
     return tuple(check_scalar_or_date(each) for each in value)
 
 
-def check_by_column(value: object) -> Mapping[str, Any]:
-    """Take a table by column."""
-    if not isinstance(value, Mapping) or not all(isinstance(each, str) for each in value):
-        raise ValueError(f"{shown(value)} is not a table by column, such as {{site = ...}}")
-    return value
+def by_column(key: str) -> PlainValidator:
+    """Make the validator of levels, references or missing_values, tables by column."""
+
+    def check(value: object) -> Mapping[str, Any]:
+        from bayes_crlm.cohort.table.column_settings import ColumnSettings
+
+        settings, problems = ColumnSettings.of(**{key: value})
+        refuse_first(problems, f"{key} of ", f"{key} ")
+        return getattr(settings, key)
+
+    return PlainValidator(check)
 
 
-def check_list(column: str, value: object, least: int) -> tuple[Scalar, ...]:
-    """Take a list of different values."""
-    if not isinstance(value, list | tuple) or len(value) < least:
-        raise ValueError(
-            f"{shown(value)} for column {shown(column)} is not a list of at least {least} "
-            f"value{'s' if least > 1 else ''}"
-        )
-    values = tuple(check_scalar(each) for each in value)
-    texts = [str(each) for each in values]
-    twice = [each for each in texts if texts.count(each) > 1]
-    if twice:
-        raise ValueError(f"{shown(twice[0])} is given twice for column {shown(column)}")
-    return values
+def refuse_first(problems: Sequence[str], *beginnings: str) -> None:
+    """Raise the first problem, if any, without the key that the spec's reader puts before it."""
+    for problem in problems:
+        for each in beginnings:
+            problem = problem.removeprefix(each)
+        raise ValueError(problem)
 
 
-def check_levels(value: object) -> dict[str, Any]:
-    """Take lists of levels, or "number", by column."""
-    return {
-        column: each if each == "number" else check_list(column, each, least=2)
-        for column, each in check_by_column(value).items()
-    }
-
-
-def check_references(value: object) -> dict[str, Any]:
-    """Take a level by column."""
-    return {column: check_scalar(each) for column, each in check_by_column(value).items()}
-
-
-def check_missing_values(value: object) -> dict[str, Any]:
-    """Take lists of values by column."""
-    return {
-        column: check_list(column, each, least=1) for column, each in check_by_column(value).items()
-    }
-
-
-def check_treatment_start(value: object) -> str | int:
+def check_treatment_start(value: object) -> object:
     """Take a column's name, or 0 for treatment that started at time 0."""
-    if isinstance(value, str) and value:
-        return value
-    if isinstance(value, int) and not isinstance(value, bool) and value == 0:
-        return value
-    raise ValueError(
-        f"{shown(value)} is neither the name of a column nor 0; give the column of times at which "
-        "treatment started, or 0 where it started at time 0"
-    )
+    from bayes_crlm.cohort.arguments import start_problems
+
+    refuse_first(start_problems(value), "treatment_start ")
+    return value
 
 
 def check_censoring_end(value: object) -> object:
@@ -143,18 +120,12 @@ def check_rounded(value: object) -> dict[str, object]:
     return Rounding.of(value).to_mapping()
 
 
-def check_zero_times(value: object) -> str | float:
+def check_zero_times(value: Any) -> str | float:
     """Take what becomes of times of zero: an error, out with them, or a number."""
-    if value in ("error", "drop"):
-        return str(value)
-    right = "give 'error', 'drop', or a time above 0"
-    try:
-        number = check_number(value)
-    except ValueError as problem:
-        raise ValueError(f"{problem}; {right}") from None
-    if number <= 0:
-        raise ValueError(f"{shown(value)} is not above 0; {right}")
-    return number
+    from bayes_crlm.cohort.outcome.zero_times import zero_problems
+
+    refuse_first(zero_problems(value), "zero_times ")
+    return value if isinstance(value, str) else float(value)
 
 
 def check_number(value: object) -> float:
