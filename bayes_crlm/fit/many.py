@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 
 Engine = Literal["auto", "numpy"]
-# cohorts whose arrays are worked on together by NumPy
-CHUNK, CHUNK_ENTRIES = 32, 2**20
+# cohorts that are worked on together, at most
+CHUNK, CHUNK_ENTRIES = 64, 2**21
 FEWEST_DRAWS = 100
 
 
@@ -171,8 +171,9 @@ class BlockFits:
     cox: bool
 
     def parts(self, block: CohortBlock) -> list[CohortBlock]:
-        """Cut a block into chunks whose arrays are of a moderate size."""
-        size = max(1, min(CHUNK, CHUNK_ENTRIES // (block.n_rows * block.n_intervals)))
+        """Cut a block into chunks of a moderate size, alike and even in number for two threads."""
+        most = max(1, min(CHUNK, CHUNK_ENTRIES // (block.n_rows * block.n_intervals)))
+        size = math.ceil(len(block) / (2 * math.ceil(len(block) / (2 * most))))
         return [block.part(slice(first, first + size)) for first in range(0, len(block), size)]
 
     def summary(self, block: CohortBlock, seeds: NDArray[np.int64]) -> BlockSummary:

@@ -1,0 +1,133 @@
+"""What `fit_many` costs at the same error, in two builds of this package.
+
+Usage: ``python benchmarks/equal_error.py BEFORE [AFTER] [--cohorts 200] [--seeds 100]``. BEFORE and
+AFTER are checkouts, each with its own ``.venv``; AFTER is this one where it is not given. Both fit
+the same cohorts, 135 simulated patients with a treatment and eight covariates each, under each
+build's own default, with one thread and with two, in turn, once for every seed. Over seeds the 95%
+limits and P(HR < 1) have a variance; the time that a build needs for an error is its time times
+that variance. Prints a table of before / after and stores it in
+``benchmarks/results/equal_error.json``.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results" / "equal_error.json"
+QUANTITIES = ("eti95_low", "eti95_high", "prob_below_1.0")
+THREADS = (1, 2)
+# probabilities nearer to 0 or 1 have hardly a variance
+LEAST_PROBABILITY = 0.01
+# runs in a build's own process; one line in, one line out
+SERVER = """
+import json, sys, time, warnings
+warnings.simplefilter("ignore")
+sys.path.insert(0, sys.argv[1])
+import pandas as pd
+from bayes_crlm import PiecewiseExponential, fit_many, stack_cohorts
+from simulated_cohort import simulate
+
+names = ["arm", *(f"x{k}" for k in range(8))]
+
+def table(seed):
+    found = simulate(135, seed)
+    columns = {"time": found["time"], "event": found["event"], "cohort": seed}
+    return pd.DataFrame(found["x"], columns=names).assign(**columns)
+
+tables = pd.concat([table(seed) for seed in range(int(sys.argv[2]))])
+stack = stack_cohorts(tables, cohort="cohort", time="time", event="event")
+model = PiecewiseExponential("arm", 0, " + ".join(names[1:]))
+quantities = json.loads(sys.argv[3])
+for line in sys.stdin:
+    seed, threads = json.loads(line)
+    started = time.perf_counter()
+    terms = fit_many(model, stack, seeds=seed, cox=False, jobs=threads).terms
+    seconds = time.perf_counter() - started
+    print(json.dumps([seconds, terms[quantities].to_numpy().tolist()]), flush=True)
+"""
+
+
+class Build:
+    """A checkout whose package fits many cohorts in a process of its own."""
+
+    def __init__(self, folder: Path, cohorts: int) -> None:
+        """Start the process."""
+        python = folder / ".venv" / "bin" / "python"
+        self.process = subprocess.Popen(
+            [python, "-P", "-c", SERVER, HERE, str(cohorts), json.dumps(QUANTITIES)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.seconds: dict[int, list[float]] = {threads: [] for threads in THREADS}
+        self.values: list[Any] = []
+
+    def fit(self, seed: int, threads: int) -> None:
+        """Fit all cohorts once."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps([seed, threads]) + "\n")
+        self.process.stdin.flush()
+        seconds, values = json.loads(self.process.stdout.readline())
+        self.seconds[threads].append(seconds)
+        if threads == THREADS[0]:
+            self.values.append(values)
+
+
+def ratios_of_variances(before: Build, after: Build) -> list[float]:
+    """Variance over seeds before / after of each quantity: geometric means over rows."""
+    old, new = np.array(before.values), np.array(after.values)
+    probability = old[..., QUANTITIES.index("prob_below_1.0")].mean(axis=0)
+    is_open = np.abs(probability - 0.5) < 0.5 - LEAST_PROBABILITY
+    log_ratio = np.log(old.var(axis=0)[is_open] / new.var(axis=0)[is_open])
+    return np.exp(log_ratio.mean(axis=0)).tolist()
+
+
+def main() -> None:
+    """Time, print and store."""
+    parser = argparse.ArgumentParser(description="fit_many of two builds at the same error")
+    parser.add_argument("before", type=Path)
+    parser.add_argument("after", type=Path, nargs="?", default=HERE.parent)
+    parser.add_argument("--cohorts", type=int, default=200)
+    parser.add_argument("--seeds", type=int, default=100)
+    asked = parser.parse_args()
+    builds = [Build(each.resolve(), asked.cohorts) for each in (asked.before, asked.after)]
+    for each in builds:
+        each.fit(0, THREADS[0])
+        each.seconds[THREADS[0]].clear(), each.values.clear()
+    for seed in range(1, asked.seeds + 1):
+        for threads in THREADS:
+            for each in builds if seed % 2 else builds[::-1]:
+                each.fit(seed, threads)
+    times = {
+        threads: statistics.median(
+            old / new for old, new in zip(*(each.seconds[threads] for each in builds), strict=True)
+        )
+        for threads in THREADS
+    }
+    variances = dict(zip(QUANTITIES, ratios_of_variances(*builds), strict=True))
+    worst = min(variances.values())
+    stored = {
+        "cohorts": asked.cohorts,
+        "seeds": asked.seeds,
+        "time": times,
+        "variance": variances,
+        "time at the same error": {threads: ratio * worst for threads, ratio in times.items()},
+    }
+    RESULTS.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+    print("| before / after | one thread | two threads |\n|---|---|---|")
+    print(f"| time | {times[1]:.2f} | {times[2]:.2f} |")
+    for name, ratio in variances.items():
+        one, two = (times[threads] * ratio for threads in THREADS)
+        print(f"| time at the same error of {name} | {one:.2f} | {two:.2f} |")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
