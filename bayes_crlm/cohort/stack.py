@@ -23,6 +23,7 @@ from bayes_crlm.cohort.table.column_settings import ColumnSettings, typed_table
 from bayes_crlm.cohort.table.columns import is_short_float
 from bayes_crlm.cohort.table.sources import as_frame, plain_frame
 from bayes_crlm.likelihood.tied_times import may_have_ties, one_time_each
+from bayes_crlm.tasks.streams import numbered_seed
 from bayes_crlm.words.errors import CohortError
 from bayes_crlm.words.wording import shown
 
@@ -68,10 +69,9 @@ class CohortStack:
             raise IndexError(f"there are {len(self)} cohorts, and none is number {k}")
         k %= len(self)
         arguments = replace(self.arguments, name=f"cohort {self.labels[k]}")
-        if self.outcome.rounded is not None:
+        if self.outcome.rounded is not None and self.outcome.seed is not None:
             # the first draws of one seed would be those of the first patient in every cohort
-            made = np.random.SeedSequence([self.outcome.seed, k]).generate_state(1)
-            arguments = replace(arguments, seed=int(made[0]))
+            arguments = replace(arguments, seed=numbered_seed(self.outcome.seed, k))
         table = self.table.iloc[self.starts[k] : self.starts[k + 1]].reset_index(drop=True)
         return cohort_of(table, arguments)
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.likelihood.follow_up import exposure_per_interval
 from bayes_crlm.likelihood.hazard_table import LogHazards
 from bayes_crlm.likelihood.risk_sums import row_exposures
 from bayes_crlm.model.profiles import profiles_of
+from bayes_crlm.tasks.streams import Stream, random_stream
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,6 +11,7 @@ from bayes_crlm.inference.importance import ImportanceDraws, sample_importance
 from bayes_crlm.inference.layout import why_not_approximated
 from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.tasks.blas_threads import one_blas_thread
+from bayes_crlm.tasks.streams import new_seed
 from bayes_crlm.words.docstrings import require_docstrings
 from bayes_crlm.words.errors import SamplingError
 from bayes_crlm.words.shown import as_written
@@ -127,7 +128,7 @@ def sample_posterior(
     settings = {"chains": chains, "draws": draws, "tune": tune}
     check_sampling(settings, seed, engine, target_accept)
     if seed is None:
-        seed = int(np.random.default_rng().integers(2**32))
+        seed = new_seed()
     notes: list[str] = []
     if engine == "laplace":
         if approximation is None:

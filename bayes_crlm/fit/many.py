@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,7 +25,6 @@ from bayes_crlm.fit.many_results import (
 from bayes_crlm.fit.one_of_many import summary_of_one
 from bayes_crlm.frequentist.many_cox import fit_block_cox
 from bayes_crlm.inference.importance import sample_batch
-from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.inference.weighted import BlockSummary, summarise
 from bayes_crlm.model.baseline_priors import Independent
@@ -34,6 +32,7 @@ from bayes_crlm.model.prepared_block import CohortBlock
 from bayes_crlm.model.preparing_many import prepare_batch, prepare_one
 from bayes_crlm.model.priors import Horseshoe, parse_prior
 from bayes_crlm.tasks.run import progress_bar
+from bayes_crlm.tasks.streams import Stream, new_seed, numbered_seed, random_stream
 from bayes_crlm.tasks.workers import available_cpus
 from bayes_crlm.words.errors import PriorError, SamplingError
 from bayes_crlm.words.success import SuccessRule
@@ -252,11 +251,10 @@ def seeds_of(seeds: int | Sequence[int] | None, total: int | None) -> Callable[[
     if seeds is None or is_whole(seeds):
         if seeds is not None and seeds < 0:
             raise SamplingError(f"seed {seeds} is negative; give 0 or more")
-        root = secrets.randbits(64) if seeds is None else int(seeds)
+        root = new_seed(64) if seeds is None else int(seeds)
 
         def made(k: int) -> int:
-            state = np.random.SeedSequence([root, k]).generate_state(1, np.uint64)
-            return int(state[0] >> np.uint64(1))
+            return numbered_seed(root, k, np.uint64) >> 1
 
         return made
     if not isinstance(seeds, Iterable) or not all(map(is_whole, seeds)):

@@ -19,6 +19,7 @@ from bayes_crlm.model.families import Normal
 from bayes_crlm.model.priors import HALF_WIDTH_95
 from bayes_crlm.model.terms.blocks import Block, Columns
 from bayes_crlm.model.terms.horseshoe import Shrunk
+from bayes_crlm.tasks.streams import own_stream
 from bayes_crlm.words.shown import as_written, prior_ratio, significant
 from bayes_crlm.words.wording import count_of
 
@@ -118,7 +119,7 @@ def limits(block: Block | Shrunk, contrast: "NDArray") -> tuple[float, float]:
             return ratio(middle - half), ratio(middle + half)
     else:
         block = replace(block, enters=Columns(0, len(contrast)))
-    rng = np.random.default_rng(SEED)
+    rng = own_stream(SEED)
     effects = block.values(block.draw(rng, DRAWS))
     low, high = np.quantile(effects @ contrast, [0.025, 0.975]).tolist()
     return ratio(low), ratio(high)

@@ -19,11 +19,11 @@ from bayes_crlm.estimands.population import Population
 from bayes_crlm.estimands.standardised import mean_survival
 from bayes_crlm.fit.groups import Group, to_tree
 from bayes_crlm.fit.predicted_follow_up import predicted_follow_up
-from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.likelihood.hazard_table import patient_log_likelihood
 from bayes_crlm.model.density import log_hazards_of, log_prior, sample_prior
 from bayes_crlm.model.terms.blocks import Values
 from bayes_crlm.model.terms.horseshoe import Shrunk
+from bayes_crlm.tasks.streams import Stream, random_stream
 from bayes_crlm.words.wording import SYNTHETIC
 
 if TYPE_CHECKING:

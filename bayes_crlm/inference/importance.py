@@ -47,9 +47,9 @@ from bayes_crlm.inference.several_modes import (
     first_step_scales,
     may_have_several_modes,
 )
-from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.model.priors import Horseshoe
+from bayes_crlm.tasks.streams import Stream, random_stream
 
 if TYPE_CHECKING:
     from bayes_crlm.model.density import BlockModel

@@ -13,10 +13,10 @@ from bayes_crlm.inference.native.flat_density import native_density
 from bayes_crlm.inference.native.library import NativeDensity, lay_target
 from bayes_crlm.inference.native.nutpie_part import SamplerSettings, sample_target
 from bayes_crlm.inference.several_modes import modes_for_chains
-from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.model.baseline_priors import GammaProcess
 from bayes_crlm.model.density import BlockModel, complete_hazards
 from bayes_crlm.model.prepared import PreparedCohort
+from bayes_crlm.tasks.streams import Stream, numbered_seed, random_stream
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -160,7 +160,7 @@ def starts_of_chains(inputs: PreparedCohort, chains: int) -> list[tuple[ChainSta
 
 def seed_of_start(seed: int, k: int) -> int:
     """Give the chains of each start a seed of their own; the first have the one asked for."""
-    return int(np.random.SeedSequence([seed, k]).generate_state(1)[0]) if k else seed
+    return numbered_seed(seed, k) if k else seed
 
 
 def dealt(

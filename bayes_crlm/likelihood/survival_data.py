@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.likelihood.follow_up import FollowUp
+from bayes_crlm.tasks.streams import own_stream
 
 ONLY_CLASS: NDArray[np.intp] = np.zeros(1, dtype=np.intp)
 NO_CLASSES: NDArray[np.intp] = np.zeros(0, dtype=np.intp)
@@ -244,7 +245,7 @@ def equal_rows(columns: Sequence[NDArray]) -> tuple[NDArray[np.intp], NDArray[np
         Where in `order` each group of equal rows begins.
     """
     # odd multipliers with bits in no order, the same in every run
-    multipliers = np.random.default_rng(0).integers(2**63, size=len(columns), dtype=np.uint64)
+    multipliers = own_stream(0).integers(2**63, size=len(columns), dtype=np.uint64)
     number = np.zeros(len(columns[0]), dtype=np.uint64)
     for column, multiplier in zip(columns, multipliers | np.uint64(1), strict=True):
         # adding 0 turns -0.0 into 0.0, its equal with other bits

@@ -19,9 +19,9 @@ from bayes_crlm.inference.draws import problem_of_weights
 from bayes_crlm.inference.left_out import LeftOut, left_out
 from bayes_crlm.inference.psis import pareto_smooth
 from bayes_crlm.inference.ratio_summary import RatioSummary
-from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.likelihood.hazard_table import LogHazards, patient_log_likelihood
 from bayes_crlm.model.density import hazards_of_vectors
+from bayes_crlm.tasks.streams import Stream, random_stream
 
 if TYPE_CHECKING:
     from bayes_crlm.inference.draws import WeightedDraws

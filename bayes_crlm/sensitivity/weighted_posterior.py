@@ -40,12 +40,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.mode import Modes, find_modes
-from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.likelihood.risk_sums import RiskSums
 from bayes_crlm.model.baseline_priors import Independent
 from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.priors import HALF_WIDTH_95, Horseshoe, Normal
+from bayes_crlm.tasks.streams import Stream, random_stream
 from bayes_crlm.words.errors import SensitivityError
 
 Weigh = Callable[[NDArray], NDArray]

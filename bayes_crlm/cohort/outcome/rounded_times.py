@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.cohort.outcome.follow_up import FollowUp
+from bayes_crlm.tasks.streams import own_stream
 from bayes_crlm.words.shown import as_written, significant
 from bayes_crlm.words.wording import did_you_mean, shown
 
@@ -254,7 +255,7 @@ def sample_within_unit(
     # an open range: a time of 0 that was rounded down from less than half a unit is above 0
     from_here = np.maximum(low, -least)
     uniform = np.empty(n_patients)
-    uniform[order] = np.random.default_rng(seed).random(n_patients)
+    uniform[order] = own_stream(seed).random(n_patients)
     # random() may be 0 exactly, which would put a time on the edge of its range
     uniform = np.maximum(uniform, 2.0**-53)
     move = np.where(from_here < high, from_here + uniform * (high - from_here), 0.0)

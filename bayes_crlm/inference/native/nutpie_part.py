@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.inference.native.arrow_columns import column_values
 from bayes_crlm.inference.native.library import NativeTarget
+from bayes_crlm.tasks.streams import own_stream
 
 TESTED_VERSIONS = ("0.16.11",)
 TESTED_SIGNATURES = {
@@ -155,7 +156,7 @@ def starts(target: NativeTarget, settings: SamplerSettings) -> Any:
 
     def start(seed: int | None) -> NDArray[np.float64]:
         spread = settings.start_spread
-        return np.random.default_rng(seed).uniform(-spread, spread, target.size)
+        return own_stream(seed).uniform(-spread, spread, target.size)
 
     return start
 

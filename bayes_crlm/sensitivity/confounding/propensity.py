@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.sensitivity.posterior_draws import SmoothedWeights
+from bayes_crlm.tasks.streams import Stream, random_stream
 from bayes_crlm.words.errors import SensitivityError
 
 if TYPE_CHECKING:

@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.cohort.cohort import Cohort
-from bayes_crlm.inference.streams import Stream, random_stream
 from bayes_crlm.likelihood.follow_up import cut_follow_up
 from bayes_crlm.likelihood.hazard_table import LogHazards
 from bayes_crlm.model.prepared import PreparedCohort
@@ -33,6 +32,7 @@ from bayes_crlm.sensitivity.posterior_draws import (
     treatment_effect,
 )
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
+from bayes_crlm.tasks.streams import Stream, random_stream
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.wording import did_you_mean, shown

@@ -1,8 +1,10 @@
 """The streams of random numbers: one for every purpose, so that no two share their numbers.
 
-Adding draws to one purpose changes no other, and the same seed gives the same draws.
+Adding draws to one purpose changes no other, and the same seed gives the same draws. Every
+generator of the package, and every seed that it makes, comes from here.
 """
 
+import secrets
 from enum import IntEnum
 
 import numpy as np
@@ -41,3 +43,30 @@ def random_stream(seed: int, stream: Stream) -> np.random.Generator:
     stream : Stream
     """
     return np.random.default_rng([seed, stream])
+
+
+def own_stream(seed: int | None) -> np.random.Generator:
+    """Make the generator of a seed that serves one purpose alone.
+
+    Such are the seed of times drawn within their unit, that with which a chain looks for its start,
+    and constants.
+    """
+    return np.random.default_rng(seed)
+
+
+def numbered_seed(seed: int, k: int, kind: type[np.unsignedinteger] = np.uint32) -> int:
+    """Seed of the k-th of many cohorts, or groups of chains, that share one.
+
+    Parameters
+    ----------
+    seed : int
+    k : int
+    kind : type
+        How many bits it has: 32, or 64.
+    """
+    return int(np.random.SeedSequence([seed, k]).generate_state(1, kind)[0])
+
+
+def new_seed(bits: int = 32) -> int:
+    """Take a seed from the system where none is given."""
+    return secrets.randbits(bits)
