@@ -293,11 +293,10 @@ def _firth_cox(rows: CoxRows, terms: Sequence[str]) -> tuple[Cox, str | None]:
     firth, scale = fit_firth(rows.entry, rows.time, rows.event, rows.scaled, rows.ties), rows.scale
     at_estimate = rows.fit(np.nan_to_num(firth.coef))
     if not firth.converged:
-        return _nothing(
-            at_estimate, terms, rows.ties
-        ), "and Firth's penalised fit did not converge either"
-    cox = Cox(
-        terms=tuple(terms),
+        nothing = _nothing(at_estimate, terms, rows.ties)
+        return nothing, "and Firth's penalised fit did not converge either"
+    found = replace(
+        _nothing(at_estimate, terms, rows.ties),
         coef=firth.coef / scale,
         se=firth.se / scale,
         ci95=_exp(firth.ci95 / scale[:, None]),
@@ -305,11 +304,9 @@ def _firth_cox(rows: CoxRows, terms: Sequence[str]) -> tuple[Cox, str | None]:
         covariance=firth.covariance / np.outer(scale, scale),
         loglik=firth.loglik,
         concordance=float(at_estimate.concordance.concordance[0]),
-        ph_test=(),
-        ties=rows.ties,
         method="Firth",
     )
-    return cox, None
+    return found, None
 
 
 def _nothing(fit: CoxPHFit, terms: Sequence[str], ties: str) -> Cox:
@@ -332,26 +329,21 @@ def _nothing(fit: CoxPHFit, terms: Sequence[str], ties: str) -> Cox:
 def _spread(cox: Cox, identified: NDArray[np.intp], terms: tuple[str, ...]) -> Cox:
     """The same fit over all columns, NaN for those that were left out."""
 
-    def spread(values: Floats, *shape: int) -> Floats:
-        wide = np.full(shape, np.nan)
+    def spread(values: Floats) -> Floats:
+        wide = np.full((len(terms), *values.shape[1:]), np.nan)
         wide[identified] = values
         return wide
 
-    p = len(terms)
-    covariance = np.full((p, p), np.nan)
-    covariance[np.ix_(identified, identified)] = cox.covariance
     tests = dict(cox.ph_test)
     return replace(
         cox,
         terms=terms,
-        coef=spread(cox.coef, p),
-        se=spread(cox.se, p),
-        ci95=spread(cox.ci95, p, 2),
-        p=spread(cox.p, p),
-        covariance=covariance,
-        ph_test=tuple((term, tests.get(term, math.nan)) for term in [*terms, "GLOBAL"])
-        if tests
-        else (),
+        coef=spread(cox.coef),
+        se=spread(cox.se),
+        ci95=spread(cox.ci95),
+        p=spread(cox.p),
+        covariance=spread(spread(cox.covariance).T),
+        ph_test=tuple((term, tests.get(term, math.nan)) for term in [*terms, "GLOBAL"] if tests),
     )
 
 

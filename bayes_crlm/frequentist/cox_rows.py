@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -63,8 +63,11 @@ class CoxRows:
         """The same rows with some of the columns."""
         return replace(self, scaled=self.scaled[:, which], scale=self.scale[which])
 
-    def fit(self, start: Floats | None = None) -> CoxPHFit:
-        """Maximise the partial likelihood, or only evaluate it at `start`."""
+    def fit(self, start: Floats | None = None, **more: Any) -> CoxPHFit:
+        """Maximise the partial likelihood, or only evaluate it at `start`.
+
+        `more` are weights and clusters of the rows, as the library takes them.
+        """
         # The package binds its names at run time, where a type checker cannot see them.
         from survival.regression import coxph_fit  # ty: ignore[missing-module-member]
 
@@ -79,6 +82,7 @@ class CoxRows:
             eps=CONVERGENCE,
             iter_max=MAX_ITERATIONS if start is None else 0,
             toler_chol=None if start is None else LEAST_PIVOT,
+            **more,
         )
 
     def identified(self) -> NDArray[np.bool_]:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayes_crlm.frequentist.cox_rows import CONVERGENCE, MAX_ITERATIONS
+from bayes_crlm.frequentist.cox_rows import CoxRows
 
 Floats = NDArray[np.float64]
 
@@ -38,26 +38,14 @@ def fit_weighted_cox(
     ----------
     Lin & Wei (1989), J Am Stat Assoc 84:1074-1078; Binder (1992), Biometrika 79:139-147.
     """
-    from survival.regression import coxph_fit  # ty: ignore[missing-module-member]
-
     matrix = np.asarray(matrix, dtype=np.float64)
-    center, scale = matrix.mean(axis=0), matrix.std(axis=0)
-    scaled = (matrix - center) / np.where(scale > 0, scale, 1.0)
-    entry = np.asarray(entry, dtype=np.float64)
-    nothing = np.full(matrix.shape[1], np.nan)
-    fit = coxph_fit(
-        np.asarray(time, dtype=np.float64),
-        np.asarray(event, dtype=np.float64),
-        scaled,
-        entry=entry if np.any(entry > 0) else None,
-        method="efron",
-        weights=np.asarray(weight, dtype=np.float64),
-        cluster=np.asarray(cluster, dtype=np.int64),
-        eps=CONVERGENCE,
-        iter_max=MAX_ITERATIONS,
+    rows = CoxRows.of(entry, time, event, matrix)
+    fit = rows.fit(
+        weights=np.asarray(weight, dtype=np.float64), cluster=np.asarray(cluster, dtype=np.int64)
     )
     coef, variance = np.asarray(fit.coefficients), np.diag(np.array(fit.var))
     # a monotone likelihood has no maximum: its coefficients walk off
     if not (np.all(np.isfinite(coef)) and np.all(variance > 0) and np.all(np.abs(coef) < 10)):
+        nothing = np.full(matrix.shape[1], np.nan)
         return nothing, nothing
-    return coef / scale, np.sqrt(variance) / scale
+    return coef / rows.scale, np.sqrt(variance) / rows.scale
