@@ -27,7 +27,7 @@ from bayes_crlm.sensitivity.posterior_draws import (
 from bayes_crlm.sensitivity.refit import cox_row
 from bayes_crlm.sensitivity.two_arms import TwoArms
 from bayes_crlm.sensitivity.verdicts import reliable
-from bayes_crlm.sensitivity.weighted_posterior import calibrate, with_weights
+from bayes_crlm.sensitivity.weighted_posterior import calibrate
 from bayes_crlm.words.errors import BayesCRLMError
 from bayes_crlm.words.section import Rows
 
@@ -167,7 +167,8 @@ def weighted_row(
         A row with `calibration`, a dict, and weighted Cox regression beside it.
     """
     calibration = calibrate(inputs, weigh, n_patients, groups, seed, is_own=is_own)
-    scaled = with_weights(inputs, calibration.learning_rate * calibration.row_weight)
+    weighted = inputs.data.weighted(calibration.learning_rate * calibration.row_weight)
+    scaled = dataclasses.replace(inputs, data=weighted)
     drawn = sample_posterior(model, scaled, seed)
     cluster = np.arange(inputs.cohort.n_rows) if cluster is None else cluster
     row = (

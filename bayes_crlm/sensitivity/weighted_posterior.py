@@ -162,6 +162,8 @@ def calibrate(
     SensitivityError
         When the weighted likelihood has no maximum, or an arm has no event of its own.
     """
+    from scipy.special import stdtrit
+
     plain = nearly_flat(inputs)
     row_weight = weigh(np.ones((1, n_patients)))[0]
     events = effective_events(inputs, row_weight if is_own is None else row_weight * is_own)
@@ -182,10 +184,11 @@ def calibrate(
     influence = (mode.effect[0, 0] - np.concatenate(changed)) / (1 - KEPT_SHARE)
     variance, degrees_of_freedom = influence_variance(influence)
     scale, precision = inputs.design.scale[0], float(1 / mode.spread()[0, 0, 0])
-    widened = variance * (student_975(degrees_of_freedom) / HALF_WIDTH_95) ** 2
+    widened = variance * (float(stdtrit(degrees_of_freedom, 0.975)) / HALF_WIDTH_95) ** 2
     return Calibration(
         row_weight=row_weight,
-        learning_rate=learning_rate(precision, widened, VAGUE_SD**-2),
+        # the likelihood's curvature over the variance of its score
+        learning_rate=(precision - VAGUE_SD**-2) / (widened * precision**2),
         log_hazard_ratio=float(mode.effect[0, 0] / scale),
         naive_sd=float(precision**-0.5 / scale),
         robust_sd=float(variance**0.5 / scale),
@@ -246,34 +249,6 @@ def influence_variance(influence: NDArray) -> tuple[float, float]:
     return total * count / (count - 1), degrees
 
 
-def student_975(degrees_of_freedom: float) -> float:
-    """97.5% point of Student's t distribution."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(degrees_of_freedom, 0.975))
-
-
-def learning_rate(precision: float, variance: float, prior_precision: float) -> float:
-    """Ratio of the robust to the curvature's information about one effect.
-
-    Parameters
-    ----------
-    precision : float
-        Curvature of the penalised log-likelihood, other unknowns profiled out.
-    variance : float
-        Sampling variance of the penalised estimate.
-    prior_precision : float
-        The penalty's part of `precision`.
-
-    Returns
-    -------
-    float
-        i / J, with i the likelihood's curvature and J the variance of its score.
-    """
-    score_variance = variance * precision**2
-    return (precision - prior_precision) / score_variance
-
-
 def nearly_flat(inputs: PreparedCohort) -> PreparedCohort:
     """Give the treatment a nearly flat prior, and hazards one without a step scale to know."""
     covariate_prior = inputs.covariate_prior
@@ -285,11 +260,6 @@ def nearly_flat(inputs: PreparedCohort) -> PreparedCohort:
         treatment_prior=Normal(0.0, VAGUE_SD),
         covariate_prior=covariate_prior,
     )
-
-
-def with_weights(inputs: PreparedCohort, row_weight: NDArray) -> PreparedCohort:
-    """Let every row of a prepared cohort count with a weight."""
-    return dataclasses.replace(inputs, data=inputs.data.weighted(row_weight))
 
 
 def weighted_modes(

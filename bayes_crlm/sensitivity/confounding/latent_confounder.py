@@ -60,18 +60,16 @@ class ConfounderPrior:
 
     def __post_init__(self) -> None:
         """Refuse impossible limits."""
-        low, high = self.hazard_ratio
-        if not 0 < low <= high < math.inf:
-            raise SensitivityError(
-                f"the confounder's hazard ratio from {as_written(low)} to {as_written(high)} is "
-                "impossible; give limits above 0, the lower one first"
-            )
-        for low, high in self.prevalence:
-            if not 0 < low <= high < 1:
-                raise SensitivityError(
-                    f"the confounder's prevalence from {as_written(low)} to {as_written(high)} is "
-                    "impossible; give limits between 0 and 1, the lower one first"
-                )
+        for what, most, range_of, limits in (
+            ("hazard ratio", math.inf, "above 0", (self.hazard_ratio,)),
+            ("prevalence", 1.0, "between 0 and 1", self.prevalence),
+        ):
+            for low, high in limits:
+                if not 0 < low <= high < most:
+                    raise SensitivityError(
+                        f"the confounder's {what} from {as_written(low)} to {as_written(high)} is "
+                        f"impossible; give limits {range_of}, the lower one first"
+                    )
 
     @property
     def log_hazard_ratio(self) -> tuple[float, float]:

@@ -13,6 +13,7 @@ imputation); Leacy, Floyd, Yates & White (2017), Am J Epidemiol 185:304-315.
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -256,23 +257,21 @@ def tipping_delta(
         ordered[start] = {name: 1.0} | {key: base[key] for key in BELOW if key in base}
     held = conclusion(ordered[start], rule)
     found = []
-    for step in (1, -1):
-        before = start
-        while 0 <= before + step < len(ordered):
-            here, there = ordered[before], ordered[before + step]
-            if conclusion(there, rule) != held:
-                probabilities = [prob_below(here, rule), prob_below(there, rule)]
-                # of two limits between them, the first that is crossed
-                limit = min(
-                    (each for each in limits if min(probabilities) <= each <= max(probabilities)),
-                    key=lambda each: abs(each - probabilities[0]),
-                )
-                ends = [normal.inv_cdf(min(max(p, 1e-6), 1 - 1e-6)) for p in probabilities]
-                share = (normal.inv_cdf(limit) - ends[0]) / (ends[1] - ends[0])
-                logs = [math.log(here[name]), math.log(there[name])]
-                found.append(logs[0] + share * (logs[1] - logs[0]))
-                break
-            before += step
+    for away in (ordered[start:], ordered[start::-1]):
+        for here, there in pairwise(away):
+            if conclusion(there, rule) == held:
+                continue
+            probabilities = [prob_below(here, rule), prob_below(there, rule)]
+            # of two limits between them, the first that is crossed
+            limit = min(
+                (each for each in limits if min(probabilities) <= each <= max(probabilities)),
+                key=lambda each: abs(each - probabilities[0]),
+            )
+            ends = [normal.inv_cdf(min(max(p, 1e-6), 1 - 1e-6)) for p in probabilities]
+            share = (normal.inv_cdf(limit) - ends[0]) / (ends[1] - ends[0])
+            logs = [math.log(here[name]), math.log(there[name])]
+            found.append(logs[0] + share * (logs[1] - logs[0]))
+            break
     return math.exp(min(found, key=abs)) if found else None
 
 

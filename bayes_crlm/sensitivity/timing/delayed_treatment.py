@@ -44,7 +44,8 @@ STRATEGY_NAMES = {1: "start within the grace period", 0: "never start"}
 TRUNCATED_SHARES, TRUNCATED_AT = (0.01, 0.99), "their 1st and 99th percentiles"
 START_TEST_P = 0.05
 Shape = Callable[[NDArray, NDArray | None], NDArray]
-WEIGHT_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+WEIGHT_QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+QUANTILE_NAMES = ("min", "q5", "q25", "q50", "q75", "q95", "max")
 
 # without times of the user's: by when these shares of the treated had started
 LANDMARK_SHARES, GRACE_SHARE = (0.5, 0.75, 0.9), 0.9
@@ -334,22 +335,18 @@ def weight_rows(weights: Mapping[str, NDArray]) -> list[dict[str, Any]]:
     weights : mapping of str to (clones,) ndarray
         Of `final_weights`.
     """
-    rows = []
-    for name, weight in weights.items():
-        quantiles = np.quantile(weight, WEIGHT_QUANTILES)
-        rows.append(
-            {"strategy": name, "n_clones": len(weight), "min": float(weight.min())}
-            | {
-                f"q{100 * probability:g}": float(value)
-                for probability, value in zip(WEIGHT_QUANTILES, quantiles, strict=True)
-            }
-            | {
-                "max": float(weight.max()),
-                "mean": float(weight.mean()),
-                "effective_sample_size": effective_sample_size(weight),
-            }
-        )
-    return rows
+    return [
+        {
+            "strategy": name,
+            "n_clones": len(weight),
+            **dict(
+                zip(QUANTILE_NAMES, np.quantile(weight, WEIGHT_QUANTILES).tolist(), strict=True)
+            ),
+            "mean": float(weight.mean()),
+            "effective_sample_size": effective_sample_size(weight),
+        }
+        for name, weight in weights.items()
+    ]
 
 
 def compare_methods(arms: TwoArms, settings: Settings, seed: int) -> dict[str, Any]:
