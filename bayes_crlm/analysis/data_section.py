@@ -21,6 +21,7 @@ def data_sections(found: "Findings") -> list[Section]:
     Parameters
     ----------
     found : Findings
+        A fit with all that was found of it.
     """
     inputs, cohort = found.inputs, found.inputs.cohort
     columns = (

@@ -69,6 +69,7 @@ def every_problem(
     Parameters
     ----------
     spec : Spec
+        The analysis that is asked for.
     arguments : CohortArguments
         What it says of its data.
     first : BayesCRLMError

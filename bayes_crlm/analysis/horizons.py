@@ -75,6 +75,7 @@ def horizon_problems(asked: "EstimandSpec", origin: float, last: float) -> list[
     Parameters
     ----------
     asked : EstimandSpec
+        Horizons and thresholds of what is reported.
     origin, last : float
         Where curves begin, and the last follow-up time.
     """

@@ -26,7 +26,9 @@ def provenance(seed: int, started: datetime, seconds: dict[str, Any]) -> dict[st
     Parameters
     ----------
     seed : int
+        Of the random draws: the same seed gives the same numbers.
     started : datetime
+        When the run began.
     seconds : dict of str to float or None
         Wall time of every step.
     """

@@ -169,6 +169,7 @@ def problems_of_data(spec: Spec, *, is_certain: bool) -> list[str]:
     Parameters
     ----------
     spec : Spec
+        The analysis that is asked for.
     is_certain : bool
         Whether it says for certain which rows are used and what they mean.
     """

@@ -52,6 +52,7 @@ def run_command(options: argparse.Namespace) -> int:
     Parameters
     ----------
     options : argparse.Namespace
+        What the command line was given.
 
     Returns
     -------

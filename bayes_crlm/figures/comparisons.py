@@ -165,6 +165,7 @@ def plot_forest_rows(rows: Sequence[Mapping[str, Any]], labels: Sequence[str] = 
     Parameters
     ----------
     rows : sequence of mapping
+        As they stand in the part's table.
     labels : sequence of str
         What stands beside each; the rows' own `label` without it.
     """
@@ -207,6 +208,7 @@ def plot_hazard_ratio_curve(
     x : (n,) array_like
     rows : sequence of n mappings
     xlabel : str
+        What the axis shows.
     base : float
         Hazard ratio of the base analysis.
     marks : sequence of n (str, bool)
@@ -260,6 +262,7 @@ def plot_mirrored(
         Values by what a reader calls the group.
     edges : (bins + 1,) array_like
     xlabel, ylabel : str
+        What the axes show.
     is_log : bool
         Whether the axis of values is logarithmic.
     """
@@ -301,6 +304,7 @@ def plot_differences(
     balanced : float
         Half the width of the band around 0 in which a number is small.
     xlabel : str
+        What the axis shows.
     """
 
     def draw(ax: "Axes") -> None:

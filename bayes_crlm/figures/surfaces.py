@@ -40,6 +40,7 @@ def plot_surface(
     y : (rows,) array_like
     values : (rows, columns) array_like
     xlabel, ylabel : str
+        What the axes show.
     levels : sequence of float
         Of the lines.
     thick : float

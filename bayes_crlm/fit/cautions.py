@@ -22,6 +22,7 @@ def cohort_cautions(
     Parameters
     ----------
     model : ModelDefinition
+        What is fitted: formula, intervals and priors.
     inputs : PreparedCohort
         The model's cohort.
     columns : iterable of str
@@ -45,6 +46,7 @@ def curve_cautions(
     Parameters
     ----------
     inputs : PreparedCohort
+        A cohort as the model sees it.
     origin : float
         Where curves begin.
     times : dict of str to sequence of float

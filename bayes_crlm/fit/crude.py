@@ -117,6 +117,7 @@ def with_columns(inputs: "PreparedCohort", kept: list[int]) -> "PreparedCohort":
     Parameters
     ----------
     inputs : PreparedCohort
+        A cohort as the model sees it.
     kept : list of int
         Columns to keep, those of the treatment first.
     """

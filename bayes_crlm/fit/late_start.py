@@ -64,11 +64,15 @@ def fit_rows(
     Parameters
     ----------
     model : ModelDefinition
+        What is fitted: formula, intervals and priors.
     cohort : Cohort
+        Whose rows are used.
     seed : int
+        Of the random draws: the same seed gives the same numbers.
     thresholds : sequence of float
         Hazard ratios r whose P(HR < r) is given.
     rule : SuccessRule
+        From which probability on anything is concluded.
 
     Returns
     -------
@@ -123,6 +127,7 @@ def level_rows(
     thresholds : sequence of float
         Hazard ratios r whose P(HR < r) is given.
     rule : SuccessRule
+        From which probability on anything is concluded.
     """
     rows, design, found = [], inputs.design, RatioSummary(effect)
     below = found.prob_below(rule.effect)

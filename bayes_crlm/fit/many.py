@@ -156,6 +156,7 @@ class BlockFits:
     Attributes
     ----------
     model : PiecewiseExponential
+        What is fitted.
     draws : int
         Of each cohort.
     reported : Reported

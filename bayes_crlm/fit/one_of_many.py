@@ -29,6 +29,7 @@ def summary_of_one(
     Parameters
     ----------
     inputs : PreparedCohort
+        A cohort as the model sees it.
     draws : int
         An even number.
     rng : numpy.random.Generator

@@ -43,6 +43,7 @@ def fit_sections(found: "Findings") -> list[Section]:
     Parameters
     ----------
     found : Findings
+        A fit with all that was found of it.
     """
     asked = {term.name for term in found.fit.model.terms}
     effects = [EFFECTS[name] for name in EFFECTS if name in ALWAYS or name in asked]

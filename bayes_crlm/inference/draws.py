@@ -76,6 +76,7 @@ class BatchDraws:
     log_ratio, weight : (cohorts, draws) ndarray
         As in `WeightedDraws`.
     pareto_k, ess : (cohorts,) ndarray
+        Whether the importance weights can be trusted.
     converged : (cohorts,) ndarray of bool
         Whether a mode was found, weights could be made, and the posterior falls off where no draws
         go; where not, the rest means nothing.

@@ -56,6 +56,7 @@ def left_out(
     Parameters
     ----------
     log_likelihood : (draws, patients) ndarray
+        Of each patient under each draw.
     relative_ess : float
         Effective sample size of the draws, as a share of their number.
     log_ratio : (draws,) ndarray or float
@@ -97,6 +98,7 @@ def influence_on_mean(
     values : (draws,) ndarray
         Of the quantity.
     log_likelihood : (draws, patients) ndarray
+        Of each patient under each draw.
     relative_ess : float
         As of `left_out`.
 

@@ -23,6 +23,7 @@ class BlockSummary:
     below : (cohorts, terms, thresholds) ndarray
         Probabilities that a hazard ratio lies below each threshold.
     pareto_k, ess : (cohorts,) ndarray
+        Whether the importance weights can be trusted.
     ess_tail : (cohorts,) ndarray
         Effective draws behind the 95% limits of the term with the fewest.
     converged : (cohorts,) ndarray of bool
@@ -145,6 +146,7 @@ def weighted_quantiles(
     Parameters
     ----------
     value : (cohorts, terms, draws) ndarray
+        Draws of each term's effect.
     weight : (cohorts, draws) ndarray
         Adding up to 1.
     probabilities : sequence of float

@@ -89,6 +89,7 @@ class KaplanMeier:
         Parameters
         ----------
         times : (n,) float
+            In the cohort's unit.
 
         Returns
         -------
@@ -108,6 +109,7 @@ class KaplanMeier:
         Parameters
         ----------
         times : (n,) float
+            In the cohort's unit.
 
         Returns
         -------
@@ -140,6 +142,7 @@ def kaplan_meier(
     entry, time : (n_rows,) float
         A row is at risk over (entry, time].
     event : (n_rows,) 0 or 1
+        Whether a row ends with the event.
     patient_index : (n_rows,) int, optional
         Whose row it is. The end of a row that the patient's next row continues is then not counted
         as a censoring; nothing else changes.
@@ -214,6 +217,7 @@ def reaches_zero(entry: Floats, time: Floats, event: NDArray) -> bool:
     entry, time : (n_rows,) float
         A row is at risk over (entry, time].
     event : (n_rows,) 0 or 1
+        Whether a row ends with the event.
     """
     times, deaths = np.unique(time[np.asarray(event) == 1], return_counts=True)
     entered = np.searchsorted(np.sort(entry), times, side="left")

@@ -250,6 +250,7 @@ def event_quantiles(times: ArrayLike, shares: ArrayLike) -> Floats:
     Parameters
     ----------
     times : (n,) float
+        In the cohort's unit.
     shares : (m,) float
         From 0 to 1.
 

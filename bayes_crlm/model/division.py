@@ -21,7 +21,9 @@ def kinds_of_rows(
     Parameters
     ----------
     cohort : Cohort
+        Whose rows are used.
     treatment_level : (rows,) ndarray of int
+        Place of each row's level among the levels.
     n_levels : int
         Levels of the treatment.
     terms : sequence of Term

@@ -19,6 +19,7 @@ def write_groups(groups: Mapping[str, Group], attributes: Mapping[str, Any], pat
     attributes : mapping
         Of the file itself.
     path : Path
+        The file.
 
     Raises
     ------

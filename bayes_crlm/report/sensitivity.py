@@ -28,6 +28,7 @@ def summarise_sensitivity(found: "Sensitivity") -> dict[str, Any]:
     Parameters
     ----------
     found : Sensitivity
+        What every part has found.
 
     Returns
     -------
@@ -73,6 +74,7 @@ def write_sensitivity(found: "Sensitivity", summary: dict[str, Any], folder: Pat
     Parameters
     ----------
     found : Sensitivity
+        What every part has found.
     summary : dict
         From `summarise_sensitivity`.
     folder : Path

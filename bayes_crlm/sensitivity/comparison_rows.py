@@ -51,7 +51,9 @@ def fit_row(
     model : ModelDefinition
         With a treatment of two levels.
     cohort : Cohort
+        Whose rows are used.
     seed : int
+        Of the random draws: the same seed gives the same numbers.
     effect : float
         The hazard ratio that the success rule is about.
     """
@@ -90,6 +92,7 @@ def cut_finely(
     Parameters
     ----------
     model : PiecewiseExponential
+        What is fitted.
     arms : TwoArms
         By whose follow-up the model's own intervals are chosen.
     cohort : Cohort
@@ -119,7 +122,9 @@ def weighted_cox_row(
     Parameters
     ----------
     inputs : PreparedCohort
+        A cohort as the model sees it.
     row_weight : (rows,) ndarray
+        How much each row counts.
     cluster : (rows,) ndarray of int
         Whose rows they are.
     """
@@ -156,6 +161,7 @@ def weighted_row(
     weigh, n_patients, groups, is_own
         As of `bayes_crlm.sensitivity.weighted_posterior.calibrate`.
     seed : int
+        Of the random draws: the same seed gives the same numbers.
     effect : float
         The hazard ratio that the success rule is about.
     cluster : (rows,) ndarray of int, optional
@@ -193,7 +199,9 @@ def finely_weighted_row(
     Parameters
     ----------
     model : PiecewiseExponential
+        What is fitted.
     arms : TwoArms
+        The patients of the two levels that are compared.
     cohort : Cohort
         Rows of its patients.
     weigh, groups, seed

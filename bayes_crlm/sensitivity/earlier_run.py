@@ -31,6 +31,7 @@ def base_of_run(folder: Path, plan: "Plan", level: int) -> dict[str, Any] | None
     folder : Path
         That results go to.
     plan : Plan
+        The spec with its cohort, ready to be fitted.
     level : int
         Place of the treatment level in question, from 1.
 
@@ -67,6 +68,7 @@ def fit_of_run(folder: Path, plan: "Plan", base: dict[str, Any], level: int) -> 
     folder : Path
         That results go to.
     plan : Plan
+        The spec with its cohort, ready to be fitted.
     base : dict
         From `base_of_run`.
     level : int

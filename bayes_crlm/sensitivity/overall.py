@@ -99,6 +99,7 @@ def conclusion_sentence(
     Parameters
     ----------
     found : Sensitivity
+        What every part has found.
     parts : mapping of str to Finding
         One of them may say what treatment counted from its start on concludes.
     rows : sequence of mapping
@@ -180,6 +181,7 @@ def overall_sentence(
     rows : sequence of mapping
         From `part_rows`.
     rule : SuccessRule
+        From which probability on anything is concluded.
     comparison : str
         Which level is compared with which.
     """

@@ -171,6 +171,7 @@ def run_calls(
     Parameters
     ----------
     context : Context
+        The base analysis, and how refits are made.
     part : str
     function : callable
     calls : sequence of (str, mapping)

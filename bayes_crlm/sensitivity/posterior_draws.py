@@ -50,6 +50,7 @@ class Draws:
     weight : (draws,) ndarray
         Adding up to 1.
     engine : {"laplace", "nuts"}
+        How the posterior is drawn from.
     pareto_k : float or None
         Of the weights; None after NUTS.
     r_hat : float or None
@@ -91,6 +92,7 @@ def sample_posterior(
     model, inputs
         From `changed_inputs`.
     seed : int
+        Of the random draws: the same seed gives the same numbers.
     draws : int
         Of importance sampling; NUTS has its own number.
     """
@@ -108,6 +110,7 @@ def sample_posteriors(
     Parameters
     ----------
     model : ModelDefinition
+        What is fitted: formula, intervals and priors.
     cohorts : sequence of PreparedCohort
         Of the same intervals, columns and priors.
     seeds : sequence of int
@@ -293,5 +296,6 @@ def leave_one_out(drawn: Draws, inputs: "PreparedCohort") -> LeftOut:
     ----------
     drawn : Draws
     inputs : PreparedCohort
+        A cohort as the model sees it.
     """
     return left_out(patient_log_likelihood(drawn.at, inputs.data), log_ratio=drawn.log_ratio)

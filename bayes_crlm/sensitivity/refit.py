@@ -85,6 +85,7 @@ def changed_inputs(
     Parameters
     ----------
     shared : Shared
+        What all refits of the part need.
     changes : mapping
         Any of: `treatment_prior`, `covariate_prior` (as a spec writes them), `baseline`
         [name, weight], `cutpoints` ("auto", a number or a list), `covariates` (a formula),
@@ -129,9 +130,11 @@ def refit(
     Parameters
     ----------
     shared : Shared
+        What all refits of the part need.
     changes : mapping, optional
         See `changed_inputs`; without it the base model.
     seed : int
+        Of the random draws: the same seed gives the same numbers.
     draws : int
         Importance draws.
     parts : sequence of str

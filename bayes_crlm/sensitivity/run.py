@@ -42,7 +42,9 @@ class Sensitivity:
     Attributes
     ----------
     plan : Plan
+        The spec with its cohort, ready to be fitted.
     settings : SensitivitySettings
+        The checked tables of `[sensitivity]`.
     base : dict
         The base analysis; see `bayes_crlm.sensitivity.refit.refit`.
     level : int
@@ -54,6 +56,7 @@ class Sensitivity:
     crashes : dict of str to Exception
         Faults of this package that ended a part; the others are whole.
     provenance : dict
+        Versions, times and digests of the run.
     """
 
     plan: "Plan"
@@ -86,9 +89,13 @@ class Runner:
     Attributes
     ----------
     shared : Shared
+        What all refits of the part need.
     jobs : int or None
+        Processes on this machine; None for one a CPU.
     executor : str or None
+        Address of a Dask scheduler; None for this machine.
     store : Path or None
+        Where finished refits are kept.
     progress : bool
     warn : callable or None
         Told what of the store cannot be used.
@@ -124,6 +131,7 @@ def treatment_level(plan: "Plan", level: Any) -> int:
     Parameters
     ----------
     plan : Plan
+        The spec with its cohort, ready to be fitted.
     level : str, int, float, bool or None
         None for the first that is not the reference.
 
@@ -150,7 +158,9 @@ def check_parts(plan: "Plan", settings: "SensitivitySettings") -> dict[str, str]
     Parameters
     ----------
     plan : Plan
+        The spec with its cohort, ready to be fitted.
     settings : SensitivitySettings
+        The checked tables of `[sensitivity]`.
 
     Returns
     -------

@@ -65,6 +65,7 @@ class TippingSurface:
     prevalence_difference : (n_differences,) float
         Prevalence with the treatment minus that with the reference.
     prevalence_reference : float
+        Share of the reference level's patients who have the confounder.
     threshold : float
         Hazard ratio that the conclusion is about.
     side : {"below", "above"}
@@ -79,6 +80,7 @@ class TippingSurface:
         Whether the conclusion's probability falls below `level`, the interval
         holds the threshold, the median reaches or crosses it.
     level : float
+        Probability that an interval holds, such as 0.95.
     """
 
     confounder_hazard_ratio: Floats
@@ -228,6 +230,7 @@ def tipping_surface(
         Its prevalence with the treatment minus that with the reference, -1 to 1. A harmful
         confounder that is rarer with the treatment makes the treatment look better than it is.
     prevalence_reference : float
+        Share of the reference level's patients who have the confounder.
     threshold : float
         Hazard ratio that the conclusion is about.
     level : float

@@ -55,6 +55,7 @@ class TwoArms:
         Follow-up, in the cohort's unit.
     event : (patients,) ndarray of int
     is_treated : (patients,) ndarray of bool
+        Who is on the level that is examined.
     row_number : (patients,) ndarray of int
         1-based rows in the file.
     effect : float
@@ -224,6 +225,7 @@ def start_of_treatment(arms: TwoArms, column: str) -> NDArray[np.float64]:
     Parameters
     ----------
     arms : TwoArms
+        The patients of the two levels that are compared.
     column : str
         Times on the scale of follow-up, from the same time zero.
 

@@ -37,6 +37,7 @@ def prob_below(row: Mapping[str, Any], rule: SuccessRule = DEFAULT_RULE) -> floa
     row : mapping
         With `prob_below_1`, or `prob_below_effect` where the rule is about another effect than 1.
     rule : SuccessRule
+        From which probability on anything is concluded.
     """
     return row["prob_below_1"] if rule.effect == 1 else row["prob_below_effect"]
 
@@ -78,6 +79,7 @@ def state_of(
     base, row : mapping
         With a probability as of `prob_below`, and `eti95`.
     rule : SuccessRule
+        From which probability on anything is concluded.
     """
     held, found = conclusion(base, rule), conclusion(row, rule)
     if found not in (held, "undecided"):
@@ -100,7 +102,9 @@ def add_states(
     rows : sequence of dict
         Are given `conclusion` and `state`.
     base : mapping
+        The base analysis's row.
     rule : SuccessRule
+        From which probability on anything is concluded.
     """
     for row in rows:
         says = row.get("prob_below_1") is not None and row.get("is_reliable") is not False
@@ -131,9 +135,11 @@ def judge(
     Parameters
     ----------
     base : mapping
+        The base analysis's row.
     rows : sequence of mapping
         Those that may change the conclusion; ones that fail their diagnostics are passed over.
     rule : SuccessRule
+        From which probability on anything is concluded.
     name : str
         Key of what a row is called.
 
@@ -190,9 +196,11 @@ def verdict_in_words(
     Parameters
     ----------
     base : mapping
+        The base analysis's row.
     rows : sequence of mapping
         With `label`.
     rule : SuccessRule
+        From which probability on anything is concluded.
     """
     said = []
     for state, words in (("changes", "changes with"), ("weaker", "is weaker with")):
@@ -229,6 +237,7 @@ def failing_note(rows: Sequence[Mapping[str, Any]], one: str, more: str = ".") -
     Parameters
     ----------
     rows : sequence of mapping
+        As they stand in the part's table.
     one : str
         What a row is.
     more : str
@@ -260,6 +269,7 @@ def side_probability_in_words(
     side : {"below", "above"}
         Of the base, as a rule, so that a large number always speaks for the finding.
     rule : SuccessRule
+        From which probability on anything is concluded.
     """
     name = rule.probability_name("lower" if side == "below" else "higher")
     below = prob_below(row, rule)

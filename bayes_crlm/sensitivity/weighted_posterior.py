@@ -210,6 +210,7 @@ def effective_events(inputs: PreparedCohort, row_weight: NDArray) -> tuple[float
     inputs : PreparedCohort
         The treatment has two levels.
     row_weight : (rows,) ndarray
+        How much each row counts.
 
     Returns
     -------
@@ -270,6 +271,7 @@ def weighted_modes(
     Parameters
     ----------
     inputs : PreparedCohort
+        A cohort as the model sees it.
     row_weights : (weightings, rows) ndarray
     near : Modes, optional
         A single one, where the search starts.

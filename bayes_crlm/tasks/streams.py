@@ -60,6 +60,7 @@ def numbered_seed(seed: int, k: int, kind: type[np.unsignedinteger] = np.uint32)
     Parameters
     ----------
     seed : int
+        Of the random draws: the same seed gives the same numbers.
     k : int
     kind : type
         How many bits it has: 32, or 64.

@@ -127,6 +127,7 @@ def cell(row: Mapping[str, Any], column: Column) -> str:
     row : mapping
         Of `bayes_crlm.words.section.Rows`.
     column : Column
+        Which cell of the row, and what kind of value it holds.
     """
     kind = column.kind
     if kind.startswith("_"):

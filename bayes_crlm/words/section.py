@@ -125,6 +125,7 @@ class Note:
     Attributes
     ----------
     text : str
+        A sentence, or what a list begins with.
     kind : str
         How it is set: "muted", "caution", "answer", "withdrawn", or nothing for plain text.
     name : str
@@ -176,7 +177,9 @@ class Section:
     verdict : str or None
         What it comes to in a word, such as "agree" or "changes"; None where nothing is judged.
     rows : tuple of Rows
+        Tables of the finding, the only source of its numbers.
     figures : tuple of Figure
+        What `bayes_crlm.figures` draws of it.
     notes : tuple of Note
         What has to be read with it.
     chapter : str
@@ -271,6 +274,7 @@ def frame_of(rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
     Parameters
     ----------
     rows : sequence of mapping
+        As they stand in the part's table.
 
     Returns
     -------

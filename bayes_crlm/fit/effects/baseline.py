@@ -23,6 +23,7 @@ def sections(found: "Findings") -> list[Section]:
     Parameters
     ----------
     found : Findings
+        A fit with all that was found of it.
     """
     fit = found.fit
     n_intervals, drawn = fit.inputs.intervals.n_intervals, {"fit": fit}

@@ -25,6 +25,7 @@ def sections(found: "Findings") -> list[Section]:
     Parameters
     ----------
     found : Findings
+        A fit with all that was found of it.
     """
     table = coefficient_table(found.fit, found.asked.thresholds)
     return [

@@ -48,6 +48,7 @@ def sections(found: "Findings") -> list[Section]:
     Parameters
     ----------
     found : Findings
+        A fit with all that was found of it.
     """
     return [
         answers(found),

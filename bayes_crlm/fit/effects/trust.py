@@ -36,6 +36,7 @@ def sections(found: "Findings") -> list[Section]:
     Parameters
     ----------
     found : Findings
+        A fit with all that was found of it.
     """
     diagnostics, drawn = found.diagnostics, {"fit": found.fit}
     is_weighted = diagnostics.importance_pareto_k is not None

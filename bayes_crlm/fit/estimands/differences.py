@@ -24,6 +24,7 @@ def sections(found: "Findings") -> list[Section]:
     Parameters
     ----------
     found : Findings
+        A fit with all that was found of it.
     """
     asked, name = found.asked, "differences"
     rows = differences_table(found.fit, asked.horizons, asked.rmst).to_dict("records")

@@ -26,6 +26,7 @@ def sections(found: "Findings") -> list[Section]:
     Parameters
     ----------
     found : Findings
+        A fit with all that was found of it.
     """
     name = "median_survival"
     rows = median_table(found.fit).to_dict("records")

@@ -18,6 +18,7 @@ def sections(found: "Findings") -> list[Section]:
     Parameters
     ----------
     found : Findings
+        A fit with all that was found of it.
     """
     return [kaplan_meier(found), events(found)]
 

@@ -21,6 +21,7 @@ def sections(found: "Findings") -> list[Section]:
     Parameters
     ----------
     found : Findings
+        A fit with all that was found of it.
     """
     horizon, name = found.asked.rmst, "rmst"
     rows = [] if horizon is None else rmst_table(found.fit, horizon).to_dict("records")

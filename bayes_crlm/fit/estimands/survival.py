@@ -27,6 +27,7 @@ def sections(found: "Findings") -> list[Section]:
     Parameters
     ----------
     found : Findings
+        A fit with all that was found of it.
     """
     horizons, at = found.asked.horizons, ("estimands", "survival")
     table = survival_table(found.fit, horizons).to_dict("records") if horizons else []
@@ -53,6 +54,7 @@ def overview(found: "Findings") -> list[Section]:
     Parameters
     ----------
     found : Findings
+        A fit with all that was found of it.
     """
     fit, start = found.fit, found.start
     unit, cohort = fit.inputs.cohort.unit, fit.inputs.cohort

@@ -168,6 +168,7 @@ def graph_target(density: GraphDensity, data: FlatArrays, coordinates: NativeMap
     data : FlatArrays
         What it is handed beside the vector; contiguous.
     coordinates : NativeMap
+        From the sampler's coordinates to the model's unknowns.
     """
     arrays = (data.floats, data.integers)
     places = [number for array in arrays for number in (array.ctypes.data, array.size)]

@@ -289,6 +289,7 @@ def lay_target(
     density : NativeDensity or None
         None for another function's.
     coordinates : NativeMap
+        From the sampler's coordinates to the model's unknowns.
     foreign, foreign_data : int
         Address of such a function, and of what it is handed.
     owner : object

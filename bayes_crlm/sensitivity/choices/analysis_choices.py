@@ -35,7 +35,9 @@ def specifications(
     Parameters
     ----------
     plan : Plan
+        The spec with its cohort, ready to be fitted.
     settings : Settings
+        The part's table of the spec.
 
     Returns
     -------
@@ -68,6 +70,7 @@ def repeats_the_spec(plan: "Plan", changes: Mapping[str, Any]) -> bool:
     Parameters
     ----------
     plan : Plan
+        The spec with its cohort, ready to be fitted.
     changes : mapping
         From `specifications`.
     """
@@ -91,7 +94,9 @@ def check_choices(plan: "Plan", settings: "Settings") -> None:
     Parameters
     ----------
     plan : Plan
+        The spec with its cohort, ready to be fitted.
     settings : Settings
+        The part's table of the spec.
 
     Raises
     ------
@@ -129,6 +134,7 @@ def check_intervals(plan: "Plan", most: int, exclusions: dict[Any, dict[str, Any
     Parameters
     ----------
     plan : Plan
+        The spec with its cohort, ready to be fitted.
     most : int
         The largest number of intervals asked for.
     exclusions : dict

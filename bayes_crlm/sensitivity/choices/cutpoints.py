@@ -83,6 +83,7 @@ def inner_cutpoints(cohort: "Cohort", number: int, placement: str) -> NDArray[np
     Parameters
     ----------
     cohort : Cohort
+        Whose rows are used.
     number : int
         Of intervals.
     placement : {"events", "equal", "shifted"}

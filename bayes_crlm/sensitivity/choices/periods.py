@@ -65,6 +65,7 @@ def common_cutpoints(
     times : sequence of float
         Limits of the periods, each of which has an event.
     event_times : (events,) ndarray
+        When events happened.
 
     Returns
     -------
@@ -94,6 +95,7 @@ def period_contrasts(events: NDArray) -> NDArray[np.float64]:
     Parameters
     ----------
     events : (periods,) ndarray
+        Events in each period.
 
     Returns
     -------
@@ -167,6 +169,7 @@ def split_periods(
     Parameters
     ----------
     inputs : PreparedCohort
+        A cohort as the model sees it.
     level : int
         Place of the treatment level in `design.levels`.
     times : sequence of float
@@ -226,11 +229,13 @@ def sample_periods(
     Parameters
     ----------
     shared : Shared
+        What all refits of the part need.
     times : sequence of float
         Where follow-up is split.
     deviation_scale : float
         tau of the formula in `bayes_crlm.sensitivity.choices.proportional_hazards`.
     seed : int
+        Of the random draws: the same seed gives the same numbers.
 
     Returns
     -------
@@ -267,11 +272,13 @@ def fit_periods(
     Parameters
     ----------
     shared : Shared
+        What all refits of the part need.
     times : sequence of float
         Where follow-up is split.
     deviation_scale : float
         tau of the module's formula.
     seed : int
+        Of the random draws: the same seed gives the same numbers.
 
     Returns
     -------

@@ -176,6 +176,7 @@ def periods_disagree(
     rows : sequence of mapping
         Of the periods; None where one fails its diagnostic.
     rule : SuccessRule
+        From which probability on anything is concluded.
     """
     if len(verdicts.reliable(rows)) < len(rows):
         return None
@@ -195,9 +196,11 @@ def judge_periods(
     Parameters
     ----------
     base : mapping
+        The base analysis's row.
     found : mapping
         As `fit_periods` gives it.
     rule : SuccessRule
+        From which probability on anything is concluded.
 
     Returns
     -------

@@ -32,7 +32,9 @@ def overlap_weights(propensity: NDArray, is_treated: NDArray) -> NDArray[np.floa
     Parameters
     ----------
     propensity : (patients,) ndarray
+        Probability of the treatment given covariates.
     is_treated : (patients,) ndarray of bool
+        Who is on the level that is examined.
     """
     return np.where(is_treated, 1 - propensity, propensity)
 
@@ -48,6 +50,7 @@ def stabilised_weights(
     ----------
     propensity : (..., patients) ndarray
     is_treated : (patients,) ndarray of bool
+        Who is on the level that is examined.
     patient_weight : (..., patients) ndarray
         How often every patient counts in that share.
     """
@@ -67,6 +70,7 @@ def standardised_differences(
     ----------
     columns : (patients, columns) ndarray
     is_treated : (patients,) ndarray of bool
+        Who is on the level that is examined.
     weight : (patients,) ndarray
 
     Returns
@@ -88,6 +92,7 @@ def common_support(score: NDArray, is_treated: NDArray) -> dict[str, int]:
     ----------
     score : (patients,) ndarray
     is_treated : (patients,) ndarray of bool
+        Who is on the level that is examined.
     """
     treated, other = score[is_treated], score[~is_treated]
     low, high = max(treated.min(), other.min()), min(treated.max(), other.max())
@@ -103,6 +108,7 @@ def overlap_problems(arms: TwoArms, weight: NDArray | None, score: NDArray) -> l
     Parameters
     ----------
     arms : TwoArms
+        The patients of the two levels that are compared.
     weight : (patients,) ndarray or None
         None of rows without weights.
     score : (patients,) ndarray

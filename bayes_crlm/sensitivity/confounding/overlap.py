@@ -85,7 +85,9 @@ def check(plan: Plan, settings: Settings) -> None:
     Parameters
     ----------
     plan : Plan
+        The spec with its cohort, ready to be fitted.
     settings : Settings
+        The part's table of the spec.
 
     Raises
     ------
@@ -112,9 +114,11 @@ def compare(shared: Shared, *, settings: Mapping[str, Any], seed: int) -> dict[s
     Parameters
     ----------
     shared : Shared
+        What all refits of the part need.
     settings : mapping
         The table `[sensitivity.overlap]`.
     seed : int
+        Of the random draws: the same seed gives the same numbers.
 
     Returns
     -------
@@ -131,7 +135,9 @@ def analyse(context: Context, settings: Settings) -> Finding:
     Parameters
     ----------
     context : Context
+        The base analysis, and how refits are made.
     settings : Settings
+        The part's table of the spec.
 
     Returns
     -------
@@ -274,8 +280,11 @@ def compare_weights(arms: TwoArms, settings: Settings, seed: int) -> dict[str, A
     Parameters
     ----------
     arms : TwoArms
+        The patients of the two levels that are compared.
     settings : Settings
+        The part's table of the spec.
     seed : int
+        Of the random draws: the same seed gives the same numbers.
 
     Returns
     -------

@@ -44,6 +44,7 @@ def propensity_model(design: NDArray, terms: Sequence[str], is_treated: NDArray)
     terms : sequence of str
         Their names.
     is_treated : (patients,) ndarray of bool
+        Who is on the level that is examined.
 
     Returns
     -------
@@ -70,6 +71,7 @@ def propensity(design: NDArray, coefficients: NDArray) -> NDArray[np.float64]:
     Parameters
     ----------
     design : (patients, columns) ndarray
+        The covariates' columns.
     coefficients : (..., 1 + columns) ndarray
         Intercept first.
 
@@ -92,7 +94,9 @@ def log_posterior(
     coefficients : (..., 1 + columns) ndarray
         Intercept first.
     design : (patients, columns) ndarray
+        The covariates' columns.
     is_treated : (patients,) ndarray of bool
+        Who is on the level that is examined.
     weight : (patients,) ndarray, optional
         How often every patient counts.
 
@@ -117,7 +121,9 @@ def propensity_mode(
     Parameters
     ----------
     design : (patients, columns) ndarray
+        The covariates' columns.
     is_treated : (patients,) ndarray of bool
+        Who is on the level that is examined.
     weight : (patients,) ndarray, optional
         How often every patient counts.
 
@@ -164,6 +170,7 @@ class PropensityDraws:
     weight : (draws,) ndarray
         Adding up to 1.
     engine : {"laplace", "nuts"}
+        How the posterior is drawn from.
     pareto_k : float or None
         Of the weights; None after NUTS.
     r_hat : float or None
@@ -197,6 +204,7 @@ def propensity_draws(
     draws : int
         Importance draws, at least 25.
     seed : int
+        Of the random draws: the same seed gives the same numbers.
 
     Returns
     -------

@@ -126,10 +126,12 @@ def latent_refit(
     Parameters
     ----------
     shared : Shared
+        What all refits of the part need.
     hazard_ratio : [low, high]
     prevalence : list of [low, high]
         One of every treatment level; see `ConfounderPrior`.
     seed : int
+        Of the random draws: the same seed gives the same numbers.
 
     Raises
     ------

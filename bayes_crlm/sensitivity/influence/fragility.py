@@ -59,6 +59,7 @@ def movable_rows(inputs: "PreparedCohort", level: int, arm: Arm, sign: float) ->
     Parameters
     ----------
     inputs : PreparedCohort
+        A cohort as the model sees it.
     level : int
         Place of the treatment level in question, from 1.
     arm : {"treated", "reference"}
@@ -82,6 +83,7 @@ def moved_events(inputs: "PreparedCohort", rows: Sequence[int]) -> "PreparedCoho
     Parameters
     ----------
     inputs : PreparedCohort
+        A cohort as the model sees it.
     rows : sequence of int
         Last rows of those patients.
 
@@ -169,6 +171,7 @@ def fragility_path(
     Parameters
     ----------
     shared : Shared
+        What all refits of the part need.
     arm : {"treated", "reference"}
         The level in question, or the reference.
     sign : float
@@ -180,6 +183,7 @@ def fragility_path(
     draws : int
         Of every refit: as many as those of the base.
     seed : int
+        Of the random draws: the same seed gives the same numbers.
     probability : float
         Of the success rule.
 
@@ -232,6 +236,7 @@ def find_fragility(context: "Context", sign: float, most: int) -> dict[str, Any]
     Parameters
     ----------
     context : Context
+        The base analysis, and how refits are made.
     sign : float
         As of `fragility_path`.
     most : int

@@ -81,6 +81,7 @@ def refit_without(
     Parameters
     ----------
     shared : Shared
+        What all refits of the part need.
     sets : sequence of sequence of int
         Patients' places in the cohort.
     held_cutpoints : sequence of float
@@ -88,6 +89,7 @@ def refit_without(
     draws : int
         Of every refit: as many as those of the base.
     seed : int
+        Of the random draws: the same seed gives the same numbers.
 
     Returns
     -------

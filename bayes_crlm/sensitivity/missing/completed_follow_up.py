@@ -105,6 +105,7 @@ def complete_follow_up(
     Parameters
     ----------
     inputs : PreparedCohort
+        A cohort as the model sees it.
     at : LogHazards
         One draw, with a leading index.
     rows : (leaving,) ndarray of int
@@ -156,13 +157,16 @@ def refit_completed(
     Parameters
     ----------
     shared : Shared
+        What all refits of the part need.
     deltas : (reference, treated)
         Factors of the hazards of censored patients of the reference level and of the level in
         question; 1 on other levels.
     completions : int
+        How often follow-up is completed.
     lost : str or None
         Column of those whose follow-up is completed; all the censored without it.
     horizon : float
+        Up to when, in the cohort's unit.
     seed : int
         The same draws and random numbers serve all deltas, so that their results differ by delta
         alone.

@@ -245,6 +245,7 @@ def tipping_delta(
     base : mapping, optional
         In place of the row with a delta of 1, of which completion has Monte Carlo error.
     rule : SuccessRule
+        From which probability on anything is concluded.
     """
     from statistics import NormalDist
 

@@ -231,6 +231,7 @@ def filling_of(
     Parameters
     ----------
     cohort : Cohort
+        Whose rows are used.
     values : pandas.Series, (rows,)
         The covariate.
     name : str

@@ -89,12 +89,14 @@ def impute(
     Parameters
     ----------
     shared : Shared
+        What all refits of the part need.
     delta : mapping
         See `bayes_crlm.sensitivity.missing.imputation.fit_imputation`.
     errors : {"normal", "student_t"}
     draws : int
         Kept draws of each of four chains.
     seed : int
+        Of the random draws: the same seed gives the same numbers.
 
     Returns
     -------
@@ -237,6 +239,7 @@ def sentence(base: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
     Parameters
     ----------
     base : mapping
+        The base analysis's row.
     rows : sequence of mapping
         Missing at random first; of the others only reliable ones are spoken of.
     """

@@ -108,6 +108,7 @@ def quantile_mcse(
     value, weight : (draws,) ndarray
         Weights add up to 1.
     probability : float
+        From 0 to 1.
 
     Returns
     -------

@@ -272,7 +272,9 @@ def scaled_effects(
     Parameters
     ----------
     context : Context
+        The base analysis, and how refits are made.
     fit : Fit
+        Whose draws are looked at.
     tree : xarray.DataTree
         From `quantities`.
     powers : sequence of float

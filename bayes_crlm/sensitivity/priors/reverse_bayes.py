@@ -98,6 +98,7 @@ def critical_refits(
     Parameters
     ----------
     shared : Shared
+        What all refits of the part need.
     widest : float
         Standard deviation of the prior that stands for none.
     seed : int

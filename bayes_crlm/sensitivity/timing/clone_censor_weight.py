@@ -62,6 +62,7 @@ class Clones:
     arm : (rows,) ndarray of int
         1: start within the grace period; 0: never start.
     entry, time : (rows,) ndarray
+        Beginning and end of follow-up.
     event : (rows,) ndarray
     weight_time : (rows,) ndarray
         Time for which a row's weight is taken: the middle of the interval in which its patient
@@ -145,6 +146,7 @@ class StartHazard:
     Attributes
     ----------
     edges : (intervals + 1,) ndarray
+        Where intervals begin, and where the last one ends.
     log_hazard : (weightings, intervals) ndarray
         At a linear predictor of 0.
     effect : (weightings, columns) ndarray
@@ -169,6 +171,7 @@ def fit_start_hazard(edges: NDArray, data: SurvivalData, weights: NDArray) -> St
     Parameters
     ----------
     edges : (intervals + 1,) ndarray
+        Where intervals begin, and where the last one ends.
     data : SurvivalData
         Untreated time under observation, which ends with the event where treatment starts; columns
         are centred and scaled covariates, and may be none.
@@ -200,8 +203,11 @@ class WeightModel:
     Attributes
     ----------
     clones : Clones
+        Patients, once for each strategy.
     grace : float
+        Time within which treatment has to start.
     edges : (intervals + 1,) ndarray
+        Where intervals begin, and where the last one ends.
     data : SurvivalData
         Of `fit_start_hazard`, one row per patient.
     """
@@ -240,7 +246,9 @@ def strategy_weight(
     relative : (weightings, rows) ndarray
         Hazards of starting relative to a linear predictor of 0.
     clones : Clones
+        Patients, once for each strategy.
     grace : float
+        Time within which treatment has to start.
     """
     so_far = fitted.cumulative(clones.weight_time) * relative
     in_grace = fitted.cumulative(np.array([grace])) * relative
@@ -262,9 +270,11 @@ def weight_model(
     start : (patients,) ndarray
         Infinity for patients who never started; at least one did.
     time, event : (patients,) ndarray
+        End of follow-up, and whether with the event.
     design : (patients, columns) ndarray
         Centred and scaled covariates.
     grace : float
+        Time within which treatment has to start.
 
     Returns
     -------

@@ -105,9 +105,11 @@ def choose_times(
     Parameters
     ----------
     arms : TwoArms
+        The patients of the two levels that are compared.
     start : (patients,) ndarray
         Infinity for patients who never started.
     settings : Settings
+        The part's table of the spec.
 
     Returns
     -------
@@ -239,6 +241,7 @@ def start_test(arms: TwoArms, start: NDArray) -> list[dict[str, Any]]:
     Parameters
     ----------
     arms : TwoArms
+        The patients of the two levels that are compared.
     start : (patients,) ndarray
         Infinity for patients who never started.
 
@@ -309,6 +312,7 @@ def final_weights(weighing: WeightModel, n_patients: int) -> dict[str, NDArray[n
     ----------
     weighing : WeightModel
     n_patients : int
+        How many patients there are.
 
     Returns
     -------
@@ -355,8 +359,11 @@ def compare_methods(arms: TwoArms, settings: Settings, seed: int) -> dict[str, A
     Parameters
     ----------
     arms : TwoArms
+        The patients of the two levels that are compared.
     settings : Settings
+        The part's table of the spec.
     seed : int
+        Of the random draws: the same seed gives the same numbers.
 
     Returns
     -------

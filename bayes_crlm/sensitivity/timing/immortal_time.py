@@ -68,7 +68,9 @@ def check(plan: Plan, settings: Settings) -> None:
     Parameters
     ----------
     plan : Plan
+        The spec with its cohort, ready to be fitted.
     settings : Settings
+        The part's table of the spec.
 
     Raises
     ------
@@ -86,9 +88,11 @@ def compare(shared: Shared, *, settings: Mapping[str, Any], seed: int) -> dict[s
     Parameters
     ----------
     shared : Shared
+        What all refits of the part need.
     settings : mapping
         The table `[sensitivity.immortal_time]`.
     seed : int
+        Of the random draws: the same seed gives the same numbers.
 
     Returns
     -------
@@ -108,7 +112,9 @@ def analyse(context: Context, settings: Settings) -> Finding:
     Parameters
     ----------
     context : Context
+        The base analysis, and how refits are made.
     settings : Settings
+        The part's table of the spec.
 
     Returns
     -------
