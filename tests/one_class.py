@@ -1,6 +1,7 @@
 """The likelihood of models with one class and no groups, by log-hazards and effects."""
 
 import numpy as np
+from slopes import log_likelihood_slope
 
 from bayes_crlm.likelihood import hazard_table
 from bayes_crlm.likelihood.hazard_table import LogHazards
@@ -12,7 +13,7 @@ def log_likelihood(log_hazard, effect, data):
 
 def log_likelihood_gradient(log_hazard, effect, data):
     at = LogHazards.of_one_class(log_hazard, effect)
-    slope = hazard_table.log_likelihood_slope(at, data)
+    slope = log_likelihood_slope(at, data)
     return slope.cells[0], slope.effect
 
 

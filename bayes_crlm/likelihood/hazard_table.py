@@ -1,4 +1,4 @@
-"""The piecewise-exponential likelihood on a table of log-hazards, with slope and information.
+"""The piecewise-exponential likelihood on a table of log-hazards, with information.
 
     log hazard of row i in interval j  =  A[c(i), j] + x_i'beta + sum over groupings of u_f[g_f(i)]
 
@@ -35,7 +35,7 @@ BLOCK = 2**13
 
 @dataclass(frozen=True)
 class LogHazards:
-    """What a model says of the hazards of all rows; or slopes with regard to it.
+    """What a model says of the hazards of all rows.
 
     Attributes
     ----------
@@ -218,37 +218,6 @@ def patient_log_likelihood(at: LogHazards, data: SurvivalData) -> Floats:
         rows = row_log_likelihood(at.draws(draws), data)[:, order]
         total[draws] = rows if has_row_per_patient else np.add.reduceat(rows, starts, axis=1)
     return total
-
-
-def log_likelihood_slope(at: LogHazards, data: SurvivalData) -> LogHazards:
-    """Slope of the log-likelihood at one point.
-
-    With R = D - S exp A and m_i = w_i (d_i - cumulative hazard of row i): R for the table, X'm for
-    the columns, the sum of m for each group.
-
-    Parameters
-    ----------
-    at : LogHazards
-        Without leading indices.
-    data : SurvivalData
-        The cohort in compact form.
-
-    Returns
-    -------
-    LogHazards
-        Derivatives in the place of values.
-    """
-    relative = np.exp(relative_log_hazards(at, data.design, data.groups))
-    weighted = exposure_per_cell(data.follow_up, relative, data.class_index, data.n_classes)
-    cumulative = row_cumulative_hazard(at.cells, data.follow_up, data.class_index) * relative
-    return LogHazards(
-        cells=data.events_per_cell - np.exp(at.cells) * weighted,
-        effect=data.event_design - cumulative @ data.design,
-        groups=tuple(
-            events - np.bincount(group, cumulative, len(events))
-            for group, events in zip(data.groups, data.events_per_group, strict=True)
-        ),
-    )
 
 
 def log_likelihood_information(at: LogHazards, data: SurvivalData) -> Information:

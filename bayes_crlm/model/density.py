@@ -1,4 +1,4 @@
-"""The density of a model made of blocks: per draw, with slope and information, and prior draws.
+"""The density of a model made of blocks: per draw, with information, and prior draws.
 
     log hazard of row i in interval j  =  A[c(i), j] + x_i'beta + sum over groupings of u_f[g_f(i)]
 
@@ -21,7 +21,6 @@ from bayes_crlm.likelihood.hazard_table import (
     LogHazards,
     log_likelihood,
     log_likelihood_information,
-    log_likelihood_slope,
 )
 from bayes_crlm.likelihood.survival_data import SurvivalData
 from bayes_crlm.model.integrated_hazards import (
@@ -223,44 +222,6 @@ def log_density(vectors: NDArray, model: BlockModel) -> Floats:
     if model.integrated is None:
         return total + log_likelihood(at, model.data)
     return total + integrated_log_likelihood(at, model.data, model.integrated)
-
-
-def log_density_slope(vector: NDArray, model: BlockModel) -> tuple[float, Floats]:
-    """Log posterior density of one unconstrained vector, and its slope.
-
-    Parameters
-    ----------
-    vector : (sampled size,) ndarray
-        In the order of `BlockModel.sampled_parameters`.
-    model : BlockModel
-        The blocks, and the rows that they are to explain.
-
-    Returns
-    -------
-    float, (sampled size,) ndarray
-    """
-    named = constrain(vector, model.sampled_parameters)
-    at = log_hazards_of(named, model)
-    if model.integrated is not None:
-        # the likelihood falls in all else as with hazards at their mean given it
-        _, shape, rate = posterior_of_hazards(at, model.data, model.integrated)
-        mean = np.log(shape / rate)
-        at = replace(at, cells=at.cells + model.integrated.enters.loading @ mean)
-    on = log_likelihood_slope(at, model.data)
-    slopes: Values = {}
-    for block in model.in_vector:
-        slopes |= block.slope(named, on_values_of(block, on))
-    each = [slopes[parameter.name] for parameter in model.sampled_parameters]
-    return float(log_density(vector, model)), np.concatenate(each)
-
-
-def on_values_of(block: AnyBlock, on: LogHazards) -> Floats:
-    """Slope with regard to a block's values from that with regard to the hazards, (size,)."""
-    if isinstance(block.enters, Cells):
-        return (block.enters.loading.T @ on.cells).ravel()
-    if isinstance(block.enters, Columns):
-        return on.effect[block.enters.start : block.enters.stop]
-    return on.groups[block.enters.index]
 
 
 def values_information(named: Values, model: BlockModel) -> Floats:

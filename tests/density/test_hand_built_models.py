@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from slopes import log_density_slope, slope_of_block
 
 from bayes_crlm.likelihood.hazard_table import log_likelihood
 from bayes_crlm.model.density import (
@@ -9,7 +10,6 @@ from bayes_crlm.model.density import (
     complete_hazards,
     constrain,
     log_density,
-    log_density_slope,
     log_hazards_of,
     log_prior,
     sample_prior,
@@ -123,7 +123,7 @@ def hazards_at(model, values):
 def prior_slope(named, model):
     slopes = {}
     for block in model.blocks:
-        slopes |= block.slope(named, np.zeros(block.size))
+        slopes |= slope_of_block(block, named, np.zeros(block.size))
     return np.concatenate([slopes[each.name] for each in model.parameters])
 
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from slopes import log_likelihood_slope
 
 from bayes_crlm.likelihood.follow_up import cut_follow_up
 from bayes_crlm.likelihood.hazard_table import (
     LogHazards,
     log_likelihood,
     log_likelihood_information,
-    log_likelihood_slope,
     patient_log_likelihood,
 )
 from bayes_crlm.likelihood.survival_data import SurvivalData

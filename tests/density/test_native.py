@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from slopes import log_density_slope
 
 from bayes_crlm.inference.native import library
 from bayes_crlm.inference.native.flat_density import native_density
 from bayes_crlm.inference.native.library import kernels
-from bayes_crlm.model.density import BlockModel, log_density_slope
+from bayes_crlm.model.density import BlockModel
 from models import MODELS
 
 

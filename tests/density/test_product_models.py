@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import pytest
+from slopes import log_density_slope
 
 from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference.native.flat_density import native_density
 from bayes_crlm.model.baseline_priors import GammaProcess
-from bayes_crlm.model.density import constrain, log_density_slope, log_prior
+from bayes_crlm.model.density import constrain, log_prior
 from bayes_crlm.model.families import StudentT
 from bayes_crlm.model.pymc_model import build_pymc_model
 from bayes_crlm.model.terms.term import Term

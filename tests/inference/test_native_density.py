@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slopes import log_likelihood_slope
 
 from bayes_crlm.inference.native import library
 from bayes_crlm.inference.native.flat_density import native_density
 from bayes_crlm.inference.native.library import contiguous, kernels, load_library
 from bayes_crlm.likelihood.follow_up import FollowUp
-from bayes_crlm.likelihood.hazard_table import LogHazards, log_likelihood, log_likelihood_slope
+from bayes_crlm.likelihood.hazard_table import LogHazards, log_likelihood
 from bayes_crlm.likelihood.survival_data import SurvivalData
 from bayes_crlm.model.families import Normal
 from bayes_crlm.model.terms.blocks import Block, Cells, Columns, Grouping

@@ -9,6 +9,7 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
+from slopes import log_density_slope
 
 import bayes_crlm as bc
 from bayes_crlm.analysis.terms import TERMS
@@ -16,7 +17,6 @@ from bayes_crlm.cli import main
 from bayes_crlm.cli.command_line import COMMANDS
 from bayes_crlm.fit.sections import EFFECTS, ESTIMANDS
 from bayes_crlm.inference.native.flat_density import native_density
-from bayes_crlm.model.density import log_density_slope
 from bayes_crlm.model.pymc_model import build_pymc_model
 from bayes_crlm.sensitivity import registry, settings
 

@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
+from slopes import log_density_slope
 from toy_terms import TOYS, Frailty, OverTime, simulated
 
 import bayes_crlm as bc
@@ -14,7 +15,6 @@ from bayes_crlm.cli import main
 from bayes_crlm.fit.sections import EFFECTS
 from bayes_crlm.fit.tree import posterior_of
 from bayes_crlm.inference.native.flat_density import native_density
-from bayes_crlm.model.density import log_density_slope
 from bayes_crlm.model.pymc_model import build_pymc_model
 
 SPEC = """

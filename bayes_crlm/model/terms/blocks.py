@@ -9,8 +9,8 @@ element (`bayes_crlm.model.terms.horseshoe`), and a gamma process, whose hazards
 out (`bayes_crlm.model.terms.gamma_process`).
 
 All kinds name their unknowns (`parameters`), give the values that enter the hazard (`values`),
-prior densities (`log_prior`), draws (`draw`), and the slope of a log posterior in the sampler's
-coordinates (`slope`), where a scale or a hazard is moved by its logarithm.
+prior densities (`log_prior`) and draws (`draw`). In the sampler's coordinates a scale or a hazard
+is moved by its logarithm.
 """
 
 from collections.abc import Sequence
@@ -271,39 +271,6 @@ class Block:
     def n_intervals(self) -> int:
         """Number of intervals of a walk; 1 of other values."""
         return 1 if self.walk is None else self.walk.n_intervals
-
-    def slope(self, named: Values, on_values: NDArray) -> Values:
-        """Slope of the log posterior in the sampler's coordinates, by name.
-
-        Parameters
-        ----------
-        named : dict of str to (size,) ndarray
-            Unknowns by name, on their natural scale.
-        on_values : (size,) ndarray
-            Slope of the log-likelihood with regard to the values.
-        """
-        slope: Values = {}
-        on_scaled = on_values
-        if self.walk is not None:
-            on_path = on_values.reshape(-1, self.n_intervals)
-            if self.walk.level is not None:
-                on_path = on_path.copy()
-                on_path[:, self.walk.level.anchor] += self.walk.level.prior.gradient(
-                    self.at_anchor(named, self.walk.level)
-                )
-                slope[self.level_name] = on_path.sum(axis=1)
-            on_scaled = self.walk.step_slope(on_path)
-        if not self.priors:
-            return slope
-        unit, scale = named[self.unit_name], 1.0
-        if self.scale is not None:
-            scale = named[self.scale_name]
-            moved = (on_scaled * self.scaled(named)).sum()
-            slope[self.scale_name] = moved + 1 + scale * self.scale.gradient(scale)
-        if self.walk is not None:
-            on_scaled = (on_scaled * self.walk.step_sds).ravel()
-        slope[self.unit_name] = scale * on_scaled + apply_families(self.families, "gradient", unit)
-        return slope
 
     def draw(self, rng: np.random.Generator, draws: int) -> Values:
         """Draw every unknown from its prior, shape (draws, size) by name."""

@@ -97,11 +97,6 @@ class GammaHazards:
         density = self.log_constant + (shape - 1) * np.log(hazard) - self.rate.ravel() * hazard
         return {self.name: density}
 
-    def slope(self, named: Values, on_values: NDArray) -> Values:
-        """Slope of the log posterior in log-hazards, by name; see `Block.slope`."""
-        prior = self.shape.ravel() - self.rate.ravel() * named[self.name]
-        return {self.name: on_values + prior}
-
     def draw(self, rng: np.random.Generator, draws: int) -> Values:
         """Draw every hazard from its prior, shape (draws, size) by name."""
         hazard = rng.gamma(self.shape.ravel(), 1 / self.rate.ravel(), (draws, self.size))

@@ -79,17 +79,6 @@ class Shrunk:
             for name, family in zip(self.names, families, strict=True)
         }
 
-    def slope(self, named: Values, on_values: NDArray) -> Values:
-        """Slope of the log posterior in the sampler's coordinates, by name; see `Block.slope`."""
-        overall, local, unit = (named[name] for name in self.names)
-        moved = on_values * overall * local * unit
-        slopes = (
-            moved.sum() + 1 + overall * self.global_scale.gradient(overall),
-            moved + 1 + local * LOCAL_SCALE.gradient(local),
-            on_values * overall * local + UNIT.gradient(unit),
-        )
-        return dict(zip(self.names, slopes, strict=True))
-
     def draw(self, rng: np.random.Generator, draws: int) -> Values:
         """Draw every unknown from its prior, shape (draws, size) by name."""
         families = (self.global_scale, LOCAL_SCALE, UNIT)

@@ -79,9 +79,3 @@ class Walk:
             [np.zeros((*steps.shape[:-1], 1)), np.cumsum(steps, axis=-1)], axis=-1
         )
         return path - (path * self.centre).sum(axis=-1, keepdims=True)
-
-    def step_slope(self, slope: NDArray) -> Floats:
-        """Slope with regard to steps from that with regard to `path`, the same shapes."""
-        moved = slope - self.centre * slope.sum(axis=-1, keepdims=True)
-        # a step moves all later intervals
-        return np.cumsum(moved[..., :0:-1], axis=-1)[..., ::-1]
