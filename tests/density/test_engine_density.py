@@ -74,7 +74,6 @@ def walk_value(both, inputs, targets):
 SERVED = [name for name, build in MODELS.items() if why_not_approximated(build()) is None]
 
 
-
 def engine_of(name, rng):
     """Posteriors given scales, a point of theirs, and the model's log density there."""
     model = MODELS[name]().complete()  # hazards that are integrated out among its unknowns
