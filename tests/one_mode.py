@@ -18,6 +18,7 @@ def posterior_slopes(at, targets, step_scale):
 def posterior_mode(inputs, *, step_scale=None, start=None):
     """The mode, known to many digits; of a walk given its step scale."""
     given = None if step_scale is None else np.array([step_scale])
-    first = None if start is None else tuple(each[None] for each in start)
+    first = None if start is None else np.concatenate(start)[None]
     found = find_modes(Targets.of_cohort(inputs), given, first, 1e-14)
-    return SimpleNamespace(**{name: each[0] for name, each in vars(found).items()})
+    names = ("log_hazard", "effect", "log_density", "information", "converged")
+    return SimpleNamespace(**{name: getattr(found, name)[0] for name in names})

@@ -210,16 +210,14 @@ def layout_of(block: AnyBlock, places: list[Places]) -> BlockUnknowns:
     return BlockUnknowns(block, elements, places.pop(0) if places else nothing, scales, nothing)
 
 
-def sampler_coordinates(
-    model: BlockModel, start: tuple[NDArray, NDArray] | None = None
-) -> Coordinates:
+def sampler_coordinates(model: BlockModel, start: NDArray | None = None) -> Coordinates:
     """Find the sampler's coordinates for a model.
 
     Parameters
     ----------
     model : BlockModel
         Blocks and rows.
-    start : (strata x intervals,) ndarray and (effects,) ndarray, optional
+    start : (strata x intervals + effects,) ndarray, optional
         Log-hazards and the engine's effects near the mode to move around, where Student t priors
         make several: they are then kept. Normal priors stand in for them without it.
 
@@ -261,7 +259,7 @@ def stand_in_model(model: BlockModel, *, is_near_mode: bool) -> BlockModel:
 
 
 def find_mode(
-    unknowns: Unknowns, model: BlockModel, start: tuple[NDArray, NDArray] | None
+    unknowns: Unknowns, model: BlockModel, start: NDArray | None
 ) -> tuple[Floats, Floats] | None:
     """Find the mode with all scales at 1, and the information there.
 
@@ -272,7 +270,7 @@ def find_mode(
     """
     layout = Layout.of(model)
     targets = Targets.of_layout(layout).without_horseshoe()
-    first = None if start is None else np.concatenate(start)[None]
+    first = None if start is None else start[None]
     found = climb(targets.posteriors(np.ones(1)), first, RISE_TOLERANCE)
     if not found.converged[0]:
         return None

@@ -21,8 +21,8 @@ from bayes_crlm.likelihood.matrices import inverses
 
 # a whole Newton step from a mode raises twice the log density by less than this
 RISE_TOLERANCE = 1e-6
-
-Start = tuple[NDArray[np.float64], NDArray[np.float64]]
+# of `Modes`, cohorts first
+ARRAYS = ("at", "log_density", "information", "converged")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,43 +31,51 @@ class Modes:
 
     Attributes
     ----------
-    log_hazard : (cohorts, intervals) ndarray
-        At the covariates' means.
-    effect : (cohorts, terms) ndarray
-        Log hazard ratios on the sampling scale.
+    at : (cohorts, intervals + terms) ndarray
+        Log-hazards at the covariates' means, then log hazard ratios on the sampling scale.
     log_density : (cohorts,) ndarray
         Log prior plus log-likelihood there.
     information : (cohorts, intervals + terms, intervals + terms) ndarray
         Minus the second derivatives there.
     converged : (cohorts,) ndarray of bool
         Whether the gradient vanished; where it did not, the numbers are no mode.
+    n_intervals : int
+        Of all strata.
     """
 
-    log_hazard: NDArray[np.float64]
-    effect: NDArray[np.float64]
+    at: NDArray[np.float64]
     log_density: NDArray[np.float64]
     information: NDArray[np.float64]
     converged: NDArray[np.bool]
+    n_intervals: int
+
+    @property
+    def log_hazard(self) -> NDArray[np.float64]:
+        """Log-hazards, shape (cohorts, intervals)."""
+        return self.at[:, : self.n_intervals]
+
+    @property
+    def effect(self) -> NDArray[np.float64]:
+        """Log hazard ratios, shape (cohorts, terms)."""
+        return self.at[:, self.n_intervals :]
 
     def part(self, which: NDArray[np.intp]) -> "Modes":
         """Those of some cohorts."""
-        return Modes(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
+        return Modes(*(getattr(self, name)[which] for name in ARRAYS), self.n_intervals)
 
     @classmethod
     def concatenated(cls, some: "list[Modes]") -> "Modes":
         """Put modes of several searches one after the other."""
-        names = cls.__dataclass_fields__
-        return cls(*(np.concatenate([getattr(each, name) for each in some]) for name in names))
+        arrays = (np.concatenate([getattr(each, name) for each in some]) for name in ARRAYS)
+        return cls(*arrays, some[0].n_intervals)
 
-    def as_start(self) -> Start:
+    def as_start(self) -> NDArray[np.float64]:
         """Start another search here; one that found no mode starts as if nothing were known."""
-        is_mode = self.converged[:, None]
-        return np.where(is_mode, self.log_hazard, np.nan), np.where(is_mode, self.effect, np.nan)
+        return np.where(self.converged[:, None], self.at, np.nan)
 
     def spread(self) -> NDArray[np.float64]:
         """Covariances of the effects that the information implies, (cohorts, terms, terms)."""
-        n_intervals = self.log_hazard.shape[1]
-        found = inverses(self.information)[:, n_intervals:, n_intervals:]
+        found = inverses(self.information)[:, self.n_intervals :, self.n_intervals :]
         found[~self.converged] = np.nan
         return (found + found.transpose(0, 2, 1)) / 2
 
@@ -75,7 +83,7 @@ class Modes:
 def find_modes(
     targets: Targets,
     step_scale: NDArray | None = None,
-    start: Start | None = None,
+    start: NDArray | None = None,
     rise_tolerance: float = RISE_TOLERANCE,
 ) -> Modes:
     """Find the mode of every cohort's posterior of log-hazards and effects.
@@ -95,7 +103,7 @@ def find_modes(
         The posteriors.
     step_scale : (cohorts,) ndarray, optional
         Of walks: the modes are conditional on it.
-    start : (cohorts, intervals) ndarray and (cohorts, terms) ndarray, optional
+    start : (cohorts, intervals + terms) ndarray, optional
         Where to start; at every interval's own rate and no effects without it, and where a
         start is no finite number.
     rise_tolerance : float
@@ -110,8 +118,7 @@ def find_modes(
     """
     if targets.has_walk and step_scale is None:
         raise ValueError("a walk's log density needs its step scale")
-    at = None if start is None else np.concatenate(start, axis=1)
-    found = climb(targets.posteriors(step_scale), at, rise_tolerance)
-    size = targets.n_intervals + targets.n_effects
-    log_hazard, effect = np.split(found.at[:, :size], [targets.n_intervals], axis=1)
-    return Modes(log_hazard, effect, found.log_density, found.information, found.converged)
+    found = climb(targets.posteriors(step_scale), start, rise_tolerance)
+    at = found.at[:, : targets.n_intervals + targets.n_effects]
+    known = at, found.log_density, found.information, found.converged
+    return Modes(*known, targets.n_intervals)

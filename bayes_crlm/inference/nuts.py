@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Statistics = dict[str, NDArray]
 # log-hazards and effects near a mode, or None
-ChainStart = tuple[NDArray, NDArray] | None
+ChainStart = NDArray[np.float64] | None
 
 ARVIZ_NAMES = {
     "diverging": "diverging",
@@ -152,10 +152,7 @@ def starts_of_chains(inputs: PreparedCohort, chains: int) -> list[tuple[ChainSta
     modes = modes_for_chains(inputs)[:chains]
     if not modes:
         return [(None, chains)]
-    return [
-        ((each.log_hazard, each.effect), len(range(k, chains, len(modes))))
-        for k, each in enumerate(modes)
-    ]
+    return [(each.mode.at[0], len(range(k, chains, len(modes)))) for k, each in enumerate(modes)]
 
 
 def seed_of_start(seed: int, k: int) -> int:

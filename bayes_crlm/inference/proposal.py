@@ -190,8 +190,8 @@ def proposal_over_scales(targets: Targets, pairs: int, keeps_hazards: bool) -> P
     kept = np.flatnonzero(probability > LEAST_OF_CELLS)
     modes = near.part(of_cell[kept])
     if scales is not None:
-        scales, start = scales.parts(kept), (modes.log_hazard, modes.effect)
-        modes = find_modes(several.part(of_cell[kept]), scales.typical[0], start)
+        scales = scales.parts(kept)
+        modes = find_modes(several.part(of_cell[kept]), scales.typical[0], modes.at)
     wide = wide_degrees_of_freedom(*(prior for prior, _ in targets.priors))
     effects = EffectProposals.around(modes.effect[None], modes.spread()[None], wide)
     probability = probability[kept] / probability[kept].sum()
@@ -222,8 +222,7 @@ def modes_of_parts(targets: Targets, near: Modes) -> tuple[Modes, StepScales | N
     scales.share[~near.converged] = np.nan
     parts = scales.share.shape[1]
     of_part = np.repeat(np.arange(len(targets)), parts)
-    start = (near.log_hazard[of_part], near.effect[of_part])
-    return find_modes(targets.part(of_part), scales.typical.ravel(), start), scales
+    return find_modes(targets.part(of_part), scales.typical.ravel(), near.at[of_part]), scales
 
 
 def proposal_around_several(

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from bayes_crlm.inference.mode import (
     RISE_TOLERANCE,
     Modes,
-    Start,
     find_modes,
 )
 from bayes_crlm.inference.native.modes import climb
@@ -77,11 +76,6 @@ class Component:
     spread: NDArray[np.float64]
     share: float
     is_vague: bool
-
-    @property
-    def log_hazard(self) -> NDArray[np.float64]:
-        """Log-hazards at the mode, shape (intervals,)."""
-        return self.mode.log_hazard[0]
 
     @property
     def effect(self) -> NDArray[np.float64]:
@@ -162,10 +156,10 @@ def first_step_scales(
     return np.full(len(targets), share * targets.baseline.step_scale_sd)
 
 
-def first_modes(targets: Targets, start: Start | None = None) -> Modes:
+def first_modes(targets: Targets) -> Modes:
     """Find modes; of walks those for a first guess of the step scale, which say where to start."""
     tolerance = FIRST_RISE_TOLERANCE if targets.has_walk else RISE_TOLERANCE
-    return find_modes(targets, first_step_scales(targets), start, tolerance)
+    return find_modes(targets, first_step_scales(targets), None, tolerance)
 
 
 def may_have_several_modes(targets: Targets, near: Modes) -> NDArray[np.bool]:
@@ -220,21 +214,19 @@ def find_components(targets: Targets, step_scale: NDArray | None = None) -> list
     competing = np.flatnonzero(columns.competing(vague.effect[0], variance))
     if not len(competing):
         return []
-    at = np.concatenate([vague.log_hazard, vague.effect], axis=1)[0]
     starts = np.stack(
         [
-            conditional_start(at, covariance, columns, chosen, n_intervals)
+            conditional_start(vague.at[0], covariance, columns, chosen, n_intervals)
             for chosen in chosen_columns(columns, competing, vague.effect[0])
         ]
     )
     several = targets.part(np.zeros(len(starts), dtype=np.intp))
     given = None if step_scale is None else np.repeat(step_scale, len(starts))
-    start = (starts[:, :n_intervals], starts[:, n_intervals:])
-    climbed = find_modes(several, given, start, tolerance)
+    climbed = find_modes(several, given, starts, tolerance)
     found = climbed.part(distinct(climbed))
     modes, masses = found, log_masses(found)
     if is_narrower(found, vague):
-        at_likelihood = climb(targets.posteriors(step_scale), at[None], 0.0, 0).log_density
+        at_likelihood = climb(targets.posteriors(step_scale), vague.at, 0.0, 0).log_density
         if math.isfinite(at_likelihood[0]):
             modes = Modes.concatenated([found, replace(vague, log_density=at_likelihood)])
             masses = log_masses(modes)
@@ -318,7 +310,7 @@ def conditional_start(
 
 def distinct(modes: Modes) -> NDArray[np.intp]:
     """Leave out climbs that came to no mode, or to one that another came to before."""
-    at = np.concatenate([modes.log_hazard, modes.effect], axis=1)
+    at = modes.at
     kept: list[int] = []
     for k in np.flatnonzero(modes.converged).tolist():
         away = at[k] - at[kept]

@@ -282,12 +282,7 @@ def weighted_modes(
         When there is none.
     """
     sums = RiskSums.stacked([RiskSums.of(inputs.data.weighted(each)) for each in row_weights])
-    start = None
-    if near is not None:
-        start = (
-            np.repeat(near.log_hazard, len(sums), axis=0),
-            np.repeat(near.effect, len(sums), axis=0),
-        )
+    start = None if near is None else np.repeat(near.at, len(sums), axis=0)
     targets = Targets.of_cohort(inputs, sums)
     modes = find_modes(targets, start=start, rise_tolerance=RISE_TOLERANCE)
     if not modes.converged.all():

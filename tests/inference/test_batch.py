@@ -327,12 +327,11 @@ def test_likelihoods_modes_are_the_same_from_posteriors_modes(stack, prior):
     before, targets = Targets.of_block(block, model), Targets.of_block(block, vague)
     near = find_modes(before)
     # a cohort whose posterior gave no mode begins where all do
-    values = [
-        each.copy() for each in (near.log_hazard, near.effect, near.log_density, near.information)
-    ]
+    values = [each.copy() for each in (near.at, near.log_density, near.information)]
     for each in values:
         each[3] = np.nan
-    near = Modes(*values, near.converged & (np.arange(len(block)) != 3))
+    converged = near.converged & (np.arange(len(block)) != 3)
+    near = Modes(*values, converged, near.n_intervals)
     found, expected = find_modes(targets, start=near.as_start()), find_modes(targets)
     assert found.converged.all() and expected.converged.all()
     spread = np.sqrt(np.diagonal(inverses(expected.information), axis1=1, axis2=2))[
