@@ -156,43 +156,36 @@ def write_numbers_at_risk(
     ax: "Axes", k: int, level: object, colour: str, ticks: list[float], numbers: "NDArray"
 ) -> None:
     """Write one line of numbers at risk under the axis and its label: the level, then numbers."""
-    if k == 0:
-        ax.annotate(
-            "at risk",
-            (0, 0),
-            xycoords="axes fraction",
-            xytext=(-8, -44),
-            textcoords="offset points",
-            ha="right",
-            va="center",
-            fontsize=9,
-            color=MUTED,
-        )
     below = -60 - 24 * k
+    if k == 0:
+        write_below(ax, "at risk", 0, (-8, -44), MUTED, ha="right")
+    write_below(ax, plain_text(level, 16), 0, (-12, below), colour, ha="right", linespacing=1)
+    for tick, number in zip(ticks, numbers, strict=True):
+        place = ("data", "axes fraction")
+        write_below(ax, f"{int(number)}", tick, (0, below), colour, ha="center", xycoords=place)
+
+
+def write_below(
+    ax: "Axes",
+    text: str,
+    x: float,
+    points: tuple[float, float],
+    colour: str,
+    xycoords: Any = "axes fraction",
+    **style: Any,
+) -> None:
+    """Write under the axis, some points from a place on it."""
     ax.annotate(
-        plain_text(level, 16),
-        (0, 0),
-        xycoords="axes fraction",
-        xytext=(-12, below),
+        text,
+        (x, 0),
+        xytext=points,
         textcoords="offset points",
-        ha="right",
         va="center",
         fontsize=9,
-        linespacing=1,
         color=colour,
+        xycoords=xycoords,
+        **style,
     )
-    for tick, number in zip(ticks, numbers, strict=True):
-        ax.annotate(
-            f"{int(number)}",
-            (tick, 0),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, below),
-            textcoords="offset points",
-            ha="center",
-            va="center",
-            fontsize=9,
-            color=colour,
-        )
 
 
 def plot_hazard(fit: "Fitted", ax: "Axes | None" = None) -> "Axes":

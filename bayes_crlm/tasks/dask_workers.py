@@ -5,7 +5,6 @@ with it for minutes after its last sign of life, and would give some to workers 
 code.
 """
 
-import asyncio
 import logging
 import re
 import threading
@@ -309,6 +308,8 @@ class DaskWorkers(ThisProcess):
 
     def report(self, future: "Future[ChunkReport]") -> ChunkReport:
         """Read a finished future; raises `WorkerDiedError`, or `ExecutorError` if all is gone."""
+        import asyncio
+
         from distributed import KilledWorker
 
         try:
