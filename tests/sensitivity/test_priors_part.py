@@ -217,6 +217,8 @@ LINES
 [sensitivity.multiverse]
 baselines = ["independent"]
 intervals = [3]
+[sensitivity.influence]
+candidates = 1
 """
 
 

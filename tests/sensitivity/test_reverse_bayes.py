@@ -6,9 +6,18 @@ import numpy as np
 import pytest
 
 from bayes_crlm.model.priors import parse_prior
-from bayes_crlm.sensitivity.credibility import critical_prior, intrinsic_credibility
+from bayes_crlm.sensitivity.credibility import (
+    critical_prior,
+    critical_prior_of_scale,
+    intrinsic_credibility,
+)
 from bayes_crlm.sensitivity.priors.critical_scale import quantile_mcse, reverse_bayes
-from bayes_crlm.sensitivity.priors.reverse_bayes import closed_form_mcse, is_a_point, sentence
+from bayes_crlm.sensitivity.priors.reverse_bayes import (
+    closed_form_mcse,
+    is_a_point,
+    is_far,
+    sentence,
+)
 from bayes_crlm.words.errors import SensitivityError
 
 
@@ -127,3 +136,13 @@ def test_a_prior_where_the_search_ran_into_1_is_a_point():
     # three arms, one without events: the closed form gives 0.35, the search ended at 0.998
     assert is_a_point(0.00064, [0.468, 1.377])
     assert not is_a_point(critical_prior(0.468, 1.377).prior.sd, [0.468, 1.377])
+
+
+def test_an_advocate_far_from_the_closed_form_is_noise():
+    eti95 = (0.69938, 1.42967)
+    closed = critical_prior(*eti95)
+    found = critical_prior_of_scale("advocacy", "below", 0.0114, 0.95)
+    assert is_far(found, closed)
+    assert not is_far(
+        critical_prior_of_scale("advocacy", "below", 2 * closed.prior.sd, 0.95), closed
+    )

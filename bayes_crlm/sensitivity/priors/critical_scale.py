@@ -13,6 +13,7 @@ Matthews (2018), R Soc Open Sci 5:171047; Held, Matthews, Ott & Pawel (2022), Re
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,43 +163,44 @@ def reverse_bayes(
     closed = credibility.critical_prior(math.exp(base[0]), math.exp(base[1]), level)
     if closed.prior is None:
         return ReverseBayes(closed, math.exp(base[0]), math.exp(base[1]), 1)
-    seen: dict[float, tuple[float, float]] = {}
 
+    @cache
     def limits(log_scale: float) -> tuple[float, float]:
-        if log_scale not in seen:
-            prior = credibility.prior_of_scale(closed.kind, closed.side, math.exp(log_scale), level)
-            seen[log_scale] = posterior_limits(prior)
-        return seen[log_scale]
+        scale = math.exp(log_scale)
+        return posterior_limits(credibility.prior_of_scale(closed.kind, closed.side, scale, level))
 
     def nearer_limit(log_scale: float) -> float:
         low, high = limits(log_scale)
         return -high if closed.side == "below" else low
 
     least, largest = (math.log(scale) for scale in scales_of_priors(closed.kind, level))
+    most = min(math.log(widest), largest)
+    start = min(max(math.log(closed.prior.sd), least), most)
     ends = bracket(
         # a sceptical prior overturns when it is narrow, an advocate's fails when it is wide
         lambda at: (nearer_limit(at) > 0) == (closed.kind == "sceptical"),
-        max(math.log(closed.prior.sd), least),
-        (least, min(math.log(widest), largest)),
+        start,
+        (least, most),
     )
-    if ends is None and nearer_limit(max(seen)) > 0 and closed.kind == "advocacy":
-        critical = credibility.critical_prior_of_scale(closed.kind, closed.side, math.inf, level)
-        low, high = base
-        return ReverseBayes(critical, math.exp(low), math.exp(high), len(seen) + 1)
+
+    def found(scale: float, at: tuple[float, float], slope: float | None = None) -> ReverseBayes:
+        critical = credibility.critical_prior_of_scale(closed.kind, closed.side, scale, level)
+        evaluations = limits.cache_info().currsize + 1
+        return ReverseBayes(critical, math.exp(at[0]), math.exp(at[1]), evaluations, slope)
+
+    # without a change of sides they are all on that of the first
+    if ends is None and closed.kind == "advocacy" and nearer_limit(start) > 0:
+        return found(math.inf, base)
     if ends is None:
         prior = "sceptical" if closed.kind == "sceptical" else "advocate's"
         raise SensitivityError(
             f"no {prior} prior, however narrow, takes the posterior's limit to 1"
         )
     root = float(brentq(nearer_limit, *ends, xtol=tolerance))
-    narrow, wide = (
-        min(max(root + step, least), largest)
-        for step in (-math.log(SLOPE_FACTOR), math.log(SLOPE_FACTOR))
-    )
+    step = math.log(SLOPE_FACTOR)
+    narrow, wide = max(root - step, least), min(root + step, largest)
     slope = (nearer_limit(wide) - nearer_limit(narrow)) / (wide - narrow)
-    critical = credibility.critical_prior_of_scale(closed.kind, closed.side, math.exp(root), level)
-    low, high = limits(root)
-    return ReverseBayes(critical, math.exp(low), math.exp(high), len(seen) + 1, slope)
+    return found(math.exp(root), limits(root), slope)
 
 
 def scales_of_priors(kind: credibility.Kind, level: float) -> tuple[float, float]:
@@ -229,8 +231,7 @@ def bracket(
     (float, float) or None
         None where the side is the same up to a bound, or for too many steps.
     """
-    (least, most), step = bounds, math.log(STEP)
-    at = min(start, most)
+    (least, most), step, at = bounds, math.log(STEP), start
     starts_wide = is_wide(at)
     for _ in range(MOST_STEPS):
         following = max(at - step, least) if starts_wide else min(at + step, most)

@@ -52,6 +52,8 @@ INTRINSIC_P = 2 * NormalDist().cdf(-HALF_WIDTH_95 * math.sqrt(2))
 MOST_RELATIVE_ERROR = 0.25
 # of the standard deviation without a prior: a narrower critical prior says nothing of the data
 LEAST_WIDTH = 0.01
+# an advocate's prior so many times as wide as the closed form's, or as narrow, is noise
+FARTHEST = 10.0
 KINDS = {"sceptical": "sceptical", "advocacy": "advocate's"}
 FINDING = ("median", "eti95", "prob_below_1", "prob_below_effect")
 
@@ -182,6 +184,9 @@ def problem_of(
             "the search ended at a prior that is all but a point at 1, where the posterior's "
             "limit is at 1 whatever the data say"
         )
+    closed = critical_prior(*rows[0]["eti95"])
+    if is_far(critical, closed):
+        return "the search ended far from the closed form's prior, on the noise of the draws"
     if not found.is_at_no_effect(own):
         return "the posterior's limit jumps over 1 between two priors"
     if error is not None and error > MOST_RELATIVE_ERROR * critical.limit * abs(
@@ -205,6 +210,17 @@ def is_a_point(prior_sd: float, eti95: Sequence[float]) -> bool:
         Limits of the hazard ratio without a prior.
     """
     return prior_sd < LEAST_WIDTH * sd_of(eti95)
+
+
+def is_far(critical: CriticalPrior, closed: CriticalPrior) -> bool:
+    """Whether an advocate's prior has next to nothing to do with the closed form's.
+
+    Near no effect the posterior's limit hardly moves with the prior's scale, and draws alone decide
+    where it passes 1.
+    """
+    if critical.kind == "sceptical" or critical.prior is None or closed.prior is None:
+        return False
+    return abs(math.log(critical.prior.sd / closed.prior.sd)) > math.log(FARTHEST)
 
 
 def sd_of(eti95: Sequence[float]) -> float:
