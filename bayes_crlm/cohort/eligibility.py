@@ -5,7 +5,6 @@ and fails none: it is unknown, and the cohort decides (`missing`) whether that i
 """
 
 import datetime
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -26,9 +25,26 @@ DATE = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
     r"(Z|[+-][0-9]{2}:[0-9]{2})?)?"
 )
-EQUALITY = {"==": "==", "!=": "!=", "in": "in", "not in": "not in"}
-OPERATORS = ("==", "!=", "<", "<=", ">", ">=", "in", "not in")
+EQUALITY = ("==", "!=", "in", "not in")
+METHODS = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
+"""Of a column of pandas, by operator."""
+OPERATORS = (*METHODS, "in", "not in")
 """What a condition may ask."""
+INFERRED = {
+    "text": ("string",),
+    "true/false": ("boolean",),
+    "numbers": ("integer", "floating", "mixed-integer-float", "decimal"),
+    "dates": ("date", "datetime", "datetime64"),
+    "nothing": ("empty",),
+}
+"""What pandas calls the cells of a column that holds each kind."""
+RIGHT = {
+    "numbers": "a number",
+    "true/false": "true or false",
+    "text": "text in quotation marks",
+    "dates": "a date as YYYY-MM-DD, such as 2015-12-31",
+}
+"""What each kind is compared with."""
 
 
 @dataclass(frozen=True)
@@ -120,46 +136,36 @@ def kind_of(values: "pd.Series") -> str:
         inferred = pd.api.types.infer_dtype(values, skipna=True)
     except (TypeError, ValueError):
         return "mixed values"
+    found = [kind for kind, names in INFERRED.items() if inferred in names]
+    return found[0] if found else "mixed values"
+
+
+def _is_of(kind: str, value: object) -> bool:
+    """Whether a value can be compared with a column of this kind."""
+    is_day = isinstance(value, str) and DATE.fullmatch(value) is not None
     return {
-        "string": "text",
-        "boolean": "true/false",
-        "integer": "numbers",
-        "floating": "numbers",
-        "mixed-integer-float": "numbers",
-        "decimal": "numbers",
-        "date": "dates",
-        "datetime": "dates",
-        "datetime64": "dates",
-        "empty": "nothing",
-    }.get(inferred, "mixed values")
+        "numbers": isinstance(value, Real) and value == value,
+        "true/false": isinstance(value, Real) and value in (0, 1),
+        "text": isinstance(value, str),
+        "dates": isinstance(value, datetime.date) or is_day,
+    }.get(kind, True)
 
 
-def _checked(condition: Condition, value: object, kind: str) -> Any:
+def _checked(condition: Condition, value: Any, kind: str) -> Any:
     """Give the value as it compares with a column of this kind, or say why it does not."""
     import pandas as pd
 
     phrase = (
         f"where: column {shown(condition.column)} holds {kind}, but the value is {shown(value)}"
     )
-    if kind == "numbers":
-        if not isinstance(value, Real) or math.isnan(float(value)):
-            raise CohortError(f"{phrase}; it must be a number")
-    elif kind == "true/false":
-        if not isinstance(value, Real) or value not in (0, 1):
-            raise CohortError(f"{phrase}; it must be true or false")
-    elif kind == "text":
-        if not isinstance(value, str):
-            raise CohortError(f"{phrase}; it must be text in quotation marks")
-    elif kind == "dates":
-        if not isinstance(value, datetime.date) and not (
-            isinstance(value, str) and DATE.fullmatch(value)
-        ):
-            raise CohortError(f"{phrase}; it must be a date as YYYY-MM-DD, such as 2015-12-31")
-        try:
-            return pd.Timestamp(value)
-        except (TypeError, ValueError, OverflowError):
-            raise CohortError(f"{phrase}, which is not a day of the calendar") from None
-    return value
+    if not _is_of(kind, value):
+        raise CohortError(f"{phrase}; it must be {RIGHT[kind]}")
+    if kind != "dates":
+        return value
+    try:
+        return pd.Timestamp(value)
+    except (TypeError, ValueError, OverflowError):
+        raise CohortError(f"{phrase}, which is not a day of the calendar") from None
 
 
 def compare(condition: Condition, values: "pd.Series") -> tuple[NDArray[np.bool], NDArray[np.bool]]:
@@ -245,15 +251,7 @@ def _answer(op: str, known: "pd.Series", value: Any, kind: str) -> NDArray[np.bo
         else:
             found = known.isin(value).to_numpy(dtype=bool)
         return found if op == "in" else ~found
-    asked = {
-        "==": known.eq,
-        "!=": known.ne,
-        "<": known.lt,
-        "<=": known.le,
-        ">": known.gt,
-        ">=": known.ge,
-    }[op]
-    return asked(value).to_numpy(dtype=bool)
+    return getattr(known, METHODS[op])(value).to_numpy(dtype=bool)
 
 
 def select(
