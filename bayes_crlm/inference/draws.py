@@ -130,22 +130,9 @@ class BatchDraws:
 
     def part(self, k: int) -> "BatchDraws":
         """Those of one cohort."""
-        which = slice(k, k + 1)
-        log_hazard, log_scale, other = (
-            self.log_hazard, self.log_step_scale, self.log_effect_scale
-        )  # fmt: skip
-        return replace(
-            self,
-            effect=self.effect[which],
-            log_hazard=None if log_hazard is None else log_hazard[which],
-            log_step_scale=None if log_scale is None else log_scale[which],
-            log_ratio=self.log_ratio[which],
-            weight=self.weight[which],
-            pareto_k=self.pareto_k[which],
-            ess=self.ess[which],
-            converged=self.converged[which],
-            log_effect_scale=None if other is None else other[which],
-        )
+        each = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        kept = {name: array[k : k + 1] for name, array in each.items() if array is not None}
+        return replace(self, **kept)
 
     def is_good(self, most_k: float, least_ess: float) -> NDArray[np.bool]:
         """Whether draws need no better proposal, shape (cohorts,)."""

@@ -269,7 +269,6 @@ def sample_rounds(
     if not len(places):
         return
     size = max(1, ENTRIES_IN_CACHE // draws)
-    left: list[tuple[NDArray[np.intp], Proposal, BatchDraws, NDArray[np.intp]]] = []
     reached = reaches_tails(around)
     for first in range(0, len(places), size):
         here = np.arange(first, min(first + size, len(places)))
@@ -278,15 +277,12 @@ def sample_rounds(
         is_good = drawn.is_good(ENOUGH_K, ENOUGH_ESS)
         kept = is_good & reached[here]
         best.put(places[here[kept]], drawn, np.flatnonzero(kept))
-        left += [
-            (places[here[[k]]], some.part(np.array([k])), drawn.part(k), origin[k])
-            for k in np.flatnonzero(~is_good).tolist()
-        ]
-    for place, poor, drawn, origin in left:
-        rng = [rngs[int(np.flatnonzero(places == place[0])[0])]]
-        found = best_of_moved(poor, draws, rng, drawn, origin)
-        if found is not None:
-            best.put(place, found, np.array([0]))
+        for k in np.flatnonzero(~is_good).tolist():
+            which = np.array([k])
+            rng = [rngs[here[k]]]
+            found = best_of_moved(some.part(which), draws, rng, drawn.part(k), origin[k])
+            if found is not None:
+                best.put(places[here[which]], found, np.array([0]))
 
 
 def best_of_moved(

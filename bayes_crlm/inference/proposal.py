@@ -66,15 +66,13 @@ class Proposal:
     def part(self, which: NDArray[np.intp]) -> "Proposal":
         """Those of some cohorts."""
         parts = np.arange(self.pairs.shape[1])
-        return Proposal(
-            self.targets.part(which),
-            self.effects.part(which),
-            self.modes.part((which[:, None] * len(parts) + parts).ravel()),
-            None if self.scales is None else self.scales.part(which),
-            self.keeps_hazards,
-            self.pairs[which],
-            self.mode_of,
-            self.cells,
+        return replace(
+            self,
+            targets=self.targets.part(which),
+            effects=self.effects.part(which),
+            modes=self.modes.part((which[:, None] * len(parts) + parts).ravel()),
+            scales=None if self.scales is None else self.scales.part(which),
+            pairs=self.pairs[which],
         )
 
     @property
@@ -122,6 +120,12 @@ def pairs_of(pairs: NDArray[np.intp]) -> int:
     return int(pairs[0].sum())
 
 
+def effects_around(targets: Targets, centre: NDArray, spread: NDArray) -> EffectProposals:
+    """Propose effects around modes (cohorts, parts, effects) with the covariances `spread`."""
+    wide = wide_degrees_of_freedom(*(prior for prior, _ in targets.priors))
+    return EffectProposals.around(centre, spread, wide)
+
+
 def proposal_around(
     targets: Targets, near: Modes, pairs: int, keeps_hazards: bool = True
 ) -> Proposal:
@@ -139,13 +143,10 @@ def proposal_around(
         Whether log-hazards are wanted too.
     """
     modes, scales = modes_of_parts(targets, near)
-    count, wide = len(targets), wide_degrees_of_freedom(*(prior for prior, _ in targets.priors))
+    count = len(targets)
     parts = len(modes.converged) // count
-    effects = EffectProposals.around(
-        modes.effect.reshape(count, parts, -1),
-        modes.spread().reshape(count, parts, targets.n_effects, -1),
-        wide,
-    )
+    spread = modes.spread().reshape(count, parts, targets.n_effects, -1)
+    effects = effects_around(targets, modes.effect.reshape(count, parts, -1), spread)
     probability = np.ones((count, 1)) if scales is None else scales.probability
     mode_of = np.zeros(parts, dtype=np.intp)
     return Proposal(
@@ -192,8 +193,7 @@ def proposal_over_scales(targets: Targets, pairs: int, keeps_hazards: bool) -> P
     if scales is not None:
         scales = scales.parts(kept)
         modes = find_modes(several.part(of_cell[kept]), scales.typical[0], modes.at)
-    wide = wide_degrees_of_freedom(*(prior for prior, _ in targets.priors))
-    effects = EffectProposals.around(modes.effect[None], modes.spread()[None], wide)
+    effects = effects_around(targets, modes.effect[None], modes.spread()[None])
     probability = probability[kept] / probability[kept].sum()
     shared = allotted(probability[None], pairs)
     mode_of = np.zeros(len(kept), dtype=np.intp)
@@ -263,8 +263,7 @@ def proposal_around_several(
             spreads.append(size)
     # by how much the places between hold, nothing is known of them yet
     shares += [0.0] * (1 + max(mode_of) - len(shares))
-    wide = wide_degrees_of_freedom(*(prior for prior, _ in targets.priors))
-    effects = EffectProposals.around(np.stack(centres)[None], np.stack(spreads)[None], wide)
+    effects = effects_around(targets, np.stack(centres)[None], np.stack(spreads)[None])
     concatenated = None if scales[0] is None else StepScales.concatenated(scales)
     within = np.ones((1, len(mode_of))) if concatenated is None else concatenated.probability
     mode_of = np.array(mode_of)

@@ -9,7 +9,7 @@ Rue, Martino & Chopin (2009), J R Stat Soc B 71:319-392 (a grid over the scale).
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +28,8 @@ SCALE_CELLS = 64
 DEFENSIVE_SHARE = 0.02
 # the ranges below and above this probability have modes of their own
 RANGE_ENDS = (0.2,)
+# arrays whose first axis is the cohorts'
+BY_COHORT = ("share", "probability", "log_hazard", "log_evidence")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,38 +63,28 @@ class StepScales:
 
     def part(self, which: NDArray[np.intp]) -> "StepScales":
         """Those of some cohorts."""
-        return StepScales(
-            self.edges,
-            self.share[which],
-            self.probability[which],
-            self.log_hazard[which],
-            self.mode_of,
-            self.log_evidence[which],
-        )
+        return replace(self, **{name: getattr(self, name)[which] for name in BY_COHORT})
 
     def parts(self, which: NDArray[np.intp]) -> "StepScales":
         """Some of the parts, each with a mode of its own."""
         modes = self.mode_of[which]
-        return StepScales(
-            self.edges,
-            self.share[:, which],
-            self.probability[:, which],
-            self.log_hazard[:, modes],
-            np.arange(len(which)),
-            self.log_evidence[:, modes],
+        return replace(
+            self,
+            share=self.share[:, which],
+            probability=self.probability[:, which],
+            log_hazard=self.log_hazard[:, modes],
+            mode_of=np.arange(len(which)),
+            log_evidence=self.log_evidence[:, modes],
         )
 
-    @classmethod
-    def concatenated(cls, parts: "list[StepScales]") -> "StepScales":
+    @staticmethod
+    def concatenated(parts: "list[StepScales]") -> "StepScales":
         """Put parts with a mode each side by side."""
-        return cls(
-            parts[0].edges,
-            np.concatenate([each.share for each in parts], axis=1),
-            np.concatenate([each.probability for each in parts], axis=1),
-            np.concatenate([each.log_hazard for each in parts], axis=1),
-            np.arange(len(parts)),
-            np.concatenate([each.log_evidence for each in parts], axis=1),
-        )
+        side_by_side = {
+            name: np.concatenate([getattr(each, name) for each in parts], axis=1)
+            for name in BY_COHORT
+        }
+        return replace(parts[0], mode_of=np.arange(len(parts)), **side_by_side)
 
     @property
     def width(self) -> float:
