@@ -51,19 +51,6 @@ class LogHazards:
     effect: Floats
     groups: tuple[Floats, ...] = ()
 
-    @staticmethod
-    def of_one_class(log_hazard: NDArray, effect: NDArray) -> "LogHazards":
-        """Hazards of a model with one class and no groups.
-
-        Parameters
-        ----------
-        log_hazard : (..., intervals) ndarray
-            Of the only class.
-        effect : (..., terms) ndarray
-            Log hazard ratios of the columns, on the sampling scale.
-        """
-        return LogHazards(log_hazard[..., None, :], effect)
-
     @property
     def log_hazard(self) -> Floats:
         """Log-hazards of the first class, the only one of most models, shape (..., intervals)."""

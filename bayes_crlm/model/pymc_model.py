@@ -64,30 +64,6 @@ def build_pymc_model(inputs: "PreparedCohort") -> "pm.Model":
     return written
 
 
-def build_block_model(model: BlockModel) -> "pm.Model":
-    """Write down a model of blocks as a `pm.Model`, without names of what its dims hold.
-
-    Parameters
-    ----------
-    model : BlockModel
-        Each patient's events are those of the last row.
-    """
-    import pymc as pm
-
-    columns = {"design": slice(None)}
-    coords = {
-        "row": range(model.data.follow_up.n_rows),
-        "patient": range(model.data.n_patients),
-        "interval": range(model.data.n_intervals),
-    }
-    with pm.Model(coords=coords) as written:
-        data = row_data(model.data, columns) | block_data(model.blocks)
-        if model.integrated is not None:
-            data["interval_events"] = model.data.events_per_cell
-        outcome_variables(model, data, columns)
-    return written
-
-
 def column_names(inputs: "PreparedCohort") -> dict[str, slice]:
     """Which columns of the design each container of columns has."""
     return {f"{name}_design": columns for name, columns in inputs.columns_of_terms.items()}

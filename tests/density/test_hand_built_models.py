@@ -1,6 +1,7 @@
 """Models built by hand: NumPy's density, slope and information against the `pm.Model`."""
 
 import numpy as np
+import pymc as pm
 import pytest
 from slopes import log_density_slope, slope_of_block
 
@@ -15,7 +16,8 @@ from bayes_crlm.model.density import (
     sample_prior,
     values_information,
 )
-from bayes_crlm.model.pymc_model import build_block_model
+from bayes_crlm.model.pymc_blocks import block_data
+from bayes_crlm.model.pymc_model import outcome_variables, row_data
 from models import MODELS
 
 
@@ -36,6 +38,22 @@ def point_of(written, vector):
 
 def with_logs(parameters):
     return [f"{each.name}_log__" if each.transform == "log" else each.name for each in parameters]
+
+
+def build_block_model(model):
+    """Write down a model of blocks as a `pm.Model`, without names of what its dims hold."""
+    columns = {"design": slice(None)}
+    coords = {
+        "row": range(model.data.follow_up.n_rows),
+        "patient": range(model.data.n_patients),
+        "interval": range(model.data.n_intervals),
+    }
+    with pm.Model(coords=coords) as written:
+        data = row_data(model.data, columns) | block_data(model.blocks)
+        if model.integrated is not None:
+            data["interval_events"] = model.data.events_per_cell
+        outcome_variables(model, data, columns)
+    return written
 
 
 @pytest.mark.parametrize("name", MODELS)

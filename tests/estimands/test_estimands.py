@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from one_class import of_one_class
 from scipy.integrate import quad
 from scipy.optimize import brentq
 
@@ -22,7 +23,6 @@ from bayes_crlm.estimands.survival import (
 from bayes_crlm.fit.estimands.rows import quantiles_with_infinity
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.likelihood import hazard_table as likelihood
-from bayes_crlm.likelihood.hazard_table import LogHazards
 from bayes_crlm.words.errors import EstimandError
 
 CUTPOINTS = np.array([0.0, 2.0, 5.0, 6.0, 12.0])
@@ -164,7 +164,7 @@ def test_blocks_of_draws_change_nothing(monkeypatch):
 def at_rate(inputs):
     """A constant hazard and no effects."""
     log_hazard = np.full((1, inputs.intervals.n_intervals), inputs.log_rate)
-    return LogHazards.of_one_class(log_hazard, np.zeros((1, len(inputs.design.terms))))
+    return of_one_class(log_hazard, np.zeros((1, len(inputs.design.terms))))
 
 
 def test_population_pools_the_patients_baseline_rows(simulated_cohorts):
@@ -196,7 +196,7 @@ def test_standardisation_is_the_mean_over_patients(simulated_cohorts):
         ).astype(float)
         scaled = (raw - inputs.design.center) / inputs.design.scale
         each = np.exp(-cumulative[:, :, None] * np.exp(effect @ scaled.T)[:, None, :])
-        at = LogHazards.of_one_class(log_hazard, effect)
+        at = of_one_class(log_hazard, effect)
         relative = inputs.under(level, people.profiles).relative_hazard(at)
         np.testing.assert_allclose(
             standardised_survival(cumulative, relative, people.share), each.mean(axis=2)

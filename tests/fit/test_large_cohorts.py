@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from one_class import of_one_class
 
 from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.estimands import population as populations
@@ -15,7 +16,6 @@ from bayes_crlm.fit.diagnostics import diagnose
 from bayes_crlm.fit.leave_one_out import leave_one_out
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.fit.tree import kept_patients
-from bayes_crlm.likelihood.hazard_table import LogHazards
 
 N_PATIENTS = 1500
 
@@ -106,8 +106,8 @@ def test_a_systematic_sample_gives_the_estimands_of_all_patients(seed, monkeypat
     log_hazard, effect = rng.normal(mean_hazard, 0.02, (50, 5)), rng.normal(mean, 0.02, (50, 3))
     cutpoints = inputs.intervals.cutpoints
     times = np.linspace(0, cutpoints[-1], 9)[1:]
-    at = LogHazards.of_one_class(log_hazard, effect)
-    middle = LogHazards.of_one_class(mean_hazard[None], mean[None])
+    at = of_one_class(log_hazard, effect)
+    middle = of_one_class(mean_hazard[None], mean[None])
 
     def everything(people):
         found = []

@@ -4,10 +4,10 @@ import warnings
 
 import numpy as np
 import pytest
+from one_class import of_one_class
 
 from bayes_crlm.estimands.survival import cumulative_hazard_at
 from bayes_crlm.fit.predicted_follow_up import events_along_rows
-from bayes_crlm.likelihood.hazard_table import LogHazards
 from bayes_crlm.model.profiles import Profiles
 
 FITS = ("colon_fit", "rows_fit", "horseshoe_fit", "integrated_fit")
@@ -173,7 +173,7 @@ def test_events_along_rows_follow_each_rows_hazard(seed):
     relative = np.tile([2.0, 0.3, 1.0, 1.0], (n, 1))
     target = np.random.default_rng(seed).standard_exponential((n, 2))
     rows = Profiles(np.log(relative[0])[:, None], np.zeros(4, dtype=np.intp))
-    at = LogHazards.of_one_class(np.tile(log_hazard, (n, 1)), np.ones((n, 1)))
+    at = of_one_class(np.tile(log_hazard, (n, 1)), np.ones((n, 1)))
     drawn, event = events_along_rows(at, rows, entry, time, np.array([0, 3]), cutpoints, target)
 
     def hazard_to(when, rows):

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from one_class import of_one_class
 from scipy.integrate import quad
 from scipy.optimize import brentq
 
@@ -19,7 +20,6 @@ from bayes_crlm.estimands.survival import (
     restricted_mean_survival,
     standardised_survival,
 )
-from bayes_crlm.likelihood.hazard_table import LogHazards
 from bayes_crlm.likelihood.kaplan_meier import kaplan_meier
 from bayes_crlm.model.origin import default_origin, origin_cautions
 from bayes_crlm.specification.spec import Spec
@@ -118,7 +118,7 @@ def test_weights_before_entry_are_one_over_survival_from_origin_to_entry():
     rng = np.random.default_rng(0)
     log_hazard, effect = rng.normal(-4, 0.3, (6, 3)), rng.normal(0, 0.5, (6, 2))
     origin = 10.0
-    at = LogHazards.of_one_class(log_hazard, effect)
+    at = of_one_class(log_hazard, effect)
     people = population(inputs, at.mean(), "before_entry", origin)
     weight = people.weights(at, inputs.intervals.cutpoints, origin)
     entry = np.maximum(cohort.entry, origin)
