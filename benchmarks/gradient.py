@@ -64,7 +64,7 @@ def gradient_calls(cohort: Cohort, times: int) -> Callable[[], Any]:
     import pandas as pd
 
     import bayes_crlm
-    from bayes_crlm.inference.block_coordinates import prior_centre
+    from bayes_crlm.inference.block_coordinates import Unknowns
     from bayes_crlm.inference.native.coordinates import plain_coordinates
     from bayes_crlm.inference.native.flat_density import native_density
     from bayes_crlm.inference.native.library import lay_target
@@ -81,7 +81,9 @@ def gradient_calls(cohort: Cohort, times: int) -> Callable[[], Any]:
     )
     inputs = model.prepare(bayes_crlm.read_cohort(table, time="time", event="event"))
     density = native_density(inputs.density_data, inputs.blocks)
-    target = lay_target(density, plain_coordinates(prior_centre(inputs.block_model)).lay_out())
+    unknowns = Unknowns(inputs.block_model)
+    centre = unknowns.centre()[: unknowns.n_sampled]
+    target = lay_target(density, plain_coordinates(centre).lay_out())
     # at effects of 0 exponentials would be those of 0, which are quicker
     point = np.random.default_rng(1).normal(scale=0.3, size=target.size)
     return lambda: target.repeat(point, times)

@@ -237,12 +237,6 @@ def sampler_coordinates(model: BlockModel, start: NDArray | None = None) -> Coor
     return Coordinates(parts, *gaussian, scale_centre, START_SPREAD)
 
 
-def prior_centre(model: BlockModel) -> Floats:
-    """Unconstrained vector of the sampler at the centre of the priors."""
-    unknowns = Unknowns(model)
-    return unknowns.centre()[: unknowns.n_sampled]
-
-
 def stand_in_model(model: BlockModel, *, is_near_mode: bool) -> BlockModel:
     """Replace priors by those whose mode and curvature describe the posterior."""
 
