@@ -18,6 +18,12 @@ from bayes_crlm.analysis.plan import plan_analysis
 from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference import effect_proposals, importance
+from bayes_crlm.inference.hazards_given_effects import (
+    SEARCH_STEPS,
+    ScaleDraws,
+    hazard_draws,
+    log_ratios,
+)
 from bayes_crlm.inference.importance import sample_importance, weighted_draws
 from bayes_crlm.inference.mode import find_modes
 from bayes_crlm.inference.proposal import proposal_around
@@ -181,6 +187,23 @@ def test_pooled_rows_give_the_same_draws():
     apart.__dict__["density_data"] = inputs.data
     pooled, rows = (sample_importance(each, 1000, seed=1) for each in (inputs, apart))
     np.testing.assert_allclose(pooled.vectors, rows.vectors, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("delayed", [False, True])
+@pytest.mark.parametrize("baseline", ["gamma", "random_walk", "log_time_walk"])
+def test_hazards_too_large_for_a_number_are_impossible(baseline, delayed):
+    table = treated().assign(start=0.0)
+    table["start"] = table["t"] / 2 if delayed else 0.0
+    cohort = read_cohort(table, time="t", event="d", entry="start")
+    model = PiecewiseExponential("arm", 0, cutpoints=3, baseline=baseline)
+    targets = Targets.of_cohort(model.prepare(cohort))
+    effect = np.array([0.0, 2000.0, -2000.0]).reshape(1, 1, 3, 1)
+    found = hazard_draws(targets, effect, ScaleDraws(np.zeros((1, 3))))
+    found.fill(n_steps=SEARCH_STEPS)
+    log_ratio = log_ratios(found, (1, 1, 3), None).ravel()
+    assert np.isfinite(log_ratio[0])
+    # exposures before entry are differences, of two infinite numbers here
+    assert not np.any(log_ratio[1:] > log_ratio[0] - 1000)
 
 
 @st.composite
