@@ -21,7 +21,7 @@ covariates = "x"
 probability = {probability}
 [sensitivity.informative_censoring]
 deltas = [0.5, 1, 2]
-completions = 60
+completions = 300
 """
 
 
