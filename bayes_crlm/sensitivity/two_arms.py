@@ -163,7 +163,7 @@ def two_arms(
         own = (first == 0) | (first == level)
         kept, end, event = kept[own], end[own], event[own]
     split = design.n_treatment_terms
-    columns = list(columns_needed(model.treatment, model.covariates)[1:])
+    columns = list(columns_needed(model.treatment, model.covariates, model.terms)[1:])
     table = with_written_levels(cohort, parse_formula(model.covariates))
     return TwoArms(
         model=dataclasses.replace(model, reference=0),

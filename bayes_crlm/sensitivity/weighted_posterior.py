@@ -279,8 +279,13 @@ def weighted_modes(
     Raises
     ------
     SensitivityError
-        When there is none.
+        When there is none, and for a model whose rows have classes or groups.
     """
+    if inputs.data.n_classes > 1 or inputs.data.groups:
+        raise SensitivityError(
+            "rows with weights are fitted without terms that have groups or hazards of their own; "
+            "leave them out of the spec to see this row"
+        )
     sums = RiskSums.stacked([RiskSums.of(inputs.data.weighted(each)) for each in row_weights])
     start = None if near is None else np.repeat(near.at, len(sums), axis=0)
     targets = Targets.of_cohort(inputs, sums)

@@ -73,8 +73,14 @@ def design_of(plan: Plan) -> IncompleteDesign:
     Raises
     ------
     NotRunError
-        When no covariate of the model misses a value, or one cannot be imputed.
+        When no covariate of the model misses a value, or one cannot be imputed, and for a model
+        whose rows have classes or groups.
     """
+    if plan.inputs.data.n_classes > 1 or plan.inputs.data.groups:
+        raise NotRunError(
+            "values are imputed without terms that have groups or hazards of their own; leave them "
+            "out of the spec to see this part"
+        )
     try:
         return incomplete_design(plan.model, plan.full_cohort)
     except SensitivityError as problem:
