@@ -50,8 +50,8 @@ def fit(cohort: Cohort, settings: Settings, previous: Any, *, engine: str) -> Ou
     draws = fitted.effect_draws.reshape(settings.chains, settings.draws, -1)
     others: dict[str, Any] = {}
     if fitted.engine == "nuts":
-        others["gradients"] = int(fitted.sample_stats["n_steps"].sum())
-        others["divergences"] = int(fitted.sample_stats["diverging"].sum())
+        others["gradients"] = int(fitted.statistics["n_steps"].sum())
+        others["divergences"] = int(fitted.statistics["diverging"].sum())
     if fitted.importance is not None:
         others["effective_draws"] = float(fitted.importance.ess)
     return outcome_of_draws(
