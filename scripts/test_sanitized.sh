@@ -12,4 +12,5 @@ CXX=$compiler .venv/bin/python build_backend/compilers.py --sanitized \
 # Python itself is not sanitized, so that the sanitizer comes first; what is never freed is Python's
 LD_PRELOAD="$($compiler -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 PYTHONPATH="$folder" \
   .venv/bin/python -P -m pytest -q -p no:cacheprovider tests/density tests/inference/test_native_density.py \
-  tests/inference/test_coordinates.py "$@"
+  tests/inference/test_coordinates.py tests/inference/test_draw_summaries.py \
+  tests/inference/test_effect_points.py "$@"
