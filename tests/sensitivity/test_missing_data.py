@@ -312,14 +312,14 @@ def test_what_misses_in_a_later_row_is_known_from_an_earlier_one():
 def test_gaps_that_other_rows_fill_are_nothing_to_impute():
     table = table_of().dropna(subset=["mutation", "marker"])
     model = PiecewiseExponential("arm", 0, "age + log(marker)", cutpoints=3)
-    with pytest.raises(SensitivityError, match="other rows of the same patients say"):
+    with pytest.raises(SensitivityError, match="stand in other rows of the same patients"):
         incomplete_design(model, cohort_in_rows(in_two_rows(table)))
 
 
 @pytest.mark.parametrize(
     ("later", "told"),
     [
-        ([2.0, None], "other rows of the same patients say"),
+        ([2.0, None], "stand in other rows of the same patients"),
         ([3.0, None], "changes over the rows of a patient"),
     ],
 )

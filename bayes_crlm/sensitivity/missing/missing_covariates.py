@@ -129,7 +129,7 @@ def incomplete_design(model: PiecewiseExponential, cohort: Cohort) -> Incomplete
     missing = list(gaps)
     if not missing:
         raise SensitivityError(
-            f"{cohort.source}: what covariates lack stands in other rows of the same patients; "
+            f"{cohort.source}: the missing values stand in other rows of the same patients; "
             "there is nothing to impute, so write these values into all rows of those patients"
         )
     levels = parse_formula(model.covariates).categorical
