@@ -206,6 +206,21 @@ def test_hazards_too_large_for_a_number_are_impossible(baseline, delayed):
     assert not np.any(log_ratio[1:] > log_ratio[0] - 1000)
 
 
+@pytest.mark.parametrize("baseline", ["random_walk", "log_time_walk"])
+def test_a_walk_may_have_one_step_of_any_size(baseline):
+    """Half of the patients die within a year, the others live a million times as long."""
+    rng = np.random.default_rng(4)
+    table = pd.DataFrame({"arm": np.arange(24) % 2, "d": 1})
+    table["t"] = rng.exponential(1.0, 24) * np.where(np.arange(24) < 12, 1.0, 3e6) + 1e-3
+    model = PiecewiseExponential("arm", 0, cutpoints=2, baseline=baseline)
+    drawn = weighted_draws(
+        model.prepare(read_cohort(table, time="t", event="d")), 2000, np.random.default_rng(1)
+    )
+    assert drawn is not None
+    assert drawn.pareto_k < 0.5
+    assert drawn.ess > 500
+
+
 @st.composite
 def small_cohorts(draw):
     """Ties, few events, several rows a patient, delayed entry, huge and tiny times, separation."""
