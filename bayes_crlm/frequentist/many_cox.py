@@ -118,6 +118,7 @@ def maxima(
         is_converged = (there.score * step).sum(axis=1) < CONVERGED
         if is_converged.all():
             break
-        coef = coef + step
+        # who has converged stays there: digits do not depend on how long others take
+        coef = coef + np.where(is_converged[:, None], 0.0, step)
     is_clear &= is_converged & is_maximum_certain(there.score, covariance, ranges)
     return coef, covariance, is_clear

@@ -451,6 +451,23 @@ def test_batched_cox_equals_single_cox(entry):
         np.testing.assert_allclose(np.exp(cox.high[k]), one.ci95[:, 1], rtol=1e-7)
 
 
+def test_batched_cox_has_the_digits_of_a_cohort_alone():
+    rng = np.random.default_rng(3)
+    tables = []
+    # the stronger the effect, the more Newton steps
+    for k, effect in enumerate((0.0, 1.0, 2.0, 3.0)):
+        x, arm = rng.normal(size=60), np.arange(60) % 2
+        time = rng.exponential(np.exp(-effect * x))
+        tables.append(pd.DataFrame({"k": k, "arm": arm, "x": x, "t": time, "d": 1}))
+    cohorts = stack_cohorts(pd.concat(tables), cohort="k", time="t", event="d")
+    (block,) = prepared(PiecewiseExponential("arm", 0, "x", cutpoints=3), cohorts).blocks
+    together = fit_block_cox(block)
+    for k in range(len(block)):
+        alone = fit_block_cox(block.part(slice(k, k + 1)))
+        for name in ("coef", "se", "low", "high"):
+            np.testing.assert_array_equal(getattr(alone, name)[0], getattr(together, name)[k])
+
+
 def test_cox_of_a_separated_cohort_is_firths():
     table = simulate(1)
     table.loc[table["arm"] == 1, "death"] = 0
