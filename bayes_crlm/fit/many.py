@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from bayes_crlm.cohort.stack import BATCH, CohortBatch, CohortStack, batches_of
+from bayes_crlm.fit.fitting import MOST
 from bayes_crlm.fit.many_results import (
     CohortRow,
     ManyFits,
@@ -77,7 +78,7 @@ def fit_many(
         One seed from which every cohort's is made, by its place, or one for each cohort; random
         without it. The seeds used are in the result.
     draws : int
-        Draws of each cohort, 100 or more; an odd number is raised by one.
+        Draws of each cohort, 100 to 1,000,000; an odd number is raised by one.
     thresholds : sequence of float
         Hazard ratios r whose probability P(HR < r) is given.
     engine : {"auto", "numpy"}
@@ -306,14 +307,18 @@ def check_arguments(
             "fit_many: a horseshoe's posterior has no useful mode to draw around and needs NUTS; "
             "give another prior of the covariates, or fit the cohorts with engine 'nuts'"
         )
+    if not is_whole(draws) or draws > MOST["draws"]:
+        raise SamplingError(
+            f"draws {draws!r}: must be a whole number from {FEWEST_DRAWS} to {MOST['draws']}"
+        )
     if draws < FEWEST_DRAWS:
         raise SamplingError(f"{draws} draws are too few; give {FEWEST_DRAWS} or more")
     if engine == "jax":
         raise SamplingError("engine 'jax' is no longer part of fit_many; give 'auto' or 'numpy'")
     if engine not in ("auto", "numpy"):
         raise SamplingError(f"engine {engine!r} is unknown; give 'auto' or 'numpy'")
-    if jobs is not None and jobs < 1:
-        raise SamplingError(f"{jobs} jobs are impossible; give 1 or more")
+    if jobs is not None and (not is_whole(jobs) or jobs < 1):
+        raise SamplingError(f"{jobs!r} jobs are impossible; give a whole number, 1 or more")
     for threshold in thresholds:
         if not (math.isfinite(threshold) and threshold > 0):
             raise SamplingError(f"threshold {threshold} must be a hazard ratio above 0")

@@ -584,6 +584,10 @@ def test_a_generator_of_cohorts_will_do(stack):
     ("change", "words"),
     [
         ({"draws": 50}, "too few"),
+        ({"draws": 10**9}, "whole number from 100 to 1000000"),
+        ({"draws": 1000.5}, "whole number"),
+        ({"draws": "1000"}, "whole number"),
+        ({"jobs": 1.5}, "whole number"),
         ({"engine": "fast"}, "unknown"),
         ({"jobs": 0}, "impossible"),
         ({"thresholds": [0.0]}, "above 0"),
