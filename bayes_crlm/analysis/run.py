@@ -130,7 +130,7 @@ def asked_of(spec: "Spec") -> Asked:
 def approximate_plan(
     plan: Plan, engine: Literal["nuts", "laplace"]
 ) -> "tuple[Approximation, list[HazardRatio]]":
-    """Give the quick answer that needs NumPy alone, while the heavy packages are not there yet.
+    """Give the quick answer, which needs none of the heavy packages, before they are loaded.
 
     Parameters
     ----------

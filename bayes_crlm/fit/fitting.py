@@ -56,7 +56,7 @@ class HazardRatio:
 
 
 def approximate(inputs: "PreparedCohort", draws: int, seed: int) -> Approximation:
-    """Draw by importance sampling around the mode; needs NumPy alone.
+    """Draw by importance sampling around the mode; needs NumPy and the native library alone.
 
     Parameters
     ----------

@@ -82,7 +82,7 @@ def fit_many(
     thresholds : sequence of float
         Hazard ratios r whose probability P(HR < r) is given.
     engine : {"auto", "numpy"}
-        Both are NumPy, in threads.
+        Both are the native library, in threads; "numpy" is its earlier name.
     cox : bool
         Fit Cox regressions too.
     escalate : bool
