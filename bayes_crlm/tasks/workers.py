@@ -20,7 +20,6 @@ from bayes_crlm.words.errors import ExecutorError
 
 # what a refit by importance sampling imports: loaded once, and workers are forked from there
 PRELOADED = (
-    "arviz_stats.base",
     "bayes_crlm.cohort.reading",
     "bayes_crlm.fit.fitting",
     "bayes_crlm.inference.importance",
