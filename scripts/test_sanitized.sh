@@ -13,4 +13,4 @@ CXX=$compiler .venv/bin/python build_backend/compilers.py --sanitized \
 LD_PRELOAD="$($compiler -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 PYTHONPATH="$folder" \
   .venv/bin/python -P -m pytest -q -p no:cacheprovider tests/density tests/inference/test_native_density.py \
   tests/inference/test_coordinates.py tests/inference/test_draw_summaries.py \
-  tests/inference/test_effect_points.py "$@"
+  tests/inference/test_effect_points.py tests/inference/test_psis.py tests/inference/test_group_effects.py "$@"
