@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.cli.options import add_spec_and_data, read_checked_spec, whole_number
 from bayes_crlm.cli.program import DONE, FAULT, UNTRUSTWORTHY, require_working_folder
+from bayes_crlm.sensitivity.registry import PARTS
 from bayes_crlm.words.docstrings import require_docstrings
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def add_command(commands: Any) -> None:
         "A run that was stopped goes on where it stopped when it is started again.",
     )
     add_spec_and_data(parser)
-    parser.add_argument("--only", metavar="NAME,...", help="parts to run instead of the spec's")
+    parts = f"parts to run instead of the spec's: {', '.join(PARTS)}"
+    parser.add_argument("--only", metavar="NAME,...", help=parts)
     parser.add_argument("--out", metavar="DIR", help="result folder (default: results/<spec name>)")
     parser.add_argument(
         "--jobs", type=whole_number(1, 1024), metavar="N", help="processes on this machine"

@@ -25,7 +25,7 @@ from bayes_crlm.cohort.table.sources import as_frame, plain_frame
 from bayes_crlm.likelihood.tied_times import may_have_ties, one_time_each
 from bayes_crlm.tasks.streams import numbered_seed
 from bayes_crlm.words.errors import CohortError
-from bayes_crlm.words.wording import shown
+from bayes_crlm.words.wording import count_of, shown
 
 if TYPE_CHECKING:
     import datetime
@@ -62,6 +62,10 @@ class CohortStack:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __repr__(self) -> str:
+        rows = count_of(len(self.table), "row")
+        return f"<CohortStack: {count_of(len(self), 'cohort')} in {rows}>"
 
     def __getitem__(self, k: int) -> Cohort:
         """Read one cohort, with all its checks."""
@@ -292,7 +296,7 @@ def batches_of(cohorts: Iterable[Cohort] | CohortStack, size: int = BATCH) -> It
     while some := list(islice(remaining, size)):
         for cohort in some:
             if not isinstance(cohort, Cohort):
-                raise TypeError(f"fit_many takes cohorts, not {shown(cohort)}")
+                raise CohortError(f"fit_many takes cohorts, not {shown(cohort)}")
         yield CohortBatch(first, list(range(first, first + len(some))), some, rows_of_cohorts(some))
         first += len(some)
 

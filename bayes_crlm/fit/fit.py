@@ -14,6 +14,7 @@ from bayes_crlm.model.withdrawn import withdrawal
 from bayes_crlm.words.errors import EstimandError
 from bayes_crlm.words.html import SectionsByKey
 from bayes_crlm.words.success import SuccessRule
+from bayes_crlm.words.wording import SYNTHETIC, count_of, shown_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,6 +100,11 @@ class Fit(PosteriorDraws):
         import pandas as pd
 
         return pd.DataFrame(self.entry_weight_rows)
+
+    def __repr__(self) -> str:
+        draws, source = len(self.log_hazard_ratio_values), shown_name(self.inputs.cohort.source)
+        synthetic = f"; {SYNTHETIC}" if self.inputs.cohort.is_synthetic else ""
+        return f"<Fit of {source}: engine {self.engine}, {count_of(draws, 'draw')}{synthetic}>"
 
     def coefficients(self, thresholds: Sequence[float] = HR_THRESHOLDS) -> "pd.DataFrame":
         """Every log hazard ratio; see `bayes_crlm.fit.effects.covariates.coefficient_table`."""

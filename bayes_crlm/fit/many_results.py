@@ -15,6 +15,7 @@ from bayes_crlm.inference.layout import why_not_approximated
 from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.inference.weighted import BlockSummary
 from bayes_crlm.model.withdrawn import no_bound, no_trust
+from bayes_crlm.words.errors import DesignError
 from bayes_crlm.words.success import SuccessRule
 from bayes_crlm.words.wording import count_of
 
@@ -85,15 +86,15 @@ class ManyFits:
 
         Raises
         ------
-        ValueError
-            When no cohort has the term.
+        DesignError
+            When no cohort has the term, or none was fitted.
         """
         known = self.terms["term"].drop_duplicates().tolist()
         chosen = term if term is not None else (known[0] if known else None)
         if chosen not in known:
-            raise ValueError(
-                f"no cohort has a term {term!r}; there are {', '.join(known) or 'none'}"
-            )
+            if not known:
+                raise DesignError(f"no cohort was fitted: {self.cohorts['reason'].iloc[0]}")
+            raise DesignError(f"no cohort has a term {term!r}; there are {', '.join(known)}")
         rows = self.terms[self.terms["term"] == chosen].drop(columns=["cohort", "term"])
         rows = rows.set_index("number")
         found = self.cohorts.join(rows)

@@ -26,6 +26,7 @@ from bayes_crlm.model.pymc_model import build_pymc_model
 from bayes_crlm.model.pytensor_place import give_pytensor_a_place
 from bayes_crlm.model.terms.term import Term
 from bayes_crlm.words.arguments import covariates_of, cutpoints_of
+from bayes_crlm.words.errors import CohortError
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -93,6 +94,9 @@ class ModelDefinition:
         BayesCRLMError
             When cohort and model do not fit together; one sentence says where.
         """
+        if not isinstance(cohort, Cohort):
+            kind = type(cohort).__name__
+            raise CohortError(f"a cohort is needed, not a {kind}; read_cohort makes one of a table")
         complete = cohort.complete(columns_needed(self.treatment, self.covariates, self.terms))
         design = build_design(complete, self.treatment, self.reference, self.covariates, self.terms)
         intervals = choose_intervals(complete.entry, complete.time, complete.event, self.cutpoints)

@@ -136,12 +136,12 @@ def headline_in_words(start: Mapping[str, Any]) -> list[str]:
         if fit is not None and fit["failure"]:
             said.append(f"No hazard ratio {ANALYSES[name]}: {fit['failure']}.")
     spread = [
-        f"{row['low']:.2f} to {row['high']:.2f} for {row['treatment']}"
+        f"of treatment {row['treatment']} ranges from {row['low']:.2f} to {row['high']:.2f}"
         for row in start.get("ranges", ())
         if row["low"] != row["high"] and row["treatment"] not in withdrawn
     ]
     if spread:
-        said.append(f"Hazard ratios of these analyses reach from {', '.join(spread)}.")
+        said.append(f"Across these analyses the hazard ratio {', '.join(spread)}.")
     n = start["n_reference_starts"]
     if n:
         said.append(
