@@ -101,7 +101,8 @@ def test_patients_are_counted_whose_rows_differ_in_a_column(seed):
     second = first.assign(start=first["stop"], stop=first["stop"] + 2, event=1)
     second["arm"] = rng.integers(2, size=n)
     second["x"] = np.where(rng.random(n) < 0.3, first["x"] + 1, first["x"])
-    second.loc[:1, "arm"] = [0, 1]
+    # every level has two patients at least
+    second.loc[:3, "arm"] = [0, 1, 0, 1]
     rows = pd.concat([first, second]).sample(frac=1, random_state=int(seed))
     cohort = bc.read_cohort(rows, time="stop", event="event", entry="start", id="id")
     model = bc.PiecewiseExponential("arm", 0, "x", cutpoints=2)
