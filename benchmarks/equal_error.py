@@ -1,12 +1,12 @@
 """What `fit_many` costs at the same error, in two builds of this package.
 
-Usage: ``python benchmarks/equal_error.py BEFORE [AFTER] [--cohorts 200] [--seeds 100]``. BEFORE and
-AFTER are checkouts, each with its own ``.venv``; AFTER is this one where it is not given. Both fit
-the same cohorts, 135 simulated patients with a treatment and eight covariates each, under each
-build's own default, with one thread and with two, in turn, once for every seed. Over seeds the 95%
-limits and P(HR < 1) have a variance; the time that a build needs for an error is its time times
-that variance. Prints a table of before / after and stores it in
-``benchmarks/results/equal_error.json``.
+Usage: ``python benchmarks/equal_error.py BEFORE [AFTER] [--cohorts 200] [--seeds 100]
+[--own-default]``. BEFORE and AFTER are checkouts, each with its own ``.venv``; AFTER is this one
+where it is not given. Both fit the same cohorts, 135 simulated patients with a treatment and eight
+covariates each, with a random walk over eight intervals (or each build's own default), with one
+thread and with two, in turn, once for every seed. Over seeds the 95% limits and P(HR < 1) have a
+variance; the time that a build needs for an error is its time times that variance. Prints a table
+of before / after and stores it in ``benchmarks/results/equal_error.json``.
 """
 
 import argparse
@@ -23,6 +23,7 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "equal_error.json"
 QUANTITIES = ("eti95_low", "eti95_high", "prob_below_1.0")
 THREADS = (1, 2)
+SAME = {"cutpoints": 8, "baseline": "random_walk"}
 # probabilities nearer to 0 or 1 have hardly a variance
 LEAST_PROBABILITY = 0.01
 # runs in a build's own process; one line in, one line out
@@ -43,8 +44,8 @@ def table(seed):
 
 tables = pd.concat([table(seed) for seed in range(int(sys.argv[2]))])
 stack = stack_cohorts(tables, cohort="cohort", time="time", event="event")
-model = PiecewiseExponential("arm", 0, " + ".join(names[1:]))
-quantities = json.loads(sys.argv[3])
+quantities, options = json.loads(sys.argv[3]), json.loads(sys.argv[4])
+model = PiecewiseExponential("arm", 0, " + ".join(names[1:]), **options)
 for line in sys.stdin:
     seed, threads = json.loads(line)
     started = time.perf_counter()
@@ -57,11 +58,20 @@ for line in sys.stdin:
 class Build:
     """A checkout whose package fits many cohorts in a process of its own."""
 
-    def __init__(self, folder: Path, cohorts: int) -> None:
+    def __init__(self, folder: Path, cohorts: int, options: dict[str, Any]) -> None:
         """Start the process."""
         python = folder / ".venv" / "bin" / "python"
+        settings = [json.dumps(each) for each in (QUANTITIES, options)]
         self.process = subprocess.Popen(
-            [python, "-P", "-c", SERVER, HERE, str(cohorts), json.dumps(QUANTITIES)],
+            [
+                python,
+                "-P",
+                "-c",
+                SERVER,
+                HERE,
+                str(cohorts),
+                *settings,
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -97,8 +107,11 @@ def main() -> None:
     parser.add_argument("after", type=Path, nargs="?", default=HERE.parent)
     parser.add_argument("--cohorts", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--own-default", action="store_true")
     asked = parser.parse_args()
-    builds = [Build(each.resolve(), asked.cohorts) for each in (asked.before, asked.after)]
+    options = {} if asked.own_default else SAME
+    folders = (asked.before.resolve(), asked.after.resolve())
+    builds = [Build(each, asked.cohorts, options) for each in folders]
     for each in builds:
         each.fit(0, THREADS[0])
         each.seconds[THREADS[0]].clear(), each.values.clear()
@@ -114,7 +127,8 @@ def main() -> None:
     }
     variances = dict(zip(QUANTITIES, ratios_of_variances(*builds), strict=True))
     worst = min(variances.values())
-    stored = {
+    stored = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    stored["own default" if asked.own_default else "eight intervals"] = {
         "cohorts": asked.cohorts,
         "seeds": asked.seeds,
         "time": times,

@@ -38,12 +38,16 @@ def analyse() -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def result_of(summary: dict[str, Any]) -> str:
-    """Write the result in Markdown: a sentence and a table, labelled when data are synthetic."""
+    """Write the answer and a table in Markdown, labelled when data are synthetic."""
     data = summary["data"]
     label = "**Synthetic, not patient data.** " if data["synthetic"] else ""
+    answers = [answer["sentence"] for answer in summary["answers"]]
+    if any(answer["headline"] != "as_treated" for answer in summary["answers"]):
+        answers.append("The table has the analysis as treated from time zero on.")
     lines = [
         f"{label}{summary['title']}: {data['n_patients']} patients, {data['n_events']} deaths.",
         "",
+        *(line for answer in answers for line in (answer, "")),
         "| term | Bayes: hazard ratio (95% interval) | P(HR < 1) "
         "| Cox: hazard ratio (95% interval) | verdict |",
         "|---|---|---|---|---|",
