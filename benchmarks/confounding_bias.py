@@ -1,7 +1,7 @@
 """How far is the bias factor off when many die? Cox's limit with a binary confounder left out.
 
 Usage: ``python benchmarks/confounding_bias.py``. It writes the table in
-``docs/sensitivity_methods.md`` anew.
+``docs/sensitivity_methods.md`` again.
 
 No data are simulated: with two equal arms, constant hazards and one end of follow-up the estimate
 that Cox's model without the confounder tends to in a large cohort solves one equation

@@ -2,7 +2,7 @@
 
 Usage: ``python benchmarks/immortal_time.py [--cohorts 69]``. Every fitted cohort is stored in
 ``benchmarks/results/immortal_time.json``, so that a run that was stopped goes on where it was; at
-the end the tables in ``docs/immortal_time.md`` are written anew.
+the end the tables in ``docs/immortal_time.md`` are written again.
 
 Every cohort has 135 patients who wait for a treatment: it starts between 2 weeks and 8 months
 after time zero, the fitter the patient the sooner, and only in those who are still alive. Patients

@@ -2,7 +2,7 @@
 
 Usage: ``python benchmarks/imputation.py [--cohorts 200]``. Every fitted cohort is stored in
 ``benchmarks/results/imputation.json``, so that a run that was stopped goes on where it was; at the
-end the table in ``docs/missing_data.md`` is written anew.
+end the table in ``docs/missing_data.md`` is written again.
 
 Every cohort has 135 patients. A tumour marker and a mutation are measured less often in treated
 patients who die early: missing at random, since treatment and follow-up are known, but complete

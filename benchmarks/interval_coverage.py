@@ -2,7 +2,7 @@
 
 Usage: ``python benchmarks/interval_coverage.py [--cohorts 200]``. Every fitted cohort is stored at
 once in ``benchmarks/results/coverage.json``, so that a run that was stopped goes on where it
-was; at the end the table in ``docs/coverage.md`` is written anew.
+was; at the end the table in ``docs/coverage.md`` is written again.
 
 Every cohort has 135 patients, seven covariates, a treatment given by indication (fitter
 patients get it more often, so that a crude comparison is biased), a known log hazard ratio of

@@ -2,7 +2,7 @@
 
 Usage: ``nice python benchmarks/latent_confounder.py [--cohorts 100]``. Every fitted cohort is
 stored in ``benchmarks/results/latent_confounder_*.json``, so that a run that was stopped goes on
-where it was; at the end the tables in ``docs/sensitivity_methods.md`` are written anew.
+where it was; at the end the tables in ``docs/sensitivity_methods.md`` are written again.
 
 Two arms whose fitter patients are treated more often; what makes them fit is not in the data. The
 beliefs that the model is given are centred at what is true. Deaths are common in one setting, and

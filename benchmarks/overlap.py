@@ -2,7 +2,7 @@
 
 Usage: ``python benchmarks/overlap.py [--cohorts 200]``. Every fitted cohort is stored in
 ``benchmarks/results/overlap.json``, so that a run that was stopped goes on where it was; at the end
-the table in ``docs/sensitivity_methods.md`` is written anew.
+the table in ``docs/sensitivity_methods.md`` is written again.
 
 Treatment has no effect, so that the hazard ratio is 1 whatever the weights: with an effect, hazard
 ratios given covariates and averaged over them would be different numbers.

@@ -3,7 +3,7 @@
 Usage: ``python benchmarks/sensitivity.py [--before CHECKOUT] [--rounds 3]``. It runs the command
 with its defaults, then for the multiverse alone, and for missing data alone on the analysis whose
 covariates miss values, each from the start of a process to its end in a folder of its own, and
-writes the table in ``docs/sensitivity.md`` anew.
+writes the table in ``docs/sensitivity.md`` again.
 
 With a checkout of another build, which has its own ``.venv``, it compares the processor time of
 both instead, workers included, in turn: with the same cutpoints, baselines and intervals.

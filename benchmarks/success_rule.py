@@ -3,7 +3,7 @@
 Usage: ``python benchmarks/success_rule.py [--cohorts 10000]``. Cohorts are those of
 ``interval_coverage.py`` (seven covariates, treatment by indication), with a hazard ratio of the
 treatment of 1; each is fitted by `fit_many` under the default model. The table in
-``docs/coverage.md`` and ``benchmarks/results/success_rule.json`` are written anew.
+``docs/coverage.md`` and ``benchmarks/results/success_rule.json`` are written again.
 """
 
 import argparse

@@ -193,7 +193,7 @@ def store_of(folder: Path) -> Path:
 
 
 def conclude(summary: dict[str, Any], plan: "Plan") -> str:
-    """Say what moves the conclusion, what is not to be trusted first."""
+    """Say what changes the conclusion, what is not to be trusted first."""
     from bayes_crlm.cli.terminal import in_columns, line_width
     from bayes_crlm.words.wording import SYNTHETIC
 

@@ -72,7 +72,7 @@ def approximate(inputs: "PreparedCohort", draws: int, seed: int) -> Approximatio
     Approximation
         Without draws where the engine does not serve the model, where no mode is found or a tail
         was not reached, where Pareto k is above 0.7, and where draws, or those at a term's 95%
-        limits, are worth less than a tenth of their number.
+        limits, are of an effective size below a tenth of their number.
     """
     started = time.perf_counter()
     drawn, problem = None, why_not_approximated(inputs.block_model)
