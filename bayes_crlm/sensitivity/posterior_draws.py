@@ -2,7 +2,8 @@
 
 Importance sampling around the mode takes a fraction of a second and no PyMC; where the weights'
 Pareto k is above 0.7, the effective size of the draws (or of those at a term's 95% limits) is below
-a tenth of their number, or there is no mode to draw around, NUTS does it. Chains are judged as those of `run` are.
+a tenth of their number, or there is no mode to draw around, NUTS does it. Chains are judged as
+those of `run` are.
 """
 
 import dataclasses
