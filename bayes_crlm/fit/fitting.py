@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bayes_crlm.fit.draws import Importance, PosteriorDraws
-from bayes_crlm.inference.importance import ImportanceDraws, sample_importance
 from bayes_crlm.inference.layout import why_not_approximated
 from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.tasks.blas_threads import one_blas_thread
@@ -17,6 +16,7 @@ from bayes_crlm.words.errors import SamplingError
 from bayes_crlm.words.shown import as_written
 
 if TYPE_CHECKING:
+    from bayes_crlm.inference.importance import ImportanceDraws
     from bayes_crlm.model.definition import ModelDefinition
     from bayes_crlm.model.prepared import PreparedCohort
 
@@ -40,7 +40,7 @@ class Approximation:
         Wall time.
     """
 
-    drawn: ImportanceDraws | None
+    drawn: "ImportanceDraws | None"
     problem: str | None
     seconds: float
 
@@ -74,6 +74,8 @@ def approximate(inputs: "PreparedCohort", draws: int, seed: int) -> Approximatio
         was not reached, where Pareto k is above 0.7, and where draws, or those at a term's 95%
         limits, are of an effective size below a tenth of their number.
     """
+    from bayes_crlm.inference.importance import sample_importance
+
     started = time.perf_counter()
     drawn, problem = None, why_not_approximated(inputs.block_model)
     if problem is None:
@@ -86,7 +88,7 @@ def approximate(inputs: "PreparedCohort", draws: int, seed: int) -> Approximatio
     return Approximation(drawn, problem, time.perf_counter() - started)
 
 
-def hazard_ratios_of(drawn: ImportanceDraws, inputs: "PreparedCohort") -> list[HazardRatio]:
+def hazard_ratios_of(drawn: "ImportanceDraws", inputs: "PreparedCohort") -> list[HazardRatio]:
     """Hazard ratios of every treatment level, the numbers that `Fit.hazard_ratios` gives."""
     split = inputs.n_treatment_terms
     found = RatioSummary(drawn.vectors[:, :split] / inputs.design.scale[:split])

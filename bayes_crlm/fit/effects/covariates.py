@@ -90,7 +90,9 @@ def verdict_in_words(row: dict[str, str | None]) -> str:
     return f"{row['verdict']}: {row['reason']}" if row["reason"] else str(row["verdict"])
 
 
-def coefficient_table(fit: "PosteriorDraws", thresholds: Sequence[float]) -> "pd.DataFrame":
+def coefficient_table(
+    fit: "PosteriorDraws", thresholds: Sequence[float], n_first: int | None = None
+) -> "pd.DataFrame":
     """Posterior of every log hazard ratio in original units, with its Monte Carlo error.
 
     Parameters
@@ -99,6 +101,8 @@ def coefficient_table(fit: "PosteriorDraws", thresholds: Sequence[float]) -> "pd
         A fitted model.
     thresholds : sequence of float
         Hazard ratios r whose probability P(HR < r) is given.
+    n_first : int, optional
+        Only so many terms, the treatment's contrasts first; all without it.
 
     Returns
     -------
@@ -110,14 +114,14 @@ def coefficient_table(fit: "PosteriorDraws", thresholds: Sequence[float]) -> "pd
     thresholds = thresholds_of(thresholds)
     import pandas as pd
 
-    values = fit.log_hazard_ratio_values
+    values = fit.log_hazard_ratio_values[:, :n_first]
     found = RatioSummary(values)
     low, median, high = found.quantiles
     levels = list(fit.inputs.design.levels[1:])
     n_terms, n_treatment = values.shape[1], len(levels)
     nothing = [None] * (n_terms - n_treatment)
     table = {
-        "term": list(fit.inputs.design.terms),
+        "term": list(fit.inputs.design.terms[:n_terms]),
         # as objects from the start: pandas would make 1 and None into 1.0 and nan
         "treatment": pd.Series([*levels, *nothing], dtype=object),
         "reference": pd.Series(
@@ -141,6 +145,6 @@ def coefficient_table(fit: "PosteriorDraws", thresholds: Sequence[float]) -> "pd
     else:
         table["mcse_mean_log"] = table["sd_log"] / np.sqrt(fit.importance.ess)
         table["ess_bulk"] = np.full(n_terms, fit.importance.ess)
-        table["ess_tail"] = fit.importance.ess_tail
+        table["ess_tail"] = fit.importance.ess_tail[:n_terms]
         table["r_hat"] = np.full(n_terms, np.nan)
     return pd.DataFrame(table)

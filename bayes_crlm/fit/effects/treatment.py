@@ -353,7 +353,7 @@ def hazard_ratio_table(
     """
     rule = success or SuccessRule()
     n_treatment = fit.inputs.n_treatment_terms
-    table = coefficient_table(fit, thresholds).iloc[:n_treatment]
+    table = coefficient_table(fit, thresholds, n_treatment)
     effects = RatioSummary(fit.log_hazard_ratio_values[:, :n_treatment])
     share_below = effects.prob_below(rule.effect)
     conclusions = [
