@@ -654,12 +654,11 @@ def test_several_rows_a_patient_go_through_the_usual_path(simulated_cohorts):
 
 
 @pytest.mark.slow
-def test_escalated_cohorts_are_fitted_by_nuts():
+def test_escalated_cohorts_are_fitted_by_nuts(monkeypatch):
+    # no weights are good enough: the engine has draws to trust of any small cohort tried here
+    monkeypatch.setattr("bayes_crlm.inference.draws.LEAST_ESS", 2.0)
     table = simulate(1, rows=24)
-    table.loc[table["arm"] == 1, "death"] = 0
-    model = PiecewiseExponential(
-        "arm", 0, "x", cutpoints=2, baseline="independent", treatment_prior="normal(0, 20)"
-    )
+    model = PiecewiseExponential("arm", 0, "x", cutpoints=2, baseline="independent")
     cohort = read_cohort(table, time="time", event="death")
     plain = fit_many(model, [cohort], seeds=1)
     assert not plain.cohorts["is_trustworthy"][0]

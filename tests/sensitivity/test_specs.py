@@ -31,4 +31,4 @@ def test_no_part_fails_and_every_file_has_the_name_of_its_part(spec, tmp_path):
     assert {found[name]["status"] for name in PARTS} <= {"done", "not run"}
     for kind in ("tables", "figures"):
         for path in (tmp_path / "out" / kind).iterdir():
-            assert path.name.startswith(tuple(PARTS))
+            assert path.name.startswith((*PARTS, "sensitivity_parts"))
