@@ -18,6 +18,22 @@ from bayes_crlm.model.terms.walks import Walk
 from bayes_crlm.words.section import Column, Figure, Rows, Section
 from bayes_crlm.words.shown import ratio_in_words
 
+# of a cohort to which a toy term is added
+TOY_SPEC = """
+title = "A toy term"
+
+[data]
+source = "cohort.csv"
+time = "time"
+event = "event"
+unit = "months"
+
+[model]
+treatment = "arm"
+reference = 0
+covariates = "size"
+"""
+
 
 @dataclass(frozen=True)
 class Frailty(Term):

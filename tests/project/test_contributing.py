@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from slopes import log_density_slope
+from toy_terms import TOY_SPEC
 
 import bayes_crlm as bc
 from bayes_crlm.analysis.terms import TERMS
@@ -22,20 +23,7 @@ from bayes_crlm.sensitivity import registry, settings
 
 ROOT = Path(__file__).parents[2]
 PARTS = (*registry.PARTS, "other_effect")
-SPEC = """
-title = "A toy term"
-
-[data]
-source = "cohort.csv"
-time = "time"
-event = "event"
-unit = "months"
-
-[model]
-treatment = "arm"
-reference = 0
-covariates = "size"
-
+SPEC = f"""{TOY_SPEC}
 [linear]
 column = "dose"
 prior = "normal(0, 0.5)"

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from slopes import log_density_slope
-from toy_terms import TOYS, Frailty, OverTime, simulated
+from toy_terms import TOY_SPEC, TOYS, Frailty, OverTime, simulated
 
 import bayes_crlm as bc
 from bayes_crlm.analysis.terms import TERMS
@@ -17,20 +17,7 @@ from bayes_crlm.fit.tree import posterior_of
 from bayes_crlm.inference.native.flat_density import native_density
 from bayes_crlm.model.pymc_model import build_pymc_model
 
-SPEC = """
-title = "A toy term"
-
-[data]
-source = "cohort.csv"
-time = "time"
-event = "event"
-unit = "months"
-
-[model]
-treatment = "arm"
-reference = 0
-covariates = "size"
-
+SPEC = f"""{TOY_SPEC}
 [sampling]
 draws = 500
 
