@@ -19,6 +19,7 @@ from bayes_crlm.words.errors import BayesCRLMError
 
 # a new command is a module and a line here
 COMMANDS = {"run": run, "check": check, "sensitivity": sensitivity, "list": specs}
+NO_MEMORY = "there is not enough memory; ask for fewer draws or chains, or give fewer patients"
 
 
 class Parser(argparse.ArgumentParser):
@@ -71,6 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return answer(make_parser(), arguments)
         except BayesCRLMError as problem:
             say(f"bayes-crlm: error: {on_one_line(problem)}", stream=sys.stderr)
+            return BAD_INPUT
+        except MemoryError:
+            say(f"bayes-crlm: error: {NO_MEMORY}", stream=sys.stderr)
             return BAD_INPUT
         except KeyboardInterrupt:
             say("bayes-crlm: interrupted; nothing was written", stream=sys.stderr)

@@ -1,6 +1,8 @@
 """How a fit is made: NUTS, or importance sampling around the mode that escalates to NUTS."""
 
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +16,7 @@ from bayes_crlm.tasks.streams import new_seed
 from bayes_crlm.words.docstrings import require_docstrings
 from bayes_crlm.words.errors import SamplingError
 from bayes_crlm.words.shown import as_written
+from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
     from bayes_crlm.inference.importance import ImportanceDraws
@@ -79,13 +82,31 @@ def approximate(inputs: "PreparedCohort", draws: int, seed: int) -> Approximatio
     started = time.perf_counter()
     drawn, problem = None, why_not_approximated(inputs.block_model)
     if problem is None:
-        with one_blas_thread():
+        with one_blas_thread(), memory_for(draws):
             drawn = sample_importance(inputs, draws, seed)
         if not drawn.converged:
             drawn, problem = None, "engine laplace found no approximation of the posterior"
         elif (why := drawn.weighted.problem) is not None:
             drawn, problem = None, f"engine laplace: {why}"
     return Approximation(drawn, problem, time.perf_counter() - started)
+
+
+@contextmanager
+def memory_for(draws: int) -> Generator[None]:
+    """Draw meanwhile.
+
+    Raises
+    ------
+    SamplingError
+        In one sentence, where the machine has no memory for so many draws.
+    """
+    try:
+        yield
+    except MemoryError:
+        raise SamplingError(
+            f"there is not enough memory for {count_of(draws, 'draw')}; ask for fewer draws or "
+            "chains"
+        ) from None
 
 
 def hazard_ratios_of(drawn: "ImportanceDraws", inputs: "PreparedCohort") -> list[HazardRatio]:
@@ -138,7 +159,7 @@ def sample_posterior(
         if approximation.drawn is not None:
             return fit_laplace(model, inputs, settings, seed, approximation)
         notes.append(f"{approximation.problem}: NUTS was used instead")
-    with one_blas_thread():
+    with one_blas_thread(), memory_for(chains * draws):
         return fit_nuts(model, inputs, settings, seed, target_accept, progress, notes)
 
 

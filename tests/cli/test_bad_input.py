@@ -486,6 +486,25 @@ def test_an_interrupted_run_leaves_nothing(place, capsys, monkeypatch):
     assert capsys.readouterr().err == "bayes-crlm: interrupted; nothing was written\n"
 
 
+@pytest.mark.parametrize(
+    ("place_of_need", "said"),
+    [
+        ("bayes_crlm.inference.importance.sample_importance", "for 4,000 draws; ask for fewer"),
+        ("bayes_crlm.analysis.run.run_analysis", "ask for fewer draws or chains, or give fewer"),
+    ],
+)
+def test_want_of_memory_is_one_sentence(place, capsys, monkeypatch, place_of_need, said):
+    def fail(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(place_of_need, fail)
+    arguments = ["run", "spec.toml", "--engine", "laplace", "--quiet", "--out", "out"]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert "there is not enough memory" in error and said in error and error.count("\n") == 1
+    assert not Path("out").exists()
+
+
 # in a process of its own
 
 
