@@ -20,11 +20,6 @@ class Independent:
 
     name: ClassVar[str] = "independent"
 
-    @property
-    def parameters(self) -> dict[str, float]:
-        """Parameters by the name the model's data containers give them."""
-        return {"sd": self.sd}
-
     def describe(self) -> str:
         """Say the prior in words."""
         return f"log-hazard of each interval ~ normal(log_rate, {as_written(self.sd)}), independent"
@@ -48,11 +43,6 @@ class WalkPrior:
 
     level_sd: float
     step_scale_sd: float
-
-    @property
-    def parameters(self) -> dict[str, float]:
-        """Parameters by the name the model's data containers give them."""
-        return {"sd": self.level_sd, "step_scale_sd": self.step_scale_sd}
 
     def step_variances(self, cutpoints: NDArray, earliest: float | NDArray) -> NDArray[np.float64]:
         """Variance v_j of every step when the step scale is 1.
@@ -167,11 +157,6 @@ class GammaProcess:
     is_integrated: bool = False
 
     name: ClassVar[str] = "gamma"
-
-    @property
-    def parameters(self) -> dict[str, float]:
-        """Parameters by the name the model's data containers give them."""
-        return {"weight": self.weight}
 
     def describe(self) -> str:
         """Say the prior in words."""

@@ -1,16 +1,15 @@
 """Families of priors as small values: density, slope, curvature, draws.
 
-A family of an unknown on the real line has a log density with its first two derivatives, draws, a
-normal that stands in for it where an engine needs one (`stand_in`), and the degrees of freedom of
-its tails (`tail`, infinite where they fall at least exponentially). A family of a scale has a log
+A family of an unknown on the real line has a log density with its first two derivatives, draws, and
+a normal that stands in for it where an engine needs one (`stand_in`). A family of a scale has a log
 density on the positive numbers with its slope, and draws. PyMC's own densities, of which
 `bayes_crlm.model.pymc_model` makes the model, are what tests hold them against.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +20,25 @@ LOG_2PI = math.log(2 * math.pi)
 
 
 @dataclass(frozen=True)
-class Normal:
+class Numbers:
+    """A family with its numbers, in the order in which a spec writes them."""
+
+    family: ClassVar[str]
+    roles: ClassVar[tuple[str, ...]]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Numbers by the names that the model's data containers give them."""
+        numbers = [getattr(self, each.name) for each in fields(self)]
+        return dict(zip(self.roles, numbers, strict=False))
+
+    def describe(self) -> str:
+        """Say the prior in the way the spec writes it."""
+        return f"{self.family}({', '.join(map(as_written, self.parameters.values()))})"
+
+
+@dataclass(frozen=True)
+class Normal(Numbers):
     """Normal prior of a log hazard ratio."""
 
     mean: float
@@ -29,16 +46,7 @@ class Normal:
     note: str | None = None
 
     family: ClassVar[str] = "normal"
-    tail: ClassVar[float] = math.inf
-
-    @property
-    def parameters(self) -> dict[str, float]:
-        """Parameters by the name the model's data containers give them."""
-        return {"mean": self.mean, "scale": self.sd}
-
-    def describe(self) -> str:
-        """Say the prior in the way the spec writes it."""
-        return f"normal({as_written(self.mean)}, {as_written(self.sd)})"
+    roles: ClassVar[tuple[str, ...]] = ("mean", "scale")
 
     def log_density(self, effect: NDArray) -> NDArray:
         """Elementwise log density at log hazard ratios of any shape."""
@@ -62,7 +70,7 @@ class Normal:
 
 
 @dataclass(frozen=True)
-class StudentT:
+class StudentT(Numbers):
     """Student t prior of a log hazard ratio: a normal with heavier tails."""
 
     degrees_of_freedom: float
@@ -70,23 +78,7 @@ class StudentT:
     scale: float
 
     family: ClassVar[str] = "student_t"
-
-    @property
-    def tail(self) -> float:
-        """Degrees of freedom of its tails."""
-        return self.degrees_of_freedom
-
-    @property
-    def parameters(self) -> dict[str, float]:
-        """Parameters by the name the model's data containers give them."""
-        return {"nu": self.degrees_of_freedom, "mean": self.location, "scale": self.scale}
-
-    def describe(self) -> str:
-        """Say the prior in the way the spec writes it."""
-        return (
-            f"student_t({as_written(self.degrees_of_freedom)}, {as_written(self.location)}, "
-            f"{as_written(self.scale)})"
-        )
+    roles: ClassVar[tuple[str, ...]] = ("nu", "mean", "scale")
 
     def log_density(self, effect: NDArray) -> NDArray:
         """Elementwise log density at log hazard ratios of any shape."""
@@ -124,23 +116,14 @@ class StudentT:
 
 
 @dataclass(frozen=True)
-class Laplace:
+class Laplace(Numbers):
     """Double-exponential prior of a log hazard ratio."""
 
     location: float
     scale: float
 
     family: ClassVar[str] = "laplace"
-    tail: ClassVar[float] = math.inf
-
-    @property
-    def parameters(self) -> dict[str, float]:
-        """Parameters by the name the model's data containers give them."""
-        return {"mean": self.location, "scale": self.scale}
-
-    def describe(self) -> str:
-        """Say the prior in the way the spec writes it."""
-        return f"laplace({as_written(self.location)}, {as_written(self.scale)})"
+    roles: ClassVar[tuple[str, ...]] = ("mean", "scale")
 
     def log_density(self, effect: NDArray) -> NDArray:
         """Elementwise log density at log hazard ratios of any shape."""
@@ -164,7 +147,7 @@ class Laplace:
 
 
 @dataclass(frozen=True)
-class NormalMixture:
+class NormalMixture(Numbers):
     """Mixture of normals, such as a robust prior from earlier data: one part vague.
 
     References
@@ -178,12 +161,7 @@ class NormalMixture:
     sds: tuple[float, ...]
 
     family: ClassVar[str] = "normal_mixture"
-    tail: ClassVar[float] = math.inf
-
-    @property
-    def parameters(self) -> dict[str, tuple[float, ...]]:
-        """Parameters by the name the model's data containers give them."""
-        return {"weight": self.weights, "mean": self.means, "scale": self.sds}
+    roles: ClassVar[tuple[str, ...]] = ("weight", "mean", "scale")
 
     def describe(self) -> str:
         """Say the prior in words."""
@@ -237,17 +215,13 @@ Family = Normal | StudentT | Laplace | NormalMixture
 
 
 @dataclass(frozen=True)
-class HalfNormal:
+class HalfNormal(Numbers):
     """Positive half of a normal around 0: prior of a scale."""
 
     scale: float
 
     family: ClassVar[str] = "half_normal"
-
-    @property
-    def parameters(self) -> dict[str, float]:
-        """Parameters by the name the model's data containers give them."""
-        return {"scale": self.scale}
+    roles: ClassVar[tuple[str, ...]] = ("scale",)
 
     def log_density(self, value: NDArray) -> NDArray:
         """Elementwise log density at positive numbers of any shape."""
@@ -264,7 +238,7 @@ class HalfNormal:
 
 
 @dataclass(frozen=True)
-class HalfStudentT:
+class HalfStudentT(Numbers):
     """Positive half of a Student t around 0: prior of a scale.
 
     References
@@ -276,11 +250,7 @@ class HalfStudentT:
     scale: float
 
     family: ClassVar[str] = "half_student_t"
-
-    @property
-    def parameters(self) -> dict[str, float]:
-        """Parameters by the name the model's data containers give them."""
-        return {"nu": self.degrees_of_freedom, "scale": self.scale}
+    roles: ClassVar[tuple[str, ...]] = ("nu", "scale")
 
     @property
     def whole(self) -> StudentT:
@@ -301,17 +271,13 @@ class HalfStudentT:
 
 
 @dataclass(frozen=True)
-class HalfCauchy:
+class HalfCauchy(Numbers):
     """Positive half of a Cauchy around 0: prior of a scale."""
 
     scale: float
 
     family: ClassVar[str] = "half_cauchy"
-
-    @property
-    def parameters(self) -> dict[str, float]:
-        """Parameters by the name the model's data containers give them."""
-        return {"scale": self.scale}
+    roles: ClassVar[tuple[str, ...]] = ("scale",)
 
     def log_density(self, value: NDArray) -> NDArray:
         """Elementwise log density at positive numbers of any shape."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from bayes_crlm.model.families import Laplace, Normal, StudentT
+from bayes_crlm.model.families import Laplace, Normal, Numbers, StudentT
 from bayes_crlm.words.errors import PriorError
 from bayes_crlm.words.shown import as_written, significant
 
@@ -34,7 +34,7 @@ HALF_WIDTH_95 = 1.959963984540054
 
 
 @dataclass(frozen=True)
-class Horseshoe:
+class Horseshoe(Numbers):
     """Horseshoe prior of many covariate effects, most of them thought near zero.
 
     effect_k = global x local_k x z_k with z_k ~ Normal(0, 1), local_k ~
@@ -48,15 +48,7 @@ class Horseshoe:
     scale: float
 
     family: ClassVar[str] = "horseshoe"
-
-    @property
-    def parameters(self) -> dict[str, float]:
-        """Parameters by the name the model's data containers give them."""
-        return {"scale": self.scale}
-
-    def describe(self) -> str:
-        """Say the prior in the way the spec writes it."""
-        return f"horseshoe({as_written(self.scale)})"
+    roles: ClassVar[tuple[str, ...]] = ("scale",)
 
 
 SimplePrior = Normal | StudentT | Laplace
@@ -138,45 +130,28 @@ def check_limits(parameter: str, value: float, text: str) -> None:
         )
 
 
-def positive(name: str, value: float, text: str) -> None:
-    """Refuse a scale that is not above zero."""
-    if not value > 0:
-        raise PriorError(f"{text} is impossible; its {name} {as_written(value)} must be above 0")
+def checked(make: Callable[..., EffectPrior], *positive: str) -> Callable[..., EffectPrior]:
+    """Let a prior be made only where some of its numbers are above 0: what they are, by role."""
 
+    def construct(*numbers: float) -> EffectPrior:
+        prior = make(*numbers)
+        for role in positive:
+            value = prior.parameters[role]
+            if not value > 0:
+                name = "its standard deviation" if make is Normal else IN_WORDS[role]
+                raise PriorError(
+                    f"{prior.describe()} is impossible; {name} {as_written(value)} must be above 0"
+                )
+        return prior
 
-def make_normal(mean: float, sd: float) -> Normal:
-    """Check and make a normal prior."""
-    positive("standard deviation", sd, f"normal({as_written(mean)}, {as_written(sd)})")
-    return Normal(mean, sd)
-
-
-def make_student_t(degrees_of_freedom: float, location: float, scale: float) -> StudentT:
-    """Check and make a Student t prior."""
-    prior = StudentT(degrees_of_freedom, location, scale)
-    positive("degrees of freedom", degrees_of_freedom, prior.describe())
-    positive("scale", scale, prior.describe())
-    return prior
-
-
-def make_laplace(location: float, scale: float) -> Laplace:
-    """Check and make a Laplace prior."""
-    prior = Laplace(location, scale)
-    positive("scale", scale, prior.describe())
-    return prior
-
-
-def make_horseshoe(scale: float) -> Horseshoe:
-    """Check and make a horseshoe prior."""
-    prior = Horseshoe(scale)
-    positive("scale", scale, prior.describe())
-    return prior
+    return construct
 
 
 CONSTRUCTORS: dict[str, tuple[Callable[..., EffectPrior], tuple[str, ...]]] = {
-    "normal": (make_normal, ("mean", "sd")),
-    "student_t": (make_student_t, ("nu", "mean", "scale")),
-    "laplace": (make_laplace, ("mean", "scale")),
-    "horseshoe": (make_horseshoe, ("scale",)),
+    "normal": (checked(Normal, "scale"), ("mean", "sd")),
+    "student_t": (checked(StudentT, "nu", "scale"), ("nu", "mean", "scale")),
+    "laplace": (checked(Laplace, "scale"), ("mean", "scale")),
+    "horseshoe": (checked(Horseshoe, "scale"), ("scale",)),
     "hr": (hazard_ratio_prior, ("median", "low", "high")),
 }
 CALL = re.compile(r"\s*([A-Za-z_]\w*)\s*\(([^()]*)\)\s*", re.ASCII)

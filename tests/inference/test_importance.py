@@ -60,22 +60,23 @@ def quadrature(inputs, effect):
         total[i] += simple_prior(inputs.treatment_prior).log_density(np.array([value]))[0]
         grid = np.log(events / weighted)[:, None] + offset
         likelihood = events[:, None] * grid - weighted[:, None] * np.exp(grid)
-        prior = inputs.baseline.parameters
+        prior = inputs.baseline
         if inputs.baseline.name == "gamma":
-            rate = prior["weight"] * inputs.intervals.width
+            rate = prior.weight * inputs.intervals.width
             shape = rate * math.exp(inputs.log_rate)
             total[i] += (
                 shape * np.log(rate) - gammaln(shape) + gammaln(shape + events)
                 - (shape + events) * np.log(rate + weighted)
             ).sum()  # fmt: skip
             continue
-        start = -0.5 * ((grid - inputs.log_rate) / prior["sd"]) ** 2
-        start -= math.log(prior["sd"] * math.sqrt(2 * math.pi))
+        level_sd = prior.sd if prior.name == "independent" else prior.level_sd
+        start = -0.5 * ((grid - inputs.log_rate) / level_sd) ** 2
+        start -= math.log(level_sd * math.sqrt(2 * math.pi))
         if inputs.baseline.name == "independent":
             total[i] += np.log(trapezoid(np.exp(likelihood + start), grid, axis=1)).sum()
             continue
         # two intervals: sum over the step scale, then over both log-hazards
-        sd = prior["step_scale_sd"]
+        sd = prior.step_scale_sd
         log_scale = np.linspace(math.log(1e-3), math.log(5 * sd), 120)
         scale = np.exp(log_scale)
         steps = grid[1][None, :] - grid[0][:, None]
