@@ -102,6 +102,7 @@ struct Kernels {
   int64_t (*expand_callback)(uint64_t, uint64_t, const double *, double *, void *);
   void (*exponentials)(const double *, double *, int64_t);
   int64_t (*sample_hazards)(const struct HazardDraws *);
+  int64_t (*sample_process)(const Density *, const double *vectors, int64_t n, const uint64_t *seed, double *log_hazard);
   void (*find_modes)(const Posteriors *, const Modes *, int64_t first, int64_t end);
   void (*weigh_without_groups)(const Posteriors *, const double *at, double *value, double *hazards);
   void (*log_integrals)(const double *hazards, const double *events, const double *scale, int64_t, int64_t, double *);

@@ -60,6 +60,10 @@ EXPORT void crlm_exponentials(const Kernels *kernels, const double *from, double
 EXPORT int64_t crlm_sample_hazards(const Kernels *kernels, const HazardDraws *draws) {
   return kernels->sample_hazards(draws);
 }
+EXPORT int64_t crlm_sample_process(const Kernels *kernels, const Density *d, const double *vectors, int64_t n,
+                                   const uint64_t *seed, double *log_hazard) {
+  return kernels->sample_process(d, vectors, n, seed, log_hazard);
+}
 EXPORT void crlm_find_modes(const Kernels *kernels, const Posteriors *p, const Modes *found, int64_t first, int64_t end) {
   kernels->find_modes(p, found, first, end);
 }

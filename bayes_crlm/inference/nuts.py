@@ -12,9 +12,10 @@ from bayes_crlm.inference.native.coordinates import Coordinates
 from bayes_crlm.inference.native.flat_density import native_density
 from bayes_crlm.inference.native.library import NativeDensity, lay_target
 from bayes_crlm.inference.native.nutpie_part import SamplerSettings, sample_target
+from bayes_crlm.inference.native.process import complete_hazards
 from bayes_crlm.inference.several_modes import modes_for_chains
 from bayes_crlm.model.baseline_priors import GammaProcess
-from bayes_crlm.model.density import BlockModel, complete_hazards
+from bayes_crlm.model.density import BlockModel
 from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.tasks.streams import Stream, numbered_seed, random_stream
 
@@ -137,7 +138,8 @@ def sample_blocks(
         )
         pieces.append(sample_coordinates(density, coordinates, settings))
     vectors, statistics = pieces[0] if len(pieces) == 1 else dealt(pieces)
-    vectors = complete_hazards(vectors, model, random_stream(seed, Stream.INTEGRATED_HAZARDS))
+    rng = random_stream(seed, Stream.INTEGRATED_HAZARDS)
+    vectors = complete_hazards(vectors, model, density, rng)
     return NutsDraws(vectors, statistics, time.perf_counter() - started)
 
 

@@ -23,12 +23,7 @@ from bayes_crlm.likelihood.hazard_table import (
     log_likelihood_information,
 )
 from bayes_crlm.likelihood.survival_data import SurvivalData
-from bayes_crlm.model.integrated_hazards import (
-    LEAST_LOG_HAZARD,
-    integrated_log_likelihood,
-    posterior_of_hazards,
-    sample_log_gamma,
-)
+from bayes_crlm.model.integrated_hazards import integrated_log_likelihood
 from bayes_crlm.model.terms.blocks import Block, Cells, Columns, Parameter, Values
 from bayes_crlm.model.terms.gamma_process import GammaHazards
 from bayes_crlm.model.terms.horseshoe import Shrunk
@@ -271,40 +266,3 @@ def entering_of(block: AnyBlock, data: SurvivalData, starts: NDArray) -> Floats:
         first = starts[2 + block.enters.index]
         entering[first : first + block.size] = np.eye(block.size)
     return entering
-
-
-def complete_hazards(vectors: NDArray, model: BlockModel, rng: np.random.Generator) -> Floats:
-    """Complete unconstrained vectors by draws of integrated hazards given all else.
-
-    Parameters
-    ----------
-    vectors : (..., sampled size) ndarray
-        In the order of `BlockModel.sampled_parameters`.
-    model : BlockModel
-        With an integrated gamma process.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    (..., total size) ndarray
-        In the order of `BlockModel.parameters`.
-    """
-    gamma = model.integrated
-    if gamma is None:
-        return vectors
-    flat = vectors.reshape(-1, vectors.shape[-1])
-    at = log_hazards_of(constrain(flat, model.sampled_parameters), model)
-    posteriors = [
-        posterior_of_hazards(at.draws(draw), model.data, gamma)[1:] for draw in range(len(flat))
-    ]
-    shape, rate = (np.stack(each).reshape(len(flat), -1) for each in zip(*posteriors, strict=True))
-    log_hazard = sample_log_gamma(shape[0], rate.shape, rng) - np.log(rate)
-    parts, position = [], 0
-    for parameter in model.parameters:
-        if parameter.name == gamma.name:
-            parts.append(np.maximum(log_hazard, LEAST_LOG_HAZARD))
-            continue
-        parts.append(flat[:, position : position + parameter.size])
-        position += parameter.size
-    return np.concatenate(parts, axis=1).reshape(*vectors.shape[:-1], -1)

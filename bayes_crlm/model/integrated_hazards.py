@@ -1,4 +1,4 @@
-"""Gamma hazards integrated out of the likelihood, and drawn given all else.
+"""Gamma hazards integrated out of the likelihood.
 
 With prior Gamma(a, b) of a stratum's hazard in an interval, D events there, and S time at risk
 weighted by all else (exp(delta) included, where an effect changes with time), the interval
@@ -11,8 +11,6 @@ References
 Kalbfleisch (1978), J R Stat Soc B 40:214-221.
 """
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,9 +20,6 @@ from bayes_crlm.likelihood.survival_data import SurvivalData
 from bayes_crlm.model.terms.gamma_process import GammaHazards, log_gamma
 
 Floats = NDArray[np.float64]
-
-# a hazard of no more is 0 for every purpose, and still has a logarithm
-LEAST_LOG_HAZARD = math.log(np.finfo(float).tiny)
 
 
 def posterior_of_hazards(
@@ -81,28 +76,3 @@ def integrated_log_likelihood(at: LogHazards, data: SurvivalData, gamma: GammaHa
         constant = gamma.log_constant.sum() + log_gamma(gamma.shape + events).sum()
         total[draw] = at_events + constant - (shape * np.log(rate)).sum()
     return total
-
-
-def sample_log_gamma(shape: NDArray, size: tuple[int, ...], rng: np.random.Generator) -> Floats:
-    """Draw logarithms of gamma variables of rate 1, also where those would underflow to 0.
-
-    Parameters
-    ----------
-    shape : (intervals,) ndarray
-        Of the gamma distribution, above 0.
-    size : (..., intervals)
-        Of what is returned.
-    rng : numpy.random.Generator
-        Gives the random numbers.
-
-    References
-    ----------
-    Marsaglia & Tsang (2000), ACM Trans Math Softw 26:363-372, section 6: a variable of shape a is
-    one of shape a + 1 times a uniform to the power of 1 / a.
-    """
-    is_small = shape < 1
-    log_draw = np.log(rng.standard_gamma(shape + is_small, size))
-    if is_small.any():
-        uniform = rng.standard_exponential((*size[:-1], int(is_small.sum())))
-        log_draw[..., is_small] -= uniform / shape[is_small]
-    return log_draw

@@ -8,7 +8,6 @@ from slopes import log_density_slope, slope_of_block
 from bayes_crlm.likelihood.hazard_table import log_likelihood
 from bayes_crlm.model.density import (
     BlockModel,
-    complete_hazards,
     constrain,
     log_density,
     log_hazards_of,
@@ -164,24 +163,3 @@ def test_prior_draws_have_the_prior_density(name):
     terms = bounded * slope + 1 - bounded**2
     z = terms.mean(axis=0) / (terms.std(axis=0) / np.sqrt(draws))
     assert np.all(np.abs(z) < 4.5)
-
-
-def test_integrated_hazards_are_drawn_from_their_posterior_given_all_else():
-    model = MODELS["integrated gamma process"]()
-    vector = np.random.default_rng(7).normal(0, 0.3, size_of(model))
-    many = complete_hazards(np.tile(vector, (20_000, 1)), model, np.random.default_rng(8))
-    named = constrain(many, model.parameters)
-    whole = model.complete()
-    at = np.log(named["hazard"].mean(axis=0))
-    # the posterior mean of a hazard is where the slope of its log density in its logarithm is 0
-    parts = {name: values[0] for name, values in named.items()} | {"hazard": np.exp(at)}
-    ordered = [
-        np.log(parts[each.name]) if each.transform == "log" else parts[each.name]
-        for each in whole.parameters
-    ]
-    _, slope = log_density_slope(np.concatenate(ordered), whole)
-    position = sum(each.size for each in whole.parameters[:1])
-    on_hazard = slope[position : position + len(at)]
-    error = named["hazard"].std(axis=0) / np.sqrt(20_000) / named["hazard"].mean(axis=0)
-    shape = 1 / (named["hazard"].std(axis=0) / named["hazard"].mean(axis=0)) ** 2
-    assert np.all(np.abs(on_hazard) < 5 * error * shape)

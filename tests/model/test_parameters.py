@@ -5,10 +5,8 @@ import pytest
 from scipy import stats
 
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
-from bayes_crlm.likelihood.follow_up import exposure_per_interval
-from bayes_crlm.model.baseline_priors import GammaProcess, LogTimeWalk
+from bayes_crlm.model.baseline_priors import LogTimeWalk
 from bayes_crlm.model.density import (
-    complete_hazards,
     constrain,
     log_hazards_of,
     log_jacobian,
@@ -184,22 +182,3 @@ def test_one_interval_has_no_walk(simulated_cohorts, baseline):
         log_prior(values, inputs.block_model)["log_hazard_level"],
         stats.norm(inputs.log_rate, 2).logpdf(log_hazard),
     )
-
-
-def test_hazards_given_the_effects_are_the_conjugate_gamma(simulated_cohorts):
-    """Gamma(a + D, b + S): a and b the prior's, D events and S exposure at relative hazards."""
-    inputs = prepared(simulated_cohorts[3], GammaProcess(2.0, is_integrated=True))
-    sampled = inputs.block_model.sampled_parameters
-    assert "hazard" not in {parameter.name for parameter in sampled}
-    effect = np.array([1.4, -0.9, 1.3, 0.8])
-    vectors = np.tile(effect, (2, 5000, 1))
-    full = complete_hazards(vectors, inputs.block_model, np.random.default_rng(8))
-    values = constrain(full, inputs.block_model.parameters)
-    np.testing.assert_array_equal(log_hazards_of(values, inputs.block_model).effect, vectors)
-    relative = np.exp(inputs.data.design @ effect)
-    weighted = exposure_per_interval(inputs.data.follow_up, relative)
-    prior_rate = 2.0 * inputs.intervals.width
-    shape = prior_rate * np.exp(inputs.log_rate) + inputs.intervals.events
-    for j in range(inputs.intervals.n_intervals):
-        expected = stats.gamma(shape[j], scale=1 / (prior_rate[j] + weighted[j]))
-        assert stats.kstest(values["hazard"][..., j].ravel(), expected.cdf).pvalue > 1e-5

@@ -41,6 +41,7 @@ SIGNATURES = {
     "crlm_sample_groups": (None, [*[POINTER] * 5, INTEGER, INTEGER, POINTER]),
     "crlm_pareto_smooth": (INTEGER, [*[POINTER] * 2, *[INTEGER] * 3, *[POINTER] * 2]),
     "crlm_repeat": (NUMBER, [POINTER, POINTER, POINTER, POINTER, INTEGER]),
+    "crlm_sample_process": (INTEGER, [POINTER, POINTER, POINTER, INTEGER, POINTER, POINTER]),
     "crlm_sample_hazards": (INTEGER, [POINTER, POINTER]),
     "crlm_sample_effects": (INTEGER, [POINTER, POINTER]),
     "crlm_weigh_effects": (INTEGER, [POINTER, POINTER]),
