@@ -12,7 +12,6 @@ from bayes_crlm.fit.draws import PosteriorDraws
 from bayes_crlm.fit.estimand_draws import median_survival_draws, rmst_draws, survival_draws
 from bayes_crlm.model.withdrawn import withdrawal
 from bayes_crlm.words.errors import EstimandError
-from bayes_crlm.words.html import SectionsByKey
 from bayes_crlm.words.success import SuccessRule
 from bayes_crlm.words.wording import SYNTHETIC, count_of, shown_name
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from bayes_crlm.fit.groups import Group
     from bayes_crlm.model.definition import ModelDefinition
     from bayes_crlm.model.prepared import PreparedCohort
+    from bayes_crlm.words.html import SectionsByKey
 
 HR_THRESHOLDS = (1.0, 0.8)
 
@@ -107,16 +107,16 @@ class Fit(PosteriorDraws):
         return f"<Fit of {source}: engine {self.engine}, {count_of(draws, 'draw')}{synthetic}>"
 
     def coefficients(self, thresholds: Sequence[float] = HR_THRESHOLDS) -> "pd.DataFrame":
-        """Every log hazard ratio; see `bayes_crlm.fit.effects.covariates.coefficient_table`."""
-        from bayes_crlm.fit.effects.covariates import coefficient_table
+        """Every log hazard ratio; see `bayes_crlm.fit.coefficients.coefficient_table`."""
+        from bayes_crlm.fit.coefficients import coefficient_table
 
         return coefficient_table(self, thresholds)
 
     def hazard_ratios(
         self, thresholds: Sequence[float] = HR_THRESHOLDS, success: SuccessRule | None = None
     ) -> "pd.DataFrame":
-        """Treatment's hazard ratios; see `bayes_crlm.fit.effects.treatment.hazard_ratio_table`."""
-        from bayes_crlm.fit.effects.treatment import hazard_ratio_table
+        """Treatment's hazard ratios; see `bayes_crlm.fit.coefficients.hazard_ratio_table`."""
+        from bayes_crlm.fit.coefficients import hazard_ratio_table
 
         return hazard_ratio_table(self, thresholds, success)
 
@@ -180,7 +180,7 @@ class Fit(PosteriorDraws):
         success: SuccessRule | None = None,
         horizons: Sequence[float] = (),
         rmst: float | None = None,
-    ) -> SectionsByKey:
+    ) -> "SectionsByKey":
         """Everything that this fit comes to, by key; a notebook shows it as a page.
 
         Parameters
@@ -196,6 +196,7 @@ class Fit(PosteriorDraws):
         """
         from bayes_crlm.fit.findings import Asked, Findings
         from bayes_crlm.fit.sections import fit_sections
+        from bayes_crlm.words.html import SectionsByKey
 
         asked = Asked(success or SuccessRule(), tuple(thresholds), tuple(horizons), rmst)
         found = Findings(self, asked, self.diagnose())

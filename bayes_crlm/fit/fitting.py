@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bayes_crlm.fit.draws import Importance, PosteriorDraws
-from bayes_crlm.inference.layout import why_not_approximated
 from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.tasks.blas_threads import one_blas_thread
 from bayes_crlm.tasks.streams import new_seed
@@ -78,6 +77,7 @@ def approximate(inputs: "PreparedCohort", draws: int, seed: int) -> Approximatio
         limits, are of an effective size below a tenth of their number.
     """
     from bayes_crlm.inference.importance import sample_importance
+    from bayes_crlm.inference.layout import why_not_approximated
 
     started = time.perf_counter()
     drawn, problem = None, why_not_approximated(inputs.block_model)

@@ -15,6 +15,11 @@ HEAVY = (
     "numba", "numpy", "nutpie", "openpyxl", "pandas", "pyarrow", "pydantic", "pymc", "pyreadstat",
     "pytensor", "scipy", "survival", "xarray",
 )  # fmt: skip
+# of this package and of Python: what numbers of a posterior do not need, and pandas does not load
+NOT_FOR_NUMBERS = (
+    "bayes_crlm.figures", "bayes_crlm.sensitivity", "bayes_crlm.words.section", "email.message",
+    "html.entities", "importlib.metadata",
+)  # fmt: skip
 # what the commands may have loaded when they have said what there is to say first
 ALLOWED = {
     ("--help",): set(),
@@ -123,6 +128,27 @@ def test_commands_load_no_more_than_they_need(command, tmp_path):
         cwd=tmp_path, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert set(json.loads(done.stdout.splitlines()[-1])) <= ALLOWED[command]
+
+
+FROM_A_TABLE = """
+import json, sys
+import pandas as pd
+from bayes_crlm import PiecewiseExponential, read_cohort
+
+table = pd.DataFrame({"arm": [0, 1] * 10, "time": range(1, 21), "event": [1, 1, 0, 1] * 5})
+cohort = read_cohort(table, time="time", event="event")
+fit = PiecewiseExponential("arm", 0).fit(cohort, draws=50, tune=50, chains=1, seed=1)
+fit.hazard_ratios()
+print(json.dumps([name for name in json.loads(sys.argv[1]) if name in sys.modules]))
+"""
+
+
+def test_hazard_ratios_load_neither_pictures_nor_pages(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FROM_A_TABLE, json.dumps(NOT_FOR_NUMBERS)],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout.splitlines()[-1]) == []
 
 
 def test_the_sampler_loads_no_more_than_numbers_need(tmp_path):

@@ -4,14 +4,11 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from bayes_crlm.figures import plot_forest, plot_prior_posterior, plot_starts
 from bayes_crlm.fit.answers import side_of
-from bayes_crlm.fit.effects.covariates import coefficient_table
+from bayes_crlm.fit.coefficients import hazard_ratio_table
 from bayes_crlm.fit.late_start_tables import start_file_rows
-from bayes_crlm.inference.ratio_summary import RatioSummary
-from bayes_crlm.model.withdrawn import NO_ANSWER, withdrawal
+from bayes_crlm.model.withdrawn import NO_ANSWER
 from bayes_crlm.words.late_start import (
     AS_TREATED_ONLY,
     headline_in_words,
@@ -22,12 +19,8 @@ from bayes_crlm.words.late_start import (
 )
 from bayes_crlm.words.section import Column, Figure, Lines, Note, Rows, Section, for_files
 from bayes_crlm.words.shown import as_written, probability_in_words, ratio_in_words
-from bayes_crlm.words.success import SuccessRule
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from bayes_crlm.fit.draws import PosteriorDraws
     from bayes_crlm.fit.findings import Findings
 
 CHAPTER = "answer"
@@ -326,42 +319,4 @@ def prior_figure(found: "Findings") -> Figure:
         "The treatment's hazard ratio before the data (grey) and after.",
         partial(plot_prior_posterior, failures=found.failures),
         {"fit": found.fit},
-    )
-
-
-def hazard_ratio_table(
-    fit: "PosteriorDraws", thresholds: Sequence[float], success: SuccessRule | None = None
-) -> "pd.DataFrame":
-    """Posterior hazard ratio of every treatment level against the reference.
-
-    Parameters
-    ----------
-    fit : PosteriorDraws
-        A fitted model.
-    thresholds : sequence of float
-        Hazard ratios r whose probability P(HR < r) is given.
-    success : SuccessRule, optional
-        By which is concluded; 0.975 on one side of 1 without it.
-
-    Returns
-    -------
-    pandas.DataFrame
-        As `coefficients`, treatment rows only, with median and limits as hazard ratios;
-        then prob_below_effect, P(HR < the rule's effect), and conclusion: "lower", "higher",
-        "undecided", or "withdrawn" where a level without events leaves nothing to conclude
-        from. `Fit.answers` withdraws what diagnostics do not allow, too.
-    """
-    rule = success or SuccessRule()
-    n_treatment = fit.inputs.n_treatment_terms
-    table = coefficient_table(fit, thresholds, n_treatment)
-    effects = RatioSummary(fit.log_hazard_ratio_values[:, :n_treatment])
-    share_below = effects.prob_below(rule.effect)
-    conclusions = [
-        "withdrawn" if withdrawal(fit.inputs, (), (k + 1, 0)) else rule.conclusion(each)
-        for k, each in enumerate(share_below.tolist())
-    ]
-    return table.assign(
-        **{name: np.exp(table[name]) for name in ("median", "eti95_low", "eti95_high")},
-        prob_below_effect=share_below,
-        conclusion=conclusions,
     )

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.figures import plot_predictive, plot_ranks
+from bayes_crlm.fit.coefficients import hazard_ratio_table
 from bayes_crlm.fit.diagnostics import BFMI_LEAST
-from bayes_crlm.fit.effects.treatment import hazard_ratio_table
 from bayes_crlm.inference.chains import ESS_LEAST_PER_CHAIN, R_HAT_MOST
 from bayes_crlm.inference.psis import PARETO_K_MOST
 from bayes_crlm.words.section import Column, Figure, Note, Rows, Section

@@ -13,7 +13,7 @@ import os
 import sys
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -77,17 +77,26 @@ class SamplerSettings:
 @cache
 def compiled_part() -> ModuleType | None:
     """Load nutpie's compiled part alone; None for an untested version."""
-    if version("nutpie") not in TESTED_VERSIONS:
+    package = importlib.util.find_spec("nutpie")  # found, not run
+    if package is None or installed_version(package) not in TESTED_VERSIONS:
         return None
-    module = sys.modules.get("nutpie._lib") or load_compiled_part()
+    module = sys.modules.get("nutpie._lib") or load_compiled_part(package)
     return module if module is not None and has_signatures(module) else None
 
 
-def load_compiled_part() -> ModuleType | None:
+def installed_version(package: importlib.machinery.ModuleSpec) -> str | None:
+    """Read a package's version off the folder that its installer wrote beside it.
+
+    `importlib.metadata` reads it out of a file there, with all of Python's reading of e-mails.
+    None unless there is just one such folder.
+    """
+    beside = Path(package.origin or "").parent.parent
+    folders = [each.stem for each in beside.glob(f"{package.name}-*.dist-info")]
+    return folders[0].removeprefix(f"{package.name}-") if len(folders) == 1 else None
+
+
+def load_compiled_part(package: importlib.machinery.ModuleSpec) -> ModuleType | None:
     """Load the module, and leave it where `import nutpie` will find it."""
-    package = importlib.util.find_spec("nutpie")  # found, not run
-    if package is None:
-        return None
     found = importlib.machinery.PathFinder.find_spec(
         "nutpie._lib", package.submodule_search_locations
     )
