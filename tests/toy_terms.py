@@ -114,6 +114,31 @@ class OverTime(Term):
         return f"walk with over_time_scale ~ half_normal({self.scale:g})"
 
 
+@dataclass(frozen=True)
+class Strata(Term):
+    """Baseline hazards of a shape of its own for every value of a column."""
+
+    column: str
+
+    name = "strata"
+
+    @property
+    def columns_needed(self):
+        return (self.column,)
+
+    def strata(self, cohort):
+        return Labelled.of_column(cohort, self.column)
+
+    def blocks(self, place):
+        return ()
+
+    def describe(self):
+        return f"each {self.column} has baseline hazards of its own"
+
+    def describe_prior(self):
+        return "that of the baseline"
+
+
 def plot_ratios(ratios, name):
     ax = new_axes(None, 4, 2)
     ax.plot([ratio for ratio, *_ in ratios], range(len(ratios)), "o")

@@ -189,7 +189,7 @@ def write_below(
 
 
 def plot_hazard(fit: "Fitted", ax: "Axes | None" = None) -> "Axes":
-    """Posterior hazard of every interval at the covariates' means, with 95% bands.
+    """Posterior hazard of every interval at the covariates' means, with 95% bands, by stratum.
 
     Parameters
     ----------
@@ -203,16 +203,25 @@ def plot_hazard(fit: "Fitted", ax: "Axes | None" = None) -> "Axes":
     matplotlib.axes.Axes
     """
     ax = new_axes(ax, 7, 3.2)
-    table = fit.log_hazard()
-    edges = np.append(table["from"].to_numpy(), table["to"].iloc[-1])
-    for start, stop, low, high in table[["from", "to", "eti95_low", "eti95_high"]].to_numpy():
-        ax.fill_between(
-            [start, stop], np.exp(low), np.exp(high), color=COLOURS[0], alpha=0.18, lw=0
+    table, edges = fit.log_hazard(), fit.inputs.intervals.cutpoints
+    strata = fit.inputs.kinds.strata
+    for k, stratum in enumerate(strata):
+        own = table if len(strata) == 1 else table[table["stratum"] == stratum]
+        colour = COLOURS[k % len(COLOURS)]
+        style = LINE_STYLES[k // len(COLOURS) % len(LINE_STYLES)]
+        for start, stop, low, high in own[["from", "to", "eti95_low", "eti95_high"]].to_numpy():
+            ax.fill_between(
+                [start, stop], np.exp(low), np.exp(high), color=colour, alpha=0.18, lw=0
+            )
+        name = plain_text(stratum, 40) or None
+        ax.stairs(
+            np.exp(own["median"]), edges, color=colour, lw=2, ls=style, baseline=None, label=name
         )
-    ax.stairs(np.exp(table["median"]), edges, color=COLOURS[0], lw=2, baseline=None)
+    if len(strata) > 1:
+        legend_above(ax)
     ax.set_yscale("log")
     # the hazard of an interval without an event may be next to 0, below any axis
-    has_events = fit.inputs.intervals.events > 0
+    has_events = fit.inputs.events_per_stratum.ravel() > 0
     floor = LEAST_PICTURED * np.exp(table["eti95_low"][has_events].min())
     ax.set_ylim(bottom=max(ax.get_ylim()[0], floor))
     ax.yaxis.set_major_formatter(lambda value, _: f"{significant(value, 4)}")

@@ -93,18 +93,19 @@ class PreparedCohort:
     @cached_property
     def baseline_block(self) -> Block | GammaHazards:
         """Unknowns of the baseline's log-hazards, a row a stratum."""
-        enters = Cells.of_strata(self.data.stratum_of_class)
-        events = self.intervals.events[None]
-        if enters.copies > 1:
-            events = enters.loading.T @ self.data.events_per_cell
         return baseline_block(
             self.baseline,
-            enters,
-            events,
+            Cells.of_strata(self.data.stratum_of_class),
+            self.events_per_stratum,
             self.intervals.cutpoints,
             earliest=self.earliest,
             log_rate=self.log_rate,
         )
+
+    @property
+    def events_per_stratum(self) -> NDArray[np.float64]:
+        """Events of every stratum in every interval, shape (strata, intervals)."""
+        return Cells.of_strata(self.data.stratum_of_class).loading.T @ self.data.events_per_cell
 
     @property
     def earliest(self) -> float:

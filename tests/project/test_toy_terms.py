@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from slopes import log_density_slope
-from toy_terms import TOY_SPEC, TOYS, Frailty, OverTime, simulated
+from toy_terms import TOY_SPEC, TOYS, Frailty, OverTime, Strata, simulated
 
 import bayes_crlm as bc
 from bayes_crlm.analysis.terms import TERMS
 from bayes_crlm.cli import main
+from bayes_crlm.figures import plot_hazard
 from bayes_crlm.fit.sections import EFFECTS
 from bayes_crlm.fit.tree import posterior_of
 from bayes_crlm.inference.native.flat_density import native_density
@@ -105,6 +106,30 @@ def test_survival_under_a_level_has_the_hazards_of_its_class():
         cumulative = np.exp(at.cells[0, level]) @ np.diff(edges)
         expected = np.exp(-cumulative * np.exp(columns @ at.effect[0])).mean()
         assert curves.reshape(-1)[level] == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize("engine", ["laplace", "nuts"])
+def test_every_stratum_has_a_baseline_in_table_and_figure(engine):
+    table = simulated()
+    table["ward"] = np.where(table["centre"] < "C2", "north", "south")
+    cohort = bc.read_cohort(table, time="time", event="event")
+    model = bc.PiecewiseExponential("arm", 0, "size", cutpoints=4, terms=(Strata("ward"),))
+    fit = model.fit(cohort, seed=1, draws=500, engine=engine)
+    assert fit.engine == engine
+    found = fit.log_hazard()
+    assert found["stratum"].tolist() == ["north"] * 4 + ["south"] * 4
+    assert found["interval"].tolist() == [1, 2, 3, 4] * 2
+    assert found["to"].iloc[-1] == cohort.time.max()
+    np.testing.assert_allclose(found["mean"], fit.hazards.cells.mean(axis=0).ravel())
+    # each is near the rate that its own rows have
+    for ward, own in found.groupby("stratum"):
+        rows = (table["ward"] == ward).to_numpy()
+        rate = np.log(cohort.event[rows].sum() / cohort.time[rows].sum())
+        assert own["mean"].mean() == pytest.approx(rate, abs=0.6)
+    ax = plot_hazard(fit)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["north", "south"]
+    (section,) = [each for each in fit.sections().values() if each.key == "log_hazard"]
+    assert [row["stratum"] for row in section.rows[0].rows][::4] == ["north", "south"]
 
 
 def test_a_model_that_the_engine_does_not_serve_goes_to_nuts_and_says_so():

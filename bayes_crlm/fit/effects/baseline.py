@@ -27,6 +27,7 @@ def sections(found: "Findings") -> list[Section]:
     """
     fit = found.fit
     n_intervals, drawn = fit.inputs.intervals.n_intervals, {"fit": fit}
+    of_strata = " of every stratum" if len(fit.inputs.kinds.strata) > 1 else ""
     rows = log_hazard_table(fit).to_dict("records")
     return [
         priors(found),
@@ -45,8 +46,8 @@ def sections(found: "Findings") -> list[Section]:
                 ),
                 Figure(
                     "hazard",
-                    f"Hazard in each of the {n_intervals} intervals, at the covariates' means "
-                    "(posterior mean of the log-hazard, 95% band).",
+                    f"Hazard in each of the {n_intervals} intervals{of_strata}, at the covariates' "
+                    "means (posterior mean of the log-hazard, 95% band).",
                     plot_hazard,
                     drawn,
                 ),
@@ -105,7 +106,7 @@ def named(row: dict) -> str:
 
 
 def log_hazard_table(fit: "PosteriorDraws") -> "pd.DataFrame":
-    """Posterior of every interval's log-hazard at the covariates' means.
+    """Posterior of every interval's log-hazard at the covariates' means, in every stratum.
 
     Parameters
     ----------
@@ -115,7 +116,8 @@ def log_hazard_table(fit: "PosteriorDraws") -> "pd.DataFrame":
     Returns
     -------
     pandas.DataFrame
-        One row per interval: interval, from, to, mean, sd, median, eti95_low, eti95_high. Of an
+        One row per interval: interval, from, to, mean, sd, median, eti95_low, eti95_high; where a
+        term has strata, one for each stratum and interval, and the stratum's name first. Of an
         interval without an event, median and limits tell more than mean and standard
         deviation: its hazard may be next to 0, whose logarithm has no lower bound.
     """
@@ -123,12 +125,15 @@ def log_hazard_table(fit: "PosteriorDraws") -> "pd.DataFrame":
 
     draws = fit.log_hazard_draws
     low, median, high = np.quantile(draws, [ETI95[0], 0.5, ETI95[1]], axis=0)
-    cutpoints = fit.inputs.intervals.cutpoints
+    intervals, strata = fit.inputs.intervals, fit.inputs.kinds.strata
+    number = np.tile(np.arange(intervals.n_intervals), len(strata))
+    of_stratum = {"stratum": np.repeat(strata, intervals.n_intervals)} if len(strata) > 1 else {}
     return pd.DataFrame(
-        {
-            "interval": np.arange(1, draws.shape[1] + 1),
-            "from": cutpoints[:-1],
-            "to": cutpoints[1:],
+        of_stratum
+        | {
+            "interval": number + 1,
+            "from": intervals.cutpoints[number],
+            "to": intervals.cutpoints[number + 1],
             "mean": draws.mean(axis=0),
             "sd": draws.std(axis=0, ddof=1),
             "median": median,
