@@ -221,3 +221,12 @@ def test_models_beyond_the_grid_go_to_nuts():
     assert "and there are 2" in why_not_approximated(two)
     shrunk = Shrunk("effect", Columns(0, 2), HalfCauchy(0.5), "term")
     assert "horseshoe" in why_not_approximated(BlockModel((shrunk, walk(data)), data))
+
+
+@pytest.mark.parametrize("scale", [HalfCauchy(0.5), HalfStudentT(3.0, 0.5)])
+def test_walks_of_another_step_scale_than_half_normal_go_to_nuts_and_say_so(scale):
+    data = rows()
+    heavy = replace(walk(data), scale=scale)
+    why = why_not_approximated(BlockModel((effects(), heavy), data))
+    assert why == "engine laplace serves walks whose step scale has a half-normal prior"
+    assert why_not_approximated(BlockModel((effects(), walk(data)), data)) is None

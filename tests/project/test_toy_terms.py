@@ -2,6 +2,7 @@
 
 import json
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,10 @@ from bayes_crlm.fit.sections import EFFECTS
 from bayes_crlm.fit.tree import posterior_of
 from bayes_crlm.inference.native.flat_density import native_density
 from bayes_crlm.model.pymc_model import build_pymc_model
+from bayes_crlm.sensitivity.missing.missing_data import design_of
+from bayes_crlm.sensitivity.registry import NotRunError
+from bayes_crlm.sensitivity.weighted_posterior import weighted_modes
+from bayes_crlm.words.errors import SensitivityError
 
 SPEC = f"""{TOY_SPEC}
 [sampling]
@@ -136,6 +141,35 @@ def test_a_model_that_the_engine_does_not_serve_goes_to_nuts_and_says_so():
     fit = model_of("both").fit(cohort_of(), seed=1, draws=200, tune=200, engine="laplace")
     assert fit.engine == "nuts"
     assert any("NUTS was used instead" in note for note in fit.notes)
+
+
+OF_KINDS = {
+    "groups": (Frailty("centre", 0.8),),
+    "classes": (OverTime(0.7),),
+    "strata": (Strata("centre"),),
+}
+
+
+@pytest.mark.parametrize("name", OF_KINDS)
+def test_rows_with_weights_refuse_terms_with_classes_or_groups(name):
+    model = bc.PiecewiseExponential("arm", 0, "size", cutpoints=3, terms=OF_KINDS[name])
+    inputs = model.prepare(cohort_of())
+    with pytest.raises(SensitivityError, match="without terms that have groups or hazards of"):
+        weighted_modes(inputs, np.ones((1, inputs.cohort.n_rows)))
+
+
+@pytest.mark.parametrize("name", OF_KINDS)
+def test_imputation_refuses_terms_with_classes_or_groups(name):
+    table = simulated()
+    table.loc[::9, "size"] = np.nan
+    cohort = bc.read_cohort(table, time="time", event="event", missing="drop")
+    model = bc.PiecewiseExponential("arm", 0, "size", cutpoints=3, terms=OF_KINDS[name])
+    plan = SimpleNamespace(model=model, full_cohort=cohort, inputs=model.prepare(cohort))
+    with pytest.raises(NotRunError, match="without terms that have groups or hazards of"):
+        design_of(plan)
+    plain = bc.PiecewiseExponential("arm", 0, "size", cutpoints=3)
+    without = SimpleNamespace(model=plain, full_cohort=cohort, inputs=plain.prepare(cohort))
+    assert design_of(without).covariates[0].column == "size"
 
 
 @pytest.fixture
