@@ -70,11 +70,14 @@ def weighted_center_and_scale(matrix: Floats, shares: Floats | None) -> tuple[Fl
     return center, np.sqrt(shares @ (matrix - center) ** 2 / (n_patients - 1))
 
 
-def weighted_quantiles(values: ArrayLike, shares: Floats, at: ArrayLike) -> Floats:
-    """Quantiles (type 7) of values with weights.
+def quantiles_over_patients(values: ArrayLike, shares: Floats, at: ArrayLike) -> Floats:
+    """Quantiles (type 7) over patients, whose rows have shares of them.
 
     The k-th smallest of n patients is the least value up to which the weights add up to k; between
-    two of them the quantile is interpolated, as without weights.
+    two of them the quantile is interpolated, as without weights. Quantiles of weighted draws
+    (`bayes_crlm.inference.weighted`) have another definition, for their weights say nothing of a
+    number n: here the knots of a spline have to be those of `numpy.quantile` where every patient
+    has one row.
 
     Parameters
     ----------
@@ -169,7 +172,7 @@ def weighted_transforms(
         if not is_inside.any():
             return bs(x, df=df, knots=knots, **options)
         at = np.linspace(0, 1, inner + 2)[1:-1]
-        found = weighted_quantiles(values[is_inside], shares[is_inside], at).tolist()
+        found = quantiles_over_patients(values[is_inside], shares[is_inside], at).tolist()
         return bs(x, knots=found, **options)
 
     def weighted_cr(x: Any, df: int | None = None, knots: Any = None, **options: Any) -> Any:
