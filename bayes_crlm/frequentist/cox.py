@@ -181,27 +181,31 @@ def fit_cox(
     terms = tuple(terms)
     matrix = np.asarray(matrix, dtype=np.float64).reshape(len(np.asarray(time)), len(terms))
     rows = CoxRows.of(*merge_tied_times(entry, time), event, matrix, ties)
-    fit = rows.fit()
-    if rows.is_maximum(fit):
-        return _partial_likelihood_cox(fit, rows.scale, terms, ties)
+    cox = _partial_likelihood_cox(rows, terms)
+    if not cox.not_estimable:
+        return cox
 
     # The rare path: columns that no risk set tells apart, separation, or a failed search.
     is_identified = rows.identified()
     identified = np.flatnonzero(is_identified)
     names = [terms[k] for k in identified]
+    unidentified = [terms[k] for k in np.flatnonzero(~is_identified)]
     warnings = []
-    if not is_identified.all():
-        unidentified = ", ".join(terms[k] for k in np.flatnonzero(~is_identified))
+    if unidentified:
         warnings.append(
-            f"Cox: {unidentified} cannot be told from the other columns in any risk set, so no "
-            "estimate is given"
+            f"Cox: {', '.join(unidentified)} cannot be told from the other columns in any risk "
+            "set, so no estimate is given"
         )
     separation = find_separation(
         rows.entry, rows.time, rows.event, matrix[:, identified], names, patient_index=patient_index
     )
     rows = rows.with_columns(identified)
-    cox = _separated_cox(rows, separation, names) if separation else _searched_cox(rows, names)
-    missing = {*cox.not_estimable, *(terms[k] for k in np.flatnonzero(~is_identified))}
+    cox = (
+        _separated_cox(rows, separation, names)
+        if separation
+        else _partial_likelihood_cox(rows, names)
+    )
+    missing = {*cox.not_estimable, *unidentified}
     return replace(
         _spread(cox, identified, terms),
         not_estimable=tuple(term for term in terms if term in missing),
@@ -209,26 +213,13 @@ def fit_cox(
     )
 
 
-def _searched_cox(rows: CoxRows, terms: Sequence[str]) -> Cox:
-    """The fit of columns that are all identified, or why there is none."""
-    fit = rows.fit()
-    if rows.is_maximum(fit):
-        return _partial_likelihood_cox(fit, rows.scale, terms, rows.ties)
-    return replace(
-        _nothing(fit, terms, rows.ties),
-        not_estimable=tuple(terms),
-        warnings=(
-            f"Cox: {MAX_ITERATIONS} steps reached no clear maximum of the partial likelihood, "
-            "so no estimate is given",
-        ),
-    )
-
-
 def _separated_cox(rows: CoxRows, separation: Separation, terms: Sequence[str]) -> Cox:
     """Firth's fit where covariates separate the events, with what has to be said of it."""
-    cox, failure = _firth_cox(rows, terms)
-    instead = failure or (
+    cox = _firth_cox(rows, terms)
+    instead = (
         "Firth's penalised estimates are given instead, with no test of proportional hazards"
+        if cox.method == "Firth"
+        else "and Firth's penalised fit did not converge either"
     )
     warnings = [
         f"Cox: no maximum likelihood estimate exists for {', '.join(separation.terms)}, "
@@ -246,21 +237,26 @@ def _separated_cox(rows: CoxRows, separation: Separation, terms: Sequence[str]) 
         )
     return replace(
         cox,
-        not_estimable=separation.terms if failure is None else tuple(terms),
+        not_estimable=separation.terms if cox.method == "Firth" else tuple(terms),
         warnings=tuple(warnings),
     )
 
 
-def _partial_likelihood_cox(fit: CoxPHFit, scale: Floats, terms: Sequence[str], ties: str) -> Cox:
-    """The library's fit in the columns' own units, with its test of proportional hazards."""
+def _partial_likelihood_cox(rows: CoxRows, terms: Sequence[str]) -> Cox:
+    """The library's fit with its test of proportional hazards, or nothing and why."""
+    fit = rows.fit()
+    if not rows.is_maximum(fit):
+        return _nothing(
+            fit,
+            rows,
+            terms,
+            f"Cox: {MAX_ITERATIONS} steps reached no clear maximum of the partial likelihood, "
+            "so no estimate is given",
+        )
     from survival.regression import cox_zph  # ty: ignore[missing-module-member]
 
-    p = len(terms)
-    coef = np.asarray(fit.coefficients, dtype=np.float64) / scale
-    covariance = np.asarray(fit.var).reshape(p, p) / np.outer(scale, scale)
-    se = np.sqrt(np.diag(covariance))
     ph_test, warnings = (), ()
-    if p:
+    if terms:
         tested = [*terms, "GLOBAL"]
         try:
             zph = cox_zph(fit, transform="km", terms=False)
@@ -273,6 +269,50 @@ def _partial_likelihood_cox(fit: CoxPHFit, scale: Floats, terms: Sequence[str], 
         else:
             tests = [*zph.table, zph.global_test]
             ph_test = tuple((term, float(test.p)) for term, test in zip(tested, tests, strict=True))
+    return replace(
+        _with_wald_limits(
+            rows,
+            terms,
+            np.asarray(fit.coefficients, dtype=np.float64) / rows.scale,
+            np.asarray(fit.var).reshape(2 * (len(terms),)) / np.outer(rows.scale, rows.scale),
+        ),
+        loglik=(float(fit.loglik[0]), float(fit.loglik[1])),
+        concordance=float(fit.concordance.concordance[0]),
+        ph_test=ph_test,
+        warnings=warnings,
+    )
+
+
+def _firth_cox(rows: CoxRows, terms: Sequence[str]) -> Cox:
+    """Firth's fit; nothing where it failed."""
+    firth = fit_firth(rows)
+    if firth is None:
+        return _nothing(rows.fit(np.zeros(len(terms))), rows, terms)
+    at_estimate = rows.fit(firth.coef * rows.scale)
+    return replace(
+        _with_wald_limits(rows, terms, firth.coef, firth.covariance),
+        ci95=_exp(firth.ci95),
+        p=firth.p,
+        loglik=firth.loglik,
+        concordance=float(at_estimate.concordance.concordance[0]),
+        method="Firth",
+    )
+
+
+def _nothing(fit: CoxPHFit, rows: CoxRows, terms: Sequence[str], *warnings: str) -> Cox:
+    """A fit without an estimate."""
+    p = len(terms)
+    return replace(
+        _with_wald_limits(rows, terms, np.full(p, np.nan), np.full((p, p), np.nan)),
+        loglik=(float(fit.loglik[0]), math.nan),
+        not_estimable=tuple(terms),
+        warnings=warnings,
+    )
+
+
+def _with_wald_limits(rows: CoxRows, terms: Sequence[str], coef: Floats, covariance: Floats) -> Cox:
+    """Estimates in the columns' own units with Wald limits and tests, and nothing else yet."""
+    se = np.sqrt(np.diag(covariance))
     return Cox(
         terms=tuple(terms),
         coef=coef,
@@ -280,49 +320,10 @@ def _partial_likelihood_cox(fit: CoxPHFit, scale: Floats, terms: Sequence[str], 
         ci95=_exp(coef[:, None] + HALF_WIDTH_95 * se[:, None] * np.array([-1.0, 1.0])),
         p=np.array([math.erfc(abs(z) / math.sqrt(2.0)) for z in coef / se]),
         covariance=covariance,
-        loglik=(float(fit.loglik[0]), float(fit.loglik[1])),
-        concordance=float(fit.concordance.concordance[0]),
-        ph_test=ph_test,
-        ties=ties,
-        warnings=warnings,
-    )
-
-
-def _firth_cox(rows: CoxRows, terms: Sequence[str]) -> tuple[Cox, str | None]:
-    """Firth's fit in the columns' own units, and why there is none where it failed."""
-    firth, scale = fit_firth(rows.entry, rows.time, rows.event, rows.scaled, rows.ties), rows.scale
-    at_estimate = rows.fit(np.nan_to_num(firth.coef))
-    if not firth.converged:
-        nothing = _nothing(at_estimate, terms, rows.ties)
-        return nothing, "and Firth's penalised fit did not converge either"
-    found = replace(
-        _nothing(at_estimate, terms, rows.ties),
-        coef=firth.coef / scale,
-        se=firth.se / scale,
-        ci95=_exp(firth.ci95 / scale[:, None]),
-        p=firth.p,
-        covariance=firth.covariance / np.outer(scale, scale),
-        loglik=firth.loglik,
-        concordance=float(at_estimate.concordance.concordance[0]),
-        method="Firth",
-    )
-    return found, None
-
-
-def _nothing(fit: CoxPHFit, terms: Sequence[str], ties: str) -> Cox:
-    """A fit without an estimate."""
-    p = len(terms)
-    return Cox(
-        terms=tuple(terms),
-        coef=np.full(p, np.nan),
-        se=np.full(p, np.nan),
-        ci95=np.full((p, 2), np.nan),
-        p=np.full(p, np.nan),
-        covariance=np.full((p, p), np.nan),
-        loglik=(float(fit.loglik[0]), math.nan),
+        loglik=(math.nan, math.nan),
         concordance=math.nan,
         ph_test=(),
-        ties=ties,
+        ties=rows.ties,
     )
 
 

@@ -16,10 +16,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from bayes_crlm.frequentist.cox_rows import CoxRows
 from bayes_crlm.frequentist.partial_likelihood import PartialLikelihood, PartialLikelihoodValue
-from bayes_crlm.likelihood.tied_times import merge_tied_times
 
 Floats = NDArray[np.float64]
 
@@ -33,7 +33,7 @@ MOST_OVERSHOOT = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Firth:
-    """A Firth-penalised Cox fit, on the scale of the columns that were given.
+    """A Firth-penalised Cox fit, in the columns' own units.
 
     Attributes
     ----------
@@ -50,10 +50,6 @@ class Firth:
         Log partial likelihood, unpenalised, at 0 and at `coef`.
     penalised_loglik : (float, float)
         The same with the penalty, columns scaled to standard deviation 1.
-    ties : str
-        How tied events were treated.
-    converged : bool
-        False makes every number NaN.
     """
 
     coef: Floats
@@ -63,17 +59,9 @@ class Firth:
     p: Floats
     loglik: tuple[float, float]
     penalised_loglik: tuple[float, float]
-    ties: str
-    converged: bool
 
 
-def fit_firth(
-    entry: ArrayLike,
-    time: ArrayLike,
-    event: ArrayLike,
-    matrix: ArrayLike,
-    ties: str = "efron",
-) -> Firth:
+def fit_firth(rows: CoxRows) -> Firth | None:
     """Fit Firth's penalised Cox regression.
 
     Newton steps with the information as curvature, halved until the penalised likelihood rises;
@@ -82,61 +70,37 @@ def fit_firth(
 
     Parameters
     ----------
-    entry, time : (n_rows,) float
-        Start and end at risk; `entry` is 0 without delayed entry.
-    event : (n_rows,) 0 or 1
-        1 where the row ends with the event.
-    matrix : (n_rows, p) float
+    rows : CoxRows
         Columns must be linearly independent within the risk sets.
-    ties : {"efron", "breslow"}
-        How tied events are treated.
 
     Returns
     -------
-    Firth
+    Firth or None
+        None where the search does not converge.
 
     References
     ----------
     Heinze & Schemper (2001), Biometrics 57:114-119.
     """
-    matrix = np.asarray(matrix, dtype=np.float64)
-    scale = matrix.std(axis=0)
-    scale = np.where(scale > 0, scale, 1.0)
-    entry, time = merge_tied_times(entry, time)
-    likelihood = PartialLikelihood(entry, time, event, (matrix - matrix.mean(axis=0)) / scale, ties)
-
-    p = matrix.shape[1]
+    likelihood = PartialLikelihood(rows.entry, rows.time, rows.event, rows.scaled, rows.ties)
+    p, scale = len(rows.scale), rows.scale
     null = likelihood.at(np.zeros(p))
     coef, value, converged = _maximise(likelihood, np.zeros(p), np.ones(p, dtype=bool))
     if not converged:
-        nothing = np.full(p, np.nan)
-        return Firth(
-            coef=nothing,
-            se=nothing,
-            covariance=np.full((p, p), np.nan),
-            ci95=np.full((p, 2), np.nan),
-            p=nothing,
-            loglik=(null.loglik, np.nan),
-            penalised_loglik=(null.penalised_loglik, np.nan),
-            ties=ties,
-            converged=False,
-        )
+        return None
     covariance = np.linalg.inv(value.information)
-    se = np.sqrt(np.diag(covariance))
     profiles = [
         _Profile(likelihood, coef, covariance, value.penalised_loglik, term) for term in range(p)
     ]
     limits = np.array([[profile.limit(-1.0), profile.limit(1.0)] for profile in profiles])
     return Firth(
         coef=coef / scale,
-        se=se / scale,
+        se=np.sqrt(np.diag(covariance)) / scale,
         covariance=covariance / np.outer(scale, scale),
         ci95=limits.reshape(p, 2) / scale[:, None],
         p=np.array([profile.p_value() for profile in profiles]),
         loglik=(null.loglik, value.loglik),
         penalised_loglik=(null.penalised_loglik, value.penalised_loglik),
-        ties=ties,
-        converged=True,
     )
 
 

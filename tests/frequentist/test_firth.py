@@ -9,8 +9,15 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq, minimize
 from scipy.stats import chi2
 
-from bayes_crlm.frequentist.firth import fit_firth
+from bayes_crlm.frequentist import firth as firth_fits
+from bayes_crlm.frequentist.cox_rows import CoxRows
 from bayes_crlm.frequentist.partial_likelihood import PartialLikelihood
+from bayes_crlm.likelihood.tied_times import merge_tied_times
+
+
+def fit_firth(entry, time, event, matrix, ties="efron"):
+    rows = CoxRows.of(*merge_tied_times(entry, time), event, np.asarray(matrix), ties)
+    return firth_fits.fit_firth(rows)
 
 
 def test_agrees_with_coxphf():
@@ -132,7 +139,7 @@ def test_units_and_order_of_rows_do_not_matter(seed, factor):
     units = np.array([1.0, factor])
     moved = (matrix * units + units)[shuffled]
     other = fit_firth(np.zeros(40), time[shuffled], event[shuffled], moved)
-    assert firth.converged and other.converged
+    assert firth is not None and other is not None
     assert np.allclose(other.coef * units, firth.coef, rtol=1e-6, atol=1e-6)
     assert np.allclose(other.ci95 * units[:, None], firth.ci95, rtol=1e-4, atol=1e-4)
     assert np.allclose(other.p, firth.p, rtol=1e-4, atol=1e-9)
@@ -154,8 +161,7 @@ def test_approaches_maximum_likelihood_as_events_accrue():
 def test_a_covariate_that_orders_every_event_is_not_given_a_number():
     time = np.arange(1.0, 61.0)
     firth = fit_firth(np.zeros(60), time, np.ones(60), -time[:, None])
-    assert firth.converged or np.isnan(firth.coef).all()
-    assert np.isfinite(firth.coef).all() == firth.converged
+    assert firth is None or np.isfinite(firth.coef).all()
 
 
 @pytest.mark.parametrize("events_seen", [1, 2, 4])
@@ -172,7 +178,7 @@ def test_a_patient_of_a_rare_level_whom_few_risk_sets_find_is_no_hindrance(seed,
     time[0] = event_times[events_seen - 1 : events_seen + 1].mean()
     rows = (np.zeros(n), time, event, np.column_stack([x, rare]))
     firth = fit_firth(*rows)
-    assert firth.converged
+    assert firth is not None
     found = minimize(lambda coef: -penalised(coef, *rows), [0.0, 0.0], method="Nelder-Mead")
     assert np.allclose(firth.coef, found.x, atol=2e-3)
 
