@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.cohort.table.column_values import sorted_levels
+from bayes_crlm.cohort.table.column_values import column_kind, plain_values, sorted_levels
 from bayes_crlm.words.errors import CohortError
 from bayes_crlm.words.wording import SHOWN, count_of, did_you_mean, no_column, shown, shown_names
 
@@ -126,12 +126,8 @@ def kind_of(values: "pd.Series") -> str:
 
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.cat.categories.to_series()
-    if pd.api.types.is_bool_dtype(values.dtype):
-        return "true/false"
-    if pd.api.types.is_complex_dtype(values.dtype):
-        return "mixed values"
-    if pd.api.types.is_numeric_dtype(values.dtype):
-        return "numbers"
+    if (kind := column_kind(values)) in ("numbers", "true/false"):
+        return kind
     try:
         inferred = pd.api.types.infer_dtype(values, skipna=True)
     except (TypeError, ValueError):
@@ -188,8 +184,6 @@ def compare(condition: Condition, values: "pd.Series") -> tuple[NDArray[np.bool]
     CohortError
         When the value is not comparable with what the column holds.
     """
-    import pandas as pd
-
     kind = kind_of(values)
     unknown = values.isna().to_numpy(dtype=bool)
     met = np.zeros(len(values), dtype=bool)
@@ -214,9 +208,7 @@ def compare(condition: Condition, values: "pd.Series") -> tuple[NDArray[np.bool]
             )
     if kind == "nothing":
         return met, unknown
-    known = values[~unknown]
-    if isinstance(known.dtype, pd.CategoricalDtype):
-        known = known.astype(known.cat.categories.dtype)
+    known = plain_values(values[~unknown])
     try:
         met[~unknown] = _answer(op, known, value, kind)
     except (TypeError, ValueError, OverflowError):

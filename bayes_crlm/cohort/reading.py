@@ -22,7 +22,6 @@ from bayes_crlm.cohort.source import (
     unit_of_data_set,
     unknown_columns,
 )
-from bayes_crlm.cohort.table.column_settings import ColumnSettings
 from bayes_crlm.cohort.table.sources import Loaded, load_source, with_notes
 from bayes_crlm.words.errors import CohortError
 from bayes_crlm.words.wording import shown_name
@@ -134,7 +133,10 @@ def cohort_of(source: object, arguments: CohortArguments) -> Cohort:
     outcome, settings, problems = arguments.checked(own_unit)
     if outcome is None or problems:
         raise CohortError.of(shown_name(label), problems)
-    loaded = loaded_source(source, arguments, outcome, settings)
+    event, columns = outcome.event, list(dict.fromkeys(outcome.columns))
+    # codes of the event that are text may be labels of the file, which replace its codes
+    numbers = [each for each in columns if each != event.column or event.are_numbers]
+    loaded = load_source(source, numbers, outcome.id, settings, arguments.sheet, columns)
     rows = rows_read(loaded, arguments, outcome)
     read = rows.read
     if read is None or rows.problems:
@@ -164,15 +166,6 @@ def cohort_of(source: object, arguments: CohortArguments) -> Cohort:
         column_said=loaded.said,
         number_texts=loaded.texts,
     )
-
-
-def loaded_source(
-    source: object, arguments: CohortArguments, outcome: Outcome, settings: ColumnSettings
-) -> Loaded:
-    """Read the source; codes of the outcome stay numbers where labels would replace them."""
-    event, columns = outcome.event, list(dict.fromkeys(outcome.columns))
-    numbers = [each for each in columns if each != event.column or event.are_numbers]
-    return load_source(source, numbers, outcome.id, settings, arguments.sheet, columns)
 
 
 @dataclass(frozen=True)

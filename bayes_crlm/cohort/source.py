@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.cohort.table.column_values import few_levels, level_text, sorted_levels
 from bayes_crlm.words.wording import count_of, no_column, shown, shown_names
 
 if TYPE_CHECKING:
@@ -86,23 +87,13 @@ def emptied_levels(
     dict of tuple of str
         By column, what has to be said.
     """
-    import pandas as pd
-
-    from bayes_crlm.cohort.table.column_values import level_text, sorted_levels
-    from bayes_crlm.cohort.table.limits import MOST_LEVELS
-
     if len(after) == len(before):
         return {}
     phrases = {}
     for name in before.columns:
-        dtype = before[name].dtype
-        if name in outcome or not isinstance(dtype, pd.CategoricalDtype | pd.StringDtype):
-            continue
-        had = before[name].dropna().unique()
-        if len(had) > MOST_LEVELS:
-            continue
-        has = set(after[name].dropna().unique())
-        gone = sorted_levels({level_text(each) for each in had if each not in has})
+        had = set() if name in outcome else few_levels(before[name])
+        has = set(after[name].dropna().unique()) if had else had
+        gone = sorted_levels({level_text(each) for each in had - has})
         if gone:
             phrases[str(name)] = (
                 f"levels that occur in no row used are dropped: {shown_names(gone, 5)}",

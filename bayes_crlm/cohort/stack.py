@@ -52,6 +52,8 @@ class CohortStack:
         How columns become follow-up, the same for every cohort.
     arguments : CohortArguments
         What is said of every cohort, as `bayes_crlm.read_cohort` takes it.
+    first : int
+        Number of the first cohort among those of the whole table.
     """
 
     table: "pd.DataFrame"
@@ -59,6 +61,7 @@ class CohortStack:
     starts: NDArray[np.intp]
     outcome: Outcome
     arguments: CohortArguments
+    first: int = 0
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -75,12 +78,17 @@ class CohortStack:
         arguments = replace(self.arguments, name=f"cohort {self.labels[k]}")
         if self.outcome.rounded is not None and self.outcome.seed is not None:
             # the first draws of one seed would be those of the first patient in every cohort
-            arguments = replace(arguments, seed=numbered_seed(self.outcome.seed, k))
+            arguments = replace(arguments, seed=numbered_seed(self.outcome.seed, self.first + k))
         table = self.table.iloc[self.starts[k] : self.starts[k + 1]].reset_index(drop=True)
         return cohort_of(table, arguments)
 
     def __iter__(self) -> Iterator[Cohort]:
         return (self[k] for k in range(len(self)))
+
+    def part(self, first: int, last: int) -> "CohortStack":
+        """Take consecutive cohorts, which are read as among all of them."""
+        labels, starts = self.labels[first:last], self.starts[first : last + 1]
+        return replace(self, labels=labels, starts=starts, first=self.first + first)
 
 
 def stack_cohorts(
@@ -261,36 +269,16 @@ class CohortBatch:
 
     first: int
     labels: Sequence[Any]
-    cohorts: "Sequence[Cohort] | BatchOfStack"
+    cohorts: Sequence[Cohort] | CohortStack
     rows: StackedRows | None
-
-
-@dataclass(frozen=True, eq=False)
-class BatchOfStack:
-    """Consecutive cohorts of a stack."""
-
-    stack: CohortStack
-    first: int
-    last: int
-
-    def __len__(self) -> int:
-        return self.last - self.first
-
-    def __getitem__(self, k: int) -> Cohort:
-        return self.stack[self.first + k]
 
 
 def batches_of(cohorts: Iterable[Cohort] | CohortStack, size: int = BATCH) -> Iterator[CohortBatch]:
     """Go through cohorts in batches of bounded size; an iterable is read as it is needed."""
     if isinstance(cohorts, CohortStack):
         for first in range(0, len(cohorts), size):
-            last = min(first + size, len(cohorts))
-            yield CohortBatch(
-                first=first,
-                labels=cohorts.labels[first:last].tolist(),
-                cohorts=BatchOfStack(cohorts, first, last),
-                rows=rows_of_stack(cohorts, first, last),
-            )
+            some = cohorts.part(first, first + size)
+            yield CohortBatch(first, some.labels.tolist(), some, rows_of_stack(some))
         return
     remaining, first = iter(cohorts), 0
     while some := list(islice(remaining, size)):
@@ -301,17 +289,16 @@ def batches_of(cohorts: Iterable[Cohort] | CohortStack, size: int = BATCH) -> It
         first += len(some)
 
 
-def rows_of_stack(stack: CohortStack, first: int, last: int) -> StackedRows | None:
-    """Turn follow-up columns of consecutive cohorts into numbers.
+def rows_of_stack(stack: CohortStack) -> StackedRows | None:
+    """Turn follow-up columns of cohorts into numbers.
 
     None where every cohort is read by itself: times are drawn, or the end of the study and the
     start of treatment are checked too.
     """
     if stack.outcome.rounded or stack.outcome.start is not None or stack.outcome.censoring_end:
         return None
-    rows = slice(stack.starts[first], stack.starts[last])
-    starts = stack.starts[first : last + 1] - stack.starts[first]
-    table = stack.table.iloc[rows].reset_index(drop=True)
+    starts = stack.starts - stack.starts[0]
+    table = stack.table.iloc[stack.starts[0] : stack.starts[-1]].reset_index(drop=True)
     outcome = stack.outcome
     time, kinds, _ = outcome.scale.read(table, outcome.time.end, may_be_numbers=False)
     is_good = (kinds == NUMBER) & np.isfinite(time) & (time > 0)

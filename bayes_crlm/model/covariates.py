@@ -5,7 +5,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.cohort.table.column_values import is_number, level_text, sorted_levels
+from bayes_crlm.cohort.table.column_values import (
+    column_kind,
+    is_number,
+    level_text,
+    sorted_levels,
+)
 from bayes_crlm.cohort.table.limits import MOST_LEVELS
 from bayes_crlm.words.errors import FormulaError
 from bayes_crlm.words.wording import shown, shown_names, shown_rows
@@ -92,24 +97,19 @@ def check_covariates(
 
 def refuse_other_types(name: str, values: "pd.Series") -> None:
     """Refuse dates, durations and whatever is neither number, truth value nor text."""
-    import pandas as pd
-
-    dtype = values.dtype
+    kind = column_kind(values)
     column = f"covariate {shown(name)}"
     durations = (
         "holds durations, whose unit depends on the file; give numbers in a fixed unit, days for "
         "example"
     )
-    if pd.api.types.is_datetime64_any_dtype(dtype):
+    if kind == "dates":
         raise FormulaError(
             f"{column} holds dates; give a number instead, the age or the year for example"
         )
-    if pd.api.types.is_timedelta64_dtype(dtype):
+    if kind == "durations":
         raise FormulaError(f"{column} {durations}")
-    is_complex = pd.api.types.is_complex_dtype(dtype)
-    if isinstance(dtype, pd.CategoricalDtype | pd.StringDtype) or (
-        pd.api.types.is_numeric_dtype(dtype) and not is_complex
-    ):
+    if kind in ("numbers", "true/false", "text", "categories"):
         return
     kinds = {type(each).__name__ for each in values.tolist()} - {"str"}
     if kinds and kinds <= {"timedelta", "timedelta64"}:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.cohort.table.column_values import level_text, sorted_levels
+from bayes_crlm.cohort.table.column_values import column_kind, level_text, sorted_levels
 from bayes_crlm.model.covariates import covariate_table
 from bayes_crlm.model.formula import check_formula, evaluate_formula, parse_formula
 from bayes_crlm.model.weighted_moments import row_shares, weighted_center_and_scale
@@ -260,12 +260,12 @@ def treatment_levels(
     if treatment in cohort.number_texts:
         texts = cohort.number_texts[treatment][cohort.row_number - 1]
         column = pd.Series(texts, dtype="str")
-    if column.dtype == object:
+    kind = column_kind(column)
+    if kind == "objects":
         refuse_nested(column, where)
-    if column.dtype.kind in "mM":
-        kind = "dates" if column.dtype.kind == "M" else "durations"
+    if kind in ("dates", "durations"):
         raise DesignError(f"{where} holds {kind}; give a column that names the treatments")
-    is_ordered = isinstance(column.dtype, pd.CategoricalDtype)
+    is_ordered = kind == "categories"
     found = column.cat.categories if is_ordered else column.dropna().unique()
     if is_ordered:
         found = [each for each in found if (column == each).any()]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.cohort.table.column_values import level_text, plain_values
+from bayes_crlm.cohort.table.column_values import column_kind, level_text, plain_values
 from bayes_crlm.likelihood.tied_times import one_time_each
 from bayes_crlm.words.shown import significant
 from bayes_crlm.words.wording import shown, shown_rows
@@ -97,17 +97,17 @@ def numbers_of(values: "pd.Series") -> tuple[NDArray[np.float64], NDArray[np.int
     import pandas as pd
 
     values = plain_values(values)
-    dtype = values.dtype
+    kind = column_kind(values)
     missing = values.isna().to_numpy(dtype=bool)
     kinds = np.where(missing, MISSING, NUMBER).astype(np.int8)
     numbers = np.full(len(values), np.nan)
-    if pd.api.types.is_bool_dtype(dtype) and not pd.api.types.is_object_dtype(dtype):
+    if kind == "true/false":
         kinds[~missing] = TRUTH
-    elif pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype):
+    elif kind == "numbers":
         numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
-    elif pd.api.types.is_datetime64_any_dtype(dtype):
+    elif kind == "dates":
         kinds[~missing] = DATE
-    elif isinstance(dtype, pd.StringDtype):
+    elif kind == "text":
         numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64, na_value=np.nan)
         kinds[np.isnan(numbers) & ~missing] = TEXT
     else:
@@ -152,13 +152,12 @@ def events_of(values: "pd.Series") -> tuple[NDArray[np.int8], NDArray[np.bool], 
     missing, wrong : (n_rows,) bool
         Cells without a value, and with one that is not an event.
     """
-    import pandas as pd
-
     values = plain_values(values)
     missing = values.isna().to_numpy(dtype=bool)
-    if pd.api.types.is_bool_dtype(values.dtype) and values.dtype != object:
+    kind = column_kind(values)
+    if kind == "true/false":
         numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
-    elif isinstance(values.dtype, pd.StringDtype) or values.dtype == object:
+    elif kind in ("text", "objects"):
         numbers = np.array([_event_of(cell) for cell in values.to_numpy(object)], dtype=float)
     else:
         numbers, _ = numbers_of(values)
@@ -195,9 +194,10 @@ def patients_of(values: "pd.Series") -> tuple[NDArray[Any], NDArray[np.intp]]:
     import pandas as pd
 
     values = plain_values(values)
-    if isinstance(values.dtype, pd.StringDtype):
+    kind = column_kind(values)
+    if kind == "text":
         values = values.mask(values.str.strip() == "")
-    elif values.dtype == object:
+    elif kind == "objects":
         missing = values.isna().to_numpy(dtype=bool).tolist()
         cells = [
             None if gap or (isinstance(cell, str) and not cell.strip()) else cell
@@ -206,7 +206,7 @@ def patients_of(values: "pd.Series") -> tuple[NDArray[Any], NDArray[np.intp]]:
         if not all(cell is None or type(cell) is int for cell in cells):
             cells = [None if cell is None else _name_of(cell) for cell in cells]
         values = pd.Series(cells, dtype=object)
-    elif values.dtype.kind not in "iufb":
+    elif kind not in ("numbers", "true/false"):
         names = values.map(_name_of, na_action="ignore").astype(object)
         values = names.where(values.notna(), None)
     patient_index, patients = pd.factorize(values)

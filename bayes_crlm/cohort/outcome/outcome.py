@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-MUST_HAVE = ("time", "entry")
+MUST_HAVE = ("time", "time.start", "entry")
 DATE_KINDS = {
     MISSING: "is missing",
     TEXT: "is text that is not a date",
@@ -174,7 +174,7 @@ def read_outcome(
     unknown = np.full(n, np.nan)
     times = times_of("time", unknown, may_be_zero=may_be_zero)
     if scale.start in table.columns:
-        problems += check_start_column(table[scale.start], row_number, scale)
+        times_of("time.start")
     entries = times_of("entry", np.zeros(n) if outcome.entry is None else unknown)
     is_from_zero = outcome.start is not None and outcome.start_column is None
     start = np.zeros(n) if is_from_zero else times_of("treatment_start")
@@ -239,7 +239,7 @@ def check_times(
         The rows of the cohort.
     column : str
         One of its columns.
-    role : {"time", "entry", "treatment_start", "censoring_end"}
+    role : {"time", "time.start", "entry", "treatment_start", "censoring_end"}
         What it is for. A start of treatment may be missing: the patient never started.
     row_number : (n_rows,) int
         1-based row numbers in the file, for the messages.
@@ -255,7 +255,8 @@ def check_times(
     problems : list of str
     """
     values = table[column]
-    numbers, kinds, are_dates = scale.read(table, column, may_be_numbers=role != "time")
+    may_be_numbers = role not in ("time", "time.start")
+    numbers, kinds, are_dates = scale.read(table, column, may_be_numbers=may_be_numbers)
     problems: list[str] = []
     right = MUST_BE_DATE if are_dates else MUST_BE[role]
     for kind, what in (DATE_KINDS if are_dates else KINDS).items():
@@ -311,17 +312,6 @@ def check_ends(
         f"time lies after censoring_end ({where}) in "
         f"{shown_rows(row_number[late], pairs)}; nobody is followed beyond the end of the study"
     ]
-
-
-def check_start_column(
-    values: "pd.Series", row_number: NDArray[np.int64], scale: TimeScale
-) -> list[str]:
-    """Find what is wrong with the dates at which follow-up begins."""
-    _, kinds, _ = scale.read(values.to_frame(), str(values.name), may_be_numbers=False)
-    problems: list[str] = []
-    for kind, what in DATE_KINDS.items():
-        problems += wrong_rows(values, "time.start", what, kinds == kind, row_number, MUST_BE_DATE)
-    return problems
 
 
 def check_events(

@@ -22,6 +22,7 @@ from bayes_crlm.cohort.outcome.follow_up import (
     TRUTH,
     numbers_of,
 )
+from bayes_crlm.cohort.table.column_values import column_kind, plain_values
 from bayes_crlm.words.wording import shown, shown_names
 
 if TYPE_CHECKING:
@@ -253,9 +254,8 @@ def days_of(
     """
     import pandas as pd
 
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        values = values.astype(values.cat.categories.dtype)
-    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+    values = plain_values(values)
+    if column_kind(values) == "dates":
         return _days(values), np.where(values.isna(), MISSING, NUMBER).astype(np.int8)
     cells = values.astype(object)
     missing = cells.isna().to_numpy(dtype=bool, copy=True)

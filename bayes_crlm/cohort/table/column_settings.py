@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.cohort.table.column_values import ColumnRead, is_number, level_text, sorted_levels
+from bayes_crlm.cohort.table.column_values import (
+    ColumnRead,
+    column_kind,
+    few_levels,
+    is_number,
+    level_text,
+    sorted_levels,
+)
 from bayes_crlm.cohort.table.columns import is_short_float, read_column
-from bayes_crlm.cohort.table.limits import MOST_LEVELS
-from bayes_crlm.cohort.table.separated_text import is_text
 from bayes_crlm.likelihood.tied_times import short_times_once
 from bayes_crlm.words.wording import did_you_mean, in_rows, no_column, shown, shown_rows
 
@@ -165,7 +170,8 @@ def typed_table(
         if name in kept:
             continue
         values = table[name]
-        if name in outcome and is_text(values) and name not in known:
+        is_mixed = column_kind(values) in ("text", "objects")
+        if name in outcome and is_mixed and name not in known:
             continue
         read = known[name] if name in known else read_column(values)
         read, found = _applied(str(name), read, settings)
@@ -192,15 +198,8 @@ def alike_in_words(values: "pd.Series") -> tuple[str, ...]:
     values : pandas.Series, (n_rows,)
         A column of any type; others than text and categories have no such levels.
     """
-    import pandas as pd
-
-    if not isinstance(values.dtype, pd.CategoricalDtype | pd.StringDtype):
-        return ()
-    levels = values.dropna().unique()
-    if len(levels) > MOST_LEVELS:
-        return ()
     by_letters: dict[str, list[str]] = {}
-    for text in sorted(level_text(each) for each in levels):
+    for text in sorted(map(level_text, few_levels(values))):
         by_letters.setdefault(unicodedata.normalize("NFKC", text).casefold(), []).append(text)
     alike = [" and ".join(map(shown, same)) for same in by_letters.values() if len(same) > 1]
     if not alike:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.cohort.table.limits import MOST_LEVELS
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -52,13 +54,44 @@ class ColumnRead:
     texts: NDArray[np.object_] | None = None
 
 
-def plain_values(values: "pd.Series") -> "pd.Series":
-    """Give a type of categories as what its categories are; other columns as they come."""
+KINDS_OF_TYPES = {
+    **dict.fromkeys("iuf", "numbers"),
+    **{"b": "true/false", "M": "dates", "m": "durations"},
+}
+"""What a column holds, by its type's letter."""
+
+
+def column_kind(values: "pd.Series") -> str:
+    """Say what a column's type holds.
+
+    Returns
+    -------
+    str
+        "numbers", "true/false", "dates", "durations", "text", "categories", "objects" (cells of any
+        type), or "others".
+    """
     import pandas as pd
 
     if isinstance(values.dtype, pd.CategoricalDtype):
-        return values.astype(values.cat.categories.dtype)
-    return values
+        return "categories"
+    if isinstance(values.dtype, pd.StringDtype):
+        return "text"
+    is_object = values.dtype == object
+    return "objects" if is_object else KINDS_OF_TYPES.get(values.dtype.kind, "others")
+
+
+def plain_values(values: "pd.Series") -> "pd.Series":
+    """Give a type of categories as what its categories are; other columns as they come."""
+    is_plain = column_kind(values) != "categories"
+    return values if is_plain else values.astype(values.cat.categories.dtype)
+
+
+def few_levels(values: "pd.Series") -> set[Any]:
+    """Give the levels of a column of text or categories; none where they are too many to be any."""
+    if column_kind(values) not in ("text", "categories"):
+        return set()
+    levels = values.dropna().unique()
+    return set(levels) if len(levels) <= MOST_LEVELS else set()
 
 
 def is_number(text: str) -> bool:

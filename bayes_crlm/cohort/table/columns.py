@@ -28,6 +28,7 @@ from bayes_crlm.cohort.table.column_values import (
     MARKS,
     ColumnRead,
     as_float,
+    column_kind,
     is_number,
     level_text,
     sorted_levels,
@@ -61,28 +62,25 @@ def read_column(values: "pd.Series") -> ColumnRead:
     """
     import pandas as pd
 
-    dtype = values.dtype
-    if isinstance(dtype, np.dtype) and dtype.kind != "O":
-        return ColumnRead(decimals_of(values) if is_short_float(dtype) else values)
-    if isinstance(dtype, pd.CategoricalDtype):
-        return _read_categories(values)
-    if isinstance(dtype, pd.StringDtype):
-        return read_texts(values)
+    dtype, kind = values.dtype, column_kind(values)
+    if kind in READERS:
+        return READERS[kind](values)
     if isinstance(dtype, pd.SparseDtype):
         return read_column(values.sparse.to_dense())
     if isinstance(dtype, pd.ArrowDtype):
         plain = _without_arrow(values)
         return ColumnRead(values) if plain is None else read_column(plain)
-    if pd.api.types.is_bool_dtype(dtype):
-        return ColumnRead(values if values.isna().any() else values.astype(bool))
-    if pd.api.types.is_numeric_dtype(dtype):
+    if kind == "numbers":
         narrow = _narrowed(values)
         return ColumnRead(decimals_of(narrow) if is_short_float(dtype) else narrow)
-    return _read_objects(values) if pd.api.types.is_object_dtype(dtype) else ColumnRead(values)
+    is_whole = kind == "true/false" and not values.isna().any()
+    return ColumnRead(values.astype(bool) if is_whole else values)
 
 
 def _narrowed(values: "pd.Series") -> "pd.Series":
     """Give numbers of a nullable type NumPy's type."""
+    if isinstance(values.dtype, np.dtype):
+        return values
     if values.dtype.kind == "f":
         return values.astype(values.dtype.name.lower())
     if values.isna().any():
@@ -284,3 +282,11 @@ def _numbers(numbers: "pd.Series", cells: list[Any], gap: NDArray[np.bool]) -> "
         return numbers
     small = (numbers.abs() < EXACT_WHOLE).all()
     return numbers.astype("int64") if small else numbers
+
+
+READERS: dict[str, Callable[["pd.Series"], ColumnRead]] = {
+    "categories": _read_categories,
+    "text": read_texts,
+    "objects": _read_objects,
+}
+"""What reads a column of which the type alone does not say what its values are."""

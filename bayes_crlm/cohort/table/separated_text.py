@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from bayes_crlm.cohort.table.column_values import MARKS, ColumnRead
+from bayes_crlm.cohort.table.column_values import MARKS, ColumnRead, column_kind
 from bayes_crlm.cohort.table.text_columns import column_from_texts
 from bayes_crlm.words.errors import DataFileError
 from bayes_crlm.words.wording import one_line, shown, shown_names, shown_rows
@@ -269,7 +269,7 @@ def _decimal_commas(table: "pd.DataFrame", name: str, identifier: str | None) ->
     commas = []
     for column in table.columns:
         values = table[column]
-        if column != identifier and is_text(values):
+        if column != identifier and column_kind(values) in ("text", "objects"):
             given = values.dropna().astype(str)
             if given.str.contains(",").any() and given.str.fullmatch(number).all():
                 commas.append(column)
@@ -297,10 +297,3 @@ def _decimal_commas(table: "pd.DataFrame", name: str, identifier: str | None) ->
         given = table[column].dropna().astype(str).str.replace(",", ".", regex=False)
         table[column] = pd.to_numeric(given).reindex(table.index)
     return table
-
-
-def is_text(values: "pd.Series") -> bool:
-    """Whether a column may hold text."""
-    import pandas as pd
-
-    return values.dtype == object or isinstance(values.dtype, pd.StringDtype)

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bayes_crlm.cohort.table.column_values import level_text
-from bayes_crlm.cohort.table.separated_text import check_header, is_text, unreadable
+from bayes_crlm.cohort.table.column_values import column_kind, level_text
+from bayes_crlm.cohort.table.separated_text import check_header, unreadable
 from bayes_crlm.words.wording import shown
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def read_statistics(
             values, of_codes, ranges.get(column, ()), letters.get(column, ())
         )
         values = _whole_numbers(values)
-        if is_text(values):
+        if column_kind(values) in ("text", "objects"):
             # These programs have no other missing text than the empty one.
             values = values.mask(values == "")
         if of_codes and column not in numbers:
