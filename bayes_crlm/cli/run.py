@@ -26,6 +26,7 @@ from bayes_crlm.cli.terminal import (
     shortest,
 )
 from bayes_crlm.words.docstrings import require_docstrings
+from bayes_crlm.words.shown import whole
 
 if TYPE_CHECKING:
     from bayes_crlm.analysis.plan import Plan
@@ -91,7 +92,7 @@ def run_command(options: argparse.Namespace) -> int:
         say("\n" + conclude(analysis))
         if summary["status"] != "ok" and seconds.get("first_answer") is not None:
             say("The first approximation above is withdrawn with the answers.")
-        say(f"\nReport: {shortest(report)}  ({time.perf_counter() - began:.0f} s)")
+        say(f"\nReport: {shortest(report)}  ({whole(time.perf_counter() - began)} s)")
     elif summary["status"] != "ok":
         say(
             f"bayes-crlm: do not trust these results: {on_one_line('; '.join(analysis.failures))}",
@@ -118,7 +119,7 @@ def first_answer(
     sampling = plan.spec.sampling
     total = sampling.chains * sampling.draws
     if is_laplace and is_loud:
-        say(f"\nDrawing {total:,} draws by importance sampling around the mode ...")
+        say(f"\nDrawing {whole(total)} draws by importance sampling around the mode ...")
     approximation, ratios = approximate_plan(plan, options.engine)
     seconds = None
     if ratios and is_loud:

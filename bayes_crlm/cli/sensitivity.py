@@ -15,6 +15,7 @@ from bayes_crlm.cli.options import add_spec_and_data, read_checked_spec, whole_n
 from bayes_crlm.cli.program import DONE, FAULT, UNTRUSTWORTHY, require_working_folder
 from bayes_crlm.sensitivity.registry import PARTS
 from bayes_crlm.words.docstrings import require_docstrings
+from bayes_crlm.words.shown import whole
 
 if TYPE_CHECKING:
     from bayes_crlm.analysis.plan import Plan
@@ -139,7 +140,7 @@ def run_command(options: argparse.Namespace) -> int:
                 store.unlink(missing_ok=True)
     if not options.quiet:
         say(f"\n{conclude(summary, plan)}")
-        say(f"\nReport: {shortest(report)}  ({time.perf_counter() - began:.0f} s)")
+        say(f"\nReport: {shortest(report)}  ({whole(time.perf_counter() - began)} s)")
     elif summary["status"] != "ok":
         problem = summary["warnings"][0]
         say(f"bayes-crlm: do not trust these results: {problem}", stream=sys.stderr)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from bayes_crlm.analysis.estimand_wording import estimands_asked
 from bayes_crlm.words.errors import OutputError
-from bayes_crlm.words.shown import ratio_in_words, significant
+from bayes_crlm.words.shown import number, ratio_in_words, significant, whole
 from bayes_crlm.words.wording import SYNTHETIC, count_of
 
 if TYPE_CHECKING:
@@ -280,8 +280,8 @@ def ratios_in_words(
         interval = ratio_in_words(ratio.median, (ratio.low, ratio.high))
         lines += in_columns([("Bayes", f"hazard ratio {about}{interval}")])
     if drawn is not None:
-        weights = f"Pareto k {drawn.pareto_k:.2f}, importance ESS {drawn.ess:,.0f}"
-        lines += in_columns([("weights", f"{weights} of {len(drawn.vectors):,} draws")])
+        weights = f"Pareto k {number(drawn.pareto_k)}, importance ESS {whole(drawn.ess)}"
+        lines += in_columns([("weights", f"{weights} of {whole(len(drawn.vectors))} draws")])
     return "\n".join(lines)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.figures.drawing import COLOURS, INK, label_synthetic, new_figure, plain_text
+from bayes_crlm.words.shown import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,7 +98,7 @@ def plot_chain_ranks(ax: "Axes", ranks: ChainRanks, n_draws: int) -> None:
     bound = 1.3 * math.sqrt(math.log(2 / LEVEL) / (2 * n_draws))
     height = max(bound, float(np.abs(ranks.excess).max()))
     ax.set_ylim(-height, height)
-    ax.text(0, 0.85 * height, f"p={ranks.p:.2f} (α={LEVEL})", fontsize=9)
+    ax.text(0, 0.85 * height, f"p={number(ranks.p)} (α={LEVEL})", fontsize=9)
     ax.set_xlabel("rank of the draw (share)")
     ax.yaxis.set_visible(False)
     ax.spines["left"].set_visible(False)

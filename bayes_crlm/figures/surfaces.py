@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from bayes_crlm.figures.comparisons import figure_of, legend_above
 from bayes_crlm.figures.drawing import ALARM, MUTED
-from bayes_crlm.words.shown import significant
+from bayes_crlm.words.shown import number, significant
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,7 +100,7 @@ def write_numbers(ax: "Axes", x: Any, y: Any, numbers: Any) -> None:
     """Write a number beneath every point of a grid, clear of the labels of lines."""
     for row, column in np.ndindex(numbers.shape):
         ax.annotate(
-            f"{numbers[row, column]:.2f}",
+            number(numbers[row, column]),
             (x[column], y[row]),
             xytext=(0, -9),
             textcoords="offset points",

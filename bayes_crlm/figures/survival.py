@@ -25,7 +25,7 @@ from bayes_crlm.model.arm_follow_up import (
 )
 from bayes_crlm.model.origin import given_survival
 from bayes_crlm.model.withdrawn import levels_without_events
-from bayes_crlm.words.shown import significant
+from bayes_crlm.words.shown import significant, whole_percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -117,7 +117,7 @@ def plot_survival(fit: "Fitted", ax: "Axes | None" = None, *, at_risk: bool = Tr
     ax.set_xticks(ticks)
     ax.set_xlabel(time_label(fit))
     ax.set_ylabel(survival_label(fit))
-    ax.set_yticks(np.linspace(0, 1, 6), [f"{each:.0%}" for each in np.linspace(0, 1, 6)])
+    ax.set_yticks(np.linspace(0, 1, 6), [whole_percent(each) for each in np.linspace(0, 1, 6)])
     ax.grid(axis="y", color=INK, alpha=0.08, lw=0.8)
     handles, labels = zip(*entries, strict=True)
     ax.legend(
@@ -269,7 +269,7 @@ def plot_prior_survival(fit: "Fitted", ax: "Axes | None" = None) -> "Axes":
     draws = fit.survival_values(times, CURVE_DRAWS)[:, 0]
     ax.plot(times, np.median(draws, axis=0), color=COLOURS[0], lw=2, label="posterior: median")
     ax.set_ylim(0, 1.01)
-    ax.set_yticks(np.linspace(0, 1, 6), [f"{each:.0%}" for each in np.linspace(0, 1, 6)])
+    ax.set_yticks(np.linspace(0, 1, 6), [whole_percent(each) for each in np.linspace(0, 1, 6)])
     ax.set_xlim(times[0], times[-1])
     ax.set_xlabel(time_label(fit))
     ax.set_ylabel(f"survival with\n{plain_text(fit.inputs.design.reference, 26)}")

@@ -12,7 +12,7 @@ from bayes_crlm.model.baseline_priors import Independent
 from bayes_crlm.model.column_counts import FEW_EVENTS, Side, sides_of_columns
 from bayes_crlm.model.density import hazards_of_vectors
 from bayes_crlm.model.priors import HALF_WIDTH_95, Normal
-from bayes_crlm.words.shown import ratio_in_words, significant
+from bayes_crlm.words.shown import number, ratio_in_words, significant, whole_percent
 from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
@@ -227,8 +227,8 @@ def rounded_in_words(fit: "PosteriorDraws", rounded: "RoundedTimes") -> str:
     """Say to which unit times are rounded."""
     return (
         f"they look rounded to {significant(rounded.unit, 4)} "
-        f"{fit.inputs.cohort.unit or 'time units'}, {rounded.share:.0%} of the median survival, "
-        "which Cox takes as ties and the model as exact"
+        f"{fit.inputs.cohort.unit or 'time units'}, {whole_percent(rounded.share)} of the median "
+        "survival, which Cox takes as ties and the model as exact"
     )
 
 
@@ -265,7 +265,7 @@ def unmoved_reason(
     inputs = fit.inputs
     n_events, n_terms = inputs.cohort.n_events, len(inputs.design.terms)
     each = f"{count_of(n_events, 'event')} for {count_of(n_terms, 'term')} "
-    each += f"({n_events / n_terms:.1f} each)"
+    each += f"({number(n_events / n_terms, 1)} each)"
     also = also_rounded(fit, rounded)
     cohort = inputs.cohort
     everybody = reaches_zero(cohort.entry, cohort.time, cohort.event)

@@ -25,7 +25,7 @@ from bayes_crlm.fit.tree import groups_of
 from bayes_crlm.inference.chains import ESS_LEAST_PER_CHAIN, worst_mixing
 from bayes_crlm.inference.chains import bfmi as chain_bfmi
 from bayes_crlm.inference.psis import PARETO_K_MOST
-from bayes_crlm.words.shown import significant
+from bayes_crlm.words.shown import number, significant, whole
 from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
@@ -184,7 +184,8 @@ def diagnose_chains(fit: "PosteriorDraws") -> Chains:
     )
     if not bfmi >= BFMI_LEAST:
         failures.append(
-            f"smallest E-BFMI is {bfmi:.2f}, below {BFMI_LEAST}: energies mix slowly; {RUN_LONGER}"
+            f"smallest E-BFMI is {number(bfmi)}, below {BFMI_LEAST}: energies mix slowly; "
+            f"{RUN_LONGER}"
         )
     if n_max_depth:
         failures.append(
@@ -210,25 +211,26 @@ def diagnose_importance(fit: "PosteriorDraws", importance: "Importance") -> Diag
     ess_least = ESS_LEAST_PER_CHAIN * 4
     if not importance.pareto_k <= PARETO_K_MOST:
         failures.append(
-            f"Pareto k of the importance weights is {importance.pareto_k:.2f}, above "
+            f"Pareto k of the importance weights is {number(importance.pareto_k)}, above "
             f"{PARETO_K_MOST}: use engine 'nuts'"
         )
     if not importance.ess >= ess_least:
         failures.append(
-            f"importance effective sample size is {importance.ess:.0f}, below {ess_least}; "
+            f"importance effective sample size is {whole(importance.ess)}, below {ess_least}; "
             "run longer with --draws"
         )
     ess_tail = float(importance.ess_tail.min())
     if importance.ess >= ess_least and not ess_tail >= ess_least:
         failures.append(
-            f"smallest tail effective sample size is {ess_tail:.0f}, below {ess_least}; "
+            f"smallest tail effective sample size is {whole(ess_tail)}, below {ess_least}; "
             f"{RUN_LONGER}"
         )
     if n_high:
         failures.append(high_pareto_k(n_high, len(loo.pareto_k)))
     remarks = [
-        f"importance-sampled draws (engine laplace): Pareto k {importance.pareto_k:.2f}, "
-        f"effective sample size {importance.ess:.0f}; R-hat, divergences and E-BFMI do not apply",
+        f"importance-sampled draws (engine laplace): Pareto k {number(importance.pareto_k)}, "
+        f"effective sample size {whole(importance.ess)}; R-hat, divergences and E-BFMI do not "
+        "apply",
         *sampling_remarks(fit, loo),
     ]
     nothing = float("nan")
@@ -270,17 +272,17 @@ def sampling_remarks(fit: "PosteriorDraws", loo: Loo) -> list[str]:
     n_patients = fit.inputs.data.n_patients
     if loo.n_sampled < n_patients:
         remarks.append(
-            f"elpd_loo is estimated from a random sample of {loo.n_sampled:,} of the "
-            f"{n_patients:,} patients, with a standard error of "
+            f"elpd_loo is estimated from a random sample of {whole(loo.n_sampled)} of the "
+            f"{whole(n_patients)} patients, with a standard error of "
             f"{significant(loo.subsampling_se, 2)} from that "
             "alone; log-likelihoods and predictions are kept for these patients"
         )
     people = fit.people
     if people.is_sampled:
         remarks.append(
-            f"standardised survival averages over {len(people.share):,} patients, evenly spaced "
-            f"by linear predictor, of the {people.n_patterns:,} different ones; at the posterior "
-            "mean no curve differs from that of all patients by more than "
+            f"standardised survival averages over {whole(len(people.share))} patients, evenly "
+            f"spaced by linear predictor, of the {whole(people.n_patterns)} different ones; at the "
+            "posterior mean no curve differs from that of all patients by more than "
             f"{significant(people.error, 1)}"
         )
     return remarks

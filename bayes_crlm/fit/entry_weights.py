@@ -25,7 +25,7 @@ from bayes_crlm.estimands.population import Population, curves_of_levels
 from bayes_crlm.estimands.survival import cumulative_hazard_at
 from bayes_crlm.fit.estimand_draws import survival_draws
 from bayes_crlm.likelihood.hazard_table import LogHazards
-from bayes_crlm.words.shown import as_written
+from bayes_crlm.words.shown import as_written, number, whole, whole_percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -181,14 +181,15 @@ def entry_weight_warnings(rows: "Sequence[dict[str, Any]]", unit: str | None) ->
     size, n_patients = first["effective_patients"], first["n_patients"]
     if size < LEAST_SIZE or size < LEAST_SHARE * n_patients:
         phrases.append(
-            f"do not trust survival of the population before entry: {n_patients:,} patients have "
-            f"an effective size of {size:.1f}; at least {LEAST_SIZE:g} and {LEAST_SHARE:.0%} of "
-            "them are required"
+            f"do not trust survival of the population before entry: {whole(n_patients)} patients "
+            f"have an effective size of {number(size, 1)}; at least {as_written(LEAST_SIZE)} and "
+            f"{whole_percent(LEAST_SHARE)} of them are required"
         )
     elif first["largest_weight"] > LARGEST_WEIGHT:
         phrases.append(
             "do not trust survival of the population before entry: one patient has "
-            f"{first['largest_weight']:.0%} of the weight; at most {LARGEST_WEIGHT:.0%} is allowed"
+            f"{whole_percent(first['largest_weight'])} of the weight; at most "
+            f"{whole_percent(LARGEST_WEIGHT)} is allowed"
         )
     apart = [
         row
@@ -198,13 +199,13 @@ def entry_weight_warnings(rows: "Sequence[dict[str, Any]]", unit: str | None) ->
     ]
     if apart:
         worst = max(apart, key=lambda row: abs(row["distance"]))
-        found, level = f"{100 * worst['survival_over_entries']:.1f}%", worst["treatment"]
+        found, level = f"{number(100 * worst['survival_over_entries'], 1)}%", worst["treatment"]
         phrases.append(
             "do not trust survival of the population before entry: weights that average over all "
             f"entry times give {found} for {level} at {as_written(round(worst['time'], 1))} "
-            f"{unit or 'time units'}, not {100 * worst['survival']:.1f}% "
-            f"({abs(worst['distance']):.1f} posterior standard deviations, at most {FARTHEST:g} is "
-            "allowed); either patients who are rarely seen are missing, or entry depends on "
-            "covariates"
+            f"{unit or 'time units'}, not {number(100 * worst['survival'], 1)}% "
+            f"({number(abs(worst['distance']), 1)} posterior standard deviations, at most "
+            f"{as_written(FARTHEST)} is allowed); either patients who are rarely seen are missing, "
+            "or entry depends on covariates"
         )
     return phrases

@@ -247,7 +247,7 @@ def fit_nuts(
         notes = [
             *notes,
             f"{diverged} transitions diverged at target_accept {as_written(target_accept)}: "
-            f"sampled again at {TARGET_ACCEPT_CAREFUL:g}, and only those draws are used",
+            f"sampled again at {as_written(TARGET_ACCEPT_CAREFUL)}, and only those draws are used",
         ]
         sampled = sample_nuts(
             inputs, **settings, seed=seed, target_accept=TARGET_ACCEPT_CAREFUL, progress=progress

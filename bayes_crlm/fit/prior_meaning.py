@@ -20,7 +20,7 @@ from bayes_crlm.model.priors import HALF_WIDTH_95
 from bayes_crlm.model.terms.blocks import Block, Columns
 from bayes_crlm.model.terms.horseshoe import Shrunk
 from bayes_crlm.tasks.streams import own_stream
-from bayes_crlm.words.shown import as_written, prior_ratio, significant
+from bayes_crlm.words.shown import as_written, prior_ratio, significant, whole_percent
 from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
@@ -176,9 +176,9 @@ def steep_step_caution(inputs: "PreparedCohort") -> tuple[str, ...]:
         return ()
     before, after = inputs.intervals.labels[k : k + 2]
     return (
-        f"the step of the baseline's walk from {before} to {after} takes {share[k]:.0%} of its "
-        "variance, so that the prior holds all other hazards close to each other; is the cutpoint "
-        f"{as_written(float(inputs.intervals.cutpoints[k + 1]))} intended?",
+        f"the step of the baseline's walk from {before} to {after} takes {whole_percent(share[k])} "
+        "of its variance, so that the prior holds all other hazards close to each other; is the "
+        f"cutpoint {as_written(float(inputs.intervals.cutpoints[k + 1]))} intended?",
     )
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.words.shown import number, whole
 from bayes_crlm.words.wording import count_of
 
 Floats = NDArray[np.float64]
@@ -119,12 +120,13 @@ class Mixing:
         phrases, least = [], ESS_LEAST_PER_CHAIN * self.chains
         if self.chains > 1 and not self.r_hat <= R_HAT_MOST:
             phrases.append(
-                f"R-hat is {self.r_hat:.3f}, above {R_HAT_MOST}: chains have not mixed{longer}"
+                f"R-hat is {number(self.r_hat, 3)}, above {R_HAT_MOST}: chains have not "
+                f"mixed{longer}"
             )
         for kind, value in (("bulk", self.ess_bulk), ("tail", self.ess_tail)):
             if not value >= least:
                 phrases.append(
-                    f"smallest {kind} effective sample size is {value:.0f}, below {least} "
+                    f"smallest {kind} effective sample size is {whole(value)}, below {least} "
                     f"({ESS_LEAST_PER_CHAIN} per chain){longer}"
                 )
         if divergences:

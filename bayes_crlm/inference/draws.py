@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.inference.psis import PARETO_K_MOST
 from bayes_crlm.inference.weighted import tail_effective_sizes
+from bayes_crlm.words.shown import number, whole
 
 # as a share of the draws: with fewer the proposal is not an approximation
 LEAST_ESS = 0.1
@@ -162,10 +163,10 @@ def problem_of_weights(pareto_k: float, ess: float, ess_tail: float, draws: int)
     draws : int
     """
     if not pareto_k <= PARETO_K_MOST:
-        return f"Pareto k of its weights is {pareto_k:.2f}, above {PARETO_K_MOST}"
+        return f"Pareto k of its weights is {number(pareto_k)}, above {PARETO_K_MOST}"
     if not ess >= LEAST_ESS * draws:
-        return f"the effective sample size is only {math.floor(ess):,} of {draws:,} draws"
+        return f"the effective sample size is only {whole(math.floor(ess))} of {whole(draws)} draws"
     if not ess_tail >= LEAST_ESS * draws:
-        size = f"{math.floor(ess_tail):,} of {draws:,} draws"
+        size = f"{whole(math.floor(ess_tail))} of {whole(draws)} draws"
         return f"the effective sample size at a 95% limit is only {size}"
     return None

@@ -9,6 +9,7 @@ from bayes_crlm.cohort.coarse_times import rounded_times
 from bayes_crlm.cohort.outcome.time_scale import days_in
 from bayes_crlm.model.repeated_patients import repeated_patients
 from bayes_crlm.model.treatment_functions import treatment_functions, treatment_products
+from bayes_crlm.words.shown import whole
 from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def unit_in_words(cohort: "Cohort") -> list[str]:
     if years is None or years <= MOST_YEARS:
         return []
     return [
-        f"one patient is followed for {years:,.0f} years if times are in {cohort.unit}: are they "
+        f"one patient is followed for {whole(years)} years if times are in {cohort.unit}: are they "
         'in another unit? write it as data.time_unit, such as "days", and they are converted'
     ]
 

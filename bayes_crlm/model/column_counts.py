@@ -17,7 +17,7 @@ import numpy as np
 
 from bayes_crlm.likelihood.kaplan_meier import reaches_zero
 from bayes_crlm.model.priors import EffectPrior, Horseshoe, Laplace, Normal, StudentT
-from bayes_crlm.words.shown import as_written
+from bayes_crlm.words.shown import as_written, number, whole_percent
 from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
@@ -210,7 +210,8 @@ def rare_sentence(side: Side, prior: EffectPrior) -> str:
     decides = (
         "the prior decides"
         if share >= HALF
-        else f"about {share:.0%} of what is known of its log hazard ratio comes from the prior"
+        else f"about {whole_percent(share)} of what is known of its log hazard ratio comes from "
+        "the prior"
         if share >= 0.1
         else "the data say little about its hazard ratio"
     )
@@ -270,7 +271,7 @@ def count_cautions(inputs: "PreparedCohort") -> tuple[str, ...]:
     return (
         *phrases,
         f"{count_of(n_events, 'event')} for {count_of(n_columns, 'column')} of the design "
-        f"({n_events / n_columns:.1f} each, fewer than {FEW_EVENTS}): the priors shape the "
+        f"({number(n_events / n_columns, 1)} each, fewer than {FEW_EVENTS}): the priors shape the "
         "estimates, and Cox's may be extreme",
     )
 

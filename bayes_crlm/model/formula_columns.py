@@ -15,6 +15,7 @@ from bayes_crlm.model.allowed_formulas import POSITIONAL, Reader
 from bayes_crlm.model.formula_tokens import tokenize
 from bayes_crlm.model.plain_formula import check_fewer_than_rows
 from bayes_crlm.words.errors import FormulaError
+from bayes_crlm.words.shown import whole
 from bayes_crlm.words.wording import shown
 
 if TYPE_CHECKING:
@@ -54,8 +55,9 @@ def check_number_of_columns(
         if len(sizes) > 1 and math.prod(sizes) > MOST_LEVELS:
             parts = " and ".join(f"{n} of {name}" for name, n in zip(factors, sizes, strict=True))
             raise FormulaError(
-                f"formula: {shown(':'.join(factors))} has {math.prod(sizes):,} columns ({parts}); "
-                f"a product has at most {MOST_LEVELS}, so merge levels or leave the product out"
+                f"formula: {shown(':'.join(factors))} has {whole(math.prod(sizes))} columns "
+                f"({parts}); a product has at most {MOST_LEVELS}, so merge levels or leave the "
+                "product out"
             )
         # of each factor one level is the reference, in a product of theirs too
         least += math.prod(max(1, n - 1) for n in sizes)

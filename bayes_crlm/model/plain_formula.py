@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bayes_crlm.model.formula_tokens import END, Token, tokenize
 from bayes_crlm.words.errors import FormulaError
-from bayes_crlm.words.shown import as_written
+from bayes_crlm.words.shown import as_written, whole
 from bayes_crlm.words.wording import shown
 
 if TYPE_CHECKING:
@@ -124,8 +124,8 @@ def check_fewer_than_rows(n_columns: int, n_rows: int) -> None:
     """Refuse as many columns as there are rows."""
     if n_columns >= n_rows:
         raise FormulaError(
-            f"formula has {n_columns:,} columns or more, which {n_rows:,} rows cannot tell "
-            "apart; use fewer covariates"
+            f"formula has {whole(n_columns)} columns or more, which {whole(n_rows)} rows cannot "
+            "tell apart; use fewer covariates"
         )
 
 

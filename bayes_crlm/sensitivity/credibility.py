@@ -27,7 +27,7 @@ from typing import Literal
 
 from bayes_crlm.model.priors import Normal
 from bayes_crlm.words.errors import SensitivityError
-from bayes_crlm.words.shown import any_ratio, as_written
+from bayes_crlm.words.shown import any_ratio, as_written, number, span, whole_percent
 
 __all__ = [
     "CriticalPrior", "IntrinsicCredibility", "Kind", "critical_prior", "critical_prior_of_scale",
@@ -277,13 +277,13 @@ def judge_evidence(critical: CriticalPrior, evidence: Normal) -> EvidenceVerdict
     p_conflict = None
     if critical.kind == "sceptical" and critical.prior is not None:
         p_conflict = two_sided_p(evidence.mean / math.hypot(critical.prior.sd, evidence.sd))
-    shown = f"{math.exp(evidence.mean):.2f} ({math.exp(lower):.2f} to {math.exp(upper):.2f})"
+    shown = f"{number(math.exp(evidence.mean))} ({span(math.exp(lower), math.exp(upper))})"
     return EvidenceVerdict(verdict, mass_for, p_conflict, sentence(critical, verdict, shown))
 
 
 def sentence(critical: CriticalPrior, verdict: Verdict, evidence: str) -> str:
     """Put a verdict on earlier evidence into words."""
-    percent = f"{critical.level:.0%}"
+    percent = whole_percent(critical.level)
     low, high = any_ratio(critical.low), any_ratio(critical.high)
     interval = f"between hazard ratios of {low} and {high}"
     known = f"earlier evidence, {evidence},"

@@ -12,6 +12,7 @@ from bayes_crlm.sensitivity.parts import Finding, rows_of
 from bayes_crlm.sensitivity.registry import TITLES
 from bayes_crlm.sensitivity.verdicts import conclusion, listed, prob_below
 from bayes_crlm.words.section import Section
+from bayes_crlm.words.shown import number, span
 from bayes_crlm.words.success import SuccessRule
 from bayes_crlm.words.wording import count_of
 
@@ -186,7 +187,7 @@ def overall_sentence(
         Which level is compared with which.
     """
     low, high = base["eti95"]
-    found = f"{comparison}: hazard ratio {base['median']:.2f}, 95% interval {low:.2f} to {high:.2f}"
+    found = f"{comparison}: hazard ratio {number(base['median'])}, 95% interval {span(low, high)}"
     if base.get("withdrawn") and base.get("is_reliable") is not False:
         return f"Nothing is concluded: {base['withdrawn']}."
     if base.get("is_reliable") is False:
@@ -224,5 +225,5 @@ def part_in_words(row: Mapping[str, Any]) -> str:
     low, high = row["eti95"]
     others = row["n_movers"] - 1
     more = f", and {count_of(others, 'other refit')}" if others else ""
-    said = f"{row['mover']}: {row['median']:.2f}, {low:.2f} to {high:.2f}"
+    said = f"{row['mover']}: {number(row['median'])}, {span(low, high)}"
     return f"{row['in_words']} ({said}{more})"

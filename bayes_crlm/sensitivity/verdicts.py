@@ -14,7 +14,7 @@ changes   concludes a side, and the base the other one, or none
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from bayes_crlm.words.shown import significant
+from bayes_crlm.words.shown import as_written, number, significant, span, whole
 from bayes_crlm.words.success import Conclusion, SuccessRule
 from bayes_crlm.words.wording import count_of
 
@@ -171,7 +171,7 @@ def judge(
 def mover_in_words(mover: Mapping[str, Any]) -> str:
     """Name a refit with its hazard ratio: "sceptical: 0.74 (0.53 to 1.03)"."""
     low, high = mover["eti95"]
-    return f"{mover['label']}: {mover['median']:.2f} ({low:.2f} to {high:.2f})"
+    return f"{mover['label']}: {number(mover['median'])} ({span(low, high)})"
 
 
 def states_in_words(
@@ -180,11 +180,11 @@ def states_in_words(
     """Count the states of rows: "9 conclude as the base analysis, 1 is weaker"."""
     states = [state_of(base, row, rule) for row in rows]
     held, weaker, changed = (states.count(each) for each in ORDER)
-    said = [f"{held:,} {'concludes' if held == 1 else 'conclude'} as the base analysis does"]
+    said = [f"{whole(held)} {'concludes' if held == 1 else 'conclude'} as the base analysis does"]
     if weaker:
-        said.append(f"{weaker:,} {'is' if weaker == 1 else 'are'} weaker")
+        said.append(f"{whole(weaker)} {'is' if weaker == 1 else 'are'} weaker")
     if changed:
-        said.append(f"{changed:,} {'changes' if changed == 1 else 'change'} the conclusion")
+        said.append(f"{whole(changed)} {'changes' if changed == 1 else 'change'} the conclusion")
     return listed(said)
 
 
@@ -219,7 +219,7 @@ def range_in_words(least: float, most: float, words: str = "lies between {} and 
     words : str
         With a place for each; "is" stands for them where both are written the same.
     """
-    low, high = f"{least:.2f}", f"{most:.2f}"
+    low, high = number(least), number(most)
     if low != high:
         return words.format(low, high)
     return f"{'are' if words.startswith('reach') else 'is'} {low}"
@@ -275,11 +275,11 @@ def side_probability_in_words(
     below = prob_below(row, rule)
     probability = below if side == "below" else 1 - below
     if probability > MOST:
-        return f"{name} above {MOST:g}"
+        return f"{name} above {as_written(MOST)}"
     if probability < 1 - MOST:
         return f"{name} below {significant(1 - MOST, 3)}"
     for limit in (rule.probability, 1 - rule.probability):
         # 0.97473 changes a conclusion that 0.975 seems to keep
-        if f"{probability:.3f}" == f"{limit:.3f}":
-            return f"{name} = {probability:.5f}"
-    return f"{name} = {probability:.3f}"
+        if number(probability, 3) == number(limit, 3):
+            return f"{name} = {number(probability, 5)}"
+    return f"{name} = {number(probability, 3)}"

@@ -47,6 +47,7 @@ from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.priors import HALF_WIDTH_95, Horseshoe, Normal
 from bayes_crlm.tasks.streams import Stream, random_stream
 from bayes_crlm.words.errors import SensitivityError
+from bayes_crlm.words.shown import as_written, number, whole, whole_percent
 
 Weigh = Callable[[NDArray], NDArray]
 
@@ -67,9 +68,9 @@ LARGEST_WEIGHT = 0.2
 """Share of an arm's weight that one patient may have."""
 WEIGHT_LIMITS = (
     f"A weighted row counts only where each arm's weights have an effective size of at least "
-    f"{LEAST_SIZE:g} and {LEAST_SHARE:.0%} of those who are weighted, none has more than "
-    f"{LARGEST_WEIGHT:.0%} of its arm's weight, and each arm's weighted events are worth "
-    f"{FEWEST_EVENTS:g} equally weighted ones."
+    f"{as_written(LEAST_SIZE)} and {whole_percent(LEAST_SHARE)} of those who are weighted, none "
+    f"has more than {whole_percent(LARGEST_WEIGHT)} of its arm's weight, and each arm's weighted "
+    f"events are worth {as_written(FEWEST_EVENTS)} equally weighted ones."
 )
 
 
@@ -119,8 +120,9 @@ class Calibration:
             return None
         arm = "treated" if fewest == self.effective_events_treated else "reference"
         return (
-            f"weighted events of the {arm} arm amount to {fewest:.1f} equally weighted ones, fewer "
-            f"than {FEWEST_EVENTS:g}: too few to know how much a weighted estimate varies"
+            f"weighted events of the {arm} arm amount to {number(fewest, 1)} equally weighted "
+            f"ones, fewer than {as_written(FEWEST_EVENTS)}: too few to know how much a weighted "
+            "estimate varies"
         )
 
 
@@ -327,12 +329,13 @@ def weight_problems(weights: Mapping[str, NDArray], of: str = "patients") -> lis
         largest = float(weight.max() / weight.sum()) if count else 0.0
         if size < LEAST_SIZE or size < LEAST_SHARE * count:
             problems.append(
-                f"{count:,} {of} ({arm}) have an effective size of {size:.1f}; at least "
-                f"{LEAST_SIZE:g} and {LEAST_SHARE:.0%} of them are required"
+                f"{whole(count)} {of} ({arm}) have an effective size of {number(size, 1)}; at "
+                f"least {as_written(LEAST_SIZE)} and {whole_percent(LEAST_SHARE)} of them are "
+                "required"
             )
         elif largest > LARGEST_WEIGHT:
             problems.append(
-                f"one of {count:,} {of} ({arm}) has {largest:.0%} of their weight; at most "
-                f"{LARGEST_WEIGHT:.0%} is allowed"
+                f"one of {whole(count)} {of} ({arm}) has {whole_percent(largest)} of their weight; "
+                f"at most {whole_percent(LARGEST_WEIGHT)} is allowed"
             )
     return problems

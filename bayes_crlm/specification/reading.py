@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bayes_crlm.words.errors import SpecError
+from bayes_crlm.words.shown import number
 from bayes_crlm.words.wording import did_you_mean, shown_name
 
 LARGEST_SPEC = 1_000_000
@@ -102,8 +103,8 @@ def read_bytes(path: Path, where: str) -> bytes:
                 raise SpecError(f"{where} is not a regular file; give a spec, which is a TOML file")
             if information.st_size > LARGEST_SPEC:
                 raise SpecError(
-                    f"{where} has {information.st_size / 1e6:.1f} MB; a spec has at most 1 MB, "
-                    "so is this perhaps a data file?"
+                    f"{where} has {number(information.st_size / 1e6, 1)} MB; a spec has at most 1 "
+                    "MB, so is this perhaps a data file?"
                 )
             content = file.read(LARGEST_SPEC + 1)
     except OSError as error:

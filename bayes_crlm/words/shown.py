@@ -34,6 +34,21 @@ def number(value: Any, digits: int = 2) -> str:
     return beyond(value) or f"{value:,.{digits if abs(value) < WHOLE_FROM else 0}f}"
 
 
+def span(low: float, high: float) -> str:
+    """Write two limits with two decimals."""
+    return f"{number(low)} to {number(high)}"
+
+
+def whole(value: float) -> str:
+    """Write a count, or a number without its decimals."""
+    return f"{value:,.0f}"
+
+
+def whole_percent(value: float) -> str:
+    """Write a share in whole percent."""
+    return f"{value:.0%}"
+
+
 def duration(value: Any) -> str:
     """Write a time with three significant digits, whole from 100 on."""
     return "–" if is_missing(value) else significant(value, 3)

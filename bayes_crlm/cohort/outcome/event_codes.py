@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.cohort.table.column_values import plain_values
-from bayes_crlm.words.wording import did_you_mean, shown, shown_rows
+from bayes_crlm.words.wording import count_of, did_you_mean, shown, shown_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -320,7 +320,7 @@ def doubted_name(column: str, events: NDArray[np.int8]) -> list[str]:
         return []
     n = int(events.sum())
     return [
-        f"column {shown(column)} (event): 1 ({n:,} row{'s' * (n != 1)}) is taken as the event, but "
+        f"column {shown(column)} (event): 1 ({count_of(n, 'row')}) is taken as the event, but "
         f'the name says that 1 is censored; if it is, write event = {{column = "{column}", '
         "value = 0}; value = 1 confirms that 1 is the event"
     ]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.cohort.outcome.follow_up import FollowUp
 from bayes_crlm.tasks.streams import own_stream
-from bayes_crlm.words.shown import as_written, significant
+from bayes_crlm.words.shown import as_written, significant, whole_percent
 from bayes_crlm.words.wording import did_you_mean, shown
 
 if TYPE_CHECKING:
@@ -138,8 +138,8 @@ class RoundedTimes:
         """Say what the rounding does to the results, and what to write."""
         name = unit or "time units"
         phrase = (
-            f"times look rounded to {as_written(self.unit)} {name}, {self.share:.0%} of the "
-            f"median survival of {significant(self.median, 4)} {name}: "
+            f"times look rounded to {as_written(self.unit)} {name}, {whole_percent(self.share)} of "
+            f"the median survival of {significant(self.median, 4)} {name}: "
         )
         phrase += (
             "do not trust the survival curve, and expect a hazard ratio that is biased towards 1"

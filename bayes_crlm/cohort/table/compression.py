@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from typing import IO, Any
 
 from bayes_crlm.words.errors import DataFileError
+from bayes_crlm.words.shown import number
 from bayes_crlm.words.wording import one_line, shown, shown_names
 
 KINDS = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zip": "zip"}
@@ -114,9 +115,9 @@ def within(found: bytes, name: str, most: int) -> bytes:
     """Refuse what is larger than it may be."""
     if len(found) > most:
         raise DataFileError(
-            f"{name}: unpacked it has more than {most / 1e9:,.1f} GB, which is more than this "
-            "machine's memory holds as a table; give a file with only the columns and rows that "
-            "the analysis needs"
+            f"{name}: unpacked it has more than {number(most / 1e9, 1)} GB, which is more than "
+            "this machine's memory holds as a table; give a file with only the columns and rows "
+            "that the analysis needs"
         )
     return found
 

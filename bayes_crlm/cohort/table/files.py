@@ -29,6 +29,7 @@ from bayes_crlm.cohort.table.separated_text import check_header, read_separated_
 from bayes_crlm.cohort.table.statistics_files import STATISTICS, read_statistics
 from bayes_crlm.cohort.table.workbooks import read_excel
 from bayes_crlm.words.errors import DataFileError
+from bayes_crlm.words.shown import number
 from bayes_crlm.words.wording import did_you_mean, one_line, shown, shown_name, shown_names
 
 if TYPE_CHECKING:
@@ -273,8 +274,9 @@ def machine_memory() -> int:
 
 def _larger_than_memory(name: str, needed: int, memory: int) -> DataFileError:
     return DataFileError(
-        f"{name}: the table takes {needed / 1e9:,.1f} GB or more, and this machine has "
-        f"{memory / 1e9:,.1f}; give a file with only the columns and rows that the analysis needs"
+        f"{name}: the table takes {number(needed / 1e9, 1)} GB or more, and this machine has "
+        f"{number(memory / 1e9, 1)}; give a file with only the columns and rows that the analysis "
+        "needs"
     )
 
 

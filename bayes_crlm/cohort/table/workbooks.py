@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.cohort.table.separated_text import header_of, unreadable
 from bayes_crlm.words.errors import DataFileError
+from bayes_crlm.words.shown import whole
 from bayes_crlm.words.wording import did_you_mean, shown, shown_names
 
 if TYPE_CHECKING:
@@ -91,22 +92,22 @@ def _rows(sheet: Any, name: str) -> tuple[list[list[Any]], int]:
         number = len(rows) + blank + 1
         if rows and blank > MOST_BLANK_ROWS:
             raise DataFileError(
-                f"{name}: a cell of row {number} of the sheet follows {blank:,} blank rows; delete "
-                "what lies beside or below the table"
+                f"{name}: a cell of row {number} of the sheet follows {whole(blank)} blank rows; "
+                "delete what lies beside or below the table"
             )
         width = max(width, len(row))
         if (len(rows) + blank + 1) * width > MOST_CELLS:
             raise DataFileError(
-                f"{name}: the sheet's cells reach to row {number:,} and column {width:,}; that is "
-                f"more than {MOST_CELLS:,} cells, so delete what lies beside or below the table, "
-                "or export the data as CSV"
+                f"{name}: the sheet's cells reach to row {whole(number)} and column "
+                f"{whole(width)}; that is more than {whole(MOST_CELLS)} cells, so delete what lies "
+                "beside or below the table, or export the data as CSV"
             )
         rows += [[] for _ in range(blank)] if rows else []
         blank = 0
         rows.append(row)
     if rows and width > 2 * len(rows[0]) + 100:
         raise DataFileError(
-            f"{name}: a row of the sheet reaches to column {width:,}, where the header has "
+            f"{name}: a row of the sheet reaches to column {whole(width)}, where the header has "
             f"{len(rows[0])} columns; delete what lies beside the table"
         )
     return rows, width

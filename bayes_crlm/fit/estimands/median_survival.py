@@ -11,7 +11,7 @@ from bayes_crlm.fit.estimands.rows import estimand_frame, quantiles_with_infinit
 from bayes_crlm.model.arm_follow_up import median_note
 from bayes_crlm.model.origin import given_survival
 from bayes_crlm.words.section import Column, Lines, Rows, Section
-from bayes_crlm.words.shown import probability_in_words, significant
+from bayes_crlm.words.shown import probability_in_words, significant, whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +81,7 @@ def items(found: "Findings", rows: list[dict[str, Any]]) -> tuple[tuple[str, str
         phrases.append(
             (
                 "patients",
-                f"{fit.effective_patients:.0f} effective of {n_patients}: survival is of the "
+                f"{whole(fit.effective_patients)} effective of {n_patients}: survival is of the "
                 "population before entry",
             )
         )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from bayes_crlm.fit.entry_weights import entry_weight_rows, entry_weight_warnings
 from bayes_crlm.fit.estimands.median_survival import median_table
 from bayes_crlm.model.arm_follow_up import NO_EVENT, eventless_cautions, last_follow_up
-from bayes_crlm.words.shown import significant
+from bayes_crlm.words.shown import significant, whole
 
 if TYPE_CHECKING:
     from bayes_crlm.fit.draws import PosteriorDraws
@@ -37,6 +37,6 @@ def estimand_warnings(fit: "PosteriorDraws") -> list[str]:
         phrases.append(
             "survival, its median and restricted means are those of the population before entry: "
             "each patient counts 1 / survival from the origin to the first entry, which leaves "
-            f"{fit.effective_patients:.0f} effective of {cohort.n_patients} patients"
+            f"{whole(fit.effective_patients)} effective of {cohort.n_patients} patients"
         )
     return [*phrases, *entry_weight_warnings(entry_weight_rows(fit), unit)]

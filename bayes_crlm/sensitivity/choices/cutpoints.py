@@ -29,7 +29,7 @@ from bayes_crlm.specification.lists import interval_numbers, some_of
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.section import Figure, Rows
-from bayes_crlm.words.shown import as_written, significant
+from bayes_crlm.words.shown import as_written, number, significant, span
 from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
@@ -62,10 +62,10 @@ def check(plan: "Plan", settings: Settings) -> None:
     SensitivityError
     """
     n_events = plan.inputs.cohort.n_events
-    for number in numbers_of(settings, n_events):
-        if number > n_events:
+    for count in numbers_of(settings, n_events):
+        if count > n_events:
             raise SensitivityError(
-                f"sensitivity.cutpoints.numbers: {count_of(number, 'interval')} for "
+                f"sensitivity.cutpoints.numbers: {count_of(count, 'interval')} for "
                 f"{count_of(n_events, 'event')}; give at most {n_events}"
             )
 
@@ -119,12 +119,12 @@ def variants(cohort: "Cohort", settings: Settings) -> list[tuple[str, int, NDArr
     """
     found: dict[tuple[str, ...], tuple[str, int, NDArray[np.float64]]] = {}
     for placement in settings.placements:
-        for number in numbers_of(settings, cohort.n_events):
-            inner = inner_cutpoints(cohort, number, placement)
+        for count in numbers_of(settings, cohort.n_events):
+            inner = inner_cutpoints(cohort, count, placement)
             chosen = choose_intervals(cohort.entry, cohort.time, cohort.event, inner.tolist())
             # the same quantile comes out of two grids with other last digits
             key = tuple(f"{each:.12g}" for each in chosen.cutpoints)
-            found.setdefault(key, (placement, number, chosen.cutpoints))
+            found.setdefault(key, (placement, count, chosen.cutpoints))
     return list(found.values())
 
 
@@ -291,12 +291,13 @@ def sentence(rows: Sequence[Mapping[str, Any]], stacked: Mapping[str, Any] | Non
     most = max(trusted, key=lambda row: row["median"])
     low, high = stacked["eti95"]
     numbers = [row["n_intervals"] for row in trusted]
-    if f"{least['median']:.2f}" == f"{most['median']:.2f}":
-        text = f"is {least['median']:.2f}"
+    if number(least["median"]) == number(most["median"]):
+        text = f"is {number(least['median'])}"
     else:
         text = (
-            f"lies between {least['median']:.2f} ({least['n_intervals']}, {least['placement']}) "
-            f"and {most['median']:.2f} ({most['n_intervals']}, {most['placement']})"
+            f"lies between {number(least['median'])} ({least['n_intervals']}, "
+            f"{least['placement']}) and {number(most['median'])} ({most['n_intervals']}, "
+            f"{most['placement']})"
         )
     tried = (
         count_of(numbers[0], "interval")
@@ -305,7 +306,7 @@ def sentence(rows: Sequence[Mapping[str, Any]], stacked: Mapping[str, Any] | Non
     )
     return (
         f"With {tried} the hazard ratio {text}; stacked over all, it "
-        f"is {stacked['median']:.2f} ({low:.2f} to {high:.2f})."
+        f"is {number(stacked['median'])} ({span(low, high)})."
     )
 
 

@@ -25,6 +25,7 @@ from bayes_crlm.sensitivity.posterior_draws import ENGINE, NUMBERS
 from bayes_crlm.sensitivity.refit import refit_priors
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.section import Figure, Rows
+from bayes_crlm.words.shown import as_written, number, whole
 from bayes_crlm.words.success import SuccessRule
 from bayes_crlm.words.wording import count_of
 
@@ -89,9 +90,9 @@ def analyse(context: "Context", settings: Settings) -> Finding:
     notes = notes_of(rows, done, decomposition) + contrasts_note(context)
     if again:
         notes.append(
-            f"The probability of {count_of(again, 'specification')} was within {NEAR:g} Monte "
-            f"Carlo standard errors of a threshold: they were drawn again, with "
-            f"{MORE_DRAWS:,} draws."
+            f"The probability of {count_of(again, 'specification')} was within {as_written(NEAR)} "
+            f"Monte Carlo standard errors of a threshold: they were drawn again, with "
+            f"{whole(MORE_DRAWS)} draws."
         )
     return finding(
         "multiverse",
@@ -165,9 +166,9 @@ def refit_all(
     Rows are in the order of the specifications.
     """
     groups: dict[str, list[int]] = {}
-    for number, (choices, _) in enumerate(found):
+    for place, (choices, _) in enumerate(found):
         key = ", ".join(f"{name} {choices[name]}" for name in DATA_CHOICES)
-        groups.setdefault(key, []).append(number)
+        groups.setdefault(key, []).append(place)
     calls = []
     for key, members in groups.items():
         of_data = {k: v for k, v in found[members[0]][1].items() if k not in PRIOR_CHANGES}
@@ -178,9 +179,9 @@ def refit_all(
     rows: list[Any] = [None] * len(found)
     for result, members in zip(results, groups.values(), strict=True):
         values = [{}] * len(members) if result.value is None else result.value["rows"]
-        for number, value in zip(members, values, strict=True):
+        for place, value in zip(members, values, strict=True):
             row = {name: value.get(name) for name in FIELDS}
-            rows[number] = {"choices": dict(found[number][0])} | row | {"failure": result.failure}
+            rows[place] = {"choices": dict(found[place][0])} | row | {"failure": result.failure}
     return rows
 
 
@@ -250,13 +251,13 @@ def sentence_of(
     text = (
         f"Of {count_of(len(trusted), 'specification')} {states}; "
         f"medians {verdicts.range_in_words(low, high, 'reach from {} to {}')} "
-        f"(base analysis: {base['median']:.2f})"
+        f"(base analysis: {number(base['median'])})"
     )
     if decomposition.shares and decomposition.variance > 0:
         first = decomposition.shares[0]
         text += (
             f"; most of the spread comes from the {NAMES[first.choice]} "
-            f"({100 * first.in_all:.0f}% of the variance, every option counting alike)"
+            f"({whole(100 * first.in_all)}% of the variance, every option counting alike)"
         )
     return f"{text}."
 

@@ -46,7 +46,7 @@ from bayes_crlm.specification.lists import number_list
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
 from bayes_crlm.words.section import Figure
-from bayes_crlm.words.shown import as_written, significant
+from bayes_crlm.words.shown import as_written, number, significant, span
 from bayes_crlm.words.success import SuccessRule
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ def cox_test(context: Context) -> tuple[list[dict[str, Any]], str | None]:
 def sentence(context: Context, result: Mapping[str, Any]) -> str:
     """Say how the hazard ratio changes over time."""
     said = ", ".join(
-        f"{row['median']:.2f} ({row['eti95'][0]:.2f} to {row['eti95'][1]:.2f}) {row['period']}"
+        f"{number(row['median'])} ({span(row['eti95'][0], row['eti95'][1])}) {row['period']}"
         for row in result["rows"]
     )
     change = result["change"]
@@ -253,8 +253,8 @@ def sentence(context: Context, result: Mapping[str, Any]) -> str:
         else "The"
     )
     text = (
-        f"{start} hazard ratio is {said}; the last divided by the first is {change['median']:.2f} "
-        f"({low:.2f} to {high:.2f})"
+        f"{start} hazard ratio is {said}; the last divided by the first is "
+        f"{number(change['median'])} ({span(low, high)})"
     )
     term = context.plan.inputs.design.terms[context.level - 1]
     by_term = {each["term"]: each["p"] for each in result["grambsch_therneau"]}
@@ -264,4 +264,4 @@ def sentence(context: Context, result: Mapping[str, Any]) -> str:
     average, rule = result["average"], context.rule
     side = verdicts.side_of(context.base, rule)
     probability = verdicts.side_probability_in_words(average, side, rule)
-    return f"{text}. Averaged over the events it is {average['median']:.2f}, {probability}."
+    return f"{text}. Averaged over the events it is {number(average['median'])}, {probability}."

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.sensitivity.two_arms import TwoArms
 from bayes_crlm.sensitivity.weighted_posterior import weight_problems
+from bayes_crlm.words.shown import as_written, number
 
 # what Austin (2009, Stat Med 28:3083-3107) calls balanced
 LARGE_DIFFERENCE = 0.1
@@ -122,7 +123,8 @@ def overlap_problems(arms: TwoArms, weight: NDArray | None, score: NDArray) -> l
     if difference[worst] > MOST_DIFFERENCE:
         problems.append(
             f"the arms' standardised difference in {arms.terms[worst]} is still "
-            f"{difference[worst]:.2f} under these weights; at most {MOST_DIFFERENCE:g} is allowed"
+            f"{number(difference[worst])} under these weights; at most "
+            f"{as_written(MOST_DIFFERENCE)} is allowed"
         )
     if not any(common_support(score, arms.is_treated).values()):
         problems.append(NO_COUNTERPART)

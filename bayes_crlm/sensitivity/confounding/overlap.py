@@ -60,6 +60,7 @@ from bayes_crlm.sensitivity.verdicts import DEFAULT_RULE, add_states, judge, ver
 from bayes_crlm.sensitivity.weighted_posterior import WEIGHT_LIMITS, effective_sample_size
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.section import Figure
+from bayes_crlm.words.shown import as_written, number, whole
 from bayes_crlm.words.success import SuccessRule
 
 METHODS = {
@@ -189,7 +190,8 @@ def notes_of(context: Context, found: Mapping[str, Any]) -> list[str]:
         "which is found again for every weighting of the patients in the calibration; the scores' "
         "intervals are from draws of the posterior.",
         f"{WEIGHT_LIMITS} Nor does it where a covariate's standardised difference is still "
-        f"above {MOST_DIFFERENCE:g}; above {LARGE_DIFFERENCE:g} the arms are not balanced.",
+        f"above {as_written(MOST_DIFFERENCE)}; above {as_written(LARGE_DIFFERENCE)} the arms are "
+        "not balanced.",
     ]
     if len(levels) > 2:
         notes.append(f"Only patients on {levels[context.level]} and {levels[0]} are compared here.")
@@ -259,9 +261,9 @@ def sentence(
     after = max(abs(row["overlap_weights"]) for row in found["balance"])
     sizes = found["effective_sample_size"]["overlap_weights"]
     start = (
-        f"The arms' largest standardised difference is {before:.2f} before weighting and "
-        f"{after:.2f} under overlap weights, which leave the information of "
-        f"{sizes['treated']:.0f} treated and {sizes['reference']:.0f} other patients"
+        f"The arms' largest standardised difference is {number(before)} before weighting and "
+        f"{number(after)} under overlap weights, which leave the information of "
+        f"{whole(sizes['treated'])} treated and {whole(sizes['reference'])} other patients"
     )
     if not any(found["common_support"].values()):
         return (
@@ -270,7 +272,7 @@ def sentence(
         )
     if not weighted:
         return f"{start}; no weighted hazard ratio can be trusted."
-    ratios = " and ".join(f"{row['median']:.2f} with {row['label']}" for row in weighted)
+    ratios = " and ".join(f"{number(row['median'])} with {row['label']}" for row in weighted)
     return f"{start}; the hazard ratio is {ratios}: {verdict_in_words(regression, weighted, rule)}."
 
 

@@ -41,7 +41,7 @@ from bayes_crlm.specification.lists import number_list, ratios
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.section import Figure, Rows
-from bayes_crlm.words.shown import as_written
+from bayes_crlm.words.shown import as_written, number, span, whole_percent
 from bayes_crlm.words.success import SuccessRule
 from bayes_crlm.words.wording import count_of
 
@@ -264,7 +264,7 @@ def possible_changes_in_words(
         low, high = unstated["eti95"]
         said.append(
             "a confounder of the default beliefs, which the spec does not state "
-            f"({unstated['median']:.2f}, {low:.2f} to {high:.2f})"
+            f"({number(unstated['median'])}, {span(low, high)})"
         )
     if tipped:
         said.append(f"{tipped} of {count_of(size, 'confounder')} of the grid")
@@ -297,12 +297,12 @@ def sentence(
     low, high = base["eti95"]
     text = (
         "A confounder would have to be associated with treatment and with the event by risk ratios "
-        f"of {result['e_value']:.2f} each to explain the median away ({base['median']:.2f})"
+        f"of {number(result['e_value'])} each to explain the median away ({number(base['median'])})"
     )
     text += (
         "; the 95% interval includes 1 without any"
         if low <= 1 <= high
-        else f", and by {result['e_value_limit']:.2f} each to take the 95% interval to 1"
+        else f", and by {number(result['e_value_limit'])} each to take the 95% interval to 1"
     )
     text += (
         f"; {tipped} of {surface.prob_below.size} confounders of the grid "
@@ -313,7 +313,7 @@ def sentence(
         text += (
             f"; with {beliefs_in_words(result['beliefs_are_stated'])} about a confounder in the "
             "model the hazard ratio is "
-            f"{latent['median']:.2f} ({low:.2f} to {high:.2f}), "
+            f"{number(latent['median'])} ({span(low, high)}), "
             f"{side_probability_in_words(latent, side_of(base, rule), rule)}"
         )
     return f"{text}."
@@ -349,8 +349,8 @@ def notes_of(
         )
     if is_common:
         notes.append(
-            f"More than {COMMON:.0%} had the event, so hazard ratios were turned into approximate "
-            "risk ratios for the E-values."
+            f"More than {whole_percent(COMMON)} had the event, so hazard ratios were turned into "
+            "approximate risk ratios for the E-values."
         )
     if latent is None:
         notes.append(f"No bias analysis with a latent confounder: {failure}")
@@ -382,8 +382,8 @@ def figures_of(
             "unmeasured_confounding",
             f"Probability that the hazard ratio lies on the side of {as_written(rule.effect)} that "
             "it lies on without a confounder, for confounders that "
-            f"{surface.prevalence_reference:.0%} of the reference carry; beyond the thick "
-            "line the conclusion changes.",
+            f"{whole_percent(surface.prevalence_reference)} of the reference carry; beyond the "
+            "thick line the conclusion changes.",
             plot_surface,
             tipping,
         )

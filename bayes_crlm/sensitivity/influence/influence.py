@@ -32,7 +32,7 @@ from bayes_crlm.sensitivity.run import BASE_DRAWS
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
 from bayes_crlm.words.section import Figure, Rows
-from bayes_crlm.words.shown import as_written
+from bayes_crlm.words.shown import as_written, number, whole
 from bayes_crlm.words.success import SuccessRule
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def check(plan: "Plan", settings: Settings) -> None:
     if count > MOST_PATIENTS:
         raise SensitivityError(
             "sensitivity.influence refits without each patient in turn, and there are "
-            f"{count:,}; it is for at most {MOST_PATIENTS:,}"
+            f"{whole(count)}; it is for at most {whole(MOST_PATIENTS)}"
         )
 
 
@@ -304,7 +304,7 @@ def sentence(
     lies = verdicts.range_in_words(min(medians), max(medians))
     text = (
         f"Without any one patient the hazard ratio {lies} "
-        f"(with all: {context.base['median']:.2f}); "
+        f"(with all: {number(context.base['median'])}); "
     )
     if deleted is None:
         worst = "worst patient" if len(path) == 1 else f"{len(path)} worst patients"
@@ -369,7 +369,7 @@ def figures_of(
         ]
         # the band is a 95% interval; the conclusion goes by the probability
         marks = [
-            (f"{each:.3f}" if each <= 0.999 else ">0.999", bool(row.get("turns_conclusion")))
+            (number(each, 3) if each <= 0.999 else ">0.999", bool(row.get("turns_conclusion")))
             for each, row in zip(beside, rows, strict=True)
         ]
         numbers = {

@@ -43,7 +43,7 @@ from bayes_crlm.sensitivity.verdicts import (
 from bayes_crlm.specification.lists import ratios
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.section import Figure
-from bayes_crlm.words.shown import as_written, significant
+from bayes_crlm.words.shown import as_written, number, significant
 from bayes_crlm.words.success import SuccessRule
 from bayes_crlm.words.wording import count_of
 
@@ -287,7 +287,7 @@ def sentence(
         return "No pair of deltas passes its diagnostics: what they would do is not known."
     medians = [row["median"] for row in sound]
     said = [
-        f"on {named[arm]} alone at a delta of {delta:.2f}"
+        f"on {named[arm]} alone at a delta of {number(delta)}"
         for arm, delta in tipping.items()
         if delta is not None
     ]

@@ -41,7 +41,7 @@ from bayes_crlm.specification.lists import number_list
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.section import Figure
-from bayes_crlm.words.shown import as_written
+from bayes_crlm.words.shown import as_written, number, span
 from bayes_crlm.words.wording import count_of
 
 # columns of the table
@@ -253,8 +253,8 @@ def sentence(base: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
     low, high = at_random["eti95"]
     text = (
         f"With missing covariates imputed in the model the hazard ratio is "
-        f"{at_random['median']:.2f} ({low:.2f} to {high:.2f}), with complete cases alone "
-        f"{base['median']:.2f}"
+        f"{number(at_random['median'])} ({span(low, high)}), with complete cases alone "
+        f"{number(base['median'])}"
     )
     if not at_random["is_reliable"]:
         text += " (imputation at random fails its diagnostics, so do not rely on it)"

@@ -25,7 +25,7 @@ from bayes_crlm.sensitivity.verdicts import DEFAULT_RULE, add_states, conclusion
 from bayes_crlm.specification.lists import ratios
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.section import Figure
-from bayes_crlm.words.shown import as_written
+from bayes_crlm.words.shown import as_written, number
 from bayes_crlm.words.success import SuccessRule
 
 if TYPE_CHECKING:
@@ -132,9 +132,9 @@ def notes_of(
         f"doubling of the power; above {as_written(settings.threshold)} it should be looked at.",
         "The prior is the joint prior of all parameters; the columns of single priors say which "
         "of them a quantity depends on.",
-        f"Powers of the treatment's prior from {NEAR_1[0]:g} to {NEAR_1[1]:g} may change the "
-        "conclusion. Larger ones are other priors, reported separately; powers of the likelihood "
-        "are cohorts of another size, and never count.",
+        f"Powers of the treatment's prior from {as_written(NEAR_1[0])} to {as_written(NEAR_1[1])} "
+        "may change the conclusion. Larger ones are other priors, reported separately; powers of "
+        "the likelihood are cohorts of another size, and never count.",
         *contrasts_note(context),
     ]
     if unreliable:
@@ -325,8 +325,8 @@ def sentence(
     if prior is None or likelihood is None:
         return "How far the treatment's effect depends on the priors could not be computed."
     text = (
-        f"The treatment's effect has a sensitivity of {prior:.3f} to the priors and of "
-        f"{likelihood:.3f} to the likelihood: {effect['verdict']}"
+        f"The treatment's effect has a sensitivity of {number(prior, 3)} to the priors and of "
+        f"{number(likelihood, 3)} to the likelihood: {effect['verdict']}"
     )
     if not leaning:
         return f"{text}; no other quantity depends on a prior."

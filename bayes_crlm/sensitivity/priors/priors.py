@@ -21,7 +21,7 @@ from bayes_crlm.specification.table import Table
 from bayes_crlm.specification.values import check_number
 from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
 from bayes_crlm.words.section import Figure
-from bayes_crlm.words.shown import as_written, significant
+from bayes_crlm.words.shown import as_written, number, significant, span, whole_percent
 from bayes_crlm.words.success import SuccessRule
 from bayes_crlm.words.wording import count_of
 
@@ -169,7 +169,8 @@ def notes_of(
 ) -> list[str]:
     """What a reader should know of the priors and of their refits."""
     notes = [
-        f"The sceptic gives {settings.tail:.0%} to hazard ratios beyond {significant(benefit, 3)}.",
+        f"The sceptic gives {whole_percent(settings.tail)} to hazard ratios beyond "
+        f"{significant(benefit, 3)}.",
         *parts.contrasts_note(context),
     ]
     if (benefit < 1) != (context.base["median"] < 1):
@@ -222,7 +223,7 @@ def sentence(
 ) -> str:
     """Say what each reader concludes."""
     phrase = "; ".join(
-        f"{row['name']}: {row['median']:.2f} ({row['eti95'][0]:.2f} to {row['eti95'][1]:.2f}), "
+        f"{row['name']}: {number(row['median'])} ({span(row['eti95'][0], row['eti95'][1])}), "
         f"{verdicts.side_probability_in_words(row, side, rule)}{verdicts.STATE_WORDS[row['state']]}"
         for row in rows
     )

@@ -37,7 +37,15 @@ from bayes_crlm.sensitivity.refit import Shared, refit_priors
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
 from bayes_crlm.words.section import Figure
-from bayes_crlm.words.shown import any_ratio, as_written, p_value, significant
+from bayes_crlm.words.shown import (
+    any_ratio,
+    as_written,
+    number,
+    p_value,
+    significant,
+    whole,
+    whole_percent,
+)
 
 if TYPE_CHECKING:
     from bayes_crlm.analysis.plan import Plan
@@ -194,7 +202,7 @@ def problem_of(
     ):
         return (
             "the critical limit's Monte Carlo error is more than "
-            f"{MOST_RELATIVE_ERROR:.0%} of it on the log scale"
+            f"{whole_percent(MOST_RELATIVE_ERROR)} of it on the log scale"
         )
     return None if all(row["is_reliable"] for row in rows) else "a refit fails its diagnostic"
 
@@ -271,14 +279,14 @@ def notes_of(
         "the log hazard ratio, so that no prior is counted twice.",
         *interval_note(context.rule),
         "Intrinsic credibility is a stricter p-value and nothing else: p of at most "
-        f"{INTRINSIC_P:.4f} for 0.05 (here Held's p is {p_value(intrinsic.p_intrinsic)}). It uses "
-        "no earlier evidence, and says nothing of confounding or bias.",
+        f"{number(INTRINSIC_P, 4)} for 0.05 (here Held's p is {p_value(intrinsic.p_intrinsic)}). "
+        "It uses no earlier evidence, and says nothing of confounding or bias.",
         *contrasts_note(context),
     ]
     if found["limit_mcse"] is not None:
         notes.append(
             f"The critical limit, {any_ratio(found['limit'])}, has a Monte Carlo standard error of "
-            f"{significant(found['limit_mcse'], 2)}; each refit has {found['draws']:,} draws."
+            f"{significant(found['limit_mcse'], 2)}; each refit has {whole(found['draws'])} draws."
         )
     if not settings.evidence:
         notes.append(
@@ -288,7 +296,7 @@ def notes_of(
     if not found["is_reliable"]:
         notes.append(
             f"The critical prior is not reliable: {found['problem']}, even with "
-            f"{found['draws']:,} draws a refit."
+            f"{whole(found['draws'])} draws a refit."
         )
     return tuple(notes)
 
@@ -348,8 +356,8 @@ def sentence(
     if intrinsic.is_credible:
         at_most, does, name = ("at most", "conflicts", "intrinsic credibility")
     phrase += (
-        f". The two-sided {p_value} is {at_most} {INTRINSIC_P:.4f}: the finding {does} with the "
-        f"sceptic whom it just fails to convince ({name})"
+        f". The two-sided {p_value} is {at_most} {number(INTRINSIC_P, 4)}: the finding {does} with "
+        f"the sceptic whom it just fails to convince ({name})"
     )
     if found["is_reliable"]:
         phrase += "".join(f"; with {name}: {each['verdict']}" for name, each in verdicts.items())
@@ -382,7 +390,7 @@ def critical_in_words(found: Mapping[str, Any]) -> str:
     # within a tenth of a standard deviation of 1
     if abs(math.log(median)) < 0.1 * sd_of(eti95):
         return (
-            f"{text}, and lie so symmetrically about it (median {median:.2f}) that the belief "
+            f"{text}, and lie so symmetrically about it (median {number(median)}) that the belief "
             "which would make them do so cannot be determined"
         )
     return f"{text}; which belief would make them do so is not known (see the notes)"

@@ -49,7 +49,7 @@ from bayes_crlm.sensitivity.verdicts import (
 from bayes_crlm.sensitivity.weighted_posterior import WEIGHT_LIMITS
 from bayes_crlm.words.late_start import landmark_in_words
 from bayes_crlm.words.section import Figure
-from bayes_crlm.words.shown import as_written, significant
+from bayes_crlm.words.shown import as_written, number, significant, span, whole
 from bayes_crlm.words.success import SuccessRule
 
 BINS = 24
@@ -172,7 +172,7 @@ def from_start_in_words(rows: Sequence[Mapping[str, Any]], rule: SuccessRule) ->
     low, high = row["eti95"]
     return (
         f"{rule.sentence(row).removesuffix('.')}, where treatment counts from its start on (hazard "
-        f"ratio {row['median']:.2f}, 95% interval {low:.2f} to {high:.2f}). All that follows "
+        f"ratio {number(row['median'])}, 95% interval {span(low, high)}). All that follows "
         "counts the wait for it as treated, too."
     )
 
@@ -219,10 +219,10 @@ def notes_of(context: Context, settings: Settings, found: Mapping[str, Any]) -> 
     if reference["n"]:
         notes.append(
             f"Patients with {of_reference} have starts of their own in {settings.start} "
-            f"({reference['n']} of {reference['n_patients']}, median {reference['median']:.1f} "
-            f"{unit}) and count as {of_reference} from time zero on all the same: the reference "
-            "is that strategy with its wait, and what comes before either treatment is not told "
-            "apart from it."
+            f"({reference['n']} of {reference['n_patients']}, median "
+            f"{number(reference['median'], 1)} {unit}) and count as {of_reference} from time zero "
+            "on all the same: the reference is that strategy with its wait, and what comes before "
+            "either treatment is not told apart from it."
         )
     return notes
 
@@ -241,8 +241,8 @@ def figures_of(found: Mapping[str, Any], weights: Mapping[str, Sequence[float]])
         return figures
     labels = {
         row["strategy"]: f"{row['strategy']}: {row['n_clones']} clones, effective sample size "
-        f"{row['effective_sample_size']:.0f}, mean weight {row['mean']:.2f}, largest "
-        f"{row['max']:.2f}"
+        f"{whole(row['effective_sample_size'])}, mean weight {number(row['mean'])}, largest "
+        f"{number(row['max'])}"
         for row in found["weights"]
     }
     # a few clones may weigh a hundred times as much as most
@@ -336,11 +336,11 @@ def sentence(
     least = min(others, key=lambda row: row["median"])
     most = max(others, key=lambda row: row["median"])
     verdict = verdict_in_words(naive, others, rule)
-    between = f"{least['median']:.2f} ({least['label']})"
-    if f"{least['median']:.2f}" != f"{most['median']:.2f}":
-        between += f" to {most['median']:.2f} ({most['label']})"
+    between = f"{number(least['median'])} ({least['label']})"
+    if number(least["median"]) != number(most["median"]):
+        between += f" to {number(most['median'])} ({most['label']})"
     said = (
-        f"As treated, the hazard ratio is {naive['median']:.2f}; without immortal time it is "
+        f"As treated, the hazard ratio is {number(naive['median'])}; without immortal time it is "
         f"{between}: {verdict}."
     )
     if landmarks:
@@ -352,7 +352,7 @@ def sentence(
             f"{range_in_words(min(ratios), max(ratios))}."
             if len(ratios) > 1
             else f" The landmark asks another question ({later_starters(worst)} untreated start "
-            f"later) and gives {ratios[0]:.2f}."
+            f"later) and gives {number(ratios[0])}."
         )
     return said
 
