@@ -11,6 +11,7 @@ from bayes_crlm.words.errors import (
     EstimandError,
     FormulaError,
 )
+from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.wording import SYNTHETIC, count_of
 
 if TYPE_CHECKING:
@@ -175,3 +176,24 @@ def resolve(spec: "Spec", inputs: "PreparedCohort") -> "Spec":
     data = spec.data.model_copy(update={"unit": inputs.cohort.unit})
     resolved = spec.model_copy(update={"data": data, "estimands": estimands, "model": model})
     return resolved.with_cutpoints_used(inputs.intervals.cutpoints[1:-1].tolist())
+
+
+def estimands_asked(plan: Plan) -> str:
+    """Say which survival estimands a plan has, given what, and of whom.
+
+    Parameters
+    ----------
+    plan : Plan
+        A checked plan.
+    """
+    from bayes_crlm.model.origin import given_survival
+
+    asked, unit = plan.spec.estimands, plan.inputs.cohort.unit
+    times = ", ".join(f"{as_written(time)}" for time in asked.horizons or ())
+    given = given_survival(asked.origin or 0.0, unit)
+    return (
+        f"survival at {times}, mean survival up to {as_written(asked.rmst or 0.0)} "
+        f"{unit or 'time units'}"
+        + (f", {given}" if given else "")
+        + ("; of the population before entry" if asked.population == "before_entry" else "")
+    )

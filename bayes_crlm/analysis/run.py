@@ -42,9 +42,10 @@ class Analysis(Findings):
     @cached_property
     def sections(self) -> "tuple[Section, ...]":
         """Everything that was found, in the order in which it is read."""
-        from bayes_crlm.analysis.registry import sections_of
+        from bayes_crlm.analysis.data_section import data_sections
+        from bayes_crlm.fit.sections import fit_sections
 
-        return sections_of(self)
+        return (*data_sections(self), *fit_sections(self))
 
 
 def run_analysis(

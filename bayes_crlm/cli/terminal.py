@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from bayes_crlm.analysis.estimand_wording import estimands_asked
+from bayes_crlm.analysis.plan import estimands_asked
 from bayes_crlm.words.errors import OutputError
 from bayes_crlm.words.shown import number, ratio_in_words, significant, whole
 from bayes_crlm.words.wording import SYNTHETIC, count_of

@@ -16,6 +16,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.likelihood.follow_up import cumulative_hazard
 from bayes_crlm.likelihood.hazard_table import blocks_of_draws
 from bayes_crlm.words.errors import EstimandError
 from bayes_crlm.words.shown import as_written
@@ -105,18 +106,43 @@ def time_of_cumulative_hazard(log_hazard: NDArray, cutpoints: NDArray, target: N
     (draws, ...) ndarray
         Infinite where the target is not reached by the last cutpoint.
     """
-    hazard = np.exp(log_hazard)
-    ends = np.cumsum(hazard * np.diff(cutpoints), axis=1)
-    shape = target.shape
-    target = target.reshape(len(target), -1)
-    interval = (target[:, :, None] > ends[:, None, :]).sum(axis=2)
-    reached = interval < ends.shape[1]
-    interval = np.minimum(interval, ends.shape[1] - 1)
-    starts = np.concatenate([np.zeros_like(ends[:, :1]), ends[:, :-1]], axis=1)
-    within = (target - np.take_along_axis(starts, interval, axis=1)) / np.take_along_axis(
-        hazard, interval, axis=1
-    )
-    return np.where(reached, cutpoints[interval] + within, np.inf).reshape(shape)
+    flat = target.reshape(len(target), -1)
+    draw = np.repeat(np.arange(len(flat)), flat.shape[1])
+    when, is_reached = times_of_hazards(log_hazard, cutpoints, draw, flat.ravel())
+    return np.where(is_reached, when, np.inf).reshape(target.shape)
+
+
+def times_of_hazards(
+    log_hazard: NDArray, cutpoints: NDArray, draw: NDArray[np.intp], target: NDArray
+) -> tuple[NDArray[np.float64], NDArray[np.bool]]:
+    """Times at which single draws' cumulative hazards reach single targets.
+
+    Parameters
+    ----------
+    log_hazard : (draws, intervals) ndarray
+        Log-hazards at the covariates' means; of several classes, those of each draw together.
+    cutpoints : (intervals + 1,) ndarray
+        Interval ends, the first 0.
+    draw : (n,) ndarray of int
+        Of which draw.
+    target : (n,) ndarray
+        Cumulative hazards.
+
+    Returns
+    -------
+    time : (n,) ndarray
+        Where the last interval's hazard went on for ever.
+    is_reached : (n,) ndarray of bool
+        Whether that is within follow-up.
+    """
+    hazard, width = np.exp(log_hazard), np.diff(cutpoints)
+    starts = cumulative_hazard(hazard, width)
+    interval = np.zeros(len(target), dtype=np.intp)
+    for end in starts.T[1:]:
+        interval += target > end[draw]
+    within = (target - starts[draw, interval]) / hazard[draw, interval]
+    last = starts[:, -1] + hazard[:, -1] * width[-1]
+    return cutpoints[interval] + within, target <= last[draw]
 
 
 def standardised_survival(cumulative: NDArray, relative: NDArray, share: NDArray) -> NDArray:

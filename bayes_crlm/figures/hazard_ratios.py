@@ -1,8 +1,8 @@
-"""Figures of hazard ratios: posterior beside Cox, posterior beside prior."""
+"""Figures of hazard ratios: beside Cox, beside the prior, and by how treatment's start is taken."""
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,9 +21,10 @@ from bayes_crlm.figures.drawing import (
 )
 from bayes_crlm.model.priors import simple_prior
 from bayes_crlm.model.withdrawn import withdrawal
+from bayes_crlm.words.late_start import start_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
@@ -223,3 +224,53 @@ def plot_prior_posterior(
     legend_above(ax)
     label_synthetic(fit, ax)
     return ax
+
+
+SHORT = {"as_treated": "as treated", "time_dependent": "from its start on", "landmark": "landmark"}
+
+
+def plot_starts(fit: "Fitted", start: "Mapping[str, Any]", ax: "Axes | None" = None) -> "Axes":
+    """Hazard ratios as treated, from the start of treatment on, and at the landmark.
+
+    Parameters
+    ----------
+    fit : Fit
+        As treated.
+    start : mapping
+        `summary["start"]`, or what `Fit.starts` gives.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure without it.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    order = {level: k for k, level in enumerate(fit.inputs.design.levels)}
+    rows = sorted(start_rows(start), key=lambda row: order[row["treatment"]])
+    ax = new_axes(ax, 7, 1.3 + 0.5 * len(rows))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        middle, limits, cox, cox_limits = (
+            np.log(np.array([row[name] for row in rows], dtype=float))
+            for name in ("median", "eti95", "cox_hr", "cox_ci95")
+        )
+    for k, row in enumerate(rows):
+        if row["is_headline"] and not row["withdrawn"]:
+            ax.axhspan(*strip(len(rows), k), color=COLOURS[0], alpha=0.1, lw=0)
+    plot_estimates(
+        ax,
+        Estimates(middle, limits, POSTERIOR),
+        Estimates(cox, cox_limits, "Cox: estimate, 95% interval"),
+        [row_label(row, len(order) > 2) for row in rows],
+        np.array([bool(row["withdrawn"]) for row in rows]),
+    )
+    ax.set_xlabel("hazard ratio of treatment (log scale)")
+    label_synthetic(fit, ax)
+    return ax
+
+
+def row_label(row: "Mapping[str, Any]", has_several_levels: bool) -> str:
+    """Name a row: the analysis, the level where there are several, and which is the headline."""
+    name = row["label"] if row["analysis"] == "landmark" else SHORT[row["analysis"]]
+    level = f"{row['treatment']}: " if has_several_levels else ""
+    text = plain_text(f"{level}{name}", 28)
+    return f"{text}\n(headline)" if row["is_headline"] and not row["withdrawn"] else text

@@ -1,6 +1,7 @@
-"""Figures of survival and hazard over time."""
+"""Figures of survival and hazard over time: fitted, before the data, and predicted."""
 
 import itertools
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from bayes_crlm.figures.drawing import (
     plain_text,
     time_label,
 )
+from bayes_crlm.likelihood.kaplan_meier import kaplan_meier
 from bayes_crlm.model.arm_follow_up import (
     CURVE_DRAWS,
     arm_kaplan_meier,
@@ -38,6 +40,10 @@ if TYPE_CHECKING:
 VISIBLE = 0.01
 # of the lowest limit of an interval with events: a hazard below it leaves the picture
 LEAST_PICTURED = 0.01
+# curves of predicted events
+PREDICTED_COHORTS = 50
+# share of follow-up
+SHORTEST_AT_RISK = 1e-6
 
 
 def plot_survival(fit: "Fitted", ax: "Axes | None" = None, *, at_risk: bool = True) -> "Axes":
@@ -274,5 +280,59 @@ def plot_prior_survival(fit: "Fitted", ax: "Axes | None" = None) -> "Axes":
     ax.set_xlabel(time_label(fit))
     ax.set_ylabel(f"survival with\n{plain_text(fit.inputs.design.reference, 26)}")
     legend_above(ax, columns=3)
+    label_synthetic(fit, ax)
+    return ax
+
+
+def plot_predictive(fit: "Fitted") -> "Axes":
+    """Kaplan-Meier of the cohort over curves of the events that the model predicts for it.
+
+    Every patient is followed along the own rows and no longer; ArviZ's Kaplan-Meier of predictions
+    knows neither patients who leave without the event nor late entry.
+
+    Parameters
+    ----------
+    fit : Fit
+        A fitted model.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    predicted = fit.groups["posterior_predictive"]
+    chains, draws, patients = predicted["time"].shape
+    # evenly spaced ones, so that the figure repeats
+    step = math.ceil(draws / max(1, PREDICTED_COHORTS // chains))
+    times, events = (predicted[name][:, ::step].reshape(-1, patients) for name in ("time", "event"))
+    rows = fit.groups["constant_data"]
+    entry, end, event = (rows[f"row_{name}"] for name in ("entry", "time", "event"))
+    patient = rows["row_patient"]
+    ax = new_axes(None, 7, 3.4)
+
+    def draw(time: "NDArray", event: "NDArray", **style: Any) -> None:
+        # times at risk that are but rounding have no place on a curve
+        kept = (time - entry > SHORTEST_AT_RISK * end.max()) & (time > fit.begin)
+        if kept.any():
+            curve = kaplan_meier(entry[kept], time[kept], event[kept], origin=fit.begin)
+            plot_steps(ax, curve, **style)
+
+    for k in range(len(times)):
+        reached = np.minimum(end, times[k, patient])
+        # the row in which the predicted follow-up ends has its event
+        has_event = (events[k, patient] == 1) & (end >= times[k, patient])
+        draw(
+            reached,
+            has_event,
+            color=COLOURS[0],
+            lw=0.5,
+            alpha=0.3,
+            **({"label": "predicted for these patients"} if k == 0 else {}),
+        )
+    draw(end, event, color=INK, lw=1.5, label="Kaplan-Meier")
+    ax.set_ylim(0, 1.01)
+    ax.set_xlim(fit.begin, float(fit.inputs.intervals.cutpoints[-1]))
+    ax.set_xlabel(time_label(fit))
+    ax.set_ylabel(survival_label(fit, "event-free"))
+    legend_above(ax, columns=2)
     label_synthetic(fit, ax)
     return ax

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -358,29 +358,10 @@ def fit_model(
     model: "ModelDefinition",
     inputs: "PreparedCohort",
     *,
-    draws: int,
-    tune: int,
-    chains: int,
-    seed: int | None,
-    engine: Literal["nuts", "laplace"],
-    target_accept: float,
-    progress: bool,
     approximation: "Approximation | None" = None,
+    **sampling: Any,
 ) -> Fit:
-    """Fit a prepared cohort; see `bayes_crlm.fit.fitting.sample_posterior`."""
-    from bayes_crlm.fit.fitting import sample_posterior
+    """Fit a prepared cohort as `bayes_crlm.fit.fitting.Sampling` says."""
+    from bayes_crlm.fit.fitting import Sampling, sample_posterior
 
-    return Fit.of(
-        sample_posterior(
-            model,
-            inputs,
-            draws=draws,
-            tune=tune,
-            chains=chains,
-            seed=seed,
-            engine=engine,
-            target_accept=target_accept,
-            progress=progress,
-            approximation=approximation,
-        )
-    )
+    return Fit.of(sample_posterior(model, inputs, Sampling(**sampling), approximation))

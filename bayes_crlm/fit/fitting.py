@@ -19,13 +19,73 @@ from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
     from bayes_crlm.inference.importance import ImportanceDraws
+    from bayes_crlm.inference.nuts import NutsDraws
     from bayes_crlm.model.definition import ModelDefinition
     from bayes_crlm.model.prepared import PreparedCohort
 
 # of NUTS, for a second try when transitions diverged
 TARGET_ACCEPT_CAREFUL = 0.99
-FEWEST = {"chains": 1, "draws": 1, "tune": 0}
-MOST = {"chains": 64, "draws": 1_000_000, "tune": 1_000_000}
+LIMITS = {
+    "chains": (1, 64),
+    "draws": (1, 1_000_000),
+    "tune": (0, 1_000_000),
+    "seed": (0, 2**32 - 1),
+}
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a posterior is drawn from; settings that no sampler can work with are refused.
+
+    Attributes
+    ----------
+    draws, tune, chains : int
+        Kept draws and warm-up draws of each chain; number of chains.
+    seed : int or None
+        Of all randomness; a new one without it.
+    engine : {"nuts", "laplace"}
+        Hamiltonian Monte Carlo, or importance-sampled draws around the mode.
+    target_accept : float
+        NUTS' mean acceptance, to which the step size is tuned.
+    progress : bool
+        Whether a progress bar is shown.
+
+    Raises
+    ------
+    SamplingError
+        One sentence.
+    """
+
+    draws: int = 1000
+    tune: int = 1000
+    chains: int = 4
+    seed: int | None = None
+    engine: Literal["nuts", "laplace"] = "nuts"
+    target_accept: float = 0.8
+    progress: bool = False
+
+    def __post_init__(self) -> None:
+        """Check every setting."""
+        if self.engine not in ("nuts", "laplace"):
+            raise SamplingError(f"engine {self.engine!r} is unknown; give 'nuts' or 'laplace'")
+        given = self.sizes | ({} if self.seed is None else {"seed": self.seed})
+        for name, value in given.items():
+            low, high = LIMITS[name]
+            is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+            if not (is_whole and low <= value <= high):
+                raise SamplingError(
+                    f"{name} {value!r}: must be a whole number from {low} to {high}"
+                )
+        if self.engine == "nuts" and self.tune < 1:
+            raise SamplingError("tune 0: NUTS has to find its step size; give 50 or more")
+        target = self.target_accept
+        if not (isinstance(target, int | float) and 0 < target < 1):
+            raise SamplingError(f"target_accept {target!r}: must be a number between 0 and 1")
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """Number of chains, and their draws."""
+        return {"chains": self.chains, "draws": self.draws, "tune": self.tune}
 
 
 @dataclass(frozen=True)
@@ -132,66 +192,31 @@ def refitted_ratios(
 def sample_posterior(
     model: "ModelDefinition",
     inputs: "PreparedCohort",
-    *,
-    draws: int,
-    tune: int,
-    chains: int,
-    seed: int | None,
-    engine: Literal["nuts", "laplace"],
-    target_accept: float,
-    progress: bool,
+    sampling: Sampling,
     approximation: Approximation | None = None,
 ) -> PosteriorDraws:
-    """Sample a prepared model; see `ModelDefinition.fit`.
+    """Sample a prepared model; see `bayes_crlm.fit.piecewise_exponential.PiecewiseExponential.fit`.
 
     `approximation` is that of engine laplace, of the same inputs, draws and seed, when there
     already.
     """
     require_docstrings()
-    settings = {"chains": chains, "draws": draws, "tune": tune}
-    check_sampling(settings, seed, engine, target_accept)
-    if seed is None:
-        seed = new_seed()
+    seed = new_seed() if sampling.seed is None else sampling.seed
     notes: list[str] = []
-    if engine == "laplace":
+    if sampling.engine == "laplace":
         if approximation is None:
-            approximation = approximate(inputs, chains * draws, seed)
+            approximation = approximate(inputs, sampling.chains * sampling.draws, seed)
         if approximation.drawn is not None:
-            return fit_laplace(model, inputs, settings, seed, approximation)
+            return fit_laplace(model, inputs, sampling, seed, approximation)
         notes.append(f"{approximation.problem}: NUTS was used instead")
-    with one_blas_thread(), memory_for(chains * draws):
-        return fit_nuts(model, inputs, settings, seed, target_accept, progress, notes)
-
-
-def check_sampling(
-    settings: dict[str, Any], seed: int | None, engine: str, target_accept: float
-) -> None:
-    """Refuse settings that no sampler can work with.
-
-    Raises
-    ------
-    SamplingError
-        One sentence.
-    """
-    if engine not in ("nuts", "laplace"):
-        raise SamplingError(f"engine {engine!r} is unknown; give 'nuts' or 'laplace'")
-    limits = {name: (FEWEST[name], MOST[name]) for name in settings}
-    given = settings | ({} if seed is None else {"seed": seed})
-    for name, value in given.items():
-        low, high = limits.get(name, (0, 2**32 - 1))
-        is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        if not (is_whole and low <= value <= high):
-            raise SamplingError(f"{name} {value!r}: must be a whole number from {low} to {high}")
-    if engine == "nuts" and settings["tune"] < 1:
-        raise SamplingError("tune 0: NUTS has to find its step size; give 50 or more")
-    if not (isinstance(target_accept, int | float) and 0 < target_accept < 1):
-        raise SamplingError(f"target_accept {target_accept!r}: must be a number between 0 and 1")
+    with one_blas_thread():
+        return fit_nuts(model, inputs, sampling, seed, notes)
 
 
 def fit_laplace(
     model: "ModelDefinition",
     inputs: "PreparedCohort",
-    settings: dict[str, Any],
+    sampling: Sampling,
     seed: int,
     approximation: Approximation,
 ) -> PosteriorDraws:
@@ -209,11 +234,11 @@ def fit_laplace(
     return PosteriorDraws(
         model=model,
         inputs=inputs,
-        vectors=drawn.vectors.reshape(settings["chains"], settings["draws"], -1),
+        vectors=drawn.vectors.reshape(sampling.chains, sampling.draws, -1),
         statistics=statistics,
         engine="laplace",
         seed=seed,
-        settings=settings,
+        settings=sampling.sizes,
         seconds={"import": 0.0, "compile": 0.0, "sample": approximation.seconds},
         importance=Importance(
             drawn.pareto_k, drawn.ess, np.minimum(drawn.weighted.ess_tail, len(drawn.vectors))
@@ -225,10 +250,8 @@ def fit_laplace(
 def fit_nuts(
     model: "ModelDefinition",
     inputs: "PreparedCohort",
-    settings: dict[str, Any],
+    sampling: Sampling,
     seed: int,
-    target_accept: float,
-    progress: bool,
     notes: list[str],
 ) -> PosteriorDraws:
     """Fit by NUTS, once more with smaller steps when transitions diverged."""
@@ -238,20 +261,27 @@ def fit_nuts(
 
     compiled_part()
     seconds_import = time.perf_counter() - started
-    sampled = sample_nuts(
-        inputs, **settings, seed=seed, target_accept=target_accept, progress=progress
-    )
+
+    def sampled_at(target_accept: float) -> "NutsDraws":
+        return sample_nuts(
+            inputs,
+            **sampling.sizes,
+            seed=seed,
+            target_accept=target_accept,
+            progress=sampling.progress,
+        )
+
+    sampled = sampled_at(sampling.target_accept)
     seconds_sample = sampled.seconds_sample
     diverged = int(sampled.statistics["diverging"].sum())
-    if diverged and target_accept < TARGET_ACCEPT_CAREFUL:
+    if diverged and sampling.target_accept < TARGET_ACCEPT_CAREFUL:
         notes = [
             *notes,
-            f"{diverged} transitions diverged at target_accept {as_written(target_accept)}: "
-            f"sampled again at {as_written(TARGET_ACCEPT_CAREFUL)}, and only those draws are used",
+            f"{diverged} transitions diverged at target_accept "
+            f"{as_written(sampling.target_accept)}: sampled again at {as_written(TARGET_ACCEPT_CAREFUL)}, "
+            "and only those draws are used",
         ]
-        sampled = sample_nuts(
-            inputs, **settings, seed=seed, target_accept=TARGET_ACCEPT_CAREFUL, progress=progress
-        )
+        sampled = sampled_at(TARGET_ACCEPT_CAREFUL)
         seconds_sample += sampled.seconds_sample
     return PosteriorDraws(
         model=model,
@@ -260,7 +290,7 @@ def fit_nuts(
         statistics=sampled.statistics,
         engine="nuts",
         seed=seed,
-        settings=settings,
+        settings=sampling.sizes,
         seconds={
             "import": seconds_import,
             # nothing is compiled where the package runs

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from bayes_crlm.cohort.stack import BATCH, CohortBatch, CohortStack, batches_of
-from bayes_crlm.fit.fitting import MOST
+from bayes_crlm.fit.fitting import LIMITS
 from bayes_crlm.fit.many_results import (
     CohortRow,
     ManyFits,
@@ -307,9 +307,9 @@ def check_arguments(
             "fit_many: a horseshoe's posterior has no useful mode to draw around and needs NUTS; "
             "give another prior of the covariates, or fit the cohorts with engine 'nuts'"
         )
-    if not is_whole(draws) or draws > MOST["draws"]:
+    if not is_whole(draws) or draws > LIMITS["draws"][1]:
         raise SamplingError(
-            f"draws {draws!r}: must be a whole number from {FEWEST_DRAWS} to {MOST['draws']}"
+            f"draws {draws!r}: must be a whole number from {FEWEST_DRAWS} to {LIMITS['draws'][1]}"
         )
     if draws < FEWEST_DRAWS:
         raise SamplingError(f"{draws} draws are too few; give {FEWEST_DRAWS} or more")

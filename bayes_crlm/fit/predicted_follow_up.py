@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.estimands.standardised import cumulative_hazards_of_profiles
+from bayes_crlm.estimands.survival import times_of_hazards
 from bayes_crlm.fit.groups import Group
 from bayes_crlm.likelihood.hazard_table import LogHazards, blocks_of_draws
 from bayes_crlm.model.profiles import Profiles, profiles_of
@@ -86,7 +87,7 @@ def events_along_rows(
         left = target[event] - before[draw, row]
         reached = np.repeat(time[None, first + n_rows - 1], len(target), axis=0)
     n_classes, needed = at.cells.shape[1], begun[draw, row] + left / relative[draw, row]
-    when = times_of_hazards(
+    when, _ = times_of_hazards(
         at.cells.reshape(-1, at.cells.shape[2]),
         cutpoints,
         draw * n_classes + rows.row_class[row],
@@ -95,35 +96,6 @@ def events_along_rows(
     # rounding may put an event a hair outside its row
     reached[event] = np.clip(when, entry[row], time[row])
     return reached, event
-
-
-def times_of_hazards(
-    log_hazard: NDArray, cutpoints: NDArray, draw: NDArray[np.intp], target: NDArray
-) -> NDArray[np.float64]:
-    """Times at which single draws' cumulative hazards reach single targets, within follow-up.
-
-    Parameters
-    ----------
-    log_hazard : (draws, intervals) ndarray
-        Log-hazards at the covariates' means; of several classes, those of each draw together.
-    cutpoints : (intervals + 1,) ndarray
-        Interval ends.
-    draw : (n,) ndarray of int
-        Of which draw.
-    target : (n,) ndarray
-        Cumulative hazards, no larger than that at the last cutpoint but for rounding.
-
-    Returns
-    -------
-    (n,) ndarray
-    """
-    hazard = np.exp(log_hazard)
-    ends = np.cumsum(hazard * np.diff(cutpoints), axis=1)
-    interval = np.zeros(len(target), dtype=np.intp)
-    for end in ends.T[:-1]:
-        interval += target > end[draw]
-    starts = np.concatenate([np.zeros((len(ends), 1)), ends[:, :-1]], axis=1)
-    return cutpoints[interval] + (target - starts[draw, interval]) / hazard[draw, interval]
 
 
 def predicted_follow_up(

@@ -160,7 +160,7 @@ def groups_of_run(
     attributes : dict
         Of the whole file.
     """
-    from bayes_crlm.fit.late_start_tables import start_group
+    from bayes_crlm.fit.late_start import start_group
     from bayes_crlm.fit.tree import origin_of
     from bayes_crlm.words.late_start import draws_in_words
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bayes_crlm.figures import plot_forest, plot_prior_posterior, plot_starts
 from bayes_crlm.fit.answers import side_of
 from bayes_crlm.fit.coefficients import hazard_ratio_table
-from bayes_crlm.fit.late_start_tables import start_file_rows
+from bayes_crlm.fit.late_start import start_file_rows
 from bayes_crlm.model.withdrawn import NO_ANSWER
 from bayes_crlm.words.late_start import (
     AS_TREATED_ONLY,
