@@ -2,20 +2,18 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bayes_crlm.cohort.cohort import Cohort
+from bayes_crlm.cohort.eligibility import Dropped
 from bayes_crlm.fit.estimands.warnings import estimand_warnings
+from bayes_crlm.fit.findings import Findings
+from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.words.section import Column, Note, Rows, Section
 from bayes_crlm.words.wording import SYNTHETIC
 
-if TYPE_CHECKING:
-    from bayes_crlm.cohort.cohort import Cohort
-    from bayes_crlm.cohort.eligibility import Dropped
-    from bayes_crlm.fit.findings import Findings
-    from bayes_crlm.model.prepared import PreparedCohort
 
-
-def data_sections(found: "Findings") -> list[Section]:
+def data_sections(found: Findings) -> list[Section]:
     """Give what was put in.
 
     Parameters
@@ -62,7 +60,7 @@ def data_sections(found: "Findings") -> list[Section]:
     ]
 
 
-def by_treatment(inputs: "PreparedCohort") -> list[dict[str, Any]]:
+def by_treatment(inputs: PreparedCohort) -> list[dict[str, Any]]:
     """Count patients, events and follow-up on every treatment level."""
     cohort, design = inputs.cohort, inputs.design
     rows = []
@@ -79,7 +77,7 @@ def by_treatment(inputs: "PreparedCohort") -> list[dict[str, Any]]:
     return rows
 
 
-def counts(left_out: Sequence["Dropped"]) -> dict[str, int]:
+def counts(left_out: Sequence[Dropped]) -> dict[str, int]:
     """Count patients by the reason for which they were left out."""
     total: dict[str, int] = {}
     for each in left_out:
@@ -87,7 +85,7 @@ def counts(left_out: Sequence["Dropped"]) -> dict[str, int]:
     return total
 
 
-def data_section(cohort: "Cohort") -> dict[str, Any]:
+def data_section(cohort: Cohort) -> dict[str, Any]:
     """Describe the rows that were used and those that were not."""
     return {
         "source": cohort.source,
@@ -107,7 +105,7 @@ def data_section(cohort: "Cohort") -> dict[str, Any]:
     }
 
 
-def model_section(inputs: "PreparedCohort") -> dict[str, Any]:
+def model_section(inputs: PreparedCohort) -> dict[str, Any]:
     """Describe what was fitted."""
     return {
         "formula": inputs.design.formula,

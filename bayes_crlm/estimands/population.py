@@ -13,18 +13,16 @@ Madow & Madow (1944), Ann Math Stat 15:1-24 (systematic sampling).
 """
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.estimands.standardised import cumulative_hazards_of_profiles, mean_survival
 from bayes_crlm.likelihood.hazard_table import LogHazards, blocks_of_draws
+from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.profiles import Profiles
 from bayes_crlm.words.errors import EstimandError
-
-if TYPE_CHECKING:
-    from bayes_crlm.model.prepared import PreparedCohort
 
 PopulationName = Literal["entrants", "before_entry"]
 POPULATIONS: tuple[PopulationName, ...] = ("entrants", "before_entry")
@@ -155,7 +153,7 @@ def effective_size(weight: NDArray, share: NDArray, n_patients: int) -> float:
 
 
 def population(
-    inputs: "PreparedCohort",
+    inputs: PreparedCohort,
     mean: LogHazards,
     name: PopulationName = "entrants",
     origin: float = 0.0,
@@ -203,7 +201,7 @@ def population(
 
 
 def mean_curves(
-    inputs: "PreparedCohort", mean: LogHazards, people: Population, origin: float
+    inputs: PreparedCohort, mean: LogHazards, people: Population, origin: float
 ) -> NDArray[np.float64]:
     """Standardised survival of every treatment level at one value of the unknowns.
 
@@ -219,7 +217,7 @@ def mean_curves(
 
 
 def curves_of_levels(
-    inputs: "PreparedCohort",
+    inputs: PreparedCohort,
     mean: LogHazards,
     people: Population,
     weight: NDArray,

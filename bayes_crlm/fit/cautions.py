@@ -1,21 +1,19 @@
 """What a reader should know of a cohort and a model before anything is fitted."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bayes_crlm.fit.observed_survival import kaplan_meier_cautions
 from bayes_crlm.fit.prior_meaning import baseline_cautions
 from bayes_crlm.model.arm_follow_up import beyond_follow_up, gap_cautions
 from bayes_crlm.model.column_counts import count_cautions
+from bayes_crlm.model.definition import ModelDefinition
 from bayes_crlm.model.origin import origin_cautions
-
-if TYPE_CHECKING:
-    from bayes_crlm.model.definition import ModelDefinition
-    from bayes_crlm.model.prepared import PreparedCohort
+from bayes_crlm.model.prepared import PreparedCohort
 
 
 def cohort_cautions(
-    model: "ModelDefinition", inputs: "PreparedCohort", columns: Iterable[str]
+    model: ModelDefinition, inputs: PreparedCohort, columns: Iterable[str]
 ) -> list[str]:
     """Say what became of columns, rows and intervals, and on what few data rest.
 
@@ -39,7 +37,7 @@ def cohort_cautions(
 
 
 def curve_cautions(
-    inputs: "PreparedCohort", origin: float, times: dict[str, Sequence[Any]]
+    inputs: PreparedCohort, origin: float, times: dict[str, Sequence[Any]]
 ) -> list[str]:
     """Say where survival curves begin late, end early or have gaps.
 

@@ -8,17 +8,15 @@ fitting again with three times as many intervals, at most one an event.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from bayes_crlm.fit.draws import PosteriorDraws
 from bayes_crlm.inference.ratio_summary import RatioSummary
+from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.words.shown import ratio_in_words
 from bayes_crlm.words.wording import count_of
-
-if TYPE_CHECKING:
-    from bayes_crlm.fit.draws import PosteriorDraws
-    from bayes_crlm.model.prepared import PreparedCohort
 
 TIMES_AS_MANY = 3
 REFIT_DRAWS = 4000
@@ -26,7 +24,7 @@ REFIT_DRAWS = 4000
 MOST_ROWS = 20_000
 
 
-def patients_whose_columns_change(inputs: "PreparedCohort") -> int:
+def patients_whose_columns_change(inputs: PreparedCohort) -> int:
     """Count patients whose rows differ in a column of the design."""
     cohort = inputs.cohort
     if inputs.has_row_per_patient:
@@ -37,7 +35,7 @@ def patients_whose_columns_change(inputs: "PreparedCohort") -> int:
     return len(np.unique(patient[1:][changes]))
 
 
-def finer_rows(fit: "PosteriorDraws") -> list[dict[str, Any]]:
+def finer_rows(fit: PosteriorDraws) -> list[dict[str, Any]]:
     """Fit again with three times as many intervals where columns change within patients.
 
     There is at most one interval an event.

@@ -15,10 +15,11 @@ Pareto k of LOO     above 0.7 after        Vehtari, Gelman & Gabry (2017), Stat 
 """
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from bayes_crlm.fit.draws import Importance, PosteriorDraws
 from bayes_crlm.fit.leave_one_out import Loo, leave_one_out
 from bayes_crlm.fit.mode_exchange import no_exchange_in_words
 from bayes_crlm.fit.tree import groups_of
@@ -27,9 +28,6 @@ from bayes_crlm.inference.chains import bfmi as chain_bfmi
 from bayes_crlm.inference.psis import PARETO_K_MOST
 from bayes_crlm.words.shown import number, significant, whole
 from bayes_crlm.words.wording import count_of
-
-if TYPE_CHECKING:
-    from bayes_crlm.fit.draws import Importance, PosteriorDraws
 
 BFMI_LEAST = 0.3
 RUN_LONGER = "run longer with --draws"
@@ -110,7 +108,7 @@ class Chains:
     failures: tuple[str, ...]
 
 
-def diagnose(fit: "PosteriorDraws") -> Diagnostics:
+def diagnose(fit: PosteriorDraws) -> Diagnostics:
     """Run every diagnostic on a fit.
 
     Parameters
@@ -149,7 +147,7 @@ def diagnose(fit: "PosteriorDraws") -> Diagnostics:
     )
 
 
-def diagnose_chains(fit: "PosteriorDraws") -> Chains:
+def diagnose_chains(fit: PosteriorDraws) -> Chains:
     """Run the diagnostics of the chains alone: no leave-one-out, which asks another question.
 
     Parameters
@@ -203,7 +201,7 @@ def diagnose_chains(fit: "PosteriorDraws") -> Chains:
     )
 
 
-def diagnose_importance(fit: "PosteriorDraws", importance: "Importance") -> Diagnostics:
+def diagnose_importance(fit: PosteriorDraws, importance: Importance) -> Diagnostics:
     """Diagnose importance-sampled draws: they have weights, but no chains."""
     loo = leave_one_out(fit)
     n_high = n_high_pareto_k(loo)
@@ -266,7 +264,7 @@ def numbers_of(loo: Loo) -> dict[str, Any]:
     }
 
 
-def sampling_remarks(fit: "PosteriorDraws", loo: Loo) -> list[str]:
+def sampling_remarks(fit: PosteriorDraws, loo: Loo) -> list[str]:
     """Say what was computed from a sample of a large cohort's patients, and how closely."""
     remarks = []
     n_patients = fit.inputs.data.n_patients

@@ -16,21 +16,18 @@ Lynden-Bell (1971), MNRAS 155:95-118 (the distribution of what truncates);
 Kish (1965), Survey Sampling, section 11.7 (effective size).
 """
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.estimands.population import Population, curves_of_levels
 from bayes_crlm.estimands.survival import cumulative_hazard_at
+from bayes_crlm.fit.draws import PosteriorDraws
 from bayes_crlm.fit.estimand_draws import survival_draws
 from bayes_crlm.likelihood.hazard_table import LogHazards
 from bayes_crlm.words.shown import as_written, number, whole, whole_percent
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bayes_crlm.fit.draws import PosteriorDraws
 
 # the limits that weighted analyses have
 LEAST_SIZE, LEAST_SHARE, LARGEST_WEIGHT = 10.0, 0.1, 0.2
@@ -45,7 +42,7 @@ COMPARED_TIMES = 25
 MOST_ROUNDS, AGREE = 500, 1e-6
 
 
-def entry_weight_rows(fit: "PosteriorDraws") -> list[dict[str, Any]]:
+def entry_weight_rows(fit: PosteriorDraws) -> list[dict[str, Any]]:
     """Hold survival of the population before entry against that by another kind of weights.
 
     Parameters
@@ -160,7 +157,7 @@ def entry_times(entry: NDArray, share: NDArray) -> tuple[NDArray[np.float64], ND
     return times[chosen], np.full(MOST_ENTRIES, 1 / MOST_ENTRIES)
 
 
-def entry_weight_warnings(rows: "Sequence[dict[str, Any]]", unit: str | None) -> list[str]:
+def entry_weight_warnings(rows: Sequence[dict[str, Any]], unit: str | None) -> list[str]:
     """Say why weights of the population before entry are not to be trusted.
 
     Parameters

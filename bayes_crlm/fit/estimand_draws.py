@@ -1,24 +1,21 @@
 """Draws of survival, restricted means and medians of a fit, by treatment level, with labels."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.estimands.population import Population
 from bayes_crlm.estimands.standardised import mean_survival, median_time, restricted_mean
+from bayes_crlm.fit.draws import PosteriorDraws
 from bayes_crlm.fit.groups import Labelled
 from bayes_crlm.model.profiles import Profiles
 from bayes_crlm.words.arguments import horizon_of, times_of
 from bayes_crlm.words.errors import EstimandError
 
-if TYPE_CHECKING:
-    from bayes_crlm.fit.draws import PosteriorDraws
-
 
 def survival_draws(
-    fit: "PosteriorDraws", times: Sequence[float] | NDArray, most_draws: int | None = None
+    fit: PosteriorDraws, times: Sequence[float] | NDArray, most_draws: int | None = None
 ) -> Labelled:
     """Standardised survival given survival to the origin, dims (sample, treatment, time).
 
@@ -57,7 +54,7 @@ def survival_draws(
     return once(fit, key, of_profiles, people, time=when)
 
 
-def rmst_draws(fit: "PosteriorDraws", horizon: float) -> Labelled:
+def rmst_draws(fit: PosteriorDraws, horizon: float) -> Labelled:
     """Area under standardised survival from the origin to a horizon, dims (sample, treatment)."""
     horizon = horizon_of(horizon, "rmst")
 
@@ -68,7 +65,7 @@ def rmst_draws(fit: "PosteriorDraws", horizon: float) -> Labelled:
     return once(fit, ("rmst", horizon), of_profiles, fit.people)
 
 
-def median_survival_draws(fit: "PosteriorDraws") -> Labelled:
+def median_survival_draws(fit: PosteriorDraws) -> Labelled:
     """Time at which standardised survival is one half, dims (sample, treatment)."""
 
     def of_profiles(profiles: Profiles) -> NDArray:
@@ -79,7 +76,7 @@ def median_survival_draws(fit: "PosteriorDraws") -> Labelled:
 
 
 def once(
-    fit: "PosteriorDraws",
+    fit: PosteriorDraws,
     key: tuple[object, ...],
     of_profiles: Callable[[Profiles], NDArray],
     people: Population,
@@ -92,7 +89,7 @@ def once(
 
 
 def by_level(
-    fit: "PosteriorDraws",
+    fit: PosteriorDraws,
     of_profiles: Callable[[Profiles], NDArray],
     people: Population,
     **coords: NDArray,

@@ -3,21 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bayes_crlm.fit.agreement import compare
 from bayes_crlm.fit.answers import answer_rows, answer_sentence, proportionality_warnings
 from bayes_crlm.fit.changing_rows import changing_sentence, finer_rows
 from bayes_crlm.fit.crude import crude_rows, crude_sentence
+from bayes_crlm.fit.diagnostics import Diagnostics
+from bayes_crlm.fit.draws import PosteriorDraws
 from bayes_crlm.fit.late_start import compare_starts
 from bayes_crlm.model.column_counts import arm_cautions, rare_cautions
+from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.words.late_start import estimands_in_words, headline_row, withdraw_starts
 from bayes_crlm.words.success import SuccessRule
-
-if TYPE_CHECKING:
-    from bayes_crlm.fit.diagnostics import Diagnostics
-    from bayes_crlm.fit.draws import PosteriorDraws
-    from bayes_crlm.model.prepared import PreparedCohort
 
 
 @dataclass(frozen=True)
@@ -63,13 +61,13 @@ class Findings:
         What a reader should know before anything is fitted.
     """
 
-    fit: "PosteriorDraws"
+    fit: PosteriorDraws
     asked: Asked
-    diagnostics: "Diagnostics"
+    diagnostics: Diagnostics
     planned: tuple[str, ...] = ()
 
     @property
-    def inputs(self) -> "PreparedCohort":
+    def inputs(self) -> PreparedCohort:
         """The cohort as the model saw it."""
         return self.fit.inputs
 

@@ -8,22 +8,18 @@ Vehtari, Gelman & Gabry (2017), Stat Comput 27:1413-1432; Magnusson, Andersen, J
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.fit.draws import PosteriorDraws
 from bayes_crlm.fit.moment_matching import matched_moments
 from bayes_crlm.fit.tree import groups_of
 from bayes_crlm.inference.left_out import LeftOut, left_out, log_sum_exp, relative_ess
 from bayes_crlm.inference.psis import LEAST_DRAWS, PARETO_K_MOST, pareto_smooth
 from bayes_crlm.likelihood.hazard_table import patient_log_likelihood
-from bayes_crlm.model.density import hazards_of_vectors, log_density
-
-if TYPE_CHECKING:
-    from bayes_crlm.fit.draws import PosteriorDraws
-    from bayes_crlm.likelihood.survival_data import SurvivalData
-    from bayes_crlm.model.density import BlockModel
+from bayes_crlm.likelihood.survival_data import SurvivalData
+from bayes_crlm.model.density import BlockModel, hazards_of_vectors, log_density
 
 Floats = NDArray[np.float64]
 
@@ -55,7 +51,7 @@ class Loo:
     subsampling_se: float = 0.0
 
 
-def leave_one_out(fit: "PosteriorDraws") -> Loo:
+def leave_one_out(fit: PosteriorDraws) -> Loo:
     """PSIS-LOO per patient, with moment matching where Pareto k is high.
 
     For a cohort whose tree holds a sample of the patients, the sum over all is estimated from it by
@@ -101,7 +97,7 @@ def leave_one_out(fit: "PosteriorDraws") -> Loo:
     )
 
 
-def left_out_of_proposals(fit: "PosteriorDraws") -> LeftOut:
+def left_out_of_proposals(fit: PosteriorDraws) -> LeftOut:
     """Leave every patient out of the weighted proposals that importance-sampled draws come from.
 
     Better than smoothed ratios of draws that were themselves resampled by smoothed ratios.
@@ -112,13 +108,13 @@ def left_out_of_proposals(fit: "PosteriorDraws") -> LeftOut:
     return left_out(each, log_ratio=proposals["log_ratio"][0])
 
 
-def relative_efficiency(fit: "PosteriorDraws") -> float:
+def relative_efficiency(fit: PosteriorDraws) -> float:
     """Mean effective sample size of the posterior's variables, as a share of the draws."""
     posterior = groups_of(fit)["posterior"]
     return relative_ess([posterior[name] for name in posterior.variables])
 
 
-def stored_patients(fit: "PosteriorDraws") -> NDArray[np.intp]:
+def stored_patients(fit: PosteriorDraws) -> NDArray[np.intp]:
     """Places in the cohort of the patients whose log-likelihoods the tree holds."""
     import pandas as pd
 
@@ -126,7 +122,7 @@ def stored_patients(fit: "PosteriorDraws") -> NDArray[np.intp]:
     return pd.Index(fit.inputs.cohort.patients).get_indexer(pd.Index(stored))
 
 
-def match_moments(fit: "PosteriorDraws", found: LeftOut) -> None:
+def match_moments(fit: PosteriorDraws, found: LeftOut) -> None:
     """Put numbers after moment matching in place, of patients whose k is high and then smaller.
 
     Parameters
@@ -154,12 +150,12 @@ def match_moments(fit: "PosteriorDraws", found: LeftOut) -> None:
             found.elpd[patient], found.pareto_k[patient] = log_sum_exp(matched[0]), matched[1]
 
 
-def one_log_likelihood(vectors: NDArray, model: "BlockModel", own: "SurvivalData") -> Floats:
+def one_log_likelihood(vectors: NDArray, model: BlockModel, own: SurvivalData) -> Floats:
     """Log-likelihood of a cohort of one patient at unconstrained draws."""
     return patient_log_likelihood(hazards_of_vectors(vectors, model), own)[:, 0]
 
 
-def scaled_up(fit: "PosteriorDraws", found: LeftOut, n_matched: int) -> Loo:
+def scaled_up(fit: PosteriorDraws, found: LeftOut, n_matched: int) -> Loo:
     """Estimate the cohort's cross-validation from that of a sample of its patients.
 
     References

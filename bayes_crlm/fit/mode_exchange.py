@@ -4,23 +4,19 @@ Chains that stay where they started give every mode the share of the chains that
 which says nothing of the posterior.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.fit.draws import PosteriorDraws
 from bayes_crlm.inference.chains import ESS_LEAST_PER_CHAIN, R_HAT_MOST, ess_mean, r_hat
 from bayes_crlm.inference.several_modes import Component, modes_for_chains
 from bayes_crlm.words.shown import significant
-
-if TYPE_CHECKING:
-    from bayes_crlm.fit.draws import PosteriorDraws
 
 # a mode of a smaller share than this, in the draws and by Laplace's approximation, may be missed
 LEAST_SHARE = 0.01
 
 
-def no_exchange_in_words(fit: "PosteriorDraws") -> str | None:
+def no_exchange_in_words(fit: PosteriorDraws) -> str | None:
     """Say that chains do not go between modes, and what to do.
 
     Parameters
@@ -84,7 +80,7 @@ def is_weighed(is_here: NDArray[np.bool], share: float) -> bool:
     return mixed <= R_HAT_MOST and float(ess_mean(is_here)) >= ESS_LEAST_PER_CHAIN * len(is_here)
 
 
-def places_in_words(fit: "PosteriorDraws", components: list[Component]) -> str:
+def places_in_words(fit: PosteriorDraws, components: list[Component]) -> str:
     """Name the column in which the modes differ most, with its hazard ratio at each."""
     design = fit.inputs.design
     places = np.array([each.effect for each in components])

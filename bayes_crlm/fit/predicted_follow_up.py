@@ -10,19 +10,15 @@ References
 Gelman, Meng & Stern (1996), Statistica Sinica 6:733-760 (predictive checks).
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.estimands.standardised import cumulative_hazards_of_profiles
 from bayes_crlm.estimands.survival import times_of_hazards
+from bayes_crlm.fit.draws import PosteriorDraws
 from bayes_crlm.fit.groups import Group
 from bayes_crlm.likelihood.hazard_table import LogHazards, blocks_of_draws
 from bayes_crlm.model.profiles import Profiles, profiles_of
-
-if TYPE_CHECKING:
-    from bayes_crlm.fit.draws import PosteriorDraws
 
 # all draws, as ArviZ's leave-one-out wants them, up to so many draws x patients; else a few hundred
 MOST_PREDICTIONS = 2**22
@@ -99,7 +95,7 @@ def events_along_rows(
 
 
 def predicted_follow_up(
-    fit: "PosteriorDraws", kept: NDArray[np.intp], rng: np.random.Generator
+    fit: PosteriorDraws, kept: NDArray[np.intp], rng: np.random.Generator
 ) -> Group:
     """Predicted events of the kept patients; of large cohorts for a few hundred draws.
 

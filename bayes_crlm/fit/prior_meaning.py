@@ -9,25 +9,22 @@ than what one of them does.
 import math
 from dataclasses import replace
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bayes_crlm.likelihood.intervals import automatic_number, coarse_number
 from bayes_crlm.model.baseline_priors import GammaProcess, RandomWalk
+from bayes_crlm.model.definition import ModelDefinition
 from bayes_crlm.model.families import Normal
+from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.priors import HALF_WIDTH_95
 from bayes_crlm.model.terms.blocks import Block, Columns
 from bayes_crlm.model.terms.horseshoe import Shrunk
 from bayes_crlm.tasks.streams import own_stream
 from bayes_crlm.words.shown import as_written, prior_ratio, significant, whole_percent
 from bayes_crlm.words.wording import count_of
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from bayes_crlm.model.definition import ModelDefinition
-    from bayes_crlm.model.prepared import PreparedCohort
 
 # of priors whose sums have no closed form; a fixed seed, so that nothing depends on chance
 DRAWS, SEED = 20_000, 0
@@ -40,7 +37,7 @@ MOST_OF_A_STEP = 0.5
 MOST_SHOWN = 8
 
 
-def implied_rows(inputs: "PreparedCohort") -> list[dict[str, Any]]:
+def implied_rows(inputs: PreparedCohort) -> list[dict[str, Any]]:
     """Give the 95% range of hazard ratios that the priors allow, without any data.
 
     Parameters
@@ -99,7 +96,7 @@ def row(of: str, to: Any, against: Any, low: float, high: float, n_columns: int)
     }
 
 
-def tenth_and_ninetieth(values: "NDArray") -> tuple[int, int]:
+def tenth_and_ninetieth(values: NDArray) -> tuple[int, int]:
     """Places of a patient at the 10th and one at the 90th percentile; else lowest and highest."""
     order = np.argsort(values, kind="stable")
     low, high = (order[round(share * (len(values) - 1))] for share in (0.1, 0.9))
@@ -108,7 +105,7 @@ def tenth_and_ninetieth(values: "NDArray") -> tuple[int, int]:
     return int(low), int(high)
 
 
-def limits(block: Block | Shrunk, contrast: "NDArray") -> tuple[float, float]:
+def limits(block: Block | Shrunk, contrast: NDArray) -> tuple[float, float]:
     """Limits of the hazard ratio exp(effects @ contrast), of effects like those of a block."""
     if isinstance(block, Block):
         block = replace(block, priors=(block.priors[0],) * len(contrast))
@@ -145,7 +142,7 @@ def implied_in_words(rows: list[dict[str, Any]]) -> str:
     return f"95% of hazard ratios before the data: {'; '.join(phrases[:MOST_SHOWN])}{more}"
 
 
-def baseline_cautions(model: "ModelDefinition", inputs: "PreparedCohort") -> tuple[str, ...]:
+def baseline_cautions(model: ModelDefinition, inputs: PreparedCohort) -> tuple[str, ...]:
     """Say where the baseline's prior decides more than it should, or is not what it was."""
     return (
         *heavy_gamma_caution(inputs),
@@ -154,7 +151,7 @@ def baseline_cautions(model: "ModelDefinition", inputs: "PreparedCohort") -> tup
     )
 
 
-def heavy_gamma_caution(inputs: "PreparedCohort") -> tuple[str, ...]:
+def heavy_gamma_caution(inputs: PreparedCohort) -> tuple[str, ...]:
     """Say where a gamma process pulls the hazard ratio itself."""
     baseline, patients = inputs.baseline, inputs.cohort.n_patients
     if not isinstance(baseline, GammaProcess) or baseline.weight < HEAVY * patients:
@@ -166,7 +163,7 @@ def heavy_gamma_caution(inputs: "PreparedCohort") -> tuple[str, ...]:
     )
 
 
-def steep_step_caution(inputs: "PreparedCohort") -> tuple[str, ...]:
+def steep_step_caution(inputs: PreparedCohort) -> tuple[str, ...]:
     """Say where one step of a walk takes most of its variance; of a single step it is all."""
     if not inputs.has_walk or inputs.intervals.n_intervals == 2:
         return ()
@@ -182,7 +179,7 @@ def steep_step_caution(inputs: "PreparedCohort") -> tuple[str, ...]:
     )
 
 
-def changed_cutpoints_note(model: "ModelDefinition", inputs: "PreparedCohort") -> tuple[str, ...]:
+def changed_cutpoints_note(model: ModelDefinition, inputs: PreparedCohort) -> tuple[str, ...]:
     """Say to who asks for the earlier default how many intervals it had."""
     n_events = inputs.cohort.n_events
     earlier = coarse_number(n_events)

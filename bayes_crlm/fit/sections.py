@@ -1,7 +1,6 @@
 """Sections of a fit: what each kind of term, each estimand and each check reports."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from bayes_crlm.fit.effects import baseline, covariates, treatment, trust
 from bayes_crlm.fit.estimands import (
@@ -11,10 +10,8 @@ from bayes_crlm.fit.estimands import (
     rmst,
     survival,
 )
+from bayes_crlm.fit.findings import Findings
 from bayes_crlm.words.section import Section
-
-if TYPE_CHECKING:
-    from bayes_crlm.fit.findings import Findings
 
 Reporter = Callable[["Findings"], list[Section]]
 
@@ -37,7 +34,7 @@ ESTIMANDS: dict[str, Reporter] = {
 CHECKS: dict[str, Reporter] = {"diagnostics": trust.sections}
 
 
-def fit_sections(found: "Findings") -> list[Section]:
+def fit_sections(found: Findings) -> list[Section]:
     """Everything that a fit comes to, in the order in which it is read.
 
     Parameters

@@ -11,19 +11,17 @@ Hammersley & Morton (1956), Math Proc Camb Philos Soc 52:449-475 (mirrored pairs
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.native.draws import EffectDensities, EffectDraws
 from bayes_crlm.inference.parts import at_draw_pairs
+from bayes_crlm.inference.step_scales import StepScales
 from bayes_crlm.likelihood.matrices import triangular_roots
 from bayes_crlm.model.families import Family, StudentT
 from bayes_crlm.model.priors import EffectPrior
-
-if TYPE_CHECKING:
-    from bayes_crlm.inference.step_scales import StepScales
 
 # of the multivariate t that proposes effects
 DEGREES_OF_FREEDOM = 50.0
@@ -85,7 +83,7 @@ class EffectProposals:
         return np.log(np.diagonal(self.factor, axis1=2, axis2=3)).sum(axis=2)
 
     def draw(
-        self, pairs: NDArray[np.intp], seeds: NDArray[np.uint64], scales: "StepScales | None" = None
+        self, pairs: NDArray[np.intp], seeds: NDArray[np.uint64], scales: StepScales | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
         """Draw effects in mirrored pairs, and step scales.
 

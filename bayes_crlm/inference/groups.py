@@ -15,13 +15,14 @@ Liu & Pierce (1994), Biometrika 81:624-629 (quadrature around the mode); Rue, Ma
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.inference.draws import BatchDraws
 from bayes_crlm.inference.effect_proposals import EffectProposals, wide_degrees_of_freedom
 from bayes_crlm.inference.hazards_given_effects import ScaleDraws
+from bayes_crlm.inference.layout import GroupedRows
 from bayes_crlm.inference.native.draws import SEED_WORDS
 from bayes_crlm.inference.native.groups import (
     log_integrals,
@@ -31,15 +32,11 @@ from bayes_crlm.inference.native.groups import (
 from bayes_crlm.inference.native.modes import Posteriors, climb
 from bayes_crlm.inference.parts import at_draw_pairs
 from bayes_crlm.inference.scale_cells import ScaleCells
+from bayes_crlm.inference.targets import Targets
 from bayes_crlm.inference.weights import allotted, weigh
 from bayes_crlm.likelihood.matrices import inverses, triangular_roots
 from bayes_crlm.model.baseline_priors import WalkPrior
 from bayes_crlm.model.families import HalfNormal, ScaleFamily
-
-if TYPE_CHECKING:
-    from bayes_crlm.inference.draws import BatchDraws
-    from bayes_crlm.inference.layout import GroupedRows
-    from bayes_crlm.inference.targets import Targets
 
 Floats = NDArray[np.float64]
 
@@ -55,8 +52,8 @@ RISE_TOLERANCE = 1e-5
 
 
 def sample_with_groups(
-    targets: "Targets", groups: "GroupedRows", draws: int, rng: np.random.Generator
-) -> "BatchDraws":
+    targets: Targets, groups: GroupedRows, draws: int, rng: np.random.Generator
+) -> BatchDraws:
     """Draw from one posterior with groups whose effects are normal around 0.
 
     Parameters
@@ -100,7 +97,7 @@ class Proposed:
         Standard deviation of the groups' effects.
     """
 
-    drawn: "BatchDraws"
+    drawn: BatchDraws
     cell: NDArray[np.intp]
     both: Floats
     hazards: Floats
@@ -108,8 +105,8 @@ class Proposed:
 
 
 def propose_and_weigh(
-    targets: "Targets",
-    groups: "GroupedRows",
+    targets: Targets,
+    groups: GroupedRows,
     grid: "Grid",
     draws: int,
     rng: np.random.Generator,
@@ -139,7 +136,7 @@ def propose_and_weigh(
 
 
 def scale_priors(
-    targets: "Targets", groups: "GroupedRows"
+    targets: Targets, groups: GroupedRows
 ) -> tuple[ScaleFamily | None, ScaleFamily | None, ScaleFamily | None]:
     """Priors of the scales of a walk's steps, of effects and of groups; None of fixed ones."""
     step = None
@@ -149,7 +146,7 @@ def scale_priors(
 
 
 def posteriors_at(
-    targets: "Targets", groups: "GroupedRows", log_scales: Sequence[Floats]
+    targets: Targets, groups: GroupedRows, log_scales: Sequence[Floats]
 ) -> tuple[Posteriors, Floats]:
     """Posteriors given scales (steps, effects, groups), and log prior densities of their logs."""
     step, effect, group = (np.exp(each) for each in log_scales)
@@ -180,7 +177,7 @@ class Grid:
     scales: tuple[ScaleCells | None, ...]
 
     @classmethod
-    def around(cls, targets: "Targets", groups: "GroupedRows") -> "Grid":
+    def around(cls, targets: Targets, groups: GroupedRows) -> "Grid":
         """Find the mode of every cell, and what each cell holds."""
         scales = [
             None if prior is None else ScaleCells.of(prior, WIDTH)

@@ -19,17 +19,14 @@ of gamma variables); Rue (2001), J R Stat Soc B 63:325-338 (draws from a banded 
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.native.draws import GAMMA, INDEPENDENT, WALK, HazardDraws
+from bayes_crlm.inference.targets import Targets
 from bayes_crlm.model.baseline_priors import WalkPrior
 from bayes_crlm.model.terms.gamma_process import log_gamma
-
-if TYPE_CHECKING:
-    from bayes_crlm.inference.targets import Targets
 
 Floats = NDArray[np.float64]
 
@@ -56,7 +53,7 @@ class ScaleDraws:
     group: Floats | None = None
 
 
-def walks_at_scales(targets: "Targets", effect: Floats, log_scale: Floats) -> tuple[Floats, Floats]:
+def walks_at_scales(targets: Targets, effect: Floats, log_scale: Floats) -> tuple[Floats, Floats]:
     """Find the walks that belong to effects and step scales.
 
     Parameters
@@ -80,7 +77,7 @@ def walks_at_scales(targets: "Targets", effect: Floats, log_scale: Floats) -> tu
     return walk, log_ratios(found, effect.shape[:-1], walk)
 
 
-def hazard_draws(targets: "Targets", effect: Floats, scales: ScaleDraws) -> HazardDraws:
+def hazard_draws(targets: Targets, effect: Floats, scales: ScaleDraws) -> HazardDraws:
     """Say for the library what is drawn from, given which effects and scales."""
     found, baseline = HazardDraws(), targets.baseline
     found.fill_priors(targets.elements)

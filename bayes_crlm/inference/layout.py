@@ -7,23 +7,20 @@ with time around their modes; groups of the largest grouping integrated out, and
 """
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.draws import BatchDraws, WeightedDraws
+from bayes_crlm.likelihood.survival_data import SurvivalData
 from bayes_crlm.model.baseline_priors import BaselinePrior, GammaProcess, Independent, WalkPrior
-from bayes_crlm.model.density import AnyBlock
+from bayes_crlm.model.density import AnyBlock, BlockModel
 from bayes_crlm.model.families import Family, HalfNormal, Normal, ScaleFamily
 from bayes_crlm.model.priors import EffectPrior, Horseshoe
 from bayes_crlm.model.terms.blocks import UNIT, Block, Cells, Columns, Grouping
 from bayes_crlm.model.terms.gamma_process import GammaHazards
 from bayes_crlm.model.terms.horseshoe import Shrunk
-
-if TYPE_CHECKING:
-    from bayes_crlm.likelihood.survival_data import SurvivalData
-    from bayes_crlm.model.density import BlockModel
 
 Priors = tuple[tuple[EffectPrior | Family, slice], ...]
 
@@ -43,7 +40,7 @@ class GivenWalk(WalkPrior):
         return self.anchor
 
 
-def why_not_approximated(model: "BlockModel") -> str | None:
+def why_not_approximated(model: BlockModel) -> str | None:
     """Say why a model goes to NUTS at once; None where the approximate engine serves it."""
     if any(isinstance(block, Shrunk) for block in model.blocks):
         return "engine laplace cannot follow a horseshoe prior"
@@ -75,7 +72,7 @@ def is_of_one_normal(block: Block) -> bool:
     return isinstance(first, Normal) and is_alike and block.scale is None
 
 
-def largest_grouping(model: "BlockModel") -> Block | None:
+def largest_grouping(model: BlockModel) -> Block | None:
     """The block of the largest grouping whose groups are normal given their scale."""
     found = [
         block
@@ -122,13 +119,13 @@ class Layout:
         by its name: the design's columns first, then groups, then steps.
     """
 
-    model: "BlockModel"
+    model: BlockModel
     hazards: Block | GammaHazards
     groups: Block | None
     places: dict[str, slice]
 
     @classmethod
-    def of(cls, model: "BlockModel") -> "Layout":
+    def of(cls, model: BlockModel) -> "Layout":
         """Sort a model's blocks."""
         groups = largest_grouping(model)
         hazards = next(block for block in model.blocks if is_baseline(block))
@@ -163,7 +160,7 @@ class Layout:
         return max((place.stop for place in self.places.values()), default=0)
 
     @property
-    def data(self) -> "SurvivalData":
+    def data(self) -> SurvivalData:
         """The model's rows, smaller groupings as columns, those integrated out left out."""
         data = self.model.data
         if not data.groups:

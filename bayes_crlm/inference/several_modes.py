@@ -14,7 +14,6 @@ Data Analysis, section 13.2 (modes by starts at several points).
 import math
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +27,8 @@ from bayes_crlm.inference.native.modes import climb
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.likelihood.matrices import inverses
 from bayes_crlm.model.baseline_priors import WalkPrior
+from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.priors import Normal, StudentT
-
-if TYPE_CHECKING:
-    from bayes_crlm.model.prepared import PreparedCohort
 
 # in place of a Student t: next to no prior, and still a mode where covariates separate the events
 VAGUE_SD = 10.0
@@ -245,7 +242,7 @@ def find_components(targets: Targets, step_scale: NDArray | None = None) -> list
     return sorted(components, key=lambda each: -each.share)
 
 
-def modes_for_chains(inputs: "PreparedCohort") -> list[Component]:
+def modes_for_chains(inputs: PreparedCohort) -> list[Component]:
     """Find the modes that chains have to start at; none where one start serves all.
 
     Parameters

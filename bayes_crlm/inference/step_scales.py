@@ -10,16 +10,13 @@ Rue, Martino & Chopin (2009), J R Stat Soc B 71:319-392 (a grid over the scale).
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.hazards_given_effects import walks_at_scales
+from bayes_crlm.inference.targets import Targets
 from bayes_crlm.model.baseline_priors import WalkPrior
-
-if TYPE_CHECKING:
-    from bayes_crlm.inference.targets import Targets
 
 # below the smallest share of its prior's scale, steps cannot be told from none
 SMALLEST_STEP_SCALE, LARGEST_STEP_SCALE = 0.001, 4.5
@@ -122,7 +119,7 @@ def step_scale_edges(prior: WalkPrior) -> NDArray[np.float64]:
     )
 
 
-def step_scales(targets: "Targets", effect: NDArray) -> StepScales:
+def step_scales(targets: Targets, effect: NDArray) -> StepScales:
     """Approximate the posteriors of walks' step scales, effects held at some values.
 
     Parameters

@@ -6,7 +6,6 @@ One cohort is a stack of one.
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +22,12 @@ from bayes_crlm.model.baseline_priors import (
     WalkPrior,
     baseline_prior,
 )
+from bayes_crlm.model.definition import ModelDefinition
 from bayes_crlm.model.families import Family, NormalMixture, ScaleFamily
+from bayes_crlm.model.prepared import PreparedCohort
+from bayes_crlm.model.prepared_block import CohortBlock
 from bayes_crlm.model.priors import EffectPrior, Horseshoe, Normal, parse_prior, simple_prior
 from bayes_crlm.model.terms.gamma_process import log_gamma
-
-if TYPE_CHECKING:
-    from bayes_crlm.model.definition import ModelDefinition
-    from bayes_crlm.model.prepared import PreparedCohort
-    from bayes_crlm.model.prepared_block import CohortBlock
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +79,7 @@ class Targets:
             object.__setattr__(self, "stack", lay_stack(self.sums, *given))
 
     @classmethod
-    def of_cohort(cls, inputs: "PreparedCohort", sums: RiskSums | None = None) -> "Targets":
+    def of_cohort(cls, inputs: PreparedCohort, sums: RiskSums | None = None) -> "Targets":
         """Take one cohort; see `of_layout`."""
         return cls.of_layout(Layout.of(inputs.block_model), sums)
 
@@ -103,7 +100,7 @@ class Targets:
         )
 
     @classmethod
-    def of_block(cls, block: "CohortBlock", model: "ModelDefinition") -> "Targets":
+    def of_block(cls, block: CohortBlock, model: ModelDefinition) -> "Targets":
         """Take a block of prepared cohorts."""
         baseline, variances = baseline_prior(model.baseline), None
         if isinstance(baseline, WalkPrior) and block.n_intervals > 1:
@@ -273,7 +270,7 @@ class Targets:
 
 
 def priors_of_columns(
-    model: "ModelDefinition", n_treatment: int, n_terms: int
+    model: ModelDefinition, n_treatment: int, n_terms: int
 ) -> tuple[tuple[EffectPrior, slice], ...]:
     """Say which prior which columns of treatment and formula have."""
     found = [(parse_prior(model.treatment_prior, "treatment"), slice(0, n_treatment))]

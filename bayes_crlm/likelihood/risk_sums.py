@@ -6,15 +6,12 @@ is never spread over a rows x intervals table but where a few rows are asked for
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.likelihood.follow_up import FollowUp, exposure_per_cell
-
-if TYPE_CHECKING:
-    from bayes_crlm.likelihood.survival_data import SurvivalData
+from bayes_crlm.likelihood.survival_data import SurvivalData
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +46,7 @@ class RiskSums:
     loading: NDArray[np.float64] | None = None
 
     @classmethod
-    def of(cls, data: "SurvivalData", loading: NDArray | None = None) -> "RiskSums":
+    def of(cls, data: SurvivalData, loading: NDArray | None = None) -> "RiskSums":
         """Take one cohort; rows of one class may lie apart there."""
         if data.n_classes > 1:
             data = data.rows(np.argsort(data.row_class, kind="stable"))

@@ -7,17 +7,15 @@ people enter late, or between two groups of its patients.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.likelihood.kaplan_meier import KaplanMeier, kaplan_meier
+from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.withdrawn import levels_without_events
 from bayes_crlm.words.shown import as_written, significant
-
-if TYPE_CHECKING:
-    from bayes_crlm.model.prepared import PreparedCohort
 
 MODEL_ONLY = "model only; no patient of this arm was followed so long"
 # enough for a mean curve and the width of a line; tables of estimands use every draw
@@ -28,13 +26,13 @@ NO_EVENT = "no event on this arm: the prior decides how high its curve lies"
 SHORTEST_GAP = 0.1
 
 
-def last_follow_up(inputs: "PreparedCohort") -> NDArray[np.float64]:
+def last_follow_up(inputs: PreparedCohort) -> NDArray[np.float64]:
     """Longest follow-up on each treatment level, on the data's scale, shape (levels,)."""
     level, time = inputs.design.treatment_level, inputs.cohort.time
     return np.array([time[level == k].max() for k in range(len(inputs.design.levels))])
 
 
-def arm_kaplan_meier(inputs: "PreparedCohort", level: int, origin: float) -> KaplanMeier | None:
+def arm_kaplan_meier(inputs: PreparedCohort, level: int, origin: float) -> KaplanMeier | None:
     """Kaplan-Meier of the rows on one treatment level, given survival to the origin.
 
     An arm whose first patient comes under observation later begins there: until then nobody of it
@@ -59,7 +57,7 @@ def arm_kaplan_meier(inputs: "PreparedCohort", level: int, origin: float) -> Kap
     )
 
 
-def note_for(inputs: "PreparedCohort", levels: Sequence[int], time: float) -> str | None:
+def note_for(inputs: PreparedCohort, levels: Sequence[int], time: float) -> str | None:
     """Say that a number at a time is the model's only, or of an arm on which no event happened.
 
     Parameters
@@ -82,7 +80,7 @@ def note_for(inputs: "PreparedCohort", levels: Sequence[int], time: float) -> st
     return "; ".join([*phrases, *([unobserved] if unobserved else [])]) or None
 
 
-def without_event(inputs: "PreparedCohort", levels: Sequence[int], empty: Sequence[int]) -> str:
+def without_event(inputs: PreparedCohort, levels: Sequence[int], empty: Sequence[int]) -> str:
     """Say of an arm, or of a difference between two, that events are lacking."""
     if len(levels) == 1:
         return NO_EVENT
@@ -90,7 +88,7 @@ def without_event(inputs: "PreparedCohort", levels: Sequence[int], empty: Sequen
     return f"no event on {arms}: the prior decides how large the difference is"
 
 
-def unobserved_note(inputs: "PreparedCohort", levels: Sequence[int], time: float) -> str | None:
+def unobserved_note(inputs: PreparedCohort, levels: Sequence[int], time: float) -> str | None:
     """Say that a time lies after a level's last patient, or before its first; None otherwise."""
     last, level = last_follow_up(inputs), inputs.design.treatment_level
     beyond = [k for k in levels if time > last[k]]
@@ -107,7 +105,7 @@ def unobserved_note(inputs: "PreparedCohort", levels: Sequence[int], time: float
 
 
 def without_patients(
-    inputs: "PreparedCohort", level: int, origin: float
+    inputs: PreparedCohort, level: int, origin: float
 ) -> list[tuple[float, float]]:
     """Stretches from the origin to a level's last patient in which nobody on it is at risk.
 
@@ -126,7 +124,7 @@ def without_patients(
     ]
 
 
-def gap_cautions(inputs: "PreparedCohort", origin: float) -> list[str]:
+def gap_cautions(inputs: PreparedCohort, origin: float) -> list[str]:
     """Say where nobody of an arm is at risk for a tenth of the time or more.
 
     Parameters
@@ -148,7 +146,7 @@ def gap_cautions(inputs: "PreparedCohort", origin: float) -> list[str]:
     ]
 
 
-def median_note(inputs: "PreparedCohort", level: int, median: float, upper: float) -> str | None:
+def median_note(inputs: PreparedCohort, level: int, median: float, upper: float) -> str | None:
     """Say of a median, or of its upper limit, that it is the model's only, or its arm's events."""
     if level in levels_without_events(inputs) and not np.isfinite(median):
         return NO_EVENT
@@ -159,7 +157,7 @@ def median_note(inputs: "PreparedCohort", level: int, median: float, upper: floa
     return of_median
 
 
-def eventless_cautions(inputs: "PreparedCohort") -> list[str]:
+def eventless_cautions(inputs: PreparedCohort) -> list[str]:
     """Say of every arm on which no event happened what its survival is worth."""
     design = inputs.design
     return [
@@ -169,7 +167,7 @@ def eventless_cautions(inputs: "PreparedCohort") -> list[str]:
     ]
 
 
-def beyond_follow_up(inputs: "PreparedCohort", times: dict[str, Any]) -> list[str]:
+def beyond_follow_up(inputs: PreparedCohort, times: dict[str, Any]) -> list[str]:
     """Say in a sentence for each arm which numbers lie beyond its last patient.
 
     Parameters

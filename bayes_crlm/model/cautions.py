@@ -1,26 +1,22 @@
 """What a cohort's rows, units and covariates may mean for the results, in a sentence each."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.cohort.coarse_times import rounded_times
+from bayes_crlm.cohort.cohort import Cohort
 from bayes_crlm.cohort.outcome.time_scale import days_in
+from bayes_crlm.model.design import Design
 from bayes_crlm.model.repeated_patients import repeated_patients
 from bayes_crlm.model.treatment_functions import treatment_functions, treatment_products
 from bayes_crlm.words.shown import whole
 from bayes_crlm.words.wording import count_of
 
-if TYPE_CHECKING:
-    from bayes_crlm.cohort.cohort import Cohort
-    from bayes_crlm.model.design import Design
-
 MOST_YEARS = 60
 """A longer follow-up of one patient is days taken for months, say."""
 
 
-def cautions(cohort: "Cohort", design: "Design") -> tuple[str, ...]:
+def cautions(cohort: Cohort, design: Design) -> tuple[str, ...]:
     """Say what a reader of the results should know of the cohort's rows.
 
     Parameters
@@ -56,7 +52,7 @@ def cautions(cohort: "Cohort", design: "Design") -> tuple[str, ...]:
     return tuple(phrases)
 
 
-def longest_in_years(cohort: "Cohort") -> float | None:
+def longest_in_years(cohort: Cohort) -> float | None:
     """The longest follow-up of a patient in years; None where the unit is not a known one."""
     days = days_in(cohort.unit)
     if days is None:
@@ -68,7 +64,7 @@ def longest_in_years(cohort: "Cohort") -> float | None:
     return float((last - first).max()) * days / 365.25
 
 
-def unit_in_words(cohort: "Cohort") -> list[str]:
+def unit_in_words(cohort: Cohort) -> list[str]:
     """Doubt the unit where a patient is followed for longer than people are."""
     years = longest_in_years(cohort)
     if years is None or years <= MOST_YEARS:

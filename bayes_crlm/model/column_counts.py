@@ -11,21 +11,18 @@ Peduzzi, Concato, Feinstein & Holford (1995), J Clin Epidemiol 48:1503-1510 (ten
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from bayes_crlm.cohort.cohort import Cohort
 from bayes_crlm.likelihood.kaplan_meier import reaches_zero
+from bayes_crlm.model.design import Design
+from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.priors import EffectPrior, Horseshoe, Laplace, Normal, StudentT
 from bayes_crlm.words.shown import as_written, number, whole_percent
 from bayes_crlm.words.wording import count_of
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from bayes_crlm.cohort.cohort import Cohort
-    from bayes_crlm.model.design import Design
-    from bayes_crlm.model.prepared import PreparedCohort
 
 FEW_EVENTS = 10
 # a level is rare with so many events, or so many patients, at most
@@ -79,7 +76,7 @@ class Side:
         return self.n_events <= RARE_EVENTS or self.n_patients <= RARE_PATIENTS
 
 
-def sides_of_columns(cohort: "Cohort", design: "Design") -> tuple[Side, ...]:
+def sides_of_columns(cohort: Cohort, design: Design) -> tuple[Side, ...]:
     """Count what lies on each level of the treatment and of every factor or two-valued column.
 
     Parameters
@@ -137,7 +134,7 @@ def factor_and_level(term: str, variables: frozenset[str]) -> tuple[str, str] | 
     return next(iter(variables)), level[:-1].removesuffix(".0")
 
 
-def last_rows(cohort: "Cohort") -> "NDArray[np.bool_]":
+def last_rows(cohort: Cohort) -> NDArray[np.bool_]:
     """Mark each patient's last row."""
     order = np.lexsort((cohort.time, cohort.patient_index))
     patient = cohort.patient_index[order]
@@ -148,9 +145,9 @@ def last_rows(cohort: "Cohort") -> "NDArray[np.bool_]":
 
 
 def count(
-    cohort: "Cohort",
-    last: "NDArray[np.bool_]",
-    mask: "NDArray[np.bool_]",
+    cohort: Cohort,
+    last: NDArray[np.bool_],
+    mask: NDArray[np.bool_],
     terms: tuple[str, ...],
     name: str,
     is_treatment: bool,
@@ -169,7 +166,7 @@ def count(
     )
 
 
-def rare_levels(inputs: "PreparedCohort") -> tuple[Side, ...]:
+def rare_levels(inputs: PreparedCohort) -> tuple[Side, ...]:
     """Levels of covariates of which hardly any data speak."""
     return rare_of(sides_of_columns(inputs.cohort, inputs.design))
 
@@ -219,7 +216,7 @@ def rare_sentence(side: Side, prior: EffectPrior) -> str:
     return f"{side.name} is {patients} with {events}: {decides}{whose}"
 
 
-def arm_cautions(inputs: "PreparedCohort") -> tuple[str, ...]:
+def arm_cautions(inputs: PreparedCohort) -> tuple[str, ...]:
     """Say which treatment levels have one event, or none."""
     return arm_sentences(sides_of_columns(inputs.cohort, inputs.design))
 
@@ -242,12 +239,12 @@ def arm_sentences(sides: tuple[Side, ...]) -> tuple[str, ...]:
     return tuple(phrases)
 
 
-def rare_cautions(inputs: "PreparedCohort") -> tuple[str, ...]:
+def rare_cautions(inputs: PreparedCohort) -> tuple[str, ...]:
     """Name the covariates' levels of which hardly any data speak."""
     return tuple(rare_sentence(side, inputs.covariate_prior) for side in rare_levels(inputs))
 
 
-def count_cautions(inputs: "PreparedCohort") -> tuple[str, ...]:
+def count_cautions(inputs: PreparedCohort) -> tuple[str, ...]:
     """Say in a sentence each where columns rest on too little to be estimated.
 
     Parameters
@@ -276,7 +273,7 @@ def count_cautions(inputs: "PreparedCohort") -> tuple[str, ...]:
     )
 
 
-def column_rows(inputs: "PreparedCohort") -> list[dict[str, Any]]:
+def column_rows(inputs: PreparedCohort) -> list[dict[str, Any]]:
     """Rows of a table of levels: name, terms, patients, events, the prior's share, what it means.
 
     Returns

@@ -1,20 +1,18 @@
 """How terms divide a cohort's rows into classes with hazards of their own, and into groups."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.cohort.cohort import Cohort
 from bayes_crlm.model.terms.row_kinds import ONE_KIND, Labelled, RowKinds
 from bayes_crlm.model.terms.term import Term
 
-if TYPE_CHECKING:
-    from bayes_crlm.cohort.cohort import Cohort
-
 
 def kinds_of_rows(
-    cohort: "Cohort", treatment_level: NDArray[np.intp], n_levels: int, terms: Sequence[Term]
+    cohort: Cohort, treatment_level: NDArray[np.intp], n_levels: int, terms: Sequence[Term]
 ) -> tuple[RowKinds, dict[str, Any]]:
     """Divide a cohort's rows as its terms ask for it.
 

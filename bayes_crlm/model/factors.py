@@ -1,17 +1,15 @@
 """Levels and references of the factors among the covariates, in words."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bayes_crlm.cohort.cohort import Cohort
 from bayes_crlm.cohort.table.columns import level_text, sorted_levels
+from bayes_crlm.model.design import Design
 from bayes_crlm.model.formula import parse_formula
 from bayes_crlm.words.wording import shown_names
 
-if TYPE_CHECKING:
-    from bayes_crlm.cohort.cohort import Cohort
-    from bayes_crlm.model.design import Design
 
-
-def factors_in_words(design: "Design", cohort: "Cohort", covariates: str) -> list[str]:
+def factors_in_words(design: Design, cohort: Cohort, covariates: str) -> list[str]:
     """Say the levels and the reference of every factor among the covariates.
 
     Returns

@@ -3,21 +3,18 @@
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.cohort.cohort import Cohort
+from bayes_crlm.likelihood.intervals import Cutpoints
 from bayes_crlm.likelihood.tied_times import event_quantiles
 from bayes_crlm.model.baseline_priors import Independent
+from bayes_crlm.model.definition import ModelDefinition
+from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.words.errors import CohortError
 from bayes_crlm.words.wording import count_of, shown, shown_name, shown_rows
-
-if TYPE_CHECKING:
-    from bayes_crlm.cohort.cohort import Cohort
-    from bayes_crlm.likelihood.intervals import Cutpoints
-    from bayes_crlm.model.definition import ModelDefinition
-    from bayes_crlm.model.prepared import PreparedCohort
 
 NOT_STATED = (
     "when treatment started is not stated: if it began after time zero, the wait for it counts for "
@@ -27,7 +24,7 @@ NOT_STATED = (
 STARTS_PER_INTERVAL, FEWEST, MOST = 12, 3, 12
 
 
-def is_start_stated(inputs: "PreparedCohort") -> bool:
+def is_start_stated(inputs: PreparedCohort) -> bool:
     """Whether the cohort says when treatment started: by its column, or by rows that change."""
     from bayes_crlm.model.cautions import patients_whose_level_changes
 
@@ -35,7 +32,7 @@ def is_start_stated(inputs: "PreparedCohort") -> bool:
     return cohort.start is not None or patients_whose_level_changes(cohort.patient_index, level) > 0
 
 
-def starts_of_treatment(inputs: "PreparedCohort") -> NDArray[np.float64] | None:
+def starts_of_treatment(inputs: PreparedCohort) -> NDArray[np.float64] | None:
     """When every patient's treatment started, on the scale of follow-up.
 
     Parameters
@@ -55,7 +52,7 @@ def starts_of_treatment(inputs: "PreparedCohort") -> NDArray[np.float64] | None:
     return np.where(inputs.design.treatment_level > 0, cohort.start, np.inf)
 
 
-def waited(inputs: "PreparedCohort") -> NDArray[np.bool]:
+def waited(inputs: PreparedCohort) -> NDArray[np.bool]:
     """Whether a patient's treatment started after follow-up did, shape (rows,).
 
     Parameters
@@ -69,7 +66,7 @@ def waited(inputs: "PreparedCohort") -> NDArray[np.bool]:
     return np.isfinite(start) & (start > inputs.cohort.entry)
 
 
-def waiting_cautions(inputs: "PreparedCohort") -> list[str]:
+def waiting_cautions(inputs: PreparedCohort) -> list[str]:
     """Say of which analysis all but the headline is, where patients waited for treatment."""
     n_waited = int(waited(inputs).sum())
     if not n_waited:
@@ -82,7 +79,7 @@ def waiting_cautions(inputs: "PreparedCohort") -> list[str]:
     ]
 
 
-def check_late_starts(inputs: "PreparedCohort") -> None:
+def check_late_starts(inputs: PreparedCohort) -> None:
     """Refuse treated patients without a start, and those who start when follow-up is over.
 
     Raises
@@ -155,7 +152,7 @@ def landmark_times(start: NDArray, shares: Sequence[float]) -> list[float]:
 
 
 def waiting_cutpoints(
-    entry: NDArray, time: NDArray, event: NDArray, cutpoints: "Cutpoints", start: NDArray
+    entry: NDArray, time: NDArray, event: NDArray, cutpoints: Cutpoints, start: NDArray
 ) -> tuple[float, ...]:
     """Cut follow-up also where treatment starts, so that the baseline follows the wait.
 
@@ -214,8 +211,8 @@ def diluted(ratio: float, share: float) -> float:
 
 
 def waiting_model(
-    model: "ModelDefinition", inputs: "PreparedCohort", start: NDArray
-) -> "ModelDefinition":
+    model: ModelDefinition, inputs: PreparedCohort, start: NDArray
+) -> ModelDefinition:
     """Let the baseline follow the wait: independent hazards, cut also where treatment starts.
 
     Parameters
@@ -239,8 +236,8 @@ def waiting_model(
 
 
 def time_dependent(
-    model: "ModelDefinition", inputs: "PreparedCohort"
-) -> "tuple[ModelDefinition, PreparedCohort] | None":
+    model: ModelDefinition, inputs: PreparedCohort
+) -> tuple[ModelDefinition, PreparedCohort] | None:
     """Model and rows in which treatment counts from its start on.
 
     Parameters
@@ -270,7 +267,7 @@ def time_dependent(
     return waiting, waiting.prepare(rows_from_start(inputs, start))
 
 
-def rows_from_start(inputs: "PreparedCohort", start: NDArray) -> "Cohort":
+def rows_from_start(inputs: PreparedCohort, start: NDArray) -> Cohort:
     """Split every patient's follow-up where treatment starts: before it, the reference level.
 
     Parameters
@@ -307,7 +304,7 @@ def rows_from_start(inputs: "PreparedCohort", start: NDArray) -> "Cohort":
     )
 
 
-def rows_at_landmark(inputs: "PreparedCohort", start: NDArray, landmark: float) -> "Cohort":
+def rows_at_landmark(inputs: PreparedCohort, start: NDArray, landmark: float) -> Cohort:
     """Take those at risk at a landmark, from there on, on the level that they had begun by then.
 
     Parameters

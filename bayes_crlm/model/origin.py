@@ -10,17 +10,13 @@ References
 Klein & Moeschberger (2003), Survival Analysis, section 4.6 (left-truncated Kaplan-Meier).
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.words.errors import EstimandError
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.wording import count_of
-
-if TYPE_CHECKING:
-    from bayes_crlm.model.prepared import PreparedCohort
 
 AT_RISK_LEAST = 10
 # how long before the first entry curves may begin, as a share of the time that follows it
@@ -57,7 +53,7 @@ def number_at_risk_from(entry: NDArray, time: NDArray, when: NDArray) -> NDArray
     return entered - left
 
 
-def check_origin(origin: float | None, inputs: "PreparedCohort") -> float:
+def check_origin(origin: float | None, inputs: PreparedCohort) -> float:
     """Give the origin of a cohort's curves, its default where none is asked for.
 
     Parameters
@@ -114,7 +110,7 @@ def given_survival(origin: float, unit: str | None) -> str:
     return f"given survival to {as_written(origin)} {unit or 'time units'}" if origin > 0 else ""
 
 
-def origin_cautions(origin: float, inputs: "PreparedCohort") -> list[str]:
+def origin_cautions(origin: float, inputs: PreparedCohort) -> list[str]:
     """Say what a reader should know of where the curves begin.
 
     Intervals in which nobody is at risk are said with the intervals.

@@ -8,7 +8,7 @@ where there is something to say about a cohort, it goes through `prepare` itself
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from bayes_crlm.likelihood.intervals import (
     events_in,
 )
 from bayes_crlm.model.covariates import check_covariates
+from bayes_crlm.model.definition import ModelDefinition
 from bayes_crlm.model.design import (
     columns_needed,
     contrast_columns,
@@ -32,12 +33,9 @@ from bayes_crlm.model.design import (
 )
 from bayes_crlm.model.formula import evaluate_formula, parse_formula
 from bayes_crlm.model.late_start import time_dependent
+from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.prepared_block import CohortBlock, block_of_inputs, concatenated
 from bayes_crlm.words.errors import BayesCRLMError, CutpointError
-
-if TYPE_CHECKING:
-    from bayes_crlm.model.definition import ModelDefinition
-    from bayes_crlm.model.prepared import PreparedCohort
 
 # functions whose value in a row depends on that row alone, or on the levels that there are
 STATELESS = frozenset({"log", "sqrt", "exp", "I", "C"})
@@ -60,7 +58,7 @@ class PreparedBatch:
     failures: dict[int, str]
 
 
-def prepare_batch(model: "ModelDefinition", batch: CohortBatch) -> PreparedBatch:
+def prepare_batch(model: ModelDefinition, batch: CohortBatch) -> PreparedBatch:
     """Prepare cohorts, together where that gives the same numbers, else one by one.
 
     Parameters
@@ -91,8 +89,8 @@ def prepare_batch(model: "ModelDefinition", batch: CohortBatch) -> PreparedBatch
 
 
 def prepare_one(
-    model: "ModelDefinition", cohort: Cohort
-) -> "tuple[ModelDefinition, PreparedCohort, bool]":
+    model: ModelDefinition, cohort: Cohort
+) -> tuple[ModelDefinition, PreparedCohort, bool]:
     """Prepare a cohort by itself; where patients wait for treatment, it counts from its start on.
 
     Returns
@@ -108,7 +106,7 @@ def prepare_one(
     return (model, inputs, False) if found is None else (*found, True)
 
 
-def blocks_of_rows(model: "ModelDefinition", rows: StackedRows, first: int) -> list[CohortBlock]:
+def blocks_of_rows(model: ModelDefinition, rows: StackedRows, first: int) -> list[CohortBlock]:
     """Prepare those cohorts together of which nothing has to be said."""
     if model.terms:
         return []
@@ -169,7 +167,7 @@ def kept_rows(rows: StackedRows, kept: NDArray[np.bool]) -> StackedRows:
 
 
 def have_usual_levels(
-    model: "ModelDefinition", rows: StackedRows, is_usable: NDArray[np.bool]
+    model: ModelDefinition, rows: StackedRows, is_usable: NDArray[np.bool]
 ) -> NDArray[np.bool]:
     """Whether cohorts have the levels of categorical covariates that most usable cohorts have.
 
@@ -205,7 +203,7 @@ def have_usual_levels(
 
 
 def stacked_columns(
-    model: "ModelDefinition", rows: StackedRows
+    model: ModelDefinition, rows: StackedRows
 ) -> tuple[NDArray[np.float64], tuple[str, ...], tuple[Any, ...]] | None:
     """Evaluate treatment and covariates on all rows; None where a cohort matters to a row."""
     if parse_formula(model.covariates).functions - STATELESS:
@@ -251,7 +249,7 @@ def stacked_cohort(rows: StackedRows) -> Cohort:
 
 
 def rectangular_blocks(
-    model: "ModelDefinition",
+    model: ModelDefinition,
     rows: StackedRows,
     matrix: NDArray,
     take: NDArray[np.intp],

@@ -5,16 +5,12 @@ has one value on one level and others elsewhere then describes a patient who can
 product with the treatment no longer is one.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.cohort.cohort import Cohort
+from bayes_crlm.model.design import Design
 from bayes_crlm.words.wording import shown
-
-if TYPE_CHECKING:
-    from bayes_crlm.cohort.cohort import Cohort
-    from bayes_crlm.model.design import Design
 
 BY_CHANCE = 1e-3
 """A rare value may be the only one of a small group by chance."""
@@ -22,7 +18,7 @@ NOTHING_LEFT = 1e-10
 """Of a column's variance, once the others of its level are known."""
 
 
-def treatment_functions(cohort: "Cohort", design: "Design") -> tuple[str, ...]:
+def treatment_functions(cohort: Cohort, design: Design) -> tuple[str, ...]:
     """Name covariates that look like functions of the treatment.
 
     Parameters
@@ -72,7 +68,7 @@ def treatment_functions(cohort: "Cohort", design: "Design") -> tuple[str, ...]:
     return tuple(phrases)
 
 
-def first_rows_on_levels(cohort: "Cohort", design: "Design") -> NDArray[np.intp]:
+def first_rows_on_levels(cohort: Cohort, design: Design) -> NDArray[np.intp]:
     """Find each patient's earliest row on each treatment level that the patient was on.
 
     Where treatment starts during follow-up nobody may be on it at the first row; a dose shows
@@ -129,7 +125,7 @@ def telling_level(
     return None
 
 
-def treatment_products(design: "Design") -> tuple[str, ...]:
+def treatment_products(design: Design) -> tuple[str, ...]:
     """Name covariate columns that follow from one another on every treatment level.
 
     Parameters

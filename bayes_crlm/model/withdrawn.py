@@ -1,17 +1,16 @@
 """Why a comparison of two treatment levels has no answer: no trust in the draws, or no events."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from bayes_crlm.model.prepared import PreparedCohort
+from bayes_crlm.model.prepared import PreparedCohort
 
 NO_ANSWER = "no answer is given, "
 
 
-def levels_without_events(inputs: "PreparedCohort") -> tuple[int, ...]:
+def levels_without_events(inputs: PreparedCohort) -> tuple[int, ...]:
     """Treatment levels on which no event happened, by their place among the levels."""
     level, event = inputs.design.treatment_level, inputs.cohort.event
     events = np.bincount(level, weights=event, minlength=len(inputs.design.levels))
@@ -19,7 +18,7 @@ def levels_without_events(inputs: "PreparedCohort") -> tuple[int, ...]:
 
 
 def withdrawal(
-    inputs: "PreparedCohort", failures: Sequence[str], levels: tuple[int, int]
+    inputs: PreparedCohort, failures: Sequence[str], levels: tuple[int, int]
 ) -> str | None:
     """Say why the comparison of two levels has no answer; None where it has one.
 

@@ -1,18 +1,14 @@
 """What is reported of every column of the design: coefficients, levels, agreement with Cox."""
 
-from typing import TYPE_CHECKING
-
 from bayes_crlm.fit.coefficients import coefficient_table
+from bayes_crlm.fit.findings import Findings
 from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.model.column_counts import column_rows
 from bayes_crlm.words.section import Column, Note, Rows, Section, for_files
 from bayes_crlm.words.shown import number, p_value
 
-if TYPE_CHECKING:
-    from bayes_crlm.fit.findings import Findings
 
-
-def sections(found: "Findings") -> list[Section]:
+def sections(found: Findings) -> list[Section]:
     """Give what is reported of the columns.
 
     Parameters
@@ -28,7 +24,7 @@ def sections(found: "Findings") -> list[Section]:
     ]
 
 
-def agreement(found: "Findings") -> Section:
+def agreement(found: Findings) -> Section:
     """Hold every term's hazard ratio against Cox's."""
     cox, rare = found.fit.cox, {}
     for row in column_rows(found.fit.inputs):

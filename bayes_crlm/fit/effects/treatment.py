@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bayes_crlm.figures import plot_forest, plot_prior_posterior, plot_starts
 from bayes_crlm.fit.answers import side_of
 from bayes_crlm.fit.coefficients import hazard_ratio_table
+from bayes_crlm.fit.findings import Findings
 from bayes_crlm.fit.late_start import start_file_rows
 from bayes_crlm.model.withdrawn import NO_ANSWER
 from bayes_crlm.words.late_start import (
@@ -20,9 +21,6 @@ from bayes_crlm.words.late_start import (
 from bayes_crlm.words.section import Column, Figure, Lines, Note, Rows, Section, for_files
 from bayes_crlm.words.shown import as_written, probability_in_words, ratio_in_words
 
-if TYPE_CHECKING:
-    from bayes_crlm.fit.findings import Findings
-
 CHAPTER = "answer"
 HAZARD_RATIO = (
     Column("median", "hazard ratio", "ratio"),
@@ -35,7 +33,7 @@ WAITING_NOTE = (
 )
 
 
-def sections(found: "Findings") -> list[Section]:
+def sections(found: Findings) -> list[Section]:
     """Give what is reported of the treatment.
 
     Parameters
@@ -54,7 +52,7 @@ def sections(found: "Findings") -> list[Section]:
     ]
 
 
-def answers(found: "Findings") -> Section:
+def answers(found: Findings) -> Section:
     """Say what is concluded of every two levels."""
     caution, treatment = found.asked.caution, found.inputs.design.treatment
     below = [
@@ -102,7 +100,7 @@ STARTED_ELSEWHERE = (
 )
 
 
-def how_to_read(found: "Findings") -> str:
+def how_to_read(found: Findings) -> str:
     """Say what a hazard ratio is, and what it is adjusted for."""
     inputs = found.fit.inputs
     formula = " + ".join([inputs.design.formula, *(term.name for term in inputs.terms)])
@@ -121,7 +119,7 @@ def how_to_read(found: "Findings") -> str:
     )
 
 
-def answer_lines(found: "Findings", k: int) -> Lines:
+def answer_lines(found: Findings, k: int) -> Lines:
     """Say one comparison: posterior, Cox, what is concluded, the crude ratio."""
     row, design = found.answers[k], found.fit.inputs.design
     heading = f"{design.treatment} {row['treatment']} against {row['reference']}"
@@ -179,7 +177,7 @@ def start_items(start: Mapping[str, Any] | None, level: Any) -> list[tuple[str, 
     return items
 
 
-def hazard_ratios(found: "Findings") -> Section:
+def hazard_ratios(found: Findings) -> Section:
     """Give the treatment's hazard ratios against the reference, for files."""
     table = hazard_ratio_table(found.fit, found.asked.thresholds, found.asked.rule)
     rows = [
@@ -189,7 +187,7 @@ def hazard_ratios(found: "Findings") -> Section:
     return for_files("hazard_ratios", rows, found.marks)
 
 
-def crude(found: "Findings") -> Section:
+def crude(found: Findings) -> Section:
     """Give hazard ratios without covariates beside the adjusted ones."""
     is_left_out = any(row["analysis"].startswith("without ") for row in found.crude)
     phrase = "Crude: without covariates."
@@ -216,7 +214,7 @@ def crude(found: "Findings") -> Section:
     )
 
 
-def forest(found: "Findings") -> Section:
+def forest(found: Findings) -> Section:
     """Draw all hazard ratios beside Cox's."""
     begin = "As treated from time zero on, the wait included. " if found.as_treated else ""
     end = " Each is adjusted for the others." if found.is_adjusted else ""
@@ -232,7 +230,7 @@ def forest(found: "Findings") -> Section:
     )
 
 
-def started(found: "Findings") -> list[Section]:
+def started(found: Findings) -> list[Section]:
     """Say what comes of counting treatment from its start, where the cohort has starts."""
     start, design = found.start, found.fit.inputs.design
     if start is None:
@@ -292,7 +290,7 @@ def landmark_sentences(start: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def beside(found: "Findings") -> Section:
+def beside(found: Findings) -> Section:
     """Gather what has to be read beside the answers, for the terminal."""
     items = [("note", each) for each in found.notes]
     if found.asked.caution:
@@ -312,7 +310,7 @@ def differing(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [row["term"] for row in rows if row["verdict"] == "differ"]
 
 
-def prior_figure(found: "Findings") -> Figure:
+def prior_figure(found: Findings) -> Figure:
     """Draw the treatment's hazard ratio before and after the data."""
     return Figure(
         "prior_posterior",

@@ -1,18 +1,15 @@
 """What is reported of the draws themselves: diagnostics and predictive checks."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bayes_crlm.figures import plot_predictive, plot_ranks
 from bayes_crlm.fit.coefficients import hazard_ratio_table
-from bayes_crlm.fit.diagnostics import BFMI_LEAST
+from bayes_crlm.fit.diagnostics import BFMI_LEAST, Diagnostics
+from bayes_crlm.fit.findings import Findings
 from bayes_crlm.inference.chains import ESS_LEAST_PER_CHAIN, R_HAT_MOST
 from bayes_crlm.inference.psis import PARETO_K_MOST
 from bayes_crlm.words.section import Column, Figure, Note, Rows, Section
 from bayes_crlm.words.shown import number
-
-if TYPE_CHECKING:
-    from bayes_crlm.fit.diagnostics import Diagnostics
-    from bayes_crlm.fit.findings import Findings
 
 COLUMNS = (
     Column("diagnostic", "diagnostic"),
@@ -30,7 +27,7 @@ SOURCES = (
 )
 
 
-def sections(found: "Findings") -> list[Section]:
+def sections(found: Findings) -> list[Section]:
     """Give diagnostics and predictive checks.
 
     Parameters
@@ -86,7 +83,7 @@ def sections(found: "Findings") -> list[Section]:
     ]
 
 
-def diagnostic_rows(found: "Diagnostics") -> list[dict[str, Any]]:
+def diagnostic_rows(found: Diagnostics) -> list[dict[str, Any]]:
     """Give every diagnostic with the value from which on draws can be trusted."""
     if found.importance_pareto_k is not None:
         phrases = [

@@ -1,18 +1,16 @@
 """What was observed beside what the model says: Kaplan-Meier, and events of every interval."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bayes_crlm.fit.expected_events import expected_events
+from bayes_crlm.fit.findings import Findings
 from bayes_crlm.fit.observed_survival import kaplan_meier_distances, kaplan_meier_table
 from bayes_crlm.words.cells import percent
 from bayes_crlm.words.section import Column, Note, Rows, Section
 from bayes_crlm.words.shown import number, significant
 
-if TYPE_CHECKING:
-    from bayes_crlm.fit.findings import Findings
 
-
-def sections(found: "Findings") -> list[Section]:
+def sections(found: Findings) -> list[Section]:
     """Give Kaplan-Meier and counts of events beside the model's.
 
     Parameters
@@ -23,7 +21,7 @@ def sections(found: "Findings") -> list[Section]:
     return [kaplan_meier(found), events(found)]
 
 
-def kaplan_meier(found: "Findings") -> Section:
+def kaplan_meier(found: Findings) -> Section:
     """Give each arm's Kaplan-Meier curve beside the model's."""
     fit, horizons = found.fit, found.asked.horizons
     rows = kaplan_meier_table(fit, horizons).to_dict("records") if horizons else []
@@ -74,7 +72,7 @@ def distance_in_words(row: dict[str, Any], origin: float, unit: str) -> str:
     )
 
 
-def events(found: "Findings") -> Section:
+def events(found: Findings) -> Section:
     """Give events observed and expected of every level in every interval."""
     rows = expected_events(found.fit).to_dict("records")
     rows = [

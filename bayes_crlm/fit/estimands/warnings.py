@@ -1,17 +1,13 @@
 """What has to be read with a fit's estimands."""
 
-from typing import TYPE_CHECKING
-
+from bayes_crlm.fit.draws import PosteriorDraws
 from bayes_crlm.fit.entry_weights import entry_weight_rows, entry_weight_warnings
 from bayes_crlm.fit.estimands.median_survival import median_table
 from bayes_crlm.model.arm_follow_up import NO_EVENT, eventless_cautions, last_follow_up
 from bayes_crlm.words.shown import significant, whole
 
-if TYPE_CHECKING:
-    from bayes_crlm.fit.draws import PosteriorDraws
 
-
-def estimand_warnings(fit: "PosteriorDraws") -> list[str]:
+def estimand_warnings(fit: PosteriorDraws) -> list[str]:
     """Say which medians lie beyond follow-up, which arms have no event, and what weights leave.
 
     What is known before fitting - horizons beyond an arm, the origin - is in the plan's warnings.

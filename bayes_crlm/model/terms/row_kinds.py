@@ -5,15 +5,12 @@ changes with time.
 """
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.cohort.cohort import Cohort
 from bayes_crlm.cohort.table.column_values import sorted_levels
-
-if TYPE_CHECKING:
-    from bayes_crlm.cohort.cohort import Cohort
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +28,7 @@ class Labelled:
     labels: tuple[str, ...]
 
     @classmethod
-    def of_column(cls, cohort: "Cohort", column: str) -> "Labelled":
+    def of_column(cls, cohort: Cohort, column: str) -> "Labelled":
         """Let every value of a column be a kind, in order."""
         import pandas as pd
 

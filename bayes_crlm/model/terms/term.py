@@ -5,18 +5,15 @@ it has. Whatever it brings enters the density, both engines, prior draws and `fi
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.cohort.cohort import Cohort
+from bayes_crlm.likelihood.intervals import Intervals
 from bayes_crlm.model.priors import SimplePrior
 from bayes_crlm.model.terms.blocks import Block, Cells, Columns, Grouping
 from bayes_crlm.model.terms.row_kinds import Labelled, RowKinds
-
-if TYPE_CHECKING:
-    from bayes_crlm.cohort.cohort import Cohort
-    from bayes_crlm.likelihood.intervals import Intervals
 
 Floats = NDArray[np.float64]
 
@@ -45,7 +42,7 @@ class Place:
 
     name: str
     columns: slice
-    intervals: "Intervals"
+    intervals: Intervals
     earliest: float
     kinds: RowKinds
     stratum_of_class: NDArray[np.intp]
@@ -103,7 +100,7 @@ class Term:
         """Whether each level of the treatment has hazards of a shape of its own."""
         return False
 
-    def columns(self, cohort: "Cohort") -> NDArray:
+    def columns(self, cohort: Cohort) -> NDArray:
         """Make its columns in original units, shape (rows, len(terms)).
 
         Raises
@@ -113,11 +110,11 @@ class Term:
         """
         return np.empty((cohort.n_rows, 0))
 
-    def strata(self, cohort: "Cohort") -> Labelled | None:
+    def strata(self, cohort: Cohort) -> Labelled | None:
         """Say which stratum every row belongs to, where strata have baselines of their own."""
         return None
 
-    def groups(self, cohort: "Cohort") -> Labelled | None:
+    def groups(self, cohort: Cohort) -> Labelled | None:
         """Say which group every row belongs to, where groups have values of their own."""
         return None
 
