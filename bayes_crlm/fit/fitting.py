@@ -278,8 +278,8 @@ def fit_nuts(
         notes = [
             *notes,
             f"{diverged} transitions diverged at target_accept "
-            f"{as_written(sampling.target_accept)}: sampled again at {as_written(TARGET_ACCEPT_CAREFUL)}, "
-            "and only those draws are used",
+            f"{as_written(sampling.target_accept)}: sampled again at "
+            f"{as_written(TARGET_ACCEPT_CAREFUL)}, and only those draws are used",
         ]
         sampled = sampled_at(TARGET_ACCEPT_CAREFUL)
         seconds_sample += sampled.seconds_sample
