@@ -1,7 +1,6 @@
 """Compiles the native library into the wheel, or for an editable install into the source tree."""
 
 import sys
-import sysconfig
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 sys.path.insert(0, str(Path(__file__).parent / "build_backend"))
-from compilers import SUFFIX, build
+from compilers import PLATFORM, build
 
 FOLDER = "bayes_crlm/inference/native"
 
@@ -19,7 +18,7 @@ class NativeLibrary(BuildHookInterface):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, and say for which platform the wheel is."""
-        name = f"_library{SUFFIX}"
+        name = f"_library{PLATFORM.suffix}"
         if version == "editable":
             library = Path(self.root, FOLDER, name)
         else:
@@ -28,5 +27,4 @@ class NativeLibrary(BuildHookInterface):
             build_data["force_include"][str(library)] = f"{FOLDER}/{name}"
         self.app.display_info("the native library was compiled by " + build(library))
         build_data["pure_python"] = False
-        platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
-        build_data["tag"] = f"py3-none-{platform}"
+        build_data["tag"] = f"py3-none-{PLATFORM.tag}"
