@@ -35,21 +35,25 @@ struct HazardDraws {
   double *log_ratio;                   // cases x signs x pairs
 };
 
-// Posterior summaries of weighted draws, and how many draws stand behind their 95% limits.
+// Posterior summaries of weighted draws, how many draws stand behind their 95% limits, and Monte Carlo errors.
 struct Summaries {
-  int64_t n_cohorts, n_draws, n_quantities, n_probabilities, n_thresholds;
+  int64_t n_cohorts, n_draws, n_quantities, n_probabilities, n_thresholds, n_scrambles; // no errors without scrambles
   const double *value, *weight;          // cohorts x draws x quantities; cohorts x draws, adding up to 1
+  const int64_t *scramble;               // cohorts x draws: which one each comes from
+  const double *most_size;               // cohorts: errors are at least those of so many independent draws
   const double *scale;                   // cohorts x quantities, by which values are divided; or null
   const double *probability, *threshold; // of the quantiles; below which probabilities are wanted
   double *mean, *sd, *tail_size;         // cohorts x quantities
   double *quantile, *below;              // cohorts x quantities x probabilities, or thresholds
+  double *mean_error, *sd_error;         // cohorts x quantities
+  double *quantile_error, *below_error;  // as quantile and below
 };
 
 // Effects to be drawn in mirrored pairs from the parts of every cohort's proposal, multivariate t distributions around
-// modes, and step scales from cells of each part's range.
+// modes, and step scales from cells of each part's range. Every scramble has its share of the pairs of each part.
 struct EffectDraws {
-  int64_t n_cohorts, n_parts, n_pairs, n_terms, n_scale_cells; // no cells without step scales
-  int64_t wide_every, pairs_per_effect;
+  int64_t n_cohorts, n_parts, n_pairs, n_terms, n_scrambles, n_scale_cells; // no cells without step scales
+  int64_t wide_every;
   double wide_scale, wide_nu, first_log_scale, scale_width;
   const double *centre, *factor, *nu;    // cohorts x parts x terms; x terms, lower triangular; cohorts x parts
   const int64_t *pairs;                  // cohorts x parts
@@ -58,6 +62,7 @@ struct EffectDraws {
   double *effect;                        // cohorts x 2 x pairs x terms
   double *log_density;                   // cohorts x pairs: of effect and step scale under the pair's own part
   double *log_step_scale;                // cohorts x pairs
+  int64_t *scramble;                     // cohorts x pairs: which one each comes from
 };
 
 // Log densities of effects under all parts of such proposals.

@@ -43,11 +43,14 @@ class Importance:
         Effective draws.
     ess_tail : (terms,) ndarray
         Effective draws behind each term's 95% limits.
+    scramble : (draws,) ndarray of int
+        Which scramble of Sobol points each draw comes from.
     """
 
     pareto_k: float
     ess: float
     ess_tail: NDArray[np.float64]
+    scramble: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

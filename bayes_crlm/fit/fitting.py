@@ -241,7 +241,10 @@ def fit_laplace(
         settings=sampling.sizes,
         seconds={"import": 0.0, "compile": 0.0, "sample": approximation.seconds},
         importance=Importance(
-            drawn.pareto_k, drawn.ess, np.minimum(drawn.weighted.ess_tail, len(drawn.vectors))
+            drawn.pareto_k,
+            drawn.ess,
+            np.minimum(drawn.weighted.ess_tail, len(drawn.vectors)),
+            drawn.scramble,
         ),
         weighted=drawn.weighted,
     )

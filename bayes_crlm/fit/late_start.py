@@ -16,7 +16,6 @@ Anderson, Cain & Gelber (1983), J Clin Oncol 1:710-719.
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.fit.groups import Group
+from bayes_crlm.inference.monte_carlo import errors_of_draws
 from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.model.late_start import (
     diluted,
@@ -104,8 +104,10 @@ def fit_rows(
     effect = approximation.drawn.vectors[:, :split] / inputs.design.scale[:split]
     found = {"is_reliable": True, "pareto_k": approximation.drawn.pareto_k, "failure": None}
     rows = level_rows(effect, inputs, cox, thresholds, rule)
-    for row in rows:
-        row["mcse_mean_log"] = row["sd_log"] / math.sqrt(approximation.drawn.ess)
+    drawn = approximation.drawn
+    errors = errors_of_draws(effect, drawn.scramble, (drawn.pareto_k, drawn.ess))
+    for row, error in zip(rows, errors.mean.tolist(), strict=True):
+        row["mcse_mean_log"] = error
     return rows[0] | {"hazard_ratios": rows} | counts | found
 
 

@@ -185,7 +185,14 @@ class BlockFits:
         targets = Targets.of_block(block, self.model)
         drawn = sample_batch(targets, self.draws, rngs, keeps_hazards=False)
         quality = (drawn.pareto_k, drawn.ess, drawn.converged)
-        return summarise(drawn.effect, drawn.weight, block.scale, self.reported.ratios, quality)
+        return summarise(
+            drawn.effect,
+            drawn.weight,
+            block.scale,
+            self.reported.ratios,
+            drawn.scramble,
+            quality,
+        )
 
     def fit(self, block: CohortBlock, seeds: NDArray[np.int64]) -> dict[int, CohortRow]:
         """Fit a part of a block, given one seed for each of its cohorts."""

@@ -12,6 +12,7 @@ from bayes_crlm.fit.one_of_many import names_of_rows
 from bayes_crlm.frequentist.many_cox import BlockCox
 from bayes_crlm.inference.draws import problem_of_weights
 from bayes_crlm.inference.layout import why_not_approximated
+from bayes_crlm.inference.monte_carlo import errors_of_chains
 from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.inference.weighted import BlockSummary
 from bayes_crlm.model.withdrawn import no_bound, no_trust
@@ -48,9 +49,10 @@ class ManyFits:
         One row a cohort and column of its design (of terms of other kinds also one for each group
         or interval, and for each unknown scale, in the place of a hazard ratio): cohort, number
         (the cohort's place among all, from 0), term, then mean_log, sd_log, median,
-        eti95_low, eti95_high and prob_below_<r> of its log hazard ratio, and Cox's cox_log_hr,
-        cox_se, cox_low, cox_high, all on the log scale. Numbers of a cohort that was not fitted
-        are nan; cohorts whose design could not be made have no rows. Last what is concluded:
+        eti95_low, eti95_high and prob_below_<r> of its log hazard ratio, Cox's cox_log_hr,
+        cox_se, cox_low, cox_high, all on the log scale, and the Monte Carlo error of each of the
+        posterior's numbers: mcse_mean_log, mcse_sd_log and so on. Numbers of a cohort that was not
+        fitted are nan; cohorts whose design could not be made have no rows. Last what is concluded:
         prob_below_effect, P(hazard ratio < the success rule's effect); conclusion, of treatment
         contrasts alone, "lower", "higher", "undecided" or "withdrawn"; withdrawn, why nothing is
         concluded: the cohort was not fitted or is not to be trusted, or one of the two levels has
@@ -141,6 +143,18 @@ class Reported:
         below = [f"prob_below_{threshold}" for threshold in self.thresholds]
         return ["mean_log", "sd_log", "median", "eti95_low", "eti95_high", *below]
 
+    @property
+    def error_names(self) -> list[str]:
+        """Columns of their Monte Carlo errors."""
+        return [f"mcse_{name}" for name in self.names]
+
+    def columns(
+        self, mean: NDArray, sd: NDArray, quantiles: NDArray, below: NDArray
+    ) -> NDArray[np.float64]:
+        """Numbers, or their errors, as they stand in `names`, the last axis that of the columns."""
+        moments = np.stack([mean, sd], axis=-1)
+        return np.concatenate([moments, quantiles, below[..., : len(self.thresholds)]], axis=-1)
+
 
 @dataclass(frozen=True, eq=False)
 class CohortRow:
@@ -153,7 +167,7 @@ class CohortRow:
     terms : tuple of str
         Its columns.
     numbers : (terms, columns) ndarray
-        As in `ManyFits.terms`: the posterior's, then Cox's, then prob_below_effect.
+        As in `ManyFits.terms`: the posterior's, then Cox's, errors, and prob_below_effect.
     unbounded : tuple of str
         For each treatment contrast why its levels leave its hazard ratio without a bound, empty
         where both have events.
@@ -186,6 +200,8 @@ class CohortRow:
         return [*concluded, *[""] * (len(self.terms) - len(concluded))]
 
 
+# of quantiles in increasing order
+MEDIAN_FIRST = [1, 0, 2]
 COX_COLUMNS = ["cox_log_hr", "cox_se", "cox_low", "cox_high"]
 
 
@@ -203,19 +219,23 @@ def rows_of_block(
     """
     name, draws = engine
     unbounded = unbounded_contrasts(block)
-    low, median, high = np.moveaxis(summary.quantiles, 2, 0)
-    below = np.moveaxis(summary.below, 2, 0)
-    reported_below = below[: len(reported.thresholds)]
-    numbers = np.stack([summary.mean, summary.sd, median, low, high, *reported_below], axis=2)
-    below_effect = below[reported.effect_at]
+    quantiles, below = summary.quantiles[..., MEDIAN_FIRST], summary.below
+    numbers = reported.columns(summary.mean, summary.sd, quantiles, below)
+    errors = summary.errors
+    of_errors = reported.columns(
+        errors.mean, errors.sd, errors.quantile[..., MEDIAN_FIRST], errors.below
+    )
+    below_effect = below[..., reported.effect_at]
     is_finite = np.isfinite(numbers).all(axis=(1, 2)) & (summary.sd > 0).all(axis=1)
     is_fitted = summary.converged & is_finite
-    numbers = np.where(is_fitted[:, None, None], numbers, np.nan)
+    numbers, of_errors = (
+        np.where(is_fitted[:, None, None], each, np.nan) for each in (numbers, of_errors)
+    )
     below_effect = np.where(is_fitted[:, None], below_effect, np.nan)
     of_cox = np.full((*summary.mean.shape, 4), np.nan)
     if cox is not None:
         of_cox[:, : len(block.terms)] = np.stack([cox.coef, cox.se, cox.low, cox.high], axis=2)
-    numbers = np.concatenate([numbers, of_cox, below_effect[:, :, None]], axis=2)
+    numbers = np.concatenate([numbers, of_cox, of_errors, below_effect[:, :, None]], axis=2)
     n_patients, n_events = block.patient_index.max(axis=1) + 1, block.event.sum(axis=1)
     terms = block.terms if block.alone is None else names_of_rows(block.alone)
     rows = {}
@@ -290,14 +310,20 @@ def failed_row(reason: str) -> CohortRow:
 def escalated_row(row: CohortRow, fit: "Fit", reported: Reported) -> CohortRow:
     """Replace the posterior's numbers of a row by those of a NUTS fit."""
     others = fit.inputs.values_of_terms(fit.values)
-    found = RatioSummary(np.column_stack([fit.log_hazard_ratio_values, *others.values()]))
-    low, median, high = found.quantiles
-    below = [found.prob_below(ratio) for ratio in reported.ratios]
-    log_columns = [found.mean_log, found.sd_log, median, low, high]
-    log_columns += below[: len(reported.thresholds)]
+    draws = np.column_stack([fit.log_hazard_ratio_values, *others.values()])
+    found, chains = RatioSummary(draws), draws.reshape(*fit.vectors.shape[:2], -1)
+    below = np.stack([found.prob_below(ratio) for ratio in reported.ratios], axis=1)
+    errors = errors_of_chains(chains, np.log(reported.ratios).tolist())
     numbers = row.numbers.copy()
-    numbers[:, : len(log_columns)] = np.stack(log_columns, axis=1)
-    numbers[:, -1] = below[reported.effect_at]
+    of_posterior = reported.columns(
+        found.mean_log, found.sd_log, found.quantiles.T[:, MEDIAN_FIRST], below
+    )
+    of_errors = reported.columns(
+        errors.mean, errors.sd, errors.quantile[:, MEDIAN_FIRST], errors.below
+    )
+    numbers[:, : len(reported.names)] = of_posterior
+    numbers[:, -1 - len(reported.names) : -1] = of_errors
+    numbers[:, -1] = below[:, reported.effect_at]
     problems = "; ".join(fit.diagnose().failures)
     phrase = f"{row.about['reason']}: NUTS was used instead"
     about = row.about | {
@@ -322,7 +348,7 @@ def tables_of(
     counts = ["n_patients", "n_events", "n_intervals"]
     cohorts[counts] = cohorts[counts].astype("Int64")
     sizes = [len(row.terms) for row in rows]
-    names = [*reported.names, *COX_COLUMNS, "prob_below_effect"]
+    names = [*reported.names, *COX_COLUMNS, *reported.error_names, "prob_below_effect"]
     some = [row.numbers for row in rows if len(row.terms)]
     numbers = np.concatenate(some) if some else np.empty((0, len(names)))
     number = np.repeat(np.arange(len(rows)), sizes)

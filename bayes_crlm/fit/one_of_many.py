@@ -45,11 +45,13 @@ def summary_of_one(
     if drawn is None:
         nothing = (np.array([np.nan]), np.array([0.0]), np.array([False]))
         values, weight = np.zeros((draws, n_rows)), np.full(draws, 1 / draws)
-        return summarise(values[None], weight[None], scale[None], thresholds, nothing)
+        alike = np.zeros((1, draws), dtype=np.int64)
+        return summarise(values[None], weight[None], scale[None], thresholds, alike, nothing)
     possible = np.isfinite(drawn.log_ratio)
     named = constrain(drawn.vectors[possible], inputs.block_model.parameters)
     others = inputs.values_of_terms(named)
     values = np.column_stack([drawn.effect[possible], *others.values()])
     weight = drawn.weight[possible] / drawn.weight[possible].sum()
     quality = (np.array([drawn.pareto_k]), np.array([drawn.ess]), np.array([True]))
-    return summarise(values[None], weight[None], scale[None], thresholds, quality)
+    scramble = drawn.scramble[possible][None]
+    return summarise(values[None], weight[None], scale[None], thresholds, scramble, quality)

@@ -39,6 +39,8 @@ class WeightedDraws:
         Importance effective sample size, 1 / sum of squared weights.
     vectors : (draws, total size) ndarray
         Unconstrained, in the order of `BlockModel.parameters`; not finite where impossible.
+    scramble : (draws,) ndarray of int
+        Which scramble of Sobol points each draw comes from.
     """
 
     effect: NDArray[np.float64]
@@ -49,6 +51,7 @@ class WeightedDraws:
     pareto_k: float
     ess: float
     vectors: NDArray[np.float64]
+    scramble: NDArray[np.int64]
 
     @cached_property
     def ess_tail(self) -> NDArray[np.float64]:
@@ -81,6 +84,8 @@ class BatchDraws:
     converged : (cohorts,) ndarray of bool
         Whether a mode was found, weights could be made, and the posterior falls off where no draws
         go; where not, the rest means nothing.
+    scramble : (cohorts, draws) ndarray of int
+        Which scramble of Sobol points each draw comes from.
     log_effect_scale : (cohorts, draws) ndarray or None
         Logs of an unknown scale of effects, where there is one.
     groups : (cohorts, draws, groups) ndarray or None
@@ -97,6 +102,7 @@ class BatchDraws:
     pareto_k: NDArray[np.float64]
     ess: NDArray[np.float64]
     converged: NDArray[np.bool]
+    scramble: NDArray[np.int64]
     log_effect_scale: NDArray[np.float64] | None = None
     groups: NDArray[np.float64] | None = None
     log_group_scale: NDArray[np.float64] | None = None
@@ -119,8 +125,9 @@ class BatchDraws:
             np.full(each, np.nan) if has_scale and intervals is not None else None,
             *(np.full(each, np.nan) for _ in range(2)),
             *(np.full(cohorts, np.nan) for _ in range(2)),
-            np.zeros(cohorts, dtype=bool),
-            np.full(each, np.nan) if has_effect_scale else None,
+            converged=np.zeros(cohorts, dtype=bool),
+            scramble=np.zeros(each, dtype=np.int64),
+            log_effect_scale=np.full(each, np.nan) if has_effect_scale else None,
         )
 
     def put(self, places: NDArray[np.intp], other: "BatchDraws", which: NDArray) -> None:

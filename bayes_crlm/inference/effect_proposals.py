@@ -1,7 +1,7 @@
 """Where importance sampling proposes effects: around modes, and wider now and then.
 
-Each part of a proposal is a multivariate t distribution around a mode. Effects come in mirrored
-pairs whose second moments are exact.
+Each part of a proposal is a normal distribution around a mode, or a multivariate t. Effects come in
+mirrored pairs, at several independent scrambles of Sobol points.
 
 References
 ----------
@@ -23,20 +23,43 @@ from bayes_crlm.likelihood.matrices import triangular_roots
 from bayes_crlm.model.families import Family, StudentT
 from bayes_crlm.model.priors import EffectPrior
 
-# of the multivariate t that proposes effects
-DEGREES_OF_FREEDOM = 50.0
+# of the multivariate t that proposes effects: a normal, whose points need no other random number
+DEGREES_OF_FREEDOM = math.inf
 # one pair in so many is proposed wider, from a t for each direction apart: a prior's heavy tail, or
 # a likelihood that hardly falls on one side, is one direction's alone
 WIDE_EVERY, WIDE_SCALE, WIDE_DEGREES_OF_FREEDOM = 10, 1.5, 4.0
-# second moments of pairs are made exact from this many pairs per effect on
-PAIRS_PER_EFFECT = 10
+# independent scrambles of Sobol points that the pairs of a fit come from: by what they differ, its
+# Monte Carlo errors are known
+SCRAMBLES = 8
 # this many standard deviations away the log density has to have fallen by so much
 FAR, LEAST_FALL, LEAST_SHARE_OF_WIDE = 6.0, 5.0, 0.7
 
 
 @dataclass(frozen=True, eq=False)
+class DrawnEffects:
+    """Effects drawn in mirrored pairs.
+
+    Attributes
+    ----------
+    effect : (cohorts, 2, pairs, terms) ndarray
+        The centre plus, and then minus, a deviation.
+    log_density : (cohorts, pairs) ndarray
+        Of effect and log step scale under the pair's own part; pairs of two widths are one mixture.
+    log_step_scale : (cohorts, pairs) ndarray or None
+        Those of a range and scramble increase: effects they are paired with have no order.
+    scramble : (cohorts, pairs) ndarray of int
+        Which of the `SCRAMBLES` each pair comes from.
+    """
+
+    effect: NDArray[np.float64]
+    log_density: NDArray[np.float64]
+    log_step_scale: NDArray[np.float64] | None
+    scramble: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
 class EffectProposals:
-    """Multivariate t distributions of effects, one for each part of each cohort's proposal.
+    """Normal or multivariate t distributions of effects, a part of a cohort's proposal each.
 
     Attributes
     ----------
@@ -44,7 +67,7 @@ class EffectProposals:
     factor : (cohorts, parts, terms, terms) ndarray
         Lower triangular square roots of the scale matrices; not a number where there is none.
     degrees_of_freedom : (cohorts, parts) ndarray
-        The larger, the nearer to a normal.
+        The larger, the nearer to a normal; infinite of one.
     wide_degrees_of_freedom : float
         Of the wider pairs.
     """
@@ -84,7 +107,7 @@ class EffectProposals:
 
     def draw(
         self, pairs: NDArray[np.intp], seeds: NDArray[np.uint64], scales: StepScales | None = None
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
+    ) -> DrawnEffects:
         """Draw effects in mirrored pairs, and step scales.
 
         Parameters
@@ -95,45 +118,38 @@ class EffectProposals:
             Of each cohort's random numbers.
         scales : StepScales, optional
             Of walks: a range for each part.
-
-        Returns
-        -------
-        effect : (cohorts, 2, all pairs, terms) ndarray
-            The centre plus, and then minus, a deviation.
-        log_density : (cohorts, all pairs) ndarray
-            Of effect and log step scale under the pair's own part; pairs of two widths are one
-            mixture.
-        log_step_scale : (cohorts, all pairs) ndarray or None
-            Those of a range increase: effects they are paired with have no order.
         """
         count, n_parts, size = self.centre.shape
         total = int(pairs[0].sum())
-        effect, log_density = np.empty((count, 2, total, size)), np.empty((count, total))
-        task, log_scale = EffectDraws(), None
+        log_scale = None if scales is None else np.empty((count, total))
+        drawn = DrawnEffects(
+            np.empty((count, 2, total, size)),
+            np.empty((count, total)),
+            log_scale,
+            np.empty((count, total), dtype=np.int64),
+        )
+        task = EffectDraws()
         task.fill(
             n_cohorts=count,
             n_parts=n_parts,
             n_pairs=total,
             n_terms=size,
+            n_scrambles=SCRAMBLES,
             wide_every=WIDE_EVERY,
-            pairs_per_effect=PAIRS_PER_EFFECT,
             pairs=pairs,
             seed=seeds,
-            effect=effect,
-            log_density=log_density,
+            **vars(drawn),
             **self.parameters,
         )
         if scales is not None:
-            log_scale = np.empty_like(log_density)
             task.fill(
                 n_scale_cells=scales.share.shape[2],
                 first_log_scale=scales.edges[0],
                 scale_width=scales.width,
                 scale_share=scales.share,
-                log_step_scale=log_scale,
             )
         task.run()
-        return effect, log_density, log_scale
+        return drawn
 
     @property
     def parameters(self) -> dict[str, Any]:

@@ -115,7 +115,8 @@ def propose_and_weigh(
     n_intervals = targets.n_intervals
     pairs = allotted(grid.probability[None], draws // 2)
     seeds = rng.integers(2**64, size=(1, SEED_WORDS), dtype=np.uint64)
-    both, log_proposal, _ = grid.effects.draw(pairs, seeds)
+    points = grid.effects.draw(pairs, seeds)
+    both, log_proposal = points.effect, points.log_density
     cell = at_draw_pairs(np.arange(len(grid.probability))[None], pairs)
     scales: list[Floats | None] = [None, None, None]
     for k, cells in enumerate(grid.scales):
@@ -131,7 +132,7 @@ def propose_and_weigh(
     log_target += log_integrals(hazards, groups.events, group_scale).sum(axis=1) + log_priors
     log_ratio = log_target.reshape(1, 2, -1) - log_proposal[:, None]
     effect, log_hazard = both[..., n_intervals:], both[..., :n_intervals]
-    drawn = weigh(effect, log_hazard, ScaleDraws(*scales), log_ratio, draws)
+    drawn = weigh(effect, log_hazard, ScaleDraws(*scales), log_ratio, points.scramble, draws)
     return Proposed(drawn, np.tile(cell[0], 2), flat_both, hazards, group_scale)
 
 

@@ -1,7 +1,7 @@
 """Draws around posterior modes, weighted to the exact posterior: `engine = "laplace"`.
 
-Effects are proposed from multivariate t distributions around the modes of their posterior, in
-mirrored pairs whose second moments are exact, one pair in ten wider
+Effects are proposed from normal distributions around the modes of their posterior, in mirrored
+pairs at several scrambles of Sobol points, one pair in ten wider
 (`bayes_crlm.inference.effect_proposals`); log-hazards from their nearly exact conditional
 distribution given the effects (`bayes_crlm.inference.hazards_given_effects`); a walk's step scale
 before them, from narrow cells with weights by Laplace's approximation. Pareto-smoothed weights
@@ -84,6 +84,8 @@ class ImportanceDraws:
         draws go; without it there are no draws.
     weighted : WeightedDraws
         What was resampled.
+    scramble : (draws,) ndarray of int
+        Which scramble of Sobol points each draw comes from.
     """
 
     vectors: NDArray[np.float64]
@@ -91,6 +93,7 @@ class ImportanceDraws:
     ess: float
     converged: bool
     weighted: WeightedDraws
+    scramble: NDArray[np.int64]
 
 
 NO_DRAWS = ImportanceDraws(
@@ -107,7 +110,9 @@ NO_DRAWS = ImportanceDraws(
         pareto_k=math.inf,
         ess=0.0,
         vectors=np.empty((0, 0)),
+        scramble=np.empty(0, dtype=np.int64),
     ),
+    scramble=np.empty(0, dtype=np.int64),
 )
 
 
@@ -136,8 +141,9 @@ def sample_importance(inputs: "PreparedCohort", draws: int, seed: int) -> Import
     weighted = weighted_draws(inputs, max(draws, LEAST_PROPOSALS), rng)
     if weighted is None:
         return NO_DRAWS
-    # neighbours in the first treatment effect stand in for each other: less noise in its posterior
-    order = np.argsort(weighted.effect[:, 0])
+    # neighbours in the first treatment effect stand in for each other: less noise in its posterior;
+    # within a scramble, so that what is noise differs between scrambles
+    order = np.lexsort((weighted.effect[:, 0], weighted.scramble))
     chosen = order[systematic(weighted.weight[order], draws, rng)]
     return ImportanceDraws(
         vectors=weighted.vectors[chosen],
@@ -145,6 +151,7 @@ def sample_importance(inputs: "PreparedCohort", draws: int, seed: int) -> Import
         ess=min(weighted.ess, float(draws)),
         converged=True,
         weighted=weighted,
+        scramble=weighted.scramble[chosen],
     )
 
 

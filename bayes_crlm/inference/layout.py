@@ -237,6 +237,7 @@ class Layout:
             pareto_k=float(drawn.pareto_k[k]),
             ess=float(drawn.ess[k]),
             vectors=self.vectors(drawn, k),
+            scramble=drawn.scramble[k],
         )
 
     def vectors(self, drawn: BatchDraws, k: int) -> NDArray[np.float64]:

@@ -51,7 +51,8 @@ def propose_and_weigh(
     seeds = np.stack(
         [rng.integers(2**64, size=(2, SEED_WORDS), dtype=np.uint64) for rng in rngs], axis=1
     )
-    effect, log_proposal, step = around.effects.draw(pairs, seeds[0], around.scales)
+    drawn = around.effects.draw(pairs, seeds[0], around.scales)
+    effect, log_proposal, step = drawn.effect, drawn.log_density, drawn.log_step_scale
     other = None
     if around.cells is not None:
         other, log_density = around.cells.draw(around.own_part, rngs)
@@ -66,7 +67,7 @@ def propose_and_weigh(
     log_hazard, log_ratio = hazards_and_density(around, effect, origin, scales, seeds[1])
     log_ratio -= log_proposal
     origin = flat(np.broadcast_to(origin, log_ratio.shape), draws)
-    return weigh(effect, log_hazard, scales, log_ratio, draws), origin
+    return weigh(effect, log_hazard, scales, log_ratio, drawn.scramble, draws), origin
 
 
 def hazards_and_density(

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from bayes_crlm.inference.native.draws import Summaries
 
 PROBABILITIES = (0.025, 0.5, 0.975)
+# shape of the weights' tail up to which they have a variance
+FINITE_VARIANCE_K = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +28,8 @@ class BlockSummary:
         Whether the importance weights can be trusted.
     ess_tail : (cohorts,) ndarray
         Effective draws behind the 95% limits of the term with the fewest.
+    errors : SumErrors
+        Monte Carlo standard errors of mean, sd, quantiles and below.
     converged : (cohorts,) ndarray of bool
         Where it is false, all numbers are nan.
     """
@@ -37,6 +41,7 @@ class BlockSummary:
     pareto_k: NDArray[np.float64]
     ess: NDArray[np.float64]
     ess_tail: NDArray[np.float64]
+    errors: "SumErrors"
     converged: NDArray[np.bool]
 
 
@@ -45,6 +50,7 @@ def summarise(
     weight: NDArray,
     scale: NDArray,
     thresholds: tuple[float, ...],
+    scramble: NDArray[np.int64],
     quality: tuple[NDArray, NDArray, NDArray],
 ) -> BlockSummary:
     """Summarise weighted draws.
@@ -59,17 +65,45 @@ def summarise(
         What each column was divided by.
     thresholds : tuple of float
         Hazard ratios above 0.
+    scramble : (cohorts, draws) ndarray of int
+        Which each draw comes from.
     quality : (cohorts,) ndarrays
         Pareto k, effective draws, and whether it converged.
     """
-    found = sums_of_draws(effect, weight, scale, thresholds=np.log(thresholds))
     pareto_k, ess, converged = quality
+    found, errors = sums_with_errors(
+        effect,
+        weight,
+        scramble,
+        most_size(pareto_k, ess),
+        scale,
+        thresholds=np.log(thresholds),
+    )
     fewest = found.tail_size.min(axis=1)
     result = [found.mean, found.sd, found.quantile, found.below, pareto_k, ess, fewest]
     with_gaps = [
         np.where(converged.reshape(-1, *[1] * (each.ndim - 1)), each, np.nan) for each in result
     ]
-    return BlockSummary(*with_gaps, converged=converged)
+    return BlockSummary(*with_gaps, errors=errors, converged=converged)
+
+
+def most_size(pareto_k: NDArray, ess: NDArray) -> NDArray[np.float64]:
+    """Effective draws that errors are to be believed of at most, shape (cohorts,).
+
+    Where the raw weights have no variance (k above a half, or unknown), what scrambles differ by
+    need not tell of what they all lack: errors are then at least those of independent draws.
+    """
+    return np.where(pareto_k <= FINITE_VARIANCE_K, np.inf, ess)
+
+
+@dataclass(frozen=True, eq=False)
+class SumErrors:
+    """Monte Carlo standard errors of what is in `DrawSums`, in the same shapes."""
+
+    mean: NDArray[np.float64]
+    sd: NDArray[np.float64]
+    quantile: NDArray[np.float64]
+    below: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +147,56 @@ def sums_of_draws(
     thresholds : sequence of float
         Probabilities below these are summed up.
     """
+    task, found = task_of_sums(value, weight, scale, probabilities, thresholds)
+    task.run()
+    return found
+
+
+def sums_with_errors(
+    value: NDArray,
+    weight: NDArray,
+    scramble: NDArray[np.int64],
+    most: NDArray,
+    scale: NDArray | None = None,
+    probabilities: Sequence[float] = PROBABILITIES,
+    thresholds: NDArray | Sequence[float] = (),
+) -> tuple[DrawSums, SumErrors]:
+    """Sum up weighted draws and say by how much their sums err: by what scrambles differ.
+
+    Parameters
+    ----------
+    value, weight, scale, probabilities, thresholds
+        As of `sums_of_draws`.
+    scramble : (cohorts, draws) ndarray of int
+        Which each draw comes from, from 0.
+    most : (cohorts,) ndarray
+        Errors are at least those of so many independent draws.
+    """
+    task, found = task_of_sums(value, weight, scale, probabilities, thresholds)
+    errors = SumErrors(
+        *(np.empty_like(each) for each in (found.mean, found.sd, found.quantile, found.below))
+    )
+    task.fill(
+        n_scrambles=int(scramble.max()) + 1,
+        scramble=scramble,
+        most_size=most,
+        mean_error=errors.mean,
+        sd_error=errors.sd,
+        quantile_error=errors.quantile,
+        below_error=errors.below,
+    )
+    task.run()
+    return found, errors
+
+
+def task_of_sums(
+    value: NDArray,
+    weight: NDArray,
+    scale: NDArray | None,
+    probabilities: Sequence[float],
+    thresholds: NDArray | Sequence[float],
+) -> tuple[Summaries, DrawSums]:
+    """Say what is to be summed up, and where it goes; see `sums_of_draws`."""
     count, draws, quantities = value.shape
     shape = count, quantities
     found = DrawSums(
@@ -134,8 +218,7 @@ def sums_of_draws(
         threshold=np.array(thresholds, dtype=float),
         **vars(found),
     )
-    summaries.run()
-    return found
+    return summaries, found
 
 
 def weighted_quantiles(

@@ -34,20 +34,30 @@ def flat(values: NDArray, draws: int) -> NDArray:
     return values.reshape(len(values), -1, *values.shape[3:])[:, :draws]
 
 
+def of_both_signs(values: NDArray, draws: int) -> NDArray:
+    """From pairs (cohorts, pairs) to the draws (cohorts, draws) that are made of them."""
+    return flat(np.stack([values, values], axis=1), draws)
+
+
 def weigh(
     effect: NDArray,
     log_hazard: NDArray | None,
     scales: ScaleDraws,
     log_ratio: NDArray,
+    scramble: NDArray[np.int64],
     draws: int,
 ) -> BatchDraws:
     """Smooth and normalise the weights of draws (cohorts, 2, pairs, ...)."""
     log_ratio = flat(np.where(np.isfinite(log_ratio), log_ratio, -np.inf), draws)
     is_possible = np.isfinite(log_ratio).sum(axis=1) >= max(10, draws // 10)
-    log_weight, pareto_k = pareto_smooth(np.where(is_possible[:, None], log_ratio, 0.0))
-    weight = np.exp(log_weight)
+    some_ratio = np.where(is_possible[:, None], log_ratio, 0.0)
+    log_weight, pareto_k = pareto_smooth(some_ratio)
+    # a shape below 0 is that of bounded ratios: smoothing could only bias them
+    weight = np.where((pareto_k < 0)[:, None], some_ratio, log_weight)
+    weight = np.exp(weight - weight.max(axis=1, keepdims=True))
+    weight /= weight.sum(axis=1, keepdims=True)
     step, other, of_groups = (
-        None if each is None else flat(np.stack([each, each], axis=1), draws)
+        None if each is None else of_both_signs(each, draws)
         for each in (scales.step, scales.effect, scales.group)
     )
     return BatchDraws(
@@ -59,6 +69,7 @@ def weigh(
         pareto_k=pareto_k,
         ess=1 / (weight**2).sum(axis=1),
         converged=is_possible,
+        scramble=of_both_signs(scramble, draws),
         log_effect_scale=other,
         log_group_scale=of_groups,
     )

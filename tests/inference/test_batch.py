@@ -274,7 +274,8 @@ def test_deviations_have_the_density_of_their_mixture(pairs):
     nu = np.full((2, 2), DEGREES_OF_FREEDOM)
     proposal = EffectProposals(rng.normal(size=(2, 2, 3)), factor, nu, 3.0)
     seeds = rng.integers(2**64, size=(2, SEED_WORDS), dtype=np.uint64)
-    effect, log_density, _ = proposal.draw(np.array(pairs), seeds)
+    drawn = proposal.draw(np.array(pairs), seeds)
+    effect, log_density = drawn.effect, drawn.log_density
     centre = at_draw_pairs(proposal.centre, np.array(pairs))
     deviation = effect[:, 0] - centre
     np.testing.assert_allclose(centre - effect[:, 1], deviation, atol=1e-12)
@@ -348,19 +349,21 @@ def test_step_scales_are_drawn_evenly_over_each_range(stack):
     spread = modes.spread().reshape(*shape, -1)
     proposal = EffectProposals.around(modes.effect.reshape(shape), spread, 4.0)
     seeds = np.random.default_rng(1).integers(2**64, size=(len(block), SEED_WORDS), dtype=np.uint64)
-    effect, log_density, log_scale = proposal.draw(pairs, seeds, scales)
-    same_effect, of_effect, _ = proposal.draw(pairs, seeds)
-    np.testing.assert_array_equal(effect, same_effect)
-    log_density -= of_effect
+    drawn, without = proposal.draw(pairs, seeds, scales), proposal.draw(pairs, seeds)
+    np.testing.assert_array_equal(drawn.effect, without.effect)
+    log_density, log_scale = drawn.log_density - without.log_density, drawn.log_step_scale
     part = np.array([np.repeat([0, 1], row) for row in pairs])
     own = np.take_along_axis(scales.log_densities(log_scale), part[:, None], axis=1)[:, 0]
     np.testing.assert_allclose(log_density, own, atol=1e-9)
     cell = scales.cell_of(log_scale)
     for k in range(len(block)):
         for each in range(2):
-            count = np.bincount(cell[k, part[k] == each], minlength=scales.share.shape[2])
-            # one of the stratified draws may fall on either side of a cell's end
-            assert np.all(np.abs(count - pairs[k, each] * scales.share[k, each]) <= 2)
+            own, scramble = cell[k, part[k] == each], drawn.scramble[k, part[k] == each]
+            # narrow pairs of every scramble, then wide ones
+            for run in np.split(own, np.flatnonzero(np.diff(scramble)) + 1):
+                count = np.bincount(run, minlength=scales.share.shape[2])
+                # one of the stratified draws may fall on either side of a cell's end
+                assert np.all(np.abs(count - len(run) * scales.share[k, each]) <= 2)
 
 
 @pytest.mark.parametrize("baseline", ["independent", "gamma", "random_walk", "log_time_walk"])

@@ -72,13 +72,13 @@ class EffectDraws(Task):
     function = "crlm_sample_effects"
     _fields_: ClassVar = [
         *((name, INTEGER) for name in (
-            "n_cohorts", "n_parts", "n_pairs", "n_terms", "n_scale_cells", "wide_every",
-            "pairs_per_effect",
+            "n_cohorts", "n_parts", "n_pairs", "n_terms", "n_scrambles", "n_scale_cells",
+            "wide_every",
         )),
         *((name, NUMBER) for name in ("wide_scale", "wide_nu", "first_log_scale", "scale_width")),
         *((name, POINTER) for name in (
             "centre", "factor", "nu", "pairs", "scale_share", "seed", "effect", "log_density",
-            "log_step_scale",
+            "log_step_scale", "scramble",
         )),
     ]  # fmt: skip
 
@@ -104,9 +104,11 @@ class Summaries(Task):
     _fields_: ClassVar = [
         *((name, INTEGER) for name in (
             "n_cohorts", "n_draws", "n_quantities", "n_probabilities", "n_thresholds",
+            "n_scrambles",
         )),
         *((name, POINTER) for name in (
-            "value", "weight", "scale", "probability", "threshold", "mean", "sd", "tail_size",
-            "quantile", "below",
+            "value", "weight", "scramble", "most_size", "scale", "probability", "threshold",
+            "mean", "sd", "tail_size", "quantile", "below", "mean_error", "sd_error",
+            "quantile_error", "below_error",
         )),
     ]  # fmt: skip
