@@ -1,7 +1,7 @@
 """Log hazard ratios in numbers: every term's, and the treatment's hazard ratios."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,6 +39,15 @@ def coefficient_table(
         mcse_mean_log, eti95_low, eti95_high, prob_below_<r>, ess_bulk, ess_tail, r_hat;
         median and limits are log hazard ratios.
     """
+    import pandas as pd
+
+    return pd.DataFrame(coefficient_columns(fit, thresholds, n_first))
+
+
+def coefficient_columns(
+    fit: "PosteriorDraws", thresholds: Sequence[float], n_first: int | None = None
+) -> dict[str, Any]:
+    """Columns of `coefficient_table`."""
     thresholds = thresholds_of(thresholds)
     import pandas as pd
 
@@ -48,7 +57,7 @@ def coefficient_table(
     levels = list(fit.inputs.design.levels[1:])
     n_terms, n_treatment = values.shape[1], len(levels)
     nothing = [None] * (n_terms - n_treatment)
-    table = {
+    table: dict[str, Any] = {
         "term": list(fit.inputs.design.terms[:n_terms]),
         # as objects from the start: pandas would make 1 and None into 1.0 and nan
         "treatment": pd.Series([*levels, *nothing], dtype=object),
@@ -77,7 +86,7 @@ def coefficient_table(
         table["ess_bulk"] = np.full(n_terms, fit.importance.ess)
         table["ess_tail"] = fit.importance.ess_tail[:n_terms]
         table["r_hat"] = np.full(n_terms, np.nan)
-    return pd.DataFrame(table)
+    return table
 
 
 def hazard_ratio_table(
@@ -104,15 +113,14 @@ def hazard_ratio_table(
     """
     rule = success or SuccessRule()
     n_treatment = fit.inputs.n_treatment_terms
-    table = coefficient_table(fit, thresholds, n_treatment)
+    import pandas as pd
+
+    table = coefficient_columns(fit, thresholds, n_treatment)
     effects = RatioSummary(fit.log_hazard_ratio_values[:, :n_treatment])
     share_below = effects.prob_below(rule.effect)
     conclusions = [
         "withdrawn" if withdrawal(fit.inputs, (), (k + 1, 0)) else rule.conclusion(each)
         for k, each in enumerate(share_below.tolist())
     ]
-    return table.assign(
-        **{name: np.exp(table[name]) for name in ("median", "eti95_low", "eti95_high")},
-        prob_below_effect=share_below,
-        conclusion=conclusions,
-    )
+    table |= {name: np.exp(table[name]) for name in ("median", "eti95_low", "eti95_high")}
+    return pd.DataFrame(table | {"prob_below_effect": share_below, "conclusion": conclusions})

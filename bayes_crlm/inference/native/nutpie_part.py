@@ -279,24 +279,24 @@ def read_traces(
     draws: list[Any], statistics: list[Any], size: int, settings: SamplerSettings
 ) -> tuple[NDArray[np.float64], dict[str, NDArray]]:
     """Read what is kept of nutpie's Arrow tables, one of draws and of statistics a chain."""
-    is_kept = [~column_values(batch.column("tuning")) for batch in statistics]
-    lengths = [int(kept.sum()) for kept in is_kept]
-    if lengths != [settings.draws] * settings.chains:
+    n_kept = [int((~column_values(batch.column("tuning"))).sum()) for batch in statistics]
+    if n_kept != [settings.draws] * settings.chains:
         raise RuntimeError(
-            f"the sampler gave {lengths} draws of {settings.chains} chains, "
+            f"the sampler gave {n_kept} draws of {settings.chains} chains, "
             f"not {settings.draws} each"
         )
-    expanded = np.empty((settings.chains, settings.draws, size))
-    for chain, (batch, kept) in enumerate(zip(draws, is_kept, strict=True)):
-        expanded[chain] = column_values(batch.column("expanded")).reshape(-1, size)[kept]
+    # warm-up comes first
+    expanded = np.stack(
+        [
+            column_values(batch.column("expanded")).reshape(-1, size)[-settings.draws :]
+            for batch in draws
+        ]
+    )
     if not np.isfinite(expanded).all():
         raise RuntimeError("the sampler gave draws that are not finite numbers")
     named = {
         name: np.stack(
-            [
-                column_values(batch.column(name))[kept]
-                for batch, kept in zip(statistics, is_kept, strict=True)
-            ]
+            [column_values(batch.column(name))[-settings.draws :] for batch in statistics]
         )
         for name in STATISTICS
     }
