@@ -195,16 +195,12 @@ def store_of(folder: Path) -> Path:
 
 def conclude(summary: dict[str, Any], plan: "Plan") -> str:
     """Say what changes the conclusion, what is not to be trusted first."""
-    from bayes_crlm.cli.terminal import in_columns, line_width
-    from bayes_crlm.words.wording import SYNTHETIC
-
-    lines = []
-    if summary["status"] != "ok":
-        lines += ["DO NOT TRUST THESE RESULTS", *in_columns([("", summary["warnings"][0])])]
-    if plan.inputs.cohort.is_synthetic:
-        lines.append(f"{SYNTHETIC.capitalize()}: no clinical conclusion may be drawn.")
     import textwrap
 
+    from bayes_crlm.cli.terminal import cautions_first, in_columns, line_width
+
+    failures = [] if summary["status"] == "ok" else summary["warnings"][:1]
+    lines = cautions_first(failures, plan.inputs.cohort)
     lines += textwrap.wrap(summary["conclusion"]["sentence"], line_width())
     if summary["caution"]:
         lines += in_columns([("caution", summary["caution"])])

@@ -298,16 +298,21 @@ def conclude(analysis: "Analysis") -> str:
     str
         What every section says of itself.
     """
-    lines = []
-    if analysis.failures:
-        listed = in_columns([("", each) for each in analysis.failures])
-        lines += ["DO NOT TRUST THESE RESULTS", *listed]
-    if analysis.inputs.cohort.is_synthetic:
-        lines.append(f"{SYNTHETIC.capitalize()}: no clinical conclusion may be drawn.")
+    lines = cautions_first(analysis.failures, analysis.inputs.cohort)
     for section in analysis.sections:
         for each in section.said:
             lines += [*([each.heading] if each.heading else []), *in_columns(each.items)]
     return "\n".join(lines)
+
+
+def cautions_first(failures: "Sequence[str]", cohort: "Cohort") -> list[str]:
+    """Say why results are not to be trusted, and that data are synthetic."""
+    lines = []
+    if failures:
+        lines += ["DO NOT TRUST THESE RESULTS", *in_columns([("", each) for each in failures])]
+    if cohort.is_synthetic:
+        lines.append(f"{SYNTHETIC.capitalize()}: no clinical conclusion may be drawn.")
+    return lines
 
 
 def in_columns(items: Sequence[tuple[str, str]]) -> list[str]:

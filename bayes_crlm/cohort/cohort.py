@@ -243,14 +243,8 @@ class Cohort:
         reason = "missing " + shown_names(list(gaps))
         left_out = incomplete[self.patient_index]
         entry = Dropped(reason, int(incomplete.sum()), int(left_out.sum()))
-        smaller = self._subset(~left_out)
-        smaller = dataclasses.replace(
-            smaller, dropped=(*self.dropped, entry), column_notes=self._notes_of(smaller)
-        )
-        _check_enough(
-            smaller, f"after leaving out {count_of(entry.n_patients, 'patient')} with {reason}"
-        )
-        return smaller
+        when = f"after leaving out {count_of(entry.n_patients, 'patient')} with {reason}"
+        return self._used(~left_out, when, dropped=(entry,))
 
     def where(self, conditions: Iterable[object]) -> "Cohort":
         """Keep the rows that meet every condition.
@@ -278,15 +272,7 @@ class Cohort:
         )
         if problems:
             raise CohortError(join_problems(shown_name(self.source), problems))
-        smaller = self._subset(keep)
-        smaller = dataclasses.replace(
-            smaller,
-            column_notes=self._notes_of(smaller),
-            excluded=(*self.excluded, *excluded),
-            dropped=(*self.dropped, *dropped),
-        )
-        _check_enough(smaller, "after where")
-        return smaller
+        return self._used(keep, "after where", excluded, dropped)
 
     def without(self, patients: Sequence[int] | NDArray[np.intp]) -> "Cohort":
         """Leave out some patients with all their rows.
@@ -307,11 +293,25 @@ class Cohort:
         _check_enough(smaller, f"after leaving out {count_of(n_left_out, 'patient')}")
         return smaller
 
-    def _notes_of(self, smaller: "Cohort") -> Mapping[str, tuple[str, ...]]:
-        """What is said of columns, with the levels that a smaller cohort has no more."""
+    def _used(
+        self,
+        keep: NDArray[np.bool],
+        when: str,
+        excluded: tuple[Dropped, ...] = (),
+        dropped: tuple[Dropped, ...] = (),
+    ) -> "Cohort":
+        """Keep some rows, and say who was left out and which levels are no more there."""
+        smaller = self._subset(keep)
+        _check_enough(smaller, when)
         columns = (self.time_column, self.event_column, self.entry_column, self.id_column)
         outcome = [each for each in columns if each is not None]
-        return with_notes(self.column_notes, emptied_levels(self.table, smaller.table, outcome))
+        gone = emptied_levels(self.table, smaller.table, outcome)
+        return dataclasses.replace(
+            smaller,
+            column_notes=with_notes(self.column_notes, gone),
+            excluded=(*self.excluded, *excluded),
+            dropped=(*self.dropped, *dropped),
+        )
 
     def _subset(self, keep: NDArray[np.bool]) -> "Cohort":
         """Keep some rows, and the patients that have one of them."""

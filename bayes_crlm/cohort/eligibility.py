@@ -25,6 +25,7 @@ DATE = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
     r"(Z|[+-][0-9]{2}:[0-9]{2})?)?"
 )
+PARTS = ("column", "op", "value")
 EQUALITY = ("==", "!=", "in", "not in")
 METHODS = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 """Of a column of pandas, by operator."""
@@ -84,26 +85,23 @@ class Condition:
         CohortError
             When a part is missing or unknown.
         """
-        parts = {}
-        for part in ("column", "op", "value"):
-            if isinstance(given, Mapping):
-                if part not in given:
-                    raise CohortError(f"where: {shown(given)} has no {part!r}")
-                parts[part] = given[part]
-            elif hasattr(given, part):
-                parts[part] = getattr(given, part)
-            else:
-                raise CohortError(
-                    f"where: {shown(given)} is not a condition; it must have 'column', 'op' and "
-                    "'value'"
-                )
         if isinstance(given, Mapping):
-            extra = [key for key in given if key not in parts]
-            if extra:
-                raise CohortError(
-                    f"where: {shown(extra[0])} is not a part of a condition; "
-                    f"{did_you_mean(extra[0], parts)}"
-                )
+            parts = dict(given)
+            for part in PARTS:
+                if part not in parts:
+                    raise CohortError(f"where: {shown(given)} has no {part!r}")
+            for key in parts:
+                if key not in PARTS:
+                    raise CohortError(
+                        f"where: {shown(key)} is not a part of a condition; "
+                        f"{did_you_mean(key, PARTS)}"
+                    )
+        elif all(hasattr(given, part) for part in PARTS):
+            parts = {part: getattr(given, part) for part in PARTS}
+        else:
+            raise CohortError(
+                f"where: {shown(given)} is not a condition; it must have 'column', 'op' and 'value'"
+            )
         if not isinstance(parts["column"], str):
             raise CohortError(f"where: the column must be text, not {shown(parts['column'])}")
         if not isinstance(parts["op"], str) or parts["op"] not in OPERATORS:

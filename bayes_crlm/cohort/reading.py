@@ -1,18 +1,16 @@
 """Reading a table as a cohort: everything wrong with it is reported at once."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bayes_crlm.cohort.arguments import CohortArguments
 from bayes_crlm.cohort.cohort import Cohort
-from bayes_crlm.cohort.eligibility import Dropped, select, unmatched_values
+from bayes_crlm.cohort.eligibility import select, unmatched_values
 from bayes_crlm.cohort.outcome.follow_up import patients_of
-from bayes_crlm.cohort.outcome.outcome import Outcome, OutcomeRead, read_outcome
+from bayes_crlm.cohort.outcome.outcome import read_outcome
 from bayes_crlm.cohort.source import (
     emptied_levels,
     gap_problems,
@@ -22,7 +20,7 @@ from bayes_crlm.cohort.source import (
     unit_of_data_set,
     unknown_columns,
 )
-from bayes_crlm.cohort.table.sources import Loaded, load_source, with_notes
+from bayes_crlm.cohort.table.sources import load_source, with_notes
 from bayes_crlm.words.errors import CohortError
 from bayes_crlm.words.wording import shown_name
 
@@ -137,11 +135,26 @@ def cohort_of(source: object, arguments: CohortArguments) -> Cohort:
     # codes of the event that are text may be labels of the file, which replace its codes
     numbers = [each for each in columns if each != event.column or event.are_numbers]
     loaded = load_source(source, numbers, outcome.id, settings, arguments.sheet, columns)
-    rows = rows_read(loaded, arguments, outcome)
-    read = rows.read
-    if read is None or rows.problems:
-        raise CohortError.of(shown_name(label), rows.problems)
-    end, used = outcome.censoring_end, rows_of(rows.table, read.keep)
+    table, where, needs = loaded.table, arguments.where, arguments.needs
+    if isinstance(where, Iterable) and not isinstance(where, str | bytes):
+        where = list(where)
+    shared = shared_columns(outcome.roles)
+    unknown = unknown_columns(dict.fromkeys([*columns, *needs]), table)
+    row_number = np.arange(1, len(table) + 1)
+    patients = patients_of(table[outcome.id])[1] if outcome.id in table.columns else row_number - 1
+    keep, excluded, dropped, wrong = select(table, where, arguments.missing, patients, row_number)
+    problems = [*shared, *unknown, *loaded.problems, *wrong]
+    if wrong or shared:  # which rows or columns are meant is not known
+        raise CohortError.of(shown_name(label), problems)
+    remarks = unmatched_values(table, where)
+    kept, row_number = rows_of(table, keep), row_number[keep]
+    read = read_outcome(kept, row_number, outcome)
+    problems += read.problems
+    if arguments.missing == "error":
+        problems += gap_problems(kept, [each for each in needs if each in kept.columns])
+    if problems:
+        raise CohortError.of(shown_name(label), problems)
+    end, used = outcome.censoring_end, rows_of(kept, read.keep)
     return Cohort(
         table=used,
         **vars(read.follow_up),
@@ -154,67 +167,15 @@ def cohort_of(source: object, arguments: CohortArguments) -> Cohort:
         entry_column=outcome.entry,
         id_column=outcome.id,
         missing=arguments.missing,
-        dropped=(*rows.dropped, *read.dropped),
-        row_number=rows.row_number[read.keep],
-        excluded=rows.excluded,
+        dropped=(*dropped, *read.dropped),
+        row_number=row_number[read.keep],
+        excluded=excluded,
         start_column=outcome.start_column,
         censoring_end_column=None if end is None else end.column or f"{end.date}",
-        remarks=(*rows.remarks, *read.remarks),
+        remarks=(*remarks, *read.remarks),
         scale=outcome.scale,
         rounded=outcome.rounded,
-        column_notes=with_notes(loaded.notes, emptied_levels(loaded.table, used, outcome.columns)),
+        column_notes=with_notes(loaded.notes, emptied_levels(table, used, columns)),
         column_said=loaded.said,
         number_texts=loaded.texts,
     )
-
-
-@dataclass(frozen=True)
-class RowsRead:
-    """The rows that meet the conditions, with their follow-up.
-
-    Attributes
-    ----------
-    table : pandas.DataFrame
-        The rows that meet every condition.
-    row_number : (rows,) int
-        1-based rows of the file.
-    read : OutcomeRead or None
-        Follow-up; None where it is not known which rows or columns are meant.
-    excluded, dropped : tuple of Dropped
-        Who does not meet a condition, and who misses a value of it.
-    remarks : tuple of str
-        Values of conditions that no row has.
-    problems : list of str
-        Everything that is wrong.
-    """
-
-    table: "pd.DataFrame"
-    row_number: NDArray[np.int64]
-    read: OutcomeRead | None
-    excluded: tuple[Dropped, ...]
-    dropped: tuple[Dropped, ...]
-    remarks: tuple[str, ...]
-    problems: list[str]
-
-
-def rows_read(loaded: Loaded, arguments: CohortArguments, outcome: Outcome) -> RowsRead:
-    """Select the rows of a source and read their follow-up."""
-    table, missing, needs = loaded.table, arguments.missing, arguments.needs
-    shared = shared_columns(outcome.roles)
-    unknown = unknown_columns(dict.fromkeys([*outcome.columns, *needs]), table)
-    where: Any = arguments.where
-    if isinstance(where, Iterable) and not isinstance(where, str | bytes):
-        where = list(where)
-    row_number = np.arange(1, len(table) + 1)
-    patients = patients_of(table[outcome.id])[1] if outcome.id in table.columns else row_number - 1
-    keep, excluded, dropped, wrong = select(table, where, missing, patients, row_number)
-    problems = [*shared, *unknown, *loaded.problems, *wrong]
-    remarks = () if wrong else tuple(unmatched_values(table, where))
-    kept, row_number = rows_of(table, keep), row_number[keep]
-    read = None
-    if not wrong and not shared:
-        read = read_outcome(kept, row_number, outcome)
-        problems += read.problems
-        if missing == "error":
-            problems += gap_problems(kept, [each for each in needs if each in kept.columns])
-    return RowsRead(kept, row_number, read, excluded, dropped, remarks, problems)

@@ -208,9 +208,8 @@ def check_tasks(tasks: Sequence[Task], jobs: int | None, executor: str | None) -
 def result_of(task: Task, outcome: Outcome | None) -> TaskResult:
     """Read an outcome."""
     assert outcome is not None
-    if outcome.status == "value":
-        return TaskResult(task.key, json.loads(outcome.text))
-    return TaskResult(task.key, None, json.loads(outcome.text))
+    found, is_value = json.loads(outcome.text), outcome.status == "value"
+    return TaskResult(task.key, found if is_value else None, None if is_value else found)
 
 
 def tell(notes: Iterable[str], announce: Callable[[str], None] | None) -> None:

@@ -339,14 +339,12 @@ def check_events(
     if column not in table.columns:
         return np.zeros(n, dtype=np.int8), [], []
     values = table[column]
+    missing = values.isna().to_numpy(dtype=bool)
+    problems = wrong_rows(values, "event", "is missing", missing, row_number)
     if codes.value:
-        problems = wrong_rows(
-            values, "event", "is missing", values.isna().to_numpy(bool), row_number
-        )
         events, remarks, found = read_events(values, codes, row_number)
         return events, remarks, problems + found
     events, missing, wrong = events_of(values)
-    problems = wrong_rows(values, "event", "is missing", missing, row_number)
     code = '"dead"' if any(isinstance(each, str) for each in values[wrong].head(1)) else "2"
     hint = f'; say which code is the event, such as event = {{column = "{column}", value = {code}}}'
     right = MUST_BE["event"] + (hint if n and wrong.mean() > 0.2 else "")

@@ -264,15 +264,8 @@ def days_of(
     days = np.full(len(cells), np.nan)
     if is_text.any():
         text = cells[is_text].astype(str).str.strip()
-        if date_format is None:
-            parsed = pd.to_datetime(
-                text.where(text.str.fullmatch(ISO_DATE)),
-                format="ISO8601",
-                errors="coerce",
-                utc=True,
-            )
-        else:
-            parsed = pd.to_datetime(text, format=date_format, errors="coerce", utc=True)
+        dated = text if date_format else text.where(text.str.fullmatch(ISO_DATE))
+        parsed = pd.to_datetime(dated, format=date_format or "ISO8601", errors="coerce", utc=True)
         days[is_text] = _days(parsed)
         kinds[is_text] = np.where(parsed.isna(), TEXT, NUMBER)
         missing[is_text] |= (text == "").to_numpy()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayes_crlm.cohort.table.column_settings import ColumnSettings, typed_table
+from bayes_crlm.cohort.table.column_settings import ColumnSettings, TypedTable, typed_table
 from bayes_crlm.words.errors import CohortError
 from bayes_crlm.words.wording import one_line, shown
 
@@ -19,32 +19,22 @@ ROWS_HASHED = 2**16
 
 
 @dataclass(frozen=True)
-class Loaded:
+class Loaded(TypedTable):
     """A source as a table of plain columns, and what is known of it.
 
     Attributes
     ----------
-    table : pandas.DataFrame
-        Unique column names in text, a RangeIndex.
     sha256 : str
         Of the file's bytes, or of the table as CSV.
     is_synthetic : bool
         Whether the data are simulated, not patients'.
-    notes, said : mapping
-        By column, what was done to it, and what the file says of it.
-    texts : mapping
-        By column, how numbers are written, see `bayes_crlm.cohort.table.column_values.ColumnRead`.
-    problems : list of str
-        What does not fit what the user says of columns.
+    said : mapping
+        By column, what the file says of it.
     """
 
-    table: "pd.DataFrame"
     sha256: str
     is_synthetic: bool
-    notes: Mapping[str, tuple[str, ...]]
     said: Mapping[str, str]
-    texts: Mapping[str, Any]
-    problems: list[str]
 
 
 def load_source(
@@ -98,15 +88,8 @@ def load_source(
         table = plain_frame(as_frame(source))
         read = FileRead(table, sha256_of_csv(table))
     typed = typed_table(read.table, settings, kept=(id,), outcome=outcome, known=read.known)
-    return Loaded(
-        table=typed.table,
-        sha256=read.sha256,
-        is_synthetic=is_synthetic,
-        notes=with_notes(read.notes, typed.notes),
-        said=read.said,
-        texts=typed.texts,
-        problems=typed.problems,
-    )
+    of_columns: dict[str, Any] = vars(typed) | {"notes": with_notes(read.notes, typed.notes)}
+    return Loaded(**of_columns, sha256=read.sha256, is_synthetic=is_synthetic, said=read.said)
 
 
 def with_notes(

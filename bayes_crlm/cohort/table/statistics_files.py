@@ -107,10 +107,10 @@ def _without_reasons(
         for cell, n in sorted(counted.items(), key=lambda pair: str(pair[0]))
     ]
     kept = [None if is_one else cell for cell, is_one in zip(cells, is_reason, strict=True)]
-    if all(isinstance(each, int | float) or each is None for each in kept):
-        numbers = pd.Series(kept, index=values.index, name=values.name, dtype="float64")
-        return numbers, ", ".join(phrases)
-    return pd.Series(kept, index=values.index, name=values.name, dtype=object), ", ".join(phrases)
+    are_numbers = all(isinstance(each, int | float) or each is None for each in kept)
+    dtype = "float64" if are_numbers else object
+    column = pd.Series(kept, index=values.index, name=values.name, dtype=dtype)
+    return column, ", ".join(phrases)
 
 
 def _is_reason(cell: object, ranges: Any, letters: Any) -> bool:
