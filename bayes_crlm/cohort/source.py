@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.cohort.table.column_values import few_levels, level_text, sorted_levels
-from bayes_crlm.words.wording import count_of, no_column, shown, shown_names
+from bayes_crlm.words.wording import count_of, listed_first, no_column, shown, shown_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,9 +39,9 @@ def gap_problems(table: "pd.DataFrame", columns: Sequence[str], patients: str = 
     gaps = [f"{shown(each)} in {count}" for each, count in counts.items() if count]
     if not gaps:
         return []
-    rest = f" and {len(gaps) - 20} more columns" if len(gaps) > 20 else ""
+    said = listed_first(gaps[:20], len(gaps) - 20, what="more columns")
     return [
-        f"values are missing, of {count_of(len(table), 'row')}: {', '.join(gaps[:20])}{rest}"
+        f"values are missing, of {count_of(len(table), 'row')}: {said}"
         f'{patients}; fill them in, or set missing = "drop" to leave these patients out'
     ]
 

@@ -68,9 +68,15 @@ def shown_name(name: object, length: int = 200) -> str:
 
 def shown_names(names: Sequence[object], most: int = 8) -> str:
     """List names with commas, at most `most` of them, then how many more there are."""
-    text = ", ".join(shown(name) for name in names[:most])
-    rest = len(names) - most
-    return f"{text} and {rest} more" if rest > 0 else text
+    return listed_first([shown(name) for name in names[:most]], len(names) - most)
+
+
+def listed_first(
+    phrases: Sequence[str], rest: int, separator: str = ", ", what: str = "more"
+) -> str:
+    """List some phrases, then how many more there are, if there are: "a, b and 3 more"."""
+    text = separator.join(phrases)
+    return f"{text} and {rest} {what}" if rest > 0 else text
 
 
 def shown_rows(
@@ -94,7 +100,7 @@ def shown_rows(
         first = [f"{row} ({note})" for row, note in zip(first, notes, strict=False)]
     rest = len(rows) - most
     if rest > 0:
-        return f"rows {', '.join(first)} and {rest} more"
+        return f"rows {listed_first(first, rest)}"
     if len(first) == 1:
         return f"row {first[0]}"
     return f"rows {', '.join(first[:-1])} and {first[-1]}"

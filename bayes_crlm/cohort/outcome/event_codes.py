@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.cohort.table.column_values import plain_values
-from bayes_crlm.words.wording import count_of, did_you_mean, shown, shown_rows
+from bayes_crlm.words.wording import count_of, did_you_mean, listed_first, shown, shown_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -190,8 +190,7 @@ class CodesFound:
             f"{shown(_plain(self.keys[k]))} ({counts[k]} {'row' if counts[k] == 1 else 'rows'})"
             for k in sorted(chosen, key=lambda k: self.keys[k])[:MOST_CODES]
         ]
-        rest = len(chosen) - MOST_CODES
-        return (", ".join(named) or "no row") + (f" and {rest} more codes" if rest > 0 else "")
+        return listed_first(named or ["no row"], len(chosen) - MOST_CODES, what="more codes")
 
 
 def read_events(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bayes_crlm.cohort.table.column_values import column_kind, level_text, plain_values
 from bayes_crlm.likelihood.tied_times import one_time_each
 from bayes_crlm.words.shown import significant
-from bayes_crlm.words.wording import shown, shown_rows
+from bayes_crlm.words.wording import listed_first, shown, shown_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -379,10 +379,9 @@ def _check_patients(
             f"{shown(patients[patient_index[after[j]]])})"
             for j in k[:5].tolist()
         ]
-        more = f" and {len(k) - 5} more" if len(k) > 5 else ""
         problems.append(
-            f"{phrase} has overlapping rows: rows {', '.join(pairs)}{more}; each row of a patient "
-            "must begin when or after the one before ends"
+            f"{phrase} has overlapping rows: rows {listed_first(pairs, len(k) - 5)}; each row of a "
+            "patient must begin when or after the one before ends"
         )
     early = same & (follow_up.event[before] == 1) & ~overlap
     if early.any():

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bayes_crlm.cohort.table.column_values import (
     ColumnRead,
     column_kind,
+    column_like,
     few_levels,
     is_number,
     level_text,
@@ -18,7 +19,14 @@ from bayes_crlm.cohort.table.column_values import (
 )
 from bayes_crlm.cohort.table.columns import is_short_float, read_column
 from bayes_crlm.likelihood.tied_times import short_times_once
-from bayes_crlm.words.wording import did_you_mean, in_rows, no_column, shown, shown_rows
+from bayes_crlm.words.wording import (
+    did_you_mean,
+    in_rows,
+    listed_first,
+    no_column,
+    shown,
+    shown_rows,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -204,10 +212,9 @@ def alike_in_words(values: "pd.Series") -> tuple[str, ...]:
     alike = [" and ".join(map(shown, same)) for same in by_letters.values() if len(same) > 1]
     if not alike:
         return ()
-    more = f" and {len(alike) - 3} more" if len(alike) > 3 else ""
     return (
         "levels that differ only in capital letters or in how a letter is stored are kept apart: "
-        f"{'; '.join(alike[:3])}{more}",
+        f"{listed_first(alike[:3], len(alike) - 3, '; ')}",
     )
 
 
@@ -374,7 +381,7 @@ def as_levels(read: ColumnRead, levels: Iterable[object] | None, first: object =
     known = values.notna().to_numpy(dtype=bool)
     if levels is not None:
         order = list(dict.fromkeys(level_text(each) for each in levels))
-    elif isinstance(values.dtype, pd.CategoricalDtype):
+    elif column_kind(values) == "categories":
         order = [level_text(each) for each in values.cat.categories]
     else:
         order = sorted_levels(sorted(set(texts[known].tolist())))
@@ -388,7 +395,7 @@ def as_levels(read: ColumnRead, levels: Iterable[object] | None, first: object =
     codes[~known] = -1
     column = pd.Categorical.from_codes(codes, categories=pd.Index(order, dtype="str"), ordered=True)
     wrong = known & (codes < 0)
-    return pd.Series(column, index=values.index, name=values.name), wrong
+    return column_like(values, column), wrong
 
 
 def as_number(read: ColumnRead) -> tuple["pd.Series", NDArray[np.bool]]:
@@ -410,4 +417,4 @@ def as_number(read: ColumnRead) -> tuple["pd.Series", NDArray[np.bool]]:
     parsed = np.array([*(float(t) if is_number(t) else np.nan for t in texts), np.nan])
     numbers = parsed[codes]
     wrong = np.isnan(numbers) & values.notna().to_numpy(dtype=bool)
-    return pd.Series(numbers, index=values.index, name=values.name), wrong
+    return column_like(values, numbers), wrong

@@ -80,6 +80,13 @@ def column_kind(values: "pd.Series") -> str:
     return "objects" if is_object else KINDS_OF_TYPES.get(values.dtype.kind, "others")
 
 
+def column_like(values: "pd.Series", cells: Any, dtype: Any = None) -> "pd.Series":
+    """Make a column of the rows and the name of another."""
+    import pandas as pd
+
+    return pd.Series(cells, index=values.index, name=values.name, dtype=dtype)
+
+
 def plain_values(values: "pd.Series") -> "pd.Series":
     """Give a type of categories as what its categories are; other columns as they come."""
     is_plain = column_kind(values) != "categories"

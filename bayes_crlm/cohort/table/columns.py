@@ -29,6 +29,7 @@ from bayes_crlm.cohort.table.column_values import (
     ColumnRead,
     as_float,
     column_kind,
+    column_like,
     is_number,
     level_text,
     sorted_levels,
@@ -99,11 +100,9 @@ def decimals_of(values: "pd.Series") -> "pd.Series":
     1.2 in 32 bits is 1.2000000476837158 in 64: beyond a landmark at 1.2, and no tie of 1.2 in
     another column. The shortest decimal that 32 bits hold as this number is what was stored.
     """
-    import pandas as pd
-
     found, codes = np.unique(values.to_numpy(), return_inverse=True)
     numbers = found.astype(str).astype(np.float64)
-    return pd.Series(numbers[codes], index=values.index, name=values.name)
+    return column_like(values, numbers[codes])
 
 
 def _without_arrow(values: "pd.Series") -> "pd.Series | None":
@@ -174,18 +173,16 @@ def _read_categories(values: "pd.Series") -> ColumnRead:
     place = {level: k for k, level in enumerate(order)}
     of_code = np.array([place.get(each, -1) for each in new] + [-1])
     column = pd.Categorical.from_codes(of_code[codes], categories=pd.Index(order), ordered=True)
-    return ColumnRead(pd.Series(column, index=values.index, name=values.name), tuple(notes))
+    return ColumnRead(column_like(values, column), tuple(notes))
 
 
 def _without_categories(values: "pd.Series") -> "pd.Series":
     """Give categories that are no levels (dates, durations, tuples) as what they stand for."""
-    import pandas as pd
-
     categories = values.cat.categories
     if categories.dtype.kind in "mM":
         return values.astype(categories.dtype)
     cells = [None if code < 0 else categories[code] for code in values.cat.codes.tolist()]
-    return pd.Series(pd.array(cells, dtype=object), index=values.index, name=values.name)
+    return column_like(values, cells, object)
 
 
 # --- columns whose cells are of several types ---------------------------------------------------
@@ -235,10 +232,10 @@ def _read_objects(values: "pd.Series") -> ColumnRead:
 
     def column(of_cell: Callable[[Any], Any], dtype: Any) -> "pd.Series":
         read = [None if is_gap else of_cell(c) for c, is_gap in zip(cells, gap, strict=True)]
-        return pd.Series(read, index=values.index, name=values.name, dtype=dtype)
+        return column_like(values, read, dtype)
 
     if not found:
-        return ColumnRead(pd.Series(np.nan, index=values.index, name=values.name), notes)
+        return ColumnRead(column_like(values, np.nan), notes)
     if "number" in found and found <= {"number", "number text"}:
         n = kinds.count("number text")
         phrases = (f"numbers stored as text in {count_of(n, 'row')} are numbers",) if n else ()

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bayes_crlm.cohort.table.column_values import column_kind, level_text
+from bayes_crlm.cohort.table.column_values import column_kind, column_like, level_text
 from bayes_crlm.cohort.table.separated_text import check_header, unreadable
-from bayes_crlm.words.wording import shown
+from bayes_crlm.words.wording import listed_first, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,8 +95,6 @@ def _without_reasons(
     values: "pd.Series", labels: Mapping[Any, str], ranges: Any, letters: Any
 ) -> "tuple[pd.Series, str]":
     """Make cells missing that the file says are, and say why in words."""
-    import pandas as pd
-
     if not ranges and not letters:
         return values, ""
     cells = values.to_list()
@@ -109,8 +107,7 @@ def _without_reasons(
     kept = [None if is_one else cell for cell, is_one in zip(cells, is_reason, strict=True)]
     are_numbers = all(isinstance(each, int | float) or each is None for each in kept)
     dtype = "float64" if are_numbers else object
-    column = pd.Series(kept, index=values.index, name=values.name, dtype=dtype)
-    return column, ", ".join(phrases)
+    return column_like(values, kept, dtype), ", ".join(phrases)
 
 
 def _is_reason(cell: object, ranges: Any, letters: Any) -> bool:
@@ -151,11 +148,10 @@ def _labelled(
     if asked is not None and {level_text(each) for each in asked} >= {level_text(c) for c in codes}:
         return values, ()
     named = values.map(dict(zip(codes, names, strict=True)))
-    pairs = ", ".join(f"{level_text(c)} {shown(n)}" for c, n in zip(codes[:6], names, strict=False))
-    more = f" and {len(codes) - 6} more" if len(codes) > 6 else ""
-    note = f"codes are read as their labels: {pairs}{more}"
+    pairs = [f"{level_text(c)} {shown(n)}" for c, n in zip(codes[:6], names, strict=False)]
+    note = f"codes are read as their labels: {listed_first(pairs, len(codes) - 6)}"
     if len(codes) > 2 and not any(isinstance(code, str) for code in codes):
         note += f'; these are {len(codes)} levels, and data.levels = {{{column} = "number"}} '
         note += "takes the codes as a number"
     category = pd.Categorical(named, categories=names, ordered=True)
-    return pd.Series(category, index=values.index, name=values.name), (note,)
+    return column_like(values, category), (note,)

@@ -20,9 +20,10 @@ from bayes_crlm.cohort.table.column_values import (
     PLAIN,
     WHOLE,
     ColumnRead,
+    column_like,
     is_number,
 )
-from bayes_crlm.words.wording import count_of, in_rows, shown, shown_names
+from bayes_crlm.words.wording import count_of, in_rows, listed_first, shown, shown_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -139,7 +140,7 @@ def column_from_texts(values: "pd.Series") -> ColumnRead:
     given, numbers, notes = found.given, found.numbers, found.notes
     texts = found.unless_missing(found.stripped)
     if not given:
-        return ColumnRead(pd.Series(np.nan, index=values.index, name=values.name), notes)
+        return ColumnRead(column_like(values, np.nan), notes)
     if len(numbers) == len(given):
         is_whole = None not in texts and all(WHOLE.fullmatch(each) for each in given)
         as_number = int if is_whole else float
@@ -225,8 +226,8 @@ def number_levels(texts: Iterable[str]) -> tuple[dict[str, str], str]:
     several = [sorted(same) for _, same in sorted(by_number.items()) if len(same) > 1]
     if not several and all(PLAIN.fullmatch(text) for text in written.values()):
         return {text: plain_number(each) for text, each in written.items()}, ""
-    pairs = "; ".join(" and ".join(map(shown, same)) for same in several[:3])
-    return written, pairs + (f" and {len(several) - 3} more" if len(several) > 3 else "")
+    pairs = [" and ".join(map(shown, same)) for same in several[:3]]
+    return written, listed_first(pairs, len(several) - 3, "; ")
 
 
 def plain_number(text: str) -> str:

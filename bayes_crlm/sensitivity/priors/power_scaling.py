@@ -27,6 +27,7 @@ from bayes_crlm.specification.table import Table
 from bayes_crlm.words.section import Figure
 from bayes_crlm.words.shown import as_written, number
 from bayes_crlm.words.success import SuccessRule
+from bayes_crlm.words.wording import listed_first
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -330,7 +331,7 @@ def sentence(
     )
     if not leaning:
         return f"{text}; no other quantity depends on a prior."
-    shown = ", ".join(leaning[:3]) + (f" and {len(leaning) - 3} more" if len(leaning) > 3 else "")
+    shown = listed_first(leaning[:3], len(leaning) - 3)
     lean = "quantity depends" if len(leaning) == 1 else "quantities depend"
     return f"{text}; {len(leaning)} other {lean} on a prior: {shown}."
 
