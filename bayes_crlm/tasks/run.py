@@ -21,7 +21,7 @@ from typing import Any
 from bayes_crlm.tasks.calls import Call, ChunkReport, Outcome, code_in_use, find_function
 from bayes_crlm.tasks.dask_workers import DaskWorkers, check_executor
 from bayes_crlm.tasks.digests import digest_of, digest_of_code, digest_of_function
-from bayes_crlm.tasks.store import TaskStore, open_store
+from bayes_crlm.tasks.store import open_store
 from bayes_crlm.tasks.workers import LocalProcesses, ThisProcess, WorkerDiedError, available_cpus
 from bayes_crlm.words.errors import ExecutorError
 from bayes_crlm.words.wording import shown
@@ -174,13 +174,17 @@ def run_tasks(
                     jobs, executor, len(todo), payload, lambda note: tell([note], announce)
                 )
             )
-            for index, outcome in finished_calls(workers, todo, calls, opened, digests):
-                if outcome.status == "crash":
-                    raise TaskError(
-                        f"task {tasks[index].key!r} stopped with an error:\n{outcome.text}"
-                    )
-                outcomes[index] = outcome
-                advance(1)
+            for indices, done in finished_chunks(workers, todo, calls):
+                finished = dict(zip(indices, done, strict=False))  # a crash ends a chunk early
+                if opened is not None:
+                    opened.add((digests[index], each) for index, each in finished.items())
+                for index, outcome in finished.items():
+                    if outcome.status == "crash":
+                        raise TaskError(
+                            f"task {tasks[index].key!r} stopped with an error:\n{outcome.text}"
+                        )
+                    outcomes[index] = outcome
+                    advance(1)
     return [result_of(task, outcome) for task, outcome in zip(tasks, outcomes, strict=True)]
 
 
@@ -221,14 +225,13 @@ def tell(notes: Iterable[str], announce: Callable[[str], None] | None) -> None:
             announce(note)
 
 
-def finished_calls(
-    workers: ThisProcess,
-    todo: deque[int],
-    calls: Sequence[Call],
-    store: TaskStore | None,
-    digests: Sequence[str],
-) -> Iterator[tuple[int, Outcome]]:
-    """Give each call's index and outcome once it is done and in the store.
+def finished_chunks(
+    workers: ThisProcess, todo: deque[int], calls: Sequence[Call]
+) -> Iterator[tuple[list[int], list[Outcome]]]:
+    """Keep workers busy with chunks of calls, and give each chunk's outcomes when it is done.
+
+    When a worker dies, what was on its way is run again one by one, so that the call that
+    killed it is found.
 
     Parameters
     ----------
@@ -238,29 +241,6 @@ def finished_calls(
         Indices into `calls`; it is emptied.
     calls : sequence of Call
         Of all tasks.
-    store : TaskStore or None
-        Where values and failures are kept.
-    digests : sequence of str
-        The calls' names in the store.
-    """
-    for indices, outcomes in finished_chunks(workers, todo, calls):
-        finished = list(zip(indices, outcomes, strict=False))  # a crash ends a chunk early
-        if store is not None:
-            store.add(
-                (digests[index], outcome)
-                for index, outcome in finished
-                if outcome.status in ("value", "failure")
-            )
-        yield from finished
-
-
-def finished_chunks(
-    workers: ThisProcess, todo: deque[int], calls: Sequence[Call]
-) -> Iterator[tuple[list[int], list[Outcome]]]:
-    """Keep workers busy with chunks of calls, and give each chunk's outcomes when it is done.
-
-    When a worker dies, what was on its way is run again one by one, so that the call that
-    killed it is found.
     """
     in_flight: dict[Future[ChunkReport], list[int]] = {}
     seconds: float | None = None

@@ -99,9 +99,10 @@ class TaskStore:
         n_damaged = len(lines) - len(kept)
         n_other = sum(code != self.code for _, code, _ in kept)
         if n_damaged:
+            is_or_are = "is" if n_damaged == 1 else "are"
             self.notes.append(
-                f"{self.where}: {n_damaged} of its {count_of(len(lines), 'line')} damaged (the "
-                "checksum does not fit); those results are computed again"
+                f"{self.where}: {n_damaged} of its {count_of(len(lines), 'line')} {is_or_are} "
+                "damaged (the checksum does not fit); those results are computed again"
             )
             self.write_anew(entry_line(d, o, c) for d, c, o in kept)
         else:
@@ -124,9 +125,15 @@ class TaskStore:
         Parameters
         ----------
         entries : iterable of (digest, outcome)
-            Of tasks that have a value or a failure.
+            Those of tasks that have neither a value nor a failure are not kept.
         """
-        self.write(b"".join(entry_line(digest, outcome, self.code) for digest, outcome in entries))
+        self.write(
+            b"".join(
+                entry_line(digest, outcome, self.code)
+                for digest, outcome in entries
+                if outcome.status in ("value", "failure")
+            )
+        )
 
     def write(self, text: bytes) -> None:
         """Append bytes and wait for the disk."""
