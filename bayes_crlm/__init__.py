@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from bayes_crlm.words.loading import collector_resting
 from bayes_crlm.words.version import VERSION
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ HOMES = {
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
     if name in HOMES:
-        return getattr(import_module(f"bayes_crlm.{HOMES[name]}"), name)
+        with collector_resting():
+            return getattr(import_module(f"bayes_crlm.{HOMES[name]}"), name)
     raise AttributeError(f"module 'bayes_crlm' has no attribute {name!r}")
 
 

@@ -1,6 +1,7 @@
 """The command line: `bayes-crlm run`, `check`, `sensitivity` and `list`."""
 
 import argparse
+import gc
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +20,8 @@ from bayes_crlm.words.errors import BayesCRLMError
 
 # a new command is a module and a line here
 COMMANDS = {"run": run, "check": check, "sensitivity": sensitivity, "list": specs}
+# objects made before Python looks for garbage: most are those of modules, which stay
+ALLOCATED = 50_000
 NO_MEMORY = "there is not enough memory; ask for fewer draws or chains, or give fewer patients"
 
 
@@ -67,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unprinted.clear()
     if is_ours and not open_streams():
         unprinted.append(CLOSED)
+    if is_ours:
+        gc.set_threshold(ALLOCATED)
     with ended_by_signals(is_ours=is_ours):
         try:
             return answer(make_parser(), arguments)

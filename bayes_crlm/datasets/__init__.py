@@ -11,7 +11,7 @@ from bayes_crlm.words.wording import SYNTHETIC
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["DATASETS", "Dataset", "load_dataset"]
+__all__ = ["DATASETS", "Dataset", "is_copy_of_synthetic", "load_dataset"]
 
 FOLDER = Path(__file__).parent
 EARLY_RECURRENCE_DAYS = 365
@@ -99,9 +99,20 @@ def load_dataset(name: str) -> "tuple[pd.DataFrame, str]":
         table = colon_early_recurrence()
         content = table.to_csv(index=False, lineterminator="\n").encode()
     else:
-        content = (FOLDER / f"{name.replace('-', '_')}.csv").read_bytes()
+        content = shipped(name)
         table = pd.read_csv(io.BytesIO(content))
     return table, hashlib.sha256(content).hexdigest()
+
+
+def is_copy_of_synthetic(sha256: str) -> bool:
+    """Whether a file with this SHA-256 is a synthetic data set, under whatever name."""
+    synthetic = (name for name, dataset in DATASETS.items() if dataset.is_synthetic)
+    return any(hashlib.sha256(shipped(name)).hexdigest() == sha256 for name in synthetic)
+
+
+def shipped(name: str) -> bytes:
+    """CSV of a data set that comes as a file of this package."""
+    return (FOLDER / f"{name.replace('-', '_')}.csv").read_bytes()
 
 
 def colon_early_recurrence() -> "pd.DataFrame":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.cohort.table.column_settings import ColumnSettings, TypedTable, typed_table
 from bayes_crlm.words.errors import CohortError
+from bayes_crlm.words.loading import collector_resting
 from bayes_crlm.words.wording import one_line, shown
 
 if TYPE_CHECKING:
@@ -67,7 +68,10 @@ def load_source(
     DataFileError, CohortError
         When it is not a table.
     """
-    from bayes_crlm.cohort.table.files import FileRead, data_sets, read_file
+    with collector_resting():
+        import pandas as pd  # noqa: F401
+    from bayes_crlm.cohort.table.files import FileRead, read_file
+    from bayes_crlm.datasets import is_copy_of_synthetic
 
     is_synthetic = False
     if isinstance(source, str | Path):
@@ -78,10 +82,7 @@ def load_source(
             levels=settings.levels,
             sheet=sheet,
         )
-        datasets, load = data_sets()
-        # a copy of a synthetic data set is as synthetic under any other name
-        synthetic = [each for each, dataset in datasets.items() if dataset.is_synthetic]
-        is_synthetic = any(load(each)[1] == read.sha256 for each in synthetic)
+        is_synthetic = is_copy_of_synthetic(read.sha256)
     elif sheet is not None:
         raise CohortError("sheet is given, but only Excel workbooks have sheets; leave it out")
     else:
