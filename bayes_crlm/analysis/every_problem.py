@@ -8,7 +8,6 @@ Only what is wrong for certain is told.
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,13 +32,14 @@ from bayes_crlm.model.formula import parse_formula
 from bayes_crlm.model.formula_tokens import tokenize
 from bayes_crlm.model.origin import origin_before
 from bayes_crlm.words.errors import BayesCRLMError, CutpointError, DesignError, EstimandError
+from bayes_crlm.words.records import record
 from bayes_crlm.words.wording import shown_name
 
 if TYPE_CHECKING:
     from bayes_crlm.specification.spec import Spec
 
 
-@dataclass(frozen=True)
+@record
 class Known:
     """What is known of a cohort of which something is wrong.
 

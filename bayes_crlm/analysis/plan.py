@@ -1,7 +1,6 @@
 """A spec with its cohort, checked and put together: what `bayes-crlm check` says."""
 
 import dataclasses
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.words.errors import (
@@ -11,6 +10,7 @@ from bayes_crlm.words.errors import (
     EstimandError,
     FormulaError,
 )
+from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.wording import SYNTHETIC, count_of
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bayes_crlm.specification.spec import Spec
 
 
-@dataclass(frozen=True)
+@record
 class Plan:
     """A spec and its cohort, checked and put together, before anything is sampled.
 

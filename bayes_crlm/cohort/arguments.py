@@ -5,7 +5,6 @@ here they are one value, and are checked in one place.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from bayes_crlm.cohort.outcome.event_codes import EventCodes
@@ -14,10 +13,11 @@ from bayes_crlm.cohort.outcome.rounded_times import Rounding
 from bayes_crlm.cohort.outcome.time_scale import StudyEnd, TimeColumns, TimeScale, scale_problems
 from bayes_crlm.cohort.outcome.zero_times import zero_problems
 from bayes_crlm.cohort.table.column_settings import ColumnSettings
+from bayes_crlm.words.records import record
 from bayes_crlm.words.wording import shown
 
 
-@dataclass(frozen=True)
+@record
 class CohortArguments:
     """Everything that is said of a table beside the table itself; unchecked.
 

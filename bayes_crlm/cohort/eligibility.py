@@ -7,7 +7,6 @@ and fails none: it is unknown, and the cohort decides (`missing`) whether that i
 import datetime
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.cohort.table.column_values import column_kind, plain_values, sorted_levels
 from bayes_crlm.words.errors import CohortError
+from bayes_crlm.words.records import record
 from bayes_crlm.words.wording import SHOWN, count_of, did_you_mean, no_column, shown, shown_names
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ RIGHT = {
 """What each kind is compared with."""
 
 
-@dataclass(frozen=True)
+@record
 class Dropped:
     """Patients and rows that were left out, and why."""
 
@@ -57,7 +57,7 @@ class Dropped:
     n_rows: int
 
 
-@dataclass(frozen=True)
+@record
 class Condition:
     """One condition: a column, an operator and what the column is compared with."""
 

@@ -5,7 +5,7 @@ is nothing to say from the others: those are read one by one, and get the usual 
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,6 +25,7 @@ from bayes_crlm.cohort.table.sources import as_frame, plain_frame
 from bayes_crlm.likelihood.tied_times import may_have_ties, one_time_each
 from bayes_crlm.tasks.streams import numbered_seed
 from bayes_crlm.words.errors import CohortError
+from bayes_crlm.words.records import record
 from bayes_crlm.words.wording import count_of, shown
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 BATCH = 256
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class CohortStack:
     """Many cohorts of the same columns in one table; item k is a `Cohort`.
 
@@ -222,7 +223,7 @@ def said_columns(
     return table.assign(**{name: typed.table[name] for name in known}), kept, typed.problems
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class StackedRows:
     """Rows of some cohorts, one cohort after the other.
 
@@ -251,7 +252,7 @@ class StackedRows:
     outcome: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class CohortBatch:
     """Some cohorts in a row.
 

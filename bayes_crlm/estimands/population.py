@@ -12,7 +12,7 @@ Horvitz & Thompson (1952), JASA 47:663-685 (weights of those who were seen);
 Madow & Madow (1944), Ann Math Stat 15:1-24 (systematic sampling).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -23,6 +23,7 @@ from bayes_crlm.likelihood.hazard_table import LogHazards, blocks_of_draws
 from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.profiles import Profiles
 from bayes_crlm.words.errors import EstimandError
+from bayes_crlm.words.records import record
 
 PopulationName = Literal["entrants", "before_entry"]
 POPULATIONS: tuple[PopulationName, ...] = ("entrants", "before_entry")
@@ -37,7 +38,7 @@ COMPARED_TIMES = 25
 LARGEST = 1e300
 
 
-@dataclass(frozen=True)
+@record
 class Population:
     """The patterns that estimands average over.
 

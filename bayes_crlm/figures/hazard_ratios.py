@@ -1,7 +1,6 @@
 """Figures of hazard ratios: beside Cox, beside the prior, and by how treatment's start is taken."""
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from bayes_crlm.figures.drawing import (
 from bayes_crlm.model.priors import simple_prior
 from bayes_crlm.model.withdrawn import withdrawal
 from bayes_crlm.words.late_start import start_rows
+from bayes_crlm.words.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -88,7 +88,7 @@ def plot_forest(
     return ax
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Estimates:
     """Log hazard ratios with limits, one a row, as a figure shows them.
 

@@ -6,13 +6,13 @@ Tesso & Vehtari (2026), arXiv:2603.02928; Säilynoja, Bürkner & Vehtari (2022),
 """
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.figures.drawing import COLOURS, INK, label_synthetic, new_figure, plain_text
+from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import number
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ LEVEL = 0.01
 FARTHEST = 12
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class ChainRanks:
     """Ranks of each chain's draws among all draws, against those of chains that have mixed.
 

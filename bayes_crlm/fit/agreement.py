@@ -1,6 +1,6 @@
 """Does the posterior agree with Cox, and when not, why? Found by refitting."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from bayes_crlm.model.baseline_priors import Independent
 from bayes_crlm.model.column_counts import FEW_EVENTS, Side, sides_of_columns
 from bayes_crlm.model.density import hazards_of_vectors
 from bayes_crlm.model.priors import HALF_WIDTH_95, Normal
+from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import number, ratio_in_words, significant, whole_percent
 from bayes_crlm.words.wording import count_of
 
@@ -33,7 +34,7 @@ REFIT_DRAWS = 4000
 UNTRUSTED = "not looked for: a diagnostic says not to trust the draws"
 
 
-@dataclass(frozen=True)
+@record
 class Contrast:
     """Posterior against Cox for every term, shape (terms,) each.
 
@@ -120,7 +121,7 @@ def compare(fit: "PosteriorDraws", *, explain: bool = True) -> list[dict[str, An
     ]
 
 
-@dataclass(frozen=True)
+@record
 class Reason:
     """Why a term differs from Cox, and the hazard ratio of the refit that shows it."""
 
@@ -164,7 +165,7 @@ def find_reasons(fit: "PosteriorDraws", measured: Contrast) -> list[Reason]:
     return reasons
 
 
-@dataclass(frozen=True)
+@record
 class Trial:
     """A refit that may explain a difference.
 

@@ -14,7 +14,7 @@ Pareto k of LOO     above 0.7 after        Vehtari, Gelman & Gabry (2017), Stat 
 ==================  =====================  ==============================================
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from bayes_crlm.fit.tree import groups_of
 from bayes_crlm.inference.chains import ESS_LEAST_PER_CHAIN, worst_mixing
 from bayes_crlm.inference.chains import bfmi as chain_bfmi
 from bayes_crlm.inference.psis import PARETO_K_MOST
+from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import number, significant, whole
 from bayes_crlm.words.wording import count_of
 
@@ -33,7 +34,7 @@ BFMI_LEAST = 0.3
 RUN_LONGER = "run longer with --draws"
 
 
-@dataclass(frozen=True)
+@record
 class Diagnostics:
     """Diagnostics of a fit and what they say.
 
@@ -85,7 +86,7 @@ class Diagnostics:
         return asdict(self)
 
 
-@dataclass(frozen=True)
+@record
 class Chains:
     """Diagnostics of the chains themselves, whatever is made of their draws.
 

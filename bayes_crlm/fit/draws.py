@@ -21,6 +21,7 @@ from bayes_crlm.estimands.population import (
 from bayes_crlm.likelihood.hazard_table import LogHazards
 from bayes_crlm.model.density import constrain, log_hazards_of
 from bayes_crlm.model.origin import check_origin
+from bayes_crlm.words.records import record
 
 if TYPE_CHECKING:
     from bayes_crlm.frequentist.cox import Cox
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 ETI95 = (0.025, 0.975)
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Importance:
     """Quality of importance-sampled draws.
 

@@ -15,10 +15,11 @@ from bayes_crlm.fit.late_start import compare_starts
 from bayes_crlm.model.column_counts import arm_cautions, rare_cautions
 from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.words.late_start import estimands_in_words, headline_row, withdraw_starts
+from bayes_crlm.words.records import record
 from bayes_crlm.words.success import SuccessRule
 
 
-@dataclass(frozen=True)
+@record
 class Asked:
     """What is asked of a fit.
 

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,6 +13,7 @@ from bayes_crlm.tasks.blas_threads import one_blas_thread
 from bayes_crlm.tasks.streams import new_seed
 from bayes_crlm.words.docstrings import require_docstrings
 from bayes_crlm.words.errors import SamplingError
+from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.wording import count_of
 
@@ -33,7 +33,7 @@ LIMITS = {
 }
 
 
-@dataclass(frozen=True)
+@record
 class Sampling:
     """How a posterior is drawn from; settings that no sampler can work with are refused.
 
@@ -88,7 +88,7 @@ class Sampling:
         return {"chains": self.chains, "draws": self.draws, "tune": self.tune}
 
 
-@dataclass(frozen=True)
+@record
 class Approximation:
     """What importance sampling around the mode gives, before any file or label is made of it.
 
@@ -107,7 +107,7 @@ class Approximation:
     seconds: float
 
 
-@dataclass(frozen=True)
+@record
 class HazardRatio:
     """Posterior median of one treatment level's hazard ratio, with its 95% limits."""
 

@@ -1,11 +1,13 @@
 """Arrays with named dimensions and labels, as a file of draws holds them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from bayes_crlm.words.records import record
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 Variables = Mapping[str, tuple[tuple[str, ...], ArrayLike]]
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Group:
     """Arrays that share dimensions: a Dataset of xarray, made without loading it.
 
@@ -53,7 +55,7 @@ class Group:
         return xr.Dataset(dict(self.variables), dict(self.coords), dict(self.attributes))
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Labelled:
     """One array with labels of its dimensions: a DataArray of xarray, made without loading it."""
 

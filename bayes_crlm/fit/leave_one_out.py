@@ -6,7 +6,7 @@ Vehtari, Gelman & Gabry (2017), Stat Comput 27:1413-1432; Magnusson, Andersen, J
 (2019), ICML, PMLR 97:4244-4253 (draws of an approximation; subsampling).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -20,11 +20,12 @@ from bayes_crlm.inference.psis import LEAST_DRAWS, PARETO_K_MOST, pareto_smooth
 from bayes_crlm.likelihood.hazard_table import patient_log_likelihood
 from bayes_crlm.likelihood.survival_data import SurvivalData
 from bayes_crlm.model.density import BlockModel, hazards_of_vectors, log_density
+from bayes_crlm.words.records import record
 
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@record
 class Loo:
     """Leave-one-patient-out predictive density.
 

@@ -5,7 +5,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 import numpy as np
@@ -36,6 +36,7 @@ from bayes_crlm.tasks.run import progress_bar
 from bayes_crlm.tasks.streams import Stream, new_seed, numbered_seed, random_stream
 from bayes_crlm.tasks.workers import available_cpus
 from bayes_crlm.words.errors import PriorError, SamplingError
+from bayes_crlm.words.records import record
 from bayes_crlm.words.success import SuccessRule
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def fit_many(
     return tables_of([rows[k] for k in range(len(labels))], labels, used, reported)
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class BlockFits:
     """How every block of prepared cohorts is fitted.
 

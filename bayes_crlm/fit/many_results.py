@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.inference.weighted import BlockSummary
 from bayes_crlm.model.withdrawn import no_bound, no_trust
 from bayes_crlm.words.errors import DesignError
+from bayes_crlm.words.records import record
 from bayes_crlm.words.success import SuccessRule
 from bayes_crlm.words.wording import count_of
 
@@ -34,7 +34,7 @@ NO_FIT = "no answer is given, because there is no fit: "
 NOT_FINITE = "the posterior's summaries are not finite numbers"
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class ManyFits:
     """Posterior summaries of many cohorts.
 
@@ -111,7 +111,7 @@ class ManyFits:
         return found
 
 
-@dataclass(frozen=True)
+@record
 class Reported:
     """What is told of every hazard ratio: probabilities at thresholds, and a conclusion.
 
@@ -156,7 +156,7 @@ class Reported:
         return np.concatenate([moments, quantiles, below[..., : len(self.thresholds)]], axis=-1)
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class CohortRow:
     """One cohort's part of the tables.
 

@@ -6,12 +6,12 @@ Paananen, Piironen, Bürkner & Vehtari (2021), Stat Comput 31:16, in its split f
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.psis import PARETO_K_MOST
+from bayes_crlm.words.records import record
 
 Floats = NDArray[np.float64]
 
@@ -21,7 +21,7 @@ LEAST_DRAWS_PER_UNKNOWN = 10
 LEAST_VARIANCE = 1e-9
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Move:
     """A move of draws about their mean: (x - mean) * scale @ mapping.T + mean + shift."""
 

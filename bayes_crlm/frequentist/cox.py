@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from bayes_crlm.frequentist.partial_likelihood import TIES
 from bayes_crlm.frequentist.separation import Separation, find_separation
 from bayes_crlm.likelihood.tied_times import merge_tied_times
 from bayes_crlm.model.priors import HALF_WIDTH_95
+from bayes_crlm.words.records import record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Cox:
     """A fitted Cox regression. What could not be estimated is NaN, and named.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayes_crlm.frequentist.separation import is_maximum_certain
+from bayes_crlm.words.records import record
 
 if TYPE_CHECKING:
     from survival.regression import CoxPHFit  # ty: ignore[missing-module-member]
@@ -22,7 +23,7 @@ MAX_ITERATIONS = 50
 LEAST_PIVOT = 1e-9
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class CoxRows:
     """The follow-up and the columns, as the `survival` package takes them.
 

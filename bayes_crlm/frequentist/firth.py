@@ -13,13 +13,13 @@ Heinze & Schemper (2001), Biometrics 57:114-119.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.frequentist.cox_rows import CoxRows
 from bayes_crlm.frequentist.partial_likelihood import PartialLikelihood, PartialLikelihoodValue
+from bayes_crlm.words.records import record
 
 Floats = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ LONGEST_STEP = 2.0
 MOST_OVERSHOOT = 0.5
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Firth:
     """A Firth-penalised Cox fit, in the columns' own units.
 

@@ -1,6 +1,5 @@
 """Cox regressions of many cohorts: Newton steps of all at once; where unclear, `fit_cox`."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +11,7 @@ from bayes_crlm.frequentist.partial_likelihood import PartialLikelihood
 from bayes_crlm.frequentist.separation import is_maximum_certain
 from bayes_crlm.model.priors import HALF_WIDTH_95
 from bayes_crlm.words.errors import CohortError
+from bayes_crlm.words.records import record
 
 if TYPE_CHECKING:
     from bayes_crlm.model.prepared_block import CohortBlock
@@ -25,7 +25,7 @@ SLACK = 1e-12
 CONVERGED = 1e-18
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class BlockCox:
     """Cox estimates of many cohorts in the columns' own units; nan where there is none.
 

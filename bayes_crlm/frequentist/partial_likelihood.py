@@ -5,12 +5,13 @@ Of one cohort, or of many with equally many rows at once: leading indices are th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from bayes_crlm.words.records import record
 
 Floats = NDArray[np.float64]
 
@@ -21,7 +22,7 @@ LEAST_TOTAL = 1e-200
 FARTHEST = 1e300
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class PartialLikelihoodValue:
     """The log partial likelihood at one point.
 

@@ -23,12 +23,12 @@ Konis (2007), Linear programming algorithms for detecting separated data, DPhil 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayes_crlm.likelihood.tied_times import merge_tied_times
+from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import as_written
 
 Floats = NDArray[np.float64]
@@ -39,7 +39,7 @@ GAIN_TOLERANCE = 1e-6
 MOST_PAIRS_PER_ROUND = 200
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Separation:
     """What makes the likelihood monotone.
 

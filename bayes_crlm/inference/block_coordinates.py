@@ -12,7 +12,7 @@ As `bayes_crlm.inference.native.coordinates`.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -29,6 +29,7 @@ from bayes_crlm.model.families import Family, StudentT
 from bayes_crlm.model.terms.blocks import Block, apply_families
 from bayes_crlm.model.terms.gamma_process import GammaHazards
 from bayes_crlm.model.terms.horseshoe import Shrunk
+from bayes_crlm.words.records import record
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -43,7 +44,7 @@ START_OF_SCALE = 1 / 3
 RISE_TOLERANCE = 1e-9
 
 
-@dataclass(frozen=True)
+@record
 class BlockUnknowns:
     """Where the unknowns of one block are in a complete vector, and how they make its values.
 

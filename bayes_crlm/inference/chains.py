@@ -10,11 +10,11 @@ Sci 7:473-483 (initial sequences); Betancourt (2016), arXiv:1604.00695 (E-BFMI).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import number, whole
 from bayes_crlm.words.wording import count_of
 
@@ -98,7 +98,7 @@ def bfmi(energy: NDArray) -> Floats:
     return np.square(np.diff(energy, axis=1)).mean(axis=1) / np.var(energy, axis=1, ddof=1)
 
 
-@dataclass(frozen=True)
+@record
 class Mixing:
     """Worst values over all quantities, nan when any is nan; and the number of chains."""
 

@@ -1,7 +1,7 @@
 """Draws from a proposal with weights that make them a posterior's, and whether they may be used."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from bayes_crlm.inference.psis import PARETO_K_MOST
 from bayes_crlm.inference.weighted import tail_effective_sizes
+from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import number, whole
 
 # as a share of the draws: with fewer the proposal is not an approximation
 LEAST_ESS = 0.1
 
 
-@dataclass(frozen=True)
+@record
 class WeightedDraws:
     """Draws from a proposal, weighted to the posterior of one cohort.
 
@@ -65,7 +66,7 @@ class WeightedDraws:
         return problem_of_weights(self.pareto_k, self.ess, tail, len(self.weight))
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class BatchDraws:
     """Weighted draws of many cohorts.
 

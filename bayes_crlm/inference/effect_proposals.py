@@ -10,7 +10,6 @@ Hammersley & Morton (1956), Math Proc Camb Philos Soc 52:449-475 (mirrored pairs
 """
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from bayes_crlm.inference.step_scales import StepScales
 from bayes_crlm.likelihood.matrices import triangular_roots
 from bayes_crlm.model.families import Family, StudentT
 from bayes_crlm.model.priors import EffectPrior
+from bayes_crlm.words.records import record
 
 # of the multivariate t that proposes effects: a normal, whose points need no other random number
 DEGREES_OF_FREEDOM = math.inf
@@ -35,7 +35,7 @@ SCRAMBLES = 8
 FAR, LEAST_FALL, LEAST_SHARE_OF_WIDE = 6.0, 5.0, 0.7
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class DrawnEffects:
     """Effects drawn in mirrored pairs.
 
@@ -57,7 +57,7 @@ class DrawnEffects:
     scramble: NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class EffectProposals:
     """Normal or multivariate t distributions of effects, a part of a cohort's proposal each.
 

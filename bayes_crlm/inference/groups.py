@@ -14,7 +14,7 @@ Liu & Pierce (1994), Biometrika 81:624-629 (quadrature around the mode); Rue, Ma
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ from bayes_crlm.inference.weights import allotted, weigh
 from bayes_crlm.likelihood.matrices import inverses, triangular_roots
 from bayes_crlm.model.baseline_priors import WalkPrior
 from bayes_crlm.model.families import HalfNormal, ScaleFamily
+from bayes_crlm.words.records import record
 
 Floats = NDArray[np.float64]
 
@@ -80,7 +81,7 @@ def sample_with_groups(
     return replace(best.drawn, groups=effect[None])
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Proposed:
     """Weighted draws, and how they were made.
 
@@ -159,7 +160,7 @@ def posteriors_at(
     return replace(several, effect_scale=effect).posteriors(step, group), log_prior
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Grid:
     """Proposals of log-hazards and effects for the cells of a grid over scales.
 

@@ -18,8 +18,6 @@ Kalbfleisch (1978), J R Stat Soc B 40:214-221; Wilson & Hilferty (1931), PNAS 17
 of gamma variables); Rue (2001), J R Stat Soc B 63:325-338 (draws from a banded precision).
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +25,7 @@ from bayes_crlm.inference.native.draws import GAMMA, INDEPENDENT, WALK, HazardDr
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.model.baseline_priors import WalkPrior
 from bayes_crlm.model.terms.gamma_process import log_gamma
+from bayes_crlm.words.records import record
 
 Floats = NDArray[np.float64]
 
@@ -34,7 +33,7 @@ Floats = NDArray[np.float64]
 SEARCH_STEPS = 12
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class ScaleDraws:
     """Logs of scales that draws are made with.
 

@@ -25,7 +25,6 @@ by their own weights); Vehtari, Simpson, Gelman, Yao & Gabry (2024), JMLR 25(72)
 """
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,6 +49,7 @@ from bayes_crlm.inference.several_modes import (
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.model.priors import Horseshoe
 from bayes_crlm.tasks.streams import Stream, random_stream
+from bayes_crlm.words.records import record
 
 if TYPE_CHECKING:
     from bayes_crlm.model.density import BlockModel
@@ -67,7 +67,7 @@ ENTRIES_IN_CACHE = 2**16
 Sources = list[np.random.Generator]
 
 
-@dataclass(frozen=True)
+@record
 class ImportanceDraws:
     """Equally weighted draws of one cohort made by importance resampling.
 

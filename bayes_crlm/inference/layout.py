@@ -6,7 +6,7 @@ with time around their modes; groups of the largest grouping integrated out, and
 (`bayes_crlm.inference.groups`). The walk's step scale and one other scale are on grids.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -21,13 +21,14 @@ from bayes_crlm.model.priors import EffectPrior, Horseshoe
 from bayes_crlm.model.terms.blocks import UNIT, Block, Cells, Columns, Grouping
 from bayes_crlm.model.terms.gamma_process import GammaHazards
 from bayes_crlm.model.terms.horseshoe import Shrunk
+from bayes_crlm.words.records import record
 
 Priors = tuple[tuple[EffectPrior | Family, slice], ...]
 
 MOST_SCALES = 2
 
 
-@dataclass(frozen=True)
+@record
 class GivenWalk(WalkPrior):
     """A walk as a block says it."""
 
@@ -84,7 +85,7 @@ def largest_grouping(model: BlockModel) -> Block | None:
     return max(found, key=lambda block: block.size, default=None)
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class GroupedRows:
     """Groups whose effects are integrated out.
 
@@ -103,7 +104,7 @@ class GroupedRows:
     scale: ScaleFamily | None
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Layout:
     """Where the engine has the values of a model's blocks.
 

@@ -8,13 +8,13 @@ Vehtari, Gelman & Gabry (2017), Stat Comput 27:1413-1432; Magnusson, Andersen, J
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.chains import ess_mean, ess_tail
 from bayes_crlm.inference.psis import pareto_smooth
+from bayes_crlm.words.records import record
 
 Floats = NDArray[np.float64]
 
@@ -24,7 +24,7 @@ BLOCK = 2**13
 OUTER = (0.05, 0.95)
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class LeftOut:
     """Of every patient left out.
 

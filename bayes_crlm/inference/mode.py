@@ -10,14 +10,13 @@ Tierney & Kadane (1986), J Am Stat Assoc 81:82-86; Opper & Archambeau (2009), Ne
 21:786-792 (the normal nearest to a posterior).
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.native.modes import climb
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.likelihood.matrices import inverses
+from bayes_crlm.words.records import record
 
 # a whole Newton step from a mode raises twice the log density by less than this
 RISE_TOLERANCE = 1e-6
@@ -25,7 +24,7 @@ RISE_TOLERANCE = 1e-6
 ARRAYS = ("at", "log_density", "information", "converged")
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Modes:
     """Modes of posteriors, stacked over cohorts.
 

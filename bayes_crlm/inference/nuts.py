@@ -1,7 +1,7 @@
 """The no-U-turn sampler on a native density, in coordinates that suit it."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +18,7 @@ from bayes_crlm.model.baseline_priors import GammaProcess
 from bayes_crlm.model.density import BlockModel
 from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.tasks.streams import Stream, numbered_seed, random_stream
+from bayes_crlm.words.records import record
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -39,7 +40,7 @@ ARVIZ_NAMES = {
 }
 
 
-@dataclass(frozen=True)
+@record
 class NutsDraws:
     """Unconstrained draws and sampler statistics.
 

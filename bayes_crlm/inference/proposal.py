@@ -4,7 +4,7 @@ Each mode has parts of its own. Of walks a part stands for a range of the step s
 have an unknown scale, for a cell of that scale too.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from bayes_crlm.inference.several_modes import (
 from bayes_crlm.inference.step_scales import StepScales, step_scales
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.inference.weights import allotted
+from bayes_crlm.words.records import record
 
 # pairs that each mode has at least, as a share of what equal ones would have
 LEAST_OF_EQUAL = 0.4
@@ -29,7 +30,7 @@ LEAST_OF_EQUAL = 0.4
 LEAST_OF_CELLS = 1e-5
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Proposal:
     """Where draws of some cohorts are made.
 

@@ -8,7 +8,6 @@ structure.
 
 import threading
 from collections.abc import Hashable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from bayes_crlm.inference.native.nutpie_part import SamplerSettings, sample_targ
 from bayes_crlm.inference.nuts import labelled, named_samples
 from bayes_crlm.inference.sample_diagnostics import n_divergences
 from bayes_crlm.model.pytensor_place import give_pytensor_a_place
+from bayes_crlm.words.records import record
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -38,7 +38,7 @@ BLOCK_DRAWS = 1000
 TARGET_ACCEPT = (0.8, 0.99)
 
 
-@dataclass(frozen=True)
+@record
 class CompiledModel:
     """A `pm.Model`'s density and what is read off its draws, as functions of flat vectors.
 

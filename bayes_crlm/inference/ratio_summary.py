@@ -1,7 +1,6 @@
 """The one summary of hazard ratios: quantiles, moments and probabilities of their draws."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -9,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.weighted import PROBABILITIES, weighted_quantiles
+from bayes_crlm.words.records import record
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class RatioSummary:
     """What draws of log hazard ratios come to.
 

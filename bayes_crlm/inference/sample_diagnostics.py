@@ -1,6 +1,6 @@
 """Whether a sample of any `pm.Model` can be trusted, and a hazard ratio in it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,12 +15,13 @@ from bayes_crlm.inference.chains import (
 from bayes_crlm.inference.left_out import left_out, relative_ess
 from bayes_crlm.inference.psis import PARETO_K_MOST
 from bayes_crlm.inference.ratio_summary import RatioSummary
+from bayes_crlm.words.records import record
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
-@dataclass(frozen=True)
+@record
 class SamplingDiagnostics:
     """What says whether a sample can be trusted.
 

@@ -6,19 +6,19 @@ Rue, Martino & Chopin (2009), J R Stat Soc B 71:319-392 (a grid over scales).
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.model.families import HalfNormal, ScaleFamily
+from bayes_crlm.words.records import record
 
 # of the prior's scale: a higher start would lose the lower tail, a lower end the upper one
 SMALLEST, LARGEST, LARGEST_OF_HEAVY_TAILS = 0.001, 4.5, 100.0
 MOST_WIDE = 0.2
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class ScaleCells:
     """Cells of the log of a scale, from which it is drawn evenly.
 

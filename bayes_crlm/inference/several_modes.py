@@ -12,7 +12,7 @@ Data Analysis, section 13.2 (modes by starts at several points).
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -29,6 +29,7 @@ from bayes_crlm.likelihood.matrices import inverses
 from bayes_crlm.model.baseline_priors import WalkPrior
 from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.priors import Normal, StudentT
+from bayes_crlm.words.records import record
 
 # in place of a Student t: next to no prior, and still a mode where covariates separate the events
 VAGUE_SD = 10.0
@@ -52,7 +53,7 @@ FIRST_STEP_SCALE, CHAIN_STEP_SCALE = 0.5, 1.0
 LEAST_CHAIN_SHARE = 1e-3
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Component:
     """A place that holds a share of one cohort's posterior.
 
@@ -80,7 +81,7 @@ class Component:
         return self.mode.effect[0]
 
 
-@dataclass(frozen=True)
+@record
 class StudentColumns:
     """Columns with a Student t prior: places in the design, and priors.
 

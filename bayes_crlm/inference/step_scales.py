@@ -9,7 +9,7 @@ Rue, Martino & Chopin (2009), J R Stat Soc B 71:319-392 (a grid over the scale).
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bayes_crlm.inference.hazards_given_effects import walks_at_scales
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.model.baseline_priors import WalkPrior
+from bayes_crlm.words.records import record
 
 # below the smallest share of its prior's scale, steps cannot be told from none
 SMALLEST_STEP_SCALE, LARGEST_STEP_SCALE = 0.001, 4.5
@@ -29,7 +30,7 @@ RANGE_ENDS = (0.2,)
 BY_COHORT = ("share", "probability", "log_hazard", "log_evidence")
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class StepScales:
     """Approximate posteriors of log step scales, constant within narrow cells.
 

@@ -4,7 +4,7 @@ One cohort is a stack of one.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -28,9 +28,10 @@ from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.prepared_block import CohortBlock
 from bayes_crlm.model.priors import EffectPrior, Horseshoe, Normal, parse_prior, simple_prior
 from bayes_crlm.model.terms.gamma_process import log_gamma
+from bayes_crlm.words.records import record
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Targets:
     """Posteriors of log-hazards and effects, stacked over cohorts.
 

@@ -1,19 +1,19 @@
 """Posterior summaries of weighted draws, many cohorts at once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.native.draws import Summaries
+from bayes_crlm.words.records import record
 
 PROBABILITIES = (0.025, 0.5, 0.975)
 # shape of the weights' tail up to which they have a variance
 FINITE_VARIANCE_K = 0.5
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class BlockSummary:
     """Posterior of the log hazard ratios of many cohorts, in the columns' own units.
 
@@ -96,7 +96,7 @@ def most_size(pareto_k: NDArray, ess: NDArray) -> NDArray[np.float64]:
     return np.where(pareto_k <= FINITE_VARIANCE_K, np.inf, ess)
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class SumErrors:
     """Monte Carlo standard errors of what is in `DrawSums`, in the same shapes."""
 
@@ -106,7 +106,7 @@ class SumErrors:
     below: NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class DrawSums:
     """What the library makes of weighted draws of several quantities.
 

@@ -6,13 +6,15 @@ Both the cumulative hazard of every row and the exposure of every interval follo
 may belong to classes with hazards of their own: sums are then of cells, a class by an interval.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.words.records import record
 
-@dataclass(frozen=True)
+
+@record
 class FollowUp:
     """Time at risk of every row in compact form.
 

@@ -18,13 +18,12 @@ References
 Holford (1980), Biometrics 36:299-305; Friedman (1982), Ann Stat 10:101-113.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.likelihood.follow_up import exposure_per_cell, row_cumulative_hazard
 from bayes_crlm.likelihood.survival_data import SurvivalData
+from bayes_crlm.words.records import record
 
 Floats = NDArray[np.float64]
 
@@ -33,7 +32,7 @@ Floats = NDArray[np.float64]
 BLOCK = 2**13
 
 
-@dataclass(frozen=True)
+@record
 class LogHazards:
     """What a model says of the hazards of all rows.
 
@@ -68,7 +67,7 @@ class LogHazards:
         )
 
 
-@dataclass(frozen=True)
+@record
 class Information:
     """Minus the second derivatives of the log-likelihood, by what they belong to.
 

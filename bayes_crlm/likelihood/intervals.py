@@ -5,7 +5,6 @@ falls on a cutpoint belongs to the interval that ends there.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from bayes_crlm.likelihood.follow_up import cut_follow_up, exposure_per_interval, locate
 from bayes_crlm.likelihood.tied_times import quantiles_of_ordered
 from bayes_crlm.words.errors import CutpointError
+from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.wording import count_of
 
@@ -24,7 +24,7 @@ AUTO_EVENTS_PER_INTERVAL, AUTO_MOST = 2, 20
 Cutpoints = Literal["auto"] | int | Sequence[float]
 
 
-@dataclass(frozen=True)
+@record
 class Intervals:
     """The intervals a model is fitted on.
 

@@ -9,18 +9,18 @@ nobody was at risk, in which nobody could have been seen to die.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayes_crlm.likelihood.tied_times import merge_tied_times
+from bayes_crlm.words.records import record
 
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class KaplanMeier:
     """A Kaplan-Meier curve: it steps at `times` and holds until the next.
 

@@ -5,16 +5,17 @@ is never spread over a rows x intervals table but where a few rows are asked for
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.likelihood.follow_up import FollowUp, exposure_per_cell
 from bayes_crlm.likelihood.survival_data import SurvivalData
+from bayes_crlm.words.records import record
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class RiskSums:
     """What densities need of cohorts with the same number of rows, intervals and terms.
 

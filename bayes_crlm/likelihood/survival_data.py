@@ -7,7 +7,7 @@ be pooled into one row exactly.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 
 import numpy as np
@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from bayes_crlm.likelihood.follow_up import FollowUp
 from bayes_crlm.tasks.streams import own_stream
+from bayes_crlm.words.records import record
 
 ONLY_CLASS: NDArray[np.intp] = np.zeros(1, dtype=np.intp)
 NO_CLASSES: NDArray[np.intp] = np.zeros(0, dtype=np.intp)
 
 
-@dataclass(frozen=True)
+@record
 class SurvivalData:
     """What the likelihood needs of a cohort, intervals and a design.
 

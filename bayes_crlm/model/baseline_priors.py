@@ -1,7 +1,6 @@
 """Priors of the baseline hazard, as small values."""
 
 import math
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -9,10 +8,11 @@ from numpy.typing import NDArray
 
 from bayes_crlm.model.priors import check_limits
 from bayes_crlm.words.errors import PriorError
+from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import as_written
 
 
-@dataclass(frozen=True)
+@record
 class Independent:
     """Every interval's log-hazard on its own: log_hazard_j ~ Normal(log_rate, sd)."""
 
@@ -25,7 +25,7 @@ class Independent:
         return f"log-hazard of each interval ~ normal(log_rate, {as_written(self.sd)}), independent"
 
 
-@dataclass(frozen=True)
+@record
 class WalkPrior:
     """Neighbouring log-hazards resemble each other, by an amount that the data decide.
 
@@ -65,7 +65,7 @@ class WalkPrior:
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
+@record
 class LogTimeWalk(WalkPrior):
     """A walk whose steps are alike in log time: hazards change most in the first months.
 
@@ -106,7 +106,7 @@ class LogTimeWalk(WalkPrior):
         )
 
 
-@dataclass(frozen=True)
+@record
 class RandomWalk(WalkPrior):
     """A walk whose steps are all alike, whatever the width of the intervals.
 
@@ -139,7 +139,7 @@ class RandomWalk(WalkPrior):
         )
 
 
-@dataclass(frozen=True)
+@record
 class GammaProcess:
     """Kalbfleisch's gamma process prior of the cumulative baseline hazard.
 

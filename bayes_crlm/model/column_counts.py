@@ -10,7 +10,6 @@ Schoenfeld (1983), Biometrics 39:499-503 (information of a log hazard ratio).
 Peduzzi, Concato, Feinstein & Holford (1995), J Clin Epidemiol 48:1503-1510 (ten events a column).
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from bayes_crlm.likelihood.kaplan_meier import reaches_zero
 from bayes_crlm.model.design import Design
 from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.priors import EffectPrior, Horseshoe, Laplace, Normal, StudentT
+from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import as_written, number, whole_percent
 from bayes_crlm.words.wording import count_of
 
@@ -31,7 +31,7 @@ RARE_EVENTS, RARE_PATIENTS = 1, 2
 HALF = 0.5
 
 
-@dataclass(frozen=True)
+@record
 class Side:
     """Patients on one side of an indicator column, or on one level of a factor.
 

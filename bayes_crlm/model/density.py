@@ -10,7 +10,7 @@ Hazards of a gamma process may be integrated out (`bayes_crlm.model.integrated_h
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -27,12 +27,13 @@ from bayes_crlm.model.integrated_hazards import integrated_log_likelihood
 from bayes_crlm.model.terms.blocks import Block, Cells, Columns, Parameter, Values
 from bayes_crlm.model.terms.gamma_process import GammaHazards
 from bayes_crlm.model.terms.horseshoe import Shrunk
+from bayes_crlm.words.records import record
 
 Floats = NDArray[np.float64]
 AnyBlock = Block | Shrunk | GammaHazards
 
 
-@dataclass(frozen=True)
+@record
 class BlockModel:
     """A model as blocks of unknowns and the rows that they are to explain.
 

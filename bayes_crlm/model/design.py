@@ -1,6 +1,5 @@
 """Treatment contrasts and covariate columns, centred and scaled for sampling."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from bayes_crlm.model.covariates import covariate_table
 from bayes_crlm.model.formula import check_formula, evaluate_formula, parse_formula
 from bayes_crlm.model.weighted_moments import row_shares, weighted_center_and_scale
 from bayes_crlm.words.errors import CohortError, DesignError, FormulaError
+from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.wording import did_you_mean, shown
 
@@ -33,7 +33,7 @@ BLOCK_ROWS = 2**15
 LEAST_SPREAD, LARGEST_VALUE = 1e-100, 1e100
 
 
-@dataclass(frozen=True)
+@record
 class Design:
     """Columns of the model in original units and on the sampling scale.
 

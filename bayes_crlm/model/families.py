@@ -7,19 +7,20 @@ density on the positive numbers with its slope, and draws. PyMC's own densities,
 """
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import as_written
 
 LOG_2PI = math.log(2 * math.pi)
 
 
-@dataclass(frozen=True)
+@record
 class Numbers:
     """A family with its numbers, in the order in which a spec writes them."""
 
@@ -37,7 +38,7 @@ class Numbers:
         return f"{self.family}({', '.join(map(as_written, self.parameters.values()))})"
 
 
-@dataclass(frozen=True)
+@record
 class Normal(Numbers):
     """Normal prior of a log hazard ratio."""
 
@@ -69,7 +70,7 @@ class Normal(Numbers):
         return self
 
 
-@dataclass(frozen=True)
+@record
 class StudentT(Numbers):
     """Student t prior of a log hazard ratio: a normal with heavier tails."""
 
@@ -115,7 +116,7 @@ class StudentT(Numbers):
         return Normal(self.location, self.scale * math.sqrt(1 + 2 / self.degrees_of_freedom))
 
 
-@dataclass(frozen=True)
+@record
 class Laplace(Numbers):
     """Double-exponential prior of a log hazard ratio."""
 
@@ -146,7 +147,7 @@ class Laplace(Numbers):
         return Normal(self.location, math.sqrt(2) * self.scale)
 
 
-@dataclass(frozen=True)
+@record
 class NormalMixture(Numbers):
     """Mixture of normals, such as a robust prior from earlier data: one part vague.
 
@@ -214,7 +215,7 @@ class NormalMixture(Numbers):
 Family = Normal | StudentT | Laplace | NormalMixture
 
 
-@dataclass(frozen=True)
+@record
 class HalfNormal(Numbers):
     """Positive half of a normal around 0: prior of a scale."""
 
@@ -237,7 +238,7 @@ class HalfNormal(Numbers):
         return np.abs(rng.normal(0.0, self.scale, size))
 
 
-@dataclass(frozen=True)
+@record
 class HalfStudentT(Numbers):
     """Positive half of a Student t around 0: prior of a scale.
 
@@ -270,7 +271,7 @@ class HalfStudentT(Numbers):
         return np.abs(self.whole.draw(rng, size))
 
 
-@dataclass(frozen=True)
+@record
 class HalfCauchy(Numbers):
     """Positive half of a Cauchy around 0: prior of a scale."""
 

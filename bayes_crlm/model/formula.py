@@ -6,7 +6,7 @@ grammar of `bayes_crlm.model.allowed_formulas`, and then sees the columns it nam
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from bayes_crlm.model.formula_columns import check_number_of_columns
 from bayes_crlm.model.formula_tokens import END, tokenize
 from bayes_crlm.model.plain_formula import guarded, plain_columns, plain_terms
 from bayes_crlm.words.errors import FormulaError
+from bayes_crlm.words.records import record
 from bayes_crlm.words.wording import did_you_mean, shown
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ EVALUATING_RAISES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@record
 class ParsedFormula:
     """What a formula uses.
 

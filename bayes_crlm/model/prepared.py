@@ -1,6 +1,5 @@
 """A cohort as a model sees it: intervals, design and compact follow-up, as one frozen value."""
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -24,12 +23,13 @@ from bayes_crlm.model.terms.gamma_process import GammaHazards
 from bayes_crlm.model.terms.horseshoe import Shrunk
 from bayes_crlm.model.terms.row_kinds import ONE_KIND, RowKinds
 from bayes_crlm.model.terms.term import Place, Term
+from bayes_crlm.words.records import record
 
 # pooling that saves less than this share of the rows is not worth a second copy of the data
 POOLED_MOST = 0.5
 
 
-@dataclass(frozen=True)
+@record
 class PreparedCohort:
     """A cohort as a model sees it: intervals, design and compact follow-up.
 

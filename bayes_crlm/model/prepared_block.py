@@ -1,6 +1,6 @@
 """Prepared cohorts of the same shape as stacked arrays: designs, intervals and follow-up."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from bayes_crlm.likelihood.follow_up import cut_follow_up
 from bayes_crlm.likelihood.risk_sums import RiskSums
 from bayes_crlm.model.prepared import PreparedCohort
+from bayes_crlm.words.records import record
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class CohortBlock:
     """Prepared cohorts with the same number of rows, intervals and terms.
 

@@ -7,7 +7,6 @@ where there is something to say about a cohort, it goes through `prepare` itself
 """
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,6 +35,7 @@ from bayes_crlm.model.late_start import time_dependent
 from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.prepared_block import CohortBlock, block_of_inputs, concatenated
 from bayes_crlm.words.errors import BayesCRLMError, CutpointError
+from bayes_crlm.words.records import record
 
 # functions whose value in a row depends on that row alone, or on the levels that there are
 STATELESS = frozenset({"log", "sqrt", "exp", "I", "C"})
@@ -43,7 +43,7 @@ STATELESS = frozenset({"log", "sqrt", "exp", "I", "C"})
 SMALLEST_EIGENVALUE = 1e-6
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class PreparedBatch:
     """Prepared cohorts of a batch, and sentences about those that cannot be fitted.
 

@@ -9,11 +9,11 @@ one implementation of its density here (NumPy) and one in the `pm.Model`
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from bayes_crlm.model.families import Laplace, Normal, Numbers, StudentT
 from bayes_crlm.words.errors import PriorError
+from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import as_written, significant
 
 # Far beyond what anybody believes of a log hazard ratio or of patients at risk, and well within
@@ -33,7 +33,7 @@ IN_WORDS = {
 HALF_WIDTH_95 = 1.959963984540054
 
 
-@dataclass(frozen=True)
+@record
 class Horseshoe(Numbers):
     """Horseshoe prior of many covariate effects, most of them thought near zero.
 

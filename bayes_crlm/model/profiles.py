@@ -6,16 +6,17 @@ any horizon.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.likelihood.hazard_table import LogHazards, relative_log_hazards
 from bayes_crlm.likelihood.survival_data import SurvivalData, equal_rows
+from bayes_crlm.words.records import record
 
 
-@dataclass(frozen=True)
+@record
 class Profiles:
     """Class, columns and groups of patients.
 

@@ -21,12 +21,12 @@ Held (2019), R Soc Open Sci 6:181534; Held, Matthews, Ott & Pawel (2022), Res Sy
 """
 
 import math
-from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
 
 from bayes_crlm.model.priors import Normal
 from bayes_crlm.words.errors import SensitivityError
+from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import any_ratio, as_written, number, span, whole_percent
 
 __all__ = [
@@ -43,7 +43,7 @@ GOLDEN_RATIO = (1 + math.sqrt(5)) / 2
 MOST_REACH = 700.0
 
 
-@dataclass(frozen=True)
+@record
 class CriticalPrior:
     """The prior that takes the nearer limit of a posterior to no effect.
 
@@ -75,7 +75,7 @@ class CriticalPrior:
     level: float
 
 
-@dataclass(frozen=True)
+@record
 class IntrinsicCredibility:
     """Whether a finding is credible without any earlier evidence.
 
@@ -105,7 +105,7 @@ class IntrinsicCredibility:
     is_credible: bool
 
 
-@dataclass(frozen=True)
+@record
 class EvidenceVerdict:
     """Whether a finding is credible in the light of earlier evidence.
 

@@ -12,9 +12,9 @@ Ding & VanderWeele (2016), Epidemiology 27:368-377; VanderWeele & Ding (2017), A
 """
 
 import math
-from dataclasses import dataclass
 
 from bayes_crlm.words.errors import SensitivityError
+from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import as_written
 
 __all__ = ["EValue", "e_value", "hazard_ratio_e_value", "risk_ratio_of_hazard_ratio"]
@@ -22,7 +22,7 @@ __all__ = ["EValue", "e_value", "hazard_ratio_e_value", "risk_ratio_of_hazard_ra
 LOG_2 = math.log(2.0)
 
 
-@dataclass(frozen=True)
+@record
 class EValue:
     """E-values of a hazard ratio and of the limit of its interval nearest to another value.
 

@@ -1,6 +1,6 @@
 """A survival model with further unknowns in it, sampled in the survival model's coordinates."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,13 +14,14 @@ from bayes_crlm.inference.sample_diagnostics import (
 )
 from bayes_crlm.model.baseline_priors import GammaProcess
 from bayes_crlm.model.prepared import PreparedCohort
+from bayes_crlm.words.records import record
 
 if TYPE_CHECKING:
     import pymc as pm
     import xarray as xr
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class ExtendedFit:
     """Posterior of a survival model with further unknowns.
 

@@ -7,7 +7,6 @@ when they are needed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from bayes_crlm.sensitivity.registry import TITLES
 from bayes_crlm.sensitivity.verdicts import NOT_JUDGED, failing
 from bayes_crlm.tasks.run import Task, TaskResult
 from bayes_crlm.words.errors import SensitivityError
+from bayes_crlm.words.records import record
 from bayes_crlm.words.section import Figure, Note, Rows, Section
 from bayes_crlm.words.success import SuccessRule
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bayes_crlm.fit.fit import Fit
 
 
-@dataclass(frozen=True)
+@record
 class Context:
     """What a part knows of the analysis.
 
@@ -69,7 +69,7 @@ class Context:
         return self.make_fit()
 
 
-@dataclass(frozen=True)
+@record
 class Finding(Section):
     """What a part found: a section, and what it does to the conclusion of the base analysis.
 

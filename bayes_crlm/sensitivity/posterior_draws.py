@@ -9,7 +9,6 @@ those of `run` are.
 import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.likelihood.hazard_table import LogHazards, patient_log_likelihood
 from bayes_crlm.model.density import hazards_of_vectors
 from bayes_crlm.tasks.streams import Stream, random_stream
+from bayes_crlm.words.records import record
 
 if TYPE_CHECKING:
     from bayes_crlm.inference.draws import WeightedDraws
@@ -38,7 +38,7 @@ DRAWS = 2000
 NUTS_DRAWS, NUTS_TUNE, NUTS_CHAINS, NUTS_TARGET = 1000, 1000, 4, 0.9
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Draws:
     """Weighted draws of a posterior, whichever engine made them.
 
@@ -260,7 +260,7 @@ def summarise_weighted(log_ratio: NDArray, weight: NDArray, effect: float = 1.0)
     return RatioSummary(log_ratio[:, None], weight).row(effect=effect)
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class SmoothedWeights:
     """Weights that make draws of one density those of another.
 

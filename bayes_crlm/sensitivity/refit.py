@@ -6,7 +6,6 @@ How it draws is in `bayes_crlm.sensitivity.posterior_draws`.
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.analysis.terms import terms_of
@@ -18,6 +17,7 @@ from bayes_crlm.sensitivity.posterior_draws import (
     treatment_effect,
 )
 from bayes_crlm.words.errors import BayesCRLMError
+from bayes_crlm.words.records import record
 
 if TYPE_CHECKING:
     from bayes_crlm.cohort.cohort import Cohort
@@ -29,7 +29,7 @@ MODEL_CHANGES = ("treatment_prior", "covariate_prior", "covariates", "cutpoints"
 CHANGES = (*MODEL_CHANGES, "leave_out", "held_cutpoints")
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Shared:
     """What every task of a sensitivity analysis is given.
 

@@ -3,7 +3,6 @@
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from bayes_crlm.sensitivity.registry import NotRunError, part_module
 from bayes_crlm.tasks.calls import every_library_on_one_thread
 from bayes_crlm.tasks.run import Task, TaskResult, run_tasks
 from bayes_crlm.words.errors import BayesCRLMError, ExecutorError, OutputError, SpecError
+from bayes_crlm.words.records import record
 from bayes_crlm.words.wording import did_you_mean, shown
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ SETTLED_BY_LOT = {
 }
 
 
-@dataclass(frozen=True)
+@record
 class Sensitivity:
     """A finished sensitivity analysis.
 
@@ -82,7 +82,7 @@ def withdrawn_base(plan: "Plan", base: dict[str, Any], level: int) -> str | None
     return withdrawal(plan.inputs, failures, (level, 0))
 
 
-@dataclass(frozen=True)
+@record
 class Runner:
     """Runs tasks with what the command line says of workers.
 

@@ -5,7 +5,6 @@ its table is read.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import Field, PlainValidator, ValidationError, create_model
@@ -15,10 +14,11 @@ from bayes_crlm.specification.problems import spec_problems
 from bayes_crlm.specification.table import Table
 from bayes_crlm.specification.values import check_scalar
 from bayes_crlm.words.errors import SpecError, join_problems
+from bayes_crlm.words.records import record
 from bayes_crlm.words.wording import did_you_mean, shown
 
 
-@dataclass(frozen=True)
+@record
 class SensitivitySettings:
     """What is to be run.
 

@@ -16,13 +16,13 @@ Schlesselman (1978), Am J Epidemiol 108:3-8; Lin, Psaty & Kronmal (1998), Biomet
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayes_crlm.words.errors import SensitivityError
+from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import as_written
 
 __all__ = [
@@ -34,7 +34,7 @@ Floats = NDArray[np.float64]
 Side = Literal["below", "above"]
 
 
-@dataclass(frozen=True)
+@record
 class TippingBias:
     """Bias factors beyond which a conclusion no longer holds.
 
@@ -55,7 +55,7 @@ class TippingBias:
     limit: float
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class TippingSurface:
     """The hazard ratio freed of a binary confounder, over a grid of confounders.
 

@@ -7,7 +7,6 @@ who is at risk from when to when, and counted in which arm.
 """
 
 import dataclasses
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from bayes_crlm.model.design import columns_needed
 from bayes_crlm.model.formula import parse_formula
 from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.sensitivity.registry import NotRunError
+from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.wording import did_you_mean, shown
 
@@ -35,7 +35,7 @@ NOT_OF_ROWS: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class TwoArms:
     """Patients of two arms, one row each.
 

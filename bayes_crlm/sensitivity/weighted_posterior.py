@@ -32,7 +32,6 @@ Cooley & Davison (2012), Stat Sinica 22:813-845, and Lyddon, Holmes & Walker (20
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import batched
 from typing import Any
 
@@ -47,6 +46,7 @@ from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.priors import HALF_WIDTH_95, Horseshoe, Normal
 from bayes_crlm.tasks.streams import Stream, random_stream
 from bayes_crlm.words.errors import SensitivityError
+from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import as_written, number, whole, whole_percent
 
 Weigh = Callable[[NDArray], NDArray]
@@ -74,7 +74,7 @@ WEIGHT_LIMITS = (
 )
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Calibration:
     """How much information a weighted likelihood holds about the treatment's effect.
 

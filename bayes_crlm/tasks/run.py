@@ -15,7 +15,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from bayes_crlm.tasks.calls import Call, ChunkReport, Outcome, code_in_use, find_function
@@ -24,6 +23,7 @@ from bayes_crlm.tasks.digests import digest_of, digest_of_code, digest_of_functi
 from bayes_crlm.tasks.store import open_store
 from bayes_crlm.tasks.workers import LocalProcesses, ThisProcess, WorkerDiedError, available_cpus
 from bayes_crlm.words.errors import ExecutorError
+from bayes_crlm.words.records import record
 from bayes_crlm.words.wording import shown
 
 # tasks go to workers in chunks of about this long: little to lose, and little overhead
@@ -36,7 +36,7 @@ class TaskError(RuntimeError):
     """A task raised what it should not: a bug, with the task's key and the worker's traceback."""
 
 
-@dataclass(frozen=True)
+@record
 class Task:
     """A call that can be made anywhere.
 
@@ -81,7 +81,7 @@ class Task:
             ) from None
 
 
-@dataclass(frozen=True)
+@record
 class TaskResult:
     """What a task came to.
 

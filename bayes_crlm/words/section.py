@@ -7,8 +7,10 @@ number that a person reads stands in the rows of a section.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
+
+from bayes_crlm.words.records import record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +25,7 @@ INTERVALS = ("eti95", "cox_ci95")
 THRESHOLD = re.compile(r"prob_below_(\d.*)")
 
 
-@dataclass(frozen=True)
+@record
 class Column:
     """A column of rows as a person reads it.
 
@@ -52,7 +54,7 @@ class Column:
     small: str = ""
 
 
-@dataclass(frozen=True)
+@record
 class Rows:
     """A small table.
 
@@ -91,7 +93,7 @@ class Rows:
         return [gathered(row) for row in self.rows]
 
 
-@dataclass(frozen=True)
+@record
 class Figure:
     """A figure that is drawn when it is asked for.
 
@@ -118,7 +120,7 @@ class Figure:
         return self.plot(**self.numbers)
 
 
-@dataclass(frozen=True)
+@record
 class Note:
     """A paragraph of a section.
 
@@ -146,7 +148,7 @@ class Note:
     items: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@record
 class Lines:
     """Lines of the terminal: a heading, and names with what is said of them.
 
@@ -162,7 +164,7 @@ class Lines:
     items: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True)
+@record
 class Section:
     """One thing that was found.
 

@@ -8,7 +8,7 @@ censored is never taken for one of them in silence.
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.cohort.table.column_values import plain_values
+from bayes_crlm.words.records import record
 from bayes_crlm.words.wording import count_of, did_you_mean, listed_first, shown, shown_rows
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ CENSORED = re.compile(r"(?<![a-z])(?:cnsr|cens|censor|censored|censoring)(?![a-z
 DENIED = re.compile(r"(?<![a-z])(?:no|not|non|un)(?![a-z])", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
+@record
 class EventCodes:
     """What an event column says, as the user gives it.
 
@@ -138,7 +139,7 @@ def _same(code: Any, cell: Any) -> bool:
         return False
 
 
-@dataclass(frozen=True)
+@record
 class CodesFound:
     """The codes of a column, and of each whether it is the event, censored or neither.
 

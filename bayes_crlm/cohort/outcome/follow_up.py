@@ -5,7 +5,7 @@ of the rows within patients.
 """
 
 import datetime
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.cohort.table.column_values import column_kind, level_text, plain_values
 from bayes_crlm.likelihood.tied_times import one_time_each
+from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import significant
 from bayes_crlm.words.wording import listed_first, shown, shown_rows
 
@@ -48,7 +49,7 @@ ROUNDING = 1e-9
 Times = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@record
 class FollowUp:
     """The follow-up of n rows and their patients, as `bayes_crlm.cohort.cohort.Cohort` has it."""
 

@@ -6,7 +6,7 @@ replaced, where that is said; times that differ by rounding alone become one tim
 is said of rows of the file.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +32,7 @@ from bayes_crlm.cohort.outcome.rounded_times import Rounding, sample_within_unit
 from bayes_crlm.cohort.outcome.time_scale import StudyEnd, TimeColumns, TimeScale
 from bayes_crlm.cohort.outcome.zero_times import settle_zeros
 from bayes_crlm.likelihood.tied_times import distinct_times, onto
+from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.wording import shown, shown_rows
 
@@ -53,7 +54,7 @@ MUST_BE_DATE = (
 NO_DATES = "; for dates give time = {start, end}"
 
 
-@dataclass(frozen=True)
+@record
 class Outcome:
     """How the outcome's columns are read, checked.
 
@@ -114,7 +115,7 @@ class Outcome:
         return [column for column in self.roles.values() if column is not None]
 
 
-@dataclass(frozen=True)
+@record
 class OutcomeRead:
     """What became of the outcome's columns.
 

@@ -11,7 +11,7 @@ Heitjan & Rubin (1991), Ann Stat 19:2244-2253 (coarsened data).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.cohort.outcome.follow_up import FollowUp
 from bayes_crlm.tasks.streams import own_stream
+from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import as_written, significant, whole_percent
 from bayes_crlm.words.wording import did_you_mean, shown
 
@@ -43,7 +44,7 @@ FEWEST_TIMES = 5
 ROUNDING = 1e-6
 
 
-@dataclass(frozen=True)
+@record
 class Rounding:
     """How times were rounded when they were written down.
 
@@ -104,7 +105,7 @@ class Rounding:
         }[self.to]
 
 
-@dataclass(frozen=True)
+@record
 class RoundedTimes:
     """The unit to which a cohort's times are rounded, beside its median survival.
 

@@ -7,7 +7,6 @@ file, text as YYYY-MM-DD (with or without a time of day), or text as `date_forma
 import datetime
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from bayes_crlm.cohort.outcome.follow_up import (
     numbers_of,
 )
 from bayes_crlm.cohort.table.column_values import column_kind, plain_values
+from bayes_crlm.words.records import record
 from bayes_crlm.words.wording import shown, shown_names
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def days_in(unit: str | None) -> float | None:
     return DAYS.get(word, DAYS.get(f"{word}s"))
 
 
-@dataclass(frozen=True)
+@record
 class TimeColumns:
     """Where follow-up ends, and from which date it counts.
 
@@ -92,7 +92,7 @@ class TimeColumns:
         return self.end if self.start is None else {"start": self.start, "end": self.end}
 
 
-@dataclass(frozen=True)
+@record
 class StudyEnd:
     """When the study ended: a column says it for every patient, or one date for all.
 
@@ -148,7 +148,7 @@ class StudyEnd:
         return (moment - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)) / DAY
 
 
-@dataclass(frozen=True)
+@record
 class TimeScale:
     """How a column becomes times in the cohort's unit.
 

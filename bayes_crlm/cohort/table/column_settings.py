@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from bayes_crlm.cohort.table.column_values import (
 )
 from bayes_crlm.cohort.table.columns import is_short_float, read_column
 from bayes_crlm.likelihood.tied_times import short_times_once
+from bayes_crlm.words.records import record
 from bayes_crlm.words.wording import (
     did_you_mean,
     in_rows,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 Value = str | int | float | bool
 
 
-@dataclass(frozen=True)
+@record
 class ColumnSettings:
     """What is said of columns, by column.
 
@@ -117,7 +118,7 @@ def _right(name: str, value: object) -> str:
     }[name]
 
 
-@dataclass(frozen=True)
+@record
 class TypedTable:
     """A table whose columns are of plain types.
 

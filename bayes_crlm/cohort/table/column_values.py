@@ -6,7 +6,6 @@ Levels are their text: 1 for the number 1.0, text without its outer spaces.
 import datetime
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from decimal import Decimal
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.cohort.table.limits import MOST_LEVELS
+from bayes_crlm.words.records import record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +35,7 @@ DATE = re.compile(
 EXACT_WHOLE = 2**53
 
 
-@dataclass(frozen=True)
+@record
 class ColumnRead:
     """A column as it was read.
 

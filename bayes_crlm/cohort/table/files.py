@@ -19,7 +19,7 @@ What a file says is never guessed at in silence:
 import dataclasses
 import hashlib
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from bayes_crlm.cohort.table.separated_text import check_header, read_separated_
 from bayes_crlm.cohort.table.statistics_files import STATISTICS, read_statistics
 from bayes_crlm.cohort.table.workbooks import read_excel
 from bayes_crlm.words.errors import DataFileError
+from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import number
 from bayes_crlm.words.wording import did_you_mean, one_line, shown, shown_name, shown_names
 
@@ -53,7 +54,7 @@ BYTES_OF_TEXT = 3
 """Bytes of memory, at least, that a byte of a text table takes while it is read."""
 
 
-@dataclass(frozen=True)
+@record
 class FileRead:
     """A file as a table, with what was done to its columns and what it says of them.
 

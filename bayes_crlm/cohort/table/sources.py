@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.cohort.table.column_settings import ColumnSettings, TypedTable, typed_table
 from bayes_crlm.words.errors import CohortError
 from bayes_crlm.words.loading import collector_resting
+from bayes_crlm.words.records import record
 from bayes_crlm.words.wording import one_line, shown
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ROWS_HASHED = 2**16
 
 
-@dataclass(frozen=True)
+@record
 class Loaded(TypedTable):
     """A source as a table of plain columns, and what is known of it.
 

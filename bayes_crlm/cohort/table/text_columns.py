@@ -7,7 +7,6 @@ file or table whoever writes a number as text means a level.
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from bayes_crlm.cohort.table.column_values import (
     column_like,
     is_number,
 )
+from bayes_crlm.words.records import record
 from bayes_crlm.words.wording import count_of, in_rows, listed_first, shown, shown_names
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 NO_DECIMALS = re.compile(r"(?<=[0-9])\.0+$")
 
 
-@dataclass(frozen=True)
+@record
 class Texts:
     """The different texts of a column.
 

@@ -6,7 +6,6 @@ calls such a density by its address, and changes coordinates around it. Numba is
 in `bayes_crlm.inference.native.machine_code` alone, when such a model is sampled.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numba
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.inference.native.library import FlatArrays, NativeMap, NativeTarget, lay_target
 from bayes_crlm.inference.native.machine_code import compiled_callback
+from bayes_crlm.words.records import record
 
 FOUND, FAILED = 0, 1
 VECTOR = types.Array(types.float64, 1, "C")
@@ -30,7 +30,7 @@ TABLE_SIZE = 6
 carray: Any = numba.carray
 
 
-@dataclass(frozen=True)
+@record
 class GraphDensity:
     """A log density with gradient in machine code.
 

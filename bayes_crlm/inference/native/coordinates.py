@@ -14,18 +14,19 @@ Papaspiliopoulos, Roberts & Sköld (2007), Stat Sci 22:59-73 (partial non-centri
 Girolami (2015), arXiv:1312.0906; Rue & Held (2005), Gaussian Markov Random Fields, chapter 2.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.native.library import BEST, FlatArrays, NativeMap, lay_map
+from bayes_crlm.words.records import record
 
 # starts are spread by this many approximate posterior standard deviations
 START_SPREAD = 2.0
 
 
-@dataclass(frozen=True)
+@record
 class Parts:
     """Which unknowns are whitened, which have a sampled scale, and which are such scales.
 
@@ -52,7 +53,7 @@ class Parts:
         return [slice(end - size, end) for end, size in zip(ends, self.sizes, strict=True)]
 
 
-@dataclass(frozen=True)
+@record
 class Coordinates:
     """A change of coordinates from the sampler's point to the model's unconstrained vector.
 

@@ -4,7 +4,6 @@
 """
 
 import math
-from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -27,6 +26,7 @@ from bayes_crlm.model.terms.blocks import UNIT, Block, Cells, Columns, Grouping
 from bayes_crlm.model.terms.gamma_process import GammaHazards
 from bayes_crlm.model.terms.horseshoe import LOCAL_SCALE, Shrunk
 from bayes_crlm.model.terms.walks import Level
+from bayes_crlm.words.records import record
 
 COLUMNS, CELLS, GROUPING = 0, 1, 2
 PLAIN, SCALED, WALK, HORSESHOE = 0, 1, 2, 3
@@ -152,7 +152,7 @@ def events_per_stratum(data: SurvivalData) -> NDArray[np.float64]:
     return events
 
 
-@dataclass(frozen=True)
+@record
 class Elements:
     """Priors of a block's single unknowns, in columns.
 

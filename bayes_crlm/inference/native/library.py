@@ -9,7 +9,6 @@ import ctypes
 import hashlib
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.words.errors import BayesCRLMError
+from bayes_crlm.words.records import record
 
 BEST, BASELINE, AVX2, AVX512 = 0, 1, 2, 3
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
@@ -99,7 +99,7 @@ def outdated(path: Path) -> str:
     )
 
 
-@dataclass(frozen=True)
+@record
 class Kernels:
     """Kernels of one instruction set.
 
@@ -145,7 +145,7 @@ def kernels(level: int = BEST) -> Kernels:
     return Kernels(address, library.crlm_name(address).decode())
 
 
-@dataclass(frozen=True)
+@record
 class FlatArrays:
     """Numbers one after the other, in the order in which the library reads them.
 
@@ -164,7 +164,7 @@ class FlatArrays:
         return self.floats.ctypes.data, self.integers.ctypes.data
 
 
-@dataclass(frozen=True)
+@record
 class Laid:
     """What the library laid out in memory that Python owns.
 

@@ -1,7 +1,6 @@
 """Log posterior densities of cohorts given all scales, and their modes, in machine code."""
 
 import ctypes
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from bayes_crlm.inference.native.library import (
     load_library,
 )
 from bayes_crlm.inference.native.stacks import ArrayStructure, NativeStack
+from bayes_crlm.words.records import record
 
 # Newton steps and halvings of one search
 MOST_STEPS = 100
@@ -82,7 +82,7 @@ class Found(ArrayStructure):
     )  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Climbed:
     """What is known of posteriors at the ends of their climbs, or at given points.
 

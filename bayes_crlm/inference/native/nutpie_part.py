@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from bayes_crlm.inference.native.arrow_columns import column_values
 from bayes_crlm.inference.native.library import NativeTarget
 from bayes_crlm.tasks.streams import own_stream
+from bayes_crlm.words.records import record
 
 TESTED_VERSIONS = ("0.16.11",)
 TESTED_SIGNATURES = {
@@ -47,7 +48,7 @@ TESTED_SIGNATURES = {
 PROGRESS_MILLISECONDS = 100
 
 
-@dataclass(frozen=True)
+@record
 class SamplerSettings:
     """How nutpie is to sample.
 

@@ -1,7 +1,7 @@
 """Stacks of cohorts as the native library has them: eight rows of one class and interval."""
 
 import ctypes
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.inference.native.library import INTEGER, POINTER, aligned, load_library
 from bayes_crlm.likelihood.risk_sums import RiskSums
+from bayes_crlm.words.records import record
 
 
 class ArrayStructure(ctypes.Structure):
@@ -56,7 +57,7 @@ class CohortArrays(ArrayStructure):
     )  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class NativeStack:
     """A stack of cohorts that the library laid out.
 

@@ -14,7 +14,7 @@ is moved by its logarithm.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Literal
 
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.model.families import Family, Normal, ScaleFamily
 from bayes_crlm.model.terms.walks import Level, Walk
+from bayes_crlm.words.records import record
 
 Floats = NDArray[np.float64]
 Values = dict[str, Floats]
@@ -31,7 +32,7 @@ UNIT = Normal(0.0, 1.0)
 FamilyGroups = tuple[tuple[Family, NDArray[np.intp] | slice], ...]
 
 
-@dataclass(frozen=True)
+@record
 class Parameter:
     """One random variable of the model.
 
@@ -53,7 +54,7 @@ class Parameter:
     transform: Literal["none", "log"] = "none"
 
 
-@dataclass(frozen=True)
+@record
 class Columns:
     """Values enter as log hazard ratios of the design's columns `start` to `stop` - 1."""
 
@@ -61,7 +62,7 @@ class Columns:
     stop: int
 
 
-@dataclass(frozen=True)
+@record
 class Cells:
     """Values enter the hazard table, one or several rows of them.
 
@@ -86,7 +87,7 @@ class Cells:
         return Cells(np.equal.outer(stratum_of_class, np.arange(n_strata)).astype(float))
 
 
-@dataclass(frozen=True)
+@record
 class Grouping:
     """Values enter as log hazard ratios of the groups of grouping `index`."""
 
@@ -132,7 +133,7 @@ def apply_families(
     return result
 
 
-@dataclass(frozen=True)
+@record
 class Block:
     """Unknowns with one structure.
 

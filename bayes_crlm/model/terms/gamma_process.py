@@ -9,18 +9,19 @@ Kalbfleisch (1978), J R Stat Soc B 40:214-221.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.model.terms.blocks import Cells, Parameter, Values
+from bayes_crlm.words.records import record
 
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@record
 class GammaHazards:
     """Baseline hazards of a gamma process: hazard ~ Gamma(shape, rate) in every interval.
 

@@ -5,20 +5,21 @@ References
 Carvalho, Polson & Scott (2010), Biometrika 97:465-480.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.model.families import HalfCauchy
 from bayes_crlm.model.terms.blocks import UNIT, Columns, Parameter, Values
+from bayes_crlm.words.records import record
 
 Floats = NDArray[np.float64]
 
 LOCAL_SCALE = HalfCauchy(1.0)
 
 
-@dataclass(frozen=True)
+@record
 class Shrunk:
     """Columns under a horseshoe: value k = global x local_k x z_k.
 

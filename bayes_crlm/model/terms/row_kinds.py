@@ -4,16 +4,17 @@ A class is a stratum, or a stratum under one level of the treatment where an eff
 changes with time.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.cohort.cohort import Cohort
 from bayes_crlm.cohort.table.column_values import sorted_levels
+from bayes_crlm.words.records import record
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Labelled:
     """Which of some named kinds every row is.
 
@@ -39,7 +40,7 @@ class Labelled:
         return cls(number[codes], tuple(str(value) for value in order))
 
 
-@dataclass(frozen=True)
+@record
 class RowKinds:
     """Names of a cohort's strata, classes and groups.
 

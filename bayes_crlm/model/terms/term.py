@@ -4,8 +4,6 @@ A kind of term is a frozen value in a file of its own that inherits from `Term` 
 it has. Whatever it brings enters the density, both engines, prior draws and `fit_many` from here.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,11 +12,12 @@ from bayes_crlm.likelihood.intervals import Intervals
 from bayes_crlm.model.priors import SimplePrior
 from bayes_crlm.model.terms.blocks import Block, Cells, Columns, Grouping
 from bayes_crlm.model.terms.row_kinds import Labelled, RowKinds
+from bayes_crlm.words.records import record
 
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Place:
     """What a prepared cohort is to one of its terms.
 

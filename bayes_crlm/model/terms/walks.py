@@ -10,18 +10,18 @@ Fahrmeir & Lang (2001), Appl Stat 50:201-220; Rue & Held (2005), Gaussian Markov
 chapter 3.
 """
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.model.families import Normal
+from bayes_crlm.words.records import record
 
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@record
 class Level:
     """Prior of a walk's place: its value in interval `anchor` is Normal(location, sd)."""
 
@@ -35,7 +35,7 @@ class Level:
         return Normal(self.location, self.sd)
 
 
-@dataclass(frozen=True)
+@record
 class Walk:
     """Structure of a walk over intervals.
 

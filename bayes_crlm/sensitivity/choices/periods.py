@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from bayes_crlm.sensitivity.posterior_draws import (
     treatment_effect,
 )
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
+from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import significant
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def period_contrasts(events: NDArray) -> NDArray[np.float64]:
     return vector[:, 1:] * np.sqrt(value[1:])
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Deviations(Term):
     """A term: how far one level's log hazard ratio is from its average in periods of follow-up.
 

@@ -12,16 +12,16 @@ Sobol' (2001), Math Comput Simul 55:271-280; Homma & Saltelli (1996), Reliab Eng
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.words.errors import SensitivityError
+from bayes_crlm.words.records import record
 
 
-@dataclass(frozen=True)
+@record
 class Share:
     """A choice's part in the variance.
 
@@ -42,7 +42,7 @@ class Share:
     means: dict[Any, float]
 
 
-@dataclass(frozen=True)
+@record
 class Decomposition:
     """Variance of results over a full factorial, and whose it is.
 

@@ -19,7 +19,6 @@ Med 26:2331-2347; Groenwold, Nelson, Nichol, Hoes & Hak (2010), Int J Epidemiol 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.priors import HALF_WIDTH_95
 from bayes_crlm.sensitivity.extended_model import ExtendedFit, without_integration
 from bayes_crlm.words.errors import SensitivityError
+from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import as_written
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 Limits = tuple[float, float]
 
 
-@dataclass(frozen=True)
+@record
 class ConfounderPrior:
     """What is believed of a confounder that nobody measured.
 
@@ -92,7 +92,7 @@ def normal_between(low: float, high: float) -> tuple[float, float]:
     return (low + high) / 2, (high - low) / (2 * HALF_WIDTH_95)
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class LatentConfounderFit(ExtendedFit):
     """Posterior of the model with a latent confounder; its hazard ratios are free of it.
 

@@ -13,7 +13,6 @@ Rosenbaum & Rubin (1983), Biometrika 70:41-55; Gelman, Jakulin, Pittau & Su (200
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from bayes_crlm.sensitivity.posterior_draws import SmoothedWeights
 from bayes_crlm.tasks.streams import Stream, random_stream
 from bayes_crlm.words.errors import SensitivityError
+from bayes_crlm.words.records import record
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -159,7 +159,7 @@ def propensity_mode(
     raise SensitivityError("the propensity score's posterior has no mode that can be found")
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class PropensityDraws:
     """Draws of the coefficients' posterior.
 

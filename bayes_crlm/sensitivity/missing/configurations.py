@@ -1,6 +1,5 @@
 """Patients, once for every way to fill in the binary covariates that they miss, as arrays."""
 
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -9,12 +8,13 @@ from numpy.typing import NDArray
 
 from bayes_crlm.model.pymc_blocks import in_standard_types
 from bayes_crlm.sensitivity.missing.missing_covariates import IncompleteDesign
+from bayes_crlm.words.records import record
 
 # log weight of a place in the table of configurations that no configuration fills
 NO_CONFIGURATION = -1e30
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Configurations:
     """Arrays over configurations: patients, once for every way to fill in their binary values.
 

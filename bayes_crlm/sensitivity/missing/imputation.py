@@ -19,7 +19,6 @@ Carpenter & Kenward (2013), Multiple Imputation and its Application, chapter 10 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -27,6 +26,7 @@ import numpy as np
 from bayes_crlm.sensitivity.extended_model import ExtendedFit, without_integration
 from bayes_crlm.sensitivity.missing.configurations import configurations
 from bayes_crlm.sensitivity.missing.missing_covariates import IncompleteDesign
+from bayes_crlm.words.records import record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +39,7 @@ DEGREES_OF_FREEDOM = 4.0
 INTERCEPT_SD, EFFECT_SD, SCALE_SD = 2.5, 1.0, 1.0
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class ImputationFit(ExtendedFit):
     """Joint posterior of the survival model and the missing covariates.
 

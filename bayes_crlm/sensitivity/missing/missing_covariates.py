@@ -6,7 +6,7 @@ else of it. Design rows are linear in it, interactions with complete covariates 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from bayes_crlm.model.design import shares_of
 from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.weighted_moments import weighted_center_and_scale
 from bayes_crlm.words.errors import SensitivityError
+from bayes_crlm.words.records import record
 from bayes_crlm.words.wording import shown, shown_names
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ Kind = Literal["continuous", "binary"]
 MOST_BINARY = 8
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class MissingCovariate:
     """A covariate that has missing values, on the scale of its design column.
 
@@ -59,7 +60,7 @@ class MissingCovariate:
     slope: NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class IncompleteDesign:
     """A cohort with missing covariates as an imputation model sees it.
 

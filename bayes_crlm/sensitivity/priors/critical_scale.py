@@ -12,7 +12,6 @@ Matthews (2018), R Soc Open Sci 5:171047; Held, Matthews, Ott & Pawel (2022), Re
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -23,6 +22,7 @@ from bayes_crlm.model.priors import LIMITS, Normal
 from bayes_crlm.sensitivity import credibility
 from bayes_crlm.sensitivity.credibility import CriticalPrior
 from bayes_crlm.words.errors import SensitivityError
+from bayes_crlm.words.records import record
 
 # from the closed form's scale the root is looked for in steps of this factor, so many at most
 STEP, MOST_STEPS = 1.5, 30
@@ -35,7 +35,7 @@ ROUNDING = 1e-9
 MOST_ERRORS, LEAST_DISTANCE = 2.0, 0.002
 
 
-@dataclass(frozen=True)
+@record
 class ReverseBayes:
     """The critical prior of a posterior, and what it took to find it.
 

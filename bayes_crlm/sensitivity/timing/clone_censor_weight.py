@@ -30,8 +30,6 @@ Robins, Lanoy, Logan, Costagliola & Hernan (2010), Int J Biostat 6(2):18 (a grac
 which a strategy starts at random times).
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,6 +41,7 @@ from bayes_crlm.likelihood.survival_data import SurvivalData
 from bayes_crlm.model.baseline_priors import Independent
 from bayes_crlm.model.late_start import start_edges
 from bayes_crlm.model.priors import Normal
+from bayes_crlm.words.records import record
 
 # weakly informative: a covariate's standard deviation hardly changes a hazard more than 150-fold
 COEFFICIENT_SD, LOG_HAZARD_SD = 2.5, 2.0
@@ -52,7 +51,7 @@ MOST_LOG_WEIGHT = 100.0
 """No cohort could use a larger weight, and its square has to be a number."""
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Clones:
     """Stretches of clones' follow-up, cut where weights change.
 
@@ -137,7 +136,7 @@ def midpoints(edges: NDArray) -> NDArray[np.float64]:
     return (edges[:-1] + edges[1:]) / 2
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class StartHazard:
     """Piecewise-constant hazards of starting treatment, with proportional effects.
 
@@ -196,7 +195,7 @@ def fit_start_hazard(edges: NDArray, data: SurvivalData, weights: NDArray) -> St
     return StartHazard(edges, modes.log_hazard, modes.effect)
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class WeightModel:
     """What weights of clones are made from; fitted again for every weighting of the patients.
 
