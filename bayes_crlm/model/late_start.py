@@ -286,22 +286,40 @@ def rows_from_start(inputs: PreparedCohort, start: NDArray) -> Cohort:
     has_before, has_after = start > cohort.entry, start < cohort.time
     before, after = np.flatnonzero(has_before), np.flatnonzero(has_after)
     patient = np.concatenate([before, after])
-    reference_row = int(np.flatnonzero(inputs.design.treatment_level == 0)[0])
-    level_from = np.concatenate([np.full(len(before), reference_row), after])
-    table = cohort.table.iloc[patient].reset_index(drop=True)
-    treatment = inputs.design.treatment
-    table[treatment] = cohort.table[treatment].iloc[level_from].reset_index(drop=True)
-    return dataclasses.replace(
-        cohort,
-        table=table,
+    return rows_on_levels(
+        inputs,
+        patient,
+        np.concatenate([np.zeros(len(before), dtype=bool), np.ones(len(after), dtype=bool)]),
         entry=np.concatenate([cohort.entry[before], np.maximum(start, cohort.entry)[after]]),
         time=np.concatenate([np.minimum(start, cohort.time)[before], cohort.time[after]]),
         event=np.concatenate([np.where(has_after, 0, cohort.event)[before], cohort.event[after]]),
         patient_index=cohort.patient_index[patient],
-        row_number=cohort.row_number[patient],
-        start=None,
-        start_column=None,
     )
+
+
+def rows_on_levels(
+    inputs: PreparedCohort, rows: NDArray[np.intp], is_treated: NDArray[np.bool], **changes: NDArray
+) -> Cohort:
+    """Take rows of a cohort, on their own level of treatment or else on the reference.
+
+    Parameters
+    ----------
+    inputs : PreparedCohort
+        As treated.
+    rows : (n,) ndarray of int
+        Which rows, each as often as it is wanted.
+    is_treated : (n,) ndarray of bool
+        Whether each is on its own level.
+    **changes
+        Follow-up of the rows, and whose they are.
+    """
+    cohort, treatment = inputs.cohort, inputs.design.treatment
+    reference_row = int(np.flatnonzero(inputs.design.treatment_level == 0)[0])
+    level_from = np.where(is_treated, rows, reference_row)
+    table = cohort.table.iloc[rows].reset_index(drop=True)
+    table[treatment] = cohort.table[treatment].iloc[level_from].reset_index(drop=True)
+    known = {"row_number": cohort.row_number[rows], "start": None, "start_column": None}
+    return dataclasses.replace(cohort, table=table, **(known | changes))
 
 
 def rows_at_landmark(inputs: PreparedCohort, start: NDArray, landmark: float) -> Cohort:
@@ -316,21 +334,15 @@ def rows_at_landmark(inputs: PreparedCohort, start: NDArray, landmark: float) ->
     landmark : float
         In the cohort's unit.
     """
-    cohort, treatment = inputs.cohort, inputs.design.treatment
+    cohort = inputs.cohort
     kept = np.flatnonzero((cohort.time > landmark) & (cohort.entry <= landmark))
-    reference_row = int(np.flatnonzero(inputs.design.treatment_level == 0)[0])
-    level_from = np.where(start[kept] <= landmark, kept, reference_row)
-    table = cohort.table.iloc[kept].reset_index(drop=True)
-    table[treatment] = cohort.table[treatment].iloc[level_from].reset_index(drop=True)
-    return dataclasses.replace(
-        cohort,
-        table=table,
+    return rows_on_levels(
+        inputs,
+        kept,
+        start[kept] <= landmark,
         entry=np.zeros(len(kept)),
         time=cohort.time[kept] - landmark,
         event=cohort.event[kept],
         patient_index=np.arange(len(kept)),
         patients=cohort.patients[cohort.patient_index[kept]],
-        row_number=cohort.row_number[kept],
-        start=None,
-        start_column=None,
     )

@@ -5,10 +5,10 @@ formulaic takes longer than everything else that is done before the first answer
 left to formulas that need it. Names and columns are formulaic's, and tests hold them against it.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bayes_crlm.model.formula_tokens import END, Token, tokenize
 from bayes_crlm.words.errors import FormulaError
 from bayes_crlm.words.shown import as_written, whole
 from bayes_crlm.words.wording import shown
@@ -21,6 +21,15 @@ DOMAINS = {
     "sqrt": "give values of 0 or above",
     "exp": "give smaller values, or scale() them first",
 }
+# a term and the sign after it; a quoted name in a call is left to formulaic, which gives it a name
+# of its own
+PLAIN = re.compile(
+    r"""(?:(?P<function>C|log|sqrt|exp)\((?P<inside>[^\W\d]\w*)\)
+         | (?P<column>[^\W\d]\w*)
+         | `(?P<quoted>[^`]*)`
+        )\s*(?:\+\s*|\Z)""",
+    re.VERBOSE,
+)
 
 
 class PlainTerm(NamedTuple):
@@ -48,31 +57,15 @@ def plain_terms(text: str) -> list[PlainTerm] | None:
     list of PlainTerm or None
         Each term once, in the order of the formula; None where it has anything else.
     """
-    tokens, terms = tokenize(text), []
-    while tokens[0].kind != END:
-        if terms and tokens.pop(0).text != "+":
+    text, terms, place = text.strip(), [], 0
+    while place < len(text):
+        found = PLAIN.match(text, place)
+        if found is None:
             return None
-        term, length = first_term(tokens)
-        if term is None:
-            return None
-        terms.append(term)
-        tokens = tokens[length:]
+        column = found["inside"] or found["column"] or found["quoted"]
+        terms.append(PlainTerm(column, found["function"] or ""))
+        place = found.end()
     return list(dict.fromkeys(terms))
-
-
-def first_term(tokens: Sequence[Token]) -> tuple[PlainTerm | None, int]:
-    """The plain term that tokens begin with, and how many of them it takes."""
-    first = tokens[0]
-    if len(tokens) > 1 and tokens[1].text == "(":
-        # a quoted name in a call is left to formulaic, which gives it a name of its own
-        is_plain = (first.text == "C" or first.text in DOMAINS) and len(tokens) > 3
-        if not is_plain or tokens[2].kind != "name" or tokens[3].text != ")":
-            return None, 0
-        is_spaced = any(each.is_spaced for each in tokens[1:4])
-        return (None, 0) if is_spaced else (PlainTerm(tokens[2].text, first.text), 4)
-    if first.kind in ("name", "quoted"):
-        return PlainTerm(first.text.strip("`")), 1
-    return None, 0
 
 
 def plain_columns(terms: Sequence[PlainTerm], data: "pd.DataFrame") -> "pd.DataFrame":
