@@ -214,39 +214,41 @@ def mean_curves(
     cutpoints = inputs.intervals.cutpoints
     times = np.linspace(origin, cutpoints[-1], COMPARED_TIMES)
     weight = people.weights(mean, cutpoints, origin)
-    return curves_of_levels(inputs, mean, people, weight, times, origin)
+    return curves_of_levels(inputs, mean, people, weight, times, origin)[0]
 
 
 def curves_of_levels(
     inputs: PreparedCohort,
-    mean: LogHazards,
+    at: LogHazards,
     people: Population,
     weight: NDArray,
     times: NDArray,
     origin: float,
 ) -> NDArray[np.float64]:
-    """Standardised survival of every treatment level under given weights, of one draw.
+    """Standardised survival of every treatment level under given weights.
 
     Parameters
     ----------
     inputs : PreparedCohort
         A cohort as the model sees it.
-    mean : LogHazards
-        Of the draw.
+    at : LogHazards
+        Of the draws.
     people : Population
         Whom to average over.
-    weight : (patterns,) or (1, patterns) ndarray
+    weight : (patterns,) or (draws, patterns) ndarray
         Adding up to 1.
     times : (times,) ndarray
         From the origin to the end of follow-up.
+    origin : float
+        Where survival is 1.
 
     Returns
     -------
-    (levels, times) ndarray
+    (draws, levels, times) ndarray
     """
     cutpoints = inputs.intervals.cutpoints
     curves = [
-        mean_survival(mean, inputs.under(level, people.profiles), weight, cutpoints, times, origin)
+        mean_survival(at, inputs.under(level, people.profiles), weight, cutpoints, times, origin)
         for level in range(len(inputs.design.levels))
     ]
-    return np.concatenate(curves)
+    return np.stack(curves, axis=1)

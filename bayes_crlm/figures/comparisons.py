@@ -206,7 +206,9 @@ def plot_hazard_ratio_curve(
     Parameters
     ----------
     x : (n,) array_like
+        Where each row is on the axis.
     rows : sequence of n mappings
+        With `median` and `eti95`, hazard ratios, in the order of `x`.
     xlabel : str
         What the axis shows.
     base : float
@@ -261,6 +263,7 @@ def plot_mirrored(
     groups : mapping of str to (n,) array_like
         Values by what a reader calls the group.
     edges : (bins + 1,) array_like
+        Ends of the bins in which both groups are counted, increasing.
     xlabel, ylabel : str
         What the axes show.
     is_log : bool

@@ -95,7 +95,9 @@ class Estimates:
     Attributes
     ----------
     middle : (rows,) ndarray
+        Medians, or maxima of the likelihood.
     limits : (rows, 2) ndarray
+        Lower and upper 95% limits; not finite where there is none.
     label : str
         In the legend.
     """

@@ -114,6 +114,7 @@ def chain_ranks(draws: NDArray) -> ChainRanks:
     Parameters
     ----------
     draws : (chains, draws) ndarray
+        Of one quantity.
 
     Returns
     -------

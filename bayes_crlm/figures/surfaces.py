@@ -37,8 +37,11 @@ def plot_surface(
     Parameters
     ----------
     x : (columns,) array_like
+        Values of the first choice, increasing.
     y : (rows,) array_like
+        Values of the second choice, increasing.
     values : (rows, columns) array_like
+        The quantity at every pair of them.
     xlabel, ylabel : str
         What the axes show.
     levels : sequence of float

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_crlm.inference.ratio_summary import RatioSummary
+from bayes_crlm.words.shown import ratio_in_words
 
 if TYPE_CHECKING:
     from bayes_crlm.fit.draws import PosteriorDraws
@@ -170,8 +171,6 @@ def crude_sentence(rows: list[dict[str, Any]], treatment: Any) -> str | None:
     str or None
         None without covariates.
     """
-    from bayes_crlm.words.shown import ratio_in_words
-
     here = [row for row in rows if row["treatment"] == treatment]
     crude = next((row for row in here if row["analysis"] == "crude"), None)
     if crude is None:
@@ -191,8 +190,6 @@ def crude_sentence(rows: list[dict[str, Any]], treatment: Any) -> str | None:
 
 def numbers_in_words(row: dict[str, Any], names: tuple[str, str, str]) -> str:
     """Write a ratio of a row with its limits."""
-    from bayes_crlm.words.shown import ratio_in_words
-
     return ratio_in_words(row[names[0]], (row[names[1]], row[names[2]]))
 
 

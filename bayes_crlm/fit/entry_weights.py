@@ -72,7 +72,8 @@ def entry_weight_rows(fit: PosteriorDraws) -> list[dict[str, Any]]:
     own = people.weights(mean, cutpoints, fit.begin)[0]
     other = weights_over_entries(people, mean, cutpoints, fit.begin)
     curves, others = (
-        curves_of_levels(inputs, mean, people, weight, times, fit.begin) for weight in (own, other)
+        curves_of_levels(inputs, mean, people, weight, times, fit.begin)[0]
+        for weight in (own, other)
     )
     n_patients = inputs.data.n_patients
     largest = np.median((fit.weights / (people.share * n_patients)).max(axis=1))

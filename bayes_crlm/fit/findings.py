@@ -56,6 +56,7 @@ class Findings:
     fit : PosteriorDraws
         A fitted model.
     asked : Asked
+        Success rule, thresholds and times of what is reported.
     diagnostics : Diagnostics
         Where one of them fails, every answer is withdrawn.
     planned : tuple of str

@@ -22,6 +22,7 @@ class Group:
     Attributes
     ----------
     variables : dict of str to (dims, array)
+        Arrays by name, each with the names of its dimensions.
     coords : dict of str to (dims, array)
         Labels of the dimensions, and arrays that belong to the variables.
     attributes : dict of str to value

@@ -129,6 +129,7 @@ def match_moments(fit: PosteriorDraws, found: LeftOut) -> None:
     Parameters
     ----------
     fit : PosteriorDraws
+        Whose draws are moved.
     found : LeftOut
         Before; `elpd` and `pareto_k` are overwritten.
     """

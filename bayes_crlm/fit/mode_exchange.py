@@ -54,6 +54,7 @@ def mode_of_draws(effect: NDArray, components: list[Component]) -> NDArray[np.in
     effect : (draws, terms) ndarray
         Log hazard ratios on the sampling scale.
     components : list of Component
+        The posterior's modes, with their spreads and shares.
 
     Returns
     -------

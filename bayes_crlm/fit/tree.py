@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.estimands.population import Population
-from bayes_crlm.estimands.standardised import mean_survival
+from bayes_crlm.estimands.population import Population, curves_of_levels
 from bayes_crlm.fit.groups import Group, to_tree
 from bayes_crlm.fit.predicted_follow_up import predicted_follow_up
 from bayes_crlm.likelihood.hazard_table import patient_log_likelihood
@@ -275,16 +274,8 @@ def with_curves(
     # a prior may draw hazards too large for a float: survival is then 0, as it should be
     with np.errstate(over="ignore", invalid="ignore"):
         weight = people.weights(at, cutpoints, origin)
-        by_level = [
-            np.nan_to_num(
-                mean_survival(
-                    at, inputs.under(level, people.profiles), weight, cutpoints, times, origin
-                ),
-                nan=1.0,
-            )
-            for level in range(len(levels))
-        ]
-    survival = np.stack(by_level, axis=1)[None]
+        curves = curves_of_levels(inputs, at, people, weight, times, origin)
+    survival = np.nan_to_num(curves, nan=1.0)[None]
     return Group(
         {**group.variables, "survival": (("chain", "draw", "treatment", "time"), survival)},
         {

@@ -51,6 +51,7 @@ class BlockUnknowns:
     Attributes
     ----------
     block : Block, Shrunk or GammaHazards
+        The block.
     elements, levels, scales : (n,) ndarray of int
         Places of the unknowns with a prior each, of walks' levels, of scales.
     local : (n,) ndarray of int

@@ -143,6 +143,7 @@ def worst_mixing(variables: Sequence[NDArray]) -> Mixing:
     Parameters
     ----------
     variables : sequence of (chains, draws, ...) ndarray
+        Draws of every variable that is looked at.
     """
     draws = np.concatenate([each.reshape(*each.shape[:2], -1) for each in variables], axis=2)
     return Mixing(

@@ -64,6 +64,7 @@ class EffectProposals:
     Attributes
     ----------
     centre : (cohorts, parts, terms) ndarray
+        Where each distribution is centred, on the sampling scale.
     factor : (cohorts, parts, terms, terms) ndarray
         Lower triangular square roots of the scale matrices; not a number where there is none.
     degrees_of_freedom : (cohorts, parts) ndarray
@@ -196,6 +197,7 @@ def far_deviations(factor: NDArray) -> NDArray[np.float64]:
     Parameters
     ----------
     factor : (cohorts, parts, terms, terms) ndarray
+        Lower triangular square roots of the scale matrices.
 
     Returns
     -------

@@ -88,6 +88,7 @@ class Proposed:
     Attributes
     ----------
     drawn : BatchDraws
+        With effects, log-hazards and weights, of one cohort.
     cell : (draws,) ndarray of int
         Which cell of the grid each comes from.
     both : (draws, intervals + effects) ndarray

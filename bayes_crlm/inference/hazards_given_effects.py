@@ -60,6 +60,7 @@ def walks_at_scales(targets: Targets, effect: Floats, log_scale: Floats) -> tupl
     targets : Targets
         With walks.
     effect : (cohorts, 1, cases, effects) ndarray
+        Log hazard ratios on the sampling scale, one case after another.
     log_scale : (cohorts, cases) ndarray
         Logs of step scales.
 
@@ -115,7 +116,9 @@ def log_ratios(draws: HazardDraws, shape: tuple[int, ...], log_hazard: Floats | 
     Parameters
     ----------
     draws : HazardDraws
+        From `hazard_draws`: what is drawn from, and how.
     shape : tuple of int
+        Cohorts, signs (1 or 2) and pairs.
     log_hazard : (*shape, intervals) ndarray or None
         Where the log-hazards go; without it none are kept.
 

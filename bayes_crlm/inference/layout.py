@@ -111,6 +111,7 @@ class Layout:
     Attributes
     ----------
     model : BlockModel
+        Whose blocks are sorted.
     hazards : Block or GammaHazards
         Of the baseline.
     groups : Block or None
@@ -290,7 +291,9 @@ class Layout:
         Parameters
         ----------
         log_hazard : (strata x intervals,) ndarray
+            Of the baseline, one stratum's intervals after another's.
         effect : (effects,) ndarray
+            Values, or steps of walks, in the engine's order.
         groups : (groups,) ndarray
             Effects of those that are integrated out.
         """

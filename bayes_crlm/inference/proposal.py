@@ -96,7 +96,9 @@ class Proposal:
         Parameters
         ----------
         effect : (cohorts, 2, pairs, terms) ndarray
+            Of mirrored pairs, on the sampling scale.
         log_scale : (cohorts, pairs) ndarray or None
+            Logs of the pairs' step scales; None where there is no walk.
 
         Returns
         -------
@@ -285,6 +287,7 @@ def shares_of_parts(
     within : (1, parts) ndarray
         Of each part within its mode.
     mode_of : (parts,) ndarray of int
+        The mode that each part belongs to.
     """
     shares = LEAST_OF_EQUAL / len(shares) + (1 - LEAST_OF_EQUAL) * shares / shares.sum()
     total = np.bincount(mode_of, weights=within[0], minlength=len(shares))

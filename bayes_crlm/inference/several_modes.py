@@ -88,7 +88,9 @@ class StudentColumns:
     Attributes
     ----------
     column : (columns,) ndarray of int
+        Their places in the design.
     location, scale, degrees_of_freedom : (columns,) ndarray
+        Of each column's prior.
     """
 
     column: NDArray[np.intp]
@@ -265,6 +267,7 @@ def chosen_columns(
     Parameters
     ----------
     columns : StudentColumns
+        All columns with a Student t prior.
     competing : (n,) ndarray of int
         Places among `columns`.
     effect : (terms,) ndarray
@@ -356,6 +359,7 @@ def places_between(
     Parameters
     ----------
     targets : Targets
+        One cohort's.
     effect, covariance : (terms,) ndarray, (terms, terms) ndarray
         The likelihood's mode without the Student t priors, and its spread.
 

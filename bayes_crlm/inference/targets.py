@@ -250,6 +250,7 @@ class Targets:
         Parameters
         ----------
         effect : (..., effects) ndarray
+            On the sampling scale.
         log_effect_scale : (...) ndarray, optional
             Where there is one.
         """

@@ -244,6 +244,7 @@ def events_in(time: NDArray, event: NDArray, edges: NDArray) -> NDArray[np.float
     time, event : (cohorts, rows) ndarray
         Ends of follow-up, and whether it ends with the event.
     edges : (cohorts, intervals + 1) ndarray
+        Interval ends of each cohort, the first 0.
     """
     n_cohorts, n_intervals = len(edges), edges.shape[1] - 1
     stop_interval, _ = locate(time, edges)

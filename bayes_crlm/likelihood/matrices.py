@@ -4,6 +4,7 @@ LAPACK works matrix by matrix, so that a result has the same digits alone and am
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ def inverses(matrices: NDArray) -> NDArray[np.float64]:
     Parameters
     ----------
     matrices : (cases, n, n) ndarray
+        One for each case.
 
     Returns
     -------
@@ -29,6 +31,7 @@ def triangular_roots(matrices: NDArray) -> NDArray[np.float64]:
     Parameters
     ----------
     matrices : (cases, n, n) ndarray
+        Symmetric, one for each case.
 
     Returns
     -------
@@ -37,15 +40,13 @@ def triangular_roots(matrices: NDArray) -> NDArray[np.float64]:
     return one_by_one(np.linalg.cholesky, matrices)
 
 
-def one_by_one(function: Callable[..., NDArray], *arrays: NDArray) -> NDArray[np.float64]:
+def one_by_one(function: Callable[[NDArray], NDArray], matrices: NDArray) -> NDArray[np.float64]:
     """Apply a function to all cases, and one by one where it fails for any of them."""
     try:
-        return function(*arrays)
+        return function(matrices)
     except np.linalg.LinAlgError:
-        found = np.full_like(arrays[-1], np.nan)
-        for k, each in enumerate(zip(*arrays, strict=True)):
-            try:
-                found[k] = function(*each)
-            except np.linalg.LinAlgError:
-                continue
+        found = np.full_like(matrices, np.nan)
+        for k, each in enumerate(matrices):
+            with suppress(np.linalg.LinAlgError):
+                found[k] = function(each)
         return found

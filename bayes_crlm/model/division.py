@@ -25,6 +25,7 @@ def kinds_of_rows(
     n_levels : int
         Levels of the treatment.
     terms : sequence of Term
+        Kinds of terms beside treatment and covariates, which may have strata and groups.
 
     Returns
     -------

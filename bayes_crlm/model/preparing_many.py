@@ -50,6 +50,7 @@ class PreparedBatch:
     Attributes
     ----------
     blocks : list of CohortBlock
+        Cohorts of one shape each.
     failures : dict of int to str
         By the cohorts' numbers among all.
     """
@@ -315,6 +316,7 @@ def are_columns_apart(columns: NDArray) -> NDArray[np.bool]:
     Parameters
     ----------
     columns : (cohorts, terms, rows) ndarray
+        In original units.
     """
     centred = columns - columns.mean(axis=2, keepdims=True)
     length = np.linalg.norm(centred, axis=2, keepdims=True)

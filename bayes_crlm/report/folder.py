@@ -95,6 +95,7 @@ def require_whole(folder: Path, proofs: Iterable[str]) -> None:
     Parameters
     ----------
     folder : Path
+        A folder that exists.
     proofs : iterable of str
         Names of the summaries that were written just now.
 
@@ -161,6 +162,7 @@ def locked(folder: Path, seconds: float = 0.0) -> Generator[bool, None, None]:
     Parameters
     ----------
     folder : Path
+        A folder that exists.
     seconds : float
         How long to wait for it. Somebody else may hold it for ever, and some disks have no
         locks: then the work goes on without, and leaves alone what may be another run's.

@@ -16,6 +16,7 @@ def write_groups(groups: Mapping[str, Group], attributes: Mapping[str, Any], pat
     Parameters
     ----------
     groups : mapping of str to Group
+        What the file holds, by the names of its groups.
     attributes : mapping
         Of the file itself.
     path : Path

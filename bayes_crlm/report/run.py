@@ -71,6 +71,7 @@ def plot_figures(sections: Iterable[Section], marked: "HasCohort | None" = None)
     Parameters
     ----------
     sections : iterable of Section
+        Whose figures are drawn, in their order.
     marked : HasCohort, optional
         Whose data every figure shows, for figures that do not say themselves that data are
         synthetic.

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from bayes_crlm.fit.estimand_draws import rmst_draws, survival_draws
 from bayes_crlm.fit.estimands.rmst import between
-from bayes_crlm.fit.estimands.rows import estimand_frame, mean_and_limits
+from bayes_crlm.fit.estimands.rows import estimand_frame, estimand_section, mean_and_limits
 from bayes_crlm.model.arm_follow_up import note_for
-from bayes_crlm.words.section import Column, Rows, Section
+from bayes_crlm.words.section import Column, Section
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,14 +43,7 @@ def sections(found: "Findings") -> list[Section]:
         Column("eti95", "95% interval", "_kind_limits"),
         Column("prob_above_0", "P(above 0)", "probability"),
     )
-    return [
-        Section(
-            name,
-            title="Differences" if rows else "",
-            chapter="survival",
-            rows=(Rows(name, rows, columns, ("estimands", name), marks=found.marks),),
-        )
-    ]
+    return [estimand_section(found, name, rows, columns, "Differences" if rows else "")]
 
 
 def differences_table(

@@ -7,10 +7,10 @@ import numpy as np
 from bayes_crlm.fit.draws import ETI95
 from bayes_crlm.fit.entry_weights import entry_weight_rows, entry_weight_warnings
 from bayes_crlm.fit.estimand_draws import median_survival_draws
-from bayes_crlm.fit.estimands.rows import estimand_frame, quantiles_with_infinity
+from bayes_crlm.fit.estimands.rows import estimand_frame, estimand_section, quantiles_with_infinity
 from bayes_crlm.model.arm_follow_up import median_note
 from bayes_crlm.model.origin import given_survival
-from bayes_crlm.words.section import Column, Lines, Rows, Section
+from bayes_crlm.words.section import Column, Lines, Section
 from bayes_crlm.words.shown import probability_in_words, significant, whole
 
 if TYPE_CHECKING:
@@ -40,14 +40,8 @@ def sections(found: "Findings") -> list[Section]:
         Column("eti95", "95% interval", "reached_limits"),
     )
     is_told = not found.failures and found.has_every_answer
-    return [
-        Section(
-            name,
-            chapter="survival",
-            rows=(Rows(name, rows, columns, ("estimands", name), marks=found.marks),),
-            lines=(Lines("survival", items(found, rows)),) if is_told else (),
-        )
-    ]
+    lines = (Lines("survival", items(found, rows)),) if is_told else ()
+    return [estimand_section(found, name, rows, columns, lines=lines)]
 
 
 def small(row: dict[str, Any]) -> str:

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 from bayes_crlm.fit.estimand_draws import rmst_draws
-from bayes_crlm.fit.estimands.rows import estimand_frame, mean_and_limits
+from bayes_crlm.fit.estimands.rows import estimand_frame, estimand_section, mean_and_limits
 from bayes_crlm.model.arm_follow_up import note_for
-from bayes_crlm.words.section import Column, Rows, Section
+from bayes_crlm.words.section import Column, Section
 from bayes_crlm.words.shown import as_written
 
 if TYPE_CHECKING:
@@ -33,13 +33,7 @@ def sections(found: "Findings") -> list[Section]:
         Column("mean", "estimate", "duration"),
         Column("eti95", "95% interval", "duration_limits"),
     )
-    return [
-        Section(
-            name,
-            chapter="survival",
-            rows=(Rows(name, rows, columns, ("estimands", name), marks=found.marks),),
-        )
-    ]
+    return [estimand_section(found, name, rows, columns)]
 
 
 def between(origin: float) -> str:

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.fit.draws import ETI95
-from bayes_crlm.words.section import frame_of
+from bayes_crlm.fit.findings import Findings
+from bayes_crlm.words.section import Column, Lines, Rows, Section, frame_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +26,35 @@ def estimand_frame(fit: "PosteriorDraws", rows: list[dict[str, Any]]) -> "pd.Dat
             for row in rows
         ]
     )
+
+
+def estimand_section(
+    found: Findings,
+    name: str,
+    rows: list[dict[str, Any]],
+    columns: tuple[Column, ...],
+    title: str = "",
+    lines: tuple[Lines, ...] = (),
+) -> Section:
+    """Give an estimand's rows, of every treatment level.
+
+    Parameters
+    ----------
+    found : Findings
+        A fit with all that was found of it.
+    name : str
+        Of the estimand: its key, its table and its place in `summary.json`.
+    rows : list of dict
+        Of its table, with what only readers see under names that begin with an underscore.
+    columns : tuple of Column
+        What readers see.
+    title : str
+        Above the table; none where it goes on from the one before.
+    lines : tuple of Lines
+        What is printed of it.
+    """
+    table = Rows(name, rows, columns, ("estimands", name), marks=found.marks)
+    return Section(name, title=title, chapter="survival", rows=(table,), lines=lines)
 
 
 def mean_and_limits(draws: NDArray) -> dict[str, float]:

@@ -7,7 +7,7 @@ from bayes_crlm.figures import plot_survival
 from bayes_crlm.fit.answers import proportionality_warnings
 from bayes_crlm.fit.entry_weights import entry_weight_rows, entry_weight_warnings
 from bayes_crlm.fit.estimand_draws import survival_draws
-from bayes_crlm.fit.estimands.rows import estimand_frame, mean_and_limits
+from bayes_crlm.fit.estimands.rows import estimand_frame, estimand_section, mean_and_limits
 from bayes_crlm.model.arm_follow_up import note_for
 from bayes_crlm.model.origin import given_survival
 from bayes_crlm.model.withdrawn import levels_without_events
@@ -29,7 +29,7 @@ def sections(found: "Findings") -> list[Section]:
     found : Findings
         A fit with all that was found of it.
     """
-    horizons, at = found.asked.horizons, ("estimands", "survival")
+    horizons = found.asked.horizons
     table = survival_table(found.fit, horizons).to_dict("records") if horizons else []
     rows = [row | {"_estimand": "survival"} for row in table]
     columns = (
@@ -39,13 +39,7 @@ def sections(found: "Findings") -> list[Section]:
         Column("mean", "estimate", "percent"),
         Column("eti95", "95% interval", "percent_limits"),
     )
-    return [
-        Section(
-            "survival",
-            chapter="survival",
-            rows=(Rows("survival", rows, columns, at, marks=found.marks),),
-        )
-    ]
+    return [estimand_section(found, "survival", rows, columns)]
 
 
 def overview(found: "Findings") -> list[Section]:

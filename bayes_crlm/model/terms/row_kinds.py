@@ -21,6 +21,7 @@ class Labelled:
     Attributes
     ----------
     index : (rows,) ndarray of int
+        Of every row the place of its kind among `labels`.
     labels : tuple of str
         Names of the kinds, by their number.
     """
