@@ -41,6 +41,13 @@ INLINE v8 &operator+=(v8 &a, v8 b) { EACH_PART a.v[q] += b.v[q]; return a; }
 
 INLINE int64_t round_up(int64_t n) { return (n + LANES - 1) / LANES * LANES; }
 
+// Entry j of the rows of a table that the lanes belong to.
+INLINE v8 gathered(const double *table, int64_t width, const int64_t *row, int64_t j) {
+  double found[LANES];
+  for (int lane = 0; lane < LANES; lane++) found[lane] = table[row[lane] * width + j];
+  return load(found);
+}
+
 // The first `count` lanes of a, the others of b.
 INLINE v8 first_lanes(int64_t count, v8 a, v8 b) {
   if (count >= LANES) return a;
@@ -100,6 +107,19 @@ INLINE part log_part(part x) {
   return f * log_series(f * f) + exponent_as_number * 0.693147180559945309417;
 }
 INLINE v8 log8(v8 x) { EACH_PART x.v[q] = log_part(x.v[q]); return x; }
+
+// log(1 + x) for x > -1, exact for small x too: the series of `log_part`, whose argument is x / (2 + x) where
+// 1 + x needs no power of 2.
+INLINE part log1p_part(part x) {
+  const part u = 1.0 + x;
+  const bits b = (bits)u, exponent = (b - 0x3fe6a09e667f3bcdLL) >> 52;
+  const part mantissa = (part)(b - (exponent << 52));
+  const part above = exponent == 0 ? x : mantissa - 1.0;
+  const part exponent_as_number = (part)(exponent + 0x4338000000000000LL) - 6755399441055744.0;
+  const part f = above / (above + 2.0);
+  return f * log_series(f * f) + exponent_as_number * 0.693147180559945309417;
+}
+INLINE v8 log1p8(v8 x) { EACH_PART x.v[q] = log1p_part(x.v[q]); return x; }
 
 INLINE v8 within(v8 x, double low, double high) {
   EACH_PART {
