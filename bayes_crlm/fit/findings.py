@@ -12,7 +12,7 @@ from bayes_crlm.fit.crude import crude_rows, crude_sentence
 from bayes_crlm.fit.diagnostics import Diagnostics
 from bayes_crlm.fit.draws import PosteriorDraws
 from bayes_crlm.fit.late_start import compare_starts
-from bayes_crlm.model.column_counts import arm_cautions, rare_cautions
+from bayes_crlm.model.column_counts import arm_cautions, rare_cautions, sides_of_columns
 from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.words.late_start import estimands_in_words, headline_row, withdraw_starts
 from bayes_crlm.words.records import record
@@ -163,7 +163,9 @@ class Findings:
     def notes(self) -> tuple[str, ...]:
         """That, and levels on which hardly any data rest, in the order in which they are read."""
         inputs = self.fit.inputs
-        return (*self.found, *arm_cautions(inputs), *rare_cautions(inputs))
+        sides = sides_of_columns(inputs.cohort, inputs.design)
+        rare = rare_cautions(sides, inputs.covariate_prior)
+        return (*self.found, *arm_cautions(sides), *rare)
 
     @property
     def has_every_answer(self) -> bool:

@@ -10,7 +10,7 @@ Hammersley & Morton (1956), Math Proc Camb Philos Soc 52:449-475 (mirrored pairs
 """
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from bayes_crlm.inference.native.draws import EffectDensities, EffectDraws
 from bayes_crlm.inference.parts import at_draw_pairs
 from bayes_crlm.inference.step_scales import StepScales
 from bayes_crlm.likelihood.matrices import triangular_roots
+from bayes_crlm.likelihood.stacked import Stacked
 from bayes_crlm.model.families import Family, StudentT
 from bayes_crlm.model.priors import EffectPrior
 from bayes_crlm.words.records import record
@@ -58,7 +59,7 @@ class DrawnEffects:
 
 
 @record(eq=False)
-class EffectProposals:
+class EffectProposals(Stacked):
     """Normal or multivariate t distributions of effects, a part of a cohort's proposal each.
 
     Attributes
@@ -78,6 +79,8 @@ class EffectProposals:
     degrees_of_freedom: NDArray[np.float64]
     wide_degrees_of_freedom: float
 
+    shared: ClassVar[tuple[str, ...]] = ("wide_degrees_of_freedom",)
+
     @classmethod
     def around(
         cls, centre: NDArray, spread: NDArray, wide_degrees_of_freedom: float
@@ -86,15 +89,6 @@ class EffectProposals:
         factor = triangular_roots(spread.reshape(-1, *spread.shape[2:])).reshape(spread.shape)
         nu = np.full(centre.shape[:2], DEGREES_OF_FREEDOM)
         return cls(centre, factor, nu, wide_degrees_of_freedom)
-
-    def part(self, which: NDArray[np.intp]) -> "EffectProposals":
-        """Those of some cohorts."""
-        return EffectProposals(
-            self.centre[which],
-            self.factor[which],
-            self.degrees_of_freedom[which],
-            self.wide_degrees_of_freedom,
-        )
 
     @property
     def exists(self) -> NDArray[np.bool]:

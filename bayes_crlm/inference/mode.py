@@ -10,22 +10,23 @@ Tierney & Kadane (1986), J Am Stat Assoc 81:82-86; Opper & Archambeau (2009), Ne
 21:786-792 (the normal nearest to a posterior).
 """
 
+from typing import ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.native.modes import climb
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.likelihood.matrices import inverses
+from bayes_crlm.likelihood.stacked import Stacked
 from bayes_crlm.words.records import record
 
 # a whole Newton step from a mode raises twice the log density by less than this
 RISE_TOLERANCE = 1e-6
-# of `Modes`, cohorts first
-ARRAYS = ("at", "log_density", "information", "converged")
 
 
 @record(eq=False)
-class Modes:
+class Modes(Stacked):
     """Modes of posteriors, stacked over cohorts.
 
     Attributes
@@ -48,6 +49,8 @@ class Modes:
     converged: NDArray[np.bool]
     n_intervals: int
 
+    shared: ClassVar[tuple[str, ...]] = ("n_intervals",)
+
     @property
     def log_hazard(self) -> NDArray[np.float64]:
         """Log-hazards, shape (cohorts, intervals)."""
@@ -57,16 +60,6 @@ class Modes:
     def effect(self) -> NDArray[np.float64]:
         """Log hazard ratios, shape (cohorts, terms)."""
         return self.at[:, self.n_intervals :]
-
-    def part(self, which: NDArray[np.intp]) -> "Modes":
-        """Those of some cohorts."""
-        return Modes(*(getattr(self, name)[which] for name in ARRAYS), self.n_intervals)
-
-    @classmethod
-    def concatenated(cls, some: "list[Modes]") -> "Modes":
-        """Put modes of several searches one after the other."""
-        arrays = (np.concatenate([getattr(each, name) for each in some]) for name in ARRAYS)
-        return cls(*arrays, some[0].n_intervals)
 
     def as_start(self) -> NDArray[np.float64]:
         """Start another search here; one that found no mode starts as if nothing were known."""

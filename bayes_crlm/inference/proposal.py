@@ -267,7 +267,7 @@ def proposal_around_several(
     # by how much the places between hold, nothing is known of them yet
     shares += [0.0] * (1 + max(mode_of) - len(shares))
     effects = effects_around(targets, np.stack(centres)[None], np.stack(spreads)[None])
-    concatenated = None if scales[0] is None else StepScales.concatenated(scales)
+    concatenated = None if scales[0] is None else StepScales.side_by_side(scales)
     within = np.ones((1, len(mode_of))) if concatenated is None else concatenated.probability
     mode_of = np.array(mode_of)
     probability = shares_of_parts(np.array(shares), within, mode_of)

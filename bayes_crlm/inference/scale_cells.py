@@ -6,10 +6,12 @@ Rue, Martino & Chopin (2009), J R Stat Soc B 71:319-392 (a grid over scales).
 """
 
 import math
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.likelihood.stacked import Stacked
 from bayes_crlm.model.families import HalfNormal, ScaleFamily
 from bayes_crlm.words.records import record
 
@@ -19,7 +21,7 @@ MOST_WIDE = 0.2
 
 
 @record(eq=False)
-class ScaleCells:
+class ScaleCells(Stacked):
     """Cells of the log of a scale, from which it is drawn evenly.
 
     Attributes
@@ -33,6 +35,8 @@ class ScaleCells:
     low: NDArray[np.float64]
     width: float
 
+    shared: ClassVar[tuple[str, ...]] = ("width",)
+
     @classmethod
     def of(cls, prior: ScaleFamily, most_wide: float = MOST_WIDE) -> "ScaleCells":
         """Divide what a prior leaves possible into cells of the log that are at most so wide."""
@@ -41,10 +45,6 @@ class ScaleCells:
         low, high = math.log(SMALLEST * prior.scale), math.log(largest * prior.scale)
         edges = np.linspace(low, high, cells + 1)
         return cls(edges[:-1], float(edges[1] - edges[0]))
-
-    def part(self, which: NDArray[np.intp]) -> "ScaleCells":
-        """Some of them, which may be repeated."""
-        return ScaleCells(self.low[which], self.width)
 
     @property
     def middle(self) -> NDArray[np.float64]:

@@ -10,12 +10,14 @@ Rue, Martino & Chopin (2009), J R Stat Soc B 71:319-392 (a grid over the scale).
 
 import math
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.hazards_given_effects import walks_at_scales
 from bayes_crlm.inference.targets import Targets
+from bayes_crlm.likelihood.stacked import Stacked
 from bayes_crlm.model.baseline_priors import WalkPrior
 from bayes_crlm.words.records import record
 
@@ -26,12 +28,10 @@ SCALE_CELLS = 64
 DEFENSIVE_SHARE = 0.02
 # the ranges below and above this probability have modes of their own
 RANGE_ENDS = (0.2,)
-# arrays whose first axis is the cohorts'
-BY_COHORT = ("share", "probability", "log_hazard", "log_evidence")
 
 
 @record(eq=False)
-class StepScales:
+class StepScales(Stacked):
     """Approximate posteriors of log step scales, constant within narrow cells.
 
     Attributes
@@ -59,9 +59,7 @@ class StepScales:
     mode_of: NDArray[np.intp]
     log_evidence: NDArray[np.float64]
 
-    def part(self, which: NDArray[np.intp]) -> "StepScales":
-        """Those of some cohorts."""
-        return replace(self, **{name: getattr(self, name)[which] for name in BY_COHORT})
+    shared: ClassVar[tuple[str, ...]] = ("edges", "mode_of")
 
     def parts(self, which: NDArray[np.intp]) -> "StepScales":
         """Some of the parts, each with a mode of its own."""
@@ -75,14 +73,10 @@ class StepScales:
             log_evidence=self.log_evidence[:, modes],
         )
 
-    @staticmethod
-    def concatenated(parts: "list[StepScales]") -> "StepScales":
+    @classmethod
+    def side_by_side(cls, parts: "list[StepScales]") -> "StepScales":
         """Put parts with a mode each side by side."""
-        side_by_side = {
-            name: np.concatenate([getattr(each, name) for each in parts], axis=1)
-            for name in BY_COHORT
-        }
-        return replace(parts[0], mode_of=np.arange(len(parts)), **side_by_side)
+        return replace(cls.concatenated(parts, axis=1), mode_of=np.arange(len(parts)))
 
     @property
     def width(self) -> float:

@@ -166,16 +166,6 @@ def count(
     )
 
 
-def rare_levels(inputs: PreparedCohort) -> tuple[Side, ...]:
-    """Levels of covariates of which hardly any data speak."""
-    return rare_of(sides_of_columns(inputs.cohort, inputs.design))
-
-
-def rare_of(sides: tuple[Side, ...]) -> tuple[Side, ...]:
-    """Which of these are levels of covariates of which hardly any data speak."""
-    return tuple(each for each in sides if each.is_rare and not each.is_treatment)
-
-
 def prior_share(side: Side, prior: EffectPrior) -> float:
     """Share of a level's log hazard ratio that comes from its prior, from 0 to 1, roughly.
 
@@ -216,12 +206,7 @@ def rare_sentence(side: Side, prior: EffectPrior) -> str:
     return f"{side.name} is {patients} with {events}: {decides}{whose}"
 
 
-def arm_cautions(inputs: PreparedCohort) -> tuple[str, ...]:
-    """Say which treatment levels have one event, or none."""
-    return arm_sentences(sides_of_columns(inputs.cohort, inputs.design))
-
-
-def arm_sentences(sides: tuple[Side, ...]) -> tuple[str, ...]:
+def arm_cautions(sides: tuple[Side, ...]) -> tuple[str, ...]:
     """Say which of these are treatment levels with one event, or none."""
     phrases = []
     for side in sides:
@@ -239,9 +224,10 @@ def arm_sentences(sides: tuple[Side, ...]) -> tuple[str, ...]:
     return tuple(phrases)
 
 
-def rare_cautions(inputs: PreparedCohort) -> tuple[str, ...]:
-    """Name the covariates' levels of which hardly any data speak."""
-    return tuple(rare_sentence(side, inputs.covariate_prior) for side in rare_levels(inputs))
+def rare_cautions(sides: tuple[Side, ...], prior: EffectPrior) -> tuple[str, ...]:
+    """Name those of these levels that are covariates' and of which hardly any data speak."""
+    rare = [each for each in sides if each.is_rare and not each.is_treatment]
+    return tuple(rare_sentence(side, prior) for side in rare)
 
 
 def count_cautions(inputs: PreparedCohort) -> tuple[str, ...]:
@@ -261,8 +247,7 @@ def count_cautions(inputs: PreparedCohort) -> tuple[str, ...]:
     n_events, n_columns = inputs.cohort.n_events, len(inputs.design.terms)
     # counted once for both: with many rows that takes longer than all else
     sides = sides_of_columns(inputs.cohort, inputs.design)
-    rare = tuple(rare_sentence(side, inputs.covariate_prior) for side in rare_of(sides))
-    phrases = (*arm_sentences(sides), *rare)
+    phrases = (*arm_cautions(sides), *rare_cautions(sides, inputs.covariate_prior))
     if n_events >= FEW_EVENTS * n_columns:
         return phrases
     return (

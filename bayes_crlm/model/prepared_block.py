@@ -1,19 +1,19 @@
 """Prepared cohorts of the same shape as stacked arrays: designs, intervals and follow-up."""
 
-from dataclasses import fields, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.likelihood.follow_up import cut_follow_up
 from bayes_crlm.likelihood.risk_sums import RiskSums
+from bayes_crlm.likelihood.stacked import Stacked
 from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.words.records import record
 
 
 @record(eq=False)
-class CohortBlock:
+class CohortBlock(Stacked):
     """Prepared cohorts with the same number of rows, intervals and terms.
 
     Attributes
@@ -63,6 +63,10 @@ class CohortBlock:
     is_from_start: bool = False
     alone: PreparedCohort | None = None
 
+    shared: ClassVar[tuple[str, ...]] = (
+        "terms", "levels", "treatment", "formula", "is_from_start", "alone",
+    )  # fmt: skip
+
     def __len__(self) -> int:
         return len(self.position)
 
@@ -100,20 +104,6 @@ class CohortBlock:
         design = self.design
         event_design = (self.event[:, None, :] @ design)[:, 0]
         return RiskSums(design, follow_up, self.interval_events, event_design)
-
-    def part(self, which: NDArray[np.intp] | slice) -> "CohortBlock":
-        """Some of the cohorts."""
-        return replace(self, **{name: getattr(self, name)[which] for name in ARRAYS})
-
-
-NOT_ARRAYS = ("terms", "levels", "treatment", "formula", "is_from_start", "alone")
-ARRAYS = tuple(each.name for each in fields(CohortBlock) if each.name not in NOT_ARRAYS)
-
-
-def concatenated(blocks: list[CohortBlock]) -> CohortBlock:
-    """Make one block of several of the same shape."""
-    stacked = {name: np.concatenate([getattr(block, name) for block in blocks]) for name in ARRAYS}
-    return replace(blocks[0], **stacked)
 
 
 def block_of_inputs(

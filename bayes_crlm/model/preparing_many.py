@@ -33,7 +33,7 @@ from bayes_crlm.model.design import (
 from bayes_crlm.model.formula import evaluate_formula, parse_formula
 from bayes_crlm.model.late_start import time_dependent
 from bayes_crlm.model.prepared import PreparedCohort
-from bayes_crlm.model.prepared_block import CohortBlock, block_of_inputs, concatenated
+from bayes_crlm.model.prepared_block import CohortBlock, block_of_inputs
 from bayes_crlm.words.errors import BayesCRLMError, CutpointError
 from bayes_crlm.words.records import record
 
@@ -86,7 +86,9 @@ def prepare_batch(model: ModelDefinition, batch: CohortBatch) -> PreparedBatch:
             continue
         block = block_of_inputs(inputs, position, is_from_start=is_from_start)
         singles.setdefault(block.shape, []).append(block)
-    return PreparedBatch([*blocks, *(concatenated(some) for some in singles.values())], failures)
+    return PreparedBatch(
+        [*blocks, *(CohortBlock.concatenated(some) for some in singles.values())], failures
+    )
 
 
 def prepare_one(

@@ -18,6 +18,7 @@ from bayes_crlm.model.column_counts import (
     arm_cautions,
     prior_share,
     rare_sentence,
+    sides_of_columns,
 )
 from bayes_crlm.model.priors import Normal
 from bayes_crlm.model.withdrawn import no_bound
@@ -63,7 +64,7 @@ def test_an_arm_is_cautioned_of_exactly_where_it_has_one_event_or_none(events):
         terms=names, levels=tuple(range(len(events))), treatment="arm", treatment_level=level,
         n_treatment_terms=len(names), matrix=np.zeros((n, len(names))),
     )  # fmt: skip
-    said = arm_cautions(SimpleNamespace(cohort=cohort, design=design))
+    said = arm_cautions(sides_of_columns(cohort, design))
     expected = [
         f"arm {k} has {'no event' if count == 0 else 'one event'} among 4 patients"
         for k, count in enumerate(events)
