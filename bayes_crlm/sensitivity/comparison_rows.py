@@ -16,7 +16,7 @@ from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.model.definition import ModelDefinition
 from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.priors import HALF_WIDTH_95
-from bayes_crlm.sensitivity.parts import rows_of, unreliable_note
+from bayes_crlm.sensitivity.parts import unreliable_note
 from bayes_crlm.sensitivity.posterior_draws import (
     ENGINE,
     NUMBERS,
@@ -29,7 +29,6 @@ from bayes_crlm.sensitivity.two_arms import TwoArms
 from bayes_crlm.sensitivity.verdicts import reliable
 from bayes_crlm.sensitivity.weighted_posterior import calibrate
 from bayes_crlm.words.errors import BayesCRLMError
-from bayes_crlm.words.section import Rows
 
 OF_FIT = (
     *(*NUMBERS, *ENGINE[:-1], "chains", "is_reliable", "note", "cox_hr", "cox_ci95"),
@@ -37,8 +36,8 @@ OF_FIT = (
 )
 # of weighted fits, and the most that a model takes
 FINER, MOST_INTERVALS = 3, 200
-# of a table's columns
 FIRST = ("label", "method", "at", "median", "eti95", "prob_below_1")
+"""Columns that a table of such rows begins with."""
 
 
 def fit_row(
@@ -223,19 +222,6 @@ def add_problems(row: dict[str, Any], problems: Sequence[str]) -> dict[str, Any]
         "is_reliable": False,
         "note": "; ".join(each for each in (row["note"], *problems) if each),
     }
-
-
-def rows_table(name: str, rows: Sequence[Mapping[str, Any]]) -> Rows:
-    """Turn rows into a table that begins with their labels; what a calibration found is columns."""
-    return rows_of(
-        name,
-        [
-            {key: value for key, value in row.items() if key != "calibration"}
-            | (row.get("calibration") or {})
-            for row in rows
-        ],
-        FIRST,
-    )
 
 
 def fitted_rows(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

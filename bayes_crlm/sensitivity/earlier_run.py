@@ -5,7 +5,7 @@ seed and version, its draws are those of the base analysis, and are not drawn a 
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +110,7 @@ def start_of_run(folder: Path) -> dict[str, Any] | None:
     return None if summary is None else summary.get("start")
 
 
-def with_numbers_of(row: dict[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+def as_in_base(row: dict[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
     """Give a row that repeats the base analysis the numbers of the base: they are one fit.
 
     Parameters
@@ -123,6 +123,13 @@ def with_numbers_of(row: dict[str, Any], base: Mapping[str, Any]) -> dict[str, A
     if row["failure"] is not None or not base.get("is_reliable", False):
         return row
     return row | {name: base[name] for name in SHOWN if name in base}
+
+
+def with_numbers_of(
+    rows: Sequence[dict[str, Any]], base: Mapping[str, Any], method: str
+) -> list[dict[str, Any]]:
+    """Give the row of a method that repeats the base analysis its numbers; see `as_in_base`."""
+    return [as_in_base(row, base) if row["method"] == method else row for row in rows]
 
 
 def is_same_version(provenance: dict[str, Any]) -> bool:

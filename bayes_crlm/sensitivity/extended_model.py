@@ -50,8 +50,8 @@ class ExtendedFit:
         n_more: int,
         looked_at: list[str],
         *,
-        about: dict[str, Any],
         structure: tuple[Any, ...],
+        about: dict[str, Any] | None = None,
         **sampling: Any,
     ) -> Self:
         """Sample such a model; again, with smaller steps, when it diverges.
@@ -65,11 +65,11 @@ class ExtendedFit:
             Unknowns beside those of the survival model, which come first.
         looked_at : list of str
             Variables that the diagnostics are of, beside hazards and hazard ratios.
-        about : dict
-            Attributes of the fit that are its own kind's.
         structure : tuple
             Of the model, beside that of the survival model: those with the same one share what is
             compiled.
+        about : dict, optional
+            Attributes of the fit that are its own kind's.
         **sampling
             `draws`, `tune`, `chains`, `seed`, `progress` of `sample_model`.
         """
@@ -84,7 +84,7 @@ class ExtendedFit:
             **sampling,
         )
         found = diagnose_sample(tree, ["log_hazard", "log_hazard_ratio", *looked_at])
-        return cls(inputs, tree, found, target_accept, **about)
+        return cls(inputs, tree, found, target_accept, **(about or {}))
 
     @cached_property
     def ratios(self) -> list[dict[str, Any]]:

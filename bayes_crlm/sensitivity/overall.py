@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from bayes_crlm.model.late_start import waited
 from bayes_crlm.sensitivity.parts import Finding, rows_of
 from bayes_crlm.sensitivity.registry import TITLES
-from bayes_crlm.sensitivity.verdicts import conclusion, listed, prob_below
+from bayes_crlm.sensitivity.verdicts import listed, ratio_of
 from bayes_crlm.words.section import Section
-from bayes_crlm.words.shown import number, span
 from bayes_crlm.words.success import SuccessRule
 from bayes_crlm.words.wording import count_of
 
@@ -55,7 +54,7 @@ def sections_of(found: "Sensitivity") -> list[Section]:
 
 def conclusion_section(found: "Sensitivity", parts: Mapping[str, Finding]) -> Section:
     """Say what the analysis as a whole comes to."""
-    base, rule, rows = base_row(found), found.plan.spec.success.rule, part_rows(parts)
+    rows = part_rows(parts)
 
     def names(key: str, value: Any) -> list[str]:
         return [row["part"] for row in rows if row[key] == value]
@@ -68,7 +67,7 @@ def conclusion_section(found: "Sensitivity", parts: Mapping[str, Finding]) -> Se
         summary={
             "conclusion": {
                 "sentence": sentence,
-                "conclusion": None if found.withdrawn else conclusion(base, rule),
+                "conclusion": None if found.withdrawn else found.judge.held,
                 "withdrawn": found.withdrawn,
                 "changed_by": names("state", "changes"),
                 "weakened_by": names("state", "weaker"),
@@ -88,7 +87,7 @@ def conclusion_section(found: "Sensitivity", parts: Mapping[str, Finding]) -> Se
 
 def base_row(found: "Sensitivity") -> dict[str, Any]:
     """The base analysis, with the probability that the success rule is about."""
-    below = prob_below(found.base, found.plan.spec.success.rule)
+    below = found.judge.prob_below(found.base)
     return dict(found.base) | {"prob_below_effect": below, "withdrawn": found.withdrawn}
 
 
@@ -186,13 +185,12 @@ def overall_sentence(
     comparison : str
         Which level is compared with which.
     """
-    low, high = base["eti95"]
-    found = f"{comparison}: hazard ratio {number(base['median'])}, 95% interval {span(low, high)}"
+    ratio = ratio_of(base, "{}, 95% interval {}")
     if base.get("withdrawn") and base.get("is_reliable") is not False:
         return f"Nothing is concluded: {base['withdrawn']}."
     if base.get("is_reliable") is False:
         return f"Nothing is concluded: the base analysis fails its diagnostics ({base['note']})."
-    said = [f"{rule.sentence(base).removesuffix('.')} ({found})."]
+    said = [f"{rule.sentence(base).removesuffix('.')} ({comparison}: hazard ratio {ratio})."]
     is_undecided = rule.conclusion(base["prob_below_effect"]) == "undecided"
     changes, weaker, holds = (
         [row for row in rows if row["state"] == state] for state in ("changes", "weaker", "holds")
@@ -222,8 +220,7 @@ def part_in_words(row: Mapping[str, Any]) -> str:
     """Name a part with its farthest refit: "other readers' priors (sceptical: 0.74, ...)"."""
     if row["mover"] is None:
         return row["in_words"]
-    low, high = row["eti95"]
     others = row["n_movers"] - 1
     more = f", and {count_of(others, 'other refit')}" if others else ""
-    said = f"{row['mover']}: {number(row['median'])}, {span(low, high)}"
-    return f"{row['in_words']} ({said}{more})"
+    ratio = ratio_of(row, "{}, {}")
+    return f"{row['in_words']} ({row['mover']}: {ratio}{more})"

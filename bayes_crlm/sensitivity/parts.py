@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from bayes_crlm.figures.comparisons import plot_forest_rows
+from bayes_crlm.model.late_start import waited
 from bayes_crlm.sensitivity.registry import TITLES
-from bayes_crlm.sensitivity.verdicts import NOT_JUDGED, failing
+from bayes_crlm.sensitivity.verdicts import Judge, Verdict, failing
 from bayes_crlm.tasks.run import Task, TaskResult
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.records import record
@@ -21,6 +23,10 @@ from bayes_crlm.words.success import SuccessRule
 if TYPE_CHECKING:
     from bayes_crlm.analysis.plan import Plan
     from bayes_crlm.fit.fit import Fit
+
+NOT_JUDGED = Verdict()
+# of a row: what a calibration of weights found, and diagnostics of chains
+NESTED = ("calibration", "chains")
 
 
 @record
@@ -62,6 +68,11 @@ class Context:
     def rule(self) -> SuccessRule:
         """The spec's success rule, by which every part concludes."""
         return self.plan.spec.success.rule
+
+    @property
+    def judge(self) -> Judge:
+        """The base analysis and that rule."""
+        return Judge(self.base, self.rule)
 
     @cached_property
     def fit(self) -> "Fit":
@@ -115,7 +126,7 @@ class Finding(Section):
 def finding(
     key: str,
     sentence: str,
-    judged: Mapping[str, Any] = NOT_JUDGED,
+    judged: Verdict = NOT_JUDGED,
     *,
     result: Mapping[str, Any] | None = None,
     rows: Sequence[Rows] = (),
@@ -132,8 +143,8 @@ def finding(
         The part's name.
     sentence : str
         What the part says, for a reader in a hurry.
-    judged : mapping
-        From `bayes_crlm.sensitivity.verdicts.judge`.
+    judged : Verdict
+        From `bayes_crlm.sensitivity.verdicts.Judge.verdict`.
     result, would_move, before
         As of `Finding`.
     rows : sequence of Rows
@@ -147,13 +158,13 @@ def finding(
         key=key,
         title=TITLES[key],
         sentence=sentence,
-        verdict=judged["state"],
+        verdict=judged.state,
         rows=tuple(rows),
         figures=tuple(figures),
         notes=tuple(Note(text) for text in notes),
         result=result,
-        moves=judged["moves"],
-        movers=judged["movers"],
+        moves=judged.moves,
+        movers=judged.movers,
         would_move=would_move,
         before=before,
     )
@@ -233,24 +244,31 @@ def run_several(
 
 
 def rows_of(name: str, rows: Sequence[Mapping[str, Any]], first: Sequence[str] = ()) -> Rows:
-    """Make a table of rows, some columns in front; diagnostics of chains are columns too.
+    """Make a table of rows, some columns in front; what `NESTED` holds is columns too.
 
     Parameters
     ----------
     name : str
         Of its file.
     rows : sequence of mapping
-        `chains`, where it is there, holds numbers by name, or is None.
+        What is nested, where it is there, is numbers by name, or None.
     first : sequence of str
         Columns that say what a row is of; those that are not there are left out.
     """
-    flat = [
-        {key: row[key] for key in first if key in row}
-        | {key: value for key, value in row.items() if key != "chains"}
-        | (row.get("chains") or {})
-        for row in rows
-    ]
+    flat = []
+    for row in rows:
+        own = {key: value for key, value in row.items() if key not in NESTED}
+        flat.append({key: row[key] for key in first if key in row} | own)
+        for key in NESTED:
+            flat[-1] |= row.get(key) or {}
     return Rows(name, flat)
+
+
+def forest(
+    name: str, caption: str, rows: Sequence[Mapping[str, Any]], labels: Sequence[str] = ()
+) -> Figure:
+    """Make a figure of hazard ratios beneath each other; see `plot_forest_rows`."""
+    return Figure(name, caption, plot_forest_rows, {"rows": rows, "labels": labels})
 
 
 def unreliable_note(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -266,6 +284,25 @@ def unreliable_note(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         return []
     which = "; ".join(f"{row['label']}: {row.get('note') or 'no reason given'}" for row in failed)
     return [f"{failing(len(failed), 'row')}; figures show such rows with hollow markers. {which}."]
+
+
+def headline_note(context: Context, what: str) -> list[str]:
+    """Say that numbers are not about the headline answer; nothing where that is as treated.
+
+    Parameters
+    ----------
+    context : Context
+        The base analysis, which is of patients as treated from time zero on.
+    what : str
+        Which numbers, with their verb.
+    """
+    waits = waited(context.plan.inputs).any()
+    if not waits or (context.start or {}).get("headline") == "as_treated":
+        return []
+    return [
+        f"{what} about the analysis as treated from time zero on, the wait for treatment "
+        "included, not about the headline answer, in which that wait is not treatment."
+    ]
 
 
 def contrasts_note(context: Context) -> list[str]:

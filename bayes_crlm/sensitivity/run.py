@@ -1,16 +1,17 @@
 """One sensitivity analysis: the base model, then every part that is asked for."""
 
-import platform
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayes_crlm.analysis.provenance import provenance
 from bayes_crlm.sensitivity.earlier_run import base_of_run, fit_of_run, start_of_run
 from bayes_crlm.sensitivity.parts import Context, Finding
 from bayes_crlm.sensitivity.refit import Shared, refit
 from bayes_crlm.sensitivity.registry import NotRunError, part_module
+from bayes_crlm.sensitivity.verdicts import Judge
 from bayes_crlm.tasks.calls import every_library_on_one_thread
 from bayes_crlm.tasks.run import Task, TaskResult, run_tasks
 from bayes_crlm.words.errors import BayesCRLMError, ExecutorError, OutputError, SpecError
@@ -67,6 +68,11 @@ class Sensitivity:
     not_run: dict[str, str]
     crashes: dict[str, Exception]
     provenance: dict[str, Any]
+
+    @property
+    def judge(self) -> Judge:
+        """The base analysis and the spec's success rule."""
+        return Judge(self.base, self.plan.spec.success.rule)
 
     @property
     def withdrawn(self) -> str | None:
@@ -289,7 +295,9 @@ def run_sensitivity(
         parts=parts,
         not_run={name: not_run[name] for name in settings.parts if name in not_run},
         crashes=crashes,
-        provenance=provenance(context.seed, started, seconds, time.perf_counter() - began),
+        provenance=provenance(
+            context.seed, started, seconds | {"total": time.perf_counter() - began}
+        ),
     )
 
 
@@ -338,19 +346,3 @@ def fit_base(plan: "Plan") -> "Fit":
         progress=False,
     )
     return fit.estimating(origin=asked.origin, population=asked.population)
-
-
-def provenance(
-    seed: int, started: datetime, seconds: dict[str, float], total: float
-) -> dict[str, Any]:
-    """Say where the numbers come from and how long each part took."""
-    from bayes_crlm.analysis.provenance import PACKAGES, package_version
-
-    return {
-        "bayes_crlm": package_version("bayes_crlm"),
-        "python": platform.python_version(),
-        "packages": {name: package_version(name) for name in PACKAGES},
-        "seed": seed,
-        "started": started.isoformat(timespec="seconds"),
-        "seconds": seconds | {"total": total},
-    }

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, PlainValidator, ValidationError, create_model
 
-from bayes_crlm.sensitivity.registry import PARTS, NotRunError, part_module
+from bayes_crlm.sensitivity.registry import PARTS, part_module
 from bayes_crlm.specification.problems import spec_problems
 from bayes_crlm.specification.table import Table
 from bayes_crlm.specification.values import check_scalar
@@ -33,7 +33,7 @@ class SensitivitySettings:
     level : str, int, float, bool or None
         Treatment level whose hazard ratio is the question; the first one without it.
     tables : dict
-        Every part's settings, defaults included; without parts that this version lacks.
+        Every part's settings, defaults included, in that order.
     """
 
     parts: tuple[str, ...]
@@ -50,11 +50,9 @@ class SensitivitySettings:
         found: dict[str, Any] = {"parts": list(self.parts)}
         if self.level is not None:
             found["level"] = self.level
-        for name in self.parts:
-            if name in self.tables:
-                table = self.tables[name]
-                unstated = set(getattr(table, "BELIEFS", ())) - table.model_fields_set
-                found[name] = table.model_dump(mode="python", exclude_none=True, exclude=unstated)
+        for name, table in self.tables.items():
+            unstated = set(getattr(table, "BELIEFS", ())) - table.model_fields_set
+            found[name] = table.model_dump(mode="python", exclude_none=True, exclude=unstated)
         return found
 
 
@@ -72,18 +70,11 @@ def check_part_names(names: object) -> tuple[str, ...]:
         raise ValueError(f"[] is an empty list; give at least one of {', '.join(PARTS)}")
     for name in names:
         if name not in PARTS:
-            raise ValueError(f"unknown part {shown(name)}; {did_you_mean(name, PARTS)}")
+            near = did_you_mean(name, PARTS, most=len(PARTS))
+            raise ValueError(f"unknown part {shown(name)}; {near}")
         if list(names).count(name) > 1:
             raise ValueError(f"{shown(name)} is given twice; give each part once")
     return tuple(name for name in PARTS if name in names)
-
-
-def settings_class(name: str) -> type[Table] | None:
-    """The class of a part's table; None where this version has no such part."""
-    try:
-        return part_module(name).Settings
-    except NotRunError:
-        return None
 
 
 def root_class(given: Mapping[str, Any]) -> type[Table]:
@@ -105,9 +96,8 @@ def root_class(given: Mapping[str, Any]) -> type[Table]:
         ),
     }
     for name in PARTS:
-        kind = settings_class(name) if name in given else None
-        described = Field(default=None, description=f"a table [sensitivity.{name}]")
-        fields[name] = (kind or Any, described)
+        kind = part_module(name).Settings if name in given else Any
+        fields[name] = (kind, Field(default=None, description=f"a table [sensitivity.{name}]"))
     inner = create_model("Sensitivity", __base__=Table, **fields)
     return create_model("Root", __base__=Table, sensitivity=(inner, ...))
 
@@ -155,21 +145,19 @@ def read_settings(given: Mapping[str, Any] | None, only: Sequence[str] = ()) -> 
     problems = sensitivity_problems(given)
     if problems:
         raise SpecError(join_problems("spec", problems))
+    picked = list(only or given.get("parts", ()))
     try:
-        parts = check_part_names(list(only)) if only else tuple(given.get("parts", PARTS))
+        parts = check_part_names(picked) if picked else PARTS
     except ValueError as problem:
         raise SpecError(f"--only: {problem}") from None
-    picked = set(only) or set(given.get("parts", ()))
-    asked = set(only) if only else {*given.get("parts", ()), *(set(PARTS) & set(given))}
-    tables = {}
-    for name in parts:
-        kind = settings_class(name)
-        if kind is not None:
-            tables[name] = kind.model_validate(dict(given.get(name, {})))
+    tables_given = () if only else (name for name in PARTS if name in given)
     return SensitivitySettings(
-        parts=tuple(name for name in PARTS if name in parts),
-        asked=frozenset(asked),
+        parts=parts,
+        asked=frozenset([*picked, *tables_given]),
         selected=frozenset() if len(picked) == len(PARTS) else frozenset(picked),
         level=given.get("level"),
-        tables=tables,
+        tables={
+            name: part_module(name).Settings.model_validate(dict(given.get(name, {})))
+            for name in parts
+        },
     )

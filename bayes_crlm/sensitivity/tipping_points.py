@@ -21,6 +21,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bayes_crlm.inference.weighted import PROBABILITIES
+from bayes_crlm.sensitivity.posterior_draws import quantiles
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import as_written
@@ -164,11 +166,12 @@ def tipping_bias(
     check_positive("the threshold", np.asarray(threshold))
     check_level(level)
     distance = draws - math.log(threshold)
-    side: Side = "below" if np.median(distance) < 0 else "above"
-    # P(distance - log B < 0) is the level where log B is this quantile
-    tail, limit = (level, 0.975) if side == "below" else (1 - level, 0.025)
-    by_level, median, by_limit = np.exp(np.quantile(distance, [tail, 0.5, limit]))
-    return TippingBias(side, float(by_level), float(median), float(by_limit))
+    ends = (0.5, level, 0.975, 1 - level, 0.025)
+    # P(distance - log B < 0) is the level where log B is its quantile
+    median, by_level, by_limit, *above = np.exp(quantiles(distance, ends)).tolist()
+    if median < 1:
+        return TippingBias("below", by_level, median, by_limit)
+    return TippingBias("above", above[0], median, above[1])
 
 
 def confounder_that_tips(
@@ -255,7 +258,7 @@ def tipping_surface(
     bias = bias_factor(
         strengths[None, :], prevalence_reference + differences[:, None], prevalence_reference
     )
-    low, median, high = (np.exp(q) / bias for q in np.quantile(draws, [0.025, 0.5, 0.975]))
+    low, median, high = (np.exp(q) / bias for q in quantiles(draws, PROBABILITIES))
     count = np.searchsorted(draws, math.log(threshold) + np.log(bias).ravel(), side="left")
     prob_below = count.reshape(bias.shape) / len(draws)
     is_below = tipping.side == "below"

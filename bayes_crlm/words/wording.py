@@ -125,7 +125,7 @@ def nearest(name: object, known: Iterable[object]) -> str | None:
     return by_lower[near[0]] if near else None
 
 
-def did_you_mean(name: object, known: Iterable[object]) -> str:
+def did_you_mean(name: object, known: Iterable[object], most: int = 8) -> str:
     """Suggest the nearest known name, or list the names when none is near.
 
     Parameters
@@ -134,6 +134,8 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
         What was asked for.
     known : iterable
         What there is.
+    most : int
+        So many names are listed.
 
     Returns
     -------
@@ -144,7 +146,7 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
     near = nearest(name, names)
     if near is not None:
         return f"did you mean {shown(near)}?"
-    return f"there are {shown_names(names)}" if names else "there are none"
+    return f"there are {shown_names(names, most)}" if names else "there are none"
 
 
 def no_column(column: object, columns: Iterable[object]) -> str:

@@ -14,8 +14,10 @@ import pytest
 from runs import call
 from sensitivity_runs import SPEC, write
 
+from bayes_crlm.sensitivity.registry import PARTS
 from bayes_crlm.tasks.calls import Outcome
 from bayes_crlm.tasks.store import entry_line
+from bayes_crlm.words.wording import shown
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +104,7 @@ def test_files_open_anywhere_and_the_conclusion_comes_first(done, summary):
     ("arguments", "words"),
     [
         (["--only", "multivers"], "unknown part 'multivers'; did you mean 'multiverse'?"),
+        (["--only", "nothing"], ", ".join(shown(part) for part in PARTS)),
         (["--only", "immortal_time"], "when treatment started is not stated"),
         (["--only", ","], "separated by commas"),
         (["--jobs", "0"], "--jobs"),

@@ -17,6 +17,7 @@ from bayes_crlm.sensitivity.choices.cutpoints import (
     stack,
     variants,
 )
+from bayes_crlm.sensitivity.verdicts import Judge
 from bayes_crlm.tasks.run import TaskResult
 from bayes_crlm.words.success import SuccessRule
 
@@ -107,10 +108,12 @@ def answered(below, elpd, unreliable=(), table=None, **settings):
     table = late_events() if table is None else table
     cohort = read_cohort(table, time="months", event="dead")
     run = Recorder(below, elpd, unreliable)
+    base = {"prob_below_1": 0.98, "eti95": [0.4, 0.95]}
     context = SimpleNamespace(
         plan=SimpleNamespace(inputs=SimpleNamespace(cohort=cohort)),
-        base={"prob_below_1": 0.98, "eti95": [0.4, 0.95]},
+        base=base,
         rule=SuccessRule(),
+        judge=Judge(base),
         seed=1,
         run=run,
     )

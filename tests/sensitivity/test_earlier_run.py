@@ -1,6 +1,7 @@
 """One analysis has one answer: a run's draws are the base of its sensitivity analysis."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from runs import call
 from bayes_crlm import read_spec
 from bayes_crlm.analysis.plan import plan_analysis
 from bayes_crlm.sensitivity.earlier_run import base_of_run, fit_of_run
+from bayes_crlm.sensitivity.parts import headline_note
 
 SPEC = """
 title = "A simulated cohort"
@@ -140,6 +142,17 @@ def chains(tmp_path_factory):
         done = call(name, place / "small.toml", "--out", place / "out", "--quiet")
         assert done.returncode == 0, done.stderr
     return place
+
+
+def test_what_is_not_about_the_headline_answer_says_so(chains):
+    summary, found = read(chains, "summary.json"), read(chains, "sensitivity.json")
+    assert summary["start"]["headline"] == "time_dependent"
+    for part in ("unmeasured_confounding", "influence"):
+        (note,) = (each for each in found[part]["notes"] if "headline" in each)
+        assert "as treated from time zero on" in note and "not about the headline answer" in note
+    plan = plan_analysis(read_spec(chains / "small.toml"))
+    for start, count in ((None, 1), ({"headline": "landmark"}, 1), ({"headline": "as_treated"}, 0)):
+        assert len(headline_note(SimpleNamespace(plan=plan, start=start), "Numbers are")) == count
 
 
 def test_after_chains_every_number_of_the_spec_as_it_stands_is_that_of_the_answer(chains):

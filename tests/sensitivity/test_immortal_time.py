@@ -19,7 +19,7 @@ from bayes_crlm.sensitivity.run import Runner
 from bayes_crlm.sensitivity.timing import immortal_time
 from bayes_crlm.sensitivity.timing.delayed_treatment import split_row
 from bayes_crlm.sensitivity.two_arms import start_of_treatment, two_arms
-from bayes_crlm.sensitivity.verdicts import conclusion
+from bayes_crlm.sensitivity.verdicts import Judge
 
 # patient:            0    1    2    3    4    5
 START = np.array([2.0, 5.0, np.inf, np.inf, 4.0, np.inf])
@@ -170,7 +170,7 @@ def part():
 
 def test_a_diluted_landmark_does_not_move_the_conclusion(part):
     naive, *others = part.result["rows"]
-    turned = {row["method"] for row in others if conclusion(row) != conclusion(naive)}
+    turned = {row["method"] for row in others if Judge(naive).is_turned_by(row)}
     assert turned == {"landmark"}
     assert part.moves is False
     assert "the conclusion holds" in part.sentence
@@ -183,7 +183,7 @@ def test_what_turns_the_conclusion_is_named():
         return {"label": label, "median": 0.7, "prob_below_1": prob_below_1}
 
     naive, same, other = row("naive", 0.99), row("same", 0.98), row("other", 0.8)
-    said = immortal_time.sentence(naive, [same, other], [])
+    said = immortal_time.sentence(Judge(naive), [same, other], [])
     assert said.endswith("the conclusion is weaker with other.")
 
 

@@ -216,7 +216,7 @@ def test_weighted_draws_choose_the_patient_whom_refits_choose(arm):
     scores = moved_scores(drawn, inputs, 1, rows)
     exact = []
     for row in rows:
-        moved = moved_events(inputs, [row])
+        moved = moved_events(model, inputs, [row])
         again = sample_posterior(model, moved, 1, 20_000)
         told = summarise_draws(treatment_effect(again, moved, 1), again)
         exact.append(told["mean_log"] / told["sd_log"])
@@ -280,7 +280,7 @@ def test_a_cohort_with_moved_events_is_the_cohort_of_the_changed_file(seed):
     model = PiecewiseExponential("arm", 0, "age", cutpoints=[5, 12])
     inputs = model.prepare(read_cohort(table, id="patient", time="months", event="dead"))
     places = rng.choice(len(table), 6, replace=False)
-    moved = moved_events(inputs, inputs.final_row[places].tolist())
+    moved = moved_events(model, inputs, inputs.final_row[places].tolist())
     changed = with_other_status(table, table["patient"].iloc[places])
     expected = model.prepare(read_cohort(changed, id="patient", time="months", event="dead"))
     assert moved.log_rate == pytest.approx(expected.log_rate)

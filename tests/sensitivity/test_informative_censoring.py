@@ -18,8 +18,7 @@ from bayes_crlm.sensitivity.missing.informative_censoring import (
     sentence,
     tipping_delta,
 )
-from bayes_crlm.sensitivity.verdicts import add_states, conclusion, judge
-from bayes_crlm.words.success import SuccessRule
+from bayes_crlm.sensitivity.verdicts import Judge
 
 SPEC = """
 title = "A simulated cohort"
@@ -147,9 +146,9 @@ def test_a_pair_that_fails_its_diagnostic_says_nothing_of_the_conclusion():
 
 
 def test_an_undecided_conclusion_has_two_lines_at_which_it_turns():
-    assert "Below 0.025 and above 0.975" in change_in_words({"prob_below_1": 0.6})
+    assert "Below 0.025 and above 0.975" in change_in_words(Judge({"prob_below_1": 0.6}))
     for decided in (0.99, 0.01):
-        assert change_in_words({"prob_below_1": decided}).startswith("Beyond a thick line")
+        assert change_in_words(Judge({"prob_below_1": decided})).startswith("Beyond a thick line")
 
 
 def test_edges_alone_do_not_say_that_the_conclusion_holds(tmp_path):
@@ -202,15 +201,15 @@ def test_the_tipping_point_lies_where_the_probit_crosses():
         {"delta_treated": 4.0, "prob_below_1": 0.90},
         {"delta_treated": 0.25, "prob_below_1": 0.995},
     ]
-    found = tipping_delta(rows, "delta_treated")
+    found = tipping_delta(Judge(rows[0]), rows, "delta_treated")
     # probits of 0.99, 0.975 and 0.90
     share = (2.3263 - 1.9600) / (2.3263 - 1.2816)
     assert found == pytest.approx(4**share, rel=1e-3)
     # a row that fails its diagnostic is passed over
     rows[1]["is_reliable"] = False
-    assert tipping_delta(rows, "delta_treated") is None
+    assert tipping_delta(Judge(rows[0]), rows, "delta_treated") is None
     rows[1] |= {"prob_below_1": 0.98, "is_reliable": True}
-    assert tipping_delta(rows, "delta_treated") is None
+    assert tipping_delta(Judge(rows[0]), rows, "delta_treated") is None
 
 
 @pytest.mark.parametrize(("at_1", "at_4", "crossed"), [
@@ -225,7 +224,8 @@ def test_a_conclusion_turns_at_the_limit_that_is_crossed_first(at_1, at_4, cross
     near, far, limit = norm.ppf([at_1, at_4, crossed])
     expected = 4 ** ((limit - near) / (far - near))
     assert 1 < expected < 4
-    assert tipping_delta(rows, "delta_treated") == pytest.approx(expected, rel=1e-6)
+    found = tipping_delta(Judge(rows[0]), rows, "delta_treated")
+    assert found == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -268,9 +268,9 @@ def test_a_completion_that_already_turns_by_noise_makes_no_finding_robust():
 
     base = row_of(0.978)
     rows = [row_of(0.970), row_of(0.825, treated=2.0), row_of(0.483, 0.5, 2.0)]
-    add_states(rows, base, SuccessRule())
-    assert conclusion(base, SuccessRule()) == "lower"
-    judged = judge(base, rows[1:], SuccessRule())
-    assert judged["moves"] is True
-    tipping = tipping_delta(rows[:2], "delta_treated", base)
+    judge = Judge(base)
+    judge.add_states(rows)
+    assert judge.held == "lower"
+    assert judge.verdict(rows[1:]).moves is True
+    tipping = tipping_delta(judge, rows[:2], "delta_treated")
     assert 1.0 < tipping < 2.0

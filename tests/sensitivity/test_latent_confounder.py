@@ -115,7 +115,7 @@ def test_the_true_hazard_ratio_is_recovered_where_the_crude_one_is_wrong(confoun
     assert abs(found["mean_log"] - truth) < 3 * found["sd_log"]
     assert found["eti95"][0] < TRUE_HAZARD_RATIO < found["eti95"][1]
     assert fit.diagnostics.is_trustworthy
-    assert fit.to_dict()["hazard_ratios"][0]["treatment"] == 1
+    assert fit.hazard_ratios[0]["treatment"] == 1
 
 
 def test_a_confounder_without_effect_leaves_the_posterior_as_it_is():

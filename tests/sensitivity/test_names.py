@@ -10,7 +10,7 @@ from bayes_crlm.report.sensitivity import check_names
 from bayes_crlm.sensitivity.parts import finding, rows_of
 from bayes_crlm.sensitivity.registry import PARTS, part_module
 
-MAKERS = ("rows_of", "rows_table", "Figure", "curve")
+MAKERS = ("rows_of", "Figure", "forest", "curve")
 
 
 def declared_names(module):

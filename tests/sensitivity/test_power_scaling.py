@@ -18,6 +18,7 @@ from bayes_crlm.sensitivity.priors.power_scaling import (
     quantity_in_words,
     scaled_effects,
 )
+from bayes_crlm.sensitivity.verdicts import Judge
 from bayes_crlm.words.success import SuccessRule
 
 SPEC = """
@@ -127,7 +128,7 @@ def test_rows_say_which_fit_they_come_from(found):
 def test_only_powers_of_the_prior_near_1_move_the_conclusion(scaled, power, near, would):
     row = {"scaled": scaled, "power": power, "prob_below_1": 0.98, "is_reliable": True}
     assert is_near(row) is near
-    assert possible_changes_in_words({"prob_below_1": 0.90}, [row]) == would
+    assert possible_changes_in_words(Judge({"prob_below_1": 0.90}), [row]) == would
 
 
 @pytest.mark.parametrize(

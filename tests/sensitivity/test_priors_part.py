@@ -11,7 +11,7 @@ from runs import call
 from bayes_crlm.model.priors import parse_prior
 from bayes_crlm.sensitivity.credibility import critical_prior, judge_evidence
 from bayes_crlm.sensitivity.priors.priors import Settings, figures_of
-from bayes_crlm.words.success import SuccessRule
+from bayes_crlm.sensitivity.verdicts import Judge
 
 SPEC = """
 title = "A small simulated cohort"
@@ -190,7 +190,8 @@ def test_an_undecided_finding_has_an_advocate(tmp_path):
     ],
 )
 def test_the_caption_of_the_grid_says_where_the_conclusion_changes(below, said):
-    context = SimpleNamespace(base={"prob_below_1": below}, rule=SuccessRule())
+    judge = Judge({"prob_below_1": below})
+    context = SimpleNamespace(base=judge.base, rule=judge.rule, judge=judge)
     _, grid = figures_of(context, Settings(), [], {"prob_below_1": [[below]]})
     assert grid.name == "priors_grid"
     assert grid.caption.endswith(said)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from bayes_crlm import PiecewiseExponential, read_cohort, read_spec
 from bayes_crlm.analysis.plan import plan_analysis
 from bayes_crlm.sensitivity.choices.periods import (
     common_cutpoints,
+    cut_at,
     fit_periods,
     period_contrasts,
     sample_periods,
@@ -213,9 +215,8 @@ def test_deviations_have_the_same_prior_whatever_that_of_covariates_is():
     times = np.quantile(table["months"][table["dead"] == 1], [0.4]).tolist()
     means = []
     for prior in ("normal(0, 1)", "normal(0.4, 2)", "student_t(3, 0, 1)"):
-        drawn, _, log_ratio = sample_periods(
-            shared_of(table, 2, covariate_prior=prior), times, deviation_scale=0.3, seed=2
-        )
+        model, inputs = cut_at(shared_of(table, 2, covariate_prior=prior), times)
+        drawn, _, log_ratio = sample_periods(model, inputs, 1, times, deviation_scale=0.3, seed=2)
         means.append(drawn.weight @ log_ratio)
         spread = np.sqrt(drawn.weight @ (log_ratio - means[-1]) ** 2)
         assert drawn.ess > 1000
@@ -278,7 +279,8 @@ def test_split_rows_have_the_likelihood_of_whole_ones(seed):
     inputs = model.prepare(cohort)
     times = np.quantile(end, [0.2, 0.5])
     contrasts = period_contrasts(np.array([3, 5, 4]))
-    split = split_periods(inputs, 2, times, 0.5 * contrasts)
+    held = replace(model, cutpoints=inputs.intervals.cutpoints[1:-1].tolist())
+    split = split_periods(held, inputs, 2, times, 0.5 * contrasts)
     assert split.data.n_patients == n
     assert split.cohort.n_events == cohort.n_events
     assert split.cohort.exposure == pytest.approx(cohort.exposure)

@@ -23,7 +23,7 @@ from bayes_crlm.sensitivity.parts import Context, contrasts_note, unreliable_not
 from bayes_crlm.sensitivity.run import Runner, Sensitivity
 from bayes_crlm.sensitivity.timing import immortal_time
 from bayes_crlm.sensitivity.two_arms import two_arms
-from bayes_crlm.sensitivity.verdicts import moves_conclusion
+from bayes_crlm.sensitivity.verdicts import Judge
 
 
 def table_of(n_treated_events, n=120, seed=4):
@@ -169,12 +169,13 @@ def row_of(label, prob_below_1, is_reliable=True):
 
 def test_a_row_that_fails_does_not_move_the_conclusion_and_is_told_of():
     base, same = row_of("base", 0.99), row_of("same", 0.98)
-    assert moves_conclusion(base, [same, row_of("other", 0.5)]) is True
+    judge = Judge(base)
+    assert judge.verdict([same, row_of("other", 0.5)]).moves is True
     other = row_of("other", 0.5, is_reliable=False)
-    assert moves_conclusion(base, [same, other]) is False
+    assert judge.verdict([same, other]).moves is False
     # nothing that can be trusted is not the same as nothing that moves
-    assert moves_conclusion(base, [other]) is None
-    assert moves_conclusion(base, []) is None
+    assert judge.verdict([other]).moves is None
+    assert judge.verdict([]).moves is None
     (note,) = unreliable_note([same, other])
     assert "other: chains have not mixed" in note
     assert "hollow" in note

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bayes_crlm.sensitivity.verdicts import side_probability_in_words
+from bayes_crlm.sensitivity.verdicts import Judge
 
 
 @pytest.mark.parametrize(
@@ -20,4 +20,5 @@ from bayes_crlm.sensitivity.verdicts import side_probability_in_words
     ],
 )
 def test_a_probability_is_told_as_exactly_as_it_matters(below, side, said):
-    assert side_probability_in_words({"prob_below_1": below}, side) == said
+    base = {"prob_below_1": 0.9 if side == "below" else 0.1}
+    assert Judge(base).side_probability_in_words({"prob_below_1": below}) == said

@@ -9,17 +9,7 @@ from bayes_crlm.sensitivity.choices.proportional_hazards import judge_periods, p
 from bayes_crlm.sensitivity.confounding import overlap
 from bayes_crlm.sensitivity.priors.priors import sentence as priors_sentence
 from bayes_crlm.sensitivity.timing import immortal_time
-from bayes_crlm.sensitivity.verdicts import (
-    add_states,
-    conclusion,
-    failing,
-    judge,
-    range_in_words,
-    reliable,
-    state_of,
-    states_in_words,
-    verdict_in_words,
-)
+from bayes_crlm.sensitivity.verdicts import Judge, failing, range_in_words, reliable
 from bayes_crlm.words.success import SuccessRule
 from bayes_crlm.words.wording import count_of
 
@@ -31,8 +21,9 @@ ROWS = st.lists(refits(), max_size=5)
 
 @given(refits(), refits(), RULES)
 def test_a_refit_is_in_one_of_three_states(base, row, rule):
-    held, found = conclusion(base, rule), conclusion(row, rule)
-    state = state_of(base, row, rule)
+    judge = Judge(base, rule)
+    held, found = judge.held, judge.conclusion(row)
+    state = judge.state_of(row)
     assert (state == "changes") == (found != "undecided" and found != held)
     is_less = held != "undecided" and found == "undecided"
     low, high = row["eti95"]
@@ -44,28 +35,30 @@ def test_a_refit_is_in_one_of_three_states(base, row, rule):
 def test_a_sceptics_interval_that_reaches_1_is_weaker():
     base = {"prob_below_1": 0.998, "eti95": [0.27, 0.78]}
     sceptic = {"prob_below_1": 0.966, "eti95": [0.53, 1.03]}
-    assert state_of(base, sceptic) == "weaker"
-    assert state_of(base, base) == "holds"
-    assert state_of(base, {"prob_below_1": 0.01, "eti95": [1.1, 2.0]}) == "changes"
+    judge = Judge(base)
+    assert judge.state_of(sceptic) == "weaker"
+    assert judge.state_of(base) == "holds"
+    assert judge.state_of({"prob_below_1": 0.01, "eti95": [1.1, 2.0]}) == "changes"
 
 
 @given(refits(), ROWS, RULES)
 def test_rows_that_fail_say_nothing_and_others_their_state(base, rows, rule):
-    add_states(rows, base, rule)
+    judge = Judge(base, rule)
+    judge.add_states(rows)
     for row in rows:
-        expected = state_of(base, row, rule) if row["is_reliable"] else None
+        expected = judge.state_of(row) if row["is_reliable"] else None
         assert row["state"] == expected
         assert (row["conclusion"] is None) == (not row["is_reliable"])
-    judged = judge(base, rows, rule)
+    judged = judge.verdict(rows)
     states = [row["state"] for row in rows if row["is_reliable"]]
-    assert judged["state"] == max(states, key=("holds", "weaker", "changes").index, default=None)
-    assert len(judged["movers"]) == sum(each != "holds" for each in states)
+    assert judged.state == max(states, key=("holds", "weaker", "changes").index, default=None)
+    assert len(judged.movers) == sum(each != "holds" for each in states)
 
 
 @given(refits(), ROWS, RULES)
 def test_counts_of_states_are_those_of_the_rows(base, rows, rule):
-    said = states_in_words(base, rows, rule)
-    states = [state_of(base, row, rule) for row in rows]
+    said = Judge(base, rule).states_in_words(rows)
+    states = [Judge(base, rule).state_of(row) for row in rows]
     assert said.startswith(f"{states.count('holds')} conclude")
     assert ("weaker" in said) == ("weaker" in states)
     assert ("the conclusion" in said) == ("changes" in states)
@@ -74,8 +67,9 @@ def test_counts_of_states_are_those_of_the_rows(base, rows, rule):
 @given(refits(), ROWS, RULES)
 def test_a_verdict_names_exactly_the_rows_that_do_not_hold(base, rows, rule):
     rows = [row | {"label": f"row {k} "} for k, row in enumerate(rows)]
-    said = verdict_in_words(base, rows, rule)
-    states = {row["label"]: state_of(base, row, rule) for row in rows}
+    judge = Judge(base, rule)
+    said = judge.verdict_in_words(rows)
+    states = {row["label"]: judge.state_of(row) for row in rows}
     assert (said == "the conclusion holds") == (set(states.values()) <= {"holds"})
     assert ("changes with" in said) == ("changes" in states.values())
     assert ("is weaker with" in said) == ("weaker" in states.values())
@@ -85,21 +79,23 @@ def test_a_verdict_names_exactly_the_rows_that_do_not_hold(base, rows, rule):
 
 @given(refits(), st.lists(refits(), min_size=1, max_size=4))
 def test_the_sentences_of_immortal_time_and_overlap_end_with_that_verdict(base, rows):
-    said = immortal_time.sentence(base, rows, [])
-    assert said.endswith(f": {verdict_in_words(base, rows)}.")
+    judge = Judge(base)
+    said = immortal_time.sentence(judge, rows, [])
+    assert said.endswith(f": {judge.verdict_in_words(rows)}.")
     found = {
         "balance": [{"unweighted": 0.5, "overlap_weights": 0.1}],
         "effective_sample_size": {"overlap_weights": {"treated": 30.0, "reference": 40.0}},
         "common_support": {"treated": 30, "reference": 40},
     }
-    assert overlap.sentence(found, base, rows).endswith(f": {verdict_in_words(base, rows)}.")
+    assert overlap.sentence(found, judge, rows).endswith(f": {judge.verdict_in_words(rows)}.")
 
 
 @given(refits(), st.lists(refits(), min_size=1, max_size=4), st.integers(0, 72))
 def test_each_readers_prior_is_told_with_its_state(base, rows, turned):
     rows = [row | {"name": f"reader {k}"} for k, row in enumerate(rows)]
-    add_states(rows, base)
-    told = priors_sentence(rows, "below", turned, 72).split("; ")
+    judge = Judge(base)
+    judge.add_states(rows)
+    told = priors_sentence(judge, rows, turned, 72).split("; ")
     for row, said in zip(rows, told, strict=True):
         assert said.startswith(f"{row['name']}: ")
         assert ("(weaker)" in said) == (row["state"] == "weaker")
@@ -113,18 +109,19 @@ def test_periods_change_the_conclusion_when_they_lie_beyond_both_limits(
 ):
     periods = [row | {"period": f"period {k}"} for k, row in enumerate(periods)]
     found = {"rows": periods, "average": average, "one": one}
-    judged = judge_periods(base, found, rule)
-    concluded = [conclusion(row, rule) for row in periods]
-    disagree = periods_disagree(periods, rule)
+    judge = Judge(base, rule)
+    judged = judge_periods(judge, found)
+    concluded = [judge.conclusion(row) for row in periods]
+    disagree = periods_disagree(judge, periods)
     if len(reliable(periods)) < len(periods):
         assert disagree is None
     else:
         assert disagree == ("lower" in concluded and "higher" in concluded)
     if disagree:
-        assert judged["state"] == "changes" and judged["moves"] is True
-        named = {row["label"] for row in judged["movers"]}
+        assert judged.state == "changes" and judged.moves is True
+        named = {row["label"] for row in judged.movers}
         expected = {
-            row["period"] for row in periods if conclusion(row, rule) in ("lower", "higher")
+            row["period"] for row in periods if judge.conclusion(row) in ("lower", "higher")
         }
         assert named == expected
 
@@ -143,9 +140,9 @@ def test_crossing_hazards_change_the_conclusion():
             | {"is_reliable": True},
         ],
     }
-    judged = judge_periods(base, found)
-    assert judged["state"] == "changes"
-    assert [each["label"] for each in judged["movers"]] == ["up to 6", "after 6"]
+    judged = judge_periods(Judge(base), found)
+    assert judged.state == "changes"
+    assert [each["label"] for each in judged.movers] == ["up to 6", "after 6"]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from bayes_crlm.sensitivity.confounding import overlap
 from bayes_crlm.sensitivity.timing import immortal_time
 from bayes_crlm.sensitivity.timing.delayed_treatment import start_problems, start_test, truncated
 from bayes_crlm.sensitivity.two_arms import start_of_treatment, two_arms
+from bayes_crlm.sensitivity.verdicts import Judge
 from bayes_crlm.sensitivity.weighted_posterior import effective_sample_size, weight_problems
 
 
@@ -85,7 +86,7 @@ def test_arms_without_overlap_are_not_judged(decides, is_comparable):
     assert any(row["is_reliable"] for row in weighted) == is_comparable
     usable = [row for row in weighted if row["is_reliable"]]
     regression = next(row for row in found["rows"] if row["method"] == "outcome_regression")
-    said = overlap.sentence(found, regression, usable)
+    said = overlap.sentence(found, Judge(regression), usable)
     assert ("can be trusted" in said) == (not is_comparable)
     nobody = not any(found["common_support"].values())
     assert (overlap.NO_COUNTERPART in said) == nobody == np.isinf(decides)

@@ -13,7 +13,7 @@ from sensitivity_runs import refits
 from bayes_crlm.sensitivity.overall import one_level_sentence, overall_sentence, part_rows
 from bayes_crlm.sensitivity.parts import finding
 from bayes_crlm.sensitivity.registry import PARTS
-from bayes_crlm.sensitivity.verdicts import judge
+from bayes_crlm.sensitivity.verdicts import Judge, Verdict
 from bayes_crlm.words.success import UNDECIDED, SuccessRule
 
 RULE = SuccessRule()
@@ -39,7 +39,7 @@ STARTS = {
 
 
 def part_of(base, rows, name="priors"):
-    return finding(name, "", judge(base, rows, RULE))
+    return finding(name, "", Judge(base, RULE).verdict(rows))
 
 
 @given(refits(), st.dictionaries(st.sampled_from(PARTS), st.lists(refits(), max_size=4)))
@@ -84,8 +84,8 @@ def test_lists_of_what_would_move_the_conclusion_are_told_apart():
     base = {
         "prob_below_effect": 0.99, "median": 0.5, "eti95": [0.3, 0.8], "is_reliable": True,
     }  # fmt: skip
-    holds = {"moves": False, "state": "holds", "movers": ()}
-    changes = {"moves": True, "state": "changes", "movers": ()}
+    holds = Verdict(False, "holds")
+    changes = Verdict(True, "changes")
     parts = {
         "influence": finding("influence", "", holds, would_move="leaving out 4 patients"),
         "cutpoints": finding("cutpoints", "", holds, would_move="one set of intervals"),

@@ -6,30 +6,70 @@ A choice has options, each with a label for a reader and with what it changes of
 import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field, PlainValidator
 
+from bayes_crlm.analysis.plan import Plan
 from bayes_crlm.model.baseline_priors import baseline_prior
 from bayes_crlm.model.design import columns_needed
 from bayes_crlm.model.formula import check_formula
+from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.priors import parse_prior
+from bayes_crlm.specification.data import ConditionSpec
+from bayes_crlm.specification.lists import check_list, interval_numbers, ratios, some_of
+from bayes_crlm.specification.table import Table
 from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
 from bayes_crlm.words.wording import count_of, no_column, shown
-
-if TYPE_CHECKING:
-    from bayes_crlm.analysis.plan import Plan
-    from bayes_crlm.model.prepared import PreparedCohort
-    from bayes_crlm.sensitivity.choices.multiverse_settings import Settings
 
 # a patient is unusual when so few of a multivariate normal lie as far from the mean
 UNUSUAL = 0.025
 AS_IN_SPEC = "as in the spec"
+FAMILIES = ("normal", "student_t", "laplace")
+BASELINES = ("log_time_walk", "random_walk", "independent", "gamma")
+COVARIATE_SETS = ("all", "none", "leave_one_out")
 
 
-def specifications(
-    plan: "Plan", settings: "Settings"
-) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def check_covariates(value: object) -> tuple[str, ...]:
+    """Take a list of covariate sets: names of ours, or formulas."""
+    sets = check_list(value, "covariate sets")
+    for each in sets:
+        if each not in COVARIATE_SETS:
+            check_formula(each)
+    return sets
+
+
+Conditions = Annotated[
+    tuple[ConditionSpec, ...], Field(strict=False, description="a list of {column, op, value}")
+]
+
+
+class Settings(Table):
+    """The table `[sensitivity.multiverse]`: the options of every choice."""
+
+    families: Annotated[Any, some_of("families of priors", FAMILIES)] = ("normal", "student_t")
+    scales: Annotated[Any, ratios("scales")] = (0.5, 1.0, 2.5)
+    degrees_of_freedom: float = Field(
+        3.0, gt=0, description="degrees of freedom of Student t priors, above 0"
+    )
+    baselines: Annotated[Any, some_of("baseline priors", BASELINES)] = BASELINES
+    intervals: Annotated[Any, interval_numbers()] = Field(
+        "auto", description="'auto' or a list of numbers of intervals"
+    )
+    covariates: Annotated[Any, PlainValidator(check_covariates)] = Field(
+        COVARIATE_SETS, description="a list of 'all', 'none', 'leave_one_out' and formulas"
+    )
+    unusual: bool = Field(
+        True, description="true to leave out patients of unusual covariates, or false"
+    )
+    exclusions: dict[str, Conditions] = Field(
+        {}, description="a table of lists of conditions to be met"
+    )
+    draws: int = Field(1000, ge=500, le=100_000, description="a whole number from 500 to 100000")
+
+
+def specifications(plan: Plan, settings: Settings) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Combine the options of all choices.
 
     Parameters
@@ -64,7 +104,7 @@ def specifications(
     return found
 
 
-def repeats_the_spec(plan: "Plan", changes: Mapping[str, Any]) -> bool:
+def repeats_the_spec(plan: Plan, changes: Mapping[str, Any]) -> bool:
     """Whether the changes of a specification leave the spec's model and patients as they are.
 
     Parameters
@@ -88,7 +128,7 @@ def repeats_the_spec(plan: "Plan", changes: Mapping[str, Any]) -> bool:
     return np.array_equal(cut.intervals.cutpoints, inputs.intervals.cutpoints)
 
 
-def check_choices(plan: "Plan", settings: "Settings") -> None:
+def check_choices(plan: Plan, settings: Settings) -> None:
     """Refuse covariate sets, exclusions and intervals of the user's own that cannot be fitted.
 
     Parameters
@@ -103,8 +143,6 @@ def check_choices(plan: "Plan", settings: "Settings") -> None:
     SensitivityError
         One sentence that names the key.
     """
-    from bayes_crlm.sensitivity.choices.multiverse_settings import COVARIATE_SETS
-
     cohort = plan.inputs.cohort
     for formula in settings.covariates:
         if formula in COVARIATE_SETS:
@@ -128,7 +166,7 @@ def check_choices(plan: "Plan", settings: "Settings") -> None:
         check_intervals(plan, max(settings.intervals), options)
 
 
-def check_intervals(plan: "Plan", most: int, exclusions: dict[Any, dict[str, Any]]) -> None:
+def check_intervals(plan: Plan, most: int, exclusions: dict[Any, dict[str, Any]]) -> None:
     """Refuse more intervals than there are events, with all patients or after an exclusion.
 
     Parameters
@@ -166,13 +204,13 @@ def prior_text(family: str, scale: float, degrees_of_freedom: float) -> str:
     return f"{family}({first}0, {float(scale)!r})"
 
 
-def baseline(plan: "Plan", name: str) -> list[Any]:
+def baseline(plan: Plan, name: str) -> list[Any]:
     """A baseline prior's name and weight: the spec's where the spec has that prior."""
     spec = plan.spec.model.baseline
     return [name, spec.weight if spec.prior == name else 1.0]
 
 
-def interval_options(plan: "Plan", settings: "Settings") -> dict[Any, dict[str, Any]]:
+def interval_options(plan: Plan, settings: Settings) -> dict[Any, dict[str, Any]]:
     """Numbers of intervals: by default half of the spec's, the spec's and twice as many."""
     asked, now = settings.intervals, plan.inputs.intervals.n_intervals
     if asked != "auto":
@@ -187,7 +225,7 @@ def interval_options(plan: "Plan", settings: "Settings") -> dict[Any, dict[str, 
     return found
 
 
-def covariate_options(formula: str, settings: "Settings") -> dict[Any, dict[str, Any]]:
+def covariate_options(formula: str, settings: Settings) -> dict[Any, dict[str, Any]]:
     """Covariate sets by what a reader calls them; equal ones only once."""
     terms = formula_terms(formula)
     found: dict[str, str] = {}
@@ -260,7 +298,7 @@ def formula_terms(formula: str) -> list[str]:
     return found
 
 
-def exclusion_options(inputs: "PreparedCohort", settings: "Settings") -> dict[Any, dict[str, Any]]:
+def exclusion_options(inputs: PreparedCohort, settings: Settings) -> dict[Any, dict[str, Any]]:
     """Exclusions by name: no one, patients of unusual covariates, and those of the spec."""
     found: dict[Any, dict[str, Any]] = {"none": {}}
     cohort = inputs.cohort
@@ -284,7 +322,7 @@ def exclusion_options(inputs: "PreparedCohort", settings: "Settings") -> dict[An
     return found
 
 
-def unusual_patients(inputs: "PreparedCohort") -> list[int]:
+def unusual_patients(inputs: PreparedCohort) -> list[int]:
     """Places of patients whose covariates lie far from the others' by Mahalanobis distance.
 
     Far is beyond the point that `UNUSUAL` of a multivariate normal exceed; the covariates are those

@@ -11,12 +11,14 @@ Friedman (1982), Ann Stat 10:101-113 (cutpoints at event times); Yao, Vehtari, S
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from bayes_crlm.analysis.plan import Plan
+from bayes_crlm.cohort.cohort import Cohort
 from bayes_crlm.figures.comparisons import plot_by_placement
 from bayes_crlm.inference.psis import PARETO_K_MOST
 from bayes_crlm.likelihood.intervals import choose_intervals
@@ -31,10 +33,6 @@ from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.section import Figure, Rows
 from bayes_crlm.words.shown import as_written, number, significant, span
 from bayes_crlm.words.wording import count_of
-
-if TYPE_CHECKING:
-    from bayes_crlm.analysis.plan import Plan
-    from bayes_crlm.cohort.cohort import Cohort
 
 PLACEMENTS = ("events", "equal", "shifted")
 # numbers of intervals without the user's own; no more than one interval for two events
@@ -54,7 +52,7 @@ class Settings(Table):
     draws: int = Field(2000, ge=500, le=100_000, description="a whole number from 500 to 100000")
 
 
-def check(plan: "Plan", settings: Settings) -> None:
+def check(plan: Plan, settings: Settings) -> None:
     """Refuse more intervals than there are events.
 
     Raises
@@ -77,7 +75,7 @@ def numbers_of(settings: Settings, n_events: int) -> tuple[int, ...]:
     return tuple(each for each in NUMBERS if each == 1 or each * EVENTS_PER_INTERVAL <= n_events)
 
 
-def inner_cutpoints(cohort: "Cohort", number: int, placement: str) -> NDArray[np.float64]:
+def inner_cutpoints(cohort: Cohort, number: int, placement: str) -> NDArray[np.float64]:
     """Inner ends of some intervals.
 
     Parameters
@@ -106,7 +104,7 @@ def inner_cutpoints(cohort: "Cohort", number: int, placement: str) -> NDArray[np
     return inner[(inner > 0) & (inner < cohort.time.max())]
 
 
-def variants(cohort: "Cohort", settings: Settings) -> list[tuple[str, int, NDArray[np.float64]]]:
+def variants(cohort: Cohort, settings: Settings) -> list[tuple[str, int, NDArray[np.float64]]]:
     """Sets of intervals to be tried, each once.
 
     Cutpoints of one time are one cutpoint, so that two numbers may come to one set, and, of one
@@ -198,13 +196,9 @@ def analyse(context: Context, settings: Settings) -> Finding:
         labels = {"placement": placement, "asked": number, "n_intervals": len(edges) - 1}
         rows.append(labels | {"cutpoints": edges.tolist()} | value)
     stacked = stack_reliable(rows, context.rule.effect)
-    verdicts.add_states(
-        [*rows, *([] if stacked is None else [stacked])], context.base, context.rule
-    )
+    context.judge.add_states([*rows, *([] if stacked is None else [stacked])])
     for row in rows:
-        row["turns_conclusion"] = (
-            verdicts.moves_conclusion(context.base, [row], context.rule) is True
-        )
+        row["turns_conclusion"] = context.judge.is_turned_by(row)
         row["label"] = f"{count_of(row['n_intervals'], 'interval')}, {row['placement']}"
         for name in ("elpd_pointwise", "log_hazard_ratio", "weight"):
             del row[name]
@@ -215,7 +209,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
     return finding(
         "cutpoints",
         sentence(rows, stacked),
-        verdicts.judge(context.base, counted, context.rule),
+        context.judge.verdict(counted),
         result={"rows": rows, "stacked": stacked, "stacking_weight_least": WEIGHT_LEAST},
         rows=[table_of(rows, stacked)],
         figures=[

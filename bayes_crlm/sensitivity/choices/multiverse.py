@@ -8,30 +8,33 @@ Steegen, Tuerlinckx, Gelman & Vanpaemel (2016), Perspect Psychol Sci 11:702-712;
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bayes_crlm.analysis.plan import Plan
 from bayes_crlm.figures.comparisons import plot_specification_curve
 from bayes_crlm.sensitivity import verdicts
 from bayes_crlm.sensitivity.choices.analysis_choices import (
+    Settings,
     check_choices,
     repeats_the_spec,
     specifications,
 )
-from bayes_crlm.sensitivity.choices.multiverse_settings import Settings
 from bayes_crlm.sensitivity.choices.variance_decomposition import Decomposition, Share, decompose
-from bayes_crlm.sensitivity.earlier_run import with_numbers_of
-from bayes_crlm.sensitivity.parts import Finding, contrasts_note, finding, rows_of, run_calls
+from bayes_crlm.sensitivity.earlier_run import as_in_base
+from bayes_crlm.sensitivity.parts import (
+    Context,
+    Finding,
+    contrasts_note,
+    finding,
+    rows_of,
+    run_calls,
+)
 from bayes_crlm.sensitivity.posterior_draws import ENGINE, NUMBERS
 from bayes_crlm.sensitivity.refit import refit_priors
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.section import Figure, Rows
 from bayes_crlm.words.shown import as_written, number, whole
-from bayes_crlm.words.success import SuccessRule
 from bayes_crlm.words.wording import count_of
-
-if TYPE_CHECKING:
-    from bayes_crlm.analysis.plan import Plan
-    from bayes_crlm.sensitivity.parts import Context
 
 MOST_SPECIFICATIONS = 20_000
 # of a probability's Monte Carlo standard errors: nearer to a threshold a row is drawn again
@@ -54,7 +57,7 @@ NAMES = {
 }
 
 
-def check(plan: "Plan", settings: Settings) -> None:
+def check(plan: Plan, settings: Settings) -> None:
     """Refuse choices that this cohort cannot be put to, before anything is run.
 
     Raises
@@ -69,21 +72,21 @@ def check(plan: "Plan", settings: Settings) -> None:
         )
 
 
-def analyse(context: "Context", settings: Settings) -> Finding:
+def analyse(context: Context, settings: Settings) -> Finding:
     """Refit every specification and say how much the choices matter."""
     found = specifications(context.plan, settings)
     rows = refit_all(context, found, settings.draws)
     again = sample_again(context, found, rows, settings.draws)
     # one analysis, one number: the specification that is the spec's own takes the answer's draws
     rows = [
-        with_numbers_of(row, context.base) if repeats_the_spec(context.plan, changes) else row
+        as_in_base(row, context.base) if repeats_the_spec(context.plan, changes) else row
         for row, (_, changes) in zip(rows, found, strict=True)
     ]
     rows.sort(key=lambda row: math.inf if row["median"] is None else row["median"])
     done = [row for row in rows if row["median"] is not None]
     if not done:
         raise SensitivityError("no specification of the multiverse could be fitted")
-    verdicts.add_states(rows, context.base, context.rule)
+    context.judge.add_states(rows)
     trusted = verdicts.reliable(done)
     decomposition = decompose_trusted(rows) if trusted else None
     labelled = [{**row, "label": label_of(row["choices"])} for row in trusted]
@@ -96,8 +99,8 @@ def analyse(context: "Context", settings: Settings) -> Finding:
         )
     return finding(
         "multiverse",
-        sentence_of(context.base, trusted, len(rows), decomposition, context.rule),
-        verdicts.judge(context.base, labelled, context.rule),
+        sentence_of(context.judge, trusted, len(rows), decomposition),
+        context.judge.verdict(labelled),
         result=result_of(rows, trusted, decomposition),
         rows=tables_of(rows, decomposition),
         figures=[figure_of(context, done, decomposition)],
@@ -118,16 +121,16 @@ def label_of(choices: Mapping[str, Any]) -> str:
     return ", ".join(f"{NAMES[name]} {option}" for name, option in choices.items() if name in NAMES)
 
 
-def is_near_threshold(row: Mapping[str, Any], rule: SuccessRule = verdicts.DEFAULT_RULE) -> bool:
+def is_near_threshold(judge: verdicts.Judge, row: Mapping[str, Any]) -> bool:
     """Whether noise of the draws may have decided on which side of a threshold a row is."""
     # the standard error of a probability at either threshold, by the draws' effective number
-    level, below = rule.probability, verdicts.prob_below(row, rule)
+    level, below = judge.rule.probability, judge.prob_below(row)
     error = math.sqrt(level * (1 - level)) * row["mcse"] / row["sd_log"]
     return min(abs(below - level), abs(below - (1 - level))) < NEAR * error
 
 
 def sample_again(
-    context: "Context",
+    context: Context,
     found: list[tuple[dict[str, Any], dict[str, Any]]],
     rows: list[dict[str, Any]],
     draws: int,
@@ -144,7 +147,7 @@ def sample_again(
     near = [
         k
         for k, row in enumerate(rows)
-        if row["engine"] == "laplace" and is_near_threshold(row, context.rule)
+        if row["engine"] == "laplace" and is_near_threshold(context.judge, row)
     ]
     if not near or draws >= MORE_DRAWS:
         return 0
@@ -156,7 +159,7 @@ def sample_again(
 
 
 def refit_all(
-    context: "Context",
+    context: Context,
     found: list[tuple[dict[str, Any], dict[str, Any]]],
     draws: int,
     parts: Sequence[str] = ("loo", "cox"),
@@ -237,21 +240,19 @@ def share_row(share: Share) -> dict[str, Any]:
 
 
 def sentence_of(
-    base: Mapping[str, Any],
+    judge: verdicts.Judge,
     trusted: list[Mapping[str, Any]],
     count: int,
     decomposition: Decomposition | None,
-    rule: SuccessRule = verdicts.DEFAULT_RULE,
 ) -> str:
     """Say what the multiverse comes to: in how many specifications the conclusion holds."""
     if decomposition is None:
         return f"None of {count} specifications passes its diagnostics."
     low, high = trusted[0]["median"], trusted[-1]["median"]
-    states = verdicts.states_in_words(base, trusted, rule)
     text = (
-        f"Of {count_of(len(trusted), 'specification')} {states}; "
+        f"Of {count_of(len(trusted), 'specification')} {judge.states_in_words(trusted)}; "
         f"medians {verdicts.range_in_words(low, high, 'reach from {} to {}')} "
-        f"(base analysis: {number(base['median'])})"
+        f"(base analysis: {number(judge.base['median'])})"
     )
     if decomposition.shares and decomposition.variance > 0:
         first = decomposition.shares[0]
@@ -313,7 +314,7 @@ def tables_of(rows: list[dict[str, Any]], decomposition: Decomposition | None) -
 
 
 def figure_of(
-    context: "Context", done: list[dict[str, Any]], decomposition: Decomposition | None
+    context: Context, done: list[dict[str, Any]], decomposition: Decomposition | None
 ) -> Figure:
     """The specification curve with the choices beneath."""
     order = [] if decomposition is None else [each.choice for each in decomposition.shares]

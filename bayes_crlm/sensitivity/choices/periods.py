@@ -3,12 +3,15 @@
 import dataclasses
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.likelihood.follow_up import cut_follow_up
+from bayes_crlm.cohort.cohort import Cohort
+from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
+from bayes_crlm.model.definition import ModelDefinition
+from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.priors import Normal
 from bayes_crlm.model.terms.blocks import Block
 from bayes_crlm.model.terms.term import Place, Term
@@ -21,12 +24,9 @@ from bayes_crlm.sensitivity.posterior_draws import (
     treatment_effect,
 )
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
+from bayes_crlm.sensitivity.two_arms import NOT_OF_ROWS
 from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import significant
-
-if TYPE_CHECKING:
-    from bayes_crlm.cohort.cohort import Cohort
-    from bayes_crlm.model.prepared import PreparedCohort
 
 UNIT_NORMAL = Normal(0.0, 1.0)
 
@@ -36,8 +36,9 @@ def edges_of(times: Sequence[float]) -> NDArray[np.float64]:
     return np.array([0.0, *times, np.inf])
 
 
-def events_of_periods(event_times: NDArray, times: Sequence[float]) -> NDArray[np.intp]:
+def events_of_periods(cohort: Cohort, times: Sequence[float]) -> NDArray[np.intp]:
     """Events in every period; one at a limit belongs to the period that ends there."""
+    event_times = cohort.time[cohort.event == 1]
     return np.histogram(event_times, bins=np.nextafter(edges_of(times), np.inf))[0]
 
 
@@ -141,7 +142,7 @@ class Deviations(Term):
         """Names of its columns."""
         return tuple(f"deviation {k + 1} of {self.level}" for k in range(self.contrasts.shape[1]))
 
-    def columns(self, cohort: "Cohort") -> NDArray[np.float64]:
+    def columns(self, cohort: Cohort) -> NDArray[np.float64]:
         """The contrasts of every row's period, on the level in question alone."""
         # a time at a limit belongs to the period that ends there
         of_period = self.contrasts[np.searchsorted(self.times, cohort.time)]
@@ -162,14 +163,18 @@ class Deviations(Term):
 
 
 def split_periods(
-    inputs: "PreparedCohort", level: int, times: Sequence[float], contrasts: NDArray
-) -> "PreparedCohort":
+    model: ModelDefinition,
+    inputs: PreparedCohort,
+    level: int,
+    times: Sequence[float],
+    contrasts: NDArray,
+) -> PreparedCohort:
     """Give one treatment level's hazard ratio deviations in the periods of follow-up.
 
     Parameters
     ----------
-    inputs : PreparedCohort
-        A cohort as the model sees it.
+    model, inputs
+        What is fitted, with the periods' limits among its cutpoints, and the cohort as it sees it.
     level : int
         Place of the treatment level in `design.levels`.
     times : sequence of float
@@ -186,50 +191,47 @@ def split_periods(
     cohort, design = inputs.cohort, inputs.design
     edges = edges_of(times)
     period, source = np.nonzero((cohort.entry < edges[1:, None]) & (cohort.time > edges[:-1, None]))
-    entry = np.maximum(cohort.entry[source], edges[period])
-    time = np.minimum(cohort.time[source], edges[period + 1])
-    split_cohort = dataclasses.replace(
-        cohort,
-        table=cohort.table.iloc[source].reset_index(drop=True),
-        entry=entry,
-        time=time,
-        event=np.where(cohort.time[source] <= edges[period + 1], cohort.event[source], 0),
-        patient_index=cohort.patient_index[source],
-        row_number=cohort.row_number[source],
+    split = model.prepare(
+        dataclasses.replace(
+            cohort,
+            table=cohort.table.iloc[source].reset_index(drop=True),
+            entry=np.maximum(cohort.entry[source], edges[period]),
+            time=np.minimum(cohort.time[source], edges[period + 1]),
+            event=np.where(cohort.time[source] <= edges[period + 1], cohort.event[source], 0),
+            patient_index=cohort.patient_index[source],
+            row_number=cohort.row_number[source],
+            **NOT_OF_ROWS,
+        )
     )
-    order = np.lexsort((time, split_cohort.patient_index))
-    first = np.searchsorted(split_cohort.patient_index[order], np.arange(cohort.n_patients))
     term = Deviations(design.levels[level], design.treatment, np.asarray(times), contrasts)
     number = contrasts.shape[1]
     split_design = dataclasses.replace(
-        design,
+        split.design,
         terms=(*design.terms, *term.terms),
-        matrix=np.hstack([design.matrix[source], term.columns(split_cohort)]),
+        matrix=np.hstack([split.design.matrix, term.columns(split.cohort)]),
         center=np.append(design.center, np.zeros(number)),
         scale=np.append(design.scale, np.ones(number)),
-        treatment_level=design.treatment_level[source],
-        first_row=order[first],
     )
-    data = inputs.data.rows(
-        source,
-        follow_up=cut_follow_up(entry, time, inputs.intervals.cutpoints),
-        event=split_cohort.event.astype(float),
-        design=split_design.scaled,
-    )
-    return dataclasses.replace(
-        inputs, cohort=split_cohort, design=split_design, data=data, terms=(*inputs.terms, term)
-    )
+    data = dataclasses.replace(split.data, design=split_design.scaled)
+    return dataclasses.replace(split, design=split_design, data=data, terms=(*inputs.terms, term))
 
 
 def sample_periods(
-    shared: Shared, times: Sequence[float], deviation_scale: float, seed: int
-) -> "tuple[Draws, PreparedCohort, NDArray[np.float64]]":
+    model: ModelDefinition,
+    inputs: PreparedCohort,
+    level: int,
+    times: Sequence[float],
+    deviation_scale: float,
+    seed: int,
+) -> tuple[Draws, PreparedCohort, NDArray[np.float64]]:
     """Draw the posterior of the periods' log hazard ratios.
 
     Parameters
     ----------
-    shared : Shared
-        What all refits of the part need.
+    model, inputs
+        From `cut_at`.
+    level : int
+        Place of the treatment level in `design.levels`.
     times : sequence of float
         Where follow-up is split.
     deviation_scale : float
@@ -244,18 +246,15 @@ def sample_periods(
         Of the split cohort.
     log_ratio : (draws, periods) ndarray
     """
-    model, inputs = cut_at(shared, times)
-    cohort = inputs.cohort
-    events = events_of_periods(cohort.time[cohort.event == 1], times)
-    contrasts = deviation_scale * period_contrasts(events)
-    split = split_periods(inputs, shared.level, times, contrasts)
+    contrasts = deviation_scale * period_contrasts(events_of_periods(inputs.cohort, times))
+    split = split_periods(model, inputs, level, times, contrasts)
     drawn = sample_posterior(dataclasses.replace(model, terms=split.terms), split, seed, 2 * DRAWS)
-    average = treatment_effect(drawn, split, shared.level)
+    average = treatment_effect(drawn, split, level)
     deviation = drawn.effect[:, -contrasts.shape[1] :] @ contrasts.T
     return drawn, split, average[:, None] + deviation
 
 
-def cut_at(shared: Shared, times: Sequence[float]) -> Any:
+def cut_at(shared: Shared, times: Sequence[float]) -> tuple[PiecewiseExponential, PreparedCohort]:
     """The base model with the periods' limits among its cutpoints, and its cohort."""
     _, inputs = changed_inputs(shared, {})
     cohort = inputs.cohort
@@ -287,14 +286,16 @@ def fit_periods(
         the last period's hazard ratio divided by the first's; `one`, a single hazard ratio with
         the same cutpoints; `elpd_difference`, `elpd_difference_se`, `loo_pareto_k`.
     """
-    drawn, split, log_ratio = sample_periods(shared, times, deviation_scale, seed)
-    loo = leave_one_out(drawn, split)
     model, inputs = cut_at(shared, times)
+    drawn, split, log_ratio = sample_periods(
+        model, inputs, shared.level, times, deviation_scale, seed
+    )
+    loo = leave_one_out(drawn, split)
     single = sample_posterior(model, inputs, seed, 2 * DRAWS)
     single_loo = leave_one_out(single, inputs)
     difference = loo.elpd - single_loo.elpd
     edges = edges_of(times)
-    events = events_of_periods(inputs.cohort.time[inputs.cohort.event == 1], times)
+    events = events_of_periods(inputs.cohort, times)
     rows = [
         {
             "period": period_label(edges, k),

@@ -26,14 +26,15 @@ Grambsch & Therneau (1994), Biometrika 81:515-526; Xu & O'Quigley (2000), Biosta
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field, PlainValidator
 
-from bayes_crlm.figures.comparisons import plot_forest_rows
+from bayes_crlm.analysis.plan import Plan
 from bayes_crlm.frequentist.cox import cox_of
 from bayes_crlm.likelihood.tied_times import event_quantiles
+from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.sensitivity import verdicts
 from bayes_crlm.sensitivity.choices.periods import (
     edges_of,
@@ -41,17 +42,11 @@ from bayes_crlm.sensitivity.choices.periods import (
     fit_periods,
     period_label,
 )
-from bayes_crlm.sensitivity.parts import Context, Finding, finding, rows_of, run_one
+from bayes_crlm.sensitivity.parts import Context, Finding, finding, forest, rows_of, run_one
 from bayes_crlm.specification.lists import number_list
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
-from bayes_crlm.words.section import Figure
-from bayes_crlm.words.shown import as_written, number, significant, span
-from bayes_crlm.words.success import SuccessRule
-
-if TYPE_CHECKING:
-    from bayes_crlm.analysis.plan import Plan
-    from bayes_crlm.model.prepared import PreparedCohort
+from bayes_crlm.words.shown import as_written, number, significant
 
 # without times of the user's: so many events in each period, but two to three periods
 EVENTS_PER_PERIOD, PERIODS_MOST = 25, 3
@@ -72,7 +67,7 @@ class Settings(Table):
     deviation_scale: float = Field(0.5, gt=0, le=10, description="a scale above 0 and at most 10")
 
 
-def check(plan: "Plan", settings: Settings) -> None:
+def check(plan: Plan, settings: Settings) -> None:
     """Refuse periods that this cohort cannot fill.
 
     Raises
@@ -83,7 +78,7 @@ def check(plan: "Plan", settings: Settings) -> None:
     choose_times(plan.inputs, settings)
 
 
-def choose_times(inputs: "PreparedCohort", settings: Settings) -> tuple[float, ...]:
+def choose_times(inputs: PreparedCohort, settings: Settings) -> tuple[float, ...]:
     """Times at which follow-up is split: the user's, or quantiles of the event times.
 
     Raises
@@ -99,7 +94,7 @@ def choose_times(inputs: "PreparedCohort", settings: Settings) -> tuple[float, .
         times = tuple(
             np.unique(event_quantiles(event_times, np.arange(1, number) / number)).tolist()
         )
-    events = events_of_periods(event_times, times)
+    events = events_of_periods(cohort, times)
     if np.any(events == 0):
         place = int(np.flatnonzero(events == 0)[0])
         raise SensitivityError(
@@ -118,9 +113,9 @@ def analyse(context: Context, settings: Settings) -> Finding:
     )
     tests, untested = cox_test(context)
     result = found | {"times": times, "grambsch_therneau": tests}
-    result["periods_disagree"] = periods_disagree(found["rows"], context.rule)
+    result["periods_disagree"] = periods_disagree(context.judge, found["rows"])
     rows, average, one = found["rows"], found["average"], found["one"]
-    verdicts.add_states([*rows, average, one], context.base, context.rule)
+    context.judge.add_states([*rows, average, one])
     shown = [
         *rows,
         average | {"period": "average over events"},
@@ -131,15 +126,15 @@ def analyse(context: Context, settings: Settings) -> Finding:
     return finding(
         "proportional_hazards",
         sentence(context, result),
-        judge_periods(context.base, found, context.rule),
+        judge_periods(context.judge, found),
         result=result,
         rows=[rows_of("proportional_hazards", shown, ["period"])],
         figures=[
-            Figure(
+            forest(
                 "proportional_hazards",
                 "The hazard ratio in each period of follow-up, and averaged over the events.",
-                plot_forest_rows,
-                {"rows": [one, *rows, average], "labels": labels},
+                [one, *rows, average],
+                labels,
             )
         ],
         notes=notes_of(found, scale, untested),
@@ -166,26 +161,22 @@ def notes_of(found: Mapping[str, Any], scale: float, untested: str | None) -> li
     return notes
 
 
-def periods_disagree(
-    rows: Sequence[Mapping[str, Any]], rule: SuccessRule = verdicts.DEFAULT_RULE
-) -> bool | None:
+def periods_disagree(judge: verdicts.Judge, rows: Sequence[Mapping[str, Any]]) -> bool | None:
     """Whether one period concludes that the hazard is lower and another that it is higher.
 
     Parameters
     ----------
+    judge : Judge
+        Of the base analysis.
     rows : sequence of mapping
         Of the periods; None where one fails its diagnostic.
-    rule : SuccessRule
-        From which probability on anything is concluded.
     """
     if len(verdicts.reliable(rows)) < len(rows):
         return None
-    return {"lower", "higher"} <= {verdicts.conclusion(row, rule) for row in rows}
+    return {"lower", "higher"} <= {judge.conclusion(row) for row in rows}
 
 
-def judge_periods(
-    base: Mapping[str, Any], found: Mapping[str, Any], rule: SuccessRule = verdicts.DEFAULT_RULE
-) -> dict[str, Any]:
+def judge_periods(judge: verdicts.Judge, found: Mapping[str, Any]) -> verdicts.Verdict:
     """Judge periods and their average against the base analysis.
 
     Periods change the conclusion when one has its probability above and another below the limits
@@ -195,38 +186,30 @@ def judge_periods(
 
     Parameters
     ----------
-    base : mapping
-        The base analysis's row.
+    judge : Judge
+        Of the base analysis.
     found : mapping
         As `fit_periods` gives it.
-    rule : SuccessRule
-        From which probability on anything is concluded.
 
     Returns
     -------
-    dict
-        As of `bayes_crlm.sensitivity.verdicts.judge`; nothing is judged where a refit fails its
-        diagnostic.
+    Verdict
+        Nothing is judged where a refit fails its diagnostic.
     """
     average, one, rows = found["average"], found["one"], found["rows"]
-    disagree = periods_disagree(rows, rule)
+    disagree = periods_disagree(judge, rows)
     if disagree:
-        changed = [
-            row | {"label": row["period"]}
-            for row in rows
-            if verdicts.conclusion(row, rule) != "undecided"
-        ]
         movers = tuple(
-            {key: row[key] for key in ("label", "median", "eti95", "prob_below_1") if key in row}
-            | {"prob_below_effect": verdicts.prob_below(row, rule), "state": "changes"}
-            for row in changed
+            verdicts.mover(row["period"], row, "changes")
+            for row in rows
+            if judge.conclusion(row) != "undecided"
         )
-        return {"moves": True, "state": "changes", "movers": movers}
+        return verdicts.Verdict(True, "changes", movers)
     if disagree is None or not (average["is_reliable"] and one["is_reliable"]):
-        return verdicts.judge(base, [], rule)
-    kept = verdicts.conclusion(average, rule) == verdicts.conclusion(one, rule)
+        return judge.verdict([])
+    kept = judge.conclusion(average) == judge.conclusion(one)
     counted = average | {"label": "averaged over the events"}
-    return verdicts.judge(base, [base if kept else counted], rule)
+    return judge.verdict([judge.base if kept else counted])
 
 
 def cox_test(context: Context) -> tuple[list[dict[str, Any]], str | None]:
@@ -241,12 +224,7 @@ def cox_test(context: Context) -> tuple[list[dict[str, Any]], str | None]:
 
 def sentence(context: Context, result: Mapping[str, Any]) -> str:
     """Say how the hazard ratio changes over time."""
-    said = ", ".join(
-        f"{number(row['median'])} ({span(row['eti95'][0], row['eti95'][1])}) {row['period']}"
-        for row in result["rows"]
-    )
-    change = result["change"]
-    low, high = change["eti95"]
+    said = ", ".join(f"{verdicts.ratio_of(row)} {row['period']}" for row in result["rows"])
     start = (
         "The hazard ratio changes sides over time, so that no single one describes it: the"
         if result["periods_disagree"]
@@ -254,14 +232,13 @@ def sentence(context: Context, result: Mapping[str, Any]) -> str:
     )
     text = (
         f"{start} hazard ratio is {said}; the last divided by the first is "
-        f"{number(change['median'])} ({span(low, high)})"
+        f"{verdicts.ratio_of(result['change'])}"
     )
     term = context.plan.inputs.design.terms[context.level - 1]
     by_term = {each["term"]: each["p"] for each in result["grambsch_therneau"]}
     p_value = by_term.get(term)
     if p_value is not None:
         text += f", and Grambsch and Therneau's test has p = {significant(p_value, 2)}"
-    average, rule = result["average"], context.rule
-    side = verdicts.side_of(context.base, rule)
-    probability = verdicts.side_probability_in_words(average, side, rule)
+    average = result["average"]
+    probability = context.judge.side_probability_in_words(average)
     return f"{text}. Averaged over the events it is {number(average['median'])}, {probability}."

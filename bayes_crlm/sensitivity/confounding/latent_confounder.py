@@ -24,9 +24,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.inference.weighted import PROBABILITIES
 from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.priors import HALF_WIDTH_95
 from bayes_crlm.sensitivity.extended_model import ExtendedFit, without_integration
+from bayes_crlm.sensitivity.posterior_draws import quantiles
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import as_written
@@ -94,15 +96,7 @@ def normal_between(low: float, high: float) -> tuple[float, float]:
 
 @record(eq=False)
 class LatentConfounderFit(ExtendedFit):
-    """Posterior of the model with a latent confounder; its hazard ratios are free of it.
-
-    Attributes
-    ----------
-    prior : ConfounderPrior
-        Of the confounder.
-    """
-
-    prior: ConfounderPrior
+    """Posterior of the model with a latent confounder; its hazard ratios are free of it."""
 
     @property
     def confounder(self) -> dict[str, Any]:
@@ -118,21 +112,6 @@ class LatentConfounderFit(ExtendedFit):
                 {"treatment": level} | spread_of(shares[..., k])
                 for k, level in enumerate(self.inputs.design.levels)
             ],
-        }
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything but the draws, as plain values."""
-        return {
-            "hazard_ratios": self.hazard_ratios,
-            "confounder": self.confounder,
-            "prior": {
-                "hazard_ratio": list(self.prior.hazard_ratio),
-                "prevalence": [list(limits) for limits in self.prior.prevalence],
-            },
-            "diagnostics": self.diagnostics.to_dict(),
-            "is_trustworthy": self.diagnostics.is_trustworthy,
-            "target_accept": self.target_accept,
-            "engine": "nuts",
         }
 
 
@@ -168,7 +147,6 @@ def fit_latent_confounder(
         inputs,
         1 + len(inputs.design.levels),
         ["confounder_unit_effect", "confounder_unit_prevalence"],
-        about={"prior": prior},
         structure=("latent confounder", inputs.has_row_per_patient),
         **sampling,
     )
@@ -176,8 +154,8 @@ def fit_latent_confounder(
 
 def spread_of(values: NDArray) -> dict[str, Any]:
     """Median and 95% interval of draws."""
-    low, median, high = np.quantile(values, [0.025, 0.5, 0.975])
-    return {"median": float(median), "eti95": [float(low), float(high)]}
+    low, median, high = quantiles(values.ravel(), PROBABILITIES).tolist()
+    return {"median": median, "eti95": [low, high]}
 
 
 def build_latent_confounder(inputs: PreparedCohort, prior: ConfounderPrior) -> "pm.Model":
@@ -253,9 +231,13 @@ def marginal_log_density(
     """Log of equation (1) for every patient, the confounder summed out."""
     import pytensor.tensor as pt
 
-    without = log_rest - cumulative
-    with_it = log_share + event * log_ratio - pt.exp(log_ratio) * cumulative
-    return event * log_hazard_at_end + pt.logaddexp(without, with_it)
+    from bayes_crlm.model.pymc_model import counting_process_log_density
+
+    carried = log_hazard_at_end + log_ratio, pt.exp(log_ratio) * cumulative
+    return pt.logaddexp(
+        log_rest + counting_process_log_density(event, log_hazard_at_end, cumulative),
+        log_share + counting_process_log_density(event, *carried),
+    )
 
 
 def check_prevalences(prior: ConfounderPrior, levels: Sequence[Any]) -> None:

@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bayes_crlm.analysis.plan import Plan
-from bayes_crlm.figures.comparisons import plot_differences, plot_forest_rows, plot_mirrored
+from bayes_crlm.figures.comparisons import plot_differences, plot_mirrored
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference.weighted import weighted_quantiles
 from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.sensitivity.comparison_rows import (
+    FIRST,
     add_problems,
     failure_notes,
     finely_weighted_row,
     fit_row,
     fitted_rows,
-    rows_table,
     try_row,
     usable,
 )
@@ -46,22 +46,15 @@ from bayes_crlm.sensitivity.confounding.propensity import (
     propensity_mode,
 )
 from bayes_crlm.sensitivity.earlier_run import with_numbers_of
-from bayes_crlm.sensitivity.parts import (
-    Context,
-    Finding,
-    finding,
-    rows_of,
-    run_one,
-)
+from bayes_crlm.sensitivity.parts import Context, Finding, finding, forest, rows_of, run_one
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.registry import NotRunError
 from bayes_crlm.sensitivity.two_arms import TwoArms, two_arms
-from bayes_crlm.sensitivity.verdicts import DEFAULT_RULE, add_states, judge, verdict_in_words
+from bayes_crlm.sensitivity.verdicts import Judge
 from bayes_crlm.sensitivity.weighted_posterior import WEIGHT_LIMITS, effective_sample_size
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.section import Figure
 from bayes_crlm.words.shown import as_written, number, whole
-from bayes_crlm.words.success import SuccessRule
 
 METHODS = {
     "crude": "crude, neither weighted nor adjusted",
@@ -153,13 +146,11 @@ def analyse(context: Context, settings: Settings) -> Finding:
     patients = found.pop("patients")
     if len(context.plan.inputs.design.levels) == 2:
         # with other levels left out it is a fit of its own
-        found["rows"] = [
-            with_numbers_of(row, context.base) if row["method"] == "outcome_regression" else row
-            for row in found["rows"]
-        ]
+        found["rows"] = with_numbers_of(found["rows"], context.base, "outcome_regression")
     rows = found["rows"]
     crude, regression, *weighted = rows
-    add_states(weighted, regression, context.rule)
+    judge = Judge(regression, context.rule)
+    judge.add_states(weighted)
     # regression as well: against a row that fails nothing can be said
     counted = usable(weighted) if usable([regression]) else []
     by_patient = [
@@ -167,11 +158,11 @@ def analyse(context: Context, settings: Settings) -> Finding:
     ]
     return finding(
         "overlap",
-        sentence(found, regression, counted, context.rule),
-        judge(regression, counted, context.rule),
+        sentence(found, judge, counted),
+        judge.verdict(counted),
         result=found,
         rows=[
-            rows_table("overlap", rows),
+            rows_of("overlap", rows, FIRST),
             rows_of("overlap_balance", found["balance"]),
             rows_of("overlap_propensity", by_patient),
         ],
@@ -225,11 +216,10 @@ def figures_of(
         "xlabel": "standardised difference, treated minus reference",
     }
     return [
-        Figure(
+        forest(
             "overlap",
             "The treatment's hazard ratio by outcome regression and by weighting.",
-            plot_forest_rows,
-            {"rows": fitted_rows(rows)},
+            fitted_rows(rows),
         ),
         Figure("overlap_propensity", "Propensity scores of both arms.", plot_mirrored, scores),
         Figure(
@@ -241,19 +231,14 @@ def figures_of(
     ]
 
 
-def sentence(
-    found: dict[str, Any],
-    regression: dict[str, Any],
-    weighted: Sequence[dict[str, Any]],
-    rule: SuccessRule = DEFAULT_RULE,
-) -> str:
+def sentence(found: dict[str, Any], judge: Judge, weighted: Sequence[dict[str, Any]]) -> str:
     """Say how well the arms overlap, and whether weighting changes the conclusion.
 
     Parameters
     ----------
     found : dict
-    regression : dict
-        The row of outcome regression.
+    judge : Judge
+        Of the row of outcome regression.
     weighted : sequence of dict
         Weighted rows that may decide it.
     """
@@ -273,7 +258,7 @@ def sentence(
     if not weighted:
         return f"{start}; no weighted hazard ratio can be trusted."
     ratios = " and ".join(f"{number(row['median'])} with {row['label']}" for row in weighted)
-    return f"{start}; the hazard ratio is {ratios}: {verdict_in_words(regression, weighted, rule)}."
+    return f"{start}; the hazard ratio is {ratios}: {judge.verdict_in_words(weighted)}."
 
 
 def compare_weights(arms: TwoArms, settings: Settings, seed: int) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 `propensity_model` is the definition, a `pm.Model`. `propensity_draws` follows it without PyMC:
 draws from a multivariate t around the posterior's mode, weighted to the posterior, and NUTS
 on the definition where those weights cannot be trusted. `propensity_mode` is quick enough to be
-found again for every weighting of the patients.
+found again for every weighting of the patients: 200 weightings of 135 patients take 0.4 s, by the
+definition's compiled slope and curvature 10 s, 0.8 s of compiling before them.
 
 References
 ----------

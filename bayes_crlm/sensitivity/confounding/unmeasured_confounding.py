@@ -6,13 +6,13 @@ refits the model with the confounder in it.
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from bayes_crlm.analysis.plan import Plan
-from bayes_crlm.figures.comparisons import plot_forest_rows
 from bayes_crlm.figures.surfaces import plot_surface
 from bayes_crlm.sensitivity.confounding.latent_confounder import (
     ConfounderPrior,
@@ -23,26 +23,20 @@ from bayes_crlm.sensitivity.parts import (
     Context,
     Finding,
     finding,
+    forest,
+    headline_note,
     interval_note,
     rows_of,
     run_calls,
 )
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.tipping_points import TippingSurface, tipping_bias, tipping_surface
-from bayes_crlm.sensitivity.verdicts import (
-    DEFAULT_RULE,
-    add_states,
-    conclusion,
-    judge,
-    side_of,
-    side_probability_in_words,
-)
+from bayes_crlm.sensitivity.verdicts import Judge, ratio_of
 from bayes_crlm.specification.lists import number_list, ratios
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.section import Figure, Rows
-from bayes_crlm.words.shown import as_written, number, span, whole_percent
-from bayes_crlm.words.success import SuccessRule
+from bayes_crlm.words.shown import as_written, number, whole_percent
 from bayes_crlm.words.wording import count_of
 
 Limits = Annotated[
@@ -53,6 +47,8 @@ OF_SURFACE = (
     *("median", "low", "high"),
 )
 OF_BIAS = ("side", "probability", "limit", "median")
+# of a refit with a confounder, what does not go into a table
+NESTED = ("confounder", "prior", "diagnostics")
 # events from which on a hazard ratio is no risk ratio any more (VanderWeele & Ding 2017)
 COMMON = 0.15
 
@@ -92,7 +88,7 @@ def check(plan: Plan, settings: Settings) -> None:
     """
     where = "sensitivity.unmeasured_confounding"
     try:
-        confounder_prior(settings, "below", len(plan.inputs.design.levels), 1)
+        confounder_prior(settings, "lower", len(plan.inputs.design.levels), 1)
     except SensitivityError as problem:
         raise SensitivityError(f"{where}: {problem}") from None
     room = min(settings.prevalence, 1 - settings.prevalence)
@@ -108,28 +104,21 @@ def check(plan: Plan, settings: Settings) -> None:
 def confounder_prior(settings: Settings, side: str, n_levels: int, level: int) -> ConfounderPrior:
     """Beliefs that speak against the conclusion: carriers are rarer where patients do better."""
     worse, better = settings.latent_prevalence_worse, settings.latent_prevalence_better
-    reference, treated = (worse, better) if side == "below" else (better, worse)
+    reference, treated = (worse, better) if side == "lower" else (better, worse)
     prevalence = [reference] * n_levels
     prevalence[level] = treated
     return ConfounderPrior(settings.latent_hazard_ratio, tuple(prevalence))
 
 
-def latent_refit(
-    shared: Shared,
-    *,
-    hazard_ratio: list[float],
-    prevalence: list[list[float]],
-    seed: int,
-) -> dict[str, Any]:
+def latent_refit(shared: Shared, *, prior: Mapping[str, Any], seed: int) -> dict[str, Any]:
     """Refit the base model with a latent binary confounder, as a task.
 
     Parameters
     ----------
     shared : Shared
         What all refits of the part need.
-    hazard_ratio : [low, high]
-    prevalence : list of [low, high]
-        One of every treatment level; see `ConfounderPrior`.
+    prior : mapping
+        The attributes of a `ConfounderPrior`.
     seed : int
         Of the random draws: the same seed gives the same numbers.
 
@@ -139,28 +128,34 @@ def latent_refit(
         For a treatment that changes within patients.
     """
     _, inputs = changed_inputs(shared, {})
-    low, high = hazard_ratio
-    prior = ConfounderPrior((low, high), tuple((a, b) for a, b in prevalence))
-    fit, place = fit_latent_confounder(inputs, prior, seed=seed), shared.level - 1
-    found = fit.to_dict()
+    fit = fit_latent_confounder(inputs, ConfounderPrior(**prior), seed=seed)
+    place = shared.level - 1
     return {
-        **found.pop("hazard_ratios")[place],
+        **fit.hazard_ratios[place],
         "prob_below_effect": fit.prob_below(shared.effect)[place],
-        "is_reliable": found.pop("is_trustworthy"),
-        **found,
+        "is_reliable": fit.diagnostics.is_trustworthy,
+        "confounder": fit.confounder,
+        "prior": prior,
+        "diagnostics": fit.diagnostics.to_dict(),
+        "target_accept": fit.target_accept,
+        "engine": "nuts",
     }
 
 
 def analyse(context: Context, settings: Settings) -> Finding:
     """Compute E-values and the tipping surface, and refit with a latent confounder."""
-    base, inputs, rule = context.base, context.plan.inputs, context.rule
+    base, inputs, judge = context.base, context.plan.inputs, context.judge
     is_common = inputs.cohort.n_events > COMMON * inputs.cohort.n_patients
     values = hazard_ratio_e_value(base["median"], *base["eti95"], is_common=is_common)
     surface, found = surface_of(context, settings)
-    latent, failure = refit_latent(context, settings)
+    levels = inputs.design.levels
+    prior = confounder_prior(settings, judge.side, len(levels), context.level)
+    calls = [("latent confounder", {"prior": asdict(prior)})]
+    (done,) = run_calls(context, "unmeasured_confounding", latent_refit, calls)
+    latent, failure = done.value, done.failure
     is_stated = bool(settings.model_fields_set & set(Settings.BELIEFS))
     refits = [] if latent is None else [latent]
-    add_states(refits, base, rule)
+    judge.add_states(refits)
     turns = found["surface"]["turns_conclusion"]
     tipped = int(turns.sum())
     result = {
@@ -175,14 +170,15 @@ def analyse(context: Context, settings: Settings) -> Finding:
     is_delayed = bool(np.any(inputs.cohort.entry > 0))
     return finding(
         "unmeasured_confounding",
-        sentence(base, result, tipped, surface, latent, rule),
-        judge(base, labelled if is_stated else [], rule),
+        sentence(judge, result, tipped, surface, latent),
+        judge.verdict(labelled if is_stated else []),
         result=result,
         rows=tables_of(found["surface"], latent),
         figures=figures_of(context, surface, latent),
         notes=[
             *notes_of(latent, failure, is_common, is_delayed, is_stated),
-            *interval_note(rule),
+            *interval_note(context.rule),
+            *headline_note(context, "E-values, surface and bias analysis are"),
         ],
         would_move=possible_changes_in_words(tipped, turns.size, None if is_stated else latent),
     )
@@ -198,9 +194,10 @@ def surface_of(context: Context, settings: Settings) -> tuple[TippingSurface, di
     dict
         `surface` and `tipping_bias_factor` as they stand in `sensitivity.json`.
     """
-    rule, fit, column = context.rule, context.fit, context.level - 1
+    judge, rule = context.judge, context.rule
+    fit, column = context.fit, context.level - 1
     log_ratio = fit.effect_draws[:, column] / context.plan.inputs.design.scale[column]
-    sign = -1.0 if side_of(context.base, rule) == "below" else 1.0
+    sign = -1.0 if judge.side == "lower" else 1.0
     surface, about_1 = (
         tipping_surface(
             log_ratio,
@@ -213,14 +210,16 @@ def surface_of(context: Context, settings: Settings) -> tuple[TippingSurface, di
         for threshold in (rule.effect, 1.0)
     )
     bias = tipping_bias(log_ratio, rule.effect, rule.probability)
-    held = conclusion(context.base, rule)
     return surface, {
         "surface": {
             **{name: getattr(surface, name) for name in OF_SURFACE},
             "prob_below_1": about_1.prob_below,
             "prob_below_effect": surface.prob_below,
             "turns_conclusion": np.array(
-                [[rule.conclusion(each) != held for each in line] for line in surface.prob_below]
+                [
+                    [rule.conclusion(each) != judge.held for each in line]
+                    for line in surface.prob_below
+                ]
             ),
             "engine": fit.engine,
             "pareto_k": None if fit.importance is None else float(fit.importance.pareto_k),
@@ -246,11 +245,7 @@ def tables_of(surface: Mapping[str, Any], latent: Mapping[str, Any] | None) -> l
     ]
     tables = [rows_of("unmeasured_confounding_surface", cells)]
     if latent is not None:
-        flat = {
-            key: value
-            for key, value in latent.items()
-            if key == "eti95" or not isinstance(value, dict | list | tuple)
-        }
+        flat = {key: value for key, value in latent.items() if key not in NESTED}
         tables.append(rows_of("unmeasured_confounding_latent", [flat]))
     return tables
 
@@ -261,40 +256,24 @@ def possible_changes_in_words(
     """Name the confounders, of the grid or of beliefs nobody stated, that change the conclusion."""
     said = []
     if unstated is not None and unstated["state"] in ("weaker", "changes"):
-        low, high = unstated["eti95"]
         said.append(
             "a confounder of the default beliefs, which the spec does not state "
-            f"({number(unstated['median'])}, {span(low, high)})"
+            f"({ratio_of(unstated, '{}, {}')})"
         )
     if tipped:
         said.append(f"{tipped} of {count_of(size, 'confounder')} of the grid")
     return " or ".join(said) or None
 
 
-def refit_latent(context: Context, settings: Settings) -> tuple[dict[str, Any] | None, str | None]:
-    """Refit with the confounder; the row of the level in question, or why there is none."""
-    levels = context.plan.inputs.design.levels
-    side = side_of(context.base, context.rule)
-    prior = confounder_prior(settings, side, len(levels), context.level)
-    beliefs = {
-        "hazard_ratio": list(prior.hazard_ratio),
-        "prevalence": [list(limits) for limits in prior.prevalence],
-    }
-    calls = [("latent confounder", beliefs)]
-    (done,) = run_calls(context, "unmeasured_confounding", latent_refit, calls)
-    return done.value, done.failure
-
-
 def sentence(
-    base: Mapping[str, Any],
+    judge: Judge,
     result: Mapping[str, Any],
     tipped: int,
     surface: TippingSurface,
     latent: Mapping[str, Any] | None,
-    rule: SuccessRule = DEFAULT_RULE,
 ) -> str:
     """Say what confounding would have to be."""
-    low, high = base["eti95"]
+    base, (low, high) = judge.base, judge.base["eti95"]
     text = (
         "A confounder would have to be associated with treatment and with the event by risk ratios "
         f"of {number(result['e_value'])} each to explain the median away ({number(base['median'])})"
@@ -309,19 +288,14 @@ def sentence(
         f"{'changes' if tipped == 1 else 'change'} the conclusion"
     )
     if latent is not None:
-        low, high = latent["eti95"]
+        whose = "default beliefs, which the spec does not state,"
+        if result["beliefs_are_stated"]:
+            whose = "the stated beliefs"
         text += (
-            f"; with {beliefs_in_words(result['beliefs_are_stated'])} about a confounder in the "
-            "model the hazard ratio is "
-            f"{number(latent['median'])} ({span(low, high)}), "
-            f"{side_probability_in_words(latent, side_of(base, rule), rule)}"
+            f"; with {whose} about a confounder in the model the hazard ratio is "
+            f"{ratio_of(latent)}, {judge.side_probability_in_words(latent)}"
         )
     return f"{text}."
-
-
-def beliefs_in_words(is_stated: bool) -> str:
-    """Say whose beliefs they are."""
-    return "the stated beliefs" if is_stated else "default beliefs, which the spec does not state,"
 
 
 def notes_of(
@@ -363,8 +337,8 @@ def figures_of(
     context: Context, surface: TippingSurface, latent: Mapping[str, Any] | None
 ) -> list[Figure]:
     """The tipping surface, and the refit beside the base."""
-    rule = context.rule
-    level, below = rule.probability, surface.side == "below"
+    judge, rule, level = context.judge, context.rule, context.rule.probability
+    below = surface.side == "below"
     tipping = {
         "x": surface.confounder_hazard_ratio,
         "y": np.abs(surface.prevalence_difference),
@@ -373,7 +347,7 @@ def figures_of(
         "ylabel": "difference of its prevalence between strategies",
         "levels": [1 - level, 0.2, 0.5, 0.8, 0.9, level, 0.99],
         # an undecided result changes where the other side has enough
-        "thick": level if conclusion(context.base, rule) != "undecided" else 1 - level,
+        "thick": level if judge.held != "undecided" else 1 - level,
         "quantity": rule.probability_name("lower" if below else "higher"),
         "log_x": True,
     }
@@ -391,11 +365,11 @@ def figures_of(
     if latent is not None:
         labels = ["the base analysis", "with a latent confounder"]
         figures.append(
-            Figure(
+            forest(
                 "unmeasured_confounding_latent",
                 "The hazard ratio without and with an unmeasured confounder in the model.",
-                plot_forest_rows,
-                {"rows": [context.base, latent], "labels": labels},
+                [context.base, latent],
+                labels,
             )
         )
     return figures

@@ -21,15 +21,15 @@ Stat Comput 27:1413-1432 (one fit's draws weighted to other data).
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.likelihood.follow_up import cut_follow_up
 from bayes_crlm.likelihood.hazard_table import at_stop, relative_log_hazards
-from bayes_crlm.likelihood.intervals import choose_intervals
-from bayes_crlm.sensitivity.parts import run_calls
+from bayes_crlm.model.definition import ModelDefinition
+from bayes_crlm.model.prepared import PreparedCohort
+from bayes_crlm.sensitivity.parts import Context, run_calls
 from bayes_crlm.sensitivity.posterior_draws import (
     Draws,
     sample_posterior,
@@ -38,13 +38,9 @@ from bayes_crlm.sensitivity.posterior_draws import (
 )
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.run import BASE_DRAWS
-from bayes_crlm.sensitivity.verdicts import DEFAULT_RULE, add_states, conclusion
+from bayes_crlm.sensitivity.verdicts import DEFAULT_RULE
 from bayes_crlm.words.errors import BayesCRLMError
 from bayes_crlm.words.success import SuccessRule
-
-if TYPE_CHECKING:
-    from bayes_crlm.model.prepared import PreparedCohort
-    from bayes_crlm.sensitivity.parts import Context
 
 Arm = Literal["treated", "reference"]
 ARMS: tuple[Arm, ...] = ("treated", "reference")
@@ -53,7 +49,7 @@ ARMS: tuple[Arm, ...] = ("treated", "reference")
 TOGETHER = 200
 
 
-def movable_rows(inputs: "PreparedCohort", level: int, arm: Arm, sign: float) -> NDArray[np.intp]:
+def movable_rows(inputs: PreparedCohort, level: int, arm: Arm, sign: float) -> NDArray[np.intp]:
     """Last rows of the patients of an arm whose change of status moves the hazard ratio one way.
 
     Parameters
@@ -77,13 +73,15 @@ def movable_rows(inputs: "PreparedCohort", level: int, arm: Arm, sign: float) ->
     return rows[is_arm & (inputs.cohort.event[rows] == (0 if adds_events else 1))]
 
 
-def moved_events(inputs: "PreparedCohort", rows: Sequence[int]) -> "PreparedCohort":
+def moved_events(
+    model: ModelDefinition, inputs: PreparedCohort, rows: Sequence[int]
+) -> PreparedCohort:
     """Change the status of some patients, and prepare the cohort again with the same cutpoints.
 
     Parameters
     ----------
-    inputs : PreparedCohort
-        A cohort as the model sees it.
+    model, inputs
+        What is fitted, and the cohort as it sees it.
     rows : sequence of int
         Last rows of those patients.
 
@@ -97,29 +95,15 @@ def moved_events(inputs: "PreparedCohort", rows: Sequence[int]) -> "PreparedCoho
     CutpointError
         When too few events are left.
     """
-    cohort = inputs.cohort
-    event = cohort.event.copy()
+    event = inputs.cohort.event.copy()
     event[list(rows)] = 1 - event[list(rows)]
-    changed = dataclasses.replace(cohort, event=event)
-    cutpoints = inputs.intervals.cutpoints
-    held = cutpoints[1:-1].tolist() or 1
-    intervals = choose_intervals(cohort.entry, cohort.time, event, held)
-    data = dataclasses.replace(
-        inputs.data,
-        event=event.astype(float),
-        follow_up=cut_follow_up(cohort.entry, cohort.time, intervals.cutpoints),
-    )
-    return dataclasses.replace(
-        inputs,
-        cohort=changed,
-        intervals=intervals,
-        data=data,
-        log_rate=math.log(changed.n_events / changed.exposure),
-    )
+    held = inputs.intervals.cutpoints[1:-1].tolist() or 1
+    changed = dataclasses.replace(inputs.cohort, event=event)
+    return dataclasses.replace(model, cutpoints=held).prepare(changed)
 
 
 def moved_scores(
-    drawn: Draws, inputs: "PreparedCohort", level: int, rows: NDArray[np.intp], effect: float = 1.0
+    drawn: Draws, inputs: PreparedCohort, level: int, rows: NDArray[np.intp], effect: float = 1.0
 ) -> NDArray[np.float64]:
     """Mean of the log hazard ratio over its standard deviation, were one patient's status another.
 
@@ -207,30 +191,31 @@ def fragility_path(
     moved: list[int] = []
     now, drawn = inputs, sample_posterior(model, inputs, seed, draws)
     while left and len(path) < most:
-        scores = sign * moved_scores(drawn, now, level, np.array(left), rule.effect)
+        scores = sign * moved_scores(drawn, now, level, np.array(left), shared.effect)
         moved.append(left.pop(int(np.argmax(scores))))
         try:
-            now = moved_events(inputs, moved)
+            now = moved_events(model, inputs, moved)
         except BayesCRLMError as problem:
             found["failure"] = str(problem)
             break
         drawn = sample_posterior(model, now, seed, draws)
-        summary = summarise_draws(treatment_effect(drawn, now, level), drawn, rule.effect)
+        row = summarise_draws(treatment_effect(drawn, now, level), drawn, shared.effect)
+        is_other = rule.conclusion(row["prob_below_effect"]) != held
         path.append(
             {
                 "moved": len(moved),
                 "patient": patients[inputs.cohort.patient_index[moved[-1]]],
                 "n_events": now.cohort.n_events,
-                "turns_conclusion": summary["is_reliable"] and conclusion(summary, rule) != held,
+                "turns_conclusion": row["is_reliable"] and is_other,
             }
-            | summary
+            | row
         )
         if path[-1]["turns_conclusion"]:
             break
     return found
 
 
-def find_fragility(context: "Context", sign: float, most: int) -> dict[str, Any]:
+def find_fragility(context: Context, sign: float, most: int) -> dict[str, Any]:
     """Move events in either arm, and keep the arm in which fewer change the conclusion.
 
     Parameters
@@ -251,7 +236,7 @@ def find_fragility(context: "Context", sign: float, most: int) -> dict[str, Any]
     """
     settled = {
         "sign": sign,
-        "held": conclusion(context.base, context.rule),
+        "held": context.judge.held,
         "probability": context.rule.probability,
         "most": most,
         "draws": BASE_DRAWS,
@@ -264,22 +249,20 @@ def find_fragility(context: "Context", sign: float, most: int) -> dict[str, Any]
         nothing = {"adds_events": None, "rows": [], "failure": done.failure}
         paths[arm] = nothing if done.value is None else done.value
         rows = paths[arm]["rows"]
-        add_states(rows, context.base, context.rule)
+        context.judge.add_states(rows)
         if rows and rows[-1]["turns_conclusion"]:
             turned[arm] = len(rows)
-    if not turned:
-        nothing = dict.fromkeys(
-            f"fragility_{name}" for name in ("index", "patients", "events", "level", "adds_events")
-        )
-        found = nothing | {"fragility_patients": []}
-    else:
+    found: dict[str, Any] = dict.fromkeys(("index", "patients", "events", "level", "adds_events"))
+    found["patients"] = []
+    if turned:
         arm = min(turned, key=lambda each: turned[each])
         levels = context.plan.inputs.design.levels
         found = {
-            "fragility_index": turned[arm],
-            "fragility_patients": [row["patient"] for row in paths[arm]["rows"]],
-            "fragility_events": 0 if paths[arm]["adds_events"] else turned[arm],
-            "fragility_level": levels[context.level if arm == "treated" else 0],
-            "fragility_adds_events": paths[arm]["adds_events"],
+            "index": turned[arm],
+            "patients": [row["patient"] for row in paths[arm]["rows"]],
+            "events": 0 if paths[arm]["adds_events"] else turned[arm],
+            "level": levels[context.level if arm == "treated" else 0],
+            "adds_events": paths[arm]["adds_events"],
         }
-    return found | {"fragility_paths": paths}
+    found["paths"] = paths
+    return {f"fragility_{name}": value for name, value in found.items()}

@@ -17,15 +17,23 @@ Comput 27:1413-1432 (leave-one-out by importance sampling).
 import math
 from collections.abc import Mapping, Sequence
 from itertools import batched
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from pydantic import Field
 
+from bayes_crlm.analysis.plan import Plan
 from bayes_crlm.figures.comparisons import plot_hazard_ratio_curve
 from bayes_crlm.sensitivity import verdicts
 from bayes_crlm.sensitivity.influence.fragility import find_fragility
-from bayes_crlm.sensitivity.parts import Context, Finding, finding, rows_of, run_calls
+from bayes_crlm.sensitivity.parts import (
+    Context,
+    Finding,
+    finding,
+    headline_note,
+    rows_of,
+    run_calls,
+)
 from bayes_crlm.sensitivity.posterior_draws import ENGINE, NUMBERS
 from bayes_crlm.sensitivity.refit import Shared, refit
 from bayes_crlm.sensitivity.run import BASE_DRAWS
@@ -34,9 +42,6 @@ from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
 from bayes_crlm.words.section import Figure, Rows
 from bayes_crlm.words.shown import as_written, number, whole
 from bayes_crlm.words.success import SuccessRule
-
-if TYPE_CHECKING:
-    from bayes_crlm.analysis.plan import Plan
 
 FIELDS = (*NUMBERS, *ENGINE, "n_patients", "n_events", "note")
 # patients left out by one task
@@ -53,7 +58,7 @@ class Settings(Table):
     )
 
 
-def check(plan: "Plan", settings: Settings) -> None:
+def check(plan: Plan, settings: Settings) -> None:
     """Refuse cohorts of so many patients that leaving out each would take hours.
 
     Raises
@@ -132,7 +137,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
         for patient, row in zip(patients, leave_out(context, "one", every), strict=True)
     ]
     done = [row for row in rows if row["failure"] is None]
-    verdicts.add_states(done, base, context.rule)
+    context.judge.add_states(done)
     if not done:
         raise SensitivityError(f"sensitivity.influence: {rows[0]['failure']}")
     path = worst_patients(context, settings, rows)
@@ -153,15 +158,14 @@ def analyse(context: Context, settings: Settings) -> Finding:
     return finding(
         "influence",
         sentence(context, medians, path, deleted, fragile),
-        verdicts.judge(
-            base,
-            [{**row, "label": f"without patient {row['patient']}"} for row in done],
-            context.rule,
+        context.judge.verdict(
+            [{**row, "label": f"without patient {row['patient']}"} for row in done]
         ),
         result={"rows": rows, "median_range": [min(medians), max(medians)]} | deletion | fragile,
         rows=tables_of(rows, path, fragile),
         figures=figures_of(context, path, fragile),
-        notes=notes_of(rows, path, fragile),
+        notes=notes_of(rows, path, fragile)
+        + headline_note(context, "Influence, deletion and fragility index are"),
         would_move=possible_changes_in_words(deleted, fragile["fragility_index"]),
     )
 
@@ -232,11 +236,10 @@ def loo_influences(context: Context) -> list[tuple[float, float]]:
 
 def towards_other(context: Context) -> float:
     """Sign of the shift of the log hazard ratio that would change the conclusion."""
-    held = verdicts.conclusion(context.base, context.rule)
-    if held == "undecided":
-        # nearest is the side on which most of the probability lies
-        return -1.0 if verdicts.side_of(context.base, context.rule) == "below" else 1.0
-    return 1.0 if held == "lower" else -1.0
+    judge = context.judge
+    # of an undecided one the nearest is the side on which most of the probability lies
+    away = -1.0 if judge.held == "undecided" else 1.0
+    return away if judge.side == "lower" else -away
 
 
 def distance_of(row: Mapping[str, Any], rule: SuccessRule) -> float:
@@ -280,12 +283,11 @@ def worst_patients(
                 "left_out": len(gone),
                 "patient": patients[place],
                 "n_events_left_out": cohort.n_events - row["n_events"],
-                "turns_conclusion": verdicts.moves_conclusion(context.base, [row], context.rule)
-                is True,
+                "turns_conclusion": context.judge.is_turned_by(row),
             }
             | {field: row[field] for field in FIELDS}
         )
-        verdicts.add_states(path[-1:], context.base, context.rule)
+        context.judge.add_states(path[-1:])
         if path[-1]["turns_conclusion"]:
             break
     return path
@@ -299,8 +301,7 @@ def sentence(
     fragile: Mapping[str, Any],
 ) -> str:
     """Say how far one patient moves the result, and how many change the conclusion."""
-    rule = context.rule
-    side = verdicts.side_of(context.base, rule)
+    probability_in_words = context.judge.side_probability_in_words
     lies = verdicts.range_in_words(min(medians), max(medians))
     text = (
         f"Without any one patient the hazard ratio {lies} "
@@ -314,7 +315,7 @@ def sentence(
         text += (
             f"leaving out {verdicts.some(deleted, 'patient')}, "
             f"{of_whom(deleted, row['n_events_left_out'])}, changes the conclusion "
-            f"({verdicts.side_probability_in_words(row, side, rule)})"
+            f"({probability_in_words(row)})"
         )
     moved = fragile["fragility_index"]
     if moved is None:
@@ -329,7 +330,7 @@ def sentence(
     )
     return (
         f"{text}. It would change with {moved} {what} event{'s' if moved > 1 else ''} {who} "
-        f"({verdicts.side_probability_in_words(last, side, rule)}): a fragility index of {moved}."
+        f"({probability_in_words(last)}): a fragility index of {moved}."
     )
 
 
@@ -353,7 +354,7 @@ def figures_of(
     context: Context, path: Sequence[Mapping[str, Any]], fragile: Mapping[str, Any]
 ) -> list[Figure]:
     """The hazard ratio as ever more patients are left out, and as ever more events move."""
-    base, rule = context.base, context.rule
+    base, judge, rule = context.base, context.judge, context.rule
     said = (
         "The numbers beneath are probabilities, in bold where the conclusion changes: it asks for "
         f"at least {as_written(rule.probability)} on one side of {as_written(rule.effect)}. The "
@@ -362,11 +363,7 @@ def figures_of(
 
     def curve(name: str, caption: str, steps: Sequence[Mapping[str, Any]], label: str) -> Figure:
         rows = [base, *steps]
-        below = verdicts.side_of(base, rule) == "below"
-        beside = [
-            verdicts.prob_below(row, rule) if below else 1 - verdicts.prob_below(row, rule)
-            for row in rows
-        ]
+        beside = [judge.of_side(judge.prob_below(row)) for row in rows]
         # the band is a 95% interval; the conclusion goes by the probability
         marks = [
             (number(each, 3) if each <= 0.999 else ">0.999", bool(row.get("turns_conclusion")))
@@ -378,7 +375,7 @@ def figures_of(
             "xlabel": label,
             "base": base["median"],
             "marks": marks,
-            "quantity": rule.probability_name("lower" if below else "higher"),
+            "quantity": rule.probability_name(judge.side),
         }
         return Figure(name, f"{caption} {said}", plot_hazard_ratio_curve, numbers)
 

@@ -13,7 +13,7 @@ completed data).
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -216,8 +216,3 @@ def refit_completed(
         "n_completed": len(rows),
         "mean_added_events": float(np.mean([each.data.event[rows].sum() for each in completed])),
     }
-
-
-def largest(values: Iterable[float | None]) -> float | None:
-    """Take the largest of the values that there are."""
-    return max((each for each in values if each is not None), default=None)

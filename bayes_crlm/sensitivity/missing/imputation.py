@@ -166,7 +166,7 @@ def build_imputation(
     import pytensor.tensor as pt
 
     from bayes_crlm.model.pymc_blocks import block_data, hazard_variables
-    from bayes_crlm.model.pymc_model import patient_hazards
+    from bayes_crlm.model.pymc_model import counting_process_log_density, patient_hazards
 
     inputs = without_integration(design.inputs)
     arranged = configurations(design)
@@ -206,7 +206,10 @@ def build_imputation(
         pm.Deterministic(
             "configuration_probability",
             pt.special.softmax(
-                log_weight + log_density(data["follow_up_event"], at_end[table], cumulative[table]),
+                log_weight
+                + counting_process_log_density(
+                    data["follow_up_event"][:, None], at_end[table], cumulative[table]
+                ),
                 axis=1,
             ),
             dims=("patient", "filling"),
@@ -280,13 +283,11 @@ def covariate_log_density(
     return total
 
 
-def log_density(event: Any, at_end: Any, cumulative: Any) -> Any:
-    """Log density of each patient's follow-up under every configuration."""
-    return event[:, None] * at_end - cumulative
-
-
 def summed_log_density(event: Any, at_end: Any, cumulative: Any, log_weight: Any) -> Any:
     """Log density of each patient's follow-up, configurations summed out."""
     import pytensor.tensor as pt
 
-    return pt.logsumexp(log_weight + log_density(event, at_end, cumulative), axis=1)
+    from bayes_crlm.model.pymc_model import counting_process_log_density
+
+    density = counting_process_log_density(event[:, None], at_end, cumulative)
+    return pt.logsumexp(log_weight + density, axis=1)

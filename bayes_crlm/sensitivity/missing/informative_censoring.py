@@ -29,25 +29,12 @@ from bayes_crlm.sensitivity.missing.completed_follow_up import (
 )
 from bayes_crlm.sensitivity.parts import Context, Finding, finding, rows_of, run_several
 from bayes_crlm.sensitivity.registry import NotRunError
-from bayes_crlm.sensitivity.verdicts import (
-    DEFAULT_RULE,
-    add_states,
-    conclusion,
-    failing,
-    judge,
-    prob_below,
-    range_in_words,
-    reliable,
-    side_of,
-)
+from bayes_crlm.sensitivity.verdicts import Judge, failing, range_in_words, reliable
 from bayes_crlm.specification.lists import ratios
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.section import Figure
 from bayes_crlm.words.shown import as_written, number, significant
-from bayes_crlm.words.success import SuccessRule
 from bayes_crlm.words.wording import count_of
-
-BELOW = ("prob_below_1", "prob_below_effect")
 
 
 class Settings(Table):
@@ -90,22 +77,19 @@ def check(plan: Plan, settings: Settings) -> None:
 
 def analyse(context: Context, settings: Settings) -> Finding:
     """Refit over the grid of deltas, and find where the conclusion tips."""
-    base, rule, cohort = context.base, context.rule, context.plan.inputs.cohort
+    judge, cohort = context.judge, context.plan.inputs.cohort
     horizon = horizon_of(cohort, settings.horizon)
     # where nothing is changed is the base, and every tipping point is looked for from there
     deltas = sorted({1.0, *settings.deltas})
     rows, failures = refit_grid(context, settings, horizon, deltas)
-    add_states(rows, base, rule)
+    judge.add_states(rows)
     for row in rows:
         row["is_plausible"] = is_plausible(row, settings.plausible)
         # where nothing is changed completion's Monte Carlo error alone changes nothing
-        row["turns_conclusion"] = not is_unchanged(row) and row["conclusion"] not in (
-            None,
-            conclusion(base, rule),
-        )
+        row["turns_conclusion"] = not is_unchanged(row) and judge.is_turned_by(row)
     tipping = {
         arm: tipping_delta(
-            [row for row in rows if row[f"delta_{other}"] == 1.0], f"delta_{arm}", base, rule
+            judge, [row for row in rows if row[f"delta_{other}"] == 1.0], f"delta_{arm}"
         )
         for arm, other in (("treated", "reference"), ("reference", "treated"))
     }
@@ -116,7 +100,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
     return finding(
         "informative_censoring",
         sentence(context, rows, tipping),
-        judge(base, counted, rule),
+        judge.verdict(counted),
         result={"rows": rows, "tipping_delta": tipping, "horizon": horizon},
         rows=[rows_of("informative_censoring", rows)],
         figures=figures_of(context, rows, deltas, failures),
@@ -225,12 +209,7 @@ def possible_changes_in_words(unlikely: int, is_stated: bool) -> str | None:
     return f"{pairs} of deltas of the hazard after censoring, were the censored dropouts"
 
 
-def tipping_delta(
-    rows: Sequence[Mapping[str, Any]],
-    name: str,
-    base: Mapping[str, Any] | None = None,
-    rule: SuccessRule = DEFAULT_RULE,
-) -> float | None:
+def tipping_delta(judge: Judge, rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
     """Delta nearest to 1 at which the conclusion is another than the base's; None within the grid.
 
     Between two deltas of the grid log delta is interpolated in the probit of the probability.
@@ -238,31 +217,28 @@ def tipping_delta(
 
     Parameters
     ----------
+    judge : Judge
+        Its base is in place of the row with a delta of 1, of which completion has Monte Carlo
+        error.
     rows : sequence of mapping
         With a probability, and the delta.
     name : str
         Key of the delta.
-    base : mapping, optional
-        In place of the row with a delta of 1, of which completion has Monte Carlo error.
-    rule : SuccessRule
-        From which probability on anything is concluded.
     """
     from statistics import NormalDist
 
-    normal, limits = NormalDist(), (1 - rule.probability, rule.probability)
+    normal, limits = NormalDist(), (1 - judge.rule.probability, judge.rule.probability)
     ordered = sorted(reliable(rows), key=lambda row: row[name])
     start = next((k for k, row in enumerate(ordered) if row[name] == 1.0), None)
     if start is None:
         return None
-    if base is not None:
-        ordered[start] = {name: 1.0} | {key: base[key] for key in BELOW if key in base}
-    held = conclusion(ordered[start], rule)
+    ordered[start] = {**judge.base, name: 1.0}
     found = []
     for away in (ordered[start:], ordered[start::-1]):
         for here, there in pairwise(away):
-            if conclusion(there, rule) == held:
+            if judge.conclusion(there) == judge.held:
                 continue
-            probabilities = [prob_below(here, rule), prob_below(there, rule)]
+            probabilities = [judge.prob_below(here), judge.prob_below(there)]
             # of two limits between them, the first that is crossed
             limit = min(
                 (each for each in limits if min(probabilities) <= each <= max(probabilities)),
@@ -307,10 +283,10 @@ def sentence(
     return f"{text}; the conclusion never changes."
 
 
-def change_in_words(base: Mapping[str, Any], rule: SuccessRule = DEFAULT_RULE) -> str:
+def change_in_words(judge: Judge) -> str:
     """Say beyond which lines of equal probability the conclusion is another."""
-    level = rule.probability
-    if conclusion(base, rule) == "undecided":
+    level = judge.rule.probability
+    if judge.held == "undecided":
         return (
             f"Below {significant(1 - level, 3)} and above {significant(level, 3)} the conclusion "
             "is another; the line of the two that is nearer to the base analysis is thick."
@@ -327,17 +303,17 @@ def figures_of(
     """P(HR < 1) and hazard ratio over both deltas; none where the grid has holes."""
     if failures or len(deltas) < 2:
         return []
-    rule, plan, shape = context.rule, context.plan, (len(deltas), len(deltas))
-    level, name = rule.probability, rule.probability_name("lower")
+    judge, plan, shape = context.judge, context.plan, (len(deltas), len(deltas))
+    level, name = judge.rule.probability, judge.rule.probability_name("lower")
     treatment, levels = plain_text(plan.model.treatment), plan.inputs.design.levels
     numbers = {
         "x": deltas,
         "y": deltas,
-        "values": np.reshape([prob_below(row, rule) for row in rows], shape),
+        "values": np.reshape([judge.prob_below(row) for row in rows], shape),
         "xlabel": f"delta with {treatment} = {plain_text(levels[context.level])}",
         "ylabel": f"delta with {treatment} = {plain_text(levels[0])}",
         "levels": [1 - level, level, 0.2, 0.5, 0.8, 0.9, 0.99],
-        "thick": level if side_of(context.base, rule) == "below" else 1 - level,
+        "thick": judge.of_side(level),
         "quantity": name,
         "log_x": True,
         "log_y": True,
@@ -345,6 +321,6 @@ def figures_of(
     }
     caption = (
         "When the hazard of the censored is multiplied by delta: numbers are hazard ratios, "
-        f"lines of equal {name}. {change_in_words(context.base, rule)}"
+        f"lines of equal {name}. {change_in_words(judge)}"
     )
     return [Figure("informative_censoring", caption, plot_surface, numbers)]

@@ -17,31 +17,24 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from bayes_crlm.analysis.plan import Plan
-from bayes_crlm.figures.comparisons import plot_forest_rows
 from bayes_crlm.sensitivity.missing.imputation import Errors, fit_imputation
 from bayes_crlm.sensitivity.missing.missing_covariates import IncompleteDesign, incomplete_design
 from bayes_crlm.sensitivity.parts import (
     Context,
     Finding,
     finding,
+    forest,
     rows_of,
     run_several,
     unreliable_note,
 )
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.registry import NotRunError
-from bayes_crlm.sensitivity.verdicts import (
-    add_states,
-    judge,
-    mover_in_words,
-    range_in_words,
-    reliable,
-)
+from bayes_crlm.sensitivity.verdicts import mover_in_words, range_in_words, ratio_of, reliable
 from bayes_crlm.specification.lists import number_list
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.errors import SensitivityError
-from bayes_crlm.words.section import Figure
-from bayes_crlm.words.shown import as_written, number, span
+from bayes_crlm.words.shown import as_written, number
 from bayes_crlm.words.wording import count_of
 
 # columns of the table
@@ -165,14 +158,14 @@ def analyse(context: Context, settings: Settings) -> Finding:
         {"label": labels[k], "column": shifts[k][0], "delta": shifts[k][1]} | value["row"]
         for k, value in done
     ]
-    add_states(rows, context.base, context.rule)
+    context.judge.add_states(rows)
     is_stated = "deltas" in settings.model_fields_set
     counted = rows if is_stated else rows[:1]
     counts = {each.column: int(each.is_missing.sum()) for each in design.covariates}
     return finding(
         "missing_data",
         sentence(base, rows),
-        judge(context.base, counted, context.rule),
+        context.judge.verdict(counted),
         result={
             "rows": rows,
             "n_missing": counts,
@@ -187,12 +180,11 @@ def analyse(context: Context, settings: Settings) -> Finding:
             rows_of("missing_data_imputed", at_random["imputed"]),
         ],
         figures=[
-            Figure(
+            forest(
                 "missing_data",
                 "The hazard ratio with complete cases, with missing covariates imputed in the "
                 "model, and when missing values differ from those seen.",
-                plot_forest_rows,
-                {"rows": [base, *rows]},
+                [base, *rows],
             )
         ],
         notes=notes_of(design, counts, is_stated=is_stated)
@@ -250,11 +242,9 @@ def sentence(base: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
         Missing at random first; of the others only reliable ones are spoken of.
     """
     at_random, shifted = rows[0], reliable(rows[1:])
-    low, high = at_random["eti95"]
     text = (
-        f"With missing covariates imputed in the model the hazard ratio is "
-        f"{number(at_random['median'])} ({span(low, high)}), with complete cases alone "
-        f"{number(base['median'])}"
+        f"With missing covariates imputed in the model the hazard ratio is {ratio_of(at_random)}, "
+        f"with complete cases alone {number(base['median'])}"
     )
     if not at_random["is_reliable"]:
         text += " (imputation at random fails its diagnostics, so do not rely on it)"

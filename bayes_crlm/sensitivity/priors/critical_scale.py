@@ -17,10 +17,10 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.weighted import weighted_quantiles
 from bayes_crlm.model.priors import LIMITS, Normal
 from bayes_crlm.sensitivity import credibility
 from bayes_crlm.sensitivity.credibility import CriticalPrior
+from bayes_crlm.sensitivity.posterior_draws import quantiles
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.records import record
 
@@ -118,7 +118,7 @@ def quantile_mcse(
     """
     apart = DENSITY_SHARE * min(probability, 1 - probability)
     around = (probability - apart, probability, probability + apart)
-    low, at, high = weighted_quantiles(value[None, None], weight[None], around)[0][0, 0].tolist()
+    low, at, high = quantiles(value, around, weight).tolist()
     share = math.sqrt(float(np.sum((weight * ((value <= at) - probability)) ** 2)))
     return share * (high - low) / (2 * apart)
 

@@ -21,12 +21,11 @@ from pydantic import Field
 from bayes_crlm.likelihood.hazard_table import log_likelihood
 from bayes_crlm.sensitivity.parts import Context, Finding, contrasts_note, finding, rows_of
 from bayes_crlm.sensitivity.posterior_draws import SmoothedWeights, summarise_weighted
-from bayes_crlm.sensitivity.verdicts import DEFAULT_RULE, add_states, conclusion, judge
+from bayes_crlm.sensitivity.verdicts import Judge
 from bayes_crlm.specification.lists import ratios
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.section import Figure
 from bayes_crlm.words.shown import as_written, number
-from bayes_crlm.words.success import SuccessRule
 from bayes_crlm.words.wording import listed_first
 
 if TYPE_CHECKING:
@@ -97,12 +96,12 @@ def analyse(context: Context, settings: Settings) -> Finding:
     for row in rows:
         row["verdict"] = sensitivity_in_words(row["prior"], row["likelihood"], settings.threshold)
     scaled = scaled_effects(context, fit, tree, settings.powers)
-    add_states(scaled, context.base, context.rule)
+    context.judge.add_states(scaled)
     effect = rows[context.level - 1]
     return finding(
         "power_scaling",
         sentence(effect, rows, settings.threshold, context.plan.inputs.cohort.unit),
-        judge(context.base, [row for row in scaled if is_near(row)], context.rule),
+        context.judge.verdict([row for row in scaled if is_near(row)]),
         result={"rows": rows, "scaled": scaled, "threshold": settings.threshold},
         rows=[rows_of("power_scaling", rows), rows_of("power_scaling_effect", scaled)],
         figures=[
@@ -115,7 +114,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
             )
         ],
         notes=notes_of(context, settings, scaled, left_out),
-        would_move=possible_changes_in_words(context.base, scaled, context.rule),
+        would_move=possible_changes_in_words(context.judge, scaled),
     )
 
 
@@ -156,17 +155,12 @@ def is_near(row: Mapping[str, Any]) -> bool:
     return row["scaled"] == PRIOR and NEAR_1[0] - 1e-9 <= row["power"] <= NEAR_1[1] + 1e-9
 
 
-def possible_changes_in_words(
-    base: Mapping[str, Any], scaled: Sequence[Mapping[str, Any]], rule: SuccessRule = DEFAULT_RULE
-) -> str | None:
+def possible_changes_in_words(judge: Judge, scaled: Sequence[Mapping[str, Any]]) -> str | None:
     """Name the powers of the treatment's prior, far from 1, that change the conclusion."""
     powers = [
-        f"{as_written(row['power'])}"
+        as_written(row["power"])
         for row in scaled
-        if row["scaled"] == PRIOR
-        and not is_near(row)
-        and row["is_reliable"]
-        and conclusion(row, rule) != conclusion(base, rule)
+        if row["scaled"] == PRIOR and not is_near(row) and judge.is_turned_by(row)
     ]
     if not powers:
         return None

@@ -5,14 +5,23 @@ Every prior is refitted, none is only weighted.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import Field, PlainValidator
 
-from bayes_crlm.figures.comparisons import plot_forest_rows
+from bayes_crlm.analysis.plan import Plan
 from bayes_crlm.figures.surfaces import plot_surface
 from bayes_crlm.model.priors import Normal, parse_prior
-from bayes_crlm.sensitivity import parts, verdicts
+from bayes_crlm.sensitivity import verdicts
+from bayes_crlm.sensitivity.parts import (
+    Context,
+    Finding,
+    contrasts_note,
+    finding,
+    forest,
+    rows_of,
+    run_several,
+)
 from bayes_crlm.sensitivity.posterior_draws import ENGINE, NUMBERS
 from bayes_crlm.sensitivity.prior_choices import prior_choices
 from bayes_crlm.sensitivity.refit import refit_priors
@@ -21,12 +30,8 @@ from bayes_crlm.specification.table import Table
 from bayes_crlm.specification.values import check_number
 from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
 from bayes_crlm.words.section import Figure
-from bayes_crlm.words.shown import as_written, number, significant, span, whole_percent
-from bayes_crlm.words.success import SuccessRule
+from bayes_crlm.words.shown import as_written, significant, whole_percent
 from bayes_crlm.words.wording import count_of
-
-if TYPE_CHECKING:
-    from bayes_crlm.analysis.plan import Plan
 
 FIELDS = (*NUMBERS, *ENGINE, "note")
 CURVE_FIELDS = ("prob_below_1", "prob_below_effect", "median", *ENGINE, "conclusion")
@@ -74,7 +79,7 @@ class Settings(Table):
     scales: Annotated[Any, ratios("prior scales")] = (0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0)
 
 
-def check(plan: "Plan", settings: Settings) -> None:
+def check(plan: Plan, settings: Settings) -> None:
     """Refuse priors that cannot be read.
 
     Raises
@@ -107,36 +112,34 @@ def choices(settings: Settings, benefit: float) -> dict[str, str]:
     return written | settings.literature
 
 
-def analyse(context: parts.Context, settings: Settings) -> parts.Finding:
+def analyse(context: Context, settings: Settings) -> Finding:
     """Refit under every prior, named ones first, then a grid of means and scales."""
-    rule = context.rule
-    benefit, side = benefit_of(settings, context.base), verdicts.side_of(context.base, rule)
+    judge, benefit = context.judge, benefit_of(settings, context.base)
     named = choices(settings, benefit)
     rows, cells = refit_under(context, settings, named)
     found = [*rows, *cells]
-    verdicts.add_states(found, context.base, rule)
-    held = verdicts.conclusion(context.base, rule)
-    changed = sum(row["conclusion"] not in (None, held) for row in cells)
+    judge.add_states(found)
+    changed = sum(judge.is_turned_by(row) for row in cells)
     width = len(settings.scales)
     curve = {"prior_median": list(settings.means), "prior_scale": list(settings.scales)} | {
         field: [[row[field] for row in cells[k : k + width]] for k in range(0, len(cells), width)]
         for field in CURVE_FIELDS
     }
-    counted = [row for row in rows if held != "undecided" or row["name"] != ENTHUSIAST]
-    return parts.finding(
+    counted = [row for row in rows if judge.held != "undecided" or row["name"] != ENTHUSIAST]
+    return finding(
         "priors",
-        sentence(rows, side, changed, len(cells), rule),
-        verdicts.judge(context.base, counted, rule, "name"),
+        sentence(judge, rows, changed, len(cells)),
+        judge.verdict(counted, "name"),
         result={"benefit": benefit, "rows": rows, "curve": curve},
-        rows=[parts.rows_of("priors", rows), parts.rows_of("priors_grid", cells)],
+        rows=[rows_of("priors", rows), rows_of("priors_grid", cells)],
         figures=figures_of(context, settings, rows, curve),
         notes=notes_of(context, settings, benefit, found),
-        would_move=possible_changes_in_words(held, rows, changed, len(cells)),
+        would_move=possible_changes_in_words(judge.held, rows, changed, len(cells)),
     )
 
 
 def refit_under(
-    context: parts.Context, settings: Settings, named: Mapping[str, str]
+    context: Context, settings: Settings, named: Mapping[str, str]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Refit under the named priors, by one task, and those of the grid, by one task a mean."""
     grid = [
@@ -148,7 +151,7 @@ def refit_under(
         (label, {"priors": [{"treatment_prior": text} for text in group]})
         for label, group in zip(labels, [list(named.values()), *grid], strict=True)
     ]
-    done, failures = parts.run_several(context, "priors", refit_priors, calls, parts=[])
+    done, failures = run_several(context, "priors", refit_priors, calls, parts=[])
     if failures:
         raise SensitivityError(f"sensitivity.priors: {failures[0]}")
     found = [{field: row[field] for field in FIELDS} for _, each in done for row in each["rows"]]
@@ -165,13 +168,13 @@ def refit_under(
 
 
 def notes_of(
-    context: parts.Context, settings: Settings, benefit: float, found: Sequence[Mapping[str, Any]]
+    context: Context, settings: Settings, benefit: float, found: Sequence[Mapping[str, Any]]
 ) -> list[str]:
     """What a reader should know of the priors and of their refits."""
     notes = [
         f"The sceptic gives {whole_percent(settings.tail)} to hazard ratios beyond "
         f"{significant(benefit, 3)}.",
-        *parts.contrasts_note(context),
+        *contrasts_note(context),
     ]
     if (benefit < 1) != (context.base["median"] < 1):
         notes.append(
@@ -182,7 +185,7 @@ def notes_of(
     if by_nuts:
         notes.append(f"Fitted by NUTS: {by_nuts} of {count_of(len(found), 'refit')}.")
     notes += [f"Of {len(found)} refits, {each}" for each in verdicts.failing_note(found, "refit")]
-    if verdicts.conclusion(context.base, context.rule) == "undecided":
+    if context.judge.held == "undecided":
         notes.append(
             "The base analysis is undecided. An enthusiast, who begins with an effect, does "
             "not change that conclusion: belief decides any undecided result."
@@ -215,16 +218,12 @@ def possible_changes_in_words(
 
 
 def sentence(
-    rows: Sequence[Mapping[str, Any]],
-    side: str,
-    changed: int,
-    n_cells: int,
-    rule: SuccessRule = verdicts.DEFAULT_RULE,
+    judge: verdicts.Judge, rows: Sequence[Mapping[str, Any]], changed: int, n_cells: int
 ) -> str:
     """Say what each reader concludes."""
     phrase = "; ".join(
-        f"{row['name']}: {number(row['median'])} ({span(row['eti95'][0], row['eti95'][1])}), "
-        f"{verdicts.side_probability_in_words(row, side, rule)}{verdicts.STATE_WORDS[row['state']]}"
+        f"{row['name']}: {verdicts.ratio_of(row)}, "
+        f"{judge.side_probability_in_words(row)}{verdicts.STATE_WORDS[row['state']]}"
         for row in rows
     )
     change = "changes" if changed == 1 else "change"
@@ -234,18 +233,18 @@ def sentence(
 
 
 def figures_of(
-    context: parts.Context,
+    context: Context,
     settings: Settings,
     rows: Sequence[Mapping[str, Any]],
     curve: Mapping[str, Any],
 ) -> list[Figure]:
     """A forest of the named priors, and P(HR < 1) over the grid."""
-    rule = context.rule
+    judge, rule = context.judge, context.rule
     level, name = rule.probability, rule.probability_name("lower")
     changes = (
         f"an undecided conclusion changes at {significant(1 - level, 3)} and at "
         f"{significant(level, 3)}, of which the nearer is thick."
-        if verdicts.conclusion(context.base, rule) == "undecided"
+        if judge.held == "undecided"
         else "the conclusion changes at the thick line."
     )
     labels = ["the base analysis", *(f"{row['name']}: {short(row['prior'])}" for row in rows)]
@@ -256,18 +255,17 @@ def figures_of(
         "xlabel": "prior standard deviation of the log hazard ratio",
         "ylabel": "prior median of the hazard ratio",
         "levels": [1 - level, 0.5, 0.8, level, 0.99],
-        "thick": level if verdicts.side_of(context.base, rule) == "below" else 1 - level,
+        "thick": judge.of_side(level),
         "quantity": name,
         "log_x": True,
         "log_y": True,
     }
-    forest = {"rows": [context.base, *rows], "labels": labels}
     return [
-        Figure(
+        forest(
             "priors",
             "The hazard ratio under other readers' priors, which are of its logarithm.",
-            plot_forest_rows,
-            forest,
+            [context.base, *rows],
+            labels,
         ),
         Figure(
             "priors_grid",

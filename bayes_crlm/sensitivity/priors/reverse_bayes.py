@@ -8,12 +8,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from pydantic import Field
 
-from bayes_crlm.figures.comparisons import plot_forest_rows
+from bayes_crlm.analysis.plan import Plan
 from bayes_crlm.inference.weighted import PROBABILITIES
 from bayes_crlm.model.priors import HALF_WIDTH_95, Normal, parse_prior
 from bayes_crlm.sensitivity.credibility import (
@@ -28,6 +28,7 @@ from bayes_crlm.sensitivity.parts import (
     Finding,
     contrasts_note,
     finding,
+    forest,
     interval_note,
     rows_of,
     run_one,
@@ -46,9 +47,6 @@ from bayes_crlm.words.shown import (
     whole,
     whole_percent,
 )
-
-if TYPE_CHECKING:
-    from bayes_crlm.analysis.plan import Plan
 
 # the critical prior hangs on a few draws beyond no effect
 DRAWS = 20_000
@@ -77,7 +75,7 @@ class Settings(Table):
     )
 
 
-def check(plan: "Plan", settings: Settings) -> None:
+def check(plan: Plan, settings: Settings) -> None:
     """Refuse evidence that cannot be read.
 
     Raises
@@ -243,12 +241,13 @@ def analyse(context: Context, settings: Settings) -> Finding:
     # without a prior's pull, as the closed form wants it
     closed = critical_prior(*found["without_prior"]["eti95"])
     intrinsic = intrinsic_credibility(*found["without_prior"]["eti95"])
+    evidence = {name: evidence_of(name, text) for name, text in settings.evidence.items()}
     verdicts = {
-        name: {"evidence": text}
-        | asdict(judge_evidence(critical_of(found), evidence_of(name, text)))
-        for name, text in settings.evidence.items()
+        name: {"evidence": settings.evidence[name]}
+        | asdict(judge_evidence(critical_of(found), prior))
+        for name, prior in evidence.items()
     }
-    rows = shown_rows(context, found, closed, settings.evidence)
+    rows = shown_rows(context, found, closed, evidence)
     return finding(
         "reverse_bayes",
         sentence(found, verdicts, intrinsic),
@@ -397,38 +396,45 @@ def critical_in_words(found: Mapping[str, Any]) -> str:
 
 
 def shown_rows(
-    context: Context, found: Mapping[str, Any], closed: CriticalPrior, evidence: Mapping[str, str]
+    context: Context,
+    found: Mapping[str, Any],
+    closed: CriticalPrior,
+    evidence: Mapping[str, Normal],
 ) -> list[dict[str, Any]]:
     """Finding, critical priors, posterior under them and earlier evidence: a row each."""
+    finding, kind = found["without_prior"], f"critical {KINDS[found['kind']]} prior"
+    mean, limits = found["prior_mean"], [found["low"], found["high"]]
     reliable = {"is_reliable": found["is_reliable"]}
-    critical = f"critical {KINDS[found['kind']]} prior"
-    rows: list[dict[str, Any]] = [
-        {"label": "the base analysis"} | {key: context.base[key] for key in ("median", "eti95")},
-        {"label": "without a prior"}
-        | {key: found["without_prior"][key] for key in ("median", "eti95")},
-        {
-            "label": critical,
-            "median": None if found["prior_mean"] is None else math.exp(found["prior_mean"]),
-            "eti95": [found["low"], found["high"]],
-            "limit": found["limit"],
-            "limit_mcse": found["limit_mcse"],
-        }
-        | reliable,
-        {"label": "posterior under it", "median": None, "eti95": found["posterior_eti95"]}
-        | reliable,
-        {
-            "label": f"{critical}, closed form",
-            "median": None if closed.prior is None else math.exp(closed.prior.mean),
-            "eti95": [closed.low, closed.high],
-            "limit": closed.limit,
-        },
+    critical = {"limit": found["limit"], "limit_mcse": found["limit_mcse"]} | reliable
+    return [
+        shown_row("the base analysis", context.base["median"], context.base["eti95"]),
+        shown_row("without a prior", finding["median"], finding["eti95"]),
+        shown_row(kind, None if mean is None else math.exp(mean), limits, **critical),
+        shown_row("posterior under it", None, found["posterior_eti95"], **reliable),
+        shown_row(
+            f"{kind}, closed form",
+            None if closed.prior is None else math.exp(closed.prior.mean),
+            [closed.low, closed.high],
+            limit=closed.limit,
+        ),
+        *(
+            shown_row(name, math.exp(prior.mean), prior_limits(prior))
+            for name, prior in evidence.items()
+        ),
     ]
-    for name, text in evidence.items():
-        prior = evidence_of(name, text)
-        half = HALF_WIDTH_95 * prior.sd
-        limits = [math.exp(prior.mean - half), math.exp(prior.mean + half)]
-        rows.append({"label": name, "median": math.exp(prior.mean), "eti95": limits})
-    return rows
+
+
+def shown_row(
+    label: str, median: float | None, eti95: Sequence[float], **more: Any
+) -> dict[str, Any]:
+    """One row of the table: hazard ratios, and what only some rows have."""
+    return {"label": label, "median": median, "eti95": eti95} | more
+
+
+def prior_limits(prior: Normal) -> list[float]:
+    """The 95% interval of a prior, in hazard ratios."""
+    half = HALF_WIDTH_95 * prior.sd
+    return [math.exp(prior.mean - half), math.exp(prior.mean + half)]
 
 
 def figures_of(found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
@@ -438,4 +444,4 @@ def figures_of(found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> l
     *shown, posterior = rows[:4]
     shown.append({**posterior, "median": math.sqrt(math.prod(posterior["eti95"]))})
     caption = "The prior under which the 95% interval just reaches a hazard ratio of 1."
-    return [Figure("reverse_bayes", caption, plot_forest_rows, {"rows": shown})]
+    return [forest("reverse_bayes", caption, shown)]

@@ -18,16 +18,11 @@ from typing import Any
 import numpy as np
 
 from bayes_crlm.analysis.plan import Plan
-from bayes_crlm.figures.comparisons import plot_forest_rows, plot_mirrored
+from bayes_crlm.figures.comparisons import plot_mirrored
 from bayes_crlm.model.late_start import diluted
-from bayes_crlm.sensitivity.comparison_rows import (
-    failure_notes,
-    fitted_rows,
-    rows_table,
-    usable,
-)
+from bayes_crlm.sensitivity.comparison_rows import FIRST, failure_notes, fitted_rows, usable
 from bayes_crlm.sensitivity.earlier_run import with_numbers_of
-from bayes_crlm.sensitivity.parts import Context, Finding, finding, rows_of, run_one
+from bayes_crlm.sensitivity.parts import Context, Finding, finding, forest, rows_of, run_one
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.timing.delayed_treatment import (
     STRATEGIES,
@@ -37,19 +32,11 @@ from bayes_crlm.sensitivity.timing.delayed_treatment import (
     with_start,
 )
 from bayes_crlm.sensitivity.two_arms import start_of_treatment, two_arms
-from bayes_crlm.sensitivity.verdicts import (
-    DEFAULT_RULE,
-    add_states,
-    conclusion,
-    judge,
-    range_in_words,
-    reliable,
-    verdict_in_words,
-)
+from bayes_crlm.sensitivity.verdicts import Judge, range_in_words, ratio_of, reliable
 from bayes_crlm.sensitivity.weighted_posterior import WEIGHT_LIMITS
 from bayes_crlm.words.late_start import landmark_in_words
 from bayes_crlm.words.section import Figure
-from bayes_crlm.words.shown import as_written, number, significant, span, whole
+from bayes_crlm.words.shown import as_written, number, significant, whole
 from bayes_crlm.words.success import SuccessRule
 
 BINS = 24
@@ -125,8 +112,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
     SensitivityError
         As `check`.
     """
-    plan, rule = context.plan, context.rule
-    cohort, levels = plan.inputs.cohort, plan.inputs.design.levels
+    cohort, levels = context.plan.inputs.cohort, context.plan.inputs.design.levels
     settings = with_start(settings, cohort)
     found = run_one(context, "immortal_time", compare, settings=settings.model_dump())
     weights = found.pop("final_weights")
@@ -138,27 +124,33 @@ def analyse(context: Context, settings: Settings) -> Finding:
     naive, *rows = found["rows"]
     counted = [row for row in usable(rows) if row["method"] not in BESIDE]
     landmarks = [row for row in usable(rows) if row["method"] == "landmark"]
-    add_states(rows, naive, rule)
+    judge = Judge(naive, context.rule)
+    judge.add_states(rows)
     can_say = bool(counted and reliable([naive]))
     if is_pooled:
-        can_say = can_say and conclusion(naive, rule) == conclusion(context.base, rule)
-    said = sentence(naive, counted, landmarks, rule)
+        can_say = can_say and judge.held == context.judge.held
+    said = sentence(judge, counted, landmarks)
     if is_pooled:
         pooled = ", ".join(str(each) for each in levels[1:])
         said = f"With {pooled} as one treatment against {levels[0]}: {said[0].lower()}{said[1:]}"
     return finding(
         "immortal_time",
         said,
-        judge(naive, counted if can_say else [], rule),
+        judge.verdict(counted if can_say else []),
         result=found | {"start": settings.start, "time_zero": cohort.time_column},
         rows=[
-            rows_table("immortal_time", found["rows"]),
+            rows_of("immortal_time", found["rows"], FIRST),
             rows_of("immortal_time_weights", found["weights"]),
         ],
         figures=figures_of(found, weights),
         notes=notes_of(context, settings, found) + failure_notes(found["rows"]),
-        before="" if is_pooled else from_start_in_words(rows, rule),
+        before="" if is_pooled else from_start_in_words(rows, context.rule),
     )
+
+
+def time_dependent(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The row in which treatment counts from its start on, where there is one."""
+    return next((row for row in rows if row["method"] == "time_dependent"), None)
 
 
 def from_start_in_words(rows: Sequence[Mapping[str, Any]], rule: SuccessRule) -> str:
@@ -166,14 +158,13 @@ def from_start_in_words(rows: Sequence[Mapping[str, Any]], rule: SuccessRule) ->
 
     It stands before the conclusion of the whole, which counts the wait as treated.
     """
-    row = next((each for each in rows if each["method"] == "time_dependent"), None)
+    row = time_dependent(rows)
     if row is None or not row["is_reliable"]:
         return ""
-    low, high = row["eti95"]
     return (
         f"{rule.sentence(row).removesuffix('.')}, where treatment counts from its start on (hazard "
-        f"ratio {number(row['median'])}, 95% interval {span(low, high)}). All that follows "
-        "counts the wait for it as treated, too."
+        f"ratio {ratio_of(row, '{}, 95% interval {}')}). All that follows counts "
+        "the wait for it as treated, too."
     )
 
 
@@ -230,11 +221,10 @@ def notes_of(context: Context, settings: Settings, found: Mapping[str, Any]) -> 
 def figures_of(found: Mapping[str, Any], weights: Mapping[str, Sequence[float]]) -> list[Figure]:
     """The hazard ratios, and the weights of the clones of both strategies."""
     figures = [
-        Figure(
+        forest(
             "immortal_time",
             "The treatment's hazard ratio as treated, and without immortal time.",
-            plot_forest_rows,
-            {"rows": fitted_rows(found["rows"])},
+            fitted_rows(found["rows"]),
         )
     ]
     if not weights:
@@ -280,11 +270,11 @@ def with_fits_of_run(
     column : str
         Of the starts that the rows are made from.
     """
-    rows = [with_numbers_of(row, base) if row["method"] == "naive" else row for row in rows]
+    rows = with_numbers_of(rows, base, "naive")
     if start is None or start["column"] != column:
         return rows
     rows = [of_run(row, start.get(row["method"])) for row in rows]
-    split = next((row for row in rows if row["method"] == "time_dependent"), None)
+    split = time_dependent(rows)
     if split is None or split["median"] is None:
         return rows
     return [
@@ -317,17 +307,14 @@ def of_run(row: dict[str, Any], found: Mapping[str, Any] | None) -> dict[str, An
 
 
 def sentence(
-    naive: dict[str, Any],
-    others: Sequence[dict[str, Any]],
-    landmarks: Sequence[dict[str, Any]],
-    rule: SuccessRule = DEFAULT_RULE,
+    judge: Judge, others: Sequence[dict[str, Any]], landmarks: Sequence[dict[str, Any]]
 ) -> str:
     """Say how far the hazard ratio moves when nobody has immortal time.
 
     Parameters
     ----------
-    naive : dict
-        The row as treated.
+    judge : Judge
+        Of the row as treated.
     others, landmarks : sequence of dict
         Rows that may decide it: of the same question, and of landmarks.
     """
@@ -335,13 +322,12 @@ def sentence(
         return "Immortal time could not be examined: no other method gave a reliable hazard ratio."
     least = min(others, key=lambda row: row["median"])
     most = max(others, key=lambda row: row["median"])
-    verdict = verdict_in_words(naive, others, rule)
     between = f"{number(least['median'])} ({least['label']})"
-    if number(least["median"]) != number(most["median"]):
+    if f"{number(least['median'])}" != f"{number(most['median'])}":
         between += f" to {number(most['median'])} ({most['label']})"
     said = (
-        f"As treated, the hazard ratio is {number(naive['median'])}; without immortal time it is "
-        f"{between}: {verdict}."
+        f"As treated, the hazard ratio is {number(judge.base['median'])}; without immortal time it "
+        f"is {between}: {judge.verdict_in_words(others)}."
     )
     if landmarks:
         ratios = [row["median"] for row in landmarks]
@@ -359,7 +345,7 @@ def sentence(
 
 def landmark_notes(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Say of every landmark what its hazard ratio allows to be said, from the table's rows."""
-    split = next((row for row in rows if row["method"] == "time_dependent"), None)
+    split = time_dependent(rows)
     itself = split if split and split["failure"] is None else None
     return [
         f"Landmark at {as_written(row['at'])}: {landmark_in_words(itself, row)}."
