@@ -80,9 +80,7 @@ def check_formula(text: str) -> frozenset[str]:
 def parse_formula(text: str) -> ParsedFormula:
     """Read a formula as `check_formula` does, and say more of what it uses."""
     if not isinstance(text, str):
-        raise FormulaError(
-            f"formula {shown(text)} is not a text; give for example 'age + log(cea)'"
-        )
+        raise FormulaError(f"formula {shown(text)} is not text; give for example 'age + log(cea)'")
     if len(text) > MOST_CHARACTERS:
         raise FormulaError(
             f"formula has {len(text)} characters; give at most {MOST_CHARACTERS} characters"

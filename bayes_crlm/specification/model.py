@@ -109,7 +109,7 @@ class EstimandSpec(Table):
         (1.0, 0.8), description="a list of hazard ratios above 0"
     )
     origin: float | None = Field(
-        None, ge=0, description="the time that survival is given survival to, a number from 0"
+        None, ge=0, description="the time at which survival curves begin, a number from 0"
     )
     population: Literal["entrants", "before_entry"] = Field(
         "entrants", description="one of 'entrants', 'before_entry'"

@@ -29,7 +29,7 @@ def check_scalar(value: object) -> Scalar:
     if isinstance(value, float) and math.isfinite(value):
         return value
     raise ValueError(
-        f"{shown(value)} is not a value of a column; give a text, a number or true/false"
+        f"{shown(value)} is not a value of a column; give text, a number or true/false"
     )
 
 

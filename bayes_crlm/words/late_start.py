@@ -7,7 +7,7 @@ and `tables/start.csv`.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bayes_crlm.words.shown import as_written
+from bayes_crlm.words.shown import as_written, span
 from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def headline_in_words(start: Mapping[str, Any]) -> list[str]:
         if fit is not None and fit["failure"]:
             said.append(f"No hazard ratio {ANALYSES[name]}: {fit['failure']}.")
     spread = [
-        f"of treatment {row['treatment']} ranges from {row['low']:.2f} to {row['high']:.2f}"
+        f"of treatment {row['treatment']} ranges from {span(row['low'], row['high'])}"
         for row in start.get("ranges", ())
         if row["low"] != row["high"] and row["treatment"] not in withdrawn
     ]

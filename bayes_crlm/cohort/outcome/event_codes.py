@@ -117,7 +117,7 @@ def _codes(given: object, key: str) -> tuple[Any, ...]:
         is_number = isinstance(code, Real) and math.isfinite(float(code))
         if not is_number and not (isinstance(code, str) and code.strip()):
             raise ValueError(
-                f"event.{key}: {shown(code)} is not a code; give a number, a text or true/false"
+                f"event.{key}: {shown(code)} is not a code; give a number, text or true/false"
             )
     return tuple(each.item() if isinstance(each, np.generic) else each for each in codes)
 
