@@ -1,8 +1,10 @@
 """Arguments that several commands share."""
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayes_crlm.words.docstrings import require_docstrings
 from bayes_crlm.words.errors import SpecError
 
 if TYPE_CHECKING:
@@ -30,6 +32,23 @@ def whole_number(low: int, high: int) -> Any:
         return value
 
     return convert
+
+
+def result_folder(options: argparse.Namespace, spec: "Spec") -> Path:
+    """Find the folder for the results and look, before anything is fitted, that all can be written.
+
+    Raises
+    ------
+    BayesCRLMError
+        In one sentence.
+    """
+    from bayes_crlm.cli.program import use_agg
+    from bayes_crlm.report.output_folder import check_output
+
+    folder = check_output(Path("results") / spec.name if options.out is None else options.out)
+    require_docstrings()
+    use_agg()
+    return folder
 
 
 def read_checked_spec(options: argparse.Namespace) -> "Spec":

@@ -4,17 +4,15 @@ import argparse
 import sys
 import time
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayes_crlm.cli.options import add_spec_and_data, read_checked_spec, whole_number
+from bayes_crlm.cli.options import add_spec_and_data, read_checked_spec, result_folder, whole_number
 from bayes_crlm.cli.program import (
     DONE,
     UNTRUSTWORTHY,
     is_terminal,
     require_working_folder,
     temporary_folder,
-    use_agg,
     writing,
 )
 from bayes_crlm.cli.terminal import (
@@ -25,7 +23,6 @@ from bayes_crlm.cli.terminal import (
     say,
     shortest,
 )
-from bayes_crlm.words.docstrings import require_docstrings
 from bayes_crlm.words.shown import whole
 
 if TYPE_CHECKING:
@@ -59,14 +56,10 @@ def run_command(options: argparse.Namespace) -> int:
     from bayes_crlm.analysis.plan import plan_analysis
     from bayes_crlm.analysis.run import run_analysis
     from bayes_crlm.analysis.summary import summarise
-    from bayes_crlm.report.output_folder import check_output
     from bayes_crlm.report.run import write_results
 
     spec = read_checked_spec(options)
-    where = Path("results") / spec.name if options.out is None else options.out
-    folder = check_output(where)
-    require_docstrings()
-    use_agg()
+    folder = result_folder(options, spec)
     plan = plan_analysis(spec)
     seconds: dict[str, float | None] = {"plan": time.perf_counter() - began}
     if not options.quiet:

@@ -11,10 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayes_crlm.cli.options import add_spec_and_data, read_checked_spec, whole_number
+from bayes_crlm.cli.options import add_spec_and_data, read_checked_spec, result_folder, whole_number
 from bayes_crlm.cli.program import DONE, FAULT, UNTRUSTWORTHY, require_working_folder
 from bayes_crlm.sensitivity.registry import PARTS
-from bayes_crlm.words.docstrings import require_docstrings
 from bayes_crlm.words.shown import whole
 
 if TYPE_CHECKING:
@@ -74,11 +73,9 @@ def run_command(options: argparse.Namespace) -> int:
         at_interrupt,
         is_terminal,
         temporary_folder,
-        use_agg,
         writing,
     )
     from bayes_crlm.cli.terminal import describe, in_columns, say, shortest
-    from bayes_crlm.report.output_folder import check_output
     from bayes_crlm.sensitivity.settings import read_settings
     from bayes_crlm.tasks.dask_workers import check_executor
     from bayes_crlm.words.errors import BayesCRLMError, ExecutorError
@@ -86,9 +83,7 @@ def run_command(options: argparse.Namespace) -> int:
     check_executor(options.executor, options.jobs)
     spec = read_checked_spec(options)
     settings = read_settings(spec.sensitivity, names_of(options.only))
-    folder = check_output(Path("results") / spec.name if options.out is None else options.out)
-    require_docstrings()
-    use_agg()
+    folder = result_folder(options, spec)
     plan = plan_analysis(spec)
     if not options.quiet:
         say(describe(plan))

@@ -140,14 +140,14 @@ def check_number(value: object) -> float:
     raise ValueError(f"{shown(value)} is not a finite number")
 
 
-def check_times(value: object, lowest: float) -> tuple[float, ...]:
-    """Take a list of finite times that increase and lie above, or for 0 may start at, `lowest`."""
+def check_times(value: object) -> tuple[float, ...]:
+    """Take a list of finite times that increase and may start at 0."""
     if not isinstance(value, list | tuple):
         raise ValueError(f"{shown(value)} is not a list of times")
     if not value:
         raise ValueError("[] is an empty list; give at least one time, or leave the key out")
     times = tuple(check_number(each) for each in value)
-    if times[0] < lowest:
+    if times[0] < 0:
         raise ValueError(f"{as_written(times[0])} is negative; give times after 0")
     for before, after in itertools.pairwise(times):
         if after <= before:
@@ -173,7 +173,7 @@ def check_cutpoints(value: object) -> Literal["auto"] | int | tuple[float, ...]:
             )
         return value
     if isinstance(value, list | tuple):
-        times = check_times(value, lowest=0.0)
+        times = check_times(value)
         if times[-1] <= 0:
             raise ValueError("[0] leaves no cutpoint; give times after 0")
         if len(times) > MOST_INTERVALS:
@@ -187,7 +187,7 @@ def check_cutpoints(value: object) -> Literal["auto"] | int | tuple[float, ...]:
 
 def check_horizons(value: object) -> tuple[float, ...]:
     """Take a list of increasing times after 0."""
-    times = check_times(value, lowest=0.0)
+    times = check_times(value)
     if times[0] <= 0:
         raise ValueError("0 is not a horizon: everyone is alive at time 0; give times after 0")
     return times

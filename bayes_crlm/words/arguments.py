@@ -20,10 +20,8 @@ def cutpoints_of(given: Any) -> Any:
     """
     if isinstance(given, str) or (isinstance(given, Integral) and not isinstance(given, bool)):
         return given if isinstance(given, str) else int(given)
-    if isinstance(given, Iterable) and not isinstance(given, bytes):
-        times = tuple(given)
-        if all(is_number(each) for each in times):
-            return tuple(float(each) for each in times)
+    if not isinstance(given, bytes | Real) and (times := numbers_of(given)) is not None:
+        return tuple(times)
     raise CutpointError(
         f"cutpoints: {shown(given)} is not understood; give 'auto', a whole number of intervals, "
         "or a list of times"
@@ -56,12 +54,10 @@ def times_of(given: Any, key: str) -> list[float]:
     EstimandError
         For what is not a finite number.
     """
-    several = [given] if isinstance(given, str | Real) else given
-    if isinstance(several, Iterable):
-        times = list(several)
-        if all(is_number(each) for each in times):
-            return [float(each) for each in times]
-    raise EstimandError(f"{key}: {shown(given)} must be a list of finite times")
+    times = numbers_of(given)
+    if times is None:
+        raise EstimandError(f"{key}: {shown(given)} must be a list of finite times")
+    return times
 
 
 def horizon_of(given: Any, key: str) -> float:
@@ -85,12 +81,17 @@ def thresholds_of(given: Any) -> tuple[float, ...]:
     EstimandError
         For what is none.
     """
+    ratios = numbers_of(given)
+    if ratios is None or min(ratios, default=1.0) <= 0:
+        raise EstimandError(f"thresholds: {shown(given)} must be a list of hazard ratios above 0")
+    return tuple(ratios)
+
+
+def numbers_of(given: Any) -> list[float] | None:
+    """Take a number or several; None where anything else is among them."""
     several = [given] if isinstance(given, str | Real) else given
-    if isinstance(several, Iterable):
-        ratios = tuple(several)
-        if all(is_number(each) and each > 0 for each in ratios):
-            return tuple(float(each) for each in ratios)
-    raise EstimandError(f"thresholds: {shown(given)} must be a list of hazard ratios above 0")
+    numbers: list[Any] = list(several) if isinstance(several, Iterable) else [None]
+    return [float(each) for each in numbers] if all(map(is_number, numbers)) else None
 
 
 def is_number(value: Any) -> bool:
