@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_crlm.inference.chains import ess_bulk, ess_tail, mcse_mean, r_hat
-from bayes_crlm.inference.monte_carlo import errors_of_draws
 from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.model.withdrawn import withdrawal
 from bayes_crlm.words.arguments import thresholds_of
@@ -80,9 +79,7 @@ def coefficient_columns(
         table["ess_tail"] = ess_tail(chains)
         table["r_hat"] = r_hat(chains)
     else:
-        drawn = fit.importance
-        errors = errors_of_draws(values, drawn.scramble, (drawn.pareto_k, drawn.ess))
-        table["mcse_mean_log"] = errors.mean
+        table["mcse_mean_log"] = fit.errors(values).mean
         table["ess_bulk"] = np.full(n_terms, fit.importance.ess)
         table["ess_tail"] = fit.importance.ess_tail[:n_terms]
         table["r_hat"] = np.full(n_terms, np.nan)

@@ -4,6 +4,7 @@ Tables, diagnostics and figures are functions of this value; `bayes_crlm.fit.fit
 hold, forwards to them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from bayes_crlm.estimands.population import (
     effective_size,
     population,
 )
+from bayes_crlm.inference.monte_carlo import errors_of_chains, errors_of_draws
+from bayes_crlm.inference.weighted import SumErrors
 from bayes_crlm.likelihood.hazard_table import LogHazards
 from bayes_crlm.model.density import constrain, log_hazards_of
 from bayes_crlm.model.origin import check_origin
@@ -159,6 +162,22 @@ class PosteriorDraws:
     def effective_patients(self) -> float:
         """Effective number of patients behind the estimands, the median over draws."""
         return effective_size(self.weights, self.people.share, self.inputs.data.n_patients)
+
+    def errors(self, value: NDArray, thresholds: Sequence[float] = ()) -> SumErrors:
+        """Monte Carlo errors of what any functions of the draws come to.
+
+        Parameters
+        ----------
+        value : (chains x draws, quantities) ndarray
+            In the order of the draws.
+        thresholds : sequence of float
+            Of the probabilities that a quantity lies below.
+        """
+        if self.importance is None:
+            chains = value.reshape(*self.vectors.shape[:2], -1)
+            return errors_of_chains(chains, thresholds)
+        drawn = self.importance
+        return errors_of_draws(value, drawn.scramble, (drawn.pareto_k, drawn.ess), thresholds)
 
     @cached_property
     def made(self) -> dict[tuple[object, ...], Any]:

@@ -141,10 +141,7 @@ def sample_importance(inputs: "PreparedCohort", draws: int, seed: int) -> Import
     weighted = weighted_draws(inputs, max(draws, LEAST_PROPOSALS), rng)
     if weighted is None:
         return NO_DRAWS
-    # neighbours in the first treatment effect stand in for each other: less noise in its posterior;
-    # within a scramble, so that what is noise differs between scrambles
-    order = np.lexsort((weighted.effect[:, 0], weighted.scramble))
-    chosen = order[systematic(weighted.weight[order], draws, rng)]
+    chosen = resampled(weighted, draws, rng)
     return ImportanceDraws(
         vectors=weighted.vectors[chosen],
         pareto_k=weighted.pareto_k,
@@ -321,8 +318,24 @@ def best_of_moved(
     return best if best.converged[0] and reaches_tails(of_best)[0] else None
 
 
+def resampled(weighted: WeightedDraws, draws: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Resample each scramble by itself, so that noise is its own, in proportion to its weight.
+
+    Neighbours in the first treatment effect stand in for each other: less noise in its posterior.
+    The order is random.
+    """
+    of_scrambles = np.bincount(weighted.scramble, weights=weighted.weight)
+    shares = np.bincount(systematic(of_scrambles, draws, rng), minlength=len(of_scrambles))
+    chosen = []
+    for scramble, share in enumerate(shares.tolist()):
+        own = np.flatnonzero(weighted.scramble == scramble)
+        own = own[np.argsort(weighted.effect[own, 0])]
+        chosen.append(own[systematic(weighted.weight[own], share, rng)])
+    return rng.permutation(np.concatenate(chosen))
+
+
 def systematic(weight: NDArray, draws: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Resample by equally spaced points with one random start, in random order."""
-    points = (np.arange(draws) + rng.uniform()) / draws
-    chosen = np.searchsorted(np.cumsum(weight), points * (1 - 1e-12))
-    return rng.permutation(np.minimum(chosen, len(weight) - 1))
+    """Places chosen in proportion to weights, by equally spaced points with one random start."""
+    reached = np.cumsum(weight)
+    points = (np.arange(draws) + rng.uniform()) / max(draws, 1) * reached[-1]
+    return np.minimum(np.searchsorted(reached, points * (1 - 1e-12)), len(weight) - 1)
