@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from bayes_crlm.fit.draws import PosteriorDraws
 
 
-def coefficient_table(
-    fit: "PosteriorDraws", thresholds: Sequence[float], n_first: int | None = None
-) -> "pd.DataFrame":
+def coefficient_table(fit: "PosteriorDraws", thresholds: Sequence[float]) -> "pd.DataFrame":
     """Posterior of every log hazard ratio in original units, with its Monte Carlo error.
 
     Parameters
@@ -28,8 +26,6 @@ def coefficient_table(
         A fitted model.
     thresholds : sequence of float
         Hazard ratios r whose probability P(HR < r) is given.
-    n_first : int, optional
-        Only so many terms, the treatment's contrasts first; all without it.
 
     Returns
     -------
@@ -40,13 +36,13 @@ def coefficient_table(
     """
     import pandas as pd
 
-    return pd.DataFrame(coefficient_columns(fit, thresholds, n_first))
+    return pd.DataFrame(coefficient_columns(fit, thresholds))
 
 
 def coefficient_columns(
     fit: "PosteriorDraws", thresholds: Sequence[float], n_first: int | None = None
 ) -> dict[str, Any]:
-    """Columns of `coefficient_table`."""
+    """Columns of `coefficient_table`, of all terms or the first, the treatment's contrasts."""
     thresholds = thresholds_of(thresholds)
     import pandas as pd
 

@@ -167,9 +167,7 @@ def may_have_ties(times: Floats, cohort: NDArray[np.intp], count: int) -> NDArra
     return found
 
 
-def merge_tied_times(
-    entry: ArrayLike, time: ArrayLike, tolerance: float = TOLERANCE
-) -> tuple[Floats, Floats]:
+def merge_tied_times(entry: ArrayLike, time: ArrayLike) -> tuple[Floats, Floats]:
     """Give the ends of rows at risk that differ by rounding alone the same value.
 
     Where no row enters late, the origin is not a time of its own: a follow-up of one second is
@@ -179,8 +177,6 @@ def merge_tied_times(
     ----------
     entry, time : (n_rows,) float
         Start and end of each row at risk.
-    tolerance : float
-        As of `one_time_each`.
 
     Returns
     -------
@@ -194,8 +190,8 @@ def merge_tied_times(
     entry = np.asarray(entry, dtype=np.float64)
     time = np.asarray(time, dtype=np.float64)
     if not entry.any():
-        return entry, one_time_each(time, tolerance=tolerance)[0]
-    merged_entry, merged_time = one_time_each(entry, time, tolerance=tolerance)
+        return entry, one_time_each(time)[0]
+    merged_entry, merged_time = one_time_each(entry, time)
     vanished = np.flatnonzero(merged_entry >= merged_time)
     if vanished.size:
         row = int(vanished[0])
@@ -212,7 +208,7 @@ def distinct_times(entry: Floats, time: Floats) -> Floats:
     return np.unique(np.concatenate([entry, time]) if entry.any() else time)
 
 
-def onto(times: ArrayLike, known: Sequence[float] | Floats, tolerance: float = TOLERANCE) -> Floats:
+def onto(times: ArrayLike, known: Sequence[float] | Floats) -> Floats:
     """Put times onto known ones that they differ from by rounding alone.
 
     Parameters
@@ -221,8 +217,6 @@ def onto(times: ArrayLike, known: Sequence[float] | Floats, tolerance: float = T
         A column used as a time, or times of the user's; what is not finite stays as it is.
     known : (m,) float
         Times of a cohort, each once and in increasing order, at least one.
-    tolerance : float
-        As of `one_time_each`.
 
     Returns
     -------
@@ -230,14 +224,14 @@ def onto(times: ArrayLike, known: Sequence[float] | Floats, tolerance: float = T
         Of times that lie near no known one, those that differ by rounding alone are one time.
     """
     known = np.asarray(known, dtype=np.float64)
-    (merged,) = one_time_each(times, tolerance=tolerance)
+    (merged,) = one_time_each(times)
     last = len(known) - 1
     after = np.minimum(np.searchsorted(known, merged), last)
     before = np.maximum(after - 1, 0)
     is_nearer = np.abs(merged - known[before]) < np.abs(known[after] - merged)
     nearest = known[np.where(is_nearer, before, after)]
     with np.errstate(invalid="ignore"):
-        is_known = np.abs(merged - nearest) <= tolerance * np.mean(np.abs(known))
+        is_known = np.abs(merged - nearest) <= TOLERANCE * np.mean(np.abs(known))
     return np.where(is_known, nearest, merged)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.cohort.cohort import Cohort
-from bayes_crlm.likelihood.intervals import Cutpoints
+from bayes_crlm.likelihood.intervals import Cutpoints, choose_intervals, coarse_number
 from bayes_crlm.likelihood.tied_times import event_quantiles
 from bayes_crlm.model.baseline_priors import Independent
 from bayes_crlm.model.definition import ModelDefinition
@@ -175,8 +175,6 @@ def waiting_cutpoints(
     tuple of float
         Inner cutpoints, of no more intervals than there are events.
     """
-    from bayes_crlm.likelihood.intervals import choose_intervals, coarse_number
-
     # the hazards will be independent, which so many intervals as of a walk would leave unknown
     if cutpoints == "auto":
         cutpoints = coarse_number(int(event.sum()))

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from bayes_crlm.words.errors import OutputError
+from bayes_crlm.words.errors import BayesCRLMError, OutputError
 from bayes_crlm.words.wording import shown_name
 
 OURS = frozenset({"summary.json", "posterior.nc", "report.html", "tables", "figures", "spec.toml"})
@@ -219,7 +219,6 @@ def is_resolved(path: Path) -> bool:
     """Whether a spec is one that was written among results: with every default spelled out."""
     from bayes_crlm.sensitivity.spec import read_spec
     from bayes_crlm.specification.spec import without_cutpoints_used
-    from bayes_crlm.words.errors import BayesCRLMError
 
     try:
         text = without_cutpoints_used(path.read_text(encoding="utf-8"))

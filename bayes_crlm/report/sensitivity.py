@@ -9,7 +9,7 @@ from bayes_crlm.analysis.summary import to_json_value
 from bayes_crlm.inference.psis import PARETO_K_MOST
 from bayes_crlm.sensitivity.overall import base_row, sections_of
 from bayes_crlm.specification.source_paths import spec_for_readers, spec_seen_from
-from bayes_crlm.words.shown import number
+from bayes_crlm.words.shown import number, probability_in_words
 
 if TYPE_CHECKING:
     from bayes_crlm.sensitivity.run import Sensitivity
@@ -150,7 +150,6 @@ def render(
     from markupsafe import Markup
 
     from bayes_crlm.report.page import figure, read_template
-    from bayes_crlm.words.shown import probability_in_words
 
     return read_template("sensitivity.html").render(
         summary=summary,
