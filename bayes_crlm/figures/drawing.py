@@ -50,7 +50,6 @@ class HasCohort(Protocol):
     @property
     def inputs(self) -> "PreparedCohort":
         """The cohort as a model sees it."""
-        ...
 
 
 class Fitted(HasCohort, Protocol):
@@ -62,47 +61,37 @@ class Fitted(HasCohort, Protocol):
     @property
     def begin(self) -> float:
         """Where survival curves begin."""
-        ...
 
     @property
     def cox(self) -> Any:
         """Cox's fit of the same design."""
-        ...
 
     @property
     def effect_draws(self) -> "NDArray":
         """Log hazard ratios on the sampling scale, shape (draws, terms)."""
-        ...
 
     @property
     def groups(self) -> Mapping[str, Any]:
         """Arrays of the draws and of what is made of them, by group and name."""
-        ...
 
     @property
     def importance(self) -> Any:
         """Quality of importance-sampled draws; None for others."""
-        ...
 
     def coefficients(self) -> "pd.DataFrame":
         """Posterior of every log hazard ratio."""
-        ...
 
     def diagnose(self) -> Any:
         """Diagnostics with their verdicts."""
-        ...
 
     def log_hazard(self) -> "pd.DataFrame":
         """Posterior of every interval's log-hazard."""
-        ...
 
     def model_curves(self) -> "tuple[NDArray, NDArray]":
         """Times, and draws of standardised survival there, (draws, levels, times)."""
-        ...
 
     def survival_values(self, times: Any, most_draws: int) -> "NDArray":
         """Standardised survival, (draws, levels, times)."""
-        ...
 
 
 @contextmanager
