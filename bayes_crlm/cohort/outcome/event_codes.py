@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.cohort.table.column_values import plain_values
+from bayes_crlm.cohort.table.column_values import as_float, number_in, plain_values
 from bayes_crlm.words.records import record
 from bayes_crlm.words.wording import count_of, did_you_mean, listed_first, shown, shown_rows
 
@@ -188,7 +188,7 @@ class CodesFound:
         chosen = [k for k, kind in enumerate(self.kinds) if kind in kinds]
         counts = np.bincount(self.places[self.places >= 0], minlength=len(self.keys)).tolist()
         named = [
-            f"{shown(_plain(self.keys[k]))} ({counts[k]} {'row' if counts[k] == 1 else 'rows'})"
+            f"{shown(_plain(self.keys[k]))} ({count_of(counts[k], 'row')})"
             for k in sorted(chosen, key=lambda k: self.keys[k])[:MOST_CODES]
         ]
         return listed_first(named or ["no row"], len(chosen) - MOST_CODES, what="more codes")
@@ -330,15 +330,12 @@ def _key(cell: Any) -> tuple[str, Any]:
     """What makes a cell's code one with another's."""
     if isinstance(cell, str):
         text = cell.strip()
-        try:
-            number = float(text) if "_" not in text else math.nan
-        except ValueError:
-            number = math.nan
+        number = number_in(text)
         return ("text", text) if math.isnan(number) else ("number", number)
     if isinstance(cell, bool | np.bool):
         return ("truth", bool(cell))
     if isinstance(cell, Real | Decimal):
-        return ("number", float(cell))
+        return ("number", as_float(cell))
     return ("other", shown(cell))
 
 

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.cohort.table.column_values import column_kind, level_text, plain_values
+from bayes_crlm.cohort.table.column_values import (
+    as_float,
+    column_kind,
+    level_text,
+    number_in,
+    plain_values,
+)
 from bayes_crlm.likelihood.tied_times import one_time_each
 from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import significant
@@ -123,16 +129,10 @@ def _number_of(cell: object) -> tuple[float, int]:
     if isinstance(cell, bool | np.bool):
         return np.nan, TRUTH
     if isinstance(cell, Real | Decimal):
-        try:
-            return float(cell), NUMBER
-        except OverflowError:
-            return np.inf, NUMBER
+        return as_float(cell), NUMBER
     if isinstance(cell, str):
-        try:
-            number = float(cell) if "_" not in cell else np.nan
-        except ValueError:
-            number = np.nan
-        return (number, TEXT) if np.isnan(number) else (number, NUMBER)
+        number = number_in(cell)
+        return number, TEXT if np.isnan(number) else NUMBER
     if isinstance(cell, datetime.date | datetime.time | np.datetime64):
         return np.nan, DATE
     return np.nan, OTHER

@@ -34,7 +34,7 @@ from bayes_crlm.cohort.outcome.zero_times import settle_zeros
 from bayes_crlm.likelihood.tied_times import distinct_times, onto
 from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import as_written
-from bayes_crlm.words.wording import shown, shown_rows
+from bayes_crlm.words.wording import count_of, shown, shown_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -352,8 +352,8 @@ def check_events(
     problems += wrong_rows(values, "event", "is not 0 or 1", wrong, row_number, right)
     if n and not missing.any() and not wrong.any() and not events.any():
         problems.append(
-            f"column {shown(column)} (event) has no event in {n} row{'s' * (n != 1)}; at least "
-            "one must be 1"
+            f"column {shown(column)} (event) has no event in {count_of(n, 'row')}; at least one "
+            "must be 1"
         )
     return events, doubted_name(column, events), problems
 

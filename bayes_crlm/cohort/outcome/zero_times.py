@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bayes_crlm.cohort.eligibility import Dropped
 from bayes_crlm.cohort.outcome.follow_up import FollowUp
 from bayes_crlm.words.shown import as_written
-from bayes_crlm.words.wording import shown
+from bayes_crlm.words.wording import count_of, shown
 
 Settled = tuple[FollowUp, NDArray[np.bool], tuple[Dropped, ...], list[str]]
 
@@ -69,7 +69,7 @@ def dropped_zeros(is_zero: NDArray[np.bool], follow_up: FollowUp) -> Settled:
     remarks = []
     if n_moved:
         remarks.append(
-            f"{n_moved} row{'s' * (n_moved != 1)} without time at risk "
+            f"{count_of(n_moved, 'row')} without time at risk "
             f"{'holds' if n_moved == 1 else 'hold'} the event: it is counted in the patient's row "
             "that ends at the same time, whose covariates the patient had until then"
         )
@@ -96,12 +96,12 @@ def widened_zeros(width: float, is_zero: NDArray[np.bool], follow_up: FollowUp) 
     if given:
         with_events = f"{int(follow_up.event[is_zero].sum())} of them with the event"
         said.append(
-            f"{given} row{'s' * (given != 1)} without time at risk ({with_events}) "
+            f"{count_of(given, 'row')} without time at risk ({with_events}) "
             f"{'was' if given == 1 else 'were'} given {as_written(width)}, as zero_times says"
         )
     if between:
         said.append(
-            f"{between} row{'s' * (between != 1)} without time at risk, where another row of the "
+            f"{count_of(between, 'row')} without time at risk, where another row of the "
             f"patient continues, {'was' if between == 1 else 'were'} left out: nobody is at risk "
             "in such a row"
         )

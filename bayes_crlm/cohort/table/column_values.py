@@ -130,6 +130,14 @@ def sorted_levels(levels: Iterable[Any]) -> list[Any]:
     return sorted(levels, key=level_text)
 
 
+def number_in(text: str) -> float:
+    """Give the number that a text is, as Python reads it; NaN where it is none."""
+    try:
+        return float(text) if "_" not in text else np.nan
+    except ValueError:
+        return np.nan
+
+
 def as_float(cell: Any) -> float:
     """Give a number of any type as a float; infinity where it is too large for one."""
     try:
