@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bayes_crlm.analysis.plan import Plan
     from bayes_crlm.fit.fit import Fit
 
-SAME = ("median", "eti95", "prob_below_effect", "mean_log", "sd_log", "r_hat")
+SAME = ("median", "eti95", "prob_below_effect", "mean_log", "sd_log")
 # what rows of a part take from a fit that is there already
 SHOWN = (*NUMBERS, *ENGINE, "chains", "note", "cox_hr", "cox_ci95")
 
@@ -153,6 +153,17 @@ def tables_of(text: str) -> dict[str, Any]:
     return tables
 
 
+def numbers_of_run(found: Mapping[str, Any], below_1: float) -> dict[str, Any]:
+    """Numbers of a trustworthy hazard ratio of a run, as rows of refits have them."""
+    return {key: found[key] for key in SAME} | {
+        "prob_below_1": below_1,
+        "mcse": found["mcse_mean_log"],
+        "chains": None,
+        "is_reliable": True,
+        "note": None,
+    }
+
+
 def row_of(summary: dict[str, Any], plan: "Plan", level: int) -> dict[str, Any] | None:
     """Make the base's row of a summary; None where it lacks the probability of a ratio below 1."""
     found, cox = summary["hazard_ratios"][level - 1], summary["cox"]["terms"][level - 1]
@@ -162,16 +173,12 @@ def row_of(summary: dict[str, Any], plan: "Plan", level: int) -> dict[str, Any] 
     if below_1 is None or found["median"] is None:
         return None
     diagnostics, cohort = summary["diagnostics"], plan.inputs.cohort
-    return {key: found[key] for key in SAME} | {
-        "prob_below_1": below_1,
-        "mcse": found["mcse_mean_log"],
+    return numbers_of_run(found, below_1) | {
+        "r_hat": found["r_hat"],
         "elpd_loo": diagnostics["elpd_loo"],
         "loo_pareto_k": diagnostics["max_pareto_k"],
         "engine": summary["provenance"]["engine"],
         "pareto_k": diagnostics.get("importance_pareto_k"),
-        "chains": None,
-        "is_reliable": True,
-        "note": None,
         "cox_hr": cox["hazard_ratio"],
         "cox_ci95": cox["ci95"],
         "n_patients": cohort.n_patients,

@@ -6,7 +6,8 @@ refuses, before anything is run, what the cohort or the settings do not allow. M
 when they are needed.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from bayes_crlm.model.late_start import waited
 from bayes_crlm.sensitivity.registry import TITLES
 from bayes_crlm.sensitivity.verdicts import Judge, Verdict, failing
 from bayes_crlm.tasks.run import Task, TaskResult
-from bayes_crlm.words.errors import SensitivityError
+from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
 from bayes_crlm.words.records import record
 from bayes_crlm.words.section import Figure, Note, Rows, Section
 from bayes_crlm.words.success import SuccessRule
@@ -168,6 +169,21 @@ def finding(
         would_move=would_move,
         before=before,
     )
+
+
+@contextmanager
+def naming(where: str) -> Iterator[None]:
+    """Put the key of a spec before what is wrong with it.
+
+    Raises
+    ------
+    SensitivityError
+        In the place of any error that says what is wrong.
+    """
+    try:
+        yield
+    except BayesCRLMError as problem:
+        raise SensitivityError(f"{where}: {problem}") from None
 
 
 def run_calls(

@@ -6,8 +6,6 @@ A new part is a module and a line here. Modules are imported when they are neede
 from importlib import import_module
 from types import ModuleType
 
-from bayes_crlm.words.errors import SensitivityError
-
 # name: (module below this package, title)
 REGISTRY = {
     "multiverse": ("choices.multiverse", "combinations of analysis choices"),
@@ -29,10 +27,6 @@ PARTS = tuple(REGISTRY)
 
 TITLES = {name: title for name, (_, title) in REGISTRY.items()}
 """What each part is about, in words."""
-
-
-class NotRunError(SensitivityError):
-    """A part cannot be run on this cohort: one sentence that says why."""
 
 
 def part_module(name: str) -> ModuleType:

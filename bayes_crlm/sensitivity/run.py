@@ -10,11 +10,17 @@ from bayes_crlm.analysis.provenance import provenance
 from bayes_crlm.sensitivity.earlier_run import base_of_run, fit_of_run, start_of_run
 from bayes_crlm.sensitivity.parts import Context, Finding
 from bayes_crlm.sensitivity.refit import Shared, refit
-from bayes_crlm.sensitivity.registry import NotRunError, part_module
+from bayes_crlm.sensitivity.registry import part_module
 from bayes_crlm.sensitivity.verdicts import Judge
 from bayes_crlm.tasks.calls import every_library_on_one_thread
 from bayes_crlm.tasks.run import Task, TaskResult, run_tasks
-from bayes_crlm.words.errors import BayesCRLMError, ExecutorError, OutputError, SpecError
+from bayes_crlm.words.errors import (
+    BayesCRLMError,
+    ExecutorError,
+    OutputError,
+    SensitivityError,
+    SpecError,
+)
 from bayes_crlm.words.records import record
 from bayes_crlm.words.wording import did_you_mean, shown
 
@@ -197,10 +203,10 @@ def check_design(name: str, design: str) -> None:
 
     Raises
     ------
-    NotRunError
+    SensitivityError
     """
     if design == "randomised" and name in SETTLED_BY_LOT:
-        raise NotRunError(
+        raise SensitivityError(
             f"{name} does not apply: {SETTLED_BY_LOT[name]}, as study.design = 'randomised' says; "
             "leave it out, or say study.design = 'observational'"
         )

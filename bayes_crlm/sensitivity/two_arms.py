@@ -19,7 +19,7 @@ from bayes_crlm.model.covariates import with_written_levels
 from bayes_crlm.model.design import columns_needed
 from bayes_crlm.model.formula import parse_formula
 from bayes_crlm.model.prepared import PreparedCohort
-from bayes_crlm.sensitivity.registry import NotRunError
+from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import as_written
 from bayes_crlm.words.wording import did_you_mean, shown
@@ -153,7 +153,7 @@ def two_arms(
 
     Raises
     ------
-    NotRunError
+    SensitivityError
         When treatment or covariates change during follow-up, or follow-up has gaps.
     """
     cohort, design = inputs.cohort, inputs.design
@@ -196,7 +196,7 @@ def whole_follow_up(
 
     Raises
     ------
-    NotRunError
+    SensitivityError
         When a patient's treatment or covariates change, or a row does not begin where the one
         before it ends.
     """
@@ -210,7 +210,7 @@ def whole_follow_up(
     ).all(axis=1)
     changes = np.unique(patient[after[is_same & ~goes_on]])
     if len(changes):
-        raise NotRunError(
+        raise SensitivityError(
             f"{cohort.source}: treatment or covariates change during follow-up, or it has gaps, "
             f"in {len(changes)} patients, {shown(cohort.patients[changes[0]])} for example; arms "
             "are compared here by what patients are at the start of an unbroken follow-up"
@@ -236,19 +236,19 @@ def start_of_treatment(arms: TwoArms, column: str) -> NDArray[np.float64]:
 
     Raises
     ------
-    NotRunError
+    SensitivityError
         When the column is not there, a treated patient has no time in it, or one that lies
         before time zero or not before the end of the patient's follow-up; and under delayed
         entry.
     """
     cohort = arms.source
     if column not in cohort.table.columns:
-        raise NotRunError(
+        raise SensitivityError(
             f"{cohort.source} has no column {shown(column)} with the time at which treatment "
             f"starts; {did_you_mean(column, list(cohort.table.columns))}"
         )
     if np.any(arms.entry > 0):
-        raise NotRunError(
+        raise SensitivityError(
             f"{cohort.source}: patients enter after time zero, where strategies can no longer be "
             "compared from the decision on; give follow-up from time zero"
         )
@@ -265,7 +265,7 @@ def start_of_treatment(arms: TwoArms, column: str) -> NDArray[np.float64]:
             if np.isnan(start[first])
             else f"is {as_written(start[first])}"
         )
-        raise NotRunError(
+        raise SensitivityError(
             f"{cohort.source}: {shown(column)} {given} in row {arms.row_number[first]}, a treated "
             f"patient followed to {as_written(arms.time[first])} ({int(is_wrong.sum())} such "
             "rows); "

@@ -1,16 +1,15 @@
 """The report: names as text, nothing from outside, what must be seen is seen first."""
 
-import functools
 import html
 import html.parser
 import re
-import shutil
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import runs
+from browsers import browser, document_of
 
 from bayes_crlm.report.page import figure
 from bayes_crlm.words.shown import duration, number, probability_in_words
@@ -44,40 +43,6 @@ class Page(html.parser.HTMLParser):
     def handle_data(self, data):
         if "style" not in self.inside:
             self.text += data
-
-
-@functools.cache
-def browser():
-    """Path of a Chromium; the report is looked at in a real browser."""
-    for name in ("chromium", "chromium-browser", "google-chrome", "chrome"):
-        path = shutil.which(name)
-        if path:
-            return path
-    pytest.fail("no Chromium is installed; install the package chromium, as .ci/run does")
-
-
-def open_page(address, profile):
-    """Load a page as a browser does; give its document after loading."""
-    done = subprocess.run(
-        [
-            browser(),
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            f"--user-data-dir={profile}",
-            "--window-size=390,844",
-            "--virtual-time-budget=2000",
-            "--dump-dom",
-            address,
-        ],
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -218,7 +183,7 @@ def test_a_browser_shows_the_page_and_asks_for_nothing_else(nasty_run, tmp_path)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        seen = open_page(f"http://127.0.0.1:{server.server_port}/", tmp_path / "profile")
+        seen = document_of(f"http://127.0.0.1:{server.server_port}/", tmp_path / "profile")
     finally:
         server.shutdown()
         server.server_close()

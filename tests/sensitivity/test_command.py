@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from browsers import measured_widths
 from runs import call
 from sensitivity_runs import SPEC, write
 
@@ -98,6 +99,11 @@ def test_files_open_anywhere_and_the_conclusion_comes_first(done, summary):
     assert len(table) == summary["multiverse"]["n_specifications"]
     assert (folder / "figures" / "multiverse.svg").read_text().count("<svg") == 1
     assert not list(folder.parent.glob(".*sensitivity-refits"))
+
+
+def test_the_page_does_not_scroll_sideways_on_a_phone(done, tmp_path):
+    page = (done[1] / "sensitivity.html").read_text(encoding="utf-8")
+    assert measured_widths(page, 400, tmp_path) == (400, 0)
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,12 @@ from bayes_crlm.sensitivity.confounding import overlap
 from bayes_crlm.sensitivity.confounding.balance import overlap_weights, stabilised_weights
 from bayes_crlm.sensitivity.parts import Context
 from bayes_crlm.sensitivity.refit import Shared
-from bayes_crlm.sensitivity.registry import NotRunError
 from bayes_crlm.sensitivity.run import Runner
 from bayes_crlm.sensitivity.timing import immortal_time
 from bayes_crlm.sensitivity.timing.delayed_treatment import split_row
 from bayes_crlm.sensitivity.two_arms import start_of_treatment, two_arms
 from bayes_crlm.sensitivity.verdicts import Judge
+from bayes_crlm.words.errors import SensitivityError
 
 # patient:            0    1    2    3    4    5
 START = np.array([2.0, 5.0, np.inf, np.inf, 4.0, np.inf])
@@ -199,7 +199,7 @@ def test_strategies_and_what_differs_between_rows_are_said(part):
 
 def test_the_start_of_treatment_has_to_be_there():
     arms = delayed_arms(0)
-    with pytest.raises(NotRunError, match="when treatment started is not stated"):
+    with pytest.raises(SensitivityError, match="when treatment started is not stated"):
         immortal_time.compare_methods(arms, immortal_time.Settings(), 1)
 
 

@@ -4,10 +4,11 @@ import pytest
 
 from bayes_crlm import read_spec
 from bayes_crlm.analysis.plan import plan_analysis
-from bayes_crlm.sensitivity.registry import PARTS, NotRunError
+from bayes_crlm.sensitivity.registry import PARTS
 from bayes_crlm.sensitivity.run import SETTLED_BY_LOT, check_parts
 from bayes_crlm.sensitivity.settings import read_settings
 from bayes_crlm.specification.spec import Spec
+from bayes_crlm.words.errors import SensitivityError
 
 
 def plan_of(design):
@@ -27,7 +28,7 @@ def test_a_lot_turns_off_what_it_settles():
 
 @pytest.mark.parametrize("name", sorted(SETTLED_BY_LOT))
 def test_a_part_that_a_lot_settles_is_refused_when_asked_for(name):
-    with pytest.raises(NotRunError, match="study.design = 'randomised'"):
+    with pytest.raises(SensitivityError, match="study.design = 'randomised'"):
         check_parts(plan_of("randomised"), read_settings(None, [name]))
 
 

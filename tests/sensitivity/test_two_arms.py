@@ -6,8 +6,8 @@ import pytest
 
 from bayes_crlm import PiecewiseExponential, read_cohort
 from bayes_crlm.sensitivity.confounding.overlap import Settings, compare_weights
-from bayes_crlm.sensitivity.registry import NotRunError
 from bayes_crlm.sensitivity.two_arms import start_of_treatment, two_arms
+from bayes_crlm.words.errors import SensitivityError
 
 MODEL = PiecewiseExponential("arm", 0, "x + C(grade)", cutpoints=3)
 
@@ -95,5 +95,7 @@ def test_what_changes_during_follow_up_is_refused_with_the_patients_name(change)
     column, value = {"arm": ("arm", 1 - rows["arm"][place]), "x": ("x", 0.3),
                      "gap": ("entry", rows["entry"][place] + 0.1)}[change]  # fmt: skip
     rows.loc[place, column] = value
-    with pytest.raises(NotRunError, match=r"change during follow-up, or it has gaps, in 1 pat.*7 "):
+    with pytest.raises(
+        SensitivityError, match=r"change during follow-up, or it has gaps, in 1 pat.*7 "
+    ):
         arms_of(rows)

@@ -17,6 +17,7 @@ from bayes_crlm.model.design import columns_needed
 from bayes_crlm.model.formula import check_formula
 from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.priors import parse_prior
+from bayes_crlm.sensitivity.parts import naming
 from bayes_crlm.specification.data import ConditionSpec
 from bayes_crlm.specification.lists import check_list, interval_numbers, ratios, some_of
 from bayes_crlm.specification.table import Table
@@ -148,20 +149,15 @@ def check_choices(plan: Plan, settings: Settings) -> None:
         if formula in COVARIATE_SETS:
             # made of the spec's own formula, which has been prepared
             continue
-        where = f"sensitivity.multiverse.covariates: {shown(formula)}"
-        try:
+        with naming(f"sensitivity.multiverse.covariates: {shown(formula)}"):
             for column in columns_needed(plan.model.treatment, formula):
                 if column not in cohort.table.columns:
                     raise SensitivityError(no_column(column, cohort.table.columns))
             replace(plan.model, covariates=formula).prepare(cohort)
-        except BayesCRLMError as problem:
-            raise SensitivityError(f"{where}: {problem}") from None
     options = exclusion_options(plan.inputs, settings)
     for name in settings.exclusions:
-        try:
+        with naming(exclusion_key(name)):
             plan.model.prepare(cohort.without(options[name]["leave_out"]))
-        except BayesCRLMError as problem:
-            raise SensitivityError(f"{exclusion_key(name)}: {problem}") from None
     if settings.intervals != "auto":
         check_intervals(plan, max(settings.intervals), options)
 

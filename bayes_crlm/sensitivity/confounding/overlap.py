@@ -48,11 +48,11 @@ from bayes_crlm.sensitivity.confounding.propensity import (
 from bayes_crlm.sensitivity.earlier_run import with_numbers_of
 from bayes_crlm.sensitivity.parts import Context, Finding, finding, forest, rows_of, run_one
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
-from bayes_crlm.sensitivity.registry import NotRunError
 from bayes_crlm.sensitivity.two_arms import TwoArms, two_arms
 from bayes_crlm.sensitivity.verdicts import Judge
 from bayes_crlm.sensitivity.weighted_posterior import WEIGHT_LIMITS, effective_sample_size
 from bayes_crlm.specification.table import Table
+from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.section import Figure
 from bayes_crlm.words.shown import as_written, number, whole
 
@@ -85,7 +85,7 @@ def check(plan: Plan, settings: Settings) -> None:
 
     Raises
     ------
-    NotRunError
+    SensitivityError
     """
     arms_of(plan.model, plan.inputs, 1)
 
@@ -95,7 +95,7 @@ def arms_of(
 ) -> TwoArms:
     """Take the patients on one level and on the reference."""
     if not inputs.n_covariate_terms:
-        raise NotRunError(
+        raise SensitivityError(
             "model.covariates is empty, so there is nothing that treatment could depend on; "
             "list the covariates that decided on treatment"
         )

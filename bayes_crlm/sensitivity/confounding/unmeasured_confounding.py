@@ -26,6 +26,7 @@ from bayes_crlm.sensitivity.parts import (
     forest,
     headline_note,
     interval_note,
+    naming,
     rows_of,
     run_calls,
 )
@@ -87,10 +88,8 @@ def check(plan: Plan, settings: Settings) -> None:
     SensitivityError
     """
     where = "sensitivity.unmeasured_confounding"
-    try:
+    with naming(where):
         confounder_prior(settings, "lower", len(plan.inputs.design.levels), 1)
-    except SensitivityError as problem:
-        raise SensitivityError(f"{where}: {problem}") from None
     room = min(settings.prevalence, 1 - settings.prevalence)
     if max(settings.differences) > room + 1e-12:
         raise SensitivityError(

@@ -28,10 +28,10 @@ from bayes_crlm.sensitivity.missing.completed_follow_up import (
     refit_completed,
 )
 from bayes_crlm.sensitivity.parts import Context, Finding, finding, rows_of, run_several
-from bayes_crlm.sensitivity.registry import NotRunError
 from bayes_crlm.sensitivity.verdicts import Judge, failing, range_in_words, reliable
 from bayes_crlm.specification.lists import ratios
 from bayes_crlm.specification.table import Table
+from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.section import Figure
 from bayes_crlm.words.shown import as_written, number, significant
 from bayes_crlm.words.wording import count_of
@@ -68,7 +68,7 @@ def check(plan: Plan, settings: Settings) -> None:
     horizon = horizon_of(plan.inputs.cohort, settings.horizon)
     leavers = leaving_rows(plan.inputs, settings.lost, horizon)
     if not len(leavers):
-        raise NotRunError(
+        raise SensitivityError(
             f"{plan.inputs.cohort.source}: nobody drops out before {as_written(horizon)}, so no "
             "follow-up "
             "is to be completed"

@@ -29,7 +29,6 @@ from bayes_crlm.sensitivity.parts import (
     unreliable_note,
 )
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
-from bayes_crlm.sensitivity.registry import NotRunError
 from bayes_crlm.sensitivity.verdicts import mover_in_words, range_in_words, ratio_of, reliable
 from bayes_crlm.specification.lists import number_list
 from bayes_crlm.specification.table import Table
@@ -65,19 +64,16 @@ def design_of(plan: Plan) -> IncompleteDesign:
 
     Raises
     ------
-    NotRunError
+    SensitivityError
         When no covariate of the model misses a value, or one cannot be imputed, and for a model
         whose rows have classes or groups.
     """
     if plan.inputs.data.n_classes > 1 or plan.inputs.data.groups:
-        raise NotRunError(
+        raise SensitivityError(
             "values are imputed without terms that have groups or hazards of their own; leave them "
             "out of the spec to see this part"
         )
-    try:
-        return incomplete_design(plan.model, plan.full_cohort)
-    except SensitivityError as problem:
-        raise NotRunError(str(problem)) from None
+    return incomplete_design(plan.model, plan.full_cohort)
 
 
 def impute(

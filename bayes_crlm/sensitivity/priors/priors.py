@@ -19,6 +19,7 @@ from bayes_crlm.sensitivity.parts import (
     contrasts_note,
     finding,
     forest,
+    naming,
     rows_of,
     run_several,
 )
@@ -28,7 +29,7 @@ from bayes_crlm.sensitivity.refit import refit_priors
 from bayes_crlm.specification.lists import ratios
 from bayes_crlm.specification.table import Table
 from bayes_crlm.specification.values import check_number
-from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
+from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.section import Figure
 from bayes_crlm.words.shown import as_written, significant, whole_percent
 from bayes_crlm.words.wording import count_of
@@ -86,10 +87,8 @@ def check(plan: Plan, settings: Settings) -> None:
     ------
     SensitivityError
     """
-    try:
+    with naming("sensitivity.priors"):
         choices(settings, BENEFIT if settings.benefit == "auto" else settings.benefit)
-    except BayesCRLMError as problem:
-        raise SensitivityError(f"sensitivity.priors: {problem}") from None
 
 
 def benefit_of(settings: Settings, base: Mapping[str, Any]) -> float:

@@ -30,13 +30,14 @@ from bayes_crlm.sensitivity.parts import (
     finding,
     forest,
     interval_note,
+    naming,
     rows_of,
     run_one,
 )
 from bayes_crlm.sensitivity.priors.critical_scale import ReverseBayes, quantile_mcse, reverse_bayes
 from bayes_crlm.sensitivity.refit import Shared, refit_priors
 from bayes_crlm.specification.table import Table
-from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
+from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.section import Figure
 from bayes_crlm.words.shown import (
     any_ratio,
@@ -89,10 +90,8 @@ def check(plan: Plan, settings: Settings) -> None:
 def evidence_of(name: str, text: str) -> Normal:
     """Read an earlier finding as a normal distribution of the log hazard ratio."""
     where = f"sensitivity.reverse_bayes.evidence.{name}"
-    try:
+    with naming(where):
         prior = parse_prior(text, "treatment")
-    except BayesCRLMError as problem:
-        raise SensitivityError(f"{where}: {problem}") from None
     if not isinstance(prior, Normal):
         raise SensitivityError(f"{where}: {text} is not a normal; give hr(median, low, high)")
     return prior

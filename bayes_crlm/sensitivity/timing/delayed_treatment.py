@@ -28,11 +28,11 @@ from bayes_crlm.sensitivity.comparison_rows import (
     fit_row,
     try_row,
 )
-from bayes_crlm.sensitivity.registry import NotRunError
 from bayes_crlm.sensitivity.timing.clone_censor_weight import Clones, WeightModel, weight_model
 from bayes_crlm.sensitivity.two_arms import TwoArms, start_of_treatment
 from bayes_crlm.sensitivity.weighted_posterior import effective_sample_size, weight_problems
 from bayes_crlm.specification.table import Table
+from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.shown import as_written, significant
 
 STRATEGIES = {
@@ -82,7 +82,7 @@ def with_start(settings: Settings, cohort: Cohort) -> Settings:
 
     Raises
     ------
-    NotRunError
+    SensitivityError
         When nobody says.
     """
     from bayes_crlm.datasets import DATASETS
@@ -90,7 +90,7 @@ def with_start(settings: Settings, cohort: Cohort) -> Settings:
     own = OWN_START if cohort.source in DATASETS and OWN_START in cohort.table else None
     start = settings.start or cohort.start_column or own
     if start is None:
-        raise NotRunError(
+        raise SensitivityError(
             f"{cohort.source}: when treatment started is not stated; give the column as "
             "data.treatment_start"
         )
@@ -117,13 +117,13 @@ def choose_times(
 
     Raises
     ------
-    NotRunError
+    SensitivityError
         When nobody waited for treatment, or a time is not before the end of follow-up.
     """
     landmarks = settings.landmarks or tuple(landmark_times(start, LANDMARK_SHARES))
     own_grace = landmark_times(start, (GRACE_SHARE,))
     if not landmarks or not (settings.grace or own_grace):
-        raise NotRunError(
+        raise SensitivityError(
             f"every treated patient started at 0 by column {settings.start!r}: nobody waited for "
             "treatment, so there is no immortal time"
         )
@@ -131,7 +131,7 @@ def choose_times(
     last = float(arms.time.max())
     for name, value in (("landmarks", max(landmarks)), ("grace", grace)):
         if value >= last:
-            raise NotRunError(
+            raise SensitivityError(
                 f"sensitivity.immortal_time.{name}: {as_written(value)} is not before the end of "
                 "follow-up "
                 f"at {as_written(last)}; give less"
@@ -379,7 +379,7 @@ def compare_methods(arms: TwoArms, settings: Settings, seed: int) -> dict[str, A
 
     Raises
     ------
-    NotRunError
+    SensitivityError
         As `check`.
     """
     settings = with_start(settings, arms.source)

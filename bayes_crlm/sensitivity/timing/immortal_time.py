@@ -21,7 +21,7 @@ from bayes_crlm.analysis.plan import Plan
 from bayes_crlm.figures.comparisons import plot_mirrored
 from bayes_crlm.model.late_start import diluted
 from bayes_crlm.sensitivity.comparison_rows import FIRST, failure_notes, fitted_rows, usable
-from bayes_crlm.sensitivity.earlier_run import with_numbers_of
+from bayes_crlm.sensitivity.earlier_run import numbers_of_run, with_numbers_of
 from bayes_crlm.sensitivity.parts import Context, Finding, finding, forest, rows_of, run_one
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.timing.delayed_treatment import (
@@ -40,11 +40,8 @@ from bayes_crlm.words.shown import as_written, number, significant, whole
 from bayes_crlm.words.success import SuccessRule
 
 BINS = 24
-# what rows take from those of `run`
-OF_RUN = (
-    *("median", "eti95", "prob_below_effect", "mean_log", "sd_log", "pareto_k"),
-    *("cox_hr", "cox_ci95"),
-)
+# what rows take from those of `run` beside the hazard ratio's numbers
+OF_RUN = ("pareto_k", "cox_hr", "cox_ci95")
 # landmarks ask another question, and truncated weights are biased: both are there to be seen
 BESIDE = ("landmark", "clone_censor_weight_truncated")
 
@@ -61,7 +58,7 @@ def check(plan: Plan, settings: Settings) -> None:
 
     Raises
     ------
-    NotRunError
+    SensitivityError
         Without the start of treatment, or with times that leave nobody.
     """
     settings = with_start(settings, plan.inputs.cohort)
@@ -291,19 +288,9 @@ def of_run(row: dict[str, Any], found: Mapping[str, Any] | None) -> dict[str, An
     if found is None or not is_same or row["failure"] is not None:
         return row
     below = found["prob_below"].get("1.0")
-    return (
-        row
-        | {name: found[name] for name in OF_RUN}
-        | {
-            "prob_below_1": row["prob_below_1"] if below is None else below,
-            "mcse": found["mcse_mean_log"],
-            "engine": "laplace",
-            "is_reliable": True,
-            "r_hat": None,
-            "chains": None,
-            "note": None,
-        }
-    )
+    numbers = numbers_of_run(found, row["prob_below_1"] if below is None else below)
+    of_engine = {name: found[name] for name in OF_RUN} | {"engine": "laplace", "r_hat": None}
+    return row | numbers | of_engine
 
 
 def sentence(
