@@ -6,7 +6,7 @@ refuses, before anything is run, what the cohort or the settings do not allow. M
 when they are needed.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -172,7 +172,7 @@ def finding(
 
 
 @contextmanager
-def naming(where: str) -> Iterator[None]:
+def naming(where: str) -> Generator[None]:
     """Put the key of a spec before what is wrong with it.
 
     Raises

@@ -6,11 +6,10 @@ under it, and where the interval's limit is then not at no effect, under correct
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from statistics import NormalDist
 from typing import Any
 
-import numpy as np
 from pydantic import Field
 
 from bayes_crlm.analysis.plan import Plan
@@ -34,8 +33,13 @@ from bayes_crlm.sensitivity.parts import (
     rows_of,
     run_one,
 )
+from bayes_crlm.sensitivity.posterior_draws import (
+    sample_posterior,
+    summarise_draws,
+    treatment_effect,
+)
 from bayes_crlm.sensitivity.priors.critical_scale import ReverseBayes, quantile_mcse, reverse_bayes
-from bayes_crlm.sensitivity.refit import Shared, refit_priors
+from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.section import Figure
@@ -62,6 +66,7 @@ LEAST_WIDTH = 0.01
 # an advocate's prior so many times as wide as the closed form's, or as narrow, is noise
 FARTHEST = 10.0
 KINDS = {"sceptical": "sceptical", "advocacy": "advocate's"}
+OF_CRITICAL = ("kind", "side", "limit", "low", "high", "level")
 FINDING = ("median", "eti95", "prob_below_1", "prob_below_effect")
 
 
@@ -129,15 +134,15 @@ def solve(shared: Shared, widest: float, seed: int, draws: int) -> dict[str, Any
     """Find the critical prior with some draws a refit; see `critical_refits`."""
     rows: list[dict[str, Any]] = []
     errors: dict[float, list[float]] = {}
+    model, inputs = changed_inputs(shared, {})
 
     def limits(prior: Normal) -> tuple[float, float]:
-        priors = [{"treatment_prior": f"normal({prior.mean!r}, {prior.sd!r})"}]
-        refits = refit_priors(shared, priors=priors, seed=seed, draws=draws, parts=["draws"])
-        (row,) = refits["rows"]
-        value, weight = np.array(row.pop("log_hazard_ratio")), np.array(row.pop("weight"))
-        errors[prior.sd] = [quantile_mcse(value, weight, each) for each in PROBABILITIES[::2]]
-        rows.append(row)
-        low, high = row["eti95"]
+        own = replace(inputs, treatment_prior=prior)
+        drawn = sample_posterior(replace(model, treatment_prior=prior), own, seed, draws)
+        value = treatment_effect(drawn, own, shared.level)
+        errors[prior.sd] = [quantile_mcse(value, drawn.weight, each) for each in PROBABILITIES[::2]]
+        rows.append(summarise_draws(value, drawn, shared.effect))
+        low, high = rows[-1]["eti95"]
         return math.log(low), math.log(high)
 
     problem, error = None, None
@@ -148,13 +153,12 @@ def solve(shared: Shared, widest: float, seed: int, draws: int) -> dict[str, Any
         low, high = rows[0]["eti95"]
         found = ReverseBayes(critical_prior(low, high), low, high, len(rows))
         problem = str(failure)
-    critical, prior = asdict(found.critical), found.critical.prior
-    del critical["prior"]
+    prior = found.critical.prior
     if problem is None:
         own = errors[widest if prior is None else prior.sd][found.critical.side == "below"]
         error = found.limit_mcse(own)
         problem = problem_of(found, rows, own, error)
-    return critical | {
+    return {name: getattr(found.critical, name) for name in OF_CRITICAL} | {
         "limit_mcse": error,
         "draws": draws,
         "prior_mean": None if prior is None else prior.mean,
@@ -338,8 +342,7 @@ def critical_of(found: Mapping[str, Any]) -> CriticalPrior:
     prior = None
     if found["prior_sd"] is not None:
         prior = Normal(found["prior_mean"], found["prior_sd"])
-    kept = {name: found[name] for name in ("kind", "side", "limit", "low", "high", "level")}
-    return CriticalPrior(prior=prior, **kept)
+    return CriticalPrior(prior=prior, **{name: found[name] for name in OF_CRITICAL})
 
 
 def sentence(
