@@ -13,12 +13,12 @@ its rows. Prints a table of before / after and stores it in ``benchmarks/results
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from processes import BuildProcess
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "equal_error.json"
@@ -29,25 +29,10 @@ SAME = {"cutpoints": 8, "baseline": "random_walk"}
 LEAST_PROBABILITY = 0.01
 # runs in a build's own process; one line in, one line out
 SERVER = """
-import json, sys, time, warnings
-warnings.simplefilter("ignore")
-sys.path.insert(0, sys.argv[1])
-import pandas as pd
-from bayes_crlm import PiecewiseExponential, fit_many, stack_cohorts
-from simulated_cohort import simulate
-
-names = ["arm", *(f"x{k}" for k in range(8))]
-
-def table(seed):
-    found = simulate(135, seed)
-    columns = {"time": found["time"], "event": found["event"], "cohort": seed}
-    return pd.DataFrame(found["x"], columns=names).assign(**columns)
-
-tables = pd.concat([table(seed) for seed in range(int(sys.argv[2]))])
-stack = stack_cohorts(tables, cohort="cohort", time="time", event="event")
-quantities, options = json.loads(sys.argv[3]), json.loads(sys.argv[4])
+n_cohorts, quantities, options = (json.loads(each) for each in sys.argv[2:])
+stack = stack_of([table(seed) for seed in range(n_cohorts)])
 columns = quantities + ["mcse_" + name for name in quantities]
-model = PiecewiseExponential("arm", 0, " + ".join(names[1:]), **options)
+model = model_of(options)
 for line in sys.stdin:
     seed, threads = json.loads(line)
     started = time.perf_counter()
@@ -63,32 +48,13 @@ class Build:
 
     def __init__(self, folder: Path, cohorts: int, options: dict[str, Any]) -> None:
         """Start the process."""
-        python = folder / ".venv" / "bin" / "python"
-        settings = [json.dumps(each) for each in (QUANTITIES, options)]
-        self.process = subprocess.Popen(
-            [
-                python,
-                "-P",
-                "-c",
-                SERVER,
-                HERE,
-                str(cohorts),
-                *settings,
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self.process = BuildProcess(folder, SERVER, cohorts, QUANTITIES, options)
         self.seconds: dict[int, list[float]] = {threads: [] for threads in THREADS}
         self.values: list[Any] = []
 
     def fit(self, seed: int, threads: int) -> None:
         """Fit all cohorts once."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps([seed, threads]) + "\n")
-        self.process.stdin.flush()
-        seconds, values = json.loads(self.process.stdout.readline())
+        seconds, values = self.process.ask([seed, threads])
         self.seconds[threads].append(seconds)
         if threads == THREADS[0]:
             self.values.append(values)

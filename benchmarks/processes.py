@@ -1,5 +1,6 @@
 """Processes run one at a time, under a limit of time and memory, with their lines timed."""
 
+import json
 import os
 import platform
 import pty
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
+HERE = Path(__file__).resolve().parent
 LOOK_EVERY_SECONDS = 0.1
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
@@ -51,6 +53,65 @@ class Run:
             if re.search(pattern, line):
                 return seconds
         return None
+
+
+# how a build's own process begins that fits simulated cohorts
+OF_A_BUILD = """
+import json, sys, time, warnings
+warnings.simplefilter("ignore")
+sys.path.insert(0, sys.argv[1])
+import pandas as pd
+from bayes_crlm import PiecewiseExponential, fit_many, read_cohort, stack_cohorts
+from simulated_cohort import simulate
+
+names = ["arm", *(f"x{k}" for k in range(8))]
+
+def table(seed):
+    found = simulate(135, seed)
+    columns = {"time": found["time"], "event": found["event"], "cohort": seed}
+    return pd.DataFrame(found["x"], columns=names).assign(**columns)
+
+def stack_of(tables):
+    return stack_cohorts(pd.concat(tables), cohort="cohort", time="time", event="event")
+
+def model_of(options):
+    return PiecewiseExponential("arm", 0, " + ".join(names[1:]), **options)
+
+"""
+
+
+class BuildProcess:
+    """A process of a checkout's own package: one line of JSON in, one out.
+
+    Parameters
+    ----------
+    folder : Path
+        The checkout, with its ``.venv``.
+    code : str
+        What it runs after `OF_A_BUILD`.
+    *settings : object
+        What the code finds as JSON in ``sys.argv[2:]``.
+    """
+
+    def __init__(self, folder: Path, code: str, *settings: Any) -> None:
+        """Start the process."""
+        python = folder / ".venv" / "bin" / "python"
+        given = [json.dumps(each) for each in settings]
+        self.process = subprocess.Popen(
+            # safe path: the package is the environment's, wherever this is called from
+            [python, "-P", "-c", OF_A_BUILD + code, HERE, *given],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, question: Any) -> Any:
+        """Answer to a question."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(question) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
 
 
 def run_limited(

@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from processes import BuildProcess
+
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "two_builds.json"
 # what is timed, and the keywords of the model: eight intervals, or each build's own default
@@ -31,26 +33,12 @@ JOBS = ("laplace refit", "fit_many, 100 cohorts", "NUTS refit")
 COMMANDS = (["--help"], ["check", "os_repeat_local_vs_systemic"])
 # runs in a build's own process; one line in, one line out
 SERVER = """
-import json, sys, time, warnings
-warnings.simplefilter("ignore")
-sys.path.insert(0, sys.argv[1])
-import pandas as pd
-from bayes_crlm import PiecewiseExponential, fit_many, read_cohort, stack_cohorts
-from simulated_cohort import simulate
-
-names = ["arm", *(f"x{k}" for k in range(8))]
-
-def table(seed):
-    found = simulate(135, seed)
-    columns = {"time": found["time"], "event": found["event"], "cohort": seed}
-    return pd.DataFrame(found["x"], columns=names).assign(**columns)
-
 tables = [table(seed) for seed in range(100)]
-stack = stack_cohorts(pd.concat(tables), cohort="cohort", time="time", event="event")
+stack = stack_of(tables)
 cohort = read_cohort(tables[0].drop(columns="cohort"), time="time", event="event")
 for line in sys.stdin:
     job, options, seed = json.loads(line)
-    model = PiecewiseExponential("arm", 0, " + ".join(names[1:]), **json.loads(options))
+    model = model_of(json.loads(options))
     started = time.perf_counter()
     if job.startswith("fit_many"):
         fit_many(model, stack, seeds=seed, cox=False)
@@ -67,22 +55,11 @@ class Build:
     def __init__(self, folder: Path) -> None:
         """Start the process."""
         self.folder = folder
-        python = folder / ".venv" / "bin" / "python"
-        self.process = subprocess.Popen(
-            # safe path: the package is the environment's, wherever this is called from
-            [python, "-P", "-c", SERVER, HERE],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self.process = BuildProcess(folder, SERVER)
 
     def fit(self, job: str, options: str, seed: int) -> float:
         """Seconds of one job."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps([job, options, seed]) + "\n")
-        self.process.stdin.flush()
-        return float(self.process.stdout.readline())
+        return self.process.ask([job, options, seed])
 
     def command(self, arguments: list[str]) -> float:
         """Seconds of one command."""
