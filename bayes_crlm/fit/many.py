@@ -238,17 +238,7 @@ def escalate_rows(
             continue
         fitted, inputs, _ = prepare_one(model, batch.cohorts[k])
         try:
-            fit = fit_model(
-                fitted,
-                inputs,
-                seed=seeds[batch.first + k] % 2**32,
-                engine="nuts",
-                draws=1000,
-                tune=1000,
-                chains=4,
-                target_accept=0.8,
-                progress=False,
-            )
+            fit = fit_model(fitted, inputs, seed=seeds[batch.first + k] % 2**32, engine="nuts")
         except RuntimeError as problem:
             # one cohort that no sampler can follow does not lose the others
             rows[batch.first + k] = failed_row(f"{row.about['reason']}; NUTS: {problem}")

@@ -197,7 +197,6 @@ def sample_by_nuts(
         seed=seed,
         engine="nuts",
         target_accept=NUTS_TARGET,
-        progress=False,
     )
     chains = fit.log_hazard_ratio_values.reshape(NUTS_CHAINS, NUTS_DRAWS, -1)
     ess = float(ess_bulk(chains)[0])

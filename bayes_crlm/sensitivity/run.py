@@ -339,16 +339,6 @@ def fit_base(plan: "Plan") -> "Fit":
     """Fit the base model with all its draws: importance sampling, or NUTS where that fails."""
     from bayes_crlm.fit.fit import fit_model
 
-    sampling, asked = plan.spec.sampling, plan.spec.estimands
-    fit = fit_model(
-        plan.model,
-        plan.inputs,
-        draws=sampling.draws,
-        tune=sampling.tune,
-        chains=sampling.chains,
-        seed=sampling.seed,
-        engine="laplace",
-        target_accept=sampling.target_accept,
-        progress=False,
-    )
+    sampling, asked = plan.spec.sampling.model_dump(), plan.spec.estimands
+    fit = fit_model(plan.model, plan.inputs, **sampling, engine="laplace")
     return fit.estimating(origin=asked.origin, population=asked.population)
