@@ -75,7 +75,7 @@ def coefficient_columns(
         table["ess_tail"] = ess_tail(chains)
         table["r_hat"] = r_hat(chains)
     else:
-        table["mcse_mean_log"] = fit.errors(values).mean
+        table["mcse_mean_log"] = fit.monte_carlo_errors(values).mean
         table["ess_bulk"] = np.full(n_terms, fit.importance.ess)
         table["ess_tail"] = fit.importance.ess_tail[:n_terms]
         table["r_hat"] = np.full(n_terms, np.nan)

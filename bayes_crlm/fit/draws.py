@@ -163,7 +163,7 @@ class PosteriorDraws:
         """Effective number of patients behind the estimands, the median over draws."""
         return effective_size(self.weights, self.people.share, self.inputs.data.n_patients)
 
-    def errors(self, value: NDArray, thresholds: Sequence[float] = ()) -> SumErrors:
+    def monte_carlo_errors(self, value: NDArray, thresholds: Sequence[float] = ()) -> SumErrors:
         """Monte Carlo errors of what any functions of the draws come to.
 
         Parameters

@@ -49,7 +49,10 @@ def estimates_and_errors(model, inputs, seed, time):
     ratio = fit.log_hazard_ratio_values[:, :1]
     survival = survival_draws(fit, [time]).values[:, -1, :]
     curves = np.column_stack([survival, rmst_draws(fit, time).values[:, -1]])
-    error, of_curves = fit.errors(ratio, np.log([1.0, 0.8])), fit.errors(curves)
+    error, of_curves = (
+        fit.monte_carlo_errors(ratio, np.log([1.0, 0.8])),
+        fit.monte_carlo_errors(curves),
+    )
     estimate = [
         ratio.mean(),
         ratio.std(),
