@@ -342,20 +342,23 @@ def tables_of(
     """Make the two tables."""
     import pandas as pd
 
-    cohorts = pd.DataFrame([row.about for row in rows])
-    cohorts.insert(0, "cohort", labels)
-    cohorts.insert(1, "seed", np.array(seeds, dtype=np.int64))
-    counts = ["n_patients", "n_events", "n_intervals"]
-    cohorts[counts] = cohorts[counts].astype("Int64")
-    sizes = [len(row.terms) for row in rows]
+    about: dict[str, Any] = {name: [row.about[name] for row in rows] for name in rows[0].about}
+    for name in ("n_patients", "n_events", "n_intervals"):
+        about[name] = pd.array(about[name], dtype="Int64")
+    first = {"cohort": labels, "seed": np.array(seeds, dtype=np.int64)}
+    cohorts = pd.DataFrame(first | about)
+    number = np.repeat(np.arange(len(rows)), [len(row.terms) for row in rows])
     names = [*reported.names, *COX_COLUMNS, *reported.error_names, "prob_below_effect"]
     some = [row.numbers for row in rows if len(row.terms)]
     numbers = np.concatenate(some) if some else np.empty((0, len(names)))
-    number = np.repeat(np.arange(len(rows)), sizes)
-    terms = pd.DataFrame(numbers, columns=names)
-    terms.insert(0, "cohort", cohorts["cohort"].to_numpy()[number])
-    terms.insert(1, "number", number)
-    terms.insert(2, "term", [term for row in rows for term in row.terms])
-    terms["conclusion"] = [each for row in rows for each in row.conclusions(reported.rule)]
-    terms["withdrawn"] = [each for row in rows for each in row.withdrawn]
+    terms = pd.DataFrame(
+        {
+            "cohort": cohorts["cohort"].to_numpy()[number],
+            "number": number,
+            "term": [term for row in rows for term in row.terms],
+            **dict(zip(names, numbers.T, strict=True)),
+            "conclusion": [each for row in rows for each in row.conclusions(reported.rule)],
+            "withdrawn": [each for row in rows for each in row.withdrawn],
+        }
+    )
     return ManyFits(cohorts, terms)

@@ -50,12 +50,12 @@ def weigh(
     """Smooth and normalise the weights of draws (cohorts, 2, pairs, ...)."""
     log_ratio = flat(np.where(np.isfinite(log_ratio), log_ratio, -np.inf), draws)
     is_possible = np.isfinite(log_ratio).sum(axis=1) >= max(10, draws // 10)
-    some_ratio = np.where(is_possible[:, None], log_ratio, 0.0)
+    some_ratio = log_ratio if is_possible.all() else np.where(is_possible[:, None], log_ratio, 0.0)
     log_weight, pareto_k = pareto_smooth(some_ratio)
     # a shape below 0 is that of bounded ratios: smoothing could only bias them
-    weight = np.where((pareto_k < 0)[:, None], some_ratio, log_weight)
-    weight = np.exp(weight - weight.max(axis=1, keepdims=True))
-    weight /= weight.sum(axis=1, keepdims=True)
+    bounded = some_ratio[pareto_k < 0]
+    log_weight[pareto_k < 0] = bounded - np.logaddexp.reduce(bounded, axis=1, keepdims=True)
+    weight = np.exp(log_weight)
     step, other, of_groups = (
         None if each is None else of_both_signs(each, draws)
         for each in (scales.step, scales.effect, scales.group)
