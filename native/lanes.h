@@ -61,10 +61,6 @@ INLINE v8 first_lanes(int64_t count, v8 a, v8 b) {
 // points; its error is 1.5e-17), and n into the exponent's bits. Infinity above 709, next to
 // nothing below -708.
 INLINE part exp_part(part x) {
-  const part highest = 709.0 - part{}, lowest = -708.0 - part{};
-  const bits is_large = x > highest;
-  x = x < lowest ? lowest : x;
-  x = x > highest ? highest : x;
   // adding 1.5 x 2^52 leaves the nearest whole number in the lowest bits
   const part shifted = x * 1.4426950408889634074 + 6755399441055744.0;
   const part whole = shifted - 6755399441055744.0;
@@ -78,7 +74,9 @@ INLINE part exp_part(part x) {
   const part pab = 2.5110095611886237e-08 * r + 2.7632715071632255e-07;
   const part found = ((pab * r2 + p89) * r4 + (p67 * r2 + p45)) * r4 + (p23 * r2 + p01);
   const bits power = ((bits)shifted + 1023) << 52;
-  return is_large ? __builtin_inf() - part{} : found * (part)power;
+  // beyond these the power is no power of 2, and what is found of no use
+  part bounded = x > 709.0 ? __builtin_inf() - part{} : found * (part)power;
+  return x < -708.0 ? 0x1p-1022 - part{} : bounded;
 }
 INLINE v8 exp8(v8 x) { EACH_PART x.v[q] = exp_part(x.v[q]); return x; }
 INLINE double exp1(double x) { return exp8(all(x))[0]; }
