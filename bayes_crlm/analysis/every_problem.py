@@ -8,7 +8,7 @@ Only what is wrong for certain is told.
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -31,12 +31,10 @@ from bayes_crlm.model.design import (
 from bayes_crlm.model.formula import parse_formula
 from bayes_crlm.model.formula_tokens import tokenize
 from bayes_crlm.model.origin import origin_before
+from bayes_crlm.specification.spec import Spec
 from bayes_crlm.words.errors import BayesCRLMError, CutpointError, DesignError, EstimandError
 from bayes_crlm.words.records import record
 from bayes_crlm.words.wording import shown_name
-
-if TYPE_CHECKING:
-    from bayes_crlm.specification.spec import Spec
 
 
 @record
@@ -61,9 +59,7 @@ class Known:
     unknown: list[str]
 
 
-def every_problem(
-    spec: "Spec", arguments: CohortArguments, first: BayesCRLMError
-) -> BayesCRLMError:
+def every_problem(spec: Spec, arguments: CohortArguments, first: BayesCRLMError) -> BayesCRLMError:
     """Put what else is wrong beside the first error.
 
     Parameters
@@ -90,7 +86,7 @@ def every_problem(
     return type(first).of(f"{from_spec} with {source}", [*known_already, *found])
 
 
-def spec_name(spec: "Spec") -> str:
+def spec_name(spec: Spec) -> str:
     """Name the spec's file in messages."""
     return "spec" if spec.path is None else shown_name(spec.path)
 
@@ -106,7 +102,7 @@ def bare(problem: BayesCRLMError, source: str) -> str:
     return f"model.{text}" if is_key else text
 
 
-def further_problems(spec: "Spec", arguments: CohortArguments) -> list[str]:
+def further_problems(spec: Spec, arguments: CohortArguments) -> list[str]:
     """Try every step on what is known; each of its problems once."""
     name = arguments.name
     problems = problems_of_step(name, columns_needed, spec.model.treatment, spec.model.covariates)
@@ -124,7 +120,7 @@ def further_problems(spec: "Spec", arguments: CohortArguments) -> list[str]:
     return list(dict.fromkeys([*problems, *time_problems(known, spec, name)]))
 
 
-def problems_of_columns(spec: "Spec", arguments: CohortArguments) -> list[str]:
+def problems_of_columns(spec: Spec, arguments: CohortArguments) -> list[str]:
     """Say which columns the file does not have, where it is not certain what its rows mean."""
     used = [
         *(column for _, column in spec.data.outcome_columns()),
@@ -147,7 +143,7 @@ def problems_of_step(source: str, check: Callable[..., Any], *given: Any) -> lis
     return []
 
 
-def known_rows(spec: "Spec", arguments: CohortArguments) -> Known:
+def known_rows(spec: Spec, arguments: CohortArguments) -> Known:
     """Read the file again, and take from it what can be taken."""
     source = spec.data_path()
     outcome, settings, problems = arguments.checked(unit_of_data_set(source))
@@ -217,7 +213,7 @@ def stand_in(
     )
 
 
-def design_problems(known: Known, spec: "Spec", source: str) -> list[str]:
+def design_problems(known: Known, spec: Spec, source: str) -> list[str]:
     """Try treatment and covariates apart, and the terms of a formula one by one where it fails."""
     model, there = spec.model, set(known.cohort.table.columns)
     problems = []
@@ -276,7 +272,7 @@ def terms_of(formula: str) -> list[str]:
     return [each.strip() for each in [*terms, formula[begin:]] if each.strip()]
 
 
-def time_problems(known: Known, spec: "Spec", source: str) -> list[str]:
+def time_problems(known: Known, spec: Spec, source: str) -> list[str]:
     """Try cutpoints and the times of estimands against the last time that is known."""
     asked, cutpoints = spec.estimands, spec.model.baseline.cutpoints
     if known.last is None:

@@ -1,13 +1,10 @@
 """Times of estimands that a spec leaves open: round numbers within what every arm supports."""
 
 import math
-from typing import TYPE_CHECKING
 
 from bayes_crlm.model.arm_follow_up import last_follow_up
-
-if TYPE_CHECKING:
-    from bayes_crlm.model.prepared import PreparedCohort
-    from bayes_crlm.specification.model import EstimandSpec
+from bayes_crlm.model.prepared import PreparedCohort
+from bayes_crlm.specification.model import EstimandSpec
 
 # what people count time in, by unit; beyond and below these, 1, 2 and 5 times powers of ten
 STEPS = {
@@ -41,7 +38,7 @@ def round_step(span: float, unit: str | None) -> float:
     return float(fitting[-1])
 
 
-def default_rmst(inputs: "PreparedCohort", origin: float) -> float:
+def default_rmst(inputs: PreparedCohort, origin: float) -> float:
     """Horizon of the restricted mean: round, and no later than any arm's last patient.
 
     Parameters
@@ -69,7 +66,7 @@ def as_written(value: float) -> float:
     return float(f"{value:.12g}")
 
 
-def horizon_problems(asked: "EstimandSpec", origin: float, last: float) -> list[str]:
+def horizon_problems(asked: EstimandSpec, origin: float, last: float) -> list[str]:
     """Say which times that are asked for lie outside of (origin, last].
 
     Parameters

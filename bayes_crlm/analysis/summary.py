@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from bayes_crlm.analysis.run import Analysis
+from bayes_crlm.analysis.run import Analysis
 
 SCHEMA_VERSION = 1
 
@@ -27,7 +26,7 @@ def to_json_value(value: Any) -> Any:
     return value
 
 
-def summarise(analysis: "Analysis") -> dict[str, Any]:
+def summarise(analysis: Analysis) -> dict[str, Any]:
     """Gather all results of an analysis in the shape of `summary.json`.
 
     Parameters

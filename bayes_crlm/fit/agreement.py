@@ -1,27 +1,25 @@
 """Does the posterior agree with Cox, and when not, why? Found by refitting."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.cohort.outcome.rounded_times import RoundedTimes, Rounding
+from bayes_crlm.fit.draws import PosteriorDraws
+from bayes_crlm.frequentist.cox import Cox
 from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.likelihood.kaplan_meier import reaches_zero
 from bayes_crlm.model.baseline_priors import Independent
 from bayes_crlm.model.column_counts import FEW_EVENTS, Side, sides_of_columns
+from bayes_crlm.model.definition import ModelDefinition
 from bayes_crlm.model.density import hazards_of_vectors
+from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.priors import HALF_WIDTH_95, Normal
 from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import number, ratio_in_words, significant, whole_percent
 from bayes_crlm.words.wording import count_of
-
-if TYPE_CHECKING:
-    from bayes_crlm.cohort.outcome.rounded_times import RoundedTimes, Rounding
-    from bayes_crlm.fit.draws import PosteriorDraws
-    from bayes_crlm.frequentist.cox import Cox
-    from bayes_crlm.model.definition import ModelDefinition
-    from bayes_crlm.model.prepared import PreparedCohort
 
 MOST_SE_APART = 0.5
 WIDTH_RATIO = (0.8, 1.25)
@@ -56,7 +54,7 @@ class Contrast:
     agrees: NDArray[np.bool_]
 
 
-def contrast(log_hazard_ratio: NDArray, cox: "Cox") -> Contrast:
+def contrast(log_hazard_ratio: NDArray, cox: Cox) -> Contrast:
     """Hold posterior draws of log hazard ratios against a Cox fit.
 
     Parameters
@@ -77,7 +75,7 @@ def contrast(log_hazard_ratio: NDArray, cox: "Cox") -> Contrast:
     return Contrast(difference, in_se, ratio, agrees)
 
 
-def compare(fit: "PosteriorDraws", *, explain: bool = True) -> list[dict[str, Any]]:
+def compare(fit: PosteriorDraws, *, explain: bool = True) -> list[dict[str, Any]]:
     """Give every term its verdict, refitting the model where it differs from Cox.
 
     Parameters
@@ -131,7 +129,7 @@ class Reason:
     high: float | None = None
 
 
-def find_reasons(fit: "PosteriorDraws", measured: Contrast) -> list[Reason]:
+def find_reasons(fit: PosteriorDraws, measured: Contrast) -> list[Reason]:
     """Refit with times drawn within their unit, vague priors, finer intervals, until all agree."""
     from bayes_crlm.cohort.coarse_times import rounded_times
     from bayes_crlm.frequentist.cox import cox_of
@@ -182,12 +180,12 @@ class Trial:
     """
 
     reason: str
-    model: "ModelDefinition"
-    rounding: "Rounding | None" = None
+    model: ModelDefinition
+    rounding: Rounding | None = None
     more: str = ""
 
 
-def trials(fit: "PosteriorDraws", rounded: "RoundedTimes | None") -> list[Trial]:
+def trials(fit: PosteriorDraws, rounded: RoundedTimes | None) -> list[Trial]:
     """List what is tried, in this order; times that are rounded come before everything else.
 
     A pull of the prior that is one of rounded times would else be called the prior's: what
@@ -224,7 +222,7 @@ def trials(fit: "PosteriorDraws", rounded: "RoundedTimes | None") -> list[Trial]
     return found
 
 
-def rounded_in_words(fit: "PosteriorDraws", rounded: "RoundedTimes") -> str:
+def rounded_in_words(fit: PosteriorDraws, rounded: RoundedTimes) -> str:
     """Say to which unit times are rounded."""
     return (
         f"they look rounded to {significant(rounded.unit, 4)} "
@@ -233,7 +231,7 @@ def rounded_in_words(fit: "PosteriorDraws", rounded: "RoundedTimes") -> str:
     )
 
 
-def also_rounded(fit: "PosteriorDraws", rounded: "RoundedTimes | None") -> str:
+def also_rounded(fit: PosteriorDraws, rounded: RoundedTimes | None) -> str:
     """Say beside another reason that times are rounded; nothing where they are not."""
     if rounded is None:
         return ""
@@ -244,7 +242,7 @@ def also_rounded(fit: "PosteriorDraws", rounded: "RoundedTimes | None") -> str:
 
 
 def unmoved_reason(
-    fit: "PosteriorDraws", term: str, sides: tuple[Side, ...], rounded: "RoundedTimes | None" = None
+    fit: PosteriorDraws, term: str, sides: tuple[Side, ...], rounded: RoundedTimes | None = None
 ) -> str:
     """Say why a term differs from Cox that no refit brings nearer.
 
@@ -293,7 +291,7 @@ def unmoved_reason(
     )
 
 
-def refit(fit: "PosteriorDraws", trial: Trial) -> "tuple[NDArray[np.float64], PreparedCohort]":
+def refit(fit: PosteriorDraws, trial: Trial) -> tuple[NDArray[np.float64], PreparedCohort]:
     """Draw log hazard ratios (draws, terms) of the same patients under another model.
 
     Importance sampling takes milliseconds; where its weights cannot be trusted, NUTS draws.

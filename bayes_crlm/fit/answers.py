@@ -8,21 +8,19 @@ reason stands in the place of the sentence; the numbers stay in the tables.
 import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from bayes_crlm.fit.draws import PosteriorDraws
+from bayes_crlm.frequentist.cox import Cox
 from bayes_crlm.inference.chains import ess_bulk
 from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.model.priors import HALF_WIDTH_95
 from bayes_crlm.model.withdrawn import withdrawal
 from bayes_crlm.words.late_start import ANALYSES, AS_TREATED_ONLY, other_conclusion
 from bayes_crlm.words.shown import number, p_value_after_p, probability_in_words
-
-if TYPE_CHECKING:
-    from bayes_crlm.fit.draws import PosteriorDraws
-    from bayes_crlm.frequentist.cox import Cox
-    from bayes_crlm.words.success import SuccessRule
+from bayes_crlm.words.success import SuccessRule
 
 # of the treatment's test of proportional hazards: below it the ratio changes during follow-up
 PROPORTIONAL_P_LEAST = 0.05
@@ -30,8 +28,8 @@ COUNTED = {"time_dependent": "Counted from its start on", "landmark": "At the la
 
 
 def answer_rows(
-    fit: "PosteriorDraws",
-    rule: "SuccessRule",
+    fit: PosteriorDraws,
+    rule: SuccessRule,
     failures: Sequence[str] = (),
     thresholds: Sequence[float] = (),
 ) -> list[dict[str, Any]]:
@@ -91,7 +89,7 @@ def answer_rows(
 
 
 def effective_draws(
-    fit: "PosteriorDraws", effect: np.ndarray, pairs: list[tuple[int, int]]
+    fit: PosteriorDraws, effect: np.ndarray, pairs: list[tuple[int, int]]
 ) -> list[float]:
     """Effective number of draws of each log hazard ratio; nan where chains are too short."""
     if fit.importance is not None:
@@ -101,7 +99,7 @@ def effective_draws(
     return ess_bulk(draws.reshape(shape)).tolist()
 
 
-def cox_contrast(cox: "Cox", treated: int, reference: int) -> dict[str, float]:
+def cox_contrast(cox: Cox, treated: int, reference: int) -> dict[str, float]:
     """Cox's hazard ratio between two levels with Wald limits; nan where it has none.
 
     Against the reference the limits are those of the fit itself: profile limits after Firth.
@@ -132,7 +130,7 @@ def side_of(row: dict[str, Any]) -> tuple[str, float]:
 def answer_sentence(
     row: dict[str, Any],
     treatment: str,
-    rule: "SuccessRule",
+    rule: SuccessRule,
     headline: Mapping[str, Any] | None = None,
     *,
     has_wait: bool = False,
@@ -185,7 +183,7 @@ def answer_sentence(
 
 
 def proportionality_warnings(
-    fit: "PosteriorDraws", start: Mapping[str, Any] | None = None
+    fit: PosteriorDraws, start: Mapping[str, Any] | None = None
 ) -> list[str]:
     """Warn where the treatment's hazard ratio is not the same all through follow-up.
 

@@ -8,17 +8,15 @@ first order. Those few are then left out in earnest, in the posterior and in Cox
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from bayes_crlm.fit.draws import PosteriorDraws
+from bayes_crlm.frequentist.cox import Cox
 from bayes_crlm.inference.ratio_summary import RatioSummary
+from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.words.shown import ratio_in_words
-
-if TYPE_CHECKING:
-    from bayes_crlm.fit.draws import PosteriorDraws
-    from bayes_crlm.frequentist.cox import Cox
-    from bayes_crlm.model.prepared import PreparedCohort
 
 MOST_MOVERS = 3
 # a covariate that moves the hazard ratio by less than this factor is not worth naming
@@ -28,7 +26,7 @@ REFIT_DRAWS = 2000
 MOST_ROWS = 20_000
 
 
-def crude_rows(fit: "PosteriorDraws") -> list[dict[str, Any]]:
+def crude_rows(fit: PosteriorDraws) -> list[dict[str, Any]]:
     """Estimate every treatment contrast without covariates, and without those that matter most.
 
     Parameters
@@ -102,7 +100,7 @@ def moved(
     return None
 
 
-def cox_numbers(cox: "Cox", n_treatment: int) -> Numbers:
+def cox_numbers(cox: Cox, n_treatment: int) -> Numbers:
     """Hazard ratios and limits of the treatment's contrasts."""
     rows = np.column_stack([cox.hazard_ratio, cox.ci95])[:n_treatment].tolist()
 
@@ -112,7 +110,7 @@ def cox_numbers(cox: "Cox", n_treatment: int) -> Numbers:
     return [(known(ratio), known(low), known(high)) for ratio, low, high in rows]
 
 
-def with_columns(inputs: "PreparedCohort", kept: list[int]) -> "PreparedCohort":
+def with_columns(inputs: PreparedCohort, kept: list[int]) -> PreparedCohort:
     """Take the same cohort and intervals with some of the design's columns.
 
     Parameters
@@ -134,7 +132,7 @@ def with_columns(inputs: "PreparedCohort", kept: list[int]) -> "PreparedCohort":
     return replace(inputs, design=smaller, data=replace(inputs.data, design=smaller.scaled))
 
 
-def movers(inputs: "PreparedCohort", cox: "Cox") -> list[str]:
+def movers(inputs: PreparedCohort, cox: Cox) -> list[str]:
     """Name the covariates whose absence would move the treatment's log hazard ratio most.
 
     Returns

@@ -17,14 +17,18 @@ Anderson, Cain & Gelber (1983), J Clin Oncol 1:710-719.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.cohort.cohort import Cohort
+from bayes_crlm.fit.draws import PosteriorDraws
 from bayes_crlm.fit.groups import Group
+from bayes_crlm.frequentist.cox import Cox
 from bayes_crlm.inference.monte_carlo import errors_of_draws
 from bayes_crlm.inference.ratio_summary import RatioSummary
+from bayes_crlm.model.definition import ModelDefinition
 from bayes_crlm.model.late_start import (
     diluted,
     landmark_times,
@@ -35,6 +39,7 @@ from bayes_crlm.model.late_start import (
     waited,
     waiting_model,
 )
+from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.withdrawn import withdrawal
 from bayes_crlm.words.errors import BayesCRLMError
 from bayes_crlm.words.late_start import ANALYSES, start_rows
@@ -42,21 +47,14 @@ from bayes_crlm.words.shown import significant
 from bayes_crlm.words.success import SuccessRule
 from bayes_crlm.words.wording import count_of
 
-if TYPE_CHECKING:
-    from bayes_crlm.cohort.cohort import Cohort
-    from bayes_crlm.fit.draws import PosteriorDraws
-    from bayes_crlm.frequentist.cox import Cox
-    from bayes_crlm.model.definition import ModelDefinition
-    from bayes_crlm.model.prepared import PreparedCohort
-
 # by when this share of the treated had started
 LANDMARK_SHARE = 0.9
 DRAWS = 4000
 
 
 def fit_rows(
-    model: "ModelDefinition",
-    cohort: "Cohort",
+    model: ModelDefinition,
+    cohort: Cohort,
     seed: int,
     thresholds: Sequence[float],
     rule: SuccessRule,
@@ -113,8 +111,8 @@ def fit_rows(
 
 def level_rows(
     effect: NDArray,
-    inputs: "PreparedCohort",
-    cox: "Cox",
+    inputs: PreparedCohort,
+    cox: Cox,
     thresholds: Sequence[float],
     rule: SuccessRule,
 ) -> list[dict[str, Any]]:
@@ -158,7 +156,7 @@ def level_rows(
 
 
 def compare_starts(
-    fit: "PosteriorDraws", thresholds: Sequence[float] = (1.0,), success: SuccessRule | None = None
+    fit: PosteriorDraws, thresholds: Sequence[float] = (1.0,), success: SuccessRule | None = None
 ) -> dict[str, Any] | None:
     """Fit the cohort so that treatment counts from its start only, beside the fit as treated.
 
@@ -227,7 +225,7 @@ def compare_starts(
 
 
 def fit_landmark(
-    fit: "PosteriorDraws", start: NDArray, thresholds: Sequence[float], rule: SuccessRule
+    fit: PosteriorDraws, start: NDArray, thresholds: Sequence[float], rule: SuccessRule
 ) -> dict[str, Any]:
     """Fit those at risk when nine in ten of the treated had started, from there on."""
     inputs, cohort = fit.inputs, fit.inputs.cohort
