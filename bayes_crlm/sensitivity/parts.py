@@ -9,12 +9,13 @@ when they are needed.
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bayes_crlm.figures.comparisons import plot_forest_rows
 from bayes_crlm.model.late_start import waited
 from bayes_crlm.sensitivity.registry import TITLES
 from bayes_crlm.sensitivity.verdicts import Judge, Verdict, failing
+from bayes_crlm.specification.table import Table
 from bayes_crlm.tasks.run import Task, TaskResult
 from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
 from bayes_crlm.words.records import record
@@ -169,6 +170,18 @@ def finding(
         would_move=would_move,
         before=before,
     )
+
+
+class Beliefs(Table):
+    """A part's table that holds beliefs, which count only where the spec states one of them."""
+
+    BELIEFS: ClassVar[tuple[str, ...]] = ()
+    """Their keys."""
+
+    @property
+    def is_stated(self) -> bool:
+        """Whether the spec states any."""
+        return bool(self.model_fields_set & set(self.BELIEFS))
 
 
 @contextmanager

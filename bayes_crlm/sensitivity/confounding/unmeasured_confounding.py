@@ -20,6 +20,7 @@ from bayes_crlm.sensitivity.confounding.latent_confounder import (
 )
 from bayes_crlm.sensitivity.e_values import hazard_ratio_e_value
 from bayes_crlm.sensitivity.parts import (
+    Beliefs,
     Context,
     Finding,
     finding,
@@ -34,7 +35,6 @@ from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.tipping_points import TippingSurface, tipping_bias, tipping_surface
 from bayes_crlm.sensitivity.verdicts import Judge, ratio_of
 from bayes_crlm.specification.lists import number_list, ratios
-from bayes_crlm.specification.table import Table
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.section import Figure, Rows
 from bayes_crlm.words.shown import as_written, number, whole_percent
@@ -54,7 +54,7 @@ NESTED = ("confounder", "prior", "diagnostics")
 COMMON = 0.15
 
 
-class Settings(Table):
+class Settings(Beliefs):
     """The table `[sensitivity.unmeasured_confounding]`.
 
     The default beliefs are of a confounder as strong as the strongest measured ones of this
@@ -152,7 +152,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
     calls = [("latent confounder", {"prior": asdict(prior)})]
     (done,) = run_calls(context, "unmeasured_confounding", latent_refit, calls)
     latent, failure = done.value, done.failure
-    is_stated = bool(settings.model_fields_set & set(Settings.BELIEFS))
+    is_stated = settings.is_stated
     refits = [] if latent is None else [latent]
     judge.add_states(refits)
     turns = found["surface"]["turns_conclusion"]

@@ -27,17 +27,16 @@ from bayes_crlm.sensitivity.missing.completed_follow_up import (
     leaving_rows,
     refit_completed,
 )
-from bayes_crlm.sensitivity.parts import Context, Finding, finding, rows_of, run_several
+from bayes_crlm.sensitivity.parts import Beliefs, Context, Finding, finding, rows_of, run_several
 from bayes_crlm.sensitivity.verdicts import Judge, failing, range_in_words, reliable
 from bayes_crlm.specification.lists import ratios
-from bayes_crlm.specification.table import Table
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.section import Figure
 from bayes_crlm.words.shown import as_written, number, significant
 from bayes_crlm.words.wording import count_of
 
 
-class Settings(Table):
+class Settings(Beliefs):
     """The table `[sensitivity.informative_censoring]`."""
 
     BELIEFS: ClassVar[tuple[str, ...]] = ("deltas", "plausible", "lost")
@@ -51,11 +50,6 @@ class Settings(Table):
     horizon: float | None = Field(
         None, gt=0, description="the time up to which follow-up is completed"
     )
-
-    @property
-    def is_stated(self) -> bool:
-        """Whether the spec says anything of who leaves, or how much sooner they have the event."""
-        return bool(self.model_fields_set & set(self.BELIEFS))
 
 
 def check(plan: Plan, settings: Settings) -> None:

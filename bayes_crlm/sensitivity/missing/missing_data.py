@@ -20,6 +20,7 @@ from bayes_crlm.analysis.plan import Plan
 from bayes_crlm.sensitivity.missing.imputation import Errors, fit_imputation
 from bayes_crlm.sensitivity.missing.missing_covariates import IncompleteDesign, incomplete_design
 from bayes_crlm.sensitivity.parts import (
+    Beliefs,
     Context,
     Finding,
     finding,
@@ -31,7 +32,6 @@ from bayes_crlm.sensitivity.parts import (
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.verdicts import mover_in_words, range_in_words, ratio_of, reliable
 from bayes_crlm.specification.lists import number_list
-from bayes_crlm.specification.table import Table
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.shown import as_written, number
 from bayes_crlm.words.wording import count_of
@@ -44,7 +44,7 @@ SHOWN = (
 )  # fmt: skip
 
 
-class Settings(Table):
+class Settings(Beliefs):
     """The table `[sensitivity.missing_data]`."""
 
     BELIEFS: ClassVar[tuple[str, ...]] = ("deltas",)
@@ -155,8 +155,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
         for k, value in done
     ]
     context.judge.add_states(rows)
-    is_stated = "deltas" in settings.model_fields_set
-    counted = rows if is_stated else rows[:1]
+    counted = rows if settings.is_stated else rows[:1]
     counts = {each.column: int(each.is_missing.sum()) for each in design.covariates}
     return finding(
         "missing_data",
@@ -183,7 +182,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
                 [base, *rows],
             )
         ],
-        notes=notes_of(design, counts, is_stated=is_stated)
+        notes=notes_of(design, counts, is_stated=settings.is_stated)
         + unreliable_note(rows)
         + [f"Not fitted: {each}" for each in failures],
         would_move=possible_changes_in_words(rows[len(counted) :]),

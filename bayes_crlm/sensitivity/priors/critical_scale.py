@@ -45,8 +45,6 @@ class ReverseBayes:
     posterior_low, posterior_high : float
         Interval of the hazard ratio under the critical prior, one end of it at 1; under the widest
         prior where there is no critical one.
-    evaluations : int
-        Posteriors computed on the way.
     slope : float or None
         Of the posterior's nearer limit (log hazard ratio) in the logarithm of the prior's scale, at
         the critical prior; None where there is none.
@@ -55,7 +53,6 @@ class ReverseBayes:
     critical: CriticalPrior
     posterior_low: float
     posterior_high: float
-    evaluations: int
     slope: float | None = None
 
     def limit_mcse(self, error: float) -> float | None:
@@ -162,7 +159,7 @@ def reverse_bayes(
     base = posterior_limits(Normal(0.0, widest))
     closed = credibility.critical_prior(math.exp(base[0]), math.exp(base[1]), level)
     if closed.prior is None:
-        return ReverseBayes(closed, math.exp(base[0]), math.exp(base[1]), 1)
+        return ReverseBayes(closed, math.exp(base[0]), math.exp(base[1]))
 
     @cache
     def limits(log_scale: float) -> tuple[float, float]:
@@ -185,8 +182,7 @@ def reverse_bayes(
 
     def found(scale: float, at: tuple[float, float], slope: float | None = None) -> ReverseBayes:
         critical = credibility.critical_prior_of_scale(closed.kind, closed.side, scale, level)
-        evaluations = limits.cache_info().currsize + 1
-        return ReverseBayes(critical, math.exp(at[0]), math.exp(at[1]), evaluations, slope)
+        return ReverseBayes(critical, math.exp(at[0]), math.exp(at[1]), slope)
 
     # without a change of sides they are all on that of the first
     if ends is None and closed.kind == "advocacy" and nearer_limit(start) > 0:

@@ -151,7 +151,7 @@ def solve(shared: Shared, widest: float, seed: int, draws: int) -> dict[str, Any
     except SensitivityError as failure:
         # near no effect the limit's side cannot be told from the draws' noise at any scale
         low, high = rows[0]["eti95"]
-        found = ReverseBayes(critical_prior(low, high), low, high, len(rows))
+        found = ReverseBayes(critical_prior(low, high), low, high)
         problem = str(failure)
     prior = found.critical.prior
     if problem is None:
