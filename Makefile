@@ -11,7 +11,7 @@ SPEC := os_repeat_local_vs_systemic
 # bytecode once, here: where Python writes none itself, every import would compile everything
 SYNC = $(UV) sync --locked --quiet --compile-bytecode
 
-.PHONY: analysis test test-slow test-lowest test-sanitized test-without-compiler cross-compile test-aarch64 lint format types setup setup-dev interpreter hooks check-lock bench bench-first bench-main-job bench-accuracy bench-batches bench-large bench-sensitivity
+.PHONY: analysis test test-slow test-lowest test-sanitized test-without-compiler cross-compile test-aarch64 test-windows lint format types setup setup-dev interpreter hooks check-lock bench bench-first bench-main-job bench-accuracy bench-batches bench-large bench-sensitivity
 
 analysis: setup  ## set up, then run the main job on the embedded synthetic cohort
 	$(RUN) bayes-crlm run $(SPEC)
@@ -30,6 +30,9 @@ cross-compile: $(UV)  ## the native library for Linux, macOS and Windows, by PyP
 
 test-aarch64: setup-dev  ## the native library on an emulated 64-bit ARM processor (Debian: qemu-user)
 	UV=$(UV) sh scripts/test_aarch64.sh
+
+test-windows: setup-dev  ## the native library of Windows, under Wine (Debian: wine64, wine)
+	UV=$(UV) sh scripts/test_windows.sh
 
 test-sanitized: setup-dev  ## the native library's tests, while it looks after its memory and arithmetic
 	sh scripts/test_sanitized.sh
