@@ -4,6 +4,8 @@ import platform
 from datetime import datetime
 from typing import Any
 
+from bayes_crlm.words.versions import installed_version
+
 PACKAGES = (
     "arviz",
     "formulaic",
@@ -33,20 +35,10 @@ def provenance(seed: int, started: datetime, seconds: dict[str, Any]) -> dict[st
         Wall time of every step.
     """
     return {
-        "bayes_crlm": package_version("bayes_crlm"),
+        "bayes_crlm": installed_version("bayes_crlm"),
         "python": platform.python_version(),
-        "packages": {name: package_version(name) for name in PACKAGES},
+        "packages": {name: installed_version(name) for name in PACKAGES},
         "seed": seed,
         "started": started.isoformat(timespec="seconds"),
         "seconds": seconds,
     }
-
-
-def package_version(name: str) -> str | None:
-    """Version of an installed package, None where it is not installed as one."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

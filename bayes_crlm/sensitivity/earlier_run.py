@@ -13,6 +13,7 @@ import numpy as np
 
 from bayes_crlm.analysis.earlier_results import read_json
 from bayes_crlm.sensitivity.posterior_draws import ENGINE, NUMBERS
+from bayes_crlm.words.versions import installed_version
 
 if TYPE_CHECKING:
     from bayes_crlm.analysis.plan import Plan
@@ -134,10 +135,10 @@ def with_numbers_of(
 
 def is_same_version(provenance: dict[str, Any]) -> bool:
     """Whether a run was made by this package with these versions of what draws."""
-    from bayes_crlm.analysis.provenance import PACKAGES, package_version
+    from bayes_crlm.analysis.provenance import PACKAGES
 
-    same = {name: package_version(name) for name in PACKAGES}
-    is_ours = provenance["bayes_crlm"] == package_version("bayes_crlm")
+    same = {name: installed_version(name) for name in PACKAGES}
+    is_ours = provenance["bayes_crlm"] == installed_version("bayes_crlm")
     return is_ours and provenance["packages"] == same
 
 

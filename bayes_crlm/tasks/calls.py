@@ -15,12 +15,12 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from bayes_crlm.tasks.blas_threads import one_blas_thread
 from bayes_crlm.words.errors import BayesCRLMError, ExecutorError
+from bayes_crlm.words.versions import installed_version
 
 
 class Call(NamedTuple):
@@ -121,8 +121,8 @@ def code_in_use() -> dict[str, str]:
         "bayes_crlm": VERSION,
         "bayes_crlm's source": source.hexdigest()[:12],
         "Python": ".".join(platform.python_version_tuple()[:2]),
-        "NumPy": version("numpy"),
-        "SciPy": version("scipy"),
+        "NumPy": installed_version("numpy") or "",
+        "SciPy": installed_version("scipy") or "",
     }
 
 

@@ -13,7 +13,6 @@ import os
 import sys
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -24,6 +23,7 @@ from bayes_crlm.inference.native.arrow_columns import column_values
 from bayes_crlm.inference.native.library import NativeTarget
 from bayes_crlm.tasks.streams import own_stream
 from bayes_crlm.words.records import record
+from bayes_crlm.words.versions import installed_version
 
 TESTED_VERSIONS = ("0.16.11",)
 TESTED_SIGNATURES = {
@@ -79,21 +79,10 @@ class SamplerSettings:
 def compiled_part() -> ModuleType | None:
     """Load nutpie's compiled part alone; None for an untested version."""
     package = importlib.util.find_spec("nutpie")  # found, not run
-    if package is None or installed_version(package) not in TESTED_VERSIONS:
+    if package is None or installed_version("nutpie") not in TESTED_VERSIONS:
         return None
     module = sys.modules.get("nutpie._lib") or load_compiled_part(package)
     return module if module is not None and has_signatures(module) else None
-
-
-def installed_version(package: importlib.machinery.ModuleSpec) -> str | None:
-    """Read a package's version off the folder that its installer wrote beside it.
-
-    `importlib.metadata` reads it out of a file there, with all of Python's reading of e-mails.
-    None unless there is just one such folder.
-    """
-    beside = Path(package.origin or "").parent.parent
-    folders = [each.stem for each in beside.glob(f"{package.name}-*.dist-info")]
-    return folders[0].removeprefix(f"{package.name}-") if len(folders) == 1 else None
 
 
 def load_compiled_part(package: importlib.machinery.ModuleSpec) -> ModuleType | None:
