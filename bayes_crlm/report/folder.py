@@ -260,7 +260,7 @@ def keep(entry: Path, copy: Path) -> None:
     def link(source: str, destination: str) -> None:
         try:
             os.link(source, destination, follow_symlinks=False)
-        except OSError:
+        except (OSError, NotImplementedError):  # not every system has links that are not followed
             shutil.copy2(source, destination, follow_symlinks=False)
 
     if entry.is_dir() and not entry.is_symlink():
