@@ -169,6 +169,7 @@ def problem_of_weights(pareto_k: float, ess: float, ess_tail: float, draws: int)
     ess_tail : float
         Effective draws behind the 95% limits of the term with the fewest.
     draws : int
+        How many there are.
     """
     if not pareto_k <= PARETO_K_MOST:
         return f"Pareto k of its weights is {number(pareto_k)}, above {PARETO_K_MOST}"

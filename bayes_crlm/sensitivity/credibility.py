@@ -121,6 +121,7 @@ class EvidenceVerdict:
         Two-sided prior-predictive p-value of the evidence's estimate under the critical sceptical
         prior: small when they contradict each other. None for an advocate's, or no, prior.
     sentence : str
+        The verdict in words.
     """
 
     verdict: Verdict
@@ -249,6 +250,7 @@ def judge_evidence(critical: CriticalPrior, evidence: Normal) -> EvidenceVerdict
     Parameters
     ----------
     critical : CriticalPrior
+        Of the finding.
     evidence : Normal
         Of the log hazard ratio, as `hr(median, low, high)` is read.
 

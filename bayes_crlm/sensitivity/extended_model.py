@@ -59,6 +59,7 @@ class ExtendedFit:
         Parameters
         ----------
         model : pymc.Model
+            The survival model with unknowns of its own beside it.
         inputs : PreparedCohort
             The survival model's.
         n_more : int

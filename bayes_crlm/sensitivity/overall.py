@@ -142,6 +142,7 @@ def part_rows(parts: Mapping[str, Finding]) -> list[dict[str, Any]]:
     Parameters
     ----------
     parts : mapping of str to Finding
+        Findings by the names of their parts.
 
     Returns
     -------

@@ -213,7 +213,9 @@ def run_calls(
     context : Context
         The base analysis, and how refits are made.
     part : str
+        Its name.
     function : callable
+        What a task calls.
     calls : sequence of (str, mapping)
         What a reader calls a task, and the arguments that are its own.
     **settled

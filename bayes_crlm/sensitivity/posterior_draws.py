@@ -118,6 +118,7 @@ def sample_posteriors(
     seeds : sequence of int
         One for each.
     draws : int
+        Of each cohort.
     """
     from bayes_crlm.inference.layout import why_not_approximated
 
@@ -230,6 +231,7 @@ def summarise_draws(log_ratio: NDArray, drawn: Draws, effect: float = 1.0) -> di
     Parameters
     ----------
     log_ratio : (draws,) ndarray
+        In the column's own units.
     drawn : Draws
         Where they come from.
     effect : float
@@ -268,7 +270,9 @@ def quantiles(
     Parameters
     ----------
     value : (draws,) ndarray
+        The number in each draw.
     probabilities : sequence of float
+        Between 0 and 1.
     weight : (draws,) ndarray, optional
         Adding up to 1; all draws count alike without it.
     """
@@ -287,6 +291,7 @@ class SmoothedWeights:
     pareto_k : float or None
         None where the ratios have no tail: they are bounded, and nothing is wrong.
     ess : float
+        1 / sum of squared weights.
     problem : str or None
         Why the weighted draws are not to be used.
     """
@@ -312,6 +317,7 @@ def leave_one_out(drawn: Draws, inputs: "PreparedCohort") -> LeftOut:
     Parameters
     ----------
     drawn : Draws
+        Of the posterior with all patients.
     inputs : PreparedCohort
         A cohort as the model sees it.
     """

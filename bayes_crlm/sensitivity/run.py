@@ -109,6 +109,7 @@ class Runner:
     store : Path or None
         Where finished refits are kept.
     progress : bool
+        Whether the terminal shows how far it is.
     warn : callable or None
         Told what of the store cannot be used.
     """

@@ -64,6 +64,7 @@ class TippingSurface:
     Attributes
     ----------
     confounder_hazard_ratio : (n_strengths,) float
+        What having the confounder multiplies the hazard by.
     prevalence_difference : (n_differences,) float
         Prevalence with the treatment minus that with the reference.
     prevalence_reference : float

@@ -54,6 +54,7 @@ class TwoArms:
     entry, time : (patients,) ndarray
         Follow-up, in the cohort's unit.
     event : (patients,) ndarray of int
+        1 where follow-up ends in an event, else 0.
     is_treated : (patients,) ndarray of bool
         Who is on the level that is examined.
     row_number : (patients,) ndarray of int

@@ -227,6 +227,7 @@ def range_in_words(least: float, most: float, words: str = "lies between {} and 
     Parameters
     ----------
     least, most : float
+        Ends of the range.
     words : str
         With a place for each; "is" stands for them where both are written the same.
     """

@@ -237,6 +237,7 @@ def influence_variance(influence: NDArray) -> tuple[float, float]:
     Parameters
     ----------
     influence : (groups,) ndarray
+        By how much the sum would change without each group.
 
     Returns
     -------
@@ -275,6 +276,7 @@ def weighted_modes(
     inputs : PreparedCohort
         A cohort as the model sees it.
     row_weights : (weightings, rows) ndarray
+        Powers of the rows' likelihoods.
     near : Modes, optional
         A single one, where the search starts.
 

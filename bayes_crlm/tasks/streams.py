@@ -41,6 +41,7 @@ def random_stream(seed: int, stream: Stream) -> np.random.Generator:
     seed : int
         The analysis' seed.
     stream : Stream
+        The purpose.
     """
     return np.random.default_rng([seed, stream])
 
@@ -62,6 +63,7 @@ def numbered_seed(seed: int, k: int, kind: type[np.unsignedinteger] = np.uint32)
     seed : int
         Of the random draws: the same seed gives the same numbers.
     k : int
+        From 0.
     kind : type
         How many bits it has: 32, or 64.
     """

@@ -165,6 +165,7 @@ def graph_target(density: GraphDensity, data: FlatArrays, coordinates: NativeMap
     Parameters
     ----------
     density : GraphDensity
+        The compiled log density and its gradient.
     data : FlatArrays
         What it is handed beside the vector; contiguous.
     coordinates : NativeMap

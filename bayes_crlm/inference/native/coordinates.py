@@ -60,6 +60,7 @@ class Coordinates:
     Attributes
     ----------
     parts : Parts
+        Which unknowns are whitened, which are scaled, and which are scales.
     centre, root, gain : ndarray
         Of the whitened unknowns, shape (rest,), (rest, rest), (rest, scaled).
     rotations : tuple of ndarray or None

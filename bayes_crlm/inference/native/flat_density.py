@@ -159,6 +159,7 @@ class Elements:
     Attributes
     ----------
     family : (elements,) ndarray of int
+        Number of each one's family, as `native/priors.inc` knows it.
     location, precision, nu : (elements,) ndarray
         `precision` is 1 / scale; of a log-gamma family `location` is the shape and `nu` the rate.
     mixture : (elements, parts, 3) ndarray
@@ -289,6 +290,7 @@ class Writer:
         Parameters
         ----------
         enters : Columns, Cells or Grouping
+            Where the values enter the log-hazard.
         form : int
             How values are made from unknowns.
         size : int
@@ -296,8 +298,11 @@ class Writer:
         places : tuple of int
             Where the elements, the scale, the level and the local scales begin in the vector.
         elements : Elements
+            Priors of the single unknowns.
         scale : ScaleFamily, optional
+            Prior of their common scale, where that is unknown.
         level : Level, optional
+            Of a walk: where its level is, and its prior.
         """
         if isinstance(enters, Columns):
             kind, first, n_fields = COLUMNS, enters.start, 0

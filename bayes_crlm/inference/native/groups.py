@@ -49,6 +49,7 @@ def log_integrals(hazards: NDArray, events: NDArray, scale: NDArray, level: int 
     hazards : (draws, groups) ndarray
         Cumulative hazards without the groups' effects.
     events : (groups,) ndarray
+        Events of each group.
     scale : (draws,) ndarray
         Standard deviation of the groups' effects.
     level : int

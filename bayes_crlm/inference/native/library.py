@@ -152,7 +152,9 @@ class FlatArrays:
     Attributes
     ----------
     floats : (n,) ndarray of float
+        All that are real.
     integers : (m,) ndarray of int
+        All that are whole, such as kinds, places and counts.
     """
 
     floats: NDArray[np.float64]

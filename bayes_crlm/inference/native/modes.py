@@ -99,6 +99,7 @@ class Climbed:
     log_determinant_of_groups : (cases,) ndarray
         Of the groups' own information.
     converged : (cases,) ndarray of bool
+        Whether a mode was found.
     """
 
     at: NDArray[np.float64]
@@ -121,12 +122,14 @@ def climb(
     Parameters
     ----------
     posteriors : Posteriors
+        Of the cases.
     start : (cases, cells + effects) or (cases, cells + effects + groups) ndarray, optional
         A case with anything that is no finite number, as all without it, starts at every
         interval's own rate and no effects; groups without a start have none.
     rise_tolerance : float
         A mode is found when a whole Newton step would raise twice the log density by less.
     most_steps : int
+        Newton steps after which a climb is given up.
     level : int
         Instruction set, as for `bayes_crlm.inference.native.library.kernels`.
     """

@@ -123,6 +123,7 @@ def sample_target(
     target : NativeTarget
         Density and coordinates.
     settings : SamplerSettings
+        Draws, chains, seed and steps.
 
     Returns
     -------

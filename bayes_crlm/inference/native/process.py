@@ -20,6 +20,7 @@ def complete_hazards(
     vectors : (chains, draws, sampled size) ndarray
         In the order of `BlockModel.sampled_parameters`.
     model : BlockModel
+        One with a gamma process that the sampler integrates out.
     density : NativeDensity
         Of this model.
     rng : numpy.random.Generator
@@ -53,6 +54,7 @@ def sample_process(
     density : NativeDensity
         With a gamma process integrated out.
     vectors : (draws, unknowns) ndarray
+        What the sampler drew: the process' hazards are not among them.
     size : int
         Number of hazards, of all strata.
     rng : numpy.random.Generator

@@ -28,6 +28,7 @@ class Share:
     Attributes
     ----------
     choice : str
+        Its name, such as "baseline".
     alone : float
         Share of the variance that the choice explains by itself, 0 to 1.
     in_all : float
@@ -49,6 +50,7 @@ class Decomposition:
     Attributes
     ----------
     mean, variance : float
+        Of the results, all combinations counting alike.
     shares : tuple of Share
         The largest `in_all` first; only choices with more than one option.
     interactions : float

@@ -50,6 +50,7 @@ def stabilised_weights(
     Parameters
     ----------
     propensity : (..., patients) ndarray
+        Probability of the level that is examined.
     is_treated : (patients,) ndarray of bool
         Who is on the level that is examined.
     patient_weight : (..., patients) ndarray
@@ -70,9 +71,11 @@ def standardised_differences(
     Parameters
     ----------
     columns : (patients, columns) ndarray
+        Covariates, one column each.
     is_treated : (patients,) ndarray of bool
         Who is on the level that is examined.
     weight : (patients,) ndarray
+        Of each patient; any sum.
 
     Returns
     -------
@@ -92,6 +95,7 @@ def common_support(score: NDArray, is_treated: NDArray) -> dict[str, int]:
     Parameters
     ----------
     score : (patients,) ndarray
+        Propensity, or any increasing function of it.
     is_treated : (patients,) ndarray of bool
         Who is on the level that is examined.
     """

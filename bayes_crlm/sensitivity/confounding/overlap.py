@@ -237,6 +237,7 @@ def sentence(found: dict[str, Any], judge: Judge, weighted: Sequence[dict[str, A
     Parameters
     ----------
     found : dict
+        Common support, balance and effective sample sizes.
     judge : Judge
         Of the row of outcome regression.
     weighted : sequence of dict

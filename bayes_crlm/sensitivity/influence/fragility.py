@@ -59,6 +59,7 @@ def movable_rows(inputs: PreparedCohort, level: int, arm: Arm, sign: float) -> N
     level : int
         Place of the treatment level in question, from 1.
     arm : {"treated", "reference"}
+        Whose statuses change.
     sign : float
         1 for a higher hazard ratio: more events of the treated, fewer of the reference.
 
@@ -110,6 +111,7 @@ def moved_scores(
     Parameters
     ----------
     drawn : Draws
+        Of the posterior as observed.
     inputs : PreparedCohort
         What they are drawn from.
     level : int

@@ -41,6 +41,7 @@ class MissingCovariate:
     kind : {"continuous", "binary"}
         Binary when just two values are seen of it.
     is_missing : (patients,) ndarray of bool
+        Who has no value.
     value : (patients,) ndarray
         Seen values, 0 where missing: centred and scaled by the seen patients' mean and standard
         deviation, or 0 and 1.
@@ -75,6 +76,7 @@ class IncompleteDesign:
         Treatment contrasts and design columns in which nothing misses, of every patient's first
         row, on the sampling scale.
     predictor_names : tuple of str
+        Of its columns.
     """
 
     inputs: PreparedCohort

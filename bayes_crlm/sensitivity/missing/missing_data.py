@@ -88,6 +88,7 @@ def impute(
     delta : mapping
         See `bayes_crlm.sensitivity.missing.imputation.fit_imputation`.
     errors : {"normal", "student_t"}
+        Distribution of a continuous covariate given all others.
     draws : int
         Kept draws of each of four chains.
     seed : int

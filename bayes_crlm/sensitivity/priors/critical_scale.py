@@ -42,6 +42,7 @@ class ReverseBayes:
     Attributes
     ----------
     critical : CriticalPrior
+        The prior under which an end of the interval is at 1.
     posterior_low, posterior_high : float
         Interval of the hazard ratio under the critical prior, one end of it at 1; under the widest
         prior where there is no critical one.

@@ -273,6 +273,7 @@ def scaled_effects(
     tree : xarray.DataTree
         From `quantities`.
     powers : sequence of float
+        Above 0; 1 changes nothing.
     """
     column = context.level - 1
     log_ratio = fit.effect_draws[:, column] / context.plan.inputs.design.scale[column]

@@ -182,6 +182,7 @@ def problem_of(
     Parameters
     ----------
     found : ReverseBayes
+        The critical prior, and what it took to find it.
     rows : sequence of mapping
         Refits, the one without a prior first.
     own, error : float

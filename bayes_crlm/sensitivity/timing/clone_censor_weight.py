@@ -58,11 +58,13 @@ class Clones:
     Attributes
     ----------
     patient : (rows,) ndarray of int
+        Whose clone it is, from 0.
     arm : (rows,) ndarray of int
         1: start within the grace period; 0: never start.
     entry, time : (rows,) ndarray
         Beginning and end of follow-up.
     event : (rows,) ndarray
+        1 where a row ends in an event, else 0.
     weight_time : (rows,) ndarray
         Time for which a row's weight is taken: the middle of the interval in which its patient
         is untreated; the last start after it, and the grace period's end once treated.
@@ -242,6 +244,7 @@ def strategy_weight(
     Parameters
     ----------
     fitted : StartHazard
+        Hazard of starting treatment.
     relative : (weightings, rows) ndarray
         Hazards of starting relative to a linear predictor of 0.
     clones : Clones

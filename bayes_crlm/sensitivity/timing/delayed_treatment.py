@@ -311,6 +311,7 @@ def final_weights(weighing: WeightModel, n_patients: int) -> dict[str, NDArray[n
     Parameters
     ----------
     weighing : WeightModel
+        Clones, and how their weights are made.
     n_patients : int
         How many patients there are.
 
