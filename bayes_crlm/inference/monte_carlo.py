@@ -40,7 +40,8 @@ def errors_of_draws(
     scramble : (draws,) ndarray of int
         Which scramble each comes from.
     quality : tuple of float
-        Pareto k and effective size of the weights that they were resampled by.
+        Pareto k of the weights that they were resampled by, and their effective size, at most the
+        number of draws.
     thresholds : sequence of float
         Of the probabilities.
 
@@ -48,10 +49,12 @@ def errors_of_draws(
     -------
     SumErrors
         Of each quantity: mean and sd, (quantities,); 2.5%, 50% and 97.5% points,
-        (quantities, 3); probabilities below the thresholds, (quantities, thresholds).
+        (quantities, 3); probabilities below the thresholds, (quantities, thresholds). Not a
+        number where all draws are of one scramble.
     """
     equal = np.full((1, len(value)), 1 / len(value))
-    most = most_size(*(np.array([each]) for each in quality))
+    pareto_k, ess = (np.array([each]) for each in quality)
+    most = most_size(pareto_k, ess, len(value))
     _, found = sums_with_errors(value[None], equal, scramble[None], most, thresholds=thresholds)
     return SumErrors(*(each[0] for each in vars(found).values()))
 
@@ -60,7 +63,7 @@ def errors_of_chains(chains: NDArray, thresholds: Sequence[float] = ()) -> SumEr
     """Errors of Markov chains (chains, draws, quantities); see `errors_of_draws`."""
 
     def error_of_mean(values: NDArray) -> NDArray[np.float64]:
-        # a probability of 0 or 1 has no error that chains could tell
+        # what does not vary, as a probability of 0 or 1, has no error that chains could tell
         is_constant = np.ptp(values, axis=(0, 1)) == 0
         return np.where(is_constant, 0.0, mcse_mean(values))
 
@@ -73,9 +76,10 @@ def errors_of_chains(chains: NDArray, thresholds: Sequence[float] = ()) -> SumEr
         low, high = np.quantile(chains, (p - around, p + around), axis=(0, 1))
         quantiles.append(of_probability * (high - low) / (2 * around))
     below = [error_of_mean((chains < each).astype(float)) for each in thresholds]
+    of_variance = error_of_mean((chains - mean) ** 2)
     return SumErrors(
         error_of_mean(chains),
-        error_of_mean((chains - mean) ** 2) / (2 * sd),
+        np.divide(of_variance, 2 * sd, out=np.zeros_like(sd), where=sd > 0),
         np.stack(quantiles, axis=1),
         np.array(below).reshape(len(below), -1).T,
     )

@@ -9,8 +9,9 @@ from bayes_crlm.inference.native.draws import Summaries
 from bayes_crlm.words.records import record
 
 PROBABILITIES = (0.025, 0.5, 0.975)
-# shape of the weights' tail up to which they have a variance
-FINITE_VARIANCE_K = 0.5
+# shape of the weights' tail up to which they have a variance; effective draws, as a share of all,
+# from which on no few of them decide what scrambles come to
+FINITE_VARIANCE_K, ENOUGH_ESS = 0.5, 0.25
 
 
 @record(eq=False)
@@ -20,6 +21,7 @@ class BlockSummary:
     Attributes
     ----------
     mean, sd : (cohorts, terms) ndarray
+        Of each log hazard ratio.
     quantiles : (cohorts, terms, 3) ndarray
         At 2.5%, 50% and 97.5%.
     below : (cohorts, terms, thresholds) ndarray
@@ -75,7 +77,7 @@ def summarise(
         effect,
         weight,
         scramble,
-        most_size(pareto_k, ess),
+        most_size(pareto_k, ess, weight.shape[1]),
         scale,
         thresholds=np.log(thresholds),
     )
@@ -87,13 +89,22 @@ def summarise(
     return BlockSummary(*with_gaps, errors=errors, converged=converged)
 
 
-def most_size(pareto_k: NDArray, ess: NDArray) -> NDArray[np.float64]:
+def most_size(pareto_k: NDArray, ess: NDArray, draws: int) -> NDArray[np.float64]:
     """Effective draws that errors are to be believed of at most, shape (cohorts,).
 
-    Where the raw weights have no variance (k above a half, or unknown), what scrambles differ by
-    need not tell of what they all lack: errors are then at least those of independent draws.
+    Where the raw weights have no variance (k above a half, or unknown), or the draws are worth less
+    than a quarter of their number, what scrambles differ by need not tell of what they all lack:
+    errors are then at least those of independent draws.
+
+    Parameters
+    ----------
+    pareto_k, ess : (cohorts,) ndarray
+        Of the weights.
+    draws : int
+        How many have weights.
     """
-    return np.where(pareto_k <= FINITE_VARIANCE_K, np.inf, ess)
+    is_good = (pareto_k <= FINITE_VARIANCE_K) & (ess >= ENOUGH_ESS * draws)
+    return np.where(is_good, np.inf, ess)
 
 
 @record(eq=False)
@@ -113,10 +124,13 @@ class DrawSums:
     Attributes
     ----------
     mean, sd : (cohorts, quantities) ndarray
+        Weighted; the variance is divided by the weights' sum.
     tail_size : (cohorts, quantities) ndarray
         Effective draws behind the 95% limit that has fewer.
     quantile : (cohorts, quantities, probabilities) ndarray
+        A draw stands at the middle of its share of probability.
     below : (cohorts, quantities, thresholds) ndarray
+        Probabilities that a quantity lies below each threshold.
     """
 
     mean: NDArray[np.float64]
@@ -138,6 +152,7 @@ def sums_of_draws(
     Parameters
     ----------
     value : (cohorts, draws, quantities) ndarray
+        Any functions of the draws.
     weight : (cohorts, draws) ndarray
         Adding up to 1.
     scale : (cohorts, quantities) ndarray, optional
@@ -233,6 +248,7 @@ def weighted_quantiles(
     weight : (cohorts, draws) ndarray
         Adding up to 1.
     probabilities : sequence of float
+        Of the quantiles.
 
     Returns
     -------
@@ -254,6 +270,7 @@ def tail_effective_sizes(value: NDArray, weight: NDArray) -> NDArray[np.float64]
     Parameters
     ----------
     value : (draws, quantities) ndarray
+        Any functions of the draws.
     weight : (draws,) ndarray
         Adding up to 1.
 

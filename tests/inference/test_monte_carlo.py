@@ -1,6 +1,9 @@
 """Monte Carlo errors: the spread of estimates over seeds is what each fit states."""
 
+import importlib.util
 import math
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +15,7 @@ from bayes_crlm.analysis.plan import plan_analysis
 from bayes_crlm.fit.estimand_draws import rmst_draws, survival_draws
 from bayes_crlm.fit.fitting import Sampling, approximate, fit_laplace
 from bayes_crlm.inference.effect_proposals import SCRAMBLES
+from bayes_crlm.inference.importance import sample_model
 from bayes_crlm.inference.monte_carlo import errors_of_chains, errors_of_draws
 from bayes_crlm.inference.weighted import PROBABILITIES, most_size, sums_with_errors
 from bayes_crlm.specification.reading import spec_files
@@ -184,24 +188,80 @@ def test_a_scramble_without_draws_and_equal_values_do_no_harm():
     assert none.mean == pytest.approx(0, abs=1e-12) and none.below == pytest.approx(0, abs=1e-12)
 
 
-def test_weights_without_a_variance_are_not_believed_to_err_by_less_than_independent_draws():
+@pytest.mark.parametrize("n", [1, 100])
+def test_draws_of_one_scramble_have_no_error_that_could_be_known(n):
+    value = np.random.default_rng(2).normal(size=(n, 1))
+    error = errors_of_draws(value, np.zeros(n, dtype=np.int64), (0.1, float(n)), [0.0])
+    for each in vars(error).values():
+        assert np.isnan(each).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_chains_of_one_value_have_no_error():
+    # such as survival at time 0
+    for value in (1.0, 0.1):
+        error = errors_of_chains(np.full((4, 50, 1), value), [0.5])
+        assert [np.abs(each).max() for each in vars(error).values()] == [0.0] * 4
+
+
+def test_poor_weights_are_not_believed_to_err_by_less_than_independent_draws():
     # a heavy tail that these draws hardly have: scrambles agree although all lack it
     rng = np.random.default_rng(3)
     value = np.tile(np.sort(rng.normal(size=125)), 8)
     scramble = np.repeat(np.arange(8), 125)
-    for pareto_k, is_believed in ((0.3, True), (0.6, False), (math.nan, False)):
-        error = errors_of_draws(value[:, None], scramble, (pareto_k, 200.0), [0.0])
-        independent = value.std() / math.sqrt(200)
+    for pareto_k, size, is_believed in (
+        (0.3, 600.0, True),
+        (0.6, 600.0, False),
+        (math.nan, 600.0, False),
+        (0.3, 200.0, False),
+    ):
+        error = errors_of_draws(value[:, None], scramble, (pareto_k, size), [0.0])
+        independent = value.std() / math.sqrt(size)
         of_mean, of_share = error.mean[0], error.below[0, 0]
         if is_believed:
             assert of_mean < 1e-9 and of_share < 1e-9
         else:
             assert of_mean == pytest.approx(independent, rel=1e-9)
             p = (value < 0).mean()
-            assert of_share == pytest.approx(math.sqrt(p * (1 - p) / 200), rel=1e-9)
-            assert error.quantile[0, 0] > 0.5 * stats.norm(0, 1).std() * math.sqrt(0.025 / 200)
-    found = most_size(np.array([0.5, 0.51, np.nan]), np.array([7.0, 8.0, 9.0]))
-    np.testing.assert_array_equal(found, [np.inf, 8.0, 9.0])
+            assert of_share == pytest.approx(math.sqrt(p * (1 - p) / size), rel=1e-9)
+            assert error.quantile[0, 0] > 0.5 * math.sqrt(0.025 / size)
+    found = most_size(np.array([0.5, 0.51, np.nan, 0.5]), np.array([7.0, 8.0, 9.0, 6.0]), 28)
+    np.testing.assert_array_equal(found, [np.inf, 8.0, 9.0, 6.0])
+
+
+@pytest.fixture(scope="module")
+def built_terms():
+    """`benchmarks/built_terms.py`, which builds models by hand."""
+    path = Path(__file__).parents[2] / "benchmarks" / "built_terms.py"
+    spec = importlib.util.spec_from_file_location("built_terms", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[spec.name]
+
+
+def test_intervals_from_few_effective_draws_hold_what_many_draws_give(built_terms):
+    # six centres of 60 patients: draws are worth a fifth of their number, and a few of them decide
+    # over a limit. Without the bound by ESS every fourth interval of one limit misses the truth
+    model = built_terms.centres(np.random.default_rng(5), 60)
+
+    def fit(draws, seed):
+        drawn = sample_model(model, draws, np.random.default_rng([seed, draws]))
+        quality = np.array([drawn.pareto_k]), np.array([drawn.ess]), draws
+        found = sums_with_errors(
+            drawn.effect[None], drawn.weight[None], drawn.scramble[None], most_size(*quality)
+        )
+        return [np.hstack([each.mean[0], each.sd[0], *each.quantile[0]]) for each in found]
+
+    truth = np.mean([fit(20_000, seed)[0] for seed in range(2)], axis=0)
+    n = 60
+    found = np.array([fit(1000, seed) for seed in range(n)])
+    width = stats.t.isf(0.025, SCRAMBLES - 1) * found[:, 1]
+    misses = (np.abs(found[:, 0] - truth) > width).mean(axis=0)
+    assert misses.mean() < 0.05
+    # limits have errors of their own that few draws tell of: worse than 5%, and not much
+    assert misses.max() < 0.05 + 3 * math.sqrt(0.05 * 0.95 / n)
 
 
 @pytest.mark.parametrize("draws", [4000, 1000, 333, 250])
