@@ -4,13 +4,14 @@ Tables, diagnostics and figures are functions of this value; `bayes_crlm.fit.fit
 hold, forwards to them.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bayes_crlm.estimands.population import (
     Population,
@@ -24,7 +25,10 @@ from bayes_crlm.inference.weighted import SumErrors
 from bayes_crlm.likelihood.hazard_table import LogHazards
 from bayes_crlm.model.density import constrain, log_hazards_of
 from bayes_crlm.model.origin import check_origin
+from bayes_crlm.words.arguments import numbers_of
+from bayes_crlm.words.errors import EstimandError
 from bayes_crlm.words.records import record
+from bayes_crlm.words.wording import shown
 
 if TYPE_CHECKING:
     from bayes_crlm.frequentist.cox import Cox
@@ -163,21 +167,43 @@ class PosteriorDraws:
         """Effective number of patients behind the estimands, the median over draws."""
         return effective_size(self.weights, self.people.share, self.inputs.data.n_patients)
 
-    def monte_carlo_errors(self, value: NDArray, thresholds: Sequence[float] = ()) -> SumErrors:
+    def monte_carlo_errors(self, value: ArrayLike, thresholds: Sequence[float] = ()) -> SumErrors:
         """Monte Carlo errors of what any functions of the draws come to.
 
         Parameters
         ----------
-        value : (chains x draws, quantities) ndarray
-            In the order of the draws.
+        value : (chains x draws, ...) or (chains, draws, ...) array of finite numbers
+            A number or several of each draw, in the order of the draws, as `survival_draws` and
+            the variables of `posterior` have them.
         thresholds : sequence of float
             Of the probabilities that a quantity lies below.
+
+        Returns
+        -------
+        SumErrors
+            Of mean and sd, shape (...); of the 2.5%, 50% and 97.5% points, (..., 3); of the
+            probabilities below the thresholds, (..., thresholds).
+
+        Raises
+        ------
+        EstimandError
+            When there is not a finite number for each draw, or a threshold is no number.
         """
+        limits, shape = numbers_of(thresholds), self.vectors.shape[:2]
+        if limits is None:
+            raise EstimandError(f"thresholds: {shown(thresholds)} must be a list of finite numbers")
+        values, of_each = values_by_draw(value, shape)
         if self.importance is None:
-            chains = value.reshape(*self.vectors.shape[:2], -1)
-            return errors_of_chains(chains, thresholds)
-        drawn = self.importance
-        return errors_of_draws(value, drawn.scramble, (drawn.pareto_k, drawn.ess), thresholds)
+            found = errors_of_chains(values.reshape(*shape, values.shape[1]), limits)
+        else:
+            drawn = self.importance
+            found = errors_of_draws(values, drawn.scramble, (drawn.pareto_k, drawn.ess), limits)
+        return SumErrors(
+            found.mean.reshape(of_each),
+            found.sd.reshape(of_each),
+            found.quantile.reshape(*of_each, found.quantile.shape[-1]),
+            found.below.reshape(*of_each, len(limits)),
+        )
 
     @cached_property
     def made(self) -> dict[tuple[object, ...], Any]:
@@ -190,3 +216,45 @@ class PosteriorDraws:
         from bayes_crlm.frequentist.cox import cox_of
 
         return cox_of(self.inputs)
+
+
+def values_by_draw(
+    value: ArrayLike, shape: tuple[int, ...]
+) -> tuple[NDArray[np.float64], tuple[int, ...]]:
+    """Take numbers of each draw, in one dimension or by chain.
+
+    Parameters
+    ----------
+    value : array
+        As of `PosteriorDraws.monte_carlo_errors`.
+    shape : (chains, draws) tuple of int
+
+    Returns
+    -------
+    (chains x draws, quantities) ndarray
+    tuple of int
+        Shape of what is given of each draw.
+
+    Raises
+    ------
+    EstimandError
+        When there is not a finite number for each draw.
+    """
+    (chains, draws), total = shape, math.prod(shape)
+    try:
+        given = np.asarray(value)
+    except ValueError:  # lists of different lengths
+        given = np.asarray(None)
+    axes = 1 if given.shape[:1] == (total,) else 2
+    if given.shape[:axes] not in ((total,), shape) or given.dtype.kind not in "biuf":
+        raise EstimandError(
+            f"Monte Carlo errors are of numbers of each draw, not of {shown(value)}; give an "
+            f"array of shape ({total}, ...) or ({chains}, {draws}, ...)"
+        )
+    if not np.isfinite(given).all():
+        raise EstimandError(
+            "Monte Carlo errors are of finite numbers, and some of those given are not; leave "
+            "such quantities out, or give them a limit, such as the end of follow-up"
+        )
+    of_each = given.shape[axes:]
+    return given.reshape(total, math.prod(of_each)).astype(float), of_each

@@ -12,6 +12,7 @@ Owen (1997), Ann Stat 25:1541-1562, and L'Ecuyer & Lemieux (2002), in Modeling U
 Vehtari, Gelman, Simpson, Carpenter & Buerkner (2021), Bayesian Anal 16:667-718 (chains).
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -71,7 +72,7 @@ def errors_of_chains(chains: NDArray, thresholds: Sequence[float] = ()) -> SumEr
     quantiles = []
     for p, at in zip(PROBABILITIES, np.quantile(chains, PROBABILITIES, axis=(0, 1)), strict=True):
         of_probability = error_of_mean((chains < at).astype(float))
-        independent = np.sqrt(p * (1 - p) / chains[..., 0].size)
+        independent = np.sqrt(p * (1 - p) / math.prod(chains.shape[:2]))
         around = min(DENSITY_ERRORS * independent, MOST_OF_TAIL * min(p, 1 - p))
         low, high = np.quantile(chains, (p - around, p + around), axis=(0, 1))
         quantiles.append(of_probability * (high - low) / (2 * around))
@@ -81,5 +82,5 @@ def errors_of_chains(chains: NDArray, thresholds: Sequence[float] = ()) -> SumEr
         error_of_mean(chains),
         np.divide(of_variance, 2 * sd, out=np.zeros_like(sd), where=sd > 0),
         np.stack(quantiles, axis=1),
-        np.array(below).reshape(len(below), -1).T,
+        np.array(below).reshape(len(below), chains.shape[2]).T,
     )

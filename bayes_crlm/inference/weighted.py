@@ -109,7 +109,16 @@ def most_size(pareto_k: NDArray, ess: NDArray, draws: int) -> NDArray[np.float64
 
 @record(eq=False)
 class SumErrors:
-    """Monte Carlo standard errors of what is in `DrawSums`, in the same shapes."""
+    """Monte Carlo standard errors of what is in `DrawSums`, in the same shapes.
+
+    Attributes
+    ----------
+    mean, sd : (..., quantities) ndarray
+    quantile : (..., quantities, probabilities) ndarray
+        Of the 2.5%, 50% and 97.5% points where no others are asked for.
+    below : (..., quantities, thresholds) ndarray
+        Of the probabilities below the thresholds.
+    """
 
     mean: NDArray[np.float64]
     sd: NDArray[np.float64]

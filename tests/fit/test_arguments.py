@@ -58,3 +58,49 @@ def test_a_wrong_argument_of_a_fit_is_one_sentence(fit, method, given):
     with pytest.raises(bc.BayesCRLMError) as caught:
         getattr(fit, method)(given)
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def chains(cohort):
+    return bc.PiecewiseExponential("arm", 0).fit(cohort, seed=1, draws=100, tune=200)
+
+
+@pytest.mark.parametrize("engine", ["fit", "chains"])
+def test_errors_of_any_shape_are_those_of_each_of_its_numbers(request, engine):
+    fit = request.getfixturevalue(engine)
+    given = fit.survival_draws([12, 24])
+    total, *of_each = given.shape
+    found = fit.monte_carlo_errors(given, [0.5])
+    assert found.mean.shape == found.sd.shape == tuple(of_each)
+    assert found.quantile.shape == (*of_each, 3)
+    assert found.below.shape == (*of_each, 1)
+    by_chain = given.values.reshape(*fit.vectors.shape[:2], *of_each)
+    flat = given.values.reshape(total, -1)
+    for several in (by_chain, pd.DataFrame(flat), flat.tolist()):
+        assert fit.monte_carlo_errors(several).mean.ravel() == pytest.approx(found.mean.ravel())
+    one = fit.monte_carlo_errors(given.values[:, 1, 0], 0.5)
+    assert one.sd == pytest.approx(found.sd[1, 0], rel=1e-9)
+    assert one.below == pytest.approx(found.below[1, 0], rel=1e-9)
+
+
+@pytest.mark.parametrize("engine", ["fit", "chains"])
+def test_what_is_the_same_in_every_draw_has_no_error(request, engine):
+    fit = request.getfixturevalue(engine)
+    for same in (np.ones(len(fit.log_hazard_ratio_values)), fit.log_hazard_ratio_values < 50):
+        found = fit.monte_carlo_errors(same, [3])
+        for error in (found.mean, found.sd, found.quantile, found.below):
+            np.testing.assert_allclose(error, 0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("value", "thresholds"),
+    [
+        (3, ()), (None, ()), ("a", ()), ([1, 2], ()), ([[1], [1, 2]], ()), (np.zeros(3), ()),
+        (np.full(400, np.nan), ()), (np.full(400, np.inf), ()), (["a"] * 400, ()),
+        (np.zeros(400, complex), ()), (np.zeros(400), "a"), (np.zeros(400), [np.nan]),
+    ],
+)  # fmt: skip
+def test_errors_are_of_a_finite_number_of_each_draw(fit, value, thresholds):
+    with pytest.raises(bc.BayesCRLMError) as caught:
+        fit.monte_carlo_errors(value, thresholds)
+    assert "\n" not in str(caught.value)
