@@ -96,6 +96,8 @@ class CohortArguments:
         """
         outcome, problems = checked_outcome(self, own_unit)
         problems += texts_problems(name=self.name, sheet=self.sheet)
+        if isinstance(self.needs, str) or not isinstance(self.needs, Iterable):
+            problems.append(f"needs must be a list of columns' names, not {shown(self.needs)}")
         if not isinstance(self.missing, str) or self.missing not in ("error", "drop"):
             problems.append(f'missing must be "error" or "drop", not {shown(self.missing)}')
         settings, found = ColumnSettings.of(self.levels, self.references, self.missing_values)

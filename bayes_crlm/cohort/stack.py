@@ -285,7 +285,10 @@ def batches_of(cohorts: Iterable[Cohort] | CohortStack, size: int = BATCH) -> It
     while some := list(islice(remaining, size)):
         for cohort in some:
             if not isinstance(cohort, Cohort):
-                raise CohortError(f"fit_many takes cohorts, not {shown(cohort)}")
+                raise CohortError(
+                    f"fit_many takes cohorts, not {shown(cohort)}; give a list of those that "
+                    "read_cohort makes, or what stack_cohorts makes"
+                )
         yield CohortBatch(first, list(range(first, first + len(some))), some, rows_of_cohorts(some))
         first += len(some)
 

@@ -9,7 +9,7 @@ from bayes_crlm.inference.chains import ess_bulk, ess_tail, mcse_mean, r_hat
 from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.model.withdrawn import withdrawal
 from bayes_crlm.words.arguments import thresholds_of
-from bayes_crlm.words.success import SuccessRule
+from bayes_crlm.words.success import SuccessRule, success_rule
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +104,7 @@ def hazard_ratio_table(
         "undecided", or "withdrawn" where a level without events leaves nothing to conclude
         from. `Fit.answers` withdraws what diagnostics do not allow, too.
     """
-    rule = success or SuccessRule()
+    rule = success_rule(success)
     n_treatment = fit.inputs.n_treatment_terms
     import pandas as pd
 

@@ -11,8 +11,9 @@ from bayes_crlm.estimands.population import PopulationName
 from bayes_crlm.fit.draws import PosteriorDraws
 from bayes_crlm.fit.estimand_draws import median_survival_draws, rmst_draws, survival_draws
 from bayes_crlm.model.withdrawn import withdrawal
+from bayes_crlm.words.arguments import horizon_of, thresholds_of, times_of
 from bayes_crlm.words.errors import EstimandError
-from bayes_crlm.words.success import SuccessRule
+from bayes_crlm.words.success import SuccessRule, success_rule
 from bayes_crlm.words.wording import SYNTHETIC, count_of, shown_name
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ class Fit(PosteriorDraws):
         from bayes_crlm.fit.answers import answer_rows
 
         failures = self.diagnose().failures if failures is None else failures
-        rows = answer_rows(self, success or SuccessRule(), failures)
+        rows = answer_rows(self, success_rule(success), failures)
         # as objects: pandas would make None into nan, which counts as true
         why = pd.Series([row["withdrawn"] for row in rows], dtype=object)
         return pd.DataFrame(rows).drop(columns="prob_below").assign(withdrawn=why)
@@ -198,7 +199,12 @@ class Fit(PosteriorDraws):
         from bayes_crlm.fit.sections import fit_sections
         from bayes_crlm.words.html import SectionsByKey
 
-        asked = Asked(success or SuccessRule(), tuple(thresholds), tuple(horizons), rmst)
+        asked = Asked(
+            success_rule(success),
+            thresholds_of(thresholds),
+            tuple(times_of(horizons, "horizons")),
+            None if rmst is None else horizon_of(rmst, "rmst"),
+        )
         found = Findings(self, asked, self.diagnose())
         return SectionsByKey({section.key: section for section in fit_sections(found)})
 

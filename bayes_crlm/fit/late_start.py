@@ -41,10 +41,11 @@ from bayes_crlm.model.late_start import (
 )
 from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.withdrawn import withdrawal
+from bayes_crlm.words.arguments import thresholds_of
 from bayes_crlm.words.errors import BayesCRLMError
 from bayes_crlm.words.late_start import ANALYSES, start_rows
 from bayes_crlm.words.shown import significant
-from bayes_crlm.words.success import SuccessRule
+from bayes_crlm.words.success import SuccessRule, success_rule
 from bayes_crlm.words.wording import count_of
 
 # by when this share of the treated had started
@@ -183,10 +184,11 @@ def compare_starts(
         that all were at time zero.
     """
     inputs, cohort = fit.inputs, fit.inputs.cohort
+    rule, thresholds = success_rule(success), thresholds_of(thresholds)
     start = starts_of_treatment(inputs)
     if start is None or cohort.start is None:
         return None
-    rule, level = success or SuccessRule(), inputs.design.treatment_level
+    level = inputs.design.treatment_level
     has_waited = waited(inputs)
     about = {
         "column": cohort.start_column,

@@ -29,15 +29,18 @@ from bayes_crlm.inference.importance import sample_batch
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.inference.weighted import BlockSummary, summarise
 from bayes_crlm.model.baseline_priors import Independent
+from bayes_crlm.model.definition import ModelDefinition
 from bayes_crlm.model.prepared_block import CohortBlock
 from bayes_crlm.model.preparing_many import prepare_batch, prepare_one
 from bayes_crlm.model.priors import Horseshoe, parse_prior
 from bayes_crlm.tasks.run import progress_bar
 from bayes_crlm.tasks.streams import Stream, new_seed, numbered_seed, random_stream
 from bayes_crlm.tasks.workers import available_cpus
+from bayes_crlm.words.arguments import thresholds_of
 from bayes_crlm.words.errors import PriorError, SamplingError
 from bayes_crlm.words.records import record
-from bayes_crlm.words.success import SuccessRule
+from bayes_crlm.words.success import SuccessRule, success_rule
+from bayes_crlm.words.wording import shown
 
 if TYPE_CHECKING:
     from bayes_crlm.cohort.cohort import Cohort
@@ -116,8 +119,8 @@ def fit_many(
     ----------
     Vehtari, Simpson, Gelman, Yao & Gabry (2024), JMLR 25(72).
     """
-    check_arguments(model, cohorts, draws, thresholds, engine, jobs)
-    reported = Reported(tuple(float(r) for r in thresholds), success or SuccessRule())
+    check_arguments(model, cohorts, draws, engine, jobs)
+    reported = Reported(thresholds_of(thresholds), success_rule(success))
     fits = BlockFits(model, draws + draws % 2, reported, cox)
     labels, used = list[Any](), list[int]()
     rows: dict[int, CohortRow] = {}
@@ -290,11 +293,12 @@ def check_arguments(
     model: "PiecewiseExponential",
     cohorts: object,
     draws: int,
-    thresholds: Sequence[float],
     engine: str,
     jobs: int | None,
 ) -> None:
     """Refuse what cannot be done for any cohort."""
+    if not isinstance(model, ModelDefinition):
+        raise SamplingError(f"fit_many takes a PiecewiseExponential, not {shown(model)}")
     if not isinstance(cohorts, (CohortStack, Iterable)):
         raise SamplingError(
             f"cohorts are {type(cohorts).__name__}, not several; give a list of cohorts, or "
@@ -317,6 +321,3 @@ def check_arguments(
         raise SamplingError(f"engine {engine!r} is unknown; give 'auto' or 'numpy'")
     if jobs is not None and (not is_whole(jobs) or jobs < 1):
         raise SamplingError(f"{jobs!r} jobs are impossible; give a whole number, 1 or more")
-    for threshold in thresholds:
-        if not (math.isfinite(threshold) and threshold > 0):
-            raise SamplingError(f"threshold {threshold} must be a hazard ratio above 0")

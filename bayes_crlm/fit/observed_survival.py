@@ -15,6 +15,7 @@ from bayes_crlm.fit.estimand_draws import survival_draws
 from bayes_crlm.likelihood.kaplan_meier import KaplanMeier
 from bayes_crlm.model.arm_follow_up import CURVE_DRAWS, arm_kaplan_meier
 from bayes_crlm.model.origin import AT_RISK_LEAST, default_origin
+from bayes_crlm.words.arguments import times_of
 from bayes_crlm.words.shown import as_written
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def kaplan_meier_table(fit: "PosteriorDraws", times: Sequence[float]) -> "pd.Dat
     """
     import pandas as pd
 
+    times = times_of(times, "times")
     model = survival_draws(fit, times).values.mean(axis=0)
     rows = []
     for k, level in enumerate(fit.inputs.design.levels):

@@ -26,7 +26,8 @@ from bayes_crlm.model.pymc_model import build_pymc_model
 from bayes_crlm.model.pytensor_place import give_pytensor_a_place
 from bayes_crlm.model.terms.term import Term
 from bayes_crlm.words.arguments import covariates_of, cutpoints_of
-from bayes_crlm.words.errors import CohortError
+from bayes_crlm.words.errors import CohortError, DesignError
+from bayes_crlm.words.wording import shown
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -75,6 +76,8 @@ class ModelDefinition:
         object.__setattr__(self, "covariate_prior", parse_prior(self.covariate_prior))
         object.__setattr__(self, "covariates", covariates_of(self.covariates))
         object.__setattr__(self, "cutpoints", cutpoints_of(self.cutpoints))
+        if not isinstance(self.terms, tuple) or not all(isinstance(k, Term) for k in self.terms):
+            raise DesignError(f"terms must be a tuple of terms, not {shown(self.terms)}")
 
     def prepare(self, cohort: Cohort) -> PreparedCohort:
         """Choose intervals and build the design for a cohort.

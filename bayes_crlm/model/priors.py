@@ -15,6 +15,7 @@ from bayes_crlm.model.families import Laplace, Normal, Numbers, StudentT
 from bayes_crlm.words.errors import PriorError
 from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import as_written, significant
+from bayes_crlm.words.wording import shown
 
 # Far beyond what anybody believes of a log hazard ratio or of patients at risk, and well within
 # what double precision can square: outside them sums lose every digit or overflow.
@@ -175,27 +176,33 @@ def parse_prior(
     PriorError
         One sentence: an unknown family, a wrong count of numbers, an impossible value.
     """
+    if not isinstance(prior, str | SimplePrior | Horseshoe):
+        raise PriorError(
+            f"prior {shown(prior)} is not understood; write for example 'normal(0, 1)' "
+            "or 'hr(0.5, 0.25, 1.0)'"
+        )
     if not isinstance(prior, str):
         parsed: EffectPrior = prior
     else:
-        shown = prior if len(prior) <= 60 else prior[:57] + "..."
+        written = prior if len(prior) <= 60 else prior[:57] + "..."
         match = CALL.fullmatch(prior)
         if match is None:
             raise PriorError(
-                f"prior {shown!r} is not understood; write for example 'normal(0, 1)' "
+                f"prior {written!r} is not understood; write for example 'normal(0, 1)' "
                 "or 'hr(0.5, 0.25, 1.0)'"
             )
         name, inside = match.groups()
         if name not in CONSTRUCTORS:
             raise PriorError(
-                f"prior {shown!r} is of an unknown family {name!r}; give one of "
+                f"prior {written!r} is of an unknown family {name!r}; give one of "
                 f"{', '.join(CONSTRUCTORS)}"
             )
         construct, parameters = CONSTRUCTORS[name]
-        numbers = [to_number(part, shown) for part in inside.split(",")] if inside.strip() else []
+        numbers = [to_number(part, written) for part in inside.split(",")] if inside.strip() else []
         if len(numbers) != len(parameters):
             raise PriorError(
-                f"prior {shown!r} has {len(numbers)} numbers; write {name}({', '.join(parameters)})"
+                f"prior {written!r} has {len(numbers)} numbers; "
+                f"write {name}({', '.join(parameters)})"
             )
         parsed = construct(*numbers)
     for parameter, value in parsed.parameters.items():
@@ -208,12 +215,12 @@ def parse_prior(
     return parsed
 
 
-def to_number(text: str, shown: str) -> float:
+def to_number(text: str, prior: str) -> float:
     """Read one number of a prior."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value) or "_" in text:
-        raise PriorError(f"prior {shown!r}: {text.strip()!r} is not a finite number")
+        raise PriorError(f"prior {prior!r}: {text.strip()!r} is not a finite number")
     return value

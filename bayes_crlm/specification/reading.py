@@ -9,7 +9,7 @@ from typing import Any
 
 from bayes_crlm.words.errors import SpecError
 from bayes_crlm.words.shown import number
-from bayes_crlm.words.wording import did_you_mean, shown_name
+from bayes_crlm.words.wording import did_you_mean, shown, shown_name
 
 LARGEST_SPEC = 1_000_000
 """Bytes. A page of text is 3,000, so a larger file is a data file given by mistake."""
@@ -40,6 +40,8 @@ def find_spec(path_or_name: str | os.PathLike[str]) -> Path:
     SpecError
         When there is none; the nearest name is suggested.
     """
+    if not isinstance(path_or_name, str | os.PathLike):
+        raise SpecError(f"{shown(path_or_name)} is not a path or the name of a spec")
     text = os.fspath(path_or_name)
     if not text.strip() or "\0" in text:
         raise SpecError(f"{shown_name(text)} is not the name of a spec; {suggest_spec(text)}")

@@ -100,6 +100,24 @@ class SuccessRule:
         )
 
 
+def success_rule(given: SuccessRule | None) -> SuccessRule:
+    """Take a rule, or the default one where none is given.
+
+    Raises
+    ------
+    SpecError
+        For what is no rule.
+    """
+    if given is None:
+        return SuccessRule()
+    if not isinstance(given, SuccessRule):
+        raise SpecError(
+            f"success is {shown(given)}; give a rule, such as "
+            "SuccessRule(effect=1.0, probability=0.975)"
+        )
+    return given
+
+
 def is_number(value: object) -> bool:
     """Whether a value is a number; true and false are none."""
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -35,7 +35,8 @@ def test_whole_numbers_and_times_of_any_kind_are_cutpoints(cohort, given):
         {"cutpoints": None}, {"cutpoints": 3.0}, {"cutpoints": True}, {"cutpoints": ["a"]},
         {"cutpoints": [np.nan]}, {"cutpoints": [[1, 2]]}, {"covariates": ["site"]},
         {"covariates": None}, {"covariates": 3}, {"baseline": None}, {"baseline": 3},
-        {"covariates": "time"}, {"covariates": "event"},
+        {"covariates": "time"}, {"covariates": "event"}, {"terms": "arm"}, {"terms": ("arm",)},
+        {"terms": 3},
     ],
 )  # fmt: skip
 def test_a_wrong_argument_of_a_model_is_one_sentence(cohort, wrong):
@@ -58,6 +59,66 @@ def test_a_wrong_argument_of_a_fit_is_one_sentence(fit, method, given):
     with pytest.raises(bc.BayesCRLMError) as caught:
         getattr(fit, method)(given)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("which", ["treatment_prior", "covariate_prior"])
+@pytest.mark.parametrize("given", [3, None, ["normal(0, 1)"], bc.SuccessRule()])
+def test_what_is_no_prior_is_refused(which, given):
+    with pytest.raises(bc.BayesCRLMError, match="is not understood"):
+        bc.PiecewiseExponential("arm", 0, **{which: given})
+
+
+@pytest.mark.parametrize("method", ["hazard_ratios", "answers", "starts", "sections"])
+@pytest.mark.parametrize("given", [0.9, "0.975", {"probability": 0.9}])
+def test_what_is_no_success_rule_is_refused(fit, method, given):
+    with pytest.raises(bc.BayesCRLMError, match="success is .* SuccessRule\\(effect"):
+        getattr(fit, method)(success=given)
+
+
+def test_one_time_is_taken_as_a_list_of_one(fit):
+    for one, several in (
+        (fit.survival(12), fit.survival([12])),
+        (fit.differences(12, 24), fit.differences([12], 24)),
+        (fit.kaplan_meier(12), fit.kaplan_meier([12])),
+        (
+            fit.sections(horizons=12)["survival"].rows[0].to_frame(),
+            fit.sections(horizons=[12])["survival"].rows[0].to_frame(),
+        ),
+    ):
+        pd.testing.assert_frame_equal(one, several)
+
+
+@pytest.mark.parametrize("given", [["a"], "12", None, [float("nan")]])
+def test_what_is_no_time_is_refused_by_every_table(fit, given):
+    for table in (
+        lambda: fit.differences(given, 12), lambda: fit.kaplan_meier(given),
+        lambda: fit.sections(horizons=given), lambda: fit.sections(thresholds=given),
+    ):  # fmt: skip
+        with pytest.raises(bc.BayesCRLMError, match="must be a list of"):
+            table()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"thresholds": "x"}, {"thresholds": [0]}, {"thresholds": None}, {"success": 0.9},
+        {"model": None}, {"model": "arm"}, {"cohorts": "arm"}, {"cohorts": None},
+    ],
+)  # fmt: skip
+def test_a_wrong_argument_of_many_fits_is_one_sentence(cohort, wrong):
+    given = {"model": bc.PiecewiseExponential("arm", 0), "cohorts": [cohort]} | wrong
+    with pytest.raises(bc.BayesCRLMError) as caught:
+        bc.fit_many(**given, seeds=1, draws=100)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_spec_and_no_list_of_columns_is_refused():
+    for given in (None, 3, ["os_three_strategies"]):
+        with pytest.raises(bc.BayesCRLMError, match="not a path or the name of a spec"):
+            bc.read_spec(given)
+    for needs in ("age", 3):
+        with pytest.raises(bc.BayesCRLMError, match="needs must be a list of columns' names"):
+            bc.read_cohort("crlm-synthetic", time="os_months", event="death", needs=needs)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from bayes_crlm.fit.estimand_draws import rmst_draws, survival_draws
 from bayes_crlm.fit.estimands.rmst import between
 from bayes_crlm.fit.estimands.rows import estimand_frame, estimand_section, mean_and_limits
 from bayes_crlm.model.arm_follow_up import note_for
+from bayes_crlm.words.arguments import times_of
 from bayes_crlm.words.section import Column, Section
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def differences_table(
     pandas.DataFrame
         estimand, treatment, reference, time, mean, eti95 limits, prob_above_0, origin, note.
     """
-    levels = fit.inputs.design.levels
+    levels, horizons = fit.inputs.design.levels, times_of(horizons, "horizons")
     survival = survival_draws(fit, horizons).values if len(horizons) else None
     area = rmst_draws(fit, rmst).values if rmst is not None else None
     rows = []
