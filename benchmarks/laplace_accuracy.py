@@ -220,7 +220,8 @@ def accuracy_table(fits: list[dict[str, Any]]) -> list[str]:
     """One line for each kind of prior: how often right, how often escalated, which failed."""
     lines = [
         "| baseline | effects | cohorts | escalated | treatment right | all coefficients right | "
-        "Monte Carlo error of means, laplace and NUTS (sd) | of sds | not right (treatment) |",
+        "Monte Carlo error of means, laplace (as of independent draws) and NUTS (sd) | of sds | "
+        "not right (treatment) |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for baseline in BASELINES:

@@ -47,7 +47,7 @@ def sections(found: "Findings") -> list[Section]:
                 Figure(
                     "hazard",
                     f"Hazard in each of the {n_intervals} intervals{of_strata}, at the covariates' "
-                    "means (posterior mean of the log-hazard, 95% band).",
+                    "means (posterior median, 95% band).",
                     plot_hazard,
                     drawn,
                 ),
