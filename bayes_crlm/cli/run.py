@@ -24,6 +24,7 @@ from bayes_crlm.cli.terminal import (
     shortest,
 )
 from bayes_crlm.words.shown import whole
+from bayes_crlm.words.wording import count_of
 
 if TYPE_CHECKING:
     from bayes_crlm.analysis.plan import Plan
@@ -112,7 +113,7 @@ def first_answer(
     sampling = plan.spec.sampling
     total = sampling.chains * sampling.draws
     if is_laplace and is_loud:
-        say(f"\nDrawing {whole(total)} draws by importance sampling around the mode ...")
+        say(f"\nDrawing {count_of(total, 'draw')} by importance sampling around the mode ...")
     approximation, ratios = approximate_plan(plan, options.engine)
     seconds = None
     if ratios and is_loud:
@@ -123,5 +124,6 @@ def first_answer(
     elif is_loud:
         if is_laplace:
             say(f"{approximation.problem}: NUTS is used instead")
-        say(f"\nSampling {sampling.chains} chains of {sampling.draws} draws ...")
+        chains = count_of(sampling.chains, "chain")
+        say(f"\nSampling {chains} of {count_of(sampling.draws, 'draw')} ...")
     return (approximation if is_laplace else None), seconds

@@ -21,7 +21,7 @@ EFFECTS: dict[str, Reporter] = {
     "covariates": covariates.sections,
     "baseline": baseline.sections,
 }
-ALWAYS = frozenset(EFFECTS)
+ALWAYS = ("treatment", "covariates", "baseline")
 # in the order in which they are read
 ESTIMANDS: dict[str, Reporter] = {
     "overview": survival.overview,

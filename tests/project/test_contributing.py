@@ -16,6 +16,7 @@ import bayes_crlm as bc
 from bayes_crlm.analysis.terms import TERMS
 from bayes_crlm.cli import main
 from bayes_crlm.cli.command_line import COMMANDS
+from bayes_crlm.fit.findings import Asked, Findings
 from bayes_crlm.fit.sections import EFFECTS, ESTIMANDS
 from bayes_crlm.inference.native.flat_density import native_density
 from bayes_crlm.model.pymc_model import build_pymc_model
@@ -201,3 +202,16 @@ def test_a_part_is_one_file_and_a_line(known, spec, tmp_path, capfd):
 def test_a_command_is_one_file(known, spec, capfd):
     assert main(["unit", str(spec)]) == 0
     assert capfd.readouterr().out == "months\n"
+
+
+def test_a_line_in_the_file_of_effects_asks_nothing_of_models_without_the_term(known):
+    path = ROOT / "bayes_crlm" / "fit" / "sections.py"
+    last = '    "baseline": baseline.sections,\n'
+    text = path.read_text(encoding="utf-8").replace(last, f'{last}    "linear": None,\n')
+    edited = ModuleType("edited_sections")
+    exec(compile(text, str(path), "exec"), edited.__dict__)
+    edited.EFFECTS["linear"] = known["linear", "effects"].sections
+    cohort = bc.read_cohort(simulated(), time="time", event="event")
+    fit = bc.PiecewiseExponential("arm", 0).fit(cohort, engine="laplace", seed=1, draws=100)
+    found = Findings(fit, Asked(), fit.diagnose())
+    assert "linear" not in {section.key for section in edited.fit_sections(found)}
