@@ -7,8 +7,17 @@ import numpy as np
 from bayes_crlm.likelihood.follow_up import exposure_per_cell, row_cumulative_hazard
 from bayes_crlm.likelihood.hazard_table import LogHazards, relative_log_hazards
 from bayes_crlm.model.density import constrain, log_density, log_hazards_of
+from bayes_crlm.model.families import (
+    HalfCauchy,
+    HalfNormal,
+    HalfStudentT,
+    Laplace,
+    Normal,
+    NormalMixture,
+    StudentT,
+)
 from bayes_crlm.model.integrated_hazards import posterior_of_hazards
-from bayes_crlm.model.terms.blocks import UNIT, Cells, Columns, apply_families
+from bayes_crlm.model.terms.blocks import UNIT, Cells, Columns
 from bayes_crlm.model.terms.gamma_process import GammaHazards
 from bayes_crlm.model.terms.horseshoe import LOCAL_SCALE, Shrunk
 
@@ -74,7 +83,7 @@ def slope_of_block(block, named, on_values):
         if walk.level is not None:
             on_path = on_path.copy()
             at_anchor = block.at_anchor(named, walk.level)
-            on_path[:, walk.level.anchor] += walk.level.prior.gradient(at_anchor)
+            on_path[:, walk.level.anchor] += prior_slope(walk.level.prior, at_anchor)
             slope[block.level_name] = on_path.sum(axis=1)
         moved = on_path - walk.centre * on_path.sum(axis=-1, keepdims=True)
         # a step moves all later intervals
@@ -85,10 +94,10 @@ def slope_of_block(block, named, on_values):
     if block.scale is not None:
         scale = named[block.scale_name]
         moved = (on_scaled * block.scaled(named)).sum()
-        slope[block.scale_name] = moved + 1 + scale * block.scale.gradient(scale)
+        slope[block.scale_name] = moved + 1 + scale * prior_slope(block.scale, scale)
     if walk is not None:
         on_scaled = (on_scaled * walk.step_sds).ravel()
-    of_prior = apply_families(block.families, "gradient", unit)
+    of_prior = [prior_slope(family, x) for family, x in zip(block.priors, unit, strict=True)]
     slope[block.unit_name] = scale * on_scaled + of_prior
     return slope
 
@@ -97,8 +106,30 @@ def slope_of_shrunk(block, named, on_values):
     overall, local, unit = (named[name] for name in block.names)
     moved = on_values * overall * local * unit
     slopes = (
-        moved.sum() + 1 + overall * block.global_scale.gradient(overall),
-        moved + 1 + local * LOCAL_SCALE.gradient(local),
-        on_values * overall * local + UNIT.gradient(unit),
+        moved.sum() + 1 + overall * prior_slope(block.global_scale, overall),
+        moved + 1 + local * prior_slope(LOCAL_SCALE, local),
+        on_values * overall * local + prior_slope(UNIT, unit),
     )
     return dict(zip(block.names, slopes, strict=True))
+
+
+def prior_slope(family, x):
+    """Slope of a prior's log density, elementwise."""
+    match family:
+        case Normal(mean=mean, sd=sd):
+            return -(x - mean) / sd**2
+        case StudentT(degrees_of_freedom=nu, location=location, scale=scale):
+            return -(nu + 1) * (x - location) / (nu * scale**2 + (x - location) ** 2)
+        case Laplace(location=location, scale=scale):
+            return -np.sign(x - location) / scale
+        case NormalMixture(weights=weights, means=means, sds=sds):
+            away = np.asarray(x)[..., None] - means
+            part = np.array(weights) / sds * np.exp(-0.5 * (away / sds) ** 2)
+            return -(part * away / np.square(sds)).sum(axis=-1) / part.sum(axis=-1)
+        case HalfNormal(scale=scale):
+            return -x / scale**2
+        case HalfStudentT(degrees_of_freedom=nu, scale=scale):
+            return -(nu + 1) * x / (nu * scale**2 + x**2)
+        case HalfCauchy(scale=scale):
+            return -2 * x / (scale**2 + x**2)
+    raise TypeError(f"no slope of {family!r}")

@@ -1,8 +1,8 @@
-"""Families of priors as small values: density, slope, curvature, draws.
+"""Families of priors as small values: density, curvature, draws.
 
-A family of an unknown on the real line has a log density with its first two derivatives, draws, and
-a normal that stands in for it where an engine needs one (`stand_in`). A family of a scale has a log
-density on the positive numbers with its slope, and draws. PyMC's own densities, of which
+A family of an unknown on the real line has a log density with its second derivative, draws, and a
+normal that stands in for it where an engine needs one (`stand_in`). A family of a scale has a log
+density on the positive numbers, and draws. PyMC's own densities, of which
 `bayes_crlm.model.pymc_model` makes the model, are what tests hold them against.
 """
 
@@ -53,10 +53,6 @@ class Normal(Numbers):
         """Elementwise log density at log hazard ratios of any shape."""
         return -0.5 * ((effect - self.mean) / self.sd) ** 2 - math.log(self.sd) - 0.5 * LOG_2PI
 
-    def gradient(self, effect: NDArray) -> NDArray:
-        """Elementwise derivative of the log density."""
-        return -(effect - self.mean) / self.sd**2
-
     def curvature(self, effect: NDArray) -> NDArray:
         """Elementwise second derivative of the log density."""
         return np.full_like(effect, -1 / self.sd**2)
@@ -93,12 +89,6 @@ class StudentT(Numbers):
         standardised = (effect - self.location) / self.scale
         return constant - (nu + 1) / 2 * np.log1p(standardised**2 / nu)
 
-    def gradient(self, effect: NDArray) -> NDArray:
-        """Elementwise derivative of the log density."""
-        nu = self.degrees_of_freedom
-        distance = effect - self.location
-        return -(nu + 1) * distance / (nu * self.scale**2 + distance**2)
-
     def curvature(self, effect: NDArray) -> NDArray:
         """Elementwise second derivative of the log density."""
         nu = self.degrees_of_freedom
@@ -129,10 +119,6 @@ class Laplace(Numbers):
     def log_density(self, effect: NDArray) -> NDArray:
         """Elementwise log density at log hazard ratios of any shape."""
         return -np.abs(effect - self.location) / self.scale - math.log(2 * self.scale)
-
-    def gradient(self, effect: NDArray) -> NDArray:
-        """Elementwise derivative of the log density (0 at the kink)."""
-        return -np.sign(effect - self.location) / self.scale
 
     def curvature(self, effect: NDArray) -> NDArray:
         """Elementwise second derivative of the log density away from the kink: 0."""
@@ -189,11 +175,6 @@ class NormalMixture(Numbers):
         """Elementwise log density at log hazard ratios of any shape."""
         return self.parts(effect)[0]
 
-    def gradient(self, effect: NDArray) -> NDArray:
-        """Elementwise derivative of the log density."""
-        _, share, slope = self.parts(effect)
-        return (share * slope).sum(axis=-1)
-
     def curvature(self, effect: NDArray) -> NDArray:
         """Elementwise second derivative of the log density."""
         _, share, slope = self.parts(effect)
@@ -229,10 +210,6 @@ class HalfNormal(Numbers):
         constant = 0.5 * math.log(2 / math.pi) - math.log(self.scale)
         return constant - 0.5 * (value / self.scale) ** 2
 
-    def gradient(self, value: NDArray) -> NDArray:
-        """Elementwise derivative of the log density."""
-        return -value / self.scale**2
-
     def draw(self, rng: np.random.Generator, size: tuple[int, ...]) -> NDArray:
         """Draw scales of the given shape."""
         return np.abs(rng.normal(0.0, self.scale, size))
@@ -262,10 +239,6 @@ class HalfStudentT(Numbers):
         """Elementwise log density at positive numbers of any shape."""
         return math.log(2) + self.whole.log_density(value)
 
-    def gradient(self, value: NDArray) -> NDArray:
-        """Elementwise derivative of the log density."""
-        return self.whole.gradient(value)
-
     def draw(self, rng: np.random.Generator, size: tuple[int, ...]) -> NDArray:
         """Draw scales of the given shape."""
         return np.abs(self.whole.draw(rng, size))
@@ -283,10 +256,6 @@ class HalfCauchy(Numbers):
     def log_density(self, value: NDArray) -> NDArray:
         """Elementwise log density at positive numbers of any shape."""
         return math.log(2 / (math.pi * self.scale)) - np.log1p((value / self.scale) ** 2)
-
-    def gradient(self, value: NDArray) -> NDArray:
-        """Elementwise derivative of the log density."""
-        return -2 * value / (self.scale**2 + value**2)
 
     def draw(self, rng: np.random.Generator, size: tuple[int, ...]) -> NDArray:
         """Draw scales of the given shape."""

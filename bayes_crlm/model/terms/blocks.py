@@ -109,16 +109,16 @@ def same_families(families: Sequence[Family]) -> FamilyGroups:
 
 def apply_families(
     groups: FamilyGroups,
-    what: Literal["log_density", "gradient", "curvature"],
+    what: Literal["log_density", "curvature"],
     values: NDArray,
 ) -> Floats:
-    """Elementwise log density, slope or curvature of values, each entry under its own family.
+    """Elementwise log density or curvature of values, each entry under its own family.
 
     Parameters
     ----------
     groups : tuple of (family, entries)
         From `same_families`.
-    what : {"log_density", "gradient", "curvature"}
+    what : {"log_density", "curvature"}
         Which method of the families.
     values : (..., entries) ndarray
         Where they are evaluated, any leading indices.
