@@ -16,7 +16,7 @@ from bayes_crlm.fit.draws import PosteriorDraws
 from bayes_crlm.frequentist.cox import Cox
 from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.model.prepared import PreparedCohort
-from bayes_crlm.words.shown import ratio_in_words
+from bayes_crlm.words.shown import plain_ratio, ratio_in_words
 
 MOST_MOVERS = 3
 # a covariate that moves the hazard ratio by less than this factor is not worth naming
@@ -176,11 +176,7 @@ def crude_sentence(rows: list[dict[str, Any]], treatment: Any) -> str | None:
     text = f"hazard ratio {numbers_in_words(crude, POSTERIOR)}"
     text += f"; Cox {numbers_in_words(crude, COX)}"
     others = [row for row in here if row["analysis"].startswith("without ")]
-    moved_most = [
-        f"{row['analysis']} {ratio_in_words(found, limits_of(row)).split(' ')[0]}"
-        for row in others
-        if (found := row["hazard_ratio"] or row["cox_hazard_ratio"]) is not None
-    ]
+    moved_most = [said for row in others if (said := ratio_without(row)) is not None]
     if moved_most:
         text += f"; adjusted, but {', '.join(moved_most)}"
     return text
@@ -191,6 +187,10 @@ def numbers_in_words(row: dict[str, Any], names: tuple[str, str, str]) -> str:
     return ratio_in_words(row[names[0]], (row[names[1]], row[names[2]]))
 
 
-def limits_of(row: dict[str, Any]) -> tuple[Any, Any]:
-    """Limits of a row's posterior hazard ratio, else of Cox's."""
-    return row["eti95_low"], row["eti95_high"]
+def ratio_without(row: dict[str, Any]) -> str | None:
+    """Write an analysis with its hazard ratio; Cox's, and said so, where there is no posterior."""
+    if row["hazard_ratio"] is not None:
+        return f"{row['analysis']} {plain_ratio(row['hazard_ratio'])}"
+    # a horseshoe's posterior is not found again by these refits
+    of_cox = row["cox_hazard_ratio"]
+    return None if of_cox is None else f"{row['analysis']} {plain_ratio(of_cox)} (Cox)"
