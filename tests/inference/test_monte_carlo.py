@@ -17,7 +17,7 @@ from bayes_crlm.fit.fitting import Sampling, approximate, fit_laplace
 from bayes_crlm.inference.effect_proposals import SCRAMBLES
 from bayes_crlm.inference.importance import sample_model
 from bayes_crlm.inference.monte_carlo import errors_of_chains, errors_of_draws
-from bayes_crlm.inference.weighted import PROBABILITIES, most_size, sums_with_errors
+from bayes_crlm.inference.weighted import PROBABILITIES, most_size, sums_of_draws, sums_with_errors
 from bayes_crlm.specification.reading import spec_files
 from bayes_crlm.specification.spec import read_spec
 
@@ -300,3 +300,12 @@ def test_errors_of_chains_are_those_of_their_autocorrelation():
     ratio = np.std(estimates, axis=0, ddof=1) / np.median(stated, axis=0)
     # of 60 spreads; what is stated hardly varies
     assert np.abs(np.log(ratio)).max() < 3.5 / math.sqrt(2 * 59)
+
+
+def test_a_probability_is_at_most_1_whatever_rounding_makes_of_the_weights():
+    value, weight, _ = weighted_values(999)
+    for excess in (0.0, 3e-16, 3e-12):
+        below = sums_of_draws(value, weight * (1 + excess), thresholds=[50.0, 0.3]).below
+        assert (below[..., 0] <= 1).all() and below[..., 0] == pytest.approx(1, abs=1e-12)
+        expected = weight[0] @ (value[0] < 0.3) * (1 + excess)
+        np.testing.assert_allclose(below[0, :, 1], expected, rtol=1e-11)
