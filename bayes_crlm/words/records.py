@@ -16,7 +16,8 @@ def record(cls: Any = None, /, *, eq: bool = True) -> Any:
     """Make a class a record.
 
     It does as `dataclass(frozen=True)`: `dataclasses.fields`, `replace` and `asdict` know it, and
-    methods that it has of its own stay. A record may be derived from records alone.
+    methods that it has of its own stay. A record may be derived from records alone. Of a field
+    `dataclasses.field` may say a default alone: each is given, written and compared.
 
     Parameters
     ----------
