@@ -228,6 +228,7 @@ def values_by_draw(
     value : array
         As of `PosteriorDraws.monte_carlo_errors`.
     shape : (chains, draws) tuple of int
+        How many there are of each.
 
     Returns
     -------

@@ -114,6 +114,7 @@ class SumErrors:
     Attributes
     ----------
     mean, sd : (..., quantities) ndarray
+        Of the weighted mean and standard deviation.
     quantile : (..., quantities, probabilities) ndarray
         Of the 2.5%, 50% and 97.5% points where no others are asked for.
     below : (..., quantities, thresholds) ndarray
