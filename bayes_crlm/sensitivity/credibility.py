@@ -27,7 +27,7 @@ from typing import Literal
 from bayes_crlm.model.priors import Normal
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.records import record
-from bayes_crlm.words.shown import any_ratio, as_written, number, span, whole_percent
+from bayes_crlm.words.shown import any_ratio, as_written, number, percent, span
 
 __all__ = [
     "CriticalPrior", "IntrinsicCredibility", "Kind", "critical_prior", "critical_prior_of_scale",
@@ -285,14 +285,14 @@ def judge_evidence(critical: CriticalPrior, evidence: Normal) -> EvidenceVerdict
 
 def sentence(critical: CriticalPrior, verdict: Verdict, evidence: str) -> str:
     """Put a verdict on earlier evidence into words."""
-    percent = whole_percent(critical.level)
+    level = percent(critical.level)
     low, high = any_ratio(critical.low), any_ratio(critical.high)
     interval = f"between hazard ratios of {low} and {high}"
     known = f"earlier evidence, {evidence},"
     if critical.kind == "advocacy":
         if critical.limit == 1:
             return "The estimate is exactly 1: no advocate's prior makes an effect credible."
-        claim = f"An effect is credible to those whose {percent} prior interval lies {interval}"
+        claim = f"An effect is credible to those whose {level} prior interval lies {interval}"
         said = {
             "credible": "lies within it, so the finding is credible in its light",
             "debatable": "has its median within it but reaches outside",
@@ -303,7 +303,7 @@ def sentence(critical: CriticalPrior, verdict: Verdict, evidence: str) -> str:
         if critical.limit == 1:
             return "No sceptical prior overturns the finding."
         return "Every sceptical prior overturns the finding, so no earlier evidence supports it."
-    claim = f"The finding is overturned by sceptical priors with {percent} of belief {interval}"
+    claim = f"The finding is overturned by sceptical priors with {level} of belief {interval}"
     limit = any_ratio(critical.limit)
     said = {
         "credible": f"lies wholly beyond {limit}, so such scepticism is not reasonable",

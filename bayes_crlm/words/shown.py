@@ -49,6 +49,11 @@ def whole_percent(value: float) -> str:
     return f"{value:.0%}"
 
 
+def percent(share: float) -> str:
+    """Write a share that somebody chose, in percent with the digits that were given."""
+    return f"{as_written(100 * share, 4)}%"
+
+
 def duration(value: Any) -> str:
     """Write a time with three significant digits, whole from 100 on."""
     return "–" if is_missing(value) else significant(value, 3)
@@ -105,15 +110,16 @@ def probability_in_words(probability: float | None, effective_draws: float | Non
     """
     if probability is None:
         return "not available"
-    least = 1 / max(effective_draws or 1000.0, 10.0)
-    least = 10 ** math.ceil(math.log10(least))
+    digits = math.floor(math.log10(max(effective_draws or 1000.0, 10.0)))
+    least = 10.0**-digits
     if probability < least:
-        return f"below {least:g}"
+        return f"below {least:.{digits}f}"
     if probability > 1 - least:
-        return f"above {1 - least:g}"
-    return (
-        f"{probability:.3f}" if probability > 0.99 or probability < 0.01 else f"{probability:.2f}"
-    )
+        return f"above {1 - least:.{digits}f}"
+    if 0.01 <= probability <= 0.99:
+        return f"{probability:.2f}"
+    # three decimals are enough where they are not 0.000 or 1.000
+    return f"{probability:.{3 if 0.001 <= probability <= 0.999 else digits}f}"
 
 
 def ratio_in_words(ratio: float | None, limits: Sequence[float | None] | None) -> str:

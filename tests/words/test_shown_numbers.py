@@ -19,6 +19,8 @@ from bayes_crlm.words.shown import (
     duration,
     number,
     p_value,
+    percent,
+    probability_in_words,
     ratio_in_words,
     significant,
 )
@@ -49,6 +51,25 @@ def test_significant_digits_are_right_to_half_a_unit_of_the_last(value, digits):
 @given(st.floats(-1e15, 1e15))
 def test_what_a_spec_would_write_is_read_back_to_six_digits(value):
     assert float(as_written(value)) == pytest.approx(value, rel=1e-5, abs=1e-300)
+
+
+@given(st.floats(0, 1), st.floats(10, 1e9))
+def test_a_probability_is_never_certain_by_rounding(probability, effective_draws):
+    words = probability_in_words(probability, effective_draws)
+    written = float(words.split()[-1])
+    assert 0 < written < 1 and "e" not in words.split()[-1]
+    if words.startswith("below"):
+        assert probability < written <= 10.001 / effective_draws
+    elif words.startswith("above"):
+        assert probability > written >= 1 - 10.001 / effective_draws
+    else:
+        assert written == pytest.approx(probability, abs=0.0051)
+
+
+def test_a_share_that_somebody_chose_keeps_its_digits():
+    assert [percent(each) for each in (0.05, 0.025, 0.975, 0.999, 1e-6, 0.07)] == [
+        "5%", "2.5%", "97.5%", "99.9%", "0.0001%", "7%",
+    ]  # fmt: skip
 
 
 def test_the_interval_that_was_written_971_to_102e03():

@@ -37,7 +37,7 @@ from bayes_crlm.sensitivity.verdicts import Judge, ratio_of
 from bayes_crlm.specification.lists import number_list, ratios
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.section import Figure, Rows
-from bayes_crlm.words.shown import as_written, number, whole_percent
+from bayes_crlm.words.shown import as_written, number, percent, whole_percent
 from bayes_crlm.words.wording import count_of
 
 Limits = Annotated[
@@ -355,7 +355,7 @@ def figures_of(
             "unmeasured_confounding",
             f"Probability that the hazard ratio lies on the side of {as_written(rule.effect)} that "
             "it lies on without a confounder, for confounders that "
-            f"{whole_percent(surface.prevalence_reference)} of the reference carry; beyond the "
+            f"{percent(surface.prevalence_reference)} of the reference carry; beyond the "
             "thick line the conclusion changes.",
             plot_surface,
             tipping,

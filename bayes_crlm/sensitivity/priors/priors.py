@@ -31,7 +31,7 @@ from bayes_crlm.specification.table import Table
 from bayes_crlm.specification.values import check_number
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.section import Figure
-from bayes_crlm.words.shown import as_written, significant, whole_percent
+from bayes_crlm.words.shown import as_written, percent, significant
 from bayes_crlm.words.wording import count_of
 
 FIELDS = (*NUMBERS, *ENGINE, "note")
@@ -171,7 +171,7 @@ def notes_of(
 ) -> list[str]:
     """What a reader should know of the priors and of their refits."""
     notes = [
-        f"The sceptic gives {whole_percent(settings.tail)} to hazard ratios beyond "
+        f"The sceptic gives {percent(settings.tail)} to hazard ratios beyond "
         f"{significant(benefit, 3)}.",
         *contrasts_note(context),
     ]
