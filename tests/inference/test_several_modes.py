@@ -112,7 +112,7 @@ def test_many_fits_weigh_modes_as_quadrature_does():
 
 
 def test_nuts_starts_at_both_modes_and_says_when_chains_do_not_exchange():
-    n, effect, prior = CASES[1]
+    n, effect, prior = CASES[0]  # too far apart for a chain to cross while it warms up
     model = PiecewiseExponential(
         "arm", 0, cutpoints=3, baseline="independent", treatment_prior=prior
     )
