@@ -1,6 +1,6 @@
 """Does the default baseline follow hazards of every shape? Simulated cohorts and prior draws.
 
-Usage: ``python benchmarks/baseline.py [--cohorts 80]``. Seven baseline hazards x six numbers of
+Usage: ``python benchmarks/baseline.py [--cohorts 160]``. Seven baseline hazards x six numbers of
 events x two hazard ratios, each with so many cohorts, are fitted with the default of versions
 before 0.3 (`random_walk`, about one interval per twelve events) and with the present one
 (`log_time_walk`, min(20, events // 2) intervals): hazard ratios by `fit_many`, the control's
@@ -34,7 +34,7 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "baseline.json"
 PAGE = HERE.parent / "docs" / "model.md"
 
-SEED, COHORTS, DRAWS, PRIOR_DRAWS = 20211201, 80, 1000, 200_000
+SEED, COHORTS, DRAWS, PRIOR_DRAWS = 20211201, 160, 1000, 200_000
 EVENTS = (15, 30, 60, 105, 200, 400)
 LOG_HAZARD_RATIOS = (-0.7, 0.0)
 CONFOUNDING, TAKE_UP = 0.5, -0.6
@@ -299,7 +299,7 @@ def store(stored: dict[str, Any]) -> None:
 def main() -> None:
     """Fit the cells that are not stored yet, then write the tables."""
     parser = argparse.ArgumentParser(description="The default baseline on hazards of every shape")
-    parser.add_argument("--cohorts", type=int, default=COHORTS, help="of every cell (default: 80)")
+    parser.add_argument("--cohorts", type=int, default=COHORTS, help="of every cell (default: 160)")
     parser.add_argument("--fresh", action="store_true", help="forget what is stored")
     parser.add_argument("--table", action="store_true", help="only write the tables again")
     options = parser.parse_args()
