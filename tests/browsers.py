@@ -24,21 +24,11 @@ def browser():
     pytest.fail("no Chromium is installed; install the package chromium, as .ci/run does")
 
 
-def document_of(address, profile):
-    """Load a page as a browser does; give its document after loading."""
+def run_browser(profile, *arguments):
+    """Run the browser without a window; give what it writes."""
+    quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
     done = subprocess.run(
-        [
-            browser(),
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            f"--user-data-dir={profile}",
-            "--window-size=390,844",
-            "--virtual-time-budget=2000",
-            "--dump-dom",
-            address,
-        ],
+        [browser(), *quiet, f"--user-data-dir={profile}", *arguments],
         capture_output=True,
         text=True,
         timeout=90,
@@ -46,6 +36,12 @@ def document_of(address, profile):
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def document_of(address, profile):
+    """Load a page as a browser does; give its document after loading."""
+    look = ["--window-size=390,844", "--virtual-time-budget=2000", "--dump-dom"]
+    return run_browser(profile, *look, address)
 
 
 def measured_widths(page, width, folder):

@@ -3,13 +3,12 @@
 import html
 import html.parser
 import re
-import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import runs
-from browsers import browser, document_of
+from browsers import document_of, run_browser
 
 from bayes_crlm.report.page import figure
 from bayes_crlm.words.shown import duration, number, probability_in_words
@@ -193,24 +192,10 @@ def test_a_browser_shows_the_page_and_asks_for_nothing_else(nasty_run, tmp_path)
 
 
 def test_the_page_prints(synthetic_run, tmp_path):
-    done = subprocess.run(
-        [
-            browser(),
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            f"--user-data-dir={tmp_path / 'profile'}",
-            f"--print-to-pdf={tmp_path / 'report.pdf'}",
-            str(synthetic_run.folder / "report.html"),
-        ],
-        capture_output=True,
-        timeout=90,
-        check=False,
-    )
-    assert done.returncode == 0
-    assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
-    assert (tmp_path / "report.pdf").stat().st_size > 20_000
+    page, printed = synthetic_run.folder / "report.html", tmp_path / "report.pdf"
+    run_browser(tmp_path / "profile", f"--print-to-pdf={printed}", str(page))
+    assert printed.read_bytes().startswith(b"%PDF")
+    assert printed.stat().st_size > 20_000
 
 
 @pytest.mark.parametrize(
