@@ -72,14 +72,16 @@ def run_analysis(
     seconds : dict, optional
         Wall time of what went before: `plan`, `first_answer`.
     began : float, optional
-        `time.perf_counter()` when the whole job began; now without it.
+        `time.perf_counter()` when the whole job began; without it when drawing began.
 
     Returns
     -------
     Analysis
     """
     now = time.perf_counter()
-    began = now if began is None else began
+    # what was drawn before counts with the drawing
+    drawn = 0.0 if approximation is None else approximation.seconds
+    began = now - drawn if began is None else began
     started = datetime.now(UTC) - timedelta(seconds=now - began)
     from bayes_crlm.fit.fit import fit_model
 
@@ -93,12 +95,13 @@ def run_analysis(
         approximation=approximation,
     )
     fit = fit.estimating(origin=spec.estimands.origin, population=spec.estimands.population)
-    fitted = time.perf_counter()
     # labels, likelihoods and predictions, which the files hold
     _ = fit.groups
     labelled = time.perf_counter()
     took = {"plan": None, "first_answer": None} | (seconds or {}) | fit.seconds
-    took["posterior"] = labelled - fitted
+    # no time is left out
+    took["import"] = fit.seconds["import"] + now - began - (took["plan"] or 0.0) - drawn
+    took["posterior"] = labelled - now + drawn - sum(fit.seconds.values())
     analysis = Analysis(
         fit=fit,
         asked=asked_of(spec),

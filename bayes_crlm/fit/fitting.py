@@ -209,8 +209,9 @@ def sample_posterior(
         if approximation.drawn is not None:
             return fit_laplace(model, inputs, sampling, seed, approximation)
         notes.append(f"{approximation.problem}: NUTS was used instead")
+    tried = 0.0 if approximation is None else approximation.seconds
     with one_blas_thread():
-        return fit_nuts(model, inputs, sampling, seed, notes)
+        return fit_nuts(model, inputs, sampling, seed, notes, tried)
 
 
 def fit_laplace(
@@ -256,8 +257,12 @@ def fit_nuts(
     sampling: Sampling,
     seed: int,
     notes: list[str],
+    tried: float,
 ) -> PosteriorDraws:
-    """Fit by NUTS, once more with smaller steps when transitions diverged."""
+    """Fit by NUTS, once more with smaller steps when transitions diverged.
+
+    `tried` are seconds in which engine laplace drew in vain.
+    """
     started = time.perf_counter()
     from bayes_crlm.inference.native.nutpie_part import compiled_part
     from bayes_crlm.inference.nuts import sample_nuts
@@ -275,7 +280,7 @@ def fit_nuts(
         )
 
     sampled = sampled_at(sampling.target_accept)
-    seconds_sample = sampled.seconds_sample
+    seconds_sample = tried + sampled.seconds_sample
     diverged = int(sampled.statistics["diverging"].sum())
     if diverged and sampling.target_accept < TARGET_ACCEPT_CAREFUL:
         notes = [

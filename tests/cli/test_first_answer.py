@@ -92,9 +92,8 @@ def test_seconds_say_where_the_time_went(laplace_run):
     seconds = laplace_run[1]["provenance"]["seconds"]
     assert seconds["plan"] < seconds["first_answer"] < seconds["total"]
     parts = ("plan", "import", "compile", "sample", "posterior", "diagnostics", "report")
-    spent = sum(seconds[part] for part in parts)
-    # the rest is the summary's tables and the terminal
-    assert 0.8 * seconds["total"] < spent <= seconds["total"] * (1 + 1e-9)
+    assert all(seconds[part] >= 0 for part in parts)
+    assert sum(seconds[part] for part in parts) == pytest.approx(seconds["total"])
 
 
 def test_the_tree_holds_the_proposals_that_the_draws_come_from(laplace_run):

@@ -178,10 +178,10 @@ def test_time_grows_linearly_with_the_rows():
                 "death": np.tile([0, 1], n // 2),
             }
         )
-        started = clock.perf_counter()
+        started = clock.process_time()
         problems = read_outcome(frame, np.arange(1, n + 1), outcome).problems
         assert not problems
-        return clock.perf_counter() - started
+        return clock.process_time() - started
 
     seconds(1000)
     # Per-patient Python work on 200,000 patients takes many seconds; this takes a tenth.

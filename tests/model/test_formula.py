@@ -217,10 +217,10 @@ ACCEPTED = {
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda text: text[:40])
 def test_whatever_is_no_plain_formula_is_refused_in_one_short_line(attack):
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(FormulaError) as refused:
         check_formula(attack)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
     message = str(refused.value)
     assert message.isprintable()
     assert len(message) < 400
@@ -472,9 +472,9 @@ def test_columns_are_told_apart_by_use():
 def test_the_longest_formula_is_evaluated_within_seconds():
     names = [f"x{k}" for k in range(500)]
     table = pd.DataFrame(np.eye(501)[:, :500], columns=names)
-    started = time.perf_counter()
+    started = time.process_time()
     design = evaluate_formula(" + ".join(names), table)
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 20
     assert design.shape == (501, 500)
 
 

@@ -366,9 +366,9 @@ def test_a_spec_of_many_problems_still_gives_a_short_message(write):
     ],
 )
 def test_what_is_no_spec_is_said_in_one_line(write, content, expected):
-    started = time.perf_counter()
+    started = time.process_time()
     assert expected in message_of(write(content))
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_a_byte_order_mark_is_no_problem(write):
@@ -376,10 +376,10 @@ def test_a_byte_order_mark_is_no_problem(write):
 
 
 def test_a_spec_of_10_mb_is_refused_by_its_size(write):
-    started = time.perf_counter()
+    started = time.process_time()
     message = message_of(write(MINIMAL + "#" * 10_000_000))
     assert "10.0 MB; a spec has at most 1 MB" in message
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_a_folder_and_a_missing_file_are_named(tmp_path):
