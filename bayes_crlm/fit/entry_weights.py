@@ -27,6 +27,7 @@ from bayes_crlm.estimands.survival import cumulative_hazard_at
 from bayes_crlm.fit.draws import PosteriorDraws
 from bayes_crlm.fit.estimand_draws import survival_draws
 from bayes_crlm.likelihood.hazard_table import LogHazards
+from bayes_crlm.likelihood.quantiles import values_reached
 from bayes_crlm.words.shown import as_written, number, whole, whole_percent
 
 # the limits that weighted analyses have
@@ -154,8 +155,7 @@ def entry_times(entry: NDArray, share: NDArray) -> tuple[NDArray[np.float64], ND
     if len(times) <= MOST_ENTRIES:
         return times, each
     middle = (np.arange(MOST_ENTRIES) + 0.5) / MOST_ENTRIES
-    chosen = np.minimum(np.searchsorted(np.cumsum(each), middle), len(times) - 1)
-    return times[chosen], np.full(MOST_ENTRIES, 1 / MOST_ENTRIES)
+    return values_reached(times, each, middle), np.full(MOST_ENTRIES, 1 / MOST_ENTRIES)
 
 
 def entry_weight_warnings(rows: Sequence[dict[str, Any]], unit: str | None) -> list[str]:

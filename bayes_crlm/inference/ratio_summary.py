@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.weighted import PROBABILITIES, weighted_quantiles
+from bayes_crlm.inference.weighted import quantiles
 from bayes_crlm.words.records import record
 
 
@@ -29,9 +29,7 @@ class RatioSummary:
     @cached_property
     def quantiles(self) -> NDArray[np.float64]:
         """Lower limit, median and upper limit of the 95% interval, log scale, shape (3, terms)."""
-        if self.weight is None:
-            return np.quantile(self.draws, PROBABILITIES, axis=0)
-        return weighted_quantiles(self.draws.T[None], self.weight[None])[0][0].T
+        return quantiles(self.draws, weight=self.weight)
 
     @cached_property
     def mean_log(self) -> NDArray[np.float64]:

@@ -138,7 +138,7 @@ class DrawSums:
     tail_size : (cohorts, quantities) ndarray
         Effective draws behind the 95% limit that has fewer.
     quantile : (cohorts, quantities, probabilities) ndarray
-        A draw stands at the middle of its share of probability.
+        As `quantiles` has them.
     below : (cohorts, quantities, thresholds) ndarray
         Probabilities that a quantity lies below each threshold.
     """
@@ -246,28 +246,38 @@ def task_of_sums(
     return summaries, found
 
 
-def weighted_quantiles(
-    value: NDArray, weight: NDArray, probabilities: Sequence[float] = PROBABILITIES
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Quantiles of weighted draws; a draw stands at the middle of its share of probability.
+def quantiles(
+    value: NDArray,
+    probabilities: Sequence[float] = PROBABILITIES,
+    weight: NDArray | None = None,
+) -> NDArray[np.float64]:
+    """Quantiles of draws: Hyndman & Fan's type 7, as NumPy, ArviZ and R have it, and of weights.
+
+    A draw stands at the middle of its share of probability, with the middle of the smallest draw's
+    share at 0 and that of the largest's at 1, and between two draws runs a straight line. Where
+    all draws count alike that is type 7.
 
     Parameters
     ----------
-    value : (cohorts, terms, draws) ndarray
-        Draws of each term's effect.
-    weight : (cohorts, draws) ndarray
-        Adding up to 1.
+    value : (draws,) or (draws, quantities) ndarray
+        A number or several of each draw.
     probabilities : sequence of float
-        Of the quantiles.
+        From 0 to 1.
+    weight : (draws,) ndarray, optional
+        Adding up to 1; all draws count alike without it.
 
     Returns
     -------
-    (cohorts, terms, probabilities) ndarray
-    (cohorts, terms) ndarray
-        Effective draws behind the limits, as `tail_effective_sizes` counts them.
+    (probabilities,) or (probabilities, quantities) ndarray
+
+    References
+    ----------
+    Hyndman & Fan (1996), Am Stat 50:361-365.
     """
-    found = sums_of_draws(value.transpose(0, 2, 1), weight, None, probabilities)
-    return found.quantile, found.tail_size
+    if weight is None:
+        return np.quantile(value, probabilities, axis=0)
+    found = sums_of_draws(value.reshape(1, len(value), -1), weight[None], None, probabilities)
+    return found.quantile[0].T.reshape(len(probabilities), *value.shape[1:])
 
 
 def tail_effective_sizes(value: NDArray, weight: NDArray) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.likelihood.follow_up import cut_follow_up, exposure_per_interval, locate
-from bayes_crlm.likelihood.tied_times import quantiles_of_ordered
+from bayes_crlm.likelihood.quantiles import quantiles_of_ordered
 from bayes_crlm.words.errors import CutpointError
 from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import as_written

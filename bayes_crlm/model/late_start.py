@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bayes_crlm.cohort.cohort import Cohort
 from bayes_crlm.likelihood.intervals import Cutpoints, choose_intervals, coarse_number
-from bayes_crlm.likelihood.tied_times import event_quantiles
+from bayes_crlm.likelihood.quantiles import sample_quantiles
 from bayes_crlm.model.baseline_priors import Independent
 from bayes_crlm.model.definition import ModelDefinition
 from bayes_crlm.model.prepared import PreparedCohort
@@ -119,7 +119,7 @@ def start_edges(start: NDArray) -> NDArray[np.float64]:
     """
     started = start[np.isfinite(start)]
     count = min(max(round(len(started) / STARTS_PER_INTERVAL), FEWEST), MOST)
-    inner = event_quantiles(started, np.arange(1, count) / count)
+    inner = sample_quantiles(started, np.arange(1, count) / count)
     return np.unique(np.concatenate([[0.0], inner[inner > 0], [started.max()]]))
 
 

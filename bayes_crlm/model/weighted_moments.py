@@ -1,4 +1,4 @@
-"""Means, spreads and quantiles of columns in which every patient counts once.
+"""Means and spreads of columns in which every patient counts once.
 
 A patient's follow-up may be split into many rows without anything being learnt, so rows are not
 what is averaged over: each row counts with its share of its patient's follow-up. The weights add
@@ -13,7 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+
+from bayes_crlm.likelihood.quantiles import sample_quantiles
 
 Floats = NDArray[np.float64]
 
@@ -68,42 +70,6 @@ def weighted_center_and_scale(matrix: Floats, shares: Floats | None) -> tuple[Fl
         return center, np.array([column.std(ddof=1) for column in matrix.T])
     n_patients = round(float(shares.sum()))
     return center, np.sqrt(shares @ (matrix - center) ** 2 / (n_patients - 1))
-
-
-def quantiles_over_patients(values: ArrayLike, shares: Floats, at: ArrayLike) -> Floats:
-    """Quantiles (type 7) over patients, whose rows have shares of them.
-
-    The k-th smallest of n patients is the least value up to which the weights add up to k; between
-    two of them the quantile is interpolated, as without weights. Quantiles of weighted draws
-    (`bayes_crlm.inference.weighted`) have another definition, for their weights say nothing of a
-    number n: here the knots of a spline have to be those of `numpy.quantile` where every patient
-    has one row.
-
-    Parameters
-    ----------
-    values : (rows,) float
-        In any order.
-    shares : (rows,) float
-        Adding up to a number of patients, or nearly.
-    at : (m,) float
-        From 0 to 1.
-
-    Returns
-    -------
-    (m,) float
-    """
-    distinct, place = np.unique(np.asarray(values, dtype=float), return_inverse=True)
-    total = np.cumsum(np.bincount(place, weights=shares))
-    rank = 1 + (max(float(total[-1]), 1.0) - 1) * np.asarray(at, dtype=float)
-    below = np.floor(rank + 1e-9)
-
-    def ranked(k: Floats) -> Floats:
-        # sums of shares are whole numbers but for rounding
-        found = np.searchsorted(total, k - 1e-9)
-        return distinct[np.minimum(found, len(distinct) - 1)]
-
-    part = np.clip(rank - below, 0.0, 1.0)
-    return ranked(below) * (1 - part) + ranked(below + 1) * part
 
 
 def weighted_transforms(
@@ -172,7 +138,7 @@ def weighted_transforms(
         if not is_inside.any():
             return bs(x, df=df, knots=knots, **options)
         at = np.linspace(0, 1, inner + 2)[1:-1]
-        found = quantiles_over_patients(values[is_inside], shares[is_inside], at).tolist()
+        found = sample_quantiles(values[is_inside], at, shares[is_inside]).tolist()
         return bs(x, knots=found, **options)
 
     def weighted_cr(x: Any, df: int | None = None, knots: Any = None, **options: Any) -> Any:

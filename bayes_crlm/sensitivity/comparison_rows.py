@@ -100,15 +100,14 @@ def cut_finely(
         Of them.
     """
     from bayes_crlm.likelihood.intervals import choose_intervals
+    from bayes_crlm.likelihood.quantiles import values_reached
 
     own = choose_intervals(arms.entry, arms.time, arms.event, model.cutpoints).n_intervals
     number = min(FINER * own, len(np.unique(arms.time[arms.event == 1])), MOST_INTERVALS)
     is_death = (cohort.event == 1) & (weight > 0)
-    deaths, place = np.unique(cohort.time[is_death], return_inverse=True)
-    share = np.cumsum(np.bincount(place, weight[is_death]))
-    # the last of several sums of the same numbers may be a rounding error short of the whole
-    at = np.searchsorted(share / share[-1], np.arange(1, number) / number - 1e-12)
-    cutpoints = np.unique(deaths[at])
+    share = weight[is_death] / weight[is_death].sum()
+    at = np.arange(1, number) / number
+    cutpoints = np.unique(values_reached(cohort.time[is_death], share, at))
     inner = tuple(float(each) for each in cutpoints[cutpoints < cohort.time.max()])
     return dataclasses.replace(model, cutpoints=inner or 1)
 

@@ -19,7 +19,6 @@ from bayes_crlm.inference.draws import problem_of_weights
 from bayes_crlm.inference.left_out import LeftOut, left_out
 from bayes_crlm.inference.psis import pareto_smooth
 from bayes_crlm.inference.ratio_summary import RatioSummary
-from bayes_crlm.inference.weighted import weighted_quantiles
 from bayes_crlm.likelihood.hazard_table import LogHazards, patient_log_likelihood
 from bayes_crlm.model.density import hazards_of_vectors
 from bayes_crlm.tasks.streams import Stream, random_stream
@@ -260,24 +259,6 @@ def summarise_weighted(log_ratio: NDArray, weight: NDArray, effect: float = 1.0)
         The hazard ratio that the success rule is about, of `prob_below_effect`.
     """
     return RatioSummary(log_ratio[:, None], weight).row(effect=effect)
-
-
-def quantiles(
-    value: NDArray, probabilities: Sequence[float], weight: NDArray | None = None
-) -> NDArray[np.float64]:
-    """Quantiles of draws of one number, shape (probabilities,).
-
-    Parameters
-    ----------
-    value : (draws,) ndarray
-        The number in each draw.
-    probabilities : sequence of float
-        Between 0 and 1.
-    weight : (draws,) ndarray, optional
-        Adding up to 1; all draws count alike without it.
-    """
-    weight = np.full(len(value), 1 / len(value)) if weight is None else weight
-    return weighted_quantiles(value[None, None], weight[None], probabilities)[0][0, 0]
 
 
 @record(eq=False)

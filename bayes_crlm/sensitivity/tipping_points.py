@@ -21,8 +21,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayes_crlm.inference.weighted import PROBABILITIES
-from bayes_crlm.sensitivity.posterior_draws import quantiles
+from bayes_crlm.inference.weighted import quantiles
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import as_written
@@ -259,7 +258,7 @@ def tipping_surface(
     bias = bias_factor(
         strengths[None, :], prevalence_reference + differences[:, None], prevalence_reference
     )
-    low, median, high = (np.exp(q) / bias for q in quantiles(draws, PROBABILITIES))
+    low, median, high = (np.exp(q) / bias for q in quantiles(draws))
     count = np.searchsorted(draws, math.log(threshold) + np.log(bias).ravel(), side="left")
     prob_below = count.reshape(bias.shape) / len(draws)
     is_below = tipping.side == "below"

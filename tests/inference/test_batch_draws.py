@@ -29,7 +29,7 @@ from bayes_crlm.inference.parts import at_draw_pairs
 from bayes_crlm.inference.proposal import modes_of_parts
 from bayes_crlm.inference.several_modes import first_modes
 from bayes_crlm.inference.targets import Targets
-from bayes_crlm.inference.weighted import weighted_quantiles
+from bayes_crlm.inference.weighted import sums_of_draws
 from bayes_crlm.inference.weights import allotted
 from bayes_crlm.likelihood.matrices import inverses, triangular_roots
 
@@ -163,12 +163,12 @@ def test_step_scales_are_drawn_evenly_over_each_range(stack):
                 assert np.all(np.abs(count - len(run) * scales.share[k, each]) <= 2)
 
 
-def test_quantiles_of_equal_weights_are_hazens():
-    value = np.random.default_rng(1).normal(size=(2, 3, 200))
-    found, ess_tail = weighted_quantiles(value, np.full((2, 200), 1 / 200))
-    np.testing.assert_allclose(ess_tail, 200, rtol=1e-9)
-    expected = np.quantile(value, [0.025, 0.5, 0.975], axis=2, method="hazen")
-    np.testing.assert_allclose(found, np.moveaxis(expected, 0, 2), rtol=1e-12)
+def test_quantiles_of_equal_weights_are_numpys():
+    value = np.random.default_rng(1).normal(size=(2, 200, 3))
+    found = sums_of_draws(value, np.full((2, 200), 1 / 200))
+    np.testing.assert_allclose(found.tail_size, 200, rtol=1e-9)
+    expected = np.quantile(value, [0.025, 0.5, 0.975], axis=1)
+    np.testing.assert_allclose(found.quantile, np.moveaxis(expected, 0, 2), rtol=1e-12)
 
 
 @given(

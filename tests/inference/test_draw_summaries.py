@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayes_crlm.inference.weighted import PROBABILITIES, sums_of_draws, weighted_quantiles
+from bayes_crlm.inference.weighted import PROBABILITIES, quantiles, sums_of_draws
 
 KINDS = {
     "normal": lambda rng, n: rng.normal(size=n),
@@ -22,10 +22,11 @@ def in_order(value, weight):
     return value[order], weight[order], np.cumsum(weight[order])
 
 
-def quantiles(value, weight, probabilities):
-    """A draw stands at the middle of its share of probability."""
+def quantiles_of_sorted(value, weight, probabilities):
+    """A draw stands at the middle of its share, the first one at 0, the last one at 1."""
     value, share, reached = in_order(value, weight)
     middle = reached - share / 2
+    middle = (middle - middle[0]) / (middle[-1] - middle[0])
     after = np.clip(np.searchsorted(middle, probabilities), 1, len(value) - 1)
     low, high = middle[after - 1], middle[after]
     between = (np.array(probabilities) - low) / np.where(high > low, high - low, 1.0)
@@ -69,7 +70,7 @@ def test_summaries_are_those_of_sorted_draws(seed, draws, kind, unequal, share_w
         assert found.sd[0, k] == pytest.approx(sd, rel=1e-10, abs=size)
         for t, threshold in enumerate((-0.1, 0.2)):
             assert found.below[0, k, t] == pytest.approx(weight @ (each < threshold), abs=1e-10)
-        expected = quantiles(each, weight, PROBABILITIES)
+        expected = quantiles_of_sorted(each, weight, PROBABILITIES)
         if unequal:
             np.testing.assert_allclose(found.quantile[0, k], expected, rtol=1e-9, atol=1e-9)
         if kind != "ties" and kind != "one value" and unequal:
@@ -77,8 +78,28 @@ def test_summaries_are_those_of_sorted_draws(seed, draws, kind, unequal, share_w
 
 
 def test_any_probabilities_may_be_asked_for():
-    value = np.random.default_rng(1).normal(size=(1, 1, 500))
-    at = (0.001, 0.3, 0.999)
-    found, _ = weighted_quantiles(value, np.full((1, 500), 1 / 500), at)
-    expected = quantiles(value[0, 0], np.full(500, 1 / 500), at)
-    np.testing.assert_allclose(found[0, 0], expected, rtol=1e-10)
+    rng, at = np.random.default_rng(1), (0.001, 0.3, 0.999)
+    value, weight = rng.normal(size=(500, 2)), rng.dirichlet(np.ones(500))
+    expected = np.stack([quantiles_of_sorted(each, weight, at) for each in value.T], axis=1)
+    np.testing.assert_allclose(quantiles(value, at, weight), expected, rtol=1e-10)
+    np.testing.assert_allclose(quantiles(value[:, 0], at, weight), expected[:, 0], rtol=1e-10)
+
+
+@given(
+    seed=st.integers(0, 1000),
+    draws=st.sampled_from([1, 2, 7, 100, 1003]),
+    kind=st.sampled_from(list(KINDS)),
+)
+@settings(max_examples=100, deadline=None)
+def test_equal_weights_give_the_quantiles_of_draws_without_weights(seed, draws, kind):
+    value = KINDS[kind](np.random.default_rng(seed), draws)
+    at, equal = (0.0, 0.025, 0.4, 0.5, 0.975, 1.0), np.full(draws, 1 / draws)
+    size = 1e-9 * max(1.0, np.abs(value).max())
+    np.testing.assert_allclose(quantiles(value, at, equal), quantiles(value, at), atol=size)
+
+
+def test_weighted_quantiles_lie_between_the_middles_of_the_draws_shares():
+    value, weight = np.array([3.0, 1.0, 2.0]), np.array([1, 2, 5]) / 8
+    middle = np.array([0.125, 0.5625, 0.9375])
+    expected = np.interp(0.5, (middle - middle[0]) / (middle[2] - middle[0]), [1, 2, 3])
+    assert quantiles(value, [0.5], weight) == pytest.approx(expected)

@@ -11,8 +11,7 @@ from hypothesis import given
 from bayes_crlm import fit_many, stack_cohorts
 from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
-from bayes_crlm.likelihood.intervals import choose_intervals, edges_of_cohorts
-from bayes_crlm.likelihood.tied_times import event_quantiles, one_time_each, onto, short_times_once
+from bayes_crlm.likelihood.tied_times import one_time_each, onto, short_times_once
 from bayes_crlm.words.errors import CohortError
 
 
@@ -125,23 +124,6 @@ def test_a_column_used_as_a_time_ties_with_the_cohort():
     start = read_cohort(table, time="years", event="death", treatment_start="started").start
     assert start[0] == cohort.time[1]
     assert onto([0.2 + 1e-12, 7.5], [0.1, 0.2, 0.3]).tolist() == [0.2, 7.5]
-
-
-@pytest.mark.parametrize("n", [46, 91, 113, 201])
-def test_quantiles_that_fall_on_a_time_are_that_time(n):
-    times = np.sort(np.random.default_rng(n).integers(1, 12, n)).astype(float)
-    for number in range(2, 21):
-        shares = np.arange(1, number) / number
-        place = (n - 1) * np.arange(1, number) / number
-        right = np.interp(np.round(place, 9), np.arange(n), times)
-        assert event_quantiles(times, shares) == pytest.approx(right, abs=1e-7)
-        edges = choose_intervals(np.zeros(n), times, np.ones(n), number).cutpoints
-        assert np.diff(edges).min() > 0.01
-        ((_, batch),) = edges_of_cohorts(number, times[None], np.ones((1, n)) > 0)
-        assert (
-            np.unique(batch[0]).tolist()
-            == np.unique([0, *event_quantiles(times, shares), times[-1]]).tolist()
-        )
 
 
 NARROW = {

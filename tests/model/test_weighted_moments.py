@@ -9,7 +9,6 @@ from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.model.formula import evaluate_formula
 from bayes_crlm.model.weighted_moments import (
-    quantiles_over_patients,
     row_shares,
     weighted_center_and_scale,
 )
@@ -110,14 +109,6 @@ def test_a_value_that_is_0_for_all_at_the_start_keeps_a_scale():
     mean = dose.mean() / 2
     second = ((dose - mean) ** 2 + mean**2).sum() / 2 / 59
     assert design.scale[1] == pytest.approx(np.sqrt(second))
-
-
-@pytest.mark.parametrize("n", [5, 64, 91])
-def test_quantiles_with_weights_of_one_are_those_of_type_7(n):
-    values = np.random.default_rng(n).integers(0, 30, n) / 7
-    at = np.linspace(0, 1, 23)
-    right = np.quantile(values, at)
-    assert quantiles_over_patients(values, np.ones(n), at) == pytest.approx(right, abs=1e-9)
 
 
 def test_one_row_a_patient_is_transformed_as_formulaic_does():

@@ -8,7 +8,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bayes_crlm.inference.weighted import weighted_quantiles
 from bayes_crlm.model.priors import LIMITS, Normal, parse_prior
 from bayes_crlm.sensitivity.credibility import (
     critical_prior,
@@ -367,14 +366,3 @@ def test_a_finding_that_a_wide_prior_just_overturns_has_a_critical_prior_below_t
     assert found.critical.kind == "sceptical"
     exact = critical_prior(*np.exp(limits(Normal(0, 1e6))))
     assert found.critical.prior.sd == pytest.approx(exact.prior.sd, rel=0.02)
-
-
-def test_weighted_quantiles_are_those_of_repeated_values():
-    values, counts = np.array([3.0, 1.0, 2.0]), np.array([1, 2, 5])
-    weight = counts / counts.sum()
-    found, _ = weighted_quantiles(values[None, None], weight[None], [0.5])
-    assert found[0, 0, 0] == pytest.approx(np.interp(0.5, [0.125, 0.5625, 0.9375], [1, 2, 3]))
-    repeated = np.repeat(values, counts)
-    equal = np.full(repeated.size, 1 / repeated.size)
-    found, _ = weighted_quantiles(repeated[None, None], equal[None], [0.4])
-    assert found[0, 0, 0] == pytest.approx(np.quantile(repeated, 0.4, method="hazen"))

@@ -22,7 +22,7 @@ from bayes_crlm.cohort.cohort import Cohort
 from bayes_crlm.figures.comparisons import plot_by_placement
 from bayes_crlm.inference.psis import PARETO_K_MOST
 from bayes_crlm.likelihood.intervals import choose_intervals
-from bayes_crlm.likelihood.tied_times import event_quantiles
+from bayes_crlm.likelihood.quantiles import sample_quantiles
 from bayes_crlm.sensitivity import verdicts
 from bayes_crlm.sensitivity.parts import Context, Finding, finding, rows_of, run_several
 from bayes_crlm.sensitivity.posterior_draws import summarise_weighted
@@ -99,7 +99,7 @@ def inner_cutpoints(cohort: Cohort, number: int, placement: str) -> NDArray[np.f
         inner = step * event_times.max()
     else:
         shift = 0.5 / number if placement == "shifted" else 0.0
-        inner = event_quantiles(event_times, step - shift)
+        inner = sample_quantiles(event_times, step - shift)
     inner = np.unique(inner)
     return inner[(inner > 0) & (inner < cohort.time.max())]
 

@@ -33,7 +33,7 @@ from pydantic import Field, PlainValidator
 
 from bayes_crlm.analysis.plan import Plan
 from bayes_crlm.frequentist.cox import cox_of
-from bayes_crlm.likelihood.tied_times import event_quantiles
+from bayes_crlm.likelihood.quantiles import sample_quantiles
 from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.sensitivity import verdicts
 from bayes_crlm.sensitivity.choices.periods import (
@@ -92,7 +92,7 @@ def choose_times(inputs: PreparedCohort, settings: Settings) -> tuple[float, ...
     if times == "auto":
         number = min(max(len(event_times) // EVENTS_PER_PERIOD, 2), PERIODS_MOST)
         times = tuple(
-            np.unique(event_quantiles(event_times, np.arange(1, number) / number)).tolist()
+            np.unique(sample_quantiles(event_times, np.arange(1, number) / number)).tolist()
         )
     events = events_of_periods(cohort, times)
     if np.any(events == 0):

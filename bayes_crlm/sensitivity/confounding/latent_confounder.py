@@ -24,11 +24,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.inference.weighted import PROBABILITIES
+from bayes_crlm.inference.weighted import quantiles
 from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.priors import HALF_WIDTH_95
 from bayes_crlm.sensitivity.extended_model import ExtendedFit, without_integration
-from bayes_crlm.sensitivity.posterior_draws import quantiles
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import as_written
@@ -154,7 +153,7 @@ def fit_latent_confounder(
 
 def spread_of(values: NDArray) -> dict[str, Any]:
     """Median and 95% interval of draws."""
-    low, median, high = quantiles(values.ravel(), PROBABILITIES).tolist()
+    low, median, high = quantiles(values.ravel()).tolist()
     return {"median": median, "eti95": [low, high]}
 
 

@@ -17,7 +17,7 @@ from pydantic import Field
 from bayes_crlm.analysis.plan import Plan
 from bayes_crlm.figures.comparisons import plot_differences, plot_mirrored
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
-from bayes_crlm.inference.weighted import weighted_quantiles
+from bayes_crlm.inference.weighted import quantiles
 from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.sensitivity.comparison_rows import (
     FIRST,
@@ -332,9 +332,7 @@ def compare_weights(arms: TwoArms, settings: Settings, seed: int) -> dict[str, A
 
 def propensity_limits(arms: TwoArms, drawn: PropensityDraws) -> NDArray[np.float64]:
     """95% limits of every patient's propensity, shape (2, patients)."""
-    each = propensity(arms.design, drawn.coefficients)
-    limits, _ = weighted_quantiles(each.T[None], drawn.weight[None], (0.025, 0.975))
-    return limits[0].T
+    return quantiles(propensity(arms.design, drawn.coefficients), (0.025, 0.975), drawn.weight)
 
 
 def coefficient_rows(arms: TwoArms, drawn: PropensityDraws) -> list[dict[str, Any]]:

@@ -17,10 +17,10 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.inference.weighted import quantiles
 from bayes_crlm.model.priors import LIMITS, Normal
 from bayes_crlm.sensitivity import credibility
 from bayes_crlm.sensitivity.credibility import CriticalPrior
-from bayes_crlm.sensitivity.posterior_draws import quantiles
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.records import record
 
