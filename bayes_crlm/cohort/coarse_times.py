@@ -1,11 +1,10 @@
 """Times of a cohort that are rounded to a unit which is long beside its median survival."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayes_crlm.cohort.outcome.follow_up import FollowUp
 from bayes_crlm.cohort.outcome.rounded_times import (
     CAUTION,
     RoundedTimes,
@@ -62,6 +61,5 @@ def sampled_once(cohort: "Cohort", rounding: Rounding, seed: int) -> "Cohort":
     seed : int
         Of the draws: the same seed gives the same times.
     """
-    follow_up = FollowUp(*(getattr(cohort, each.name) for each in fields(FollowUp)))
-    drawn, _ = sample_within_unit(rounding, seed, follow_up, cohort.table)
-    return replace(cohort, **vars(drawn), rounded=rounding)
+    drawn, _ = sample_within_unit(rounding, seed, cohort, cohort.table)
+    return replace(drawn, rounded=rounding)

@@ -8,12 +8,13 @@ treatment, delayed entry); gaps between them are allowed, overlaps are not.
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.cohort.eligibility import Dropped, select
+from bayes_crlm.cohort.outcome.follow_up import FollowUp
 from bayes_crlm.cohort.outcome.rounded_times import Rounding
 from bayes_crlm.cohort.outcome.time_scale import TimeScale
 from bayes_crlm.cohort.source import (
@@ -42,8 +43,8 @@ ARRAYS_OF_ROWS = {
 """Attributes of a cohort that hold a value for each row."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Cohort:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Cohort(FollowUp):
     """A checked cohort; made by `read_cohort`, never changed afterwards.
 
     Attributes
@@ -104,11 +105,6 @@ class Cohort:
     """
 
     table: "pd.DataFrame"
-    entry: NDArray[np.float64]
-    time: NDArray[np.float64]
-    event: NDArray[np.int8]
-    patient_index: NDArray[np.intp]
-    patients: NDArray[Any]
     source: str
     is_synthetic: bool
     sha256: str
@@ -121,9 +117,7 @@ class Cohort:
     dropped: tuple[Dropped, ...]
     row_number: NDArray[np.int64]
     excluded: tuple[Dropped, ...] = ()
-    start: NDArray[np.float64] | None = None
     start_column: str | None = None
-    censoring_end: NDArray[np.float64] | None = None
     censoring_end_column: str | None = None
     remarks: tuple[str, ...] = ()
     scale: TimeScale = FILE_SCALE
@@ -288,7 +282,7 @@ class Cohort:
             When too few patients or no events are left.
         """
         left_out = np.isin(self.patient_index, np.asarray(patients, dtype=np.intp))
-        smaller = self._subset(~left_out)
+        smaller = self.rows(~left_out)
         n_left_out = self.n_patients - smaller.n_patients
         _check_enough(smaller, f"after leaving out {count_of(n_left_out, 'patient')}")
         return smaller
@@ -301,7 +295,7 @@ class Cohort:
         dropped: tuple[Dropped, ...] = (),
     ) -> "Cohort":
         """Keep some rows, and say who was left out and which levels are no more there."""
-        smaller = self._subset(keep)
+        smaller = self.rows(keep)
         _check_enough(smaller, when)
         columns = (self.time_column, self.event_column, self.entry_column, self.id_column)
         outcome = [each for each in columns if each is not None]
@@ -313,13 +307,10 @@ class Cohort:
             dropped=(*self.dropped, *dropped),
         )
 
-    def _subset(self, keep: NDArray[np.bool]) -> "Cohort":
+    def rows(self, keep: NDArray[np.bool]) -> Self:
         """Keep some rows, and the patients that have one of them."""
-        of_rows = {name: getattr(self, name) for name in ARRAYS_OF_ROWS}
-        kept = {name: values[keep] for name, values in of_rows.items() if values is not None}
-        patients, kept["patient_index"] = np.unique(kept["patient_index"], return_inverse=True)
-        table, labels = rows_of(self.table, keep), self.patients[patients]
-        return dataclasses.replace(self, table=table, patients=labels, **kept)
+        table, row_number = rows_of(self.table, keep), self.row_number[keep]
+        return dataclasses.replace(super().rows(keep), table=table, row_number=row_number)
 
 
 def _check_enough(cohort: Cohort, when: str) -> None:

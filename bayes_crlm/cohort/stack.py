@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bayes_crlm.cohort.arguments import CohortArguments
 from bayes_crlm.cohort.cohort import Cohort
 from bayes_crlm.cohort.outcome.event_codes import events_by_code, settled_codes
-from bayes_crlm.cohort.outcome.follow_up import NUMBER, events_of, patients_of
+from bayes_crlm.cohort.outcome.follow_up import NUMBER, patients_of
 from bayes_crlm.cohort.outcome.outcome import Outcome
 from bayes_crlm.cohort.reading import cohort_of
 from bayes_crlm.cohort.source import shared_columns, unknown_columns
@@ -315,12 +315,8 @@ def rows_of_stack(stack: CohortStack) -> StackedRows | None:
         entry, time = np.where(is_good, entry, 0.0), np.where(is_good, time, 1.0)
     entry, time = tied_in_each(entry, time, starts)
     is_good &= entry < time
-    if outcome.event.value:
-        event, is_said = events_by_code(table[outcome.event.column], outcome.event)
-        is_good &= is_said
-    else:
-        event, missing, wrong = events_of(table[outcome.event.column])
-        is_good &= ~missing & ~wrong
+    event, is_said = events_by_code(table[outcome.event.column], outcome.event)
+    is_good &= is_said
     times = [table[each].dtype for each in (outcome.time.end, outcome.entry) if each is not None]
     if any(is_short_float(each) for each in times):
         # the rule of ties depends on how many bits times have: reading one cohort applies it

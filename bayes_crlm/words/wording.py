@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from numpy.typing import NDArray
 
 SYNTHETIC = "synthetic, not patient data"
@@ -104,6 +105,38 @@ def shown_rows(
     if len(first) == 1:
         return f"row {first[0]}"
     return f"rows {', '.join(first[:-1])} and {first[-1]}"
+
+
+def rows_where(
+    bad: "NDArray[np.bool]",
+    row_number: "NDArray[np.integer]",
+    *cells: "NDArray | pd.Series",
+    between: str = " and ",
+) -> str:
+    """Name the rows of a file in which something is wrong, each with what its cells hold.
+
+    Parameters
+    ----------
+    bad : (rows,) array of bool
+        Which they are.
+    row_number : (rows,) array of int
+        1-based row numbers in the file.
+    *cells : (rows,) array or pandas.Series
+        Columns whose values are said of each row.
+    between : str
+        Stands between the values of a row.
+
+    Returns
+    -------
+    str
+        As of `shown_rows`; empty where nothing is wrong.
+    """
+    (rows,) = bad.nonzero()
+    if not len(rows):
+        return ""
+    first = zip(*(each.take(rows[:SHOWN]) for each in cells), strict=True)
+    notes = [between.join(map(shown, of_row)) for of_row in first]
+    return shown_rows(row_number[rows], notes or None)
 
 
 def count_of(number: int, one: str, many: str | None = None) -> str:

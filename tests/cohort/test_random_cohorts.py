@@ -9,7 +9,8 @@ from cohort_tables import ROWS, refusal, several_rows, with_cell
 from hypothesis import HealthCheck, given, settings
 
 from bayes_crlm.cohort.cohort import Cohort
-from bayes_crlm.cohort.outcome.follow_up import events_of, numbers_of
+from bayes_crlm.cohort.outcome.event_codes import EventCodes, events_by_code
+from bayes_crlm.cohort.outcome.follow_up import numbers_of
 from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.words.errors import BayesCRLMError
 
@@ -156,8 +157,8 @@ def test_a_mutated_file_is_a_cohort_or_refused_in_one_line(tmp_path, data):
 def test_every_cell_is_a_number_or_has_a_kind(cells):
     values = pd.Series(cells, dtype=object)
     numbers, kinds = numbers_of(values)
-    event, missing, wrong = events_of(values)
+    event, is_said = events_by_code(values, EventCodes("event"))
     assert len(numbers) == len(kinds) == len(event) == len(cells)
     assert (np.isnan(numbers) == (kinds != 0)).all()
-    assert not (missing & wrong).any()
-    assert not event[missing | wrong].any()
+    assert not (values.isna().to_numpy() & is_said).any()
+    assert not event[~is_said].any()

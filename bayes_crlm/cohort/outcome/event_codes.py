@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 
 from bayes_crlm.cohort.table.column_values import as_float, number_in, plain_values
 from bayes_crlm.words.records import record
-from bayes_crlm.words.wording import count_of, did_you_mean, listed_first, shown, shown_rows
+from bayes_crlm.words.wording import count_of, did_you_mean, listed_first, rows_where, shown
 
 if TYPE_CHECKING:
     import pandas as pd
 
+PLAIN_CODES = ((1, True), (0, False))
+"""Of the event and of censored follow-up, in a column of which nothing is said."""
 MOST_CODES = 8
 """How many codes a message lists."""
 CDISC = re.compile(r"cnsr\d*", re.IGNORECASE)
@@ -167,7 +169,7 @@ class CodesFound:
             first, cells = pd.factorize(values)
         except TypeError:
             # cells that cannot be compared, lists for example, go by what they look like
-            first, cells = pd.factorize(values.map(shown, na_action="ignore"))
+            first, cells = pd.factorize(values.map(_comparable, na_action="ignore"))
         keys = [_key(cell) for cell in cells]
         place = {key: k for k, key in enumerate(dict.fromkeys(keys))}
         of_cell = np.array([place[key] for key in keys] + [-1], dtype=np.intp)
@@ -236,7 +238,7 @@ def read_events(
     if is_absent and not codes.censored:
         others = []  # codes that are not said, because the event is given another code
     if others and (codes.censored or len(others) > 1):
-        rows = shown_rows(row_number[found.are("other")])
+        rows = rows_where(found.are("other"), row_number)
         problems.append(
             f"{where} holds {found.listed('other')} ({rows}), and neither value nor censored says "
             "what these codes mean; name the codes that are censored, such as censored = "
@@ -264,13 +266,13 @@ def events_by_code(
     values : pandas.Series, (n_rows,)
         The event column; missing cells count as not said.
     codes : EventCodes
-        With at least one value.
+        Without a value it is 1 or true; 0 and false are censored.
 
     Returns
     -------
     event : (n_rows,) int8
     is_said : (n_rows,) bool
-        Whether the cell is the event, or named as censored.
+        Whether the cell is the event, or censored as the codes say.
     """
     found = CodesFound.of(values, codes)
     is_event = found.are("event")
@@ -339,6 +341,11 @@ def _key(cell: Any) -> tuple[str, Any]:
     return ("other", shown(cell))
 
 
+def _comparable(cell: Any) -> Any:
+    """A cell, or what it looks like where it is neither text nor a number."""
+    return cell if isinstance(cell, str | Real | Decimal) else shown(cell)
+
+
 def _plain(key: tuple[str, Any]) -> Any:
     """The code behind a key, whole numbers without a decimal point."""
     kind, value = key
@@ -347,9 +354,10 @@ def _plain(key: tuple[str, Any]) -> Any:
 
 def _kind_of_code(value: Any, codes: EventCodes) -> str:
     """Whether a code is the event, censored, or neither."""
-    if any(_same(code, value) for code in codes.value):
+    is_event, is_censored = (codes.value, codes.censored) if codes.value else PLAIN_CODES
+    if any(_same(code, value) for code in is_event):
         return "event"
-    return "censored" if any(_same(code, value) for code in codes.censored) else "other"
+    return "censored" if any(_same(code, value) for code in is_censored) else "other"
 
 
 def _written(value: Any) -> str:

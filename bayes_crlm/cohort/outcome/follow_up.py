@@ -5,10 +5,10 @@ of the rows within patients.
 """
 
 import datetime
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,8 @@ from bayes_crlm.cohort.table.column_values import (
     plain_values,
 )
 from bayes_crlm.likelihood.tied_times import one_time_each
-from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import significant
-from bayes_crlm.words.wording import listed_first, shown, shown_rows
+from bayes_crlm.words.wording import SHOWN, listed_first, rows_where, shown, shown_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +54,7 @@ ROUNDING = 1e-9
 Times = NDArray[np.float64]
 
 
-@record
+@dataclass(frozen=True, eq=False)
 class FollowUp:
     """The follow-up of n rows and their patients, as `bayes_crlm.cohort.cohort.Cohort` has it."""
 
@@ -67,13 +66,14 @@ class FollowUp:
     start: Times | None = None
     censoring_end: Times | None = None
 
-    def rows(self, keep: NDArray[np.bool]) -> "FollowUp":
+    def rows(self, keep: NDArray[np.bool]) -> Self:
         """Keep some rows, and the patients that have one of them."""
         index = self.patient_index[keep]
         left = np.unique(index[index >= 0])
         place = np.full(len(self.patients) + 1, -1)
         place[left] = np.arange(len(left))
-        return FollowUp(
+        return replace(
+            self,
             entry=self.entry[keep],
             time=self.time[keep],
             event=self.event[keep],
@@ -136,45 +136,6 @@ def _number_of(cell: object) -> tuple[float, int]:
     if isinstance(cell, datetime.date | datetime.time | np.datetime64):
         return np.nan, DATE
     return np.nan, OTHER
-
-
-def events_of(values: "pd.Series") -> tuple[NDArray[np.int8], NDArray[np.bool], NDArray[np.bool]]:
-    """Turn an event column into 0 and 1.
-
-    Parameters
-    ----------
-    values : pandas.Series, (n_rows,)
-        0/1 or true/false as truth values, numbers or text (in any case).
-
-    Returns
-    -------
-    event : (n_rows,) int8
-        0 where it is not known.
-    missing, wrong : (n_rows,) bool
-        Cells without a value, and with one that is not an event.
-    """
-    values = plain_values(values)
-    missing = values.isna().to_numpy(dtype=bool)
-    kind = column_kind(values)
-    if kind == "true/false":
-        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
-    elif kind in ("text", "objects"):
-        numbers = np.array([_event_of(cell) for cell in values.to_numpy(object)], dtype=float)
-    else:
-        numbers, _ = numbers_of(values)
-    known = (numbers == 0) | (numbers == 1)
-    return np.where(known, numbers, 0).astype(np.int8), missing, ~known & ~missing
-
-
-def _event_of(cell: object) -> float:
-    """Turn one cell into 0 or 1, or NaN."""
-    if isinstance(cell, str):
-        return {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0}.get(
-            cell.strip().lower(), np.nan
-        )
-    if isinstance(cell, Real | np.bool | Decimal) and cell in (0, 1):
-        return float(cell)
-    return np.nan
 
 
 def patients_of(values: "pd.Series") -> tuple[NDArray[Any], NDArray[np.intp]]:
@@ -247,18 +208,14 @@ def check_follow_up(
     entries, times = follow_up.entry, follow_up.time
     time, entry, id = roles["time"], roles["entry"], roles["id"]
     problems: list[str] = []
-    late = np.flatnonzero(entries >= times)
-    if entry is not None and len(late):
-        pairs = [f"{shown(entries[k])} and {shown(times[k])}" for k in late[:5].tolist()]
+    late = entries >= times
+    if late.any():
         problems.append(
-            f"entry (column {shown(entry)}) is not before time (column {shown(time)}) in "
-            f"{shown_rows(row_number[late], pairs)}; every entry must be "
-            "before its time"
-        )
-    elif len(late):
-        problems.append(
-            f"column {shown(time)} (time) is zero in {rows_with(times, late, row_number)} after "
+            f"column {shown(time)} (time) is zero in {rows_where(late, row_number, times)} after "
             "rounded times were drawn; say what becomes of such rows with zero_times"
+            if entry is None
+            else f"entry (column {shown(entry)}) is not before time (column {shown(time)}) in "
+            f"{rows_where(late, row_number, entries, times)}; every entry must be before its time"
         )
     problems += _far_times(times, str(time), row_number)
     follow_up, found = _tied(follow_up, row_number)
@@ -281,11 +238,6 @@ def check_follow_up(
     return follow_up, problems
 
 
-def rows_with(times: Times, rows: NDArray[np.intp], row_number: NDArray[np.int64]) -> str:
-    """Name some rows, the first of them with their times."""
-    return shown_rows(row_number[rows], map(shown, times[rows[:5]].tolist()))
-
-
 def _far_times(times: Times, column: str, row_number: NDArray[np.int64]) -> list[str]:
     """Refuse times that cannot be of the same study as the others.
 
@@ -296,13 +248,12 @@ def _far_times(times: Times, column: str, row_number: NDArray[np.int64]) -> list
     if not len(known):
         return []
     median = float(np.median(known))
-    far = np.flatnonzero(times / FAR > median)
-    if not len(far):
+    rows = rows_where(times / FAR > median, row_number, times)
+    if not rows:
         return []
     return [
         f"column {shown(column)} (time) is more than a million times its median "
-        f"{significant(median, 4)} in {rows_with(times, far, row_number)}; correct it, or leave "
-        "the row out with where"
+        f"{significant(median, 4)} in {rows}; correct it, or leave the row out with where"
     ]
 
 
@@ -314,14 +265,13 @@ def _tied(follow_up: FollowUp, row_number: NDArray[np.int64]) -> tuple[FollowUp,
     else:
         # without late entry the origin is not a time of its own, as in R
         entry, (time,) = entries, one_time_each(times)
-    gone = np.flatnonzero((entries < times) & (entry >= time))
-    if not len(gone):
+    gone = (entries < times) & (entry >= time)
+    if not gone.any():
         return replace(follow_up, entry=entry, time=time), []
-    spans = [f"{shown(entries[k])} to {shown(times[k])}" for k in gone[:5].tolist()]
     return follow_up, [
         "the follow-up is shorter than the rounding of the times in "
-        f"{shown_rows(row_number[gone], spans)}; leave such rows out, or join them to the "
-        "patient's row before or after"
+        f"{rows_where(gone, row_number, entries, times, between=' to ')}; leave such rows out, or "
+        "join them to the patient's row before or after"
     ]
 
 
@@ -334,15 +284,13 @@ def wrong_rows(
     right: str | None = None,
 ) -> list[str]:
     """Say what is wrong with a column and in which rows; nothing when no row is bad."""
-    rows = np.flatnonzero(bad)
-    if not len(rows):
+    rows = rows_where(bad, row_number, *([] if what == "is missing" else [values]))
+    if not rows:
         return []
-    cells = [] if what == "is missing" else [shown(each) for each in values.iloc[rows[:5]]]
-    named = shown_rows(row_number[rows], cells or None)
     right = MUST_BE[role] if right is None else right
-    if what == "is text" and any("," in cell for cell in cells):
+    if what == "is text" and any("," in shown(cell) for cell in values[bad].head(SHOWN)):
         right += " with a decimal point"
-    return [f"column {shown(values.name)} ({role}) {what} in {named}; {right}"]
+    return [f"column {shown(values.name)} ({role}) {what} in {rows}; {right}"]
 
 
 def _check_patients(

@@ -13,7 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.cohort.eligibility import Dropped
-from bayes_crlm.cohort.outcome.event_codes import EventCodes, doubted_name, read_events
+from bayes_crlm.cohort.outcome.event_codes import (
+    EventCodes,
+    doubted_name,
+    events_by_code,
+    read_events,
+)
 from bayes_crlm.cohort.outcome.follow_up import (
     DATE,
     KINDS,
@@ -24,7 +29,6 @@ from bayes_crlm.cohort.outcome.follow_up import (
     TRUTH,
     FollowUp,
     check_follow_up,
-    events_of,
     patients_of,
     wrong_rows,
 )
@@ -34,7 +38,7 @@ from bayes_crlm.cohort.outcome.zero_times import settle_zeros
 from bayes_crlm.likelihood.tied_times import distinct_times, onto
 from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import as_written
-from bayes_crlm.words.wording import count_of, shown, shown_rows
+from bayes_crlm.words.wording import count_of, rows_where, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -305,13 +309,12 @@ def check_ends(
     problems : list of str
     """
     end = onto(end, np.unique(times))
-    late = np.flatnonzero(times > end)
-    if not len(late):
+    rows = rows_where(times > end, row_number, times, end)
+    if not rows:
         return end, []
-    pairs = [f"{shown(times[k])} and {shown(end[k])}" for k in late[:5].tolist()]
     return end, [
-        f"time lies after censoring_end ({where}) in "
-        f"{shown_rows(row_number[late], pairs)}; nobody is followed beyond the end of the study"
+        f"time lies after censoring_end ({where}) in {rows}; nobody is followed beyond the end of "
+        "the study"
     ]
 
 
@@ -345,7 +348,8 @@ def check_events(
     if codes.value:
         events, remarks, found = read_events(values, codes, row_number)
         return events, remarks, problems + found
-    events, missing, wrong = events_of(values)
+    events, is_said = events_by_code(values, codes)
+    wrong = ~is_said & ~missing
     code = '"dead"' if any(isinstance(each, str) for each in values[wrong].head(1)) else "2"
     hint = f'; say which code is the event, such as event = {{column = "{column}", value = {code}}}'
     right = MUST_BE["event"] + (hint if n and wrong.mean() > 0.2 else "")

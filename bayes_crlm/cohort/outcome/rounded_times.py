@@ -218,9 +218,9 @@ def _usual_multiple(multiple: NDArray[np.int64], counts: NDArray[np.intp]) -> in
     return 1
 
 
-def sample_within_unit(
-    rounding: Rounding, seed: int, follow_up: FollowUp, table: "pd.DataFrame"
-) -> tuple[FollowUp, int]:
+def sample_within_unit[Rows: FollowUp](
+    rounding: Rounding, seed: int, follow_up: Rows, table: "pd.DataFrame"
+) -> tuple[Rows, int]:
     """Draw every patient's times once within their unit.
 
     All times of a patient move together, so that rows keep their order and still join; the origin

@@ -25,8 +25,8 @@ from bayes_crlm.words.wording import (
     in_rows,
     listed_first,
     no_column,
+    rows_where,
     shown,
-    shown_rows,
 )
 
 if TYPE_CHECKING:
@@ -259,10 +259,10 @@ def _applied(name: str, read: ColumnRead, settings: ColumnSettings) -> tuple[Col
     if said == "number":
         values, wrong = as_number(read)
         if wrong.any():
-            rows = _rows(read, wrong, number)
             problems.append(
                 f"column {shown(name)} is declared a number (data.levels), but is not one in "
-                f"{rows}; correct these cells, or name them in data.missing_values"
+                f"{rows_where(wrong, number, read.values)}; correct these cells, or name them in "
+                "data.missing_values"
             )
             # nothing is missing here: a number in its place, so that no gap is told besides
             values = values.mask(wrong, values.median() if values.notna().any() else 0.0)
@@ -282,7 +282,7 @@ def _applied(name: str, read: ColumnRead, settings: ColumnSettings) -> tuple[Col
     if wrong.any():
         problems.append(
             f"column {shown(name)} has levels that data.levels does not name, in "
-            f"{_rows(read, wrong, number)}; name every level, or correct these cells"
+            f"{rows_where(wrong, number, read.values)}; name every level, or correct these cells"
         )
         # nothing is missing here, and no gap is told besides
         values, _ = as_levels(read, None)
@@ -294,12 +294,6 @@ def _applied(name: str, read: ColumnRead, settings: ColumnSettings) -> tuple[Col
         values = values.cat.remove_unused_categories()
     without = tuple(each for each in notes if not each.startswith("numbers written as text"))
     return ColumnRead(values, without), problems
-
-
-def _rows(read: ColumnRead, wrong: NDArray[np.bool], number: NDArray[np.int64]) -> str:
-    """Name the rows that are wrong with their values."""
-    places = np.flatnonzero(wrong)
-    return shown_rows(number[places], [shown(read.values.iloc[k]) for k in places[:5].tolist()])
 
 
 def without_values(
