@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayes_crlm.frequentist.cox_rows import MAX_ITERATIONS, CoxRows
+from bayes_crlm.frequentist.cox_rows import MAX_ITERATIONS, CoxRows, is_maximum
 from bayes_crlm.frequentist.firth import fit_firth
 from bayes_crlm.frequentist.partial_likelihood import TIES
 from bayes_crlm.frequentist.separation import Separation, find_separation
@@ -246,7 +246,7 @@ def _separated_cox(rows: CoxRows, separation: Separation, terms: Sequence[str]) 
 def _partial_likelihood_cox(rows: CoxRows, terms: Sequence[str]) -> Cox:
     """The library's fit with its test of proportional hazards, or nothing and why."""
     fit = rows.fit()
-    if not rows.is_maximum(fit):
+    if not is_maximum([fit], rows.scaled[None]).all():
         return _nothing(
             fit,
             rows,

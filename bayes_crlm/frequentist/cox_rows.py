@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -91,21 +92,35 @@ class CoxRows:
         at_no_effect = self.fit(np.zeros(self.scaled.shape[1]))
         return np.diag(np.atleast_2d(at_no_effect.var)) > 0
 
-    def is_maximum(self, fit: CoxPHFit) -> bool:
-        """Whether a fit has converged, on a maximum and not on the way up a monotone likelihood."""
-        if not self.scaled.shape[1]:
-            return True
-        coef, score, covariance = (
-            np.asarray(fit.coefficients),
-            np.asarray(fit.first),
-            np.array(fit.var),
-        )
-        if not np.all(np.isfinite(coef)) or not np.all(np.diag(covariance) > 0):
-            return False
-        # One more Newton step would move no estimate by 1e-5 standard errors.
-        is_converged = score @ covariance @ score < 1e-10
-        ranges = np.ptp(self.scaled, axis=0)
-        return bool(is_converged and is_maximum_certain(score, covariance, ranges))
+
+def is_maximum(fits: Sequence[CoxPHFit], scaled: Floats) -> NDArray[np.bool_]:
+    """Whether fits have converged, on maxima and not on the way up a monotone likelihood.
+
+    Parameters
+    ----------
+    fits : sequence of CoxPHFit
+        Of as many cohorts.
+    scaled : (cohorts, rows, p) float
+        Their columns.
+
+    Returns
+    -------
+    (cohorts,) bool
+    """
+    *_, p = scaled.shape
+    if not p:
+        return np.ones(len(fits), dtype=bool)
+    coef, score = (
+        np.array([fit.coefficients for fit in fits]),
+        np.array([fit.first for fit in fits]),
+    )
+    covariance = np.array([fit.var for fit in fits]).reshape(-1, p, p)
+    variance = np.diagonal(covariance, axis1=1, axis2=2)
+    is_found = np.isfinite(coef).all(axis=1) & (variance > 0).all(axis=1)
+    covariance = np.where(is_found[:, None, None], covariance, np.eye(p))
+    # One more Newton step would move no estimate by 1e-5 standard errors.
+    is_converged = (score * (covariance @ score[..., None])[..., 0]).sum(axis=1) < 1e-10
+    return is_found & is_converged & is_maximum_certain(score, covariance, np.ptp(scaled, axis=1))
 
 
 def scaled_columns(matrix: Floats) -> tuple[Floats, Floats]:
