@@ -110,6 +110,7 @@ struct Kernels {
                         int64_t, double *);
   int64_t (*pareto_smooth)(const double *log_ratio, int64_t rows, int64_t draws, int64_t tail, double *log_weight,
                            double *shape);
+  int64_t (*left_out)(const struct LeftOut *);
   int64_t (*summarise)(const struct Summaries *);
   int64_t (*sample_effects)(const struct EffectDraws *);
   int64_t (*weigh_effects)(const struct EffectDensities *);

@@ -65,6 +65,14 @@ struct EffectDraws {
   int64_t *scramble;                     // cohorts x pairs: which one each comes from
 };
 
+// Patients to be left out of draws.
+struct LeftOut {
+  int64_t n_draws, n_patients, tail;     // tail: how many of the largest ratios are smoothed
+  const double *log_likelihood;          // draws x patients
+  const double *log_ratio;               // draws: of posterior to proposal
+  double *elpd, *pareto_k, *lpd;         // patients
+};
+
 // Log densities of effects under all parts of such proposals.
 struct EffectDensities {
   int64_t n_cohorts, n_parts, n_draws, n_terms;

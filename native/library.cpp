@@ -84,6 +84,7 @@ EXPORT int64_t crlm_pareto_smooth(const Kernels *kernels, const double *log_rati
                                   int64_t tail, double *log_weight, double *shape) {
   return kernels->pareto_smooth(log_ratio, rows, draws, tail, log_weight, shape);
 }
+EXPORT int64_t crlm_left_out(const Kernels *kernels, const LeftOut *left_out) { return kernels->left_out(left_out); }
 EXPORT int64_t crlm_sample_effects(const Kernels *kernels, const EffectDraws *draws) { return kernels->sample_effects(draws); }
 EXPORT int64_t crlm_weigh_effects(const Kernels *kernels, const EffectDensities *d) { return kernels->weigh_effects(d); }
 EXPORT int64_t crlm_summarise(const Kernels *kernels, const Summaries *summaries) { return kernels->summarise(summaries); }

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bayes_crlm.fit.draws import PosteriorDraws
 from bayes_crlm.fit.moment_matching import matched_moments
 from bayes_crlm.fit.tree import groups_of
-from bayes_crlm.inference.left_out import LeftOut, left_out, log_sum_exp, relative_ess
+from bayes_crlm.inference.left_out import LeftOut, left_out, relative_ess
 from bayes_crlm.inference.psis import LEAST_DRAWS, PARETO_K_MOST, pareto_smooth
 from bayes_crlm.likelihood.hazard_table import patient_log_likelihood
 from bayes_crlm.likelihood.survival_data import SurvivalData
@@ -149,7 +149,10 @@ def match_moments(fit: PosteriorDraws, found: LeftOut) -> None:
             partial(pareto_smooth, relative_ess=share),
         )
         if matched is not None:
-            found.elpd[patient], found.pareto_k[patient] = log_sum_exp(matched[0]), matched[1]
+            found.elpd[patient], found.pareto_k[patient] = (
+                np.logaddexp.reduce(matched[0]),
+                matched[1],
+            )
 
 
 def one_log_likelihood(vectors: NDArray, model: BlockModel, own: SurvivalData) -> Floats:

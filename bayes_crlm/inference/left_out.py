@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.chains import ess_mean, ess_tail
-from bayes_crlm.inference.psis import pareto_smooth
+from bayes_crlm.inference.native.draws import PatientsLeftOut
+from bayes_crlm.inference.native.library import BEST
+from bayes_crlm.inference.psis import pareto_smooth, tail_length
 from bayes_crlm.words.records import record
 
 Floats = NDArray[np.float64]
@@ -49,7 +51,10 @@ class LeftOut:
 
 
 def left_out(
-    log_likelihood: NDArray, relative_ess: float = 1.0, log_ratio: NDArray | float = 0.0
+    log_likelihood: NDArray,
+    relative_ess: float = 1.0,
+    log_ratio: NDArray | float = 0.0,
+    level: int = BEST,
 ) -> LeftOut:
     """Leave every patient out of draws, by smoothed importance weights.
 
@@ -62,21 +67,25 @@ def left_out(
     log_ratio : (draws,) ndarray or float
         Log of posterior over proposal density, of draws from a proposal. Each patient's ratio is
         then that of the posterior without the patient to the proposal, smoothed once.
+    level : int
+        Instruction set, as for `bayes_crlm.inference.native.library.kernels`.
 
     Returns
     -------
     LeftOut
     """
     n_draws, n_patients = log_likelihood.shape
-    elpd, pareto_k, lpd = (np.empty(n_patients) for _ in range(3))
-    step = max(1, BLOCK // n_draws)
-    for start in range(0, n_patients, step):
-        some = slice(start, start + step)
-        each = log_likelihood[:, some].T
-        log_weight, pareto_k[some] = pareto_smooth(log_ratio - each, relative_ess)
-        elpd[some] = log_sum_exp(log_weight + each)
-        lpd[some] = log_sum_exp(each) - np.log(n_draws)
-    return LeftOut(elpd, pareto_k, lpd)
+    found, task = LeftOut(*(np.empty(n_patients) for _ in range(3))), PatientsLeftOut()
+    task.fill(
+        n_draws=n_draws,
+        n_patients=n_patients,
+        tail=tail_length(n_draws, relative_ess),
+        log_likelihood=log_likelihood,
+        log_ratio=np.broadcast_to(log_ratio, n_draws),
+        **vars(found),
+    )
+    task.run(level)
+    return found
 
 
 def relative_ess(variables: Sequence[NDArray]) -> float:
@@ -132,9 +141,3 @@ def tail_shape(values: NDArray) -> Floats:
         # the shape of a tail does not depend on where values lie
         above = np.log(values - values.min(axis=-1, keepdims=True))
     return np.array([pareto_smooth(*row)[1] for row in zip(above, share, strict=True)])
-
-
-def log_sum_exp(values: NDArray) -> Floats:
-    """Log of the sum of exponentials over the last index."""
-    largest = values.max(axis=-1, keepdims=True)
-    return largest[..., 0] + np.log(np.exp(values - largest).sum(axis=-1))

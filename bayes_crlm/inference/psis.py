@@ -55,11 +55,7 @@ def pareto_smooth(
     """
     log_ratio = np.ascontiguousarray(log_ratio, dtype=float)
     draws = log_ratio.shape[-1]
-    if draws < LEAST_DRAWS:
-        raise ValueError(f"{draws} draws are too few for a tail; give at least {LEAST_DRAWS}")
-    tail = draws // 5
-    if draws * relative_ess > MANY_DRAWS:
-        tail = int(3 * (draws / relative_ess) ** 0.5)
+    tail = tail_length(draws, relative_ess)
     log_weight, pareto_k = np.empty_like(log_ratio), np.empty(log_ratio.shape[:-1])
     failed = load_library().crlm_pareto_smooth(
         kernels(level).address,
@@ -73,3 +69,18 @@ def pareto_smooth(
     if failed:
         raise MemoryError("there is no memory to smooth importance weights")
     return log_weight, pareto_k
+
+
+def tail_length(draws: int, relative_ess: float) -> int:
+    """How many of the largest ratios are smoothed.
+
+    Raises
+    ------
+    ValueError
+        For fewer than 25 draws.
+    """
+    if draws < LEAST_DRAWS:
+        raise ValueError(f"{draws} draws are too few for a tail; give at least {LEAST_DRAWS}")
+    if draws * relative_ess > MANY_DRAWS:
+        return int(3 * (draws / relative_ess) ** 0.5)
+    return draws // 5

@@ -5,6 +5,8 @@ import pytest
 import xarray as xr
 
 from bayes_crlm.inference.left_out import influence_on_mean, left_out
+from bayes_crlm.inference.native.library import AVX2, AVX512, BASELINE, kernels
+from bayes_crlm.inference.psis import pareto_smooth
 
 
 def chains(seed, draws=500):
@@ -49,3 +51,31 @@ def test_draws_of_a_proposal_are_smoothed_once():
     exact = weight.sum(axis=0) ** -1 * np.exp(log_ratio).sum()
     # smoothing moves the largest few ratios only
     assert found.elpd == pytest.approx(np.log(exact), abs=0.1)
+
+
+@pytest.mark.parametrize("level", [BASELINE, AVX2, AVX512])
+@pytest.mark.parametrize(("draws", "patients"), [(25, 1), (226, 7), (1003, 17)])
+@pytest.mark.parametrize("spread", [1e-3, 0.5, 60.0])
+def test_sums_of_smoothed_weights_are_those_written_out(level, draws, patients, spread):
+    try:
+        kernels(level)
+    except ValueError:
+        pytest.skip("this processor does not have it")
+    rng = np.random.default_rng(draws)
+    log_likelihood = rng.normal(-3, spread, (draws, patients))
+    log_ratio = rng.normal(0, 0.3, draws)
+    found = left_out(log_likelihood, 0.7, log_ratio, level)
+    log_weight, pareto_k = pareto_smooth(log_ratio - log_likelihood.T, 0.7)
+    elpd = np.logaddexp.reduce(log_weight + log_likelihood.T, axis=1)
+    lpd = np.logaddexp.reduce(log_likelihood, axis=0) - np.log(draws)
+    np.testing.assert_allclose(found.elpd, elpd, rtol=1e-11)
+    np.testing.assert_allclose(found.lpd, lpd, rtol=1e-11)
+    np.testing.assert_allclose(found.pareto_k, pareto_k, rtol=1e-9, atol=1e-11)
+
+
+def test_a_patient_whose_likelihood_is_no_number_has_no_result():
+    log_likelihood = np.random.default_rng(6).normal(-3, 0.5, (100, 3))
+    log_likelihood[4, 1] = np.nan
+    found = left_out(log_likelihood)
+    for each in vars(found).values():
+        assert np.isnan(each).tolist() == [False, True, False]

@@ -82,6 +82,20 @@ def test_equal_ratios_stay_equal_weights():
     assert pareto_k == 0
 
 
+@pytest.mark.parametrize("share_impossible", [0.0, 0.5, 0.95])
+def test_ratios_many_of_which_are_equal_are_smoothed_as_arviz_does(share_impossible):
+    rng = np.random.default_rng(7)
+    log_ratio = np.round(rng.normal(size=2000), 1)
+    log_ratio[rng.random(2000) < share_impossible] = -np.inf
+    log_weight, pareto_k = pareto_smooth(log_ratio)
+    expected, expected_k = array_stats.psislw(-log_ratio, r_eff=1.0)
+    # which of equal ratios has which weight is no one's business
+    np.testing.assert_allclose(
+        np.sort(np.exp(log_weight)), np.sort(np.exp(expected)), rtol=1e-8, atol=1e-15
+    )
+    assert pareto_k == pytest.approx(float(expected_k), abs=1e-8, nan_ok=True)
+
+
 def test_a_single_ratio_that_outweighs_all_others_is_never_called_good():
     log_ratio = np.zeros(1000)
     log_ratio[3] = 50.0

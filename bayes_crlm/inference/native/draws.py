@@ -96,6 +96,18 @@ class EffectDensities(Task):
     ]  # fmt: skip
 
 
+class PatientsLeftOut(Task):
+    """Patients to be left out of draws, as `native/draws.h` names it."""
+
+    function = "crlm_left_out"
+    _fields_: ClassVar = [
+        *((name, INTEGER) for name in ("n_draws", "n_patients", "tail")),
+        *((name, POINTER) for name in (
+            "log_likelihood", "log_ratio", "elpd", "pareto_k", "lpd",
+        )),
+    ]  # fmt: skip
+
+
 class Summaries(Task):
     """What is summed up, as `native/draws.h` names it."""
 

@@ -46,6 +46,7 @@ SIGNATURES = {
     "crlm_sample_effects": (INTEGER, [POINTER, POINTER]),
     "crlm_weigh_effects": (INTEGER, [POINTER, POINTER]),
     "crlm_summarise": (INTEGER, [POINTER, POINTER]),
+    "crlm_left_out": (INTEGER, [POINTER, POINTER]),
     "crlm_lay_density": (INTEGER, [POINTER] * 5),
     "crlm_lay_map": (INTEGER, [POINTER, POINTER, POINTER]),
     "crlm_lay_target": (INTEGER, [POINTER] * 5),

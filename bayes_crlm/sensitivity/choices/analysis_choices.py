@@ -324,11 +324,11 @@ def unusual_patients(inputs: PreparedCohort) -> list[int]:
     Far is beyond the point that `UNUSUAL` of a multivariate normal exceed; the covariates are those
     with which follow-up begins, the treatment is not among them.
     """
-    from scipy.stats import chi2
+    from scipy.special import chdtri
 
     columns = inputs.data.design[inputs.design.first_row][:, inputs.n_treatment_terms :]
     centred = columns - columns.mean(axis=0)
     covariance = centred.T @ centred / (len(centred) - 1)
     distance = np.einsum("ij,ij->i", centred @ np.linalg.pinv(covariance), centred)
-    far = distance > chi2.ppf(1 - UNUSUAL, columns.shape[1])
+    far = distance > chdtri(columns.shape[1], UNUSUAL)
     return np.flatnonzero(far).tolist()
