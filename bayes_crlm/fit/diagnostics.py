@@ -14,6 +14,7 @@ Pareto k of LOO     above 0.7 after        Vehtari, Gelman & Gabry (2017), Stat 
 ==================  =====================  ==============================================
 """
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -32,11 +33,12 @@ from bayes_crlm.words.wording import count_of
 
 BFMI_LEAST = 0.3
 RUN_LONGER = "run longer with --draws"
+ONE_CHAIN = "one chain only: R-hat cannot be computed; run at least 4 chains"
 
 
 @record
-class Diagnostics:
-    """Diagnostics of a fit and what they say.
+class Chains:
+    """Diagnostics of the draws themselves, whatever is made of them.
 
     Attributes
     ----------
@@ -44,18 +46,8 @@ class Diagnostics:
         Worst values over all parameters, or over chains.
     divergences, n_max_depth : int or None
         Counts over all kept draws; None for draws that come from no chains.
-    elpd_loo, elpd_loo_se, p_loo, max_pareto_k : float
-        Leave-one-patient-out cross-validation.
-    n_high_pareto_k, n_moment_matched : int
-        Patients whose Pareto k stayed above 0.7, and those that were moment matched.
     failures : tuple of str
-        One sentence for each diagnostic that fails: results are then not to be trusted.
-    remarks : tuple of str
-        How the diagnostics came about, for who reads them.
-    concerns : tuple of str
-        What weakens the result itself, without distrust.
-    importance_pareto_k, importance_ess : float or None
-        Of the weights of importance-sampled draws (engine laplace).
+        One sentence for each that fails: results are then not to be trusted.
     """
 
     max_r_hat: float
@@ -64,13 +56,33 @@ class Diagnostics:
     divergences: int | None
     min_bfmi: float
     n_max_depth: int | None
+    failures: tuple[str, ...]
+
+
+@record
+class Diagnostics(Chains):
+    """Diagnostics of a fit and what they say: of its draws, and of what is made of them.
+
+    Attributes
+    ----------
+    elpd_loo, elpd_loo_se, p_loo, max_pareto_k : float
+        Leave-one-patient-out cross-validation.
+    n_high_pareto_k, n_moment_matched : int
+        Patients whose Pareto k stayed above 0.7, and those that were moment matched.
+    remarks : tuple of str
+        How the diagnostics came about, for who reads them.
+    concerns : tuple of str
+        What weakens the result itself, without distrust.
+    importance_pareto_k, importance_ess : float or None
+        Of the weights of importance-sampled draws (engine laplace).
+    """
+
     elpd_loo: float
     elpd_loo_se: float
     p_loo: float
     max_pareto_k: float
     n_high_pareto_k: int
     n_moment_matched: int
-    failures: tuple[str, ...]
     remarks: tuple[str, ...]
     importance_pareto_k: float | None = None
     importance_ess: float | None = None
@@ -86,29 +98,6 @@ class Diagnostics:
         return asdict(self)
 
 
-@record
-class Chains:
-    """Diagnostics of the chains themselves, whatever is made of their draws.
-
-    Attributes
-    ----------
-    max_r_hat, min_ess_bulk, min_ess_tail, min_bfmi : float
-        Worst values over all parameters, or over chains.
-    divergences, n_max_depth : int
-        Counts over all kept draws.
-    failures : tuple of str
-        One sentence for each that fails.
-    """
-
-    max_r_hat: float
-    min_ess_bulk: float
-    min_ess_tail: float
-    min_bfmi: float
-    divergences: int
-    n_max_depth: int
-    failures: tuple[str, ...]
-
-
 def diagnose(fit: PosteriorDraws) -> Diagnostics:
     """Run every diagnostic on a fit.
 
@@ -121,30 +110,24 @@ def diagnose(fit: PosteriorDraws) -> Diagnostics:
     -------
     Diagnostics
     """
-    if fit.importance is not None:
-        return diagnose_importance(fit, fit.importance)
-    chains = diagnose_chains(fit)
-    loo = leave_one_out(fit)
-    n_high = n_high_pareto_k(loo)
-    failures = list(chains.failures)
-    if not np.isfinite(loo.elpd):
-        failures.append(f"too few draws for leave-one-out cross-validation; {RUN_LONGER}")
-    elif n_high:
-        failures.append(high_pareto_k(n_high, len(loo.pareto_k)))
-    remarks = sampling_remarks(fit, loo)
-    concerns = ()
-    if fit.settings["chains"] == 1:
-        concerns = ("one chain only: R-hat cannot be computed; run at least 4 chains",)
-    if loo.n_moment_matched:
-        remarks.append(
-            f"{count_of(loo.n_moment_matched, 'patient')} had Pareto k above {PARETO_K_MOST} and "
-            f"{'was' if loo.n_moment_matched == 1 else 'were'} moment matched for elpd_loo"
-        )
-    found: dict[str, Any] = asdict(chains) | numbers_of(loo) | {"failures": tuple(failures)}
+    importance, loo = fit.importance, leave_one_out(fit)
+    draws = diagnose_chains(fit) if importance is None else diagnose_weights(importance)
+    has_one_chain = importance is None and fit.settings["chains"] == 1
+    found: dict[str, Any] = asdict(draws) | {
+        "failures": (*draws.failures, *failures_of(loo)),
+        "remarks": tuple(remarks_on(fit, loo)),
+        "concerns": (ONE_CHAIN,) if has_one_chain else (),
+    }
+    if importance is not None:
+        found |= {"importance_pareto_k": importance.pareto_k, "importance_ess": importance.ess}
     return Diagnostics(
+        elpd_loo=loo.elpd,
+        elpd_loo_se=loo.se,
+        p_loo=loo.p,
+        max_pareto_k=float(np.max(loo.pareto_k)),
+        n_high_pareto_k=n_high_pareto_k(loo),
+        n_moment_matched=loo.n_moment_matched,
         **found,
-        remarks=tuple(remarks),
-        concerns=concerns,
     )
 
 
@@ -202,49 +185,32 @@ def diagnose_chains(fit: PosteriorDraws) -> Chains:
     )
 
 
-def diagnose_importance(fit: PosteriorDraws, importance: Importance) -> Diagnostics:
+def diagnose_weights(importance: Importance) -> Chains:
     """Diagnose importance-sampled draws: they have weights, but no chains."""
-    loo = leave_one_out(fit)
-    n_high = n_high_pareto_k(loo)
-    failures = []
-    ess_least = ESS_LEAST_PER_CHAIN * 4
+    failures, least = [], ESS_LEAST_PER_CHAIN * 4
     if not importance.pareto_k <= PARETO_K_MOST:
         failures.append(
             f"Pareto k of the importance weights is {number(importance.pareto_k)}, above "
             f"{PARETO_K_MOST}: use engine 'nuts'"
         )
-    if not importance.ess >= ess_least:
-        failures.append(
-            f"importance effective sample size is {whole(importance.ess)}, below {ess_least}; "
-            "run longer with --draws"
-        )
     ess_tail = float(importance.ess_tail.min())
-    if importance.ess >= ess_least and not ess_tail >= ess_least:
+    if not importance.ess >= least:
         failures.append(
-            f"smallest tail effective sample size is {whole(ess_tail)}, below {ess_least}; "
+            f"importance effective sample size is {whole(importance.ess)}, below {least}; "
             f"{RUN_LONGER}"
         )
-    if n_high:
-        failures.append(high_pareto_k(n_high, len(loo.pareto_k)))
-    remarks = [
-        f"importance-sampled draws (engine laplace): Pareto k {number(importance.pareto_k)}, "
-        f"effective sample size {whole(importance.ess)}; R-hat, divergences and E-BFMI do not "
-        "apply",
-        *sampling_remarks(fit, loo),
-    ]
-    nothing = float("nan")
-    return Diagnostics(
-        max_r_hat=nothing,
+    elif not ess_tail >= least:
+        failures.append(
+            f"smallest tail effective sample size is {whole(ess_tail)}, below {least}; {RUN_LONGER}"
+        )
+    return Chains(
+        max_r_hat=math.nan,
         min_ess_bulk=importance.ess,
         min_ess_tail=ess_tail,
+        min_bfmi=math.nan,
         divergences=None,
-        min_bfmi=nothing,
         n_max_depth=None,
-        **numbers_of(loo),
         failures=tuple(failures),
-        remarks=tuple(remarks),
-        importance_pareto_k=importance.pareto_k,
-        importance_ess=importance.ess,
     )
 
 
@@ -253,21 +219,28 @@ def n_high_pareto_k(loo: Loo) -> int:
     return int(np.sum(~(loo.pareto_k <= PARETO_K_MOST)))
 
 
-def numbers_of(loo: Loo) -> dict[str, Any]:
-    """Numbers of leave-one-out, by the names of `Diagnostics`."""
-    return {
-        "elpd_loo": loo.elpd,
-        "elpd_loo_se": loo.se,
-        "p_loo": loo.p,
-        "max_pareto_k": float(np.max(loo.pareto_k)),
-        "n_high_pareto_k": n_high_pareto_k(loo),
-        "n_moment_matched": loo.n_moment_matched,
-    }
+def failures_of(loo: Loo) -> list[str]:
+    """Say why leave-one-out cross-validation is not to be trusted."""
+    n_high, n_patients = n_high_pareto_k(loo), len(loo.pareto_k)
+    if not np.isfinite(loo.elpd):
+        return [f"too few draws for leave-one-out cross-validation; {RUN_LONGER}"]
+    if not n_high:
+        return []
+    return [
+        f"{n_high} of {count_of(n_patients, 'patient')} {'has' if n_high == 1 else 'have'} Pareto "
+        f"k above {PARETO_K_MOST} even after moment matching: do not trust elpd_loo"
+    ]
 
 
-def sampling_remarks(fit: PosteriorDraws, loo: Loo) -> list[str]:
-    """Say what was computed from a sample of a large cohort's patients, and how closely."""
+def remarks_on(fit: PosteriorDraws, loo: Loo) -> list[str]:
+    """Say where draws come from, and what was computed from a sample of a cohort's patients."""
     remarks = []
+    if fit.importance is not None:
+        remarks.append(
+            "importance-sampled draws (engine laplace): Pareto k "
+            f"{number(fit.importance.pareto_k)}, effective sample size "
+            f"{whole(fit.importance.ess)}; R-hat, divergences and E-BFMI do not apply"
+        )
     n_patients = fit.inputs.data.n_patients
     if loo.n_sampled < n_patients:
         remarks.append(
@@ -284,12 +257,9 @@ def sampling_remarks(fit: PosteriorDraws, loo: Loo) -> list[str]:
             "posterior mean no curve differs from that of all patients by more than "
             f"{significant(people.error, 1)}"
         )
+    if loo.n_moment_matched:
+        remarks.append(
+            f"{count_of(loo.n_moment_matched, 'patient')} had Pareto k above {PARETO_K_MOST} and "
+            f"{'was' if loo.n_moment_matched == 1 else 'were'} moment matched for elpd_loo"
+        )
     return remarks
-
-
-def high_pareto_k(n_high: int, n_patients: int) -> str:
-    """Say that leave-one-out weights cannot be trusted for some patients."""
-    return (
-        f"{n_high} of {count_of(n_patients, 'patient')} {'has' if n_high == 1 else 'have'} Pareto "
-        f"k above {PARETO_K_MOST} even after moment matching: do not trust elpd_loo"
-    )

@@ -16,6 +16,22 @@ COLUMNS = (
     Column("value", "value", "count"),
     Column("limit", "trust when"),
 )
+ESS_LEAST = f"at least {ESS_LEAST_PER_CHAIN} per chain"
+# name, attribute of `Diagnostics`, digits, and the value from which on draws can be trusted
+OF_CHAINS = (
+    ("largest R-hat", "max_r_hat", 4, f"at most {R_HAT_MOST}"),
+    ("smallest effective sample size, bulk", "min_ess_bulk", 0, ESS_LEAST),
+    ("smallest effective sample size, tail", "min_ess_tail", 0, ESS_LEAST),
+    ("divergent transitions", "divergences", 0, "0"),
+    ("smallest E-BFMI", "min_bfmi", 2, f"at least {BFMI_LEAST}"),
+    ("transitions at the largest tree depth", "n_max_depth", 0, "0"),
+)
+WEIGHTS_ESS_LEAST = f"at least {4 * ESS_LEAST_PER_CHAIN}"
+OF_WEIGHTS = (
+    ("Pareto k of the importance weights", "importance_pareto_k", 2, f"at most {PARETO_K_MOST}"),
+    ("importance effective sample size", "importance_ess", 0, WEIGHTS_ESS_LEAST),
+)
+OF_LOO = ("largest Pareto k (leave one patient out)", "max_pareto_k", 2, f"at most {PARETO_K_MOST}")
 OF_IMPORTANCE = (
     "These draws come from no chains: they were drawn around the posterior mode, weighted to the "
     "posterior, and drawn again by their weights (engine laplace). R-hat, divergences and E-BFMI "
@@ -85,39 +101,12 @@ def sections(found: Findings) -> list[Section]:
 
 def diagnostic_rows(found: Diagnostics) -> list[dict[str, Any]]:
     """Give every diagnostic with the value from which on draws can be trusted."""
-    if found.importance_pareto_k is not None:
-        phrases = [
-            (
-                "Pareto k of the importance weights",
-                number(found.importance_pareto_k),
-                f"at most {PARETO_K_MOST}",
-            ),
-            (
-                "importance effective sample size",
-                number(found.importance_ess, 0),
-                f"at least {4 * ESS_LEAST_PER_CHAIN}",
-            ),
-        ]
-    else:
-        least = f"at least {ESS_LEAST_PER_CHAIN} per chain"
-        phrases = [
-            ("largest R-hat", number(found.max_r_hat, 4), f"at most {R_HAT_MOST}"),
-            ("smallest effective sample size, bulk", number(found.min_ess_bulk, 0), least),
-            ("smallest effective sample size, tail", number(found.min_ess_tail, 0), least),
-            ("divergent transitions", found.divergences, "0"),
-            ("smallest E-BFMI", number(found.min_bfmi), f"at least {BFMI_LEAST}"),
-            ("transitions at the largest tree depth", found.n_max_depth, "0"),
-        ]
-    phrases += [
-        (
-            "largest Pareto k (leave one patient out)",
-            number(found.max_pareto_k),
-            f"at most {PARETO_K_MOST}",
-        ),
-        (
-            "expected log predictive density",
-            f"{number(found.elpd_loo, 1)} ± {number(found.elpd_loo_se, 1)}",
-            "for comparing models",
-        ),
+    is_weighted = found.importance_pareto_k is not None
+    asked = (*(OF_WEIGHTS if is_weighted else OF_CHAINS), OF_LOO)
+    rows = [
+        {"diagnostic": name, "value": number(getattr(found, field), digits), "limit": limit}
+        for name, field, digits, limit in asked
     ]
-    return [dict(zip(("diagnostic", "value", "limit"), each, strict=True)) for each in phrases]
+    elpd = f"{number(found.elpd_loo, 1)} ± {number(found.elpd_loo_se, 1)}"
+    last = {"diagnostic": "expected log predictive density", "value": elpd}
+    return [*rows, last | {"limit": "for comparing models"}]
