@@ -10,7 +10,7 @@ Aalen, Borgan & Gjessing (2008), Survival and Event History Analysis, section 4.
 residuals); Gelman, Meng & Stern (1996), Statistica Sinica 6:733-760 (predictive checks).
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,6 @@ from bayes_crlm.model.profiles import profiles_of
 from bayes_crlm.tasks.streams import Stream, random_stream
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bayes_crlm.fit.draws import PosteriorDraws
     from bayes_crlm.model.prepared import PreparedCohort
 
@@ -35,7 +33,7 @@ FEWEST_DRAWS = 200
 MOST_EXPECTED = 1e15
 
 
-def expected_events(fit: "PosteriorDraws") -> "pd.DataFrame":
+def expected_events(fit: "PosteriorDraws") -> list[dict[str, Any]]:
     """Observed and expected events of every treatment level in every interval.
 
     Parameters
@@ -45,13 +43,11 @@ def expected_events(fit: "PosteriorDraws") -> "pd.DataFrame":
 
     Returns
     -------
-    pandas.DataFrame
+    list of dict
         treatment, interval, from, to, exposure, observed, expected (posterior mean),
         eti95_low, eti95_high: where 95% of the counts lie that the model predicts for this time at
         risk.
     """
-    import pandas as pd
-
     inputs = fit.inputs
     design, intervals = inputs.design, inputs.intervals
     n_draws = len(fit.effect_draws)
@@ -72,22 +68,22 @@ def expected_events(fit: "PosteriorDraws") -> "pd.DataFrame":
             weights=inputs.data.event[here],
             minlength=intervals.n_intervals,
         )
-        rows.append(
-            pd.DataFrame(
-                {
-                    "treatment": pd.Series([level] * intervals.n_intervals, dtype=object),
-                    "interval": np.arange(1, intervals.n_intervals + 1),
-                    "from": intervals.cutpoints[:-1],
-                    "to": intervals.cutpoints[1:],
-                    "exposure": exposure,
-                    "observed": observed.astype(int),
-                    "expected": expected.mean(axis=0),
-                    "eti95_low": low,
-                    "eti95_high": high,
-                }
-            )
-        )
-    return pd.concat(rows, ignore_index=True)
+        mean = expected.mean(axis=0)
+        rows += [
+            {
+                "treatment": level,
+                "interval": j + 1,
+                "from": float(intervals.cutpoints[j]),
+                "to": float(intervals.cutpoints[j + 1]),
+                "exposure": float(exposure[j]),
+                "observed": int(observed[j]),
+                "expected": float(mean[j]),
+                "eti95_low": int(low[j]),
+                "eti95_high": int(high[j]),
+            }
+            for j in range(intervals.n_intervals)
+        ]
+    return rows
 
 
 def expected_by_interval(

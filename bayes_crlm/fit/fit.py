@@ -13,6 +13,7 @@ from bayes_crlm.fit.estimand_draws import median_survival_draws, rmst_draws, sur
 from bayes_crlm.model.withdrawn import withdrawal
 from bayes_crlm.words.arguments import horizon_of, thresholds_of, times_of
 from bayes_crlm.words.errors import EstimandError
+from bayes_crlm.words.section import frame_of
 from bayes_crlm.words.success import SuccessRule, success_rule
 from bayes_crlm.words.wording import SYNTHETIC, count_of, shown_name
 
@@ -98,9 +99,7 @@ class Fit(PosteriorDraws):
         pandas.DataFrame
             As `bayes_crlm.fit.entry_weights.entry_weight_rows`; empty for entrants.
         """
-        import pandas as pd
-
-        return pd.DataFrame(self.entry_weight_rows)
+        return frame_of(self.entry_weight_rows)
 
     def __repr__(self) -> str:
         draws, source = len(self.log_hazard_ratio_values), shown_name(self.inputs.cohort.source)
@@ -108,18 +107,18 @@ class Fit(PosteriorDraws):
         return f"<Fit of {source}: engine {self.engine}, {count_of(draws, 'draw')}{synthetic}>"
 
     def coefficients(self, thresholds: Sequence[float] = HR_THRESHOLDS) -> "pd.DataFrame":
-        """Every log hazard ratio; see `bayes_crlm.fit.coefficients.coefficient_table`."""
-        from bayes_crlm.fit.coefficients import coefficient_table
+        """Every log hazard ratio; see `bayes_crlm.fit.coefficients.coefficient_rows`."""
+        from bayes_crlm.fit.coefficients import coefficient_rows
 
-        return coefficient_table(self, thresholds)
+        return frame_of(coefficient_rows(self, thresholds))
 
     def hazard_ratios(
         self, thresholds: Sequence[float] = HR_THRESHOLDS, success: SuccessRule | None = None
     ) -> "pd.DataFrame":
-        """Treatment's hazard ratios; see `bayes_crlm.fit.coefficients.hazard_ratio_table`."""
-        from bayes_crlm.fit.coefficients import hazard_ratio_table
+        """Treatment's hazard ratios; see `bayes_crlm.fit.coefficients.hazard_ratio_rows`."""
+        from bayes_crlm.fit.coefficients import hazard_ratio_rows
 
-        return hazard_ratio_table(self, thresholds, success)
+        return frame_of(hazard_ratio_rows(self, thresholds, success))
 
     def starts(
         self, thresholds: Sequence[float] = (1.0,), success: SuccessRule | None = None
@@ -150,15 +149,10 @@ class Fit(PosteriorDraws):
         pandas.DataFrame
             As `bayes_crlm.fit.answers.answer_rows`; numbers of a withdrawn answer stay.
         """
-        import pandas as pd
-
         from bayes_crlm.fit.answers import answer_rows
 
         failures = self.diagnose().failures if failures is None else failures
-        rows = answer_rows(self, success_rule(success), failures)
-        # as objects: pandas would make None into nan, which counts as true
-        why = pd.Series([row["withdrawn"] for row in rows], dtype=object)
-        return pd.DataFrame(rows).drop(columns="prob_below").assign(withdrawn=why)
+        return frame_of(answer_rows(self, success_rule(success), failures))
 
     def crude(self) -> "pd.DataFrame":
         """Hazard ratios adjusted, crude, and without the covariates that move them most.
@@ -168,11 +162,9 @@ class Fit(PosteriorDraws):
         pandas.DataFrame
             As `bayes_crlm.fit.crude.crude_rows`; empty without covariates.
         """
-        import pandas as pd
-
         from bayes_crlm.fit.crude import crude_rows
 
-        return pd.DataFrame(crude_rows(self))
+        return frame_of(crude_rows(self))
 
     def sections(
         self,
@@ -239,10 +231,10 @@ class Fit(PosteriorDraws):
         )
 
     def log_hazard(self) -> "pd.DataFrame":
-        """Log-hazards by interval; see `bayes_crlm.fit.effects.baseline.log_hazard_table`."""
-        from bayes_crlm.fit.effects.baseline import log_hazard_table
+        """Log-hazards by interval; see `bayes_crlm.fit.effects.baseline.log_hazard_rows`."""
+        from bayes_crlm.fit.effects.baseline import log_hazard_rows
 
-        return log_hazard_table(self)
+        return frame_of(log_hazard_rows(self))
 
     def survival_draws(
         self, times: Sequence[float] | NDArray, most_draws: int | None = None
@@ -278,48 +270,46 @@ class Fit(PosteriorDraws):
         return median_survival_draws(self).to_array()
 
     def survival(self, times: Sequence[float]) -> "pd.DataFrame":
-        """Standardised survival; see `bayes_crlm.fit.estimands.survival.survival_table`."""
-        from bayes_crlm.fit.estimands.survival import survival_table
+        """Standardised survival; see `bayes_crlm.fit.estimands.survival.survival_rows`."""
+        from bayes_crlm.fit.estimands.survival import survival_rows
 
-        return survival_table(self, times)
+        return frame_of(survival_rows(self, times))
 
     def rmst(self, horizon: float) -> "pd.DataFrame":
-        """Restricted mean survival; see `bayes_crlm.fit.estimands.rmst.rmst_table`."""
-        from bayes_crlm.fit.estimands.rmst import rmst_table
+        """Restricted mean survival; see `bayes_crlm.fit.estimands.rmst.rmst_rows`."""
+        from bayes_crlm.fit.estimands.rmst import rmst_rows
 
-        return rmst_table(self, horizon)
+        return frame_of(rmst_rows(self, horizon))
 
     def median_survival(self) -> "pd.DataFrame":
-        """Median survival; see `bayes_crlm.fit.estimands.median_survival.median_table`."""
-        from bayes_crlm.fit.estimands.median_survival import median_table
+        """Median survival; see `bayes_crlm.fit.estimands.median_survival.median_rows`."""
+        from bayes_crlm.fit.estimands.median_survival import median_rows
 
-        return median_table(self)
+        return frame_of(median_rows(self))
 
     def differences(self, horizons: Sequence[float], rmst: float | None) -> "pd.DataFrame":
         """Differences to the reference; see `bayes_crlm.fit.estimands.differences`."""
-        from bayes_crlm.fit.estimands.differences import differences_table
+        from bayes_crlm.fit.estimands.differences import difference_rows
 
-        return differences_table(self, horizons, rmst)
+        return frame_of(difference_rows(self, horizons, rmst))
 
     def expected_events(self) -> "pd.DataFrame":
         """Observed and expected events; see `bayes_crlm.fit.expected_events`."""
         from bayes_crlm.fit.expected_events import expected_events
 
-        return expected_events(self)
+        return frame_of(expected_events(self))
 
     def kaplan_meier(self, times: Sequence[float]) -> "pd.DataFrame":
         """Kaplan-Meier by arm beside the model; see `bayes_crlm.fit.observed_survival`."""
-        from bayes_crlm.fit.observed_survival import kaplan_meier_table
+        from bayes_crlm.fit.observed_survival import kaplan_meier_rows
 
-        return kaplan_meier_table(self, times)
+        return frame_of(kaplan_meier_rows(self, times))
 
     def compare_cox(self) -> "pd.DataFrame":
         """Agreement of the posterior with Cox; see `bayes_crlm.fit.agreement.compare`."""
-        import pandas as pd
-
         from bayes_crlm.fit.agreement import compare
 
-        return pd.DataFrame(compare(self))
+        return frame_of(compare(self))
 
     def diagnose(self) -> "Diagnostics":
         """Convergence, efficiency and predictive diagnostics with their verdicts."""

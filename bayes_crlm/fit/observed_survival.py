@@ -19,8 +19,6 @@ from bayes_crlm.words.arguments import times_of
 from bayes_crlm.words.shown import as_written
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bayes_crlm.fit.draws import PosteriorDraws
     from bayes_crlm.model.prepared import PreparedCohort
 
@@ -46,7 +44,7 @@ def model_curves(fit: "PosteriorDraws") -> tuple[NDArray[np.float64], NDArray[np
     return times, survival_draws(fit, times, most_draws=CURVE_DRAWS).values
 
 
-def kaplan_meier_table(fit: "PosteriorDraws", times: Sequence[float]) -> "pd.DataFrame":
+def kaplan_meier_rows(fit: "PosteriorDraws", times: Sequence[float]) -> list[dict[str, Any]]:
     """Kaplan-Meier of every arm at given times beside the model's survival.
 
     Parameters
@@ -58,14 +56,12 @@ def kaplan_meier_table(fit: "PosteriorDraws", times: Sequence[float]) -> "pd.Dat
 
     Returns
     -------
-    pandas.DataFrame
+    list of dict
         treatment, time, n_at_risk, kaplan_meier (missing beyond the arm's last patient), model
         (posterior mean of standardised survival), difference (Kaplan-Meier minus model), given:
         the time to which both are given survival, the origin, where the arm's first patient comes
         under observation, or where Kaplan-Meier starts again.
     """
-    import pandas as pd
-
     times = times_of(times, "times")
     model = survival_draws(fit, times).values.mean(axis=0)
     rows = []
@@ -91,7 +87,7 @@ def kaplan_meier_table(fit: "PosteriorDraws", times: Sequence[float]) -> "pd.Dat
                     "given": float(given),
                 }
             )
-    return pd.DataFrame(rows)
+    return rows
 
 
 def kaplan_meier_distances(fit: "PosteriorDraws") -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """What is reported of the baseline hazard and of all priors."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,8 +11,6 @@ from bayes_crlm.fit.prior_meaning import implied_rows
 from bayes_crlm.words.section import Column, Figure, Note, Rows, Section
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bayes_crlm.fit.draws import PosteriorDraws
     from bayes_crlm.fit.findings import Findings
 
@@ -28,7 +26,7 @@ def sections(found: "Findings") -> list[Section]:
     fit = found.fit
     n_intervals, drawn = fit.inputs.intervals.n_intervals, {"fit": fit}
     of_strata = " of every stratum" if len(fit.inputs.kinds.strata) > 1 else ""
-    rows = log_hazard_table(fit).to_dict("records")
+    rows = log_hazard_rows(fit)
     return [
         priors(found),
         Section(
@@ -105,7 +103,7 @@ def named(row: dict) -> str:
     return f"{row['of']} ({row['n_columns']} columns)" if has_several else str(row["of"])
 
 
-def log_hazard_table(fit: "PosteriorDraws") -> "pd.DataFrame":
+def log_hazard_rows(fit: "PosteriorDraws") -> list[dict[str, Any]]:
     """Posterior of every interval's log-hazard at the covariates' means, in every stratum.
 
     Parameters
@@ -115,29 +113,21 @@ def log_hazard_table(fit: "PosteriorDraws") -> "pd.DataFrame":
 
     Returns
     -------
-    pandas.DataFrame
+    list of dict
         One row per interval: interval, from, to, mean, sd, median, eti95_low, eti95_high; where a
         term has strata, one for each stratum and interval, and the stratum's name first. Of an
         interval without an event, median and limits tell more than mean and standard
         deviation: its hazard may be next to 0, whose logarithm has no lower bound.
     """
-    import pandas as pd
-
     draws = fit.log_hazard_draws
     low, median, high = np.quantile(draws, [ETI95[0], 0.5, ETI95[1]], axis=0)
     intervals, strata = fit.inputs.intervals, fit.inputs.kinds.strata
-    number = np.tile(np.arange(intervals.n_intervals), len(strata))
-    of_stratum = {"stratum": np.repeat(strata, intervals.n_intervals)} if len(strata) > 1 else {}
-    return pd.DataFrame(
-        of_stratum
-        | {
-            "interval": number + 1,
-            "from": intervals.cutpoints[number],
-            "to": intervals.cutpoints[number + 1],
-            "mean": draws.mean(axis=0),
-            "sd": draws.std(axis=0, ddof=1),
-            "median": median,
-            "eti95_low": low,
-            "eti95_high": high,
-        }
-    )
+    numbers = zip(draws.mean(axis=0), draws.std(axis=0, ddof=1), median, low, high, strict=True)
+    names, cutpoints = ("mean", "sd", "median", "eti95_low", "eti95_high"), intervals.cutpoints
+    places = [(stratum, k) for stratum in strata for k in range(intervals.n_intervals)]
+    return [
+        ({"stratum": stratum} if len(strata) > 1 else {})
+        | {"interval": k + 1, "from": float(cutpoints[k]), "to": float(cutpoints[k + 1])}
+        | dict(zip(names, map(float, of_one), strict=True))
+        for (stratum, k), of_one in zip(places, numbers, strict=True)
+    ]

@@ -1,6 +1,6 @@
 """What is reported of every column of the design: coefficients, levels, agreement with Cox."""
 
-from bayes_crlm.fit.coefficients import coefficient_table
+from bayes_crlm.fit.coefficients import coefficient_rows
 from bayes_crlm.fit.findings import Findings
 from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.model.column_counts import column_rows
@@ -16,9 +16,9 @@ def sections(found: Findings) -> list[Section]:
     found : Findings
         A fit with all that was found of it.
     """
-    table = coefficient_table(found.fit, found.asked.thresholds)
+    rows = coefficient_rows(found.fit, found.asked.thresholds)
     return [
-        for_files("coefficients", table.to_dict("records"), found.marks),
+        for_files("coefficients", rows, found.marks),
         for_files("levels", column_rows(found.inputs)),
         agreement(found),
     ]

@@ -6,7 +6,7 @@ from typing import Any
 
 from bayes_crlm.figures import plot_forest, plot_prior_posterior, plot_starts
 from bayes_crlm.fit.answers import side_of
-from bayes_crlm.fit.coefficients import hazard_ratio_table
+from bayes_crlm.fit.coefficients import hazard_ratio_rows
 from bayes_crlm.fit.findings import Findings
 from bayes_crlm.fit.late_start import start_file_rows
 from bayes_crlm.model.withdrawn import NO_ANSWER
@@ -179,10 +179,10 @@ def start_items(start: Mapping[str, Any] | None, level: Any) -> list[tuple[str, 
 
 def hazard_ratios(found: Findings) -> Section:
     """Give the treatment's hazard ratios against the reference, for files."""
-    table = hazard_ratio_table(found.fit, found.asked.thresholds, found.asked.rule)
+    ratios = hazard_ratio_rows(found.fit, found.asked.thresholds, found.asked.rule)
     rows = [
         row | ({"conclusion": "withdrawn"} if answer["withdrawn"] else {})
-        for row, answer in zip(table.to_dict("records"), found.answers, strict=False)
+        for row, answer in zip(ratios, found.answers, strict=False)
     ]
     return for_files("hazard_ratios", rows, found.marks)
 

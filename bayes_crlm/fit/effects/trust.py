@@ -3,7 +3,7 @@
 from typing import Any
 
 from bayes_crlm.figures import plot_predictive, plot_ranks
-from bayes_crlm.fit.coefficients import hazard_ratio_table
+from bayes_crlm.fit.coefficients import hazard_ratio_rows
 from bayes_crlm.fit.diagnostics import BFMI_LEAST, Diagnostics
 from bayes_crlm.fit.findings import Findings
 from bayes_crlm.inference.chains import ESS_LEAST_PER_CHAIN, R_HAT_MOST
@@ -55,7 +55,7 @@ def sections(found: Findings) -> list[Section]:
     is_weighted = diagnostics.importance_pareto_k is not None
     errors = ", ".join(
         f"{row['term']} {number(row['mcse_mean_log'], 4)}"
-        for row in hazard_ratio_table(found.fit, ()).to_dict("records")
+        for row in hazard_ratio_rows(found.fit, ())
     )
     return [
         Section(

@@ -1,20 +1,18 @@
 """Differences to the reference level in survival and restricted mean survival."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from bayes_crlm.fit.estimand_draws import rmst_draws, survival_draws
 from bayes_crlm.fit.estimands.rmst import between
-from bayes_crlm.fit.estimands.rows import estimand_frame, estimand_section, mean_and_limits
+from bayes_crlm.fit.estimands.rows import estimand_section, given_origin, mean_and_limits
 from bayes_crlm.model.arm_follow_up import note_for
 from bayes_crlm.words.arguments import times_of
 from bayes_crlm.words.section import Column, Section
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bayes_crlm.fit.draws import PosteriorDraws
     from bayes_crlm.fit.findings import Findings
 
@@ -28,7 +26,7 @@ def sections(found: "Findings") -> list[Section]:
         A fit with all that was found of it.
     """
     asked, name = found.asked, "differences"
-    rows = differences_table(found.fit, asked.horizons, asked.rmst).to_dict("records")
+    rows = difference_rows(found.fit, asked.horizons, asked.rmst)
     title = f"mean survival {between(found.fit.begin)}"
     titles = {"survival": "survival, percentage points", "rmst": title}
     # shares in percentage points, means in time
@@ -47,9 +45,9 @@ def sections(found: "Findings") -> list[Section]:
     return [estimand_section(found, name, rows, columns, "Differences" if rows else "")]
 
 
-def differences_table(
+def difference_rows(
     fit: "PosteriorDraws", horizons: Sequence[float], rmst: float | None
-) -> "pd.DataFrame":
+) -> list[dict[str, Any]]:
     """Differences to the reference level in survival and restricted mean survival.
 
     Parameters
@@ -63,7 +61,7 @@ def differences_table(
 
     Returns
     -------
-    pandas.DataFrame
+    list of dict
         estimand, treatment, reference, time, mean, eti95 limits, prob_above_0, origin, note.
     """
     levels, horizons = fit.inputs.design.levels, times_of(horizons, "horizons")
@@ -80,10 +78,8 @@ def differences_table(
                 "time": float(when),
             }
             | mean_and_limits(draws)
-            | {
-                "prob_above_0": float((draws > 0).mean()),
-                "note": note_for(fit.inputs, [level, 0], when),
-            }
+            | {"prob_above_0": float((draws > 0).mean())}
+            | given_origin(fit, note_for(fit.inputs, [level, 0], when))
         )
 
     for level in range(1, len(levels)):
@@ -92,4 +88,4 @@ def differences_table(
                 add("survival", level, when, survival[:, level, k] - survival[:, 0, k])
         if area is not None and rmst is not None:
             add("rmst", level, rmst, area[:, level] - area[:, 0])
-    return estimand_frame(fit, rows)
+    return rows

@@ -7,15 +7,13 @@ import numpy as np
 from bayes_crlm.fit.draws import ETI95
 from bayes_crlm.fit.entry_weights import entry_weight_rows, entry_weight_warnings
 from bayes_crlm.fit.estimand_draws import median_survival_draws
-from bayes_crlm.fit.estimands.rows import estimand_frame, estimand_section, quantiles_with_infinity
+from bayes_crlm.fit.estimands.rows import estimand_section, given_origin, quantiles_with_infinity
 from bayes_crlm.model.arm_follow_up import median_note
 from bayes_crlm.model.origin import given_survival
 from bayes_crlm.words.section import Column, Lines, Section
 from bayes_crlm.words.shown import probability_in_words, significant, whole
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bayes_crlm.fit.draws import PosteriorDraws
     from bayes_crlm.fit.findings import Findings
 
@@ -29,7 +27,7 @@ def sections(found: "Findings") -> list[Section]:
         A fit with all that was found of it.
     """
     name = "median_survival"
-    rows = median_table(found.fit).to_dict("records")
+    rows = median_rows(found.fit)
     shown = {"_estimand": "median survival", "_time": ""}
     rows = [row | shown | {"_small": small(row)} for row in rows]
     columns = (
@@ -88,12 +86,12 @@ def in_words(value: float) -> str:
     return significant(value, 3) if np.isfinite(value) else "not reached"
 
 
-def median_table(fit: "PosteriorDraws") -> "pd.DataFrame":
+def median_rows(fit: "PosteriorDraws") -> list[dict[str, Any]]:
     """Time of standardised median survival, with the share of draws that do not reach it.
 
     Returns
     -------
-    pandas.DataFrame
+    list of dict
         treatment, median, eti95 limits (infinite when not reached), share_not_reached, origin,
         note.
     """
@@ -108,7 +106,7 @@ def median_table(fit: "PosteriorDraws") -> "pd.DataFrame":
                 "eti95_low": low,
                 "eti95_high": high,
                 "share_not_reached": float(np.isinf(draws[:, i]).mean()),
-                "note": median_note(fit.inputs, i, middle, high),
             }
+            | given_origin(fit, median_note(fit.inputs, i, middle, high))
         )
-    return estimand_frame(fit, rows)
+    return rows

@@ -4,7 +4,7 @@ from typing import Any
 
 from bayes_crlm.fit.expected_events import expected_events
 from bayes_crlm.fit.findings import Findings
-from bayes_crlm.fit.observed_survival import kaplan_meier_distances, kaplan_meier_table
+from bayes_crlm.fit.observed_survival import kaplan_meier_distances, kaplan_meier_rows
 from bayes_crlm.words.cells import percent
 from bayes_crlm.words.section import Column, Note, Rows, Section
 from bayes_crlm.words.shown import number, significant
@@ -24,7 +24,7 @@ def sections(found: Findings) -> list[Section]:
 def kaplan_meier(found: Findings) -> Section:
     """Give each arm's Kaplan-Meier curve beside the model's."""
     fit, horizons = found.fit, found.asked.horizons
-    rows = kaplan_meier_table(fit, horizons).to_dict("records") if horizons else []
+    rows = kaplan_meier_rows(fit, horizons) if horizons else []
     distances = kaplan_meier_distances(fit)
     rows = [row | {"_small": given(row, fit.begin, 6)} for row in rows]
     phrase = "; ".join(distance_in_words(row, fit.begin, found.unit) for row in distances)
@@ -74,7 +74,7 @@ def distance_in_words(row: dict[str, Any], origin: float, unit: str) -> str:
 
 def events(found: Findings) -> Section:
     """Give events observed and expected of every level in every interval."""
-    rows = expected_events(found.fit).to_dict("records")
+    rows = expected_events(found.fit)
     rows = [
         row | {"_is_outside": not row["eti95_low"] <= row["observed"] <= row["eti95_high"]}
         for row in rows

@@ -1,16 +1,14 @@
 """Restricted mean survival."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.fit.estimand_draws import rmst_draws
-from bayes_crlm.fit.estimands.rows import estimand_frame, estimand_section, mean_and_limits
+from bayes_crlm.fit.estimands.rows import estimand_section, given_origin, mean_and_limits
 from bayes_crlm.model.arm_follow_up import note_for
 from bayes_crlm.words.section import Column, Section
 from bayes_crlm.words.shown import as_written
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bayes_crlm.fit.draws import PosteriorDraws
     from bayes_crlm.fit.findings import Findings
 
@@ -24,7 +22,7 @@ def sections(found: "Findings") -> list[Section]:
         A fit with all that was found of it.
     """
     horizon, name = found.asked.rmst, "rmst"
-    rows = [] if horizon is None else rmst_table(found.fit, horizon).to_dict("records")
+    rows = [] if horizon is None else rmst_rows(found.fit, horizon)
     rows = [row | {"_estimand": f"mean survival {between(found.fit.begin)}"} for row in rows]
     columns = (
         Column("treatment", found.fit.inputs.design.treatment),
@@ -41,7 +39,7 @@ def between(origin: float) -> str:
     return f"from {as_written(origin)} up to" if origin > 0 else "up to"
 
 
-def rmst_table(fit: "PosteriorDraws", horizon: float) -> "pd.DataFrame":
+def rmst_rows(fit: "PosteriorDraws", horizon: float) -> list[dict[str, Any]]:
     """Restricted mean survival: the area under the curve from the origin to a horizon.
 
     Parameters
@@ -53,7 +51,7 @@ def rmst_table(fit: "PosteriorDraws", horizon: float) -> "pd.DataFrame":
 
     Returns
     -------
-    pandas.DataFrame
+    list of dict
         treatment, horizon, mean, eti95 limits, origin, note.
 
     Raises
@@ -62,10 +60,9 @@ def rmst_table(fit: "PosteriorDraws", horizon: float) -> "pd.DataFrame":
         For a horizon that is not after the origin, or beyond the last cutpoint.
     """
     draws = rmst_draws(fit, horizon)
-    rows = [
+    return [
         {"treatment": level, "horizon": float(horizon)}
         | mean_and_limits(draws.values[:, i])
-        | {"note": note_for(fit.inputs, [i], horizon)}
+        | given_origin(fit, note_for(fit.inputs, [i], horizon))
         for i, level in enumerate(fit.inputs.design.levels)
     ]
-    return estimand_frame(fit, rows)

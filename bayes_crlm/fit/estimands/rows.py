@@ -8,24 +8,15 @@ from numpy.typing import NDArray
 
 from bayes_crlm.fit.draws import ETI95
 from bayes_crlm.fit.findings import Findings
-from bayes_crlm.words.section import Column, Lines, Rows, Section, frame_of
+from bayes_crlm.words.section import Column, Lines, Rows, Section
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bayes_crlm.fit.draws import PosteriorDraws
 
 
-def estimand_frame(fit: "PosteriorDraws", rows: list[dict[str, Any]]) -> "pd.DataFrame":
-    """Make a table of rows, each with the origin that it is given survival to, then its note."""
-    last = ("origin", "note")
-    return frame_of(
-        [
-            {key: value for key, value in row.items() if key not in last}
-            | {"origin": fit.begin, "note": row["note"]}
-            for row in rows
-        ]
-    )
+def given_origin(fit: "PosteriorDraws", note: str | None) -> dict[str, Any]:
+    """The last columns of an estimand's row: what it is given survival to, and its note."""
+    return {"origin": fit.begin, "note": note}
 
 
 def estimand_section(

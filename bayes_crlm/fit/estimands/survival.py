@@ -1,13 +1,13 @@
 """Standardised survival at given times."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.figures import plot_survival
 from bayes_crlm.fit.answers import proportionality_warnings
 from bayes_crlm.fit.entry_weights import entry_weight_rows, entry_weight_warnings
 from bayes_crlm.fit.estimand_draws import survival_draws
-from bayes_crlm.fit.estimands.rows import estimand_frame, estimand_section, mean_and_limits
+from bayes_crlm.fit.estimands.rows import estimand_section, given_origin, mean_and_limits
 from bayes_crlm.model.arm_follow_up import note_for
 from bayes_crlm.model.origin import given_survival
 from bayes_crlm.model.withdrawn import levels_without_events
@@ -15,8 +15,6 @@ from bayes_crlm.words.section import Column, Figure, Note, Rows, Section
 from bayes_crlm.words.shown import number, significant
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bayes_crlm.fit.draws import PosteriorDraws
     from bayes_crlm.fit.findings import Findings
 
@@ -30,8 +28,8 @@ def sections(found: "Findings") -> list[Section]:
         A fit with all that was found of it.
     """
     horizons = found.asked.horizons
-    table = survival_table(found.fit, horizons).to_dict("records") if horizons else []
-    rows = [row | {"_estimand": "survival"} for row in table]
+    rows = survival_rows(found.fit, horizons) if horizons else []
+    rows = [row | {"_estimand": "survival"} for row in rows]
     columns = (
         Column("treatment", found.fit.inputs.design.treatment),
         Column("_estimand", "estimand", small="note"),
@@ -109,7 +107,7 @@ def caption(found: "Findings", given: str | None) -> str:
     )
 
 
-def survival_table(fit: "PosteriorDraws", times: Sequence[float]) -> "pd.DataFrame":
+def survival_rows(fit: "PosteriorDraws", times: Sequence[float]) -> list[dict[str, Any]]:
     """Standardised survival at given times, given survival to the origin.
 
     Parameters
@@ -121,7 +119,7 @@ def survival_table(fit: "PosteriorDraws", times: Sequence[float]) -> "pd.DataFra
 
     Returns
     -------
-    pandas.DataFrame
+    list of dict
         treatment, time, mean, eti95 limits, origin, note.
 
     Raises
@@ -130,11 +128,10 @@ def survival_table(fit: "PosteriorDraws", times: Sequence[float]) -> "pd.DataFra
         Without a time, and for one before the origin or beyond the last cutpoint.
     """
     draws = survival_draws(fit, times)
-    rows = [
+    return [
         {"treatment": level, "time": float(when)}
         | mean_and_limits(draws.values[:, i, k])
-        | {"note": note_for(fit.inputs, [i], when)}
+        | given_origin(fit, note_for(fit.inputs, [i], when))
         for i, level in enumerate(fit.inputs.design.levels)
         for k, when in enumerate(draws.coords["time"])
     ]
-    return estimand_frame(fit, rows)

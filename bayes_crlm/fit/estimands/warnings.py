@@ -2,7 +2,7 @@
 
 from bayes_crlm.fit.draws import PosteriorDraws
 from bayes_crlm.fit.entry_weights import entry_weight_rows, entry_weight_warnings
-from bayes_crlm.fit.estimands.median_survival import median_table
+from bayes_crlm.fit.estimands.median_survival import median_rows
 from bayes_crlm.model.arm_follow_up import NO_EVENT, eventless_cautions, last_follow_up
 from bayes_crlm.words.shown import significant, whole
 
@@ -14,11 +14,9 @@ def estimand_warnings(fit: PosteriorDraws) -> list[str]:
     """
     cohort, treatment = fit.inputs.cohort, fit.inputs.design.treatment
     unit, last = cohort.unit or "time units", last_follow_up(fit.inputs)
-    table = median_table(fit)
     phrases = eventless_cautions(fit.inputs)
-    for k, (level, median, high, note) in enumerate(
-        zip(table["treatment"], table["median"], table["eti95_high"], table["note"], strict=True)
-    ):
+    for k, row in enumerate(median_rows(fit)):
+        median, high, note = row["median"], row["eti95_high"], row["note"]
         if note is not None and note != NO_EVENT:
             where = (
                 f"{significant(median, 4)}"
@@ -26,7 +24,7 @@ def estimand_warnings(fit: PosteriorDraws) -> list[str]:
                 else f"{significant(median, 4)} (to {significant(high, 4)})"
             )
             phrases.append(
-                f"{treatment} {level}, median survival {where} {unit}: {note} "
+                f"{treatment} {row['treatment']}, median survival {where} {unit}: {note} "
                 f"(the longest: {significant(last[k], 4)})"
             )
     if fit.population == "before_entry":
