@@ -9,14 +9,14 @@ import logging
 import re
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, Future, wait
+from concurrent.futures import CancelledError, Future, InvalidStateError, wait
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from bayes_crlm.tasks.calls import Call, ChunkReport, code_in_use, refuse_other_code, run_chunk
-from bayes_crlm.tasks.workers import ThisProcess, WorkerDiedError
+from bayes_crlm.tasks.workers import ThisProcess, WorkerLostError
 from bayes_crlm.words.errors import ExecutorError
 from bayes_crlm.words.wording import one_line
 
@@ -31,28 +31,41 @@ NO_WORKER_SECONDS = 60
 # how often the workers are counted
 LOOK_SECONDS = 1.0
 HANG_UP_SECONDS = 5
-# with how many dying workers a chunk may have been before it is suspected: Dask's own number
+# of so many deaths each call of a chunk is forgiven: Dask's own number
 MOST_DEATHS = 3
 
 
 @dataclass(eq=False)
-class Chunk:
-    """Calls on their way: what is promised of them, and Dask's future where they are now."""
-
-    calls: Sequence[Call]
-    report: "Future[ChunkReport]"
-    deaths: int = 0
-    sent: Any = None
-
-
-@dataclass(eq=False)
 class Worker:
-    """A worker in use, and its signs of life: the last by its scheduler's clock, and by ours."""
+    """A worker of the scheduler: what it was asked, its signs of life, and what it does.
 
-    shared: Any
+    Attributes
+    ----------
+    code : Future
+        Its answer to the question for its code.
+    last_seen, heard_at : float
+        Its last sign of life by the scheduler's clock, and when that was seen by ours; of a worker
+        that has not answered yet, when it was asked.
+    state : {"asked", "in use", "silent", "refused"}
+        Only those in use are sent calls; a silent one is asked again after a sign of life.
+    shared : distributed.Future or None
+        Its own copy of the shared value: no worker waits for another that may not answer.
+    sent, report : distributed.Future, Future of ChunkReport, or None
+        The last chunk of calls, as Dask has it and for the threads of this process.
+    """
+
+    code: Future[Any]
     last_seen: float
     heard_at: float
-    chunk: Chunk | None = None
+    state: Literal["asked", "in use", "silent", "refused"] = "asked"
+    shared: Any = None
+    sent: Any = None
+    report: "Future[ChunkReport] | None" = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it has calls that are not done."""
+        return self.report is not None and not self.report.done()
 
 
 def check_executor(address: str | None, jobs: int | None) -> None:
@@ -111,29 +124,23 @@ class DaskWorkers(ThisProcess):
         super().__init__(shared)
         self.code, self.tell = code_in_use(), tell
         self.workers: dict[str, Worker] = {}
-        self.asked: dict[str, tuple[Future[Any], float]] = {}
-        # workers that are not used, with their last sign of life if it is that which is missing
-        self.left_out: dict[str, float | None] = {}
-        self.unsent: deque[Chunk] = deque()
-        self.settling = threading.Lock()
-        self.looked_at = 0.0
+        self.looked_at = self.last_used = time.monotonic()
         self.client = connect(distributed, address, self.where)
         try:
             self.find_first_workers()
         except BaseException:
             self.close(is_done=False)
             raise
-        self.last_used = time.monotonic()
-
-    @property
-    def count(self) -> int:
-        """How many workers are in use; 1 where there are none for the moment."""
-        return max(1, len(self.workers))
 
     @property
     def most_in_flight(self) -> int:
-        """A chunk for each worker: what waits behind a long one could be done by another."""
-        return self.count
+        """A chunk for each worker in use: what waits behind a long one could be done by another."""
+        return sum(worker.state == "in use" for worker in self.workers.values())
+
+    @property
+    def most_deaths(self) -> int:
+        """Workers may go at any time, and calls that were with them are not suspected at once."""
+        return MOST_DEATHS
 
     def find_first_workers(self) -> None:
         """Ask the workers for their code, and wait for answers.
@@ -143,54 +150,45 @@ class DaskWorkers(ThisProcess):
         ExecutorError
             When there are no workers, none answers, or one has other code.
         """
-        began = time.monotonic()
-        first_at = None
+        began, first_at = time.monotonic(), None
         while True:
-            found = self.look(is_start=True)
+            self.look(is_start=True)
             now = time.monotonic()
-            if self.workers and not self.asked:
-                return
-            if self.workers and first_at is None:
-                first_at = now
-            if first_at is not None and now - first_at >= OTHERS_SECONDS:
-                return
-            if self.left_out and not self.asked and not self.workers:
+            states = {worker.state for worker in self.workers.values()}
+            if "in use" in states:
+                first_at = first_at or now
+                if "asked" not in states or now - first_at >= OTHERS_SECONDS:
+                    return
+            elif "silent" in states and "asked" not in states:
                 raise ExecutorError(
                     f"{self.where}: none of its workers has answered for {ANSWER_SECONDS} seconds; "
                     "restart them, or leave the executor out to use processes on this machine"
                 )
-            if not found and now - began >= FIRST_WORKER_SECONDS:
+            elif not states and now - began >= FIRST_WORKER_SECONDS:
                 raise ExecutorError(
                     f"{self.where}: has no workers; start some with `dask worker tcp://HOST:PORT`"
                 )
             time.sleep(0.05)
 
-    def look(self, *, is_start: bool = False) -> dict[str, float]:
-        """See which workers are there, which answer, and send elsewhere what is to be."""
+    def look(self, *, is_start: bool = False) -> None:
+        """See which workers are there and which of them answer."""
         try:
             found = within_limit(self.where, self.list_workers)
         except (OSError, TimeoutError) as problem:
             raise ExecutorError(f"{self.where}: the scheduler has gone") from problem
         now = time.monotonic()
-        for address in list(self.workers):
-            self.follow(address, found.get(address), now)
-        for address in (self.asked.keys() | self.left_out.keys()) - found.keys():
-            self.asked.pop(address, None)
-            self.left_out.pop(address, None)
+        for address in self.workers.keys() - found.keys():
+            self.lose(self.workers.pop(address), has_died=True)
         for address, last_seen in found.items():
-            if self.left_out.get(address) not in (None, last_seen):
-                del self.left_out[address]  # it has come back to life
-            if not any(address in each for each in (self.workers, self.asked, self.left_out)):
-                self.asked[address] = (in_a_thread(lambda a=address: self.code_of(a)), now)
-        for address, (answer, since) in list(self.asked.items()):
-            if answer.done():
-                del self.asked[address]
-                self.take(address, answer, found[address], is_start=is_start)
-            elif now - since >= ANSWER_SECONDS:
-                del self.asked[address]
-                self.leave_out_silent(address, found[address])
-        self.send()
-        return found
+            worker = self.workers.get(address)
+            is_back = worker is not None and worker.state == "silent"
+            if worker is None or (is_back and worker.last_seen != last_seen):
+                answer = in_a_thread(lambda address=address: self.code_of(address))
+                worker = self.workers[address] = Worker(answer, last_seen, now)
+            self.follow(address, worker, last_seen, now)
+            if worker.state == "asked" and worker.code.done():
+                self.take(address, worker, is_start=is_start)
+        self.last_used = max([self.last_used, *(each.heard_at for each in self.workers.values())])
 
     def list_workers(self) -> dict[str, float]:
         """Ask the scheduler for its workers' addresses and when each last gave a sign of life."""
@@ -202,27 +200,27 @@ class DaskWorkers(ThisProcess):
         """Ask a worker for its code; gives what it raises in place of an answer."""
         return self.client.run(code_in_use, workers=[address], on_error="return")[address]
 
-    def follow(self, address: str, last_seen: float | None, now: float) -> None:
-        """Keep a worker in use as long as it gives signs of life."""
-        worker = self.workers[address]
-        if last_seen is None:
-            del self.workers[address]
-            self.take_back(worker.chunk, deaths=1)
-        elif last_seen != worker.last_seen:
-            worker.last_seen, worker.heard_at = last_seen, now
-        elif now - worker.heard_at >= ANSWER_SECONDS:
-            del self.workers[address]
-            self.take_back(worker.chunk, deaths=0)
-            self.leave_out_silent(address, last_seen)
+    def follow(self, address: str, worker: Worker, last_seen: float, now: float) -> None:
+        """Go on without a worker that does not answer, until it gives another sign of life."""
+        if worker.state == "in use" and last_seen != worker.last_seen:
+            worker.heard_at = now
+        worker.last_seen = last_seen
+        is_awaited = worker.state == "in use" or (
+            worker.state == "asked" and not worker.code.done()
+        )
+        if is_awaited and now - worker.heard_at >= ANSWER_SECONDS:
+            worker.state = "silent"
+            self.lose(worker, has_died=False)
+            if self.most_in_flight:  # otherwise the run ends with a sentence, or another one comes
+                self.tell(
+                    f"{self.where}: worker {address} has not answered for {ANSWER_SECONDS} seconds "
+                    "and is left out"
+                )
 
-    def take(
-        self, address: str, answer: "Future[Any]", last_seen: float, *, is_start: bool
-    ) -> None:
+    def take(self, address: str, worker: Worker, *, is_start: bool) -> None:
         """Use a worker that has answered, unless its code is another."""
-        try:
-            found = answer.result()
-        except Exception as problem:  # of whatever it has instead of this package
-            found = problem
+        # it may have anything in the place of this package
+        found = worker.code.exception() or worker.code.result()
         try:
             if not isinstance(found, dict):
                 raise ExecutorError(
@@ -233,81 +231,35 @@ class DaskWorkers(ThisProcess):
         except ExecutorError as problem:
             if is_start:
                 raise
-            self.left_out[address] = None
+            worker.state = "refused"
             self.tell(f"{problem}; it is left out")
             return
-        shared = None
         if self.shared is not None:
-            # each worker has its own: none waits for another that may not answer
-            shared = self.client.submit(bytes, self.shared, workers=[address], pure=False)
-        self.workers[address] = Worker(shared, last_seen, time.monotonic())
-
-    def leave_out_silent(self, address: str, last_seen: float) -> None:
-        """Go on without a worker until it gives another sign of life."""
-        self.left_out[address] = last_seen
-        if self.workers:  # otherwise the run ends with a sentence, or another one comes
-            self.tell(
-                f"{self.where}: worker {address} has not answered for {ANSWER_SECONDS} seconds and "
-                "is left out"
-            )
+            worker.shared = self.client.submit(bytes, self.shared, workers=[address], pure=False)
+        worker.state, worker.heard_at = "in use", time.monotonic()
 
     def submit(self, calls: Sequence[Call]) -> "Future[ChunkReport]":
-        """Send calls to a worker that has none, now or when there is one."""
-        chunk = Chunk(calls, Future())
-        self.unsent.append(chunk)
-        self.send()
-        return chunk.report
+        """Send calls to a worker that has none; there is one, by `most_in_flight`."""
+        address, worker = next(
+            (address, worker)
+            for address, worker in self.workers.items()
+            if worker.state == "in use" and not worker.is_busy
+        )
+        worker.sent = self.client.submit(
+            run_chunk, calls, worker.shared, self.code, workers=[address], pure=False
+        )
+        worker.report = in_a_thread(worker.sent.result)
+        return worker.report
 
-    def send(self) -> None:
-        """Give the workers that have nothing to do what is still to be sent."""
-        for address, worker in self.workers.items():
-            if worker.chunk is not None and not worker.chunk.report.done():
-                continue
-            worker.chunk = self.unsent.popleft() if self.unsent else None
-            if worker.chunk is not None:
-                sent = self.client.submit(
-                    run_chunk,
-                    worker.chunk.calls,
-                    worker.shared,
-                    self.code,
-                    workers=[address],
-                    pure=False,
-                )
-                worker.chunk.sent = sent
-                in_a_thread(lambda chunk=worker.chunk, sent=sent: self.settle(chunk, sent))
-
-    def settle(self, chunk: Chunk, sent: Any) -> None:
-        """Wait for a chunk's report, which counts unless the chunk is elsewhere by now."""
-        report = problem = None
-        try:
-            report = sent.result()
-        except BaseException as raised:  # told to the thread that waits
-            problem = raised
-        with self.settling:
-            if chunk.sent is not sent or chunk.report.done():
-                return
-            if report is None:
-                chunk.report.set_exception(problem)
-            else:
-                chunk.report.set_result(report)
-
-    def take_back(self, chunk: Chunk | None, *, deaths: int) -> None:
-        """Send a chunk elsewhere, unless too many workers have died with it."""
-        if chunk is None:
-            return
-        with self.settling:
-            if chunk.report.done():
-                return
-            sent, chunk.sent = chunk.sent, None
-            chunk.deaths += deaths
-            if chunk.deaths > MOST_DEATHS:
-                chunk.report.set_exception(WorkerDiedError())
-            else:
-                self.unsent.appendleft(chunk)
-        in_a_thread(sent.cancel)
+    def lose(self, worker: Worker, *, has_died: bool) -> None:
+        """Wait no longer for what a worker had, unless its report has come meanwhile."""
+        with suppress(InvalidStateError):
+            if worker.report is not None:
+                worker.report.set_exception(WorkerLostError(has_died=has_died))
+                in_a_thread(worker.sent.cancel)
 
     def report(self, future: "Future[ChunkReport]") -> ChunkReport:
-        """Read a finished future; raises `WorkerDiedError`, or `ExecutorError` if all is gone."""
+        """Read a finished future; raises `WorkerLostError`, or `ExecutorError` if all is gone."""
         import asyncio
 
         from distributed import KilledWorker
@@ -315,7 +267,7 @@ class DaskWorkers(ThisProcess):
         try:
             return future.result()
         except KilledWorker as problem:
-            raise WorkerDiedError from problem
+            raise WorkerLostError(has_died=True) from problem
         except (CancelledError, asyncio.CancelledError) as problem:
             raise ExecutorError(f"{self.where}: the scheduler has gone") from problem
 
@@ -328,15 +280,10 @@ class DaskWorkers(ThisProcess):
             When the scheduler has gone or does not answer, or all workers are gone for
             `NO_WORKER_SECONDS`.
         """
-        now = time.monotonic()
-        if now - self.looked_at >= LOOK_SECONDS:
+        if time.monotonic() - self.looked_at >= LOOK_SECONDS:
             self.look()
             self.looked_at = time.monotonic()
-        signs = [worker.heard_at for worker in self.workers.values()]
-        # a worker that has just come is asked for its code
-        signs += [since for _, since in self.asked.values()]
-        self.last_used = max([self.last_used, *signs])
-        if not self.workers and now - self.last_used > NO_WORKER_SECONDS:
+        if not self.most_in_flight and time.monotonic() - self.last_used > NO_WORKER_SECONDS:
             raise ExecutorError(
                 f"{self.where}: has had no workers that answer for {NO_WORKER_SECONDS} seconds; "
                 "start some"
@@ -354,8 +301,9 @@ def in_a_thread(call: Callable[[], Any]) -> "Future[Any]":
     def ask() -> None:
         try:
             answer.set_result(call())
-        except BaseException as problem:  # told to the thread that waits
-            answer.set_exception(problem)
+        except BaseException as problem:  # told to the thread that waits, if it still does
+            with suppress(InvalidStateError):
+                answer.set_exception(problem)
 
     threading.Thread(target=ask, daemon=True).start()
     return answer

@@ -10,9 +10,10 @@ import multiprocessing
 import os
 import pickle
 import sys
+import time
 import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -21,7 +22,7 @@ from bayes_crlm.tasks.calls import Call, ChunkReport, Outcome, code_in_use, find
 from bayes_crlm.tasks.dask_workers import DaskWorkers, check_executor
 from bayes_crlm.tasks.digests import digest_of, digest_of_code, digest_of_function
 from bayes_crlm.tasks.store import open_store
-from bayes_crlm.tasks.workers import LocalProcesses, ThisProcess, WorkerDiedError, available_cpus
+from bayes_crlm.tasks.workers import LocalProcesses, ThisProcess, WorkerLostError, available_cpus
 from bayes_crlm.words.errors import ExecutorError
 from bayes_crlm.words.records import record
 from bayes_crlm.words.wording import shown
@@ -230,8 +231,8 @@ def finished_chunks(
 ) -> Iterator[tuple[list[int], list[Outcome]]]:
     """Keep workers busy with chunks of calls, and give each chunk's outcomes when it is done.
 
-    When a worker dies, what was on its way is run again one by one, so that the call that
-    killed it is found.
+    Calls whose worker was lost are made again; those that were with too many dying workers one by
+    one while nothing else runs, so that the one that kills them is found.
 
     Parameters
     ----------
@@ -243,48 +244,44 @@ def finished_chunks(
         Of all tasks.
     """
     in_flight: dict[Future[ChunkReport], list[int]] = {}
-    seconds: float | None = None
+    deaths: Counter[int] = Counter()
     suspects: list[int] = []
-    while todo or in_flight:
-        while todo and not suspects and len(in_flight) < workers.most_in_flight:
-            size = chunk_size(seconds, len(todo), workers.count)
-            chunk = [todo.popleft() for _ in range(size)]
+    seconds: float | None = None
+    while todo or suspects or in_flight:
+        workers.check()
+        while len(in_flight) < workers.most_in_flight and (todo or suspects):
+            if suspects and in_flight:
+                break
+            size = chunk_size(seconds, len(todo), workers.most_in_flight)
+            chunk = suspects[:1] or [todo.popleft() for _ in range(size)]
             in_flight[workers.submit([calls[index] for index in chunk])] = chunk
-        for future in wait_for_first(workers, in_flight):
+        for future in first_finished(in_flight):
             chunk = in_flight.pop(future)
+            suspects = [index for index in suspects if index not in chunk]
             try:
                 report = workers.report(future)
-            except WorkerDiedError:
-                suspects += chunk
+            except WorkerLostError as problem:
+                if problem.has_died:
+                    deaths.update(chunk)
+            else:
+                seconds = report.seconds_per_call
+                yield chunk, report.outcomes
                 continue
-            seconds = report.seconds_per_call
-            yield chunk, report.outcomes
-        if suspects and not in_flight:
-            workers.restart()
-            for index in suspects:
-                yield [index], [run_alone(workers, calls[index])]
-            suspects = []
+            for index in reversed(chunk):
+                if deaths[index] > 2 * workers.most_deaths + 1:
+                    yield [index], [Outcome("killed", json.dumps(KILLED))]
+                elif deaths[index] > workers.most_deaths:
+                    suspects.append(index)
+                else:
+                    todo.appendleft(index)
 
 
-def run_alone(workers: ThisProcess, call: Call) -> Outcome:
-    """Run a call while nothing else runs, to see whether it kills its worker."""
-    (future,) = wait_for_first(workers, [workers.submit([call])])
-    try:
-        return workers.report(future).outcomes[0]
-    except WorkerDiedError:
-        workers.restart()
-        return Outcome("killed", json.dumps(KILLED))
-
-
-def wait_for_first(
-    workers: ThisProcess, futures: Iterable[Future[ChunkReport]]
-) -> set[Future[ChunkReport]]:
-    """Wait until some futures are done, looking meanwhile whether the workers are still there."""
-    done: set[Future[ChunkReport]] = set()
-    while not done:
-        workers.check()
-        done = wait(futures, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED).done
-    return done
+def first_finished(futures: Collection[Future[ChunkReport]]) -> set[Future[ChunkReport]]:
+    """Wait a moment for some futures to be done; none are, where there are no workers now."""
+    if not futures:
+        time.sleep(LOOK_SECONDS)
+        return set()
+    return wait(futures, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED).done
 
 
 def chunk_size(seconds: float | None, n_todo: int, n_workers: int) -> int:

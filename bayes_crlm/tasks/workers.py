@@ -37,8 +37,13 @@ BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 shared_of_process: bytes | None = None
 
 
-class WorkerDiedError(RuntimeError):
-    """The worker that had a chunk died; the chunk's calls have no outcome."""
+class WorkerLostError(RuntimeError):
+    """The worker that had a chunk died, or answers no more; the chunk's calls have no outcome."""
+
+    def __init__(self, *, has_died: bool) -> None:
+        """Keep whether it died, by what one of the calls did perhaps."""
+        super().__init__("the worker died" if has_died else "the worker does not answer")
+        self.has_died = has_died
 
 
 def available_cpus() -> int:
@@ -53,14 +58,15 @@ class ThisProcess:
 
     Attributes
     ----------
-    count : int
-        How many calls run at a time.
     most_in_flight : int
         How many chunks may be on their way.
+    most_deaths : int
+        With how many dying workers a call may have been before it is run alone; after as many more
+        it is given up.
     """
 
-    count = 1
     most_in_flight = 1
+    most_deaths = 0
 
     def __init__(self, shared: bytes | None) -> None:
         """Keep the pickled value that every call gets."""
@@ -73,14 +79,11 @@ class ThisProcess:
         return future
 
     def report(self, future: "Future[ChunkReport]") -> ChunkReport:
-        """Read a finished future; raises `WorkerDiedError` where a worker died."""
+        """Read a finished future; raises `WorkerLostError` where its worker died."""
         return future.result()
 
     def check(self) -> None:
         """Look whether workers are still there."""
-
-    def restart(self) -> None:
-        """Replace workers that have died."""
 
     def close(self, *, is_done: bool) -> None:
         """End the workers; at once, where their work is not done."""
@@ -103,6 +106,7 @@ class LocalProcesses(ThisProcess):
             When it does not start.
         """
         super().__init__(shared)
+        # one more than there are processes, so that none has to wait for its next chunk
         self.count, self.most_in_flight = count, count + 1
         is_served = "forkserver" in multiprocessing.get_all_start_methods()
         self.context: Any = multiprocessing.get_context("forkserver" if is_served else "spawn")
@@ -139,26 +143,25 @@ class LocalProcesses(ThisProcess):
             ) from problem
 
     def submit(self, calls: Sequence[Call]) -> "Future[ChunkReport]":
-        """Send calls to whichever process is free."""
+        """Send calls to whichever process is free; the death of one has ended the whole pool."""
         try:
-            with prepared_for_children():
-                return self.pool.submit(run_chunk_here, calls)
-        except BrokenProcessPool as problem:  # a process died since the last look
-            future: Future[ChunkReport] = Future()
-            future.set_exception(problem)
-            return future
+            return self.send(calls)
+        except BrokenProcessPool:
+            self.close(is_done=False)
+            self.start()
+            return self.send(calls)
+
+    def send(self, calls: Sequence[Call]) -> "Future[ChunkReport]":
+        """Send calls to the pool as it is."""
+        with prepared_for_children():
+            return self.pool.submit(run_chunk_here, calls)
 
     def report(self, future: "Future[ChunkReport]") -> ChunkReport:
-        """Read a finished future; raises `WorkerDiedError`."""
+        """Read a finished future; raises `WorkerLostError`."""
         try:
             return future.result()
         except BrokenProcessPool as problem:
-            raise WorkerDiedError from problem
-
-    def restart(self) -> None:
-        """Open a new pool: the death of one process ends the whole pool."""
-        self.close(is_done=False)
-        self.start()
+            raise WorkerLostError(has_died=True) from problem
 
     def close(self, *, is_done: bool) -> None:
         """End the processes; at once, where their work is not done."""
