@@ -41,21 +41,20 @@ struct Rows {
   int64_t n_columns, n_cells, n_octets, n_groupings;
   const int64_t *octet_end;  // after the last octet of each cell
   const double *octets;      // octets x (columns + 2) x 8
-  const int64_t *group;      // octets x groupings x 8
+  const int64_t *group;      // octets x groupings x 8: places among the groups of all groupings
 };
 
 struct Density {
-  int64_t n_columns, n_intervals, n_classes, n_groupings, n_unknowns, n_blocks, n_strata;
+  int64_t n_intervals, n_classes, n_groups, n_unknowns, n_blocks, n_strata; // groups: of all groupings
   int64_t is_integrated;     // hazards of a gamma process are integrated out
   double constant;           // what of the log density depends on no unknown
   Rows rows;
   const double *width;       // of intervals
   const double *events;      // classes x intervals
   const double *event_design, *event_group; // sums over events of columns; events of all groups
-  const int64_t *stratum_of_class, *group_count;
+  const int64_t *stratum_of_class;
   const double *shape, *rate;               // strata x intervals: after the events, before time
   const Block *blocks;
-  int64_t n_groups;          // of all groupings
 };
 
 // Scaled unknowns with one rotation: of a walk the eigenbasis of its information, else none.

@@ -19,7 +19,8 @@ typedef double part __attribute__((vector_size(WIDTH * 8), aligned(WIDTH * 8)));
 typedef double unaligned_part __attribute__((vector_size(WIDTH * 8), aligned(8), may_alias));
 typedef int64_t bits __attribute__((vector_size(WIDTH * 8), aligned(WIDTH * 8)));
 
-#define INLINE static inline __attribute__((always_inline))
+#define INLINE_MEMBER inline __attribute__((always_inline))
+#define INLINE static INLINE_MEMBER
 #define EACH_PART for (int q = 0; q < PARTS; q++)
 
 struct v8 {
@@ -35,6 +36,7 @@ INLINE v8 operator-(v8 a, v8 b) { EACH_PART a.v[q] -= b.v[q]; return a; }
 INLINE v8 operator*(v8 a, v8 b) { EACH_PART a.v[q] *= b.v[q]; return a; }
 INLINE v8 operator/(v8 a, v8 b) { EACH_PART a.v[q] /= b.v[q]; return a; }
 INLINE v8 operator+(v8 a, double b) { EACH_PART a.v[q] += b; return a; }
+INLINE v8 operator*(double a, v8 b) { EACH_PART b.v[q] = a * b.v[q]; return b; }
 INLINE v8 operator-(v8 a, double b) { EACH_PART a.v[q] -= b; return a; }
 INLINE v8 operator*(v8 a, double b) { EACH_PART a.v[q] *= b; return a; }
 INLINE v8 &operator+=(v8 &a, v8 b) { EACH_PART a.v[q] += b.v[q]; return a; }

@@ -3,6 +3,7 @@
 `native/library.cpp` reads them; both sides name the same things in the same order.
 """
 
+import itertools
 import math
 from typing import Any, TypeGuard
 
@@ -67,7 +68,7 @@ def flat_density(
     rows : FlatArrays
         From `flat_rows`.
     """
-    writer, at = Writer(), 0
+    writer, at = Writer(first_groups(data)), 0
     for block in blocks:
         if isinstance(block, GammaHazards):
             at = writer.write_gamma(block, at)
@@ -87,8 +88,9 @@ def flat_arrays(
     """Put lengths and events before blocks; `sizes` are the numbers of rows and of unknowns."""
     width = data.follow_up.width
     header = [
-        data.design.shape[1], len(width), data.n_classes, len(data.groups), *sizes,
-        writer.n_blocks, int(data.stratum_of_class.max()) + 1, int(process is not None),
+        data.design.shape[1], len(width), data.n_classes, len(data.groups),
+        first_groups(data)[-1], *sizes, writer.n_blocks,
+        int(data.stratum_of_class.max()) + 1, int(process is not None),
     ]  # fmt: skip
     events = data.events_per_cell
     of_process: list[NDArray] = []
@@ -98,9 +100,7 @@ def flat_arrays(
         of_process = [after.ravel(), process.rate.ravel()]
         constant += float(process.log_constant.sum())
         constant += sum(math.lgamma(each) for each in after.ravel().tolist())
-    integers = [
-        header, data.stratum_of_class, data.group_counts, *writer.integers,
-    ]  # fmt: skip
+    integers = [header, data.stratum_of_class, *writer.integers]
     floats = [
         [constant], width, events.ravel(), data.event_design, *data.events_per_group,
         *of_process, *writer.floats,
@@ -120,7 +120,7 @@ def flat_rows(data: SurvivalData) -> FlatArrays:
     -------
     FlatArrays
         Floats (2 + terms, rows): time since the interval's start times the weight, the weight, the
-        columns. Integers: where each cell's rows begin and end, then groups.
+        columns. Integers: where each cell's rows begin and end, then places among all groups.
     """
     follow_up = data.follow_up
     n_intervals, n_terms = len(follow_up.width), data.design.shape[1]
@@ -141,8 +141,15 @@ def flat_rows(data: SurvivalData) -> FlatArrays:
     floats[0], floats[1] = within[order], count[order]
     for term in range(n_terms):
         floats[2 + term] = data.design[row, term]
-    integers = [bounds, *(group[row] for group in data.groups)]
+    begin = first_groups(data)[:-1]
+    groups = (group[row] + first for group, first in zip(data.groups, begin, strict=True))
+    integers = [bounds, *groups]
     return FlatArrays(floats, np.concatenate(integers).astype(np.int64))
+
+
+def first_groups(data: SurvivalData) -> list[int]:
+    """Where each grouping's groups begin among those of all groupings; last, how many there are."""
+    return [0, *itertools.accumulate(data.group_counts)]
 
 
 def events_per_stratum(data: SurvivalData) -> NDArray[np.float64]:
@@ -227,9 +234,16 @@ def describe(prior: Family) -> tuple[int, float, float, float]:
 
 
 class Writer:
-    """Collects the numbers of blocks, and what of the log density depends on no unknown."""
+    """Collects the numbers of blocks, and what of the log density depends on no unknown.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    first_groups : list of int
+        Where each grouping's groups begin among those of all.
+    """
+
+    def __init__(self, first_groups: list[int]) -> None:
+        self.first_groups = first_groups
         self.floats: list[Any] = []
         self.integers: list[Any] = []
         self.constant = 0.0
@@ -309,7 +323,7 @@ class Writer:
         elif isinstance(enters, Cells):
             kind, first, n_fields = CELLS, 0, enters.copies
         else:
-            kind, first, n_fields = GROUPING, enters.index, 0
+            kind, first, n_fields = GROUPING, self.first_groups[enters.index], 0
         anchor = 0 if level is None else level.anchor
         of_level = (0.0, 1.0) if level is None else (level.location, level.sd)
         is_normal = scale is None or isinstance(scale, HalfNormal)
