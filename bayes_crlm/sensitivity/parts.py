@@ -8,7 +8,9 @@ when they are needed.
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import field
 from functools import cached_property
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bayes_crlm.figures.comparisons import plot_forest_rows
@@ -184,6 +186,25 @@ class Beliefs(Table):
         return bool(self.model_fields_set & set(self.BELIEFS))
 
 
+@record
+class Variant:
+    """One refit that a part asks for.
+
+    Attributes
+    ----------
+    label : str
+        What a reader calls it.
+    arguments : mapping
+        Of its task, beside those that all tasks of the part have.
+    row : mapping
+        Columns of its row that say what it is of.
+    """
+
+    label: str
+    arguments: Mapping[str, Any]
+    row: Mapping[str, Any] = field(default_factory=dict)
+
+
 @contextmanager
 def naming(where: str) -> Generator[None]:
     """Put the key of a spec before what is wrong with it.
@@ -241,37 +262,75 @@ def run_one(context: Context, part: str, function: Callable[..., Any], **argumen
     return done.value
 
 
-def run_several(
+def refit_variants(
     context: Context,
     part: str,
     function: Callable[..., Any],
-    calls: Sequence[tuple[str, Mapping[str, Any]]],
+    variants: Sequence[Variant],
     **settled: Any,
-) -> tuple[list[tuple[int, Any]], list[str]]:
-    """Run a part's tasks as `run_calls` does; those that fail are named.
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Run a part's refits, a task each; those that fail are named.
+
+    Parameters
+    ----------
+    context, part, function, **settled
+        As of `run_calls`.
+    variants : sequence of Variant
+        What is refitted.
 
     Returns
     -------
-    found : list of (int, object)
-        Places of the tasks that did not fail, and what they found.
+    rows : list of dict
+        Of the refits that did not fail: their own columns, then what was found.
     failures : list of str
-        Names of the others, with the reason.
+        Labels of the others, with the reason.
 
     Raises
     ------
     SensitivityError
-        When every task failed.
+        When every refit failed.
     """
-    done = run_calls(context, part, function, calls, **settled)
-    found = [(place, each.value) for place, each in enumerate(done) if each.value is not None]
-    failures = [
-        f"{name}: {each.failure}"
-        for (name, _), each in zip(calls, done, strict=True)
-        if each.value is None
-    ]
-    if not found:
+    calls = [(each.label, each.arguments) for each in variants]
+    rows, failures = [], []
+    for each, done in zip(
+        variants, run_calls(context, part, function, calls, **settled), strict=True
+    ):
+        if done.value is None:
+            failures.append(f"{each.label}: {done.failure}")
+        else:
+            rows.append(dict(each.row) | done.value)
+    if not rows:
         raise SensitivityError(f"sensitivity.{part}: {failures[0]}")
-    return found, failures
+    return rows, failures
+
+
+def refit_changes(
+    context: Context, part: str, changes: Sequence[tuple[str, Mapping[str, Any]]], **settled: Any
+) -> list[dict[str, Any]]:
+    """Refit the base model under changes, by one task for all of one name.
+
+    Parameters
+    ----------
+    context, part, **settled
+        As of `run_calls`.
+    changes : sequence of (str, mapping)
+        Name of the task, and what `bayes_crlm.sensitivity.refit.changed_inputs` takes.
+
+    Returns
+    -------
+    list of dict
+        In the order of the changes, as `bayes_crlm.sensitivity.refit.refit_each` gives them.
+    """
+    from bayes_crlm.sensitivity.refit import refit_each
+
+    names = list(dict.fromkeys(name for name, _ in changes))
+    calls = [(name, {"changes": [each for own, each in changes if own == name]}) for name in names]
+    done = run_calls(context, part, refit_each, calls, **settled)
+    found = {
+        name: repeat({"failure": each.failure}) if each.value is None else iter(each.value["rows"])
+        for name, each in zip(names, done, strict=True)
+    }
+    return [next(found[name]) for name, _ in changes]
 
 
 def rows_of(name: str, rows: Sequence[Mapping[str, Any]], first: Sequence[str] = ()) -> Rows:

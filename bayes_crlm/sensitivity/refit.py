@@ -4,8 +4,10 @@ How it draws is in `bayes_crlm.sensitivity.posterior_draws`.
 """
 
 import dataclasses
+import json
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.analysis.terms import terms_of
@@ -16,7 +18,7 @@ from bayes_crlm.sensitivity.posterior_draws import (
     summarise_draws,
     treatment_effect,
 )
-from bayes_crlm.words.errors import BayesCRLMError
+from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
 from bayes_crlm.words.records import record
 
 if TYPE_CHECKING:
@@ -150,52 +152,66 @@ def refit(
 
     Raises
     ------
-    BayesCRLMError
+    SensitivityError
         When what is asked for cannot be fitted to this cohort.
     """
     settled: dict[str, Any] = {"seed": seed, "draws": draws, "parts": parts}
-    (row,) = refit_priors(shared, changes=changes, priors=[{}], **settled)["rows"]
+    (row,) = refit_each(shared, changes=[changes or {}], **settled)["rows"]
+    failure = row.pop("failure")
+    if failure is not None:
+        raise SensitivityError(failure)
     return row
 
 
-def refit_priors(
+def refit_each(
     shared: Shared,
     *,
-    changes: Mapping[str, Any] | None = None,
-    priors: Sequence[Mapping[str, Any]],
+    changes: Sequence[Mapping[str, Any]],
     seed: int,
     draws: int = DRAWS,
     parts: Sequence[str] = ("loo", "cox"),
 ) -> dict[str, Any]:
-    """Refit under several priors: the cohort is put together, and Cox fitted, only once.
+    """Refit under each of several changes, as a task.
+
+    Where changes differ in priors alone, the cohort is put together, and Cox fitted, only once.
 
     Parameters
     ----------
-    shared, changes, seed, draws, parts
+    shared, seed, draws, parts
         As of `refit`.
-    priors : sequence of mapping
-        Each with `treatment_prior`, `baseline` or both.
+    changes : sequence of mapping
+        Each as `changed_inputs` takes it.
 
     Returns
     -------
     dict
-        `rows`, one for each prior, as `refit` gives them.
+        `rows`, one for each, as `refit` gives it, with `failure`, which is None; of one that cannot
+        be fitted `failure` alone, which says why.
     """
     from bayes_crlm.model.baseline_priors import baseline_prior
     from bayes_crlm.model.priors import parse_prior
 
-    model, inputs = changed_inputs(shared, changes or {})
-    cox = cox_row(inputs, shared.level) if "cox" in parts else {}
-    rows = []
-    for prior in priors:
-        replaced: dict[str, Any] = {}
-        if "treatment_prior" in prior:
-            replaced["treatment_prior"] = parse_prior(prior["treatment_prior"], "treatment")
-        if "baseline" in prior:
-            replaced["baseline"] = baseline_prior(*prior["baseline"])
-        own_model = dataclasses.replace(model, **replaced)
-        own_inputs = dataclasses.replace(inputs, **replaced)
-        rows.append(posterior_row(shared, own_model, own_inputs, seed, draws, parts) | cox)
+    @cache
+    def prepared(of_data: str) -> tuple[Any, Any, dict[str, Any]]:
+        model, inputs = changed_inputs(shared, json.loads(of_data))
+        return model, inputs, cox_row(inputs, shared.level) if "cox" in parts else {}
+
+    rows: list[dict[str, Any]] = []
+    for change in changes:
+        priors: dict[str, Any] = {}
+        if "treatment_prior" in change:
+            priors["treatment_prior"] = parse_prior(change["treatment_prior"], "treatment")
+        if "baseline" in change:
+            priors["baseline"] = baseline_prior(*change["baseline"])
+        of_data = {name: value for name, value in change.items() if name not in priors}
+        try:
+            model, inputs, cox = prepared(json.dumps(of_data))
+            changed = dataclasses.replace(model, **priors), dataclasses.replace(inputs, **priors)
+            row = posterior_row(shared, *changed, seed, draws, parts)
+        except BayesCRLMError as problem:
+            rows.append({"failure": str(problem)})
+        else:
+            rows.append(row | cox | {"failure": None})
     return {"rows": rows}
 
 

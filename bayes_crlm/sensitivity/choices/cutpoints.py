@@ -24,7 +24,14 @@ from bayes_crlm.inference.psis import PARETO_K_MOST
 from bayes_crlm.likelihood.intervals import choose_intervals
 from bayes_crlm.likelihood.quantiles import sample_quantiles
 from bayes_crlm.sensitivity import verdicts
-from bayes_crlm.sensitivity.parts import Context, Finding, finding, rows_of, run_several
+from bayes_crlm.sensitivity.parts import (
+    Context,
+    Finding,
+    Variant,
+    finding,
+    refit_variants,
+    rows_of,
+)
 from bayes_crlm.sensitivity.posterior_draws import summarise_weighted
 from bayes_crlm.sensitivity.refit import refit
 from bayes_crlm.specification.lists import interval_numbers, some_of
@@ -104,25 +111,33 @@ def inner_cutpoints(cohort: Cohort, number: int, placement: str) -> NDArray[np.f
     return inner[(inner > 0) & (inner < cohort.time.max())]
 
 
-def variants(cohort: Cohort, settings: Settings) -> list[tuple[str, int, NDArray[np.float64]]]:
+def variants(cohort: Cohort, settings: Settings) -> list[Variant]:
     """Sets of intervals to be tried, each once.
 
     Cutpoints of one time are one cutpoint, so that two numbers may come to one set, and, of one
-    placement, to different sets of equally many.
-
-    Returns
-    -------
-    list of (placement, number, cutpoints)
-        The first placement and number of intervals asked for that come to these cutpoints.
+    placement, to different sets of equally many. Of those that come to the same cutpoints the first
+    placement and number asked for is kept.
     """
-    found: dict[tuple[str, ...], tuple[str, int, NDArray[np.float64]]] = {}
+    found: dict[tuple[str, ...], Variant] = {}
     for placement in settings.placements:
-        for count in numbers_of(settings, cohort.n_events):
-            inner = inner_cutpoints(cohort, count, placement)
-            chosen = choose_intervals(cohort.entry, cohort.time, cohort.event, inner.tolist())
+        for asked in numbers_of(settings, cohort.n_events):
+            inner = inner_cutpoints(cohort, asked, placement)
+            edges = choose_intervals(
+                cohort.entry, cohort.time, cohort.event, inner.tolist()
+            ).cutpoints.tolist()
+            variant = Variant(
+                # the number asked for: two of a placement may come to equally many intervals
+                f"{count_of(asked, 'interval')} ({placement})",
+                {"changes": {"cutpoints": edges[1:-1] or 1}},
+                {
+                    "placement": placement,
+                    "asked": asked,
+                    "n_intervals": len(edges) - 1,
+                    "cutpoints": edges,
+                },
+            )
             # the same quantile comes out of two grids with other last digits
-            key = tuple(f"{each:.12g}" for each in chosen.cutpoints)
-            found.setdefault(key, (placement, count, chosen.cutpoints))
+            found.setdefault(tuple(f"{each:.12g}" for each in edges), variant)
     return list(found.values())
 
 
@@ -178,23 +193,10 @@ def stack(pointwise: NDArray) -> NDArray[np.float64]:
 def analyse(context: Context, settings: Settings) -> Finding:
     """Refit with every set of intervals and stack the refits."""
     tried = variants(context.plan.inputs.cohort, settings)
-    calls = [
-        # the number asked for: two of a placement may come to equally many intervals
-        (
-            f"{count_of(number, 'interval')} ({placement})",
-            {"changes": {"cutpoints": edges[1:-1].tolist() if len(edges) > 2 else 1}},
-        )
-        for placement, number, edges in tried
-    ]
     wanted = ["loo", "pointwise", "draws"]
-    done, failures = run_several(
-        context, "cutpoints", refit, calls, draws=settings.draws, parts=wanted
+    rows, failures = refit_variants(
+        context, "cutpoints", refit, tried, draws=settings.draws, parts=wanted
     )
-    rows = []
-    for place, value in done:
-        placement, number, edges = tried[place]
-        labels = {"placement": placement, "asked": number, "n_intervals": len(edges) - 1}
-        rows.append(labels | {"cutpoints": edges.tolist()} | value)
     stacked = stack_reliable(rows, context.rule.effect)
     context.judge.add_states([*rows, *([] if stacked is None else [stacked])])
     for row in rows:

@@ -26,11 +26,10 @@ from bayes_crlm.sensitivity.parts import (
     Finding,
     contrasts_note,
     finding,
+    refit_changes,
     rows_of,
-    run_calls,
 )
 from bayes_crlm.sensitivity.posterior_draws import ENGINE, NUMBERS
-from bayes_crlm.sensitivity.refit import refit_priors
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.section import Figure, Rows
 from bayes_crlm.words.shown import as_written, number, whole
@@ -40,9 +39,8 @@ MOST_SPECIFICATIONS = 20_000
 # of a probability's Monte Carlo standard errors: nearer to a threshold a row is drawn again
 NEAR = 3.0
 MORE_DRAWS = 20_000
-# choices that change cohort or design, and changes that do not
+# choices that change cohort or design
 DATA_CHOICES = ("intervals", "covariates", "exclusions")
-PRIOR_CHANGES = ("treatment_prior", "baseline")
 # of a row, and what more draws make again
 OF_DATA = ("cox_hr", "cox_ci95", "n_patients", "n_events", "n_intervals")
 FIELDS = (*NUMBERS, "elpd_loo", "loo_pareto_k", *ENGINE, *OF_DATA, "note")
@@ -168,24 +166,15 @@ def refit_all(
 
     Rows are in the order of the specifications.
     """
-    groups: dict[str, list[int]] = {}
-    for place, (choices, _) in enumerate(found):
-        key = ", ".join(f"{name} {choices[name]}" for name in DATA_CHOICES)
-        groups.setdefault(key, []).append(place)
-    calls = []
-    for key, members in groups.items():
-        of_data = {k: v for k, v in found[members[0]][1].items() if k not in PRIOR_CHANGES}
-        priors = [{name: found[k][1][name] for name in PRIOR_CHANGES} for k in members]
-        calls.append((f"{key}, {draws} draws", {"changes": of_data, "priors": priors}))
-    settled = {"draws": draws, "parts": list(parts)}
-    results = run_calls(context, "multiverse", refit_priors, calls, **settled)
-    rows: list[Any] = [None] * len(found)
-    for result, members in zip(results, groups.values(), strict=True):
-        values = [{}] * len(members) if result.value is None else result.value["rows"]
-        for place, value in zip(members, values, strict=True):
-            row = {name: value.get(name) for name in FIELDS}
-            rows[place] = {"choices": dict(found[place][0])} | row | {"failure": result.failure}
-    return rows
+    asked = []
+    for choices, changes in found:
+        of_data = ", ".join(f"{name} {choices[name]}" for name in DATA_CHOICES)
+        asked.append((f"{of_data}, {draws} draws", changes))
+    rows = refit_changes(context, "multiverse", asked, draws=draws, parts=list(parts))
+    return [
+        {"choices": dict(choices)} | {name: row.get(name) for name in (*FIELDS, "failure")}
+        for (choices, _), row in zip(found, rows, strict=True)
+    ]
 
 
 def result_of(

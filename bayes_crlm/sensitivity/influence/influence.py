@@ -16,7 +16,6 @@ Comput 27:1413-1432 (leave-one-out by importance sampling).
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import batched
 from typing import Any
 
 import numpy as np
@@ -31,14 +30,13 @@ from bayes_crlm.sensitivity.parts import (
     Finding,
     finding,
     headline_note,
+    refit_changes,
     rows_of,
-    run_calls,
 )
 from bayes_crlm.sensitivity.posterior_draws import ENGINE, NUMBERS
-from bayes_crlm.sensitivity.refit import Shared, refit
 from bayes_crlm.sensitivity.run import BASE_DRAWS
 from bayes_crlm.specification.table import Table
-from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
+from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.section import Figure, Rows
 from bayes_crlm.words.shown import as_written, number, whole
 from bayes_crlm.words.success import SuccessRule
@@ -73,58 +71,21 @@ def check(plan: Plan, settings: Settings) -> None:
         )
 
 
-def refit_without(
-    shared: Shared,
-    *,
-    sets: Sequence[Sequence[int]],
-    held_cutpoints: Sequence[float],
-    draws: int,
-    seed: int,
-) -> dict[str, Any]:
-    """Refit without each of some sets of patients, as a task.
-
-    Parameters
-    ----------
-    shared : Shared
-        What all refits of the part need.
-    sets : sequence of sequence of int
-        Patients' places in the cohort.
-    held_cutpoints : sequence of float
-        Inner cutpoints with all patients.
-    draws : int
-        Of every refit: as many as those of the base.
-    seed : int
-        Of the random draws: the same seed gives the same numbers.
+def leave_out(context: Context, name: str, sets: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
+    """Refit without each set of patients' places in the cohort, some sets by one task.
 
     Returns
     -------
-    dict
-        `rows`, as `refit` gives them; `failure` says why there is none.
+    list of dict
+        `FIELDS` of the refits; `failure` says why there is none.
     """
-    rows = []
-    for places in sets:
-        try:
-            changes = {"leave_out": list(places), "held_cutpoints": list(held_cutpoints)}
-            row = refit(shared, changes=changes, seed=seed, draws=draws, parts=[])
-            rows.append({field: row[field] for field in FIELDS} | {"failure": None})
-        except BayesCRLMError as problem:
-            rows.append({"failure": str(problem)})
-    return {"rows": rows}
-
-
-def leave_out(context: Context, name: str, sets: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
-    """Refit without each set, some sets by one task."""
-    groups = list(batched(sets, TOGETHER))
-    calls = [(f"{name} {k}", {"sets": group}) for k, group in enumerate(groups)]
     held = context.plan.inputs.intervals.cutpoints[1:-1].tolist()
-    settled = {"held_cutpoints": held, "draws": BASE_DRAWS}
-    rows = []
-    for group, done in zip(
-        groups, run_calls(context, "influence", refit_without, calls, **settled), strict=True
-    ):
-        failed = [{"failure": done.failure}] * len(group)
-        rows += failed if done.value is None else done.value["rows"]
-    return rows
+    changes = [
+        (f"{name} {k // TOGETHER}", {"leave_out": list(places), "held_cutpoints": held})
+        for k, places in enumerate(sets)
+    ]
+    rows = refit_changes(context, "influence", changes, draws=BASE_DRAWS, parts=[])
+    return [{field: row[field] for field in (*FIELDS, "failure") if field in row} for row in rows]
 
 
 def analyse(context: Context, settings: Settings) -> Finding:

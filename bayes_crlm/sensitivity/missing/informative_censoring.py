@@ -27,7 +27,15 @@ from bayes_crlm.sensitivity.missing.completed_follow_up import (
     leaving_rows,
     refit_completed,
 )
-from bayes_crlm.sensitivity.parts import Beliefs, Context, Finding, finding, rows_of, run_several
+from bayes_crlm.sensitivity.parts import (
+    Beliefs,
+    Context,
+    Finding,
+    Variant,
+    finding,
+    refit_variants,
+    rows_of,
+)
 from bayes_crlm.sensitivity.verdicts import Judge, failing, range_in_words, reliable
 from bayes_crlm.specification.lists import ratios
 from bayes_crlm.words.errors import SensitivityError
@@ -109,31 +117,25 @@ def refit_grid(
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Refit with every pair of deltas: rows, and what could not be fitted."""
     levels = context.plan.inputs.design.levels
-    cells = [(reference, treated) for reference in deltas for treated in deltas]
-    calls = [
-        (f"{as_written(reference)} {as_written(treated)}", {"deltas": [reference, treated]})
-        for reference, treated in cells
+    pairs = [
+        Variant(
+            f"deltas {as_written(reference)} {as_written(treated)}",
+            {"deltas": [reference, treated]},
+            {"delta_reference": reference, "delta_treated": treated},
+        )
+        for reference in deltas
+        for treated in deltas
     ]
-    done, failures = run_several(
-        context,
-        "informative_censoring",
-        refit_completed,
-        calls,
-        completions=settings.completions,
-        lost=settings.lost,
-        horizon=horizon,
+    settled = {"completions": settings.completions, "lost": settings.lost, "horizon": horizon}
+    rows, failures = refit_variants(
+        context, "informative_censoring", refit_completed, pairs, **settled
     )
-    rows = [
-        {
-            "delta_reference": cells[k][0],
-            "delta_treated": cells[k][1],
-            **value,
-            "label": f"deltas {as_written(cells[k][0])} with {levels[0]} and "
-            f"{as_written(cells[k][1])} with {levels[context.level]}",
-        }
-        for k, value in done
-    ]
-    return rows, [f"deltas {each}" for each in failures]
+    for row in rows:
+        reference, treated = (as_written(row[f"delta_{arm}"]) for arm in ("reference", "treated"))
+        row["label"] = (
+            f"deltas {reference} with {levels[0]} and {treated} with {levels[context.level]}"
+        )
+    return rows, failures
 
 
 def is_unchanged(row: Mapping[str, Any]) -> bool:

@@ -23,10 +23,11 @@ from bayes_crlm.sensitivity.parts import (
     Beliefs,
     Context,
     Finding,
+    Variant,
     finding,
     forest,
+    refit_variants,
     rows_of,
-    run_several,
     unreliable_note,
 )
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
@@ -36,6 +37,7 @@ from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.shown import as_written, number
 from bayes_crlm.words.wording import count_of
 
+AT_RANDOM = "missing at random"
 # columns of the table
 SHOWN = (
     "label", "column", "delta", "median", "eti95", "prob_below_1", "prob_below_effect",
@@ -133,28 +135,14 @@ def impute(
 def analyse(context: Context, settings: Settings) -> Finding:
     """Impute at random, then under every shift of every incomplete covariate."""
     design = design_of(context.plan)
-    shifts: list[tuple[str | None, float]] = [(None, 0.0)]
-    shifts += [
-        (each.column, delta)
-        for each in design.covariates
-        for delta in sorted(settings.deltas)
-        if delta != 0
-    ]
-    labels = [label_of(design, column, delta) for column, delta in shifts]
-    calls = [
-        (label, {"delta": {} if column is None else {column: delta}})
-        for label, (column, delta) in zip(labels, shifts, strict=True)
-    ]
+    variants = shifts_of(design, settings.deltas)
     settled = {"errors": settings.errors, "draws": settings.draws}
-    done, failures = run_several(context, "missing_data", impute, calls, **settled)
-    if done[0][0] != 0:
+    found, failures = refit_variants(context, "missing_data", impute, variants, **settled)
+    at_random = found[0]
+    if at_random["label"] != AT_RANDOM:
         raise SensitivityError(f"sensitivity.missing_data: {failures[0]}")
-    at_random = done[0][1]
     base = context.base | {"label": "complete cases", "column": None, "delta": None}
-    rows = [
-        {"label": labels[k], "column": shifts[k][0], "delta": shifts[k][1]} | value["row"]
-        for k, value in done
-    ]
+    rows = [{key: each[key] for key in SHOWN[:3]} | each["row"] for each in found]
     context.judge.add_states(rows)
     counted = rows if settings.is_stated else rows[:1]
     counts = {each.column: int(each.is_missing.sum()) for each in design.covariates}
@@ -190,13 +178,17 @@ def analyse(context: Context, settings: Settings) -> Finding:
     )
 
 
-def label_of(design: IncompleteDesign, column: str | None, delta: float) -> str:
-    """Name a shift: "cea +0.5 sd"."""
-    if column is None:
-        return "missing at random"
-    kind = next(each.kind for each in design.covariates if each.column == column)
-    sign, unit = "-" if delta < 0 else "+", "sd" if kind == "continuous" else "log odds"
-    return f"{column} {sign}{as_written(abs(delta))} {unit}"
+def shifts_of(design: IncompleteDesign, deltas: Sequence[float]) -> list[Variant]:
+    """Missing at random, then every shift of every incomplete covariate: "cea +0.5 sd"."""
+    found = [Variant(AT_RANDOM, {"delta": {}}, {"label": AT_RANDOM, "column": None, "delta": 0.0})]
+    for each in design.covariates:
+        unit = "sd" if each.kind == "continuous" else "log odds"
+        for delta in sorted(set(deltas) - {0}):
+            sign = "-" if delta < 0 else "+"
+            label = f"{each.column} {sign}{as_written(abs(delta))} {unit}"
+            row = {"label": label, "column": each.column, "delta": delta}
+            found.append(Variant(label, {"delta": {each.column: delta}}, row))
+    return found
 
 
 def notes_of(design: IncompleteDesign, counts: Mapping[str, int], *, is_stated: bool) -> list[str]:

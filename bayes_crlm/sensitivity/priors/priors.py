@@ -20,12 +20,11 @@ from bayes_crlm.sensitivity.parts import (
     finding,
     forest,
     naming,
+    refit_changes,
     rows_of,
-    run_several,
 )
 from bayes_crlm.sensitivity.posterior_draws import ENGINE, NUMBERS
 from bayes_crlm.sensitivity.prior_choices import prior_choices
-from bayes_crlm.sensitivity.refit import refit_priors
 from bayes_crlm.specification.lists import ratios
 from bayes_crlm.specification.table import Table
 from bayes_crlm.specification.values import check_number
@@ -141,27 +140,24 @@ def refit_under(
     context: Context, settings: Settings, named: Mapping[str, str]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Refit under the named priors, by one task, and those of the grid, by one task a mean."""
-    grid = [
-        [f"normal({math.log(mean)!r}, {float(scale)!r})" for scale in settings.scales]
-        for mean in settings.means
-    ]
-    labels = ["named", *(f"median {as_written(mean)}" for mean in settings.means)]
-    calls = [
-        (label, {"priors": [{"treatment_prior": text} for text in group]})
-        for label, group in zip(labels, [list(named.values()), *grid], strict=True)
-    ]
-    done, failures = run_several(context, "priors", refit_priors, calls, parts=[])
-    if failures:
-        raise SensitivityError(f"sensitivity.priors: {failures[0]}")
-    found = [{field: row[field] for field in FIELDS} for _, each in done for row in each["rows"]]
-    rows = [
-        {"name": name, "prior": text} | row
-        for (name, text), row in zip(named.items(), found, strict=False)
-    ]
     cells = [
         {"prior_median": mean, "prior_scale": scale}
         for mean in settings.means
         for scale in settings.scales
+    ]
+    asked = [("named", text) for text in named.values()]
+    for cell in cells:
+        mean, scale = cell["prior_median"], float(cell["prior_scale"])
+        asked.append((f"median {as_written(mean)}", f"normal({math.log(mean)!r}, {scale!r})"))
+    changes = [(label, {"treatment_prior": text}) for label, text in asked]
+    refits = refit_changes(context, "priors", changes, parts=[])
+    for (label, _), row in zip(asked, refits, strict=True):
+        if row["failure"]:
+            raise SensitivityError(f"sensitivity.priors: {label}: {row['failure']}")
+    found = [{field: row[field] for field in FIELDS} for row in refits]
+    rows = [
+        {"name": name, "prior": text} | row
+        for (name, text), row in zip(named.items(), found, strict=False)
     ]
     return rows, [a | b for a, b in zip(cells, found[len(rows) :], strict=True)]
 
