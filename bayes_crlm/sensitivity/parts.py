@@ -6,7 +6,7 @@ refuses, before anything is run, what the cohort or the settings do not allow. M
 when they are needed.
 """
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import field
 from functools import cached_property
@@ -31,6 +31,25 @@ if TYPE_CHECKING:
 NOT_JUDGED = Verdict()
 # of a row: what a calibration of weights found, and diagnostics of chains
 NESTED = ("calibration", "chains")
+
+
+@record
+class Variant:
+    """One refit that a part asks for.
+
+    Attributes
+    ----------
+    label : str
+        What a reader calls it.
+    arguments : mapping
+        Of its task, beside those that all tasks of the part have.
+    row : mapping
+        Columns of its row that say what it is of.
+    """
+
+    label: str
+    arguments: Mapping[str, Any]
+    row: Mapping[str, Any] = field(default_factory=dict)
 
 
 @record
@@ -82,6 +101,152 @@ class Context:
     def fit(self) -> "Fit":
         """The base model's posterior with all its draws."""
         return self.make_fit()
+
+    def run_calls(
+        self,
+        part: str,
+        function: Callable[..., Any],
+        calls: Sequence[tuple[str, Mapping[str, Any]]],
+        **settled: Any,
+    ) -> list[TaskResult]:
+        """Run a part's tasks, with the seed; results are in the order of the calls.
+
+        Parameters
+        ----------
+        part : str
+            Its name.
+        function : callable
+            What a task calls.
+        calls : sequence of (str, mapping)
+            What a reader calls a task, and the arguments that are its own.
+        **settled
+            Arguments of every task.
+        """
+        every = {**settled, "seed": self.seed}
+        return self.run(
+            part, [Task(f"{part}: {name}", function, {**own, **every}) for name, own in calls]
+        )
+
+    def run_one(self, part: str, function: Callable[..., Any], **arguments: Any) -> Any:
+        """Run the single task of a part, with the seed, and give what it found.
+
+        Raises
+        ------
+        SensitivityError
+            When the task failed.
+        """
+        (done,) = self.run(part, [Task(part, function, arguments | {"seed": self.seed})])
+        if done.value is None:
+            raise SensitivityError(f"sensitivity.{part}: {done.failure}")
+        return done.value
+
+    def refit_variants(
+        self,
+        part: str,
+        function: Callable[..., Any],
+        variants: Sequence[Variant],
+        **settled: Any,
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """Run a part's refits, a task each; those that fail are named.
+
+        Parameters
+        ----------
+        part, function, **settled
+            As of `run_calls`.
+        variants : sequence of Variant
+            What is refitted.
+
+        Returns
+        -------
+        rows : list of dict
+            Of the refits that did not fail: their own columns, then what was found.
+        failures : list of str
+            Labels of the others, with the reason.
+
+        Raises
+        ------
+        SensitivityError
+            When every refit failed.
+        """
+        calls = [(each.label, each.arguments) for each in variants]
+        rows, failures = [], []
+        for each, done in zip(
+            variants, self.run_calls(part, function, calls, **settled), strict=True
+        ):
+            if done.value is None:
+                failures.append(f"{each.label}: {done.failure}")
+            else:
+                rows.append(dict(each.row) | done.value)
+        if not rows:
+            raise SensitivityError(f"sensitivity.{part}: {failures[0]}")
+        return rows, failures
+
+    def refit_changes(
+        self, part: str, changes: Sequence[tuple[str, Mapping[str, Any]]], **settled: Any
+    ) -> list[dict[str, Any]]:
+        """Refit the base model under changes, by one task for all of one name.
+
+        Parameters
+        ----------
+        part, **settled
+            As of `run_calls`.
+        changes : sequence of (str, mapping)
+            Name of the task, and what `bayes_crlm.sensitivity.refit.changed_inputs` takes.
+
+        Returns
+        -------
+        list of dict
+            In the order of the changes, as `bayes_crlm.sensitivity.refit.refit_each` gives them.
+        """
+        from bayes_crlm.sensitivity.refit import refit_each
+
+        names = list(dict.fromkeys(name for name, _ in changes))
+        calls = [
+            (name, {"changes": [each for own, each in changes if own == name]}) for name in names
+        ]
+        done = self.run_calls(part, refit_each, calls, **settled)
+        found: dict[str, Iterator[dict[str, Any]]] = {}
+        for name, each in zip(names, done, strict=True):
+            failed = repeat({"failure": each.failure})
+            found[name] = failed if each.value is None else iter(each.value["rows"])
+        return [next(found[name]) for name, _ in changes]
+
+    def headline_note(self, what: str) -> list[str]:
+        """Say that numbers are not about the headline answer; nothing where that is as treated.
+
+        Parameters
+        ----------
+        what : str
+            Which numbers, with their verb.
+        """
+        waits = waited(self.plan.inputs).any()
+        if not waits or (self.start or {}).get("headline") == "as_treated":
+            return []
+        return [
+            f"{what} about the analysis as treated from time zero on, the wait for treatment "
+            "included, not about the headline answer, in which that wait is not treatment."
+        ]
+
+    def contrasts_note(self) -> list[str]:
+        """Say that a prior of the treatment is that of every contrast; nothing of two levels."""
+        design = self.plan.inputs.design
+        number = len(design.levels) - 1
+        if number == 1:
+            return []
+        return [
+            f"The treatment's prior is that of all {number} contrasts of {design.treatment} "
+            f"against {design.levels[0]}: it is changed for all of them, and "
+            f"{design.levels[self.level]} is the level examined."
+        ]
+
+    def interval_note(self) -> list[str]:
+        """Say how the 95% interval and the success rule differ; nothing where they are the same."""
+        if self.rule == SuccessRule():
+            return []
+        return [
+            "This part uses the 95% interval, which excludes 1 where one side of 1 has a "
+            f"probability of 0.975. {self.rule.in_words()}"
+        ]
 
 
 @record
@@ -186,25 +351,6 @@ class Beliefs(Table):
         return bool(self.model_fields_set & set(self.BELIEFS))
 
 
-@record
-class Variant:
-    """One refit that a part asks for.
-
-    Attributes
-    ----------
-    label : str
-        What a reader calls it.
-    arguments : mapping
-        Of its task, beside those that all tasks of the part have.
-    row : mapping
-        Columns of its row that say what it is of.
-    """
-
-    label: str
-    arguments: Mapping[str, Any]
-    row: Mapping[str, Any] = field(default_factory=dict)
-
-
 @contextmanager
 def naming(where: str) -> Generator[None]:
     """Put the key of a spec before what is wrong with it.
@@ -218,119 +364,6 @@ def naming(where: str) -> Generator[None]:
         yield
     except BayesCRLMError as problem:
         raise SensitivityError(f"{where}: {problem}") from None
-
-
-def run_calls(
-    context: Context,
-    part: str,
-    function: Callable[..., Any],
-    calls: Sequence[tuple[str, Mapping[str, Any]]],
-    **settled: Any,
-) -> list[TaskResult]:
-    """Run a part's tasks, with the seed; results are in the order of the calls.
-
-    Parameters
-    ----------
-    context : Context
-        The base analysis, and how refits are made.
-    part : str
-        Its name.
-    function : callable
-        What a task calls.
-    calls : sequence of (str, mapping)
-        What a reader calls a task, and the arguments that are its own.
-    **settled
-        Arguments of every task.
-    """
-    every = {**settled, "seed": context.seed}
-    return context.run(
-        part, [Task(f"{part}: {name}", function, {**own, **every}) for name, own in calls]
-    )
-
-
-def run_one(context: Context, part: str, function: Callable[..., Any], **arguments: Any) -> Any:
-    """Run the single task of a part, with the seed, and give what it found.
-
-    Raises
-    ------
-    SensitivityError
-        When the task failed.
-    """
-    (done,) = context.run(part, [Task(part, function, arguments | {"seed": context.seed})])
-    if done.value is None:
-        raise SensitivityError(f"sensitivity.{part}: {done.failure}")
-    return done.value
-
-
-def refit_variants(
-    context: Context,
-    part: str,
-    function: Callable[..., Any],
-    variants: Sequence[Variant],
-    **settled: Any,
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """Run a part's refits, a task each; those that fail are named.
-
-    Parameters
-    ----------
-    context, part, function, **settled
-        As of `run_calls`.
-    variants : sequence of Variant
-        What is refitted.
-
-    Returns
-    -------
-    rows : list of dict
-        Of the refits that did not fail: their own columns, then what was found.
-    failures : list of str
-        Labels of the others, with the reason.
-
-    Raises
-    ------
-    SensitivityError
-        When every refit failed.
-    """
-    calls = [(each.label, each.arguments) for each in variants]
-    rows, failures = [], []
-    for each, done in zip(
-        variants, run_calls(context, part, function, calls, **settled), strict=True
-    ):
-        if done.value is None:
-            failures.append(f"{each.label}: {done.failure}")
-        else:
-            rows.append(dict(each.row) | done.value)
-    if not rows:
-        raise SensitivityError(f"sensitivity.{part}: {failures[0]}")
-    return rows, failures
-
-
-def refit_changes(
-    context: Context, part: str, changes: Sequence[tuple[str, Mapping[str, Any]]], **settled: Any
-) -> list[dict[str, Any]]:
-    """Refit the base model under changes, by one task for all of one name.
-
-    Parameters
-    ----------
-    context, part, **settled
-        As of `run_calls`.
-    changes : sequence of (str, mapping)
-        Name of the task, and what `bayes_crlm.sensitivity.refit.changed_inputs` takes.
-
-    Returns
-    -------
-    list of dict
-        In the order of the changes, as `bayes_crlm.sensitivity.refit.refit_each` gives them.
-    """
-    from bayes_crlm.sensitivity.refit import refit_each
-
-    names = list(dict.fromkeys(name for name, _ in changes))
-    calls = [(name, {"changes": [each for own, each in changes if own == name]}) for name in names]
-    done = run_calls(context, part, refit_each, calls, **settled)
-    found = {
-        name: repeat({"failure": each.failure}) if each.value is None else iter(each.value["rows"])
-        for name, each in zip(names, done, strict=True)
-    }
-    return [next(found[name]) for name, _ in changes]
 
 
 def rows_of(name: str, rows: Sequence[Mapping[str, Any]], first: Sequence[str] = ()) -> Rows:
@@ -374,45 +407,3 @@ def unreliable_note(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         return []
     which = "; ".join(f"{row['label']}: {row.get('note') or 'no reason given'}" for row in failed)
     return [f"{failing(len(failed), 'row')}; figures show such rows with hollow markers. {which}."]
-
-
-def headline_note(context: Context, what: str) -> list[str]:
-    """Say that numbers are not about the headline answer; nothing where that is as treated.
-
-    Parameters
-    ----------
-    context : Context
-        The base analysis, which is of patients as treated from time zero on.
-    what : str
-        Which numbers, with their verb.
-    """
-    waits = waited(context.plan.inputs).any()
-    if not waits or (context.start or {}).get("headline") == "as_treated":
-        return []
-    return [
-        f"{what} about the analysis as treated from time zero on, the wait for treatment "
-        "included, not about the headline answer, in which that wait is not treatment."
-    ]
-
-
-def contrasts_note(context: Context) -> list[str]:
-    """Say that a prior of the treatment is that of every contrast; nothing of two levels."""
-    design = context.plan.inputs.design
-    number = len(design.levels) - 1
-    if number == 1:
-        return []
-    return [
-        f"The treatment's prior is that of all {number} contrasts of {design.treatment} against "
-        f"{design.levels[0]}: it is changed for all of them, and {design.levels[context.level]} is "
-        "the level examined."
-    ]
-
-
-def interval_note(rule: SuccessRule) -> list[str]:
-    """Say how the 95% interval and the success rule differ; nothing where they are the same."""
-    if rule == SuccessRule():
-        return []
-    return [
-        "This part uses the 95% interval, which excludes 1 where one side of 1 has a probability "
-        f"of 0.975. {rule.in_words()}"
-    ]

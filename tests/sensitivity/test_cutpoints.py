@@ -17,7 +17,7 @@ from bayes_crlm.sensitivity.choices.cutpoints import (
     stack,
     variants,
 )
-from bayes_crlm.sensitivity.verdicts import Judge
+from bayes_crlm.sensitivity.parts import Context
 from bayes_crlm.tasks.run import TaskResult
 from bayes_crlm.words.success import SuccessRule
 
@@ -109,14 +109,11 @@ def answered(below, elpd, unreliable=(), table=None, **settings):
     cohort = read_cohort(table, time="months", event="dead")
     run = Recorder(below, elpd, unreliable)
     base = {"prob_below_1": 0.98, "eti95": [0.4, 0.95]}
-    context = SimpleNamespace(
-        plan=SimpleNamespace(inputs=SimpleNamespace(cohort=cohort)),
-        base=base,
-        rule=SuccessRule(),
-        judge=Judge(base),
-        seed=1,
-        run=run,
+    plan = SimpleNamespace(
+        inputs=SimpleNamespace(cohort=cohort),
+        spec=SimpleNamespace(success=SimpleNamespace(rule=SuccessRule())),
     )
+    context = Context(plan=plan, base=base, make_fit=None, level=1, seed=1, run=run)
     return analyse(context, Settings(**settings)), run.tasks
 
 
@@ -125,9 +122,10 @@ def test_sets_of_as_many_intervals_of_one_placement_have_tasks_of_their_own():
     table = late_events().assign(months=lambda each: np.ceil(each["months"] / 2))
     cohort = read_cohort(table, time="months", event="dead")
     found = variants(cohort, Settings())
-    sizes = [(placement, len(edges)) for placement, _, edges in found]
+    sizes = [(each.row["placement"], each.row["n_intervals"]) for each in found]
     assert len(set(sizes)) < len(sizes)
-    assert len({tuple(edges.round(9)) for _, _, edges in found}) == len(found)
+    cutpoints = {tuple(np.round(each.row["cutpoints"], 9)) for each in found}
+    assert len(cutpoints) == len(found)
     _, tasks = answered([0.98], [-1.0, -1.1], table=table)
     assert len({task.key for task in tasks}) == len(tasks) == len(found)
 

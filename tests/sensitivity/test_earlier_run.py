@@ -1,7 +1,6 @@
 """One analysis has one answer: a run's draws are the base of its sensitivity analysis."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,7 @@ from runs import call
 from bayes_crlm import read_spec
 from bayes_crlm.analysis.plan import plan_analysis
 from bayes_crlm.sensitivity.earlier_run import base_of_run, fit_of_run
-from bayes_crlm.sensitivity.parts import headline_note
+from bayes_crlm.sensitivity.parts import Context
 
 SPEC = """
 title = "A simulated cohort"
@@ -152,7 +151,8 @@ def test_what_is_not_about_the_headline_answer_says_so(chains):
         assert "as treated from time zero on" in note and "not about the headline answer" in note
     plan = plan_analysis(read_spec(chains / "small.toml"))
     for start, count in ((None, 1), ({"headline": "landmark"}, 1), ({"headline": "as_treated"}, 0)):
-        assert len(headline_note(SimpleNamespace(plan=plan, start=start), "Numbers are")) == count
+        context = Context(plan=plan, base={}, make_fit=None, level=1, seed=1, run=None, start=start)
+        assert len(context.headline_note("Numbers are")) == count
 
 
 def test_after_chains_every_number_of_the_spec_as_it_stands_is_that_of_the_answer(chains):

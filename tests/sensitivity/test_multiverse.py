@@ -134,7 +134,7 @@ class Refits:
         found = []
         for task in tasks:
             scales = [
-                each["treatment_prior"].split(", ")[-1][:-1] for each in task.arguments["priors"]
+                each["treatment_prior"].split(", ")[-1][:-1] for each in task.arguments["changes"]
             ]
             draws = task.arguments["draws"]
             self.asked += [(float(scale), draws) for scale in scales]
@@ -148,7 +148,7 @@ class Refits:
             "sd_log": 0.2, "mcse": 0.2 / draws**0.5, "engine": "laplace", "pareto_k": 0.2,
             "r_hat": None, "is_reliable": True, "note": None, "elpd_loo": -100.0,
             "loo_pareto_k": 0.1, "cox_hr": 0.6, "cox_ci95": [0.4, 0.9], "n_patients": 60,
-            "n_events": 60, "n_intervals": 3,
+            "n_events": 60, "n_intervals": 3, "failure": None,
         }  # fmt: skip
         return row | told
 

@@ -19,7 +19,7 @@ from bayes_crlm.inference import importance
 from bayes_crlm.report.sensitivity import summarise_sensitivity
 from bayes_crlm.sensitivity import posterior_draws, refit
 from bayes_crlm.sensitivity.confounding import overlap
-from bayes_crlm.sensitivity.parts import Context, contrasts_note, unreliable_note
+from bayes_crlm.sensitivity.parts import Context, unreliable_note
 from bayes_crlm.sensitivity.run import Runner, Sensitivity
 from bayes_crlm.sensitivity.timing import immortal_time
 from bayes_crlm.sensitivity.two_arms import two_arms
@@ -190,9 +190,9 @@ def context():
 
 
 def test_with_more_than_two_levels_a_changed_prior_is_said_to_be_that_of_all(context):
-    assert contrasts_note(context) == []
+    assert context.contrasts_note() == []
     plan = plan_analysis(read_spec("os_three_strategies"))
-    (note,) = contrasts_note(dataclasses.replace(context, plan=plan, level=2))
+    (note,) = dataclasses.replace(context, plan=plan, level=2).contrasts_note()
     reference, _, level = plan.inputs.design.levels
     assert f"all 2 contrasts of {plan.inputs.design.treatment} against {reference}" in note
     assert note.endswith(f"and {level} is the level examined.")

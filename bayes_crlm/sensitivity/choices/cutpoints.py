@@ -24,14 +24,7 @@ from bayes_crlm.inference.psis import PARETO_K_MOST
 from bayes_crlm.likelihood.intervals import choose_intervals
 from bayes_crlm.likelihood.quantiles import sample_quantiles
 from bayes_crlm.sensitivity import verdicts
-from bayes_crlm.sensitivity.parts import (
-    Context,
-    Finding,
-    Variant,
-    finding,
-    refit_variants,
-    rows_of,
-)
+from bayes_crlm.sensitivity.parts import Context, Finding, Variant, finding, rows_of
 from bayes_crlm.sensitivity.posterior_draws import summarise_weighted
 from bayes_crlm.sensitivity.refit import refit
 from bayes_crlm.specification.lists import interval_numbers, some_of
@@ -194,8 +187,8 @@ def analyse(context: Context, settings: Settings) -> Finding:
     """Refit with every set of intervals and stack the refits."""
     tried = variants(context.plan.inputs.cohort, settings)
     wanted = ["loo", "pointwise", "draws"]
-    rows, failures = refit_variants(
-        context, "cutpoints", refit, tried, draws=settings.draws, parts=wanted
+    rows, failures = context.refit_variants(
+        "cutpoints", refit, tried, draws=settings.draws, parts=wanted
     )
     stacked = stack_reliable(rows, context.rule.effect)
     context.judge.add_states([*rows, *([] if stacked is None else [stacked])])

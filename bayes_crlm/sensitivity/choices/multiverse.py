@@ -21,14 +21,7 @@ from bayes_crlm.sensitivity.choices.analysis_choices import (
 )
 from bayes_crlm.sensitivity.choices.variance_decomposition import Decomposition, Share, decompose
 from bayes_crlm.sensitivity.earlier_run import as_in_base
-from bayes_crlm.sensitivity.parts import (
-    Context,
-    Finding,
-    contrasts_note,
-    finding,
-    refit_changes,
-    rows_of,
-)
+from bayes_crlm.sensitivity.parts import Context, Finding, finding, rows_of
 from bayes_crlm.sensitivity.posterior_draws import ENGINE, NUMBERS
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.section import Figure, Rows
@@ -88,7 +81,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
     trusted = verdicts.reliable(done)
     decomposition = decompose_trusted(rows) if trusted else None
     labelled = [{**row, "label": label_of(row["choices"])} for row in trusted]
-    notes = notes_of(rows, done, decomposition) + contrasts_note(context)
+    notes = notes_of(rows, done, decomposition) + context.contrasts_note()
     if again:
         notes.append(
             f"The probability of {count_of(again, 'specification')} was within {as_written(NEAR)} "
@@ -170,7 +163,7 @@ def refit_all(
     for choices, changes in found:
         of_data = ", ".join(f"{name} {choices[name]}" for name in DATA_CHOICES)
         asked.append((f"{of_data}, {draws} draws", changes))
-    rows = refit_changes(context, "multiverse", asked, draws=draws, parts=list(parts))
+    rows = context.refit_changes("multiverse", asked, draws=draws, parts=list(parts))
     return [
         {"choices": dict(choices)} | {name: row.get(name) for name in (*FIELDS, "failure")}
         for (choices, _), row in zip(found, rows, strict=True)

@@ -42,7 +42,7 @@ from bayes_crlm.sensitivity.choices.periods import (
     fit_periods,
     period_label,
 )
-from bayes_crlm.sensitivity.parts import Context, Finding, finding, forest, rows_of, run_one
+from bayes_crlm.sensitivity.parts import Context, Finding, finding, forest, rows_of
 from bayes_crlm.specification.lists import number_list
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
@@ -109,7 +109,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
     scale = settings.deviation_scale
     times = list(choose_times(context.plan.inputs, settings))
     found = dict(
-        run_one(context, "proportional_hazards", fit_periods, times=times, deviation_scale=scale)
+        context.run_one("proportional_hazards", fit_periods, times=times, deviation_scale=scale)
     )
     tests, untested = cox_test(context)
     result = found | {"times": times, "grambsch_therneau": tests}

@@ -46,7 +46,7 @@ from bayes_crlm.sensitivity.confounding.propensity import (
     propensity_mode,
 )
 from bayes_crlm.sensitivity.earlier_run import with_numbers_of
-from bayes_crlm.sensitivity.parts import Context, Finding, finding, forest, rows_of, run_one
+from bayes_crlm.sensitivity.parts import Context, Finding, finding, forest, rows_of
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.two_arms import TwoArms, two_arms
 from bayes_crlm.sensitivity.verdicts import Judge
@@ -142,7 +142,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
     SensitivityError
         As `check`.
     """
-    found = run_one(context, "overlap", compare, settings=settings.model_dump())
+    found = context.run_one("overlap", compare, settings=settings.model_dump())
     patients = found.pop("patients")
     if len(context.plan.inputs.design.levels) == 2:
         # with other levels left out it is a fit of its own

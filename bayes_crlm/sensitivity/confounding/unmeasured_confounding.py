@@ -19,18 +19,7 @@ from bayes_crlm.sensitivity.confounding.latent_confounder import (
     fit_latent_confounder,
 )
 from bayes_crlm.sensitivity.e_values import hazard_ratio_e_value
-from bayes_crlm.sensitivity.parts import (
-    Beliefs,
-    Context,
-    Finding,
-    finding,
-    forest,
-    headline_note,
-    interval_note,
-    naming,
-    rows_of,
-    run_calls,
-)
+from bayes_crlm.sensitivity.parts import Beliefs, Context, Finding, finding, forest, naming, rows_of
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.tipping_points import TippingSurface, tipping_bias, tipping_surface
 from bayes_crlm.sensitivity.verdicts import Judge, ratio_of
@@ -150,7 +139,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
     levels = inputs.design.levels
     prior = confounder_prior(settings, judge.side, len(levels), context.level)
     calls = [("latent confounder", {"prior": asdict(prior)})]
-    (done,) = run_calls(context, "unmeasured_confounding", latent_refit, calls)
+    (done,) = context.run_calls("unmeasured_confounding", latent_refit, calls)
     latent, failure = done.value, done.failure
     is_stated = settings.is_stated
     refits = [] if latent is None else [latent]
@@ -176,8 +165,8 @@ def analyse(context: Context, settings: Settings) -> Finding:
         figures=figures_of(context, surface, latent),
         notes=[
             *notes_of(latent, failure, is_common, is_delayed, is_stated),
-            *interval_note(context.rule),
-            *headline_note(context, "E-values, surface and bias analysis are"),
+            *context.interval_note(),
+            *context.headline_note("E-values, surface and bias analysis are"),
         ],
         would_move=possible_changes_in_words(tipped, turns.size, None if is_stated else latent),
     )

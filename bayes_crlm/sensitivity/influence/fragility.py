@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from bayes_crlm.likelihood.hazard_table import at_stop, relative_log_hazards
 from bayes_crlm.model.definition import ModelDefinition
 from bayes_crlm.model.prepared import PreparedCohort
-from bayes_crlm.sensitivity.parts import Context, run_calls
+from bayes_crlm.sensitivity.parts import Context
 from bayes_crlm.sensitivity.posterior_draws import (
     Draws,
     sample_posterior,
@@ -244,7 +244,7 @@ def find_fragility(context: Context, sign: float, most: int) -> dict[str, Any]:
         "draws": BASE_DRAWS,
     }
     calls = [(f"move {arm}", {"arm": arm}) for arm in ARMS]
-    results = run_calls(context, "influence", fragility_path, calls, **settled)
+    results = context.run_calls("influence", fragility_path, calls, **settled)
     paths: dict[str, dict[str, Any]] = {}
     turned: dict[str, int] = {}
     for arm, done in zip(ARMS, results, strict=True):

@@ -25,14 +25,7 @@ from bayes_crlm.analysis.plan import Plan
 from bayes_crlm.figures.comparisons import plot_hazard_ratio_curve
 from bayes_crlm.sensitivity import verdicts
 from bayes_crlm.sensitivity.influence.fragility import find_fragility
-from bayes_crlm.sensitivity.parts import (
-    Context,
-    Finding,
-    finding,
-    headline_note,
-    refit_changes,
-    rows_of,
-)
+from bayes_crlm.sensitivity.parts import Context, Finding, finding, rows_of
 from bayes_crlm.sensitivity.posterior_draws import ENGINE, NUMBERS
 from bayes_crlm.sensitivity.run import BASE_DRAWS
 from bayes_crlm.specification.table import Table
@@ -84,7 +77,7 @@ def leave_out(context: Context, name: str, sets: Sequence[Sequence[int]]) -> lis
         (f"{name} {k // TOGETHER}", {"leave_out": list(places), "held_cutpoints": held})
         for k, places in enumerate(sets)
     ]
-    rows = refit_changes(context, "influence", changes, draws=BASE_DRAWS, parts=[])
+    rows = context.refit_changes("influence", changes, draws=BASE_DRAWS, parts=[])
     return [{field: row[field] for field in (*FIELDS, "failure") if field in row} for row in rows]
 
 
@@ -126,7 +119,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
         rows=tables_of(rows, path, fragile),
         figures=figures_of(context, path, fragile),
         notes=notes_of(rows, path, fragile)
-        + headline_note(context, "Influence, deletion and fragility index are"),
+        + context.headline_note("Influence, deletion and fragility index are"),
         would_move=possible_changes_in_words(deleted, fragile["fragility_index"]),
     )
 

@@ -27,15 +27,7 @@ from bayes_crlm.sensitivity.missing.completed_follow_up import (
     leaving_rows,
     refit_completed,
 )
-from bayes_crlm.sensitivity.parts import (
-    Beliefs,
-    Context,
-    Finding,
-    Variant,
-    finding,
-    refit_variants,
-    rows_of,
-)
+from bayes_crlm.sensitivity.parts import Beliefs, Context, Finding, Variant, finding, rows_of
 from bayes_crlm.sensitivity.verdicts import Judge, failing, range_in_words, reliable
 from bayes_crlm.specification.lists import ratios
 from bayes_crlm.words.errors import SensitivityError
@@ -127,8 +119,8 @@ def refit_grid(
         for treated in deltas
     ]
     settled = {"completions": settings.completions, "lost": settings.lost, "horizon": horizon}
-    rows, failures = refit_variants(
-        context, "informative_censoring", refit_completed, pairs, **settled
+    rows, failures = context.refit_variants(
+        "informative_censoring", refit_completed, pairs, **settled
     )
     for row in rows:
         reference, treated = (as_written(row[f"delta_{arm}"]) for arm in ("reference", "treated"))

@@ -26,7 +26,6 @@ from bayes_crlm.sensitivity.parts import (
     Variant,
     finding,
     forest,
-    refit_variants,
     rows_of,
     unreliable_note,
 )
@@ -137,7 +136,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
     design = design_of(context.plan)
     variants = shifts_of(design, settings.deltas)
     settled = {"errors": settings.errors, "draws": settings.draws}
-    found, failures = refit_variants(context, "missing_data", impute, variants, **settled)
+    found, failures = context.refit_variants("missing_data", impute, variants, **settled)
     at_random = found[0]
     if at_random["label"] != AT_RANDOM:
         raise SensitivityError(f"sensitivity.missing_data: {failures[0]}")

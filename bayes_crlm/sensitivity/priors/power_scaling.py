@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bayes_crlm.likelihood.hazard_table import log_likelihood
-from bayes_crlm.sensitivity.parts import Context, Finding, contrasts_note, finding, rows_of
+from bayes_crlm.sensitivity.parts import Context, Finding, finding, rows_of
 from bayes_crlm.sensitivity.posterior_draws import SmoothedWeights, summarise_weighted
 from bayes_crlm.sensitivity.verdicts import Judge
 from bayes_crlm.specification.lists import ratios
@@ -135,7 +135,7 @@ def notes_of(
         f"Powers of the treatment's prior from {as_written(NEAR_1[0])} to {as_written(NEAR_1[1])} "
         "may change the conclusion. Larger ones are other priors, reported separately; powers of "
         "the likelihood are cohorts of another size, and never count.",
-        *contrasts_note(context),
+        *context.contrasts_note(),
     ]
     if unreliable:
         notes.append(

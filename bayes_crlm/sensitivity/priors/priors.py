@@ -13,16 +13,7 @@ from bayes_crlm.analysis.plan import Plan
 from bayes_crlm.figures.surfaces import plot_surface
 from bayes_crlm.model.priors import Normal, parse_prior
 from bayes_crlm.sensitivity import verdicts
-from bayes_crlm.sensitivity.parts import (
-    Context,
-    Finding,
-    contrasts_note,
-    finding,
-    forest,
-    naming,
-    refit_changes,
-    rows_of,
-)
+from bayes_crlm.sensitivity.parts import Context, Finding, finding, forest, naming, rows_of
 from bayes_crlm.sensitivity.posterior_draws import ENGINE, NUMBERS
 from bayes_crlm.sensitivity.prior_choices import prior_choices
 from bayes_crlm.specification.lists import ratios
@@ -150,7 +141,7 @@ def refit_under(
         mean, scale = cell["prior_median"], float(cell["prior_scale"])
         asked.append((f"median {as_written(mean)}", f"normal({math.log(mean)!r}, {scale!r})"))
     changes = [(label, {"treatment_prior": text}) for label, text in asked]
-    refits = refit_changes(context, "priors", changes, parts=[])
+    refits = context.refit_changes("priors", changes, parts=[])
     for (label, _), row in zip(asked, refits, strict=True):
         if row["failure"]:
             raise SensitivityError(f"sensitivity.priors: {label}: {row['failure']}")
@@ -169,7 +160,7 @@ def notes_of(
     notes = [
         f"The sceptic gives {percent(settings.tail)} to hazard ratios beyond "
         f"{significant(benefit, 3)}.",
-        *contrasts_note(context),
+        *context.contrasts_note(),
     ]
     if (benefit < 1) != (context.base["median"] < 1):
         notes.append(

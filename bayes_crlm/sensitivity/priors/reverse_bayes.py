@@ -22,17 +22,7 @@ from bayes_crlm.sensitivity.credibility import (
     intrinsic_credibility,
     judge_evidence,
 )
-from bayes_crlm.sensitivity.parts import (
-    Context,
-    Finding,
-    contrasts_note,
-    finding,
-    forest,
-    interval_note,
-    naming,
-    rows_of,
-    run_one,
-)
+from bayes_crlm.sensitivity.parts import Context, Finding, finding, forest, naming, rows_of
 from bayes_crlm.sensitivity.posterior_draws import (
     sample_posterior,
     summarise_draws,
@@ -241,7 +231,7 @@ def sd_of(eti95: Sequence[float]) -> float:
 
 def analyse(context: Context, settings: Settings) -> Finding:
     """Find the critical prior, and judge the finding by earlier evidence."""
-    found = dict(run_one(context, "reverse_bayes", critical_refits, widest=settings.widest))
+    found = dict(context.run_one("reverse_bayes", critical_refits, widest=settings.widest))
     # without a prior's pull, as the closed form wants it
     closed = critical_prior(*found["without_prior"]["eti95"])
     intrinsic = intrinsic_credibility(*found["without_prior"]["eti95"])
@@ -280,11 +270,11 @@ def notes_of(
     notes = [
         f"The finding is the posterior under a normal(0, {as_written(settings.widest)}) prior of "
         "the log hazard ratio, so that no prior is counted twice.",
-        *interval_note(context.rule),
+        *context.interval_note(),
         "Intrinsic credibility is a stricter p-value and nothing else: p of at most "
         f"{number(INTRINSIC_P, 4)} for 0.05 (here Held's p is {p_value(intrinsic.p_intrinsic)}). "
         "It uses no earlier evidence, and says nothing of confounding or bias.",
-        *contrasts_note(context),
+        *context.contrasts_note(),
     ]
     if found["limit_mcse"] is not None:
         notes.append(

@@ -22,7 +22,7 @@ from bayes_crlm.figures.comparisons import plot_mirrored
 from bayes_crlm.model.late_start import diluted
 from bayes_crlm.sensitivity.comparison_rows import FIRST, failure_notes, fitted_rows, usable
 from bayes_crlm.sensitivity.earlier_run import numbers_of_run, with_numbers_of
-from bayes_crlm.sensitivity.parts import Context, Finding, finding, forest, rows_of, run_one
+from bayes_crlm.sensitivity.parts import Context, Finding, finding, forest, rows_of
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.timing.delayed_treatment import (
     STRATEGIES,
@@ -111,7 +111,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
     """
     cohort, levels = context.plan.inputs.cohort, context.plan.inputs.design.levels
     settings = with_start(settings, cohort)
-    found = run_one(context, "immortal_time", compare, settings=settings.model_dump())
+    found = context.run_one("immortal_time", compare, settings=settings.model_dump())
     weights = found.pop("final_weights")
     is_pooled = len(levels) > 2
     if not is_pooled:
