@@ -80,8 +80,6 @@ def fit_cohort(name: str, number: int) -> list[dict[str, Any]]:
     )
     from bayes_crlm.sensitivity.posterior_draws import (
         sample_posterior,
-        summarise_draws,
-        treatment_effect,
     )
     from bayes_crlm.sensitivity.tipping_points import bias_factor
 
@@ -89,15 +87,15 @@ def fit_cohort(name: str, number: int) -> list[dict[str, Any]]:
     model = bc.PiecewiseExponential("treated", 0, "x", cutpoints=4)
     inputs = model.prepare(cohort)
     drawn = sample_posterior(model, inputs, SEED + number, 4000)
-    log_ratio = treatment_effect(drawn, inputs, 1)
+    log_ratio = drawn.log_hazard_ratio(1)
     bias = math.log(float(bias_factor(CONFOUNDER, PREVALENCE[1], PREVALENCE[0])))
     prior = ConfounderPrior(**BELIEFS)
     latent = fit_latent_confounder(inputs, prior, seed=SEED + number, **FEW_DRAWS)
     if not latent.diagnostics.is_trustworthy:
         latent = fit_latent_confounder(inputs, prior, seed=SEED + number)
     return [
-        summarise_draws(log_ratio, drawn) | {"method": "without", "failure": None},
-        summarise_draws(log_ratio - bias, drawn) | {"method": "bias_factor", "failure": None},
+        drawn.row(1) | {"method": "without", "failure": None},
+        drawn.row_of(log_ratio - bias) | {"method": "bias_factor", "failure": None},
         latent.hazard_ratios[0]
         | {"method": "latent", "failure": None}
         | {"is_reliable": latent.diagnostics.is_trustworthy},

@@ -17,13 +17,7 @@ from bayes_crlm.model.definition import ModelDefinition
 from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.priors import HALF_WIDTH_95
 from bayes_crlm.sensitivity.parts import unreliable_note
-from bayes_crlm.sensitivity.posterior_draws import (
-    ENGINE,
-    NUMBERS,
-    sample_posterior,
-    summarise_draws,
-    treatment_effect,
-)
+from bayes_crlm.sensitivity.posterior_draws import ENGINE, NUMBERS, sample_posterior
 from bayes_crlm.sensitivity.refit import cox_row
 from bayes_crlm.sensitivity.two_arms import TwoArms
 from bayes_crlm.sensitivity.verdicts import reliable
@@ -57,10 +51,9 @@ def fit_row(
         The hazard ratio that the success rule is about.
     """
     inputs = model.prepare(cohort)
-    drawn = sample_posterior(model, inputs, seed)
     treated = inputs.design.treatment_level == 1
     return (
-        summarise_draws(treatment_effect(drawn, inputs, 1), drawn, effect)
+        sample_posterior(model, inputs, seed).row(1, effect)
         | cox_row(inputs, 1)
         | {
             "n_patients": inputs.cohort.n_patients,
@@ -173,10 +166,9 @@ def weighted_row(
     calibration = calibrate(inputs, weigh, n_patients, groups, seed, is_own=is_own)
     weighted = inputs.data.weighted(calibration.learning_rate * calibration.row_weight)
     scaled = dataclasses.replace(inputs, data=weighted)
-    drawn = sample_posterior(model, scaled, seed)
     cluster = np.arange(inputs.cohort.n_rows) if cluster is None else cluster
     row = (
-        summarise_draws(treatment_effect(drawn, scaled, 1), drawn, effect)
+        sample_posterior(model, scaled, seed).row(1, effect)
         | weighted_cox_row(inputs, calibration.row_weight, cluster)
         | {"failure": None, "calibration": calibration.to_dict()}
     )

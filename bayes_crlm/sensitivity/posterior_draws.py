@@ -9,6 +9,7 @@ those of `run` are.
 import dataclasses
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +45,8 @@ class Draws:
 
     Attributes
     ----------
+    inputs : PreparedCohort
+        Whose posterior it is.
     at : LogHazards
         What they say of the hazards.
     log_ratio : (draws,) ndarray
@@ -66,6 +69,7 @@ class Draws:
         Whether the engine's diagnostic allows the draws to be used.
     """
 
+    inputs: "PreparedCohort"
     at: LogHazards
     log_ratio: NDArray[np.float64]
     weight: NDArray[np.float64]
@@ -81,6 +85,40 @@ class Draws:
     def effect(self) -> NDArray[np.float64]:
         """Log hazard ratios of the columns on the sampling scale, shape (draws, terms)."""
         return self.at.effect
+
+    def log_hazard_ratio(self, level: int) -> NDArray[np.float64]:
+        """Draws of the log hazard ratio of one treatment level, in its own units."""
+        return self.effect[:, level - 1] / self.inputs.design.scale[level - 1]
+
+    def row(self, level: int, effect: float = 1.0) -> dict[str, Any]:
+        """Summarise the hazard ratio of one treatment level; see `row_of`."""
+        return self.row_of(self.log_hazard_ratio(level), effect)
+
+    def row_of(self, log_ratio: NDArray, effect: float = 1.0) -> dict[str, Any]:
+        """Summarise a log hazard ratio.
+
+        Parameters
+        ----------
+        log_ratio : (draws,) ndarray
+            In the column's own units.
+        effect : float
+            The hazard ratio that the success rule is about, of `prob_below_effect`.
+        """
+        found = summarise_weighted(log_ratio, self.weight, effect)
+        return found | {
+            "mcse": found["sd_log"] / math.sqrt(self.ess),
+            "engine": self.engine,
+            "pareto_k": self.pareto_k,
+            "r_hat": self.r_hat,
+            "chains": self.chains,
+            "is_reliable": self.is_reliable,
+            "note": self.note,
+        }
+
+    @cached_property
+    def left_out(self) -> LeftOut:
+        """The posterior without each patient in turn."""
+        return left_out(patient_log_likelihood(self.at, self.inputs.data), log_ratio=self.log_ratio)
 
 
 def sample_posterior(
@@ -169,6 +207,7 @@ def of_importance(weighted: "WeightedDraws", inputs: "PreparedCohort") -> Draws:
     """Keep what importance sampling drew, without impossible draws."""
     possible = np.isfinite(weighted.log_ratio)
     return Draws(
+        inputs=inputs,
         at=hazards_of_vectors(weighted.vectors[possible], inputs.block_model),
         log_ratio=weighted.log_ratio[possible],
         weight=weighted.weight[possible] / weighted.weight[possible].sum(),
@@ -206,6 +245,7 @@ def sample_by_nuts(
     if failures:
         note += f", and it fails too: {'; '.join(each.partition('; ')[0] for each in failures)}"
     return Draws(
+        inputs=inputs,
         at=fit.hazards,
         log_ratio=np.zeros(NUTS_CHAINS * NUTS_DRAWS),
         weight=np.full(NUTS_CHAINS * NUTS_DRAWS, 1 / (NUTS_CHAINS * NUTS_DRAWS)),
@@ -217,35 +257,6 @@ def sample_by_nuts(
         is_reliable=not failures,
         chains=found,
     )
-
-
-def treatment_effect(drawn: Draws, inputs: "PreparedCohort", level: int) -> NDArray[np.float64]:
-    """Draws of the log hazard ratio of one treatment level, in its own units."""
-    return drawn.effect[:, level - 1] / inputs.design.scale[level - 1]
-
-
-def summarise_draws(log_ratio: NDArray, drawn: Draws, effect: float = 1.0) -> dict[str, Any]:
-    """Summarise weighted draws of a log hazard ratio.
-
-    Parameters
-    ----------
-    log_ratio : (draws,) ndarray
-        In the column's own units.
-    drawn : Draws
-        Where they come from.
-    effect : float
-        The hazard ratio that the success rule is about, of `prob_below_effect`.
-    """
-    found = summarise_weighted(log_ratio, drawn.weight, effect)
-    return found | {
-        "mcse": found["sd_log"] / math.sqrt(drawn.ess),
-        "engine": drawn.engine,
-        "pareto_k": drawn.pareto_k,
-        "r_hat": drawn.r_hat,
-        "chains": drawn.chains,
-        "is_reliable": drawn.is_reliable,
-        "note": drawn.note,
-    }
 
 
 def summarise_weighted(log_ratio: NDArray, weight: NDArray, effect: float = 1.0) -> dict[str, Any]:
@@ -290,16 +301,3 @@ class SmoothedWeights:
         ess, pareto_k = float(1 / np.sum(weight**2)), float(k) if np.isfinite(k) else None
         problem = problem_of_weights(pareto_k or 0.0, ess, ess, len(weight))
         return cls(weight, pareto_k, ess, problem)
-
-
-def leave_one_out(drawn: Draws, inputs: "PreparedCohort") -> LeftOut:
-    """Leave every patient out of draws in turn.
-
-    Parameters
-    ----------
-    drawn : Draws
-        Of the posterior with all patients.
-    inputs : PreparedCohort
-        A cohort as the model sees it.
-    """
-    return left_out(patient_log_likelihood(drawn.at, inputs.data), log_ratio=drawn.log_ratio)

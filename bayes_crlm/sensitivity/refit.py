@@ -11,13 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.analysis.terms import terms_of
-from bayes_crlm.sensitivity.posterior_draws import (
-    DRAWS,
-    leave_one_out,
-    sample_posterior,
-    summarise_draws,
-    treatment_effect,
-)
+from bayes_crlm.sensitivity.posterior_draws import DRAWS, sample_posterior
 from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
 from bayes_crlm.words.records import record
 
@@ -225,20 +219,20 @@ def posterior_row(
 ) -> dict[str, Any]:
     """Draw from one posterior and summarise it."""
     drawn = sample_posterior(model, inputs, seed, draws)
-    log_ratio = treatment_effect(drawn, inputs, shared.level)
-    row = summarise_draws(log_ratio, drawn, shared.effect)
+    row = drawn.row(shared.level, shared.effect)
     row |= {
         "n_patients": inputs.cohort.n_patients,
         "n_events": inputs.cohort.n_events,
         "n_intervals": inputs.intervals.n_intervals,
     }
     if "loo" in parts:
-        loo = leave_one_out(drawn, inputs)
-        row |= {"loo_pareto_k": loo.largest_pareto_k, "elpd_loo": float(loo.elpd.sum())}
+        elpd = drawn.left_out.elpd
+        row |= {"loo_pareto_k": drawn.left_out.largest_pareto_k, "elpd_loo": float(elpd.sum())}
         if "pointwise" in parts:
-            row["elpd_pointwise"] = loo.elpd.tolist()
+            row["elpd_pointwise"] = elpd.tolist()
     if "draws" in parts:
-        row |= {"log_hazard_ratio": log_ratio.tolist(), "weight": drawn.weight.tolist()}
+        log_ratio = drawn.log_hazard_ratio(shared.level).tolist()
+        row |= {"log_hazard_ratio": log_ratio, "weight": drawn.weight.tolist()}
     return row
 
 

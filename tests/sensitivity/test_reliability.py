@@ -128,7 +128,7 @@ def test_reruns_by_nuts_are_judged_by_every_diagnostic_of_the_chains(monkeypatch
     assert drawn.chains["min_ess_tail"] < 400
     assert drawn.note.startswith("a reason: NUTS was used instead, and it fails too: ")
     assert "effective sample size" in drawn.note
-    row = posterior_draws.summarise_draws(drawn.effect[:, 0], drawn)
+    row = drawn.row_of(drawn.effect[:, 0])
     assert row["chains"] == drawn.chains
     assert row["is_reliable"] is False
 

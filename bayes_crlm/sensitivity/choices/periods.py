@@ -15,14 +15,7 @@ from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.priors import Normal
 from bayes_crlm.model.terms.blocks import Block
 from bayes_crlm.model.terms.term import Place, Term
-from bayes_crlm.sensitivity.posterior_draws import (
-    DRAWS,
-    Draws,
-    leave_one_out,
-    sample_posterior,
-    summarise_draws,
-    treatment_effect,
-)
+from bayes_crlm.sensitivity.posterior_draws import DRAWS, Draws, sample_posterior
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.two_arms import NOT_OF_ROWS
 from bayes_crlm.words.records import record
@@ -223,7 +216,7 @@ def sample_periods(
     times: Sequence[float],
     deviation_scale: float,
     seed: int,
-) -> tuple[Draws, PreparedCohort, NDArray[np.float64]]:
+) -> tuple[Draws, NDArray[np.float64]]:
     """Draw the posterior of the periods' log hazard ratios.
 
     Parameters
@@ -242,16 +235,14 @@ def sample_periods(
     Returns
     -------
     drawn : Draws
-    inputs : PreparedCohort
         Of the split cohort.
     log_ratio : (draws, periods) ndarray
     """
     contrasts = deviation_scale * period_contrasts(events_of_periods(inputs.cohort, times))
     split = split_periods(model, inputs, level, times, contrasts)
     drawn = sample_posterior(dataclasses.replace(model, terms=split.terms), split, seed, 2 * DRAWS)
-    average = treatment_effect(drawn, split, level)
     deviation = drawn.effect[:, -contrasts.shape[1] :] @ contrasts.T
-    return drawn, split, average[:, None] + deviation
+    return drawn, drawn.log_hazard_ratio(level)[:, None] + deviation
 
 
 def cut_at(shared: Shared, times: Sequence[float]) -> tuple[PiecewiseExponential, PreparedCohort]:
@@ -287,13 +278,9 @@ def fit_periods(
         the same cutpoints; `elpd_difference`, `elpd_difference_se`, `loo_pareto_k`.
     """
     model, inputs = cut_at(shared, times)
-    drawn, split, log_ratio = sample_periods(
-        model, inputs, shared.level, times, deviation_scale, seed
-    )
-    loo = leave_one_out(drawn, split)
+    drawn, log_ratio = sample_periods(model, inputs, shared.level, times, deviation_scale, seed)
     single = sample_posterior(model, inputs, seed, 2 * DRAWS)
-    single_loo = leave_one_out(single, inputs)
-    difference = loo.elpd - single_loo.elpd
+    difference = drawn.left_out.elpd - single.left_out.elpd
     edges = edges_of(times)
     events = events_of_periods(inputs.cohort, times)
     rows = [
@@ -303,18 +290,16 @@ def fit_periods(
             "to": float(edges[k + 1]) if np.isfinite(edges[k + 1]) else None,
             "n_events": int(events[k]),
         }
-        | summarise_draws(log_ratio[:, k], drawn, shared.effect)
+        | drawn.row_of(log_ratio[:, k], shared.effect)
         for k in range(len(times) + 1)
     ]
     return {
         "rows": rows,
-        "average": summarise_draws(log_ratio @ (events / events.sum()), drawn, shared.effect),
-        "change": summarise_draws(log_ratio[:, -1] - log_ratio[:, 0], drawn),
-        "one": summarise_draws(
-            treatment_effect(single, inputs, shared.level), single, shared.effect
-        ),
+        "average": drawn.row_of(log_ratio @ (events / events.sum()), shared.effect),
+        "change": drawn.row_of(log_ratio[:, -1] - log_ratio[:, 0]),
+        "one": single.row(shared.level, shared.effect),
         "elpd_difference": float(difference.sum()),
         "elpd_difference_se": float(np.sqrt(len(difference)) * difference.std(ddof=1)),
-        "loo_pareto_k": max(loo.largest_pareto_k, single_loo.largest_pareto_k),
+        "loo_pareto_k": max(each.left_out.largest_pareto_k for each in (drawn, single)),
         "n_intervals": inputs.intervals.n_intervals,
     }

@@ -278,7 +278,7 @@ def compare_weights(arms: TwoArms, settings: Settings, seed: int) -> dict[str, A
     -------
     dict
         `propensity` (engine, pareto_k, r_hat, is_reliable, failures, terms), `rows` (label, method,
-        the columns of `posterior_draws.summarise_draws`, calibration of weighted
+        the columns of `posterior_draws.Draws.row`, calibration of weighted
         ones), `balance` (per covariate), `effective_sample_size` (per weights and arm), `weights`
         (their distribution), `common_support` (patients of each arm with a propensity that the
         other arm has too) and `patients` (per patient: arm, propensity with its 95% interval,

@@ -30,12 +30,7 @@ from bayes_crlm.likelihood.hazard_table import at_stop, relative_log_hazards
 from bayes_crlm.model.definition import ModelDefinition
 from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.sensitivity.parts import Context
-from bayes_crlm.sensitivity.posterior_draws import (
-    Draws,
-    sample_posterior,
-    summarise_draws,
-    treatment_effect,
-)
+from bayes_crlm.sensitivity.posterior_draws import Draws, sample_posterior
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.run import BASE_DRAWS
 from bayes_crlm.sensitivity.verdicts import DEFAULT_RULE
@@ -104,7 +99,7 @@ def moved_events(
 
 
 def moved_scores(
-    drawn: Draws, inputs: PreparedCohort, level: int, rows: NDArray[np.intp], effect: float = 1.0
+    drawn: Draws, level: int, rows: NDArray[np.intp], effect: float = 1.0
 ) -> NDArray[np.float64]:
     """Mean of the log hazard ratio over its standard deviation, were one patient's status another.
 
@@ -112,8 +107,6 @@ def moved_scores(
     ----------
     drawn : Draws
         Of the posterior as observed.
-    inputs : PreparedCohort
-        What they are drawn from.
     level : int
         Place of the treatment level in question, from 1.
     rows : (patients,) ndarray of int
@@ -126,7 +119,7 @@ def moved_scores(
     (patients,) ndarray
         From weighted draws; what the baseline's prior takes from the events is left as it is.
     """
-    log_ratio = treatment_effect(drawn, inputs, level) - math.log(effect)
+    inputs, log_ratio = drawn.inputs, drawn.log_hazard_ratio(level) - math.log(effect)
     scores = []
     for first in range(0, len(rows), TOGETHER):
         part = rows[first : first + TOGETHER]
@@ -178,7 +171,7 @@ def fragility_path(
     dict
         `adds_events`, whether patients are given the event or lose it; `rows`, one a step
         (`moved`, `patient`, `n_events`, `turns_conclusion` and what
-        `posterior_draws.summarise_draws` gives); `failure`, why it ended early.
+        `posterior_draws.Draws.row` gives); `failure`, why it ended early.
     """
     model, inputs = changed_inputs(shared, {})
     level, rule = shared.level, SuccessRule(shared.effect, probability)
@@ -191,9 +184,9 @@ def fragility_path(
         "failure": None,
     }
     moved: list[int] = []
-    now, drawn = inputs, sample_posterior(model, inputs, seed, draws)
+    drawn = sample_posterior(model, inputs, seed, draws)
     while left and len(path) < most:
-        scores = sign * moved_scores(drawn, now, level, np.array(left), shared.effect)
+        scores = sign * moved_scores(drawn, level, np.array(left), shared.effect)
         moved.append(left.pop(int(np.argmax(scores))))
         try:
             now = moved_events(model, inputs, moved)
@@ -201,7 +194,7 @@ def fragility_path(
             found["failure"] = str(problem)
             break
         drawn = sample_posterior(model, now, seed, draws)
-        row = summarise_draws(treatment_effect(drawn, now, level), drawn, shared.effect)
+        row = drawn.row(level, shared.effect)
         is_other = rule.conclusion(row["prob_below_effect"]) != held
         path.append(
             {

@@ -29,7 +29,6 @@ from bayes_crlm.sensitivity.posterior_draws import (
     sample_posterior,
     sample_posteriors,
     summarise_weighted,
-    treatment_effect,
 )
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.tasks.streams import Stream, random_stream
@@ -197,7 +196,7 @@ def refit_completed(
         for place in chosen
     ]
     fits = sample_posteriors(model, completed, range(seed, seed + completions), COMPLETED_DRAWS)
-    log_ratios = [treatment_effect(each, inputs, shared.level) for each in fits]
+    log_ratios = [each.log_hazard_ratio(shared.level) for each in fits]
     means = [float(each.weight @ own) for each, own in zip(fits, log_ratios, strict=True)]
     value = np.concatenate(log_ratios)
     weight = np.concatenate([each.weight / completions for each in fits])

@@ -23,11 +23,7 @@ from bayes_crlm.sensitivity.credibility import (
     judge_evidence,
 )
 from bayes_crlm.sensitivity.parts import Context, Finding, finding, forest, naming, rows_of
-from bayes_crlm.sensitivity.posterior_draws import (
-    sample_posterior,
-    summarise_draws,
-    treatment_effect,
-)
+from bayes_crlm.sensitivity.posterior_draws import sample_posterior
 from bayes_crlm.sensitivity.priors.critical_scale import ReverseBayes, quantile_mcse, reverse_bayes
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.specification.table import Table
@@ -129,9 +125,9 @@ def solve(shared: Shared, widest: float, seed: int, draws: int) -> dict[str, Any
     def limits(prior: Normal) -> tuple[float, float]:
         own = replace(inputs, treatment_prior=prior)
         drawn = sample_posterior(replace(model, treatment_prior=prior), own, seed, draws)
-        value = treatment_effect(drawn, own, shared.level)
+        value = drawn.log_hazard_ratio(shared.level)
         errors[prior.sd] = [quantile_mcse(value, drawn.weight, each) for each in PROBABILITIES[::2]]
-        rows.append(summarise_draws(value, drawn, shared.effect))
+        rows.append(drawn.row_of(value, shared.effect))
         low, high = rows[-1]["eti95"]
         return math.log(low), math.log(high)
 

@@ -370,7 +370,7 @@ def compare_methods(arms: TwoArms, settings: Settings, seed: int) -> dict[str, A
     -------
     dict
         `landmarks`, `grace`, `rows` (label, method, at, n_patients, n_events, n_treated, the
-        columns of `posterior_draws.summarise_draws`, Cox's estimate where rows are
+        columns of `posterior_draws.Draws.row`, Cox's estimate where rows are
         not weighted, calibration where they are, failure; of landmarks also `n_untreated`,
         `n_started_later`, `share_on_treatment` of the untreated's follow-up, and `diluted`, what
         the time-dependent hazard ratio comes to against them), `start_model` (tests of whether
