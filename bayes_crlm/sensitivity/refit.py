@@ -10,16 +10,15 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from bayes_crlm.analysis.terms import terms_of
 from bayes_crlm.sensitivity.posterior_draws import DRAWS, sample_posterior
 from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
 from bayes_crlm.words.records import record
 
 if TYPE_CHECKING:
+    from bayes_crlm.analysis.plan import Plan
     from bayes_crlm.cohort.cohort import Cohort
     from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
     from bayes_crlm.model.prepared import PreparedCohort
-    from bayes_crlm.specification.spec import Spec
 
 MODEL_CHANGES = ("treatment_prior", "covariate_prior", "covariates", "cutpoints", "baseline")
 CHANGES = (*MODEL_CHANGES, "leave_out", "held_cutpoints")
@@ -33,9 +32,8 @@ class Shared:
     ----------
     cohort : Cohort
         The patients that the base model was fitted to.
-    model : dict
-        The base model in plain values: treatment, reference, covariates, cutpoints,
-        baseline [name, weight], treatment_prior and covariate_prior; and its other terms.
+    model : PiecewiseExponential
+        The base model.
     level : int
         Place of the treatment level in question, from 1.
     full_cohort : Cohort
@@ -45,32 +43,20 @@ class Shared:
     """
 
     cohort: "Cohort"
-    model: dict[str, Any]
+    model: "PiecewiseExponential"
     level: int
     full_cohort: "Cohort"
     effect: float = 1.0
 
     @classmethod
-    def of(
-        cls, spec: "Spec", cohort: "Cohort", level: int = 1, full_cohort: "Cohort | None" = None
-    ) -> "Shared":
-        """Take what tasks need from a spec whose defaults are resolved, and its cohort.
+    def of(cls, plan: "Plan", level: int = 1) -> "Shared":
+        """Take what tasks need from a plan.
 
-        Nothing else of the spec: finished refits are found again by what is here.
+        Nothing else of its spec: finished refits are found again by what is here.
         """
-        baseline, priors = spec.model.baseline, spec.model.priors
-        cutpoints = baseline.cutpoints
-        model = {
-            "treatment": spec.model.treatment,
-            "reference": spec.model.reference,
-            "covariates": spec.model.covariates,
-            "cutpoints": list(cutpoints) if isinstance(cutpoints, tuple) else cutpoints,
-            "baseline": [baseline.prior, baseline.weight],
-            "treatment_prior": priors.treatment,
-            "covariate_prior": priors.covariates,
-            "terms": terms_of(spec),
-        }
-        return cls(cohort, model, level, full_cohort or cohort, spec.success.effect)
+        cohort, reference = plan.inputs.cohort, plan.inputs.design.reference
+        model = dataclasses.replace(plan.model, reference=reference)
+        return cls(cohort, model, level, plan.full_cohort, plan.spec.success.effect)
 
 
 def changed_inputs(
@@ -95,21 +81,21 @@ def changed_inputs(
     ValueError
         For an unknown change.
     """
-    from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
     from bayes_crlm.model.baseline_priors import baseline_prior
 
     unknown = set(changes) - set(CHANGES)
     if unknown:
         raise ValueError(f"unknown changes {sorted(unknown)}; there are {', '.join(CHANGES)}")
-    asked = shared.model | {name: changes[name] for name in MODEL_CHANGES if name in changes}
+    asked = {name: changes[name] for name in MODEL_CHANGES if name in changes}
     cohort = shared.cohort
     if changes.get("leave_out"):
         cohort = cohort.without(changes["leave_out"])
     if "held_cutpoints" in changes:
         last = cohort.time.max()
         asked["cutpoints"] = [cut for cut in changes["held_cutpoints"] if cut < last] or 1
-    name, weight = asked.pop("baseline")
-    model = PiecewiseExponential(baseline=baseline_prior(name, weight), **asked)
+    if "baseline" in asked:
+        asked["baseline"] = baseline_prior(*asked["baseline"])
+    model = dataclasses.replace(shared.model, **asked)
     return model, model.prepare(cohort)
 
 

@@ -265,8 +265,7 @@ def run_sensitivity(
     for name in settings.parts:
         if name in not_run:
             say(f"{name}: not run: {not_run[name]}")
-    shared = Shared.of(plan.spec, plan.inputs.cohort, level, plan.full_cohort)
-    run = Runner(shared, jobs, executor, store, progress, warn)
+    run = Runner(Shared.of(plan, level), jobs, executor, store, progress, warn)
     context = base_context(plan, settings, level, run, folder)
     seconds = {"base": time.perf_counter() - began}
     is_withdrawn = withdrawn_base(plan, context.base, level) is not None

@@ -1,5 +1,6 @@
 """What the parts of a sensitivity analysis run on: workers as asked for, and refits found again."""
 
+import dataclasses
 import json
 import pickle
 
@@ -22,8 +23,8 @@ def plan():
 
 
 def test_finished_refits_are_found_again_under_another_title(plan):
-    renamed = plan.spec.model_copy(update={"title": "Another title"})
-    first, second = (Shared.of(spec, plan.inputs.cohort) for spec in (plan.spec, renamed))
+    spec = plan.spec.model_copy(update={"title": "Another title"})
+    first, second = Shared.of(plan), Shared.of(dataclasses.replace(plan, spec=spec))
     assert pickle.dumps(first) == pickle.dumps(second)
 
 
@@ -56,7 +57,7 @@ def test_one_task_gives_the_numbers_of_the_plan_and_is_not_done_twice(
     settings = part.Settings(groups=50)
     with every_library_on_one_thread():
         direct = getattr(part, compare)(two_arms(plan.model, plan.inputs, 1), settings, 1)
-    shared = Shared.of(plan.spec, plan.inputs.cohort)
+    shared = Shared.of(plan)
     run = analysis.Runner(shared, None, None, tmp_path / "refits", False)
     context = Context(plan=plan, base={}, make_fit=None, level=1, seed=1, run=run)
     first = part.analyse(context, settings).result

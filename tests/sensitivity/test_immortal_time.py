@@ -163,7 +163,7 @@ def test_a_landmark_says_how_many_of_its_untreated_start_later(compared):
 def part():
     """The part on the package's own cohort, where only landmarks leave the effect undecided."""
     plan = plan_analysis(read_spec("os_repeat_local_vs_systemic"))
-    run = Runner(Shared.of(plan.spec, plan.inputs.cohort), 1, None, None, False)
+    run = Runner(Shared.of(plan), 1, None, None, False)
     context = Context(plan=plan, base={}, make_fit=None, level=1, seed=1, run=run)
     return immortal_time.analyse(context, immortal_time.Settings(groups=50))
 

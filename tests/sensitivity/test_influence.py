@@ -145,7 +145,7 @@ def context(tmp_path):
     table_of().to_csv(tmp_path / "cohort.csv", index=False)
     (tmp_path / "small.toml").write_text(SPEC)
     plan = plan_analysis(read_spec(tmp_path / "small.toml"))
-    shared = Shared.of(plan.spec, plan.inputs.cohort)
+    shared = Shared.of(plan)
     base = refits.refit(shared, seed=8, draws=BASE_DRAWS, parts=[])
 
     def run(name, tasks):
@@ -292,15 +292,7 @@ def test_cutpoints_are_held_when_patients_are_left_out():
     """Else the number of intervals of "auto" would change with the events that are left."""
     table = table_of()
     cohort = read_cohort(table, id="patient", time="months", event="dead")
-    model = {
-        "treatment": "arm",
-        "reference": 0,
-        "covariates": "",
-        "cutpoints": "auto",
-        "baseline": ["gamma", 1.0],
-        "treatment_prior": "normal(0, 1)",
-        "covariate_prior": "normal(0, 1)",
-    }
+    model = PiecewiseExponential("arm", 0, baseline="gamma")
     shared = Shared(cohort, model, 1, cohort)
     _, whole = changed_inputs(shared, {})
     held = whole.intervals.cutpoints[1:-1].tolist()

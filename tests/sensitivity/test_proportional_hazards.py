@@ -149,15 +149,14 @@ def test_a_refit_that_fails_says_nothing_of_the_conclusion(found, tmp_path, belo
 
 def shared_of(table, cutpoints, treatment_prior="normal(0, 1)", covariate_prior="normal(0, 1)"):
     cohort = read_cohort(table, time="months", event="dead")
-    model = {
-        "treatment": "arm",
-        "reference": 0,
-        "covariates": "",
-        "cutpoints": cutpoints,
-        "baseline": ["random_walk", 1.0],
-        "treatment_prior": treatment_prior,
-        "covariate_prior": covariate_prior,
-    }
+    model = PiecewiseExponential(
+        "arm",
+        0,
+        cutpoints=cutpoints,
+        baseline="random_walk",
+        treatment_prior=treatment_prior,
+        covariate_prior=covariate_prior,
+    )
     return Shared(cohort, model, 1, cohort)
 
 
@@ -216,7 +215,7 @@ def test_deviations_have_the_same_prior_whatever_that_of_covariates_is():
     means = []
     for prior in ("normal(0, 1)", "normal(0.4, 2)", "student_t(3, 0, 1)"):
         model, inputs = cut_at(shared_of(table, 2, covariate_prior=prior), times)
-        drawn, _, log_ratio = sample_periods(model, inputs, 1, times, deviation_scale=0.3, seed=2)
+        drawn, log_ratio = sample_periods(model, inputs, 1, times, deviation_scale=0.3, seed=2)
         means.append(drawn.weight @ log_ratio)
         spread = np.sqrt(drawn.weight @ (log_ratio - means[-1]) ** 2)
         assert drawn.ess > 1000

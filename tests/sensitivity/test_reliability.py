@@ -78,7 +78,7 @@ def test_few_events_in_an_arm_make_a_row_unreliable():
 
 def test_unreliable_weighting_does_not_move_the_conclusion(monkeypatch):
     plan = plan_analysis(read_spec("pfs_neoadjuvant_vs_upfront_early4"))
-    run = Runner(refit.Shared.of(plan.spec, plan.inputs.cohort), 1, None, None, False)
+    run = Runner(refit.Shared.of(plan), 1, None, None, False)
     context = Context(plan=plan, base={}, make_fit=None, level=1, seed=1, run=run)
     settings = overlap.Settings(groups=50)
     assert overlap.analyse(context, settings).moves is True
@@ -185,7 +185,7 @@ def test_a_row_that_fails_does_not_move_the_conclusion_and_is_told_of():
 @pytest.fixture(scope="module")
 def context():
     plan = plan_analysis(read_spec("os_repeat_local_vs_systemic"))
-    base = refit.refit(refit.Shared.of(plan.spec, plan.inputs.cohort), seed=1, draws=1000)
+    base = refit.refit(refit.Shared.of(plan), seed=1, draws=1000)
     return Context(plan=plan, base=base, make_fit=None, level=1, seed=1, run=None)
 
 
@@ -253,7 +253,7 @@ def test_a_patient_whose_leaving_out_cannot_be_weighted_is_warned_of(context):
 def test_levels_that_are_pooled_are_named_and_decide_only_where_they_agree_with_the_spec():
     plan = plan_analysis(read_spec("os_three_strategies"))
     base = {"prob_below_1": 0.999, "median": 0.4}
-    run = Runner(refit.Shared.of(plan.spec, plan.inputs.cohort), 1, None, None, False)
+    run = Runner(refit.Shared.of(plan), 1, None, None, False)
     context = Context(plan=plan, base=base, make_fit=None, level=1, seed=1, run=run)
     settings = immortal_time.Settings(groups=50)
     part = immortal_time.analyse(context, settings)
