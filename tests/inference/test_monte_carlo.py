@@ -14,6 +14,7 @@ from bayes_crlm import PiecewiseExponential, fit_many, read_cohort, stack_cohort
 from bayes_crlm.analysis.plan import plan_analysis
 from bayes_crlm.fit.estimand_draws import rmst_draws, survival_draws
 from bayes_crlm.fit.fitting import Sampling, approximate, fit_laplace
+from bayes_crlm.inference import groups, scale_grid
 from bayes_crlm.inference.effect_proposals import SCRAMBLES
 from bayes_crlm.inference.importance import sample_model
 from bayes_crlm.inference.monte_carlo import errors_of_chains, errors_of_draws
@@ -241,14 +242,19 @@ def built_terms():
     del sys.modules[spec.name]
 
 
-def test_intervals_from_few_effective_draws_hold_what_many_draws_give(built_terms):
-    # six centres of 60 patients: draws are worth a fifth of their number, and a few of them decide
-    # over a limit. Without the bound by ESS every fourth interval of one limit misses the truth
+def test_intervals_from_few_effective_draws_hold_what_many_draws_give(built_terms, monkeypatch):
+    # six centres of 60 patients, and proposals that do not follow the scales: draws are worth a
+    # fifth of their number, and a few of them decide over a limit. Without the bound by ESS every
+    # fourth interval of one limit misses the truth
+    monkeypatch.setattr(scale_grid, "slopes_along", lambda values, *_: np.zeros_like(values))
+    monkeypatch.setattr(groups, "WIDTH", 0.4)
     model = built_terms.centres(np.random.default_rng(5), 60)
+    sizes = []
 
     def fit(draws, seed):
         drawn = sample_model(model, draws, np.random.default_rng([seed, draws]))
         quality = np.array([drawn.pareto_k]), np.array([drawn.ess]), draws
+        sizes.append(drawn.ess / draws)
         found = sums_with_errors(
             drawn.effect[None], drawn.weight[None], drawn.scramble[None], most_size(*quality)
         )
@@ -258,10 +264,30 @@ def test_intervals_from_few_effective_draws_hold_what_many_draws_give(built_term
     n = 60
     found = np.array([fit(1000, seed) for seed in range(n)])
     width = stats.t.isf(0.025, SCRAMBLES - 1) * found[:, 1]
+    assert np.median(sizes) < 0.25
     misses = (np.abs(found[:, 0] - truth) > width).mean(axis=0)
     assert misses.mean() < 0.05
     # limits have errors of their own that few draws tell of: worse than 5%, and not much
     assert misses.max() < 0.05 + 3 * math.sqrt(0.05 * 0.95 / n)
+
+
+def test_small_centres_beside_strata_have_good_weights_and_right_errors(built_terms):
+    # 63 log-hazards and effects, most of them steps whose spread is a scale that is not known; the
+    # first grid, around modes, gives a third of the draws' worth, a moved one more than half
+    model = built_terms.centres_in_strata(np.random.default_rng(3), 30, 3)
+
+    def fit(seed):
+        drawn = sample_model(model, 4000, np.random.default_rng(seed))
+        assert drawn.pareto_k <= 0.7 and drawn.ess >= 0.35 * 4000
+        most = most_size(np.array([drawn.pareto_k]), np.array([drawn.ess]), 4000)
+        found = sums_with_errors(drawn.effect[None], drawn.weight[None], drawn.scramble[None], most)
+        return [np.hstack([each.mean[0], each.sd[0]]) for each in found]
+
+    n = 20
+    found = np.array([fit(seed) for seed in range(n)])
+    stated = np.sqrt((found[:, 1] ** 2).mean(axis=0))
+    ratio = found[:, 0].std(axis=0, ddof=1) / stated
+    assert np.abs(np.log(ratio)).max() < 3.5 / math.sqrt(2 * (n - 1))
 
 
 @pytest.mark.parametrize("draws", [4000, 1000, 333, 250])
