@@ -46,6 +46,11 @@ def noted(number, log, seconds=0.0):
     return {"third": number / 3}
 
 
+def numbers_noted(log):
+    """The numbers that `noted` left in a file."""
+    return [int(line) for line in log.read_text().split()] if log.exists() else []
+
+
 def until_told(number, flag):
     """Take a moment as long as a test has not left a file."""
     time.sleep(0.0 if Path(flag).exists() else 0.1)
