@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bayes_crlm.cohort.arguments import CohortArguments
 from bayes_crlm.cohort.cohort import Cohort
 from bayes_crlm.cohort.outcome.event_codes import events_by_code, settled_codes
-from bayes_crlm.cohort.outcome.follow_up import NUMBER, patients_of
+from bayes_crlm.cohort.outcome.follow_up import FAR, NUMBER, patients_of
 from bayes_crlm.cohort.outcome.outcome import Outcome
 from bayes_crlm.cohort.reading import cohort_of
 from bayes_crlm.cohort.source import shared_columns, unknown_columns
@@ -322,6 +322,12 @@ def rows_of_stack(stack: CohortStack) -> StackedRows | None:
         # the rule of ties depends on how many bits times have: reading one cohort applies it
         is_good[:] = False
     is_plain = np.logical_and.reduceat(is_good, starts[:-1])
+    # times so far apart may be beyond every median: reading one cohort says so
+    longest, shortest = (
+        np.maximum.reduceat(time, starts[:-1]),
+        np.minimum.reduceat(time, starts[:-1]),
+    )
+    is_plain &= longest / FAR <= shortest
     with np.errstate(over="ignore", invalid="ignore"):
         is_plain &= np.isfinite(np.add.reduceat(time - entry, starts[:-1]))
     is_plain &= (np.diff(starts) >= 2) & (np.add.reduceat(event, starts[:-1], dtype=int) > 0)

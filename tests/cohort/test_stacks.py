@@ -173,3 +173,20 @@ def test_tables_of_arrow_are_taken():
     told = {"time": "months", "event": {"column": "status", "value": 2}}
     from_arrow = fitted(pa.Table.from_pandas(TABLE), **told).terms["mean_log"]
     np.testing.assert_array_equal(from_arrow, fitted(**told).terms["mean_log"])
+
+
+@pytest.mark.parametrize("factor", [9e5, 2e6])
+def test_a_time_of_another_study_is_refused_in_a_stack_as_in_one_cohort(factor):
+    outcome = {"time": "months", "event": "death"}
+    table = TABLE.copy()
+    months = table.loc[table["cohort"] == "c2", "months"]
+    table.loc[months.index[0], "months"] = factor * months.median()
+    alone = None
+    try:
+        read_cohort(table[table["cohort"] == "c2"], **outcome)
+    except CohortError as error:
+        alone = str(error)
+    assert (alone is None) == (factor < 1e6)
+    found = fitted(table, **outcome).cohorts.set_index("cohort")["reason"]
+    assert ("more than a million times its median" in found["c2"]) == (factor > 1e6)
+    assert not any("median" in reason for name, reason in found.items() if name != "c2")
