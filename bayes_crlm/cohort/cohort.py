@@ -170,6 +170,13 @@ class Cohort(FollowUp):
         """Total follow-up at risk: the sum of time - entry, in `unit`."""
         return float((self.time - self.entry).sum())
 
+    @property
+    def outcome_columns(self) -> list[str]:
+        """Columns that say how follow-up goes, and whose it is."""
+        columns = (self.time_column, self.event_column, self.entry_column, self.id_column)
+        more = (self.scale.start, self.start_column, self.censoring_end_column)
+        return [each for each in (*columns, *more) if each is not None]
+
     def notes_on(self, columns: Iterable[str]) -> list[str]:
         """Say what was done to some columns when they were read; of the file first."""
         return [
@@ -297,9 +304,7 @@ class Cohort(FollowUp):
         """Keep some rows, and say who was left out and which levels are no more there."""
         smaller = self.rows(keep)
         _check_enough(smaller, when)
-        columns = (self.time_column, self.event_column, self.entry_column, self.id_column)
-        outcome = [each for each in columns if each is not None]
-        gone = emptied_levels(self.table, smaller.table, outcome)
+        gone = emptied_levels(self.table, smaller.table, self.outcome_columns)
         return dataclasses.replace(
             smaller,
             column_notes=with_notes(self.column_notes, gone),

@@ -96,8 +96,7 @@ def continued_rows(entry: NDArray, time: NDArray, event: NDArray) -> tuple[int, 
 
 def naming_column(cohort: "Cohort", level: NDArray[np.intp], treatment: str) -> str | None:
     """Find the column whose values repeat as patients' names would."""
-    outcome = {cohort.time_column, cohort.event_column, cohort.entry_column, treatment}
-    outcome |= {cohort.start_column, cohort.scale.start}
+    outcome = {*cohort.outcome_columns, treatment}
     others: dict[str, NDArray[np.intp]] = {}
     candidates = []
     for column in cohort.table.columns:

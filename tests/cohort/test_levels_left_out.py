@@ -76,3 +76,26 @@ def test_more_columns_than_rows_are_refused_before_they_are_made(monkeypatch):
     frame = table(**{f"x{j}": [f"{j} {k // 2}" for k in range(N)] for j in range(3)})
     monkeypatch.setattr(formulaic.ModelSpec, "get_model_matrix", None)
     assert "57 columns or more, which 40 rows cannot tell apart" in refused(frame, "x0 + x1 + x2")
+
+
+WRITTEN = "%d.%m.%Y"
+
+
+def test_dates_of_the_outcome_are_no_levels_when_rows_are_left_out():
+    days = pd.to_datetime("2015-03-01") + pd.to_timedelta(np.arange(N) % 2, unit="D")
+    data = table(
+        began=days.strftime(WRITTEN),
+        treated=(days + pd.Timedelta("3D")).strftime(WRITTEN),
+        ended=(days + pd.Timedelta("90D")).strftime(WRITTEN),
+        centre=[("north", "south")[k % 2] for k in range(N)],
+    )
+    cohort = read_cohort(
+        data,
+        time={"start": "began", "end": "ended"},
+        event="event",
+        unit="days",
+        date_format=WRITTEN,
+        treatment_start="treated",
+    )
+    where = [{"column": "centre", "op": "==", "value": "north"}]
+    assert set(cohort.where(where).column_notes) == {"centre"}
