@@ -55,15 +55,12 @@ def answer_rows(
         conclusion ("lower", "higher", "undecided" or "withdrawn"), withdrawn (why, or None).
     """
     levels, n_treatment = fit.inputs.design.levels, fit.inputs.n_treatment_terms
-    scale = fit.inputs.design.scale[:n_treatment]
-    effect = np.column_stack(
-        [np.zeros(len(fit.effect_draws)), fit.effect_draws[:, :n_treatment] / scale]
-    )
+    ratios = fit.log_hazard_ratio_values[:, :n_treatment]
+    effect = np.column_stack([np.zeros(len(ratios)), ratios])
     pairs = [(k, 0) for k in range(1, len(levels))]
     pairs += [(second, first) for first, second in combinations(range(1, len(levels)), 2)]
-    effective = effective_draws(fit, effect, pairs)
     draws = np.column_stack([effect[:, one] - effect[:, other] for one, other in pairs])
-    found = RatioSummary(draws)
+    found, effective = RatioSummary(draws), effective_draws(fit, draws)
     below, lower = found.prob_below(rule.effect), found.prob_below(1.0)
     rows = []
     for k, (treated, reference) in enumerate(pairs):
@@ -88,15 +85,11 @@ def answer_rows(
     return rows
 
 
-def effective_draws(
-    fit: PosteriorDraws, effect: np.ndarray, pairs: list[tuple[int, int]]
-) -> list[float]:
+def effective_draws(fit: PosteriorDraws, draws: np.ndarray) -> list[float]:
     """Effective number of draws of each log hazard ratio; nan where chains are too short."""
     if fit.importance is not None:
-        return [float(fit.importance.ess)] * len(pairs)
-    shape = (*fit.vectors.shape[:2], len(pairs))
-    draws = np.column_stack([effect[:, one] - effect[:, other] for one, other in pairs])
-    return ess_bulk(draws.reshape(shape)).tolist()
+        return [float(fit.importance.ess)] * draws.shape[1]
+    return ess_bulk(draws.reshape(*fit.vectors.shape[:2], -1)).tolist()
 
 
 def cox_contrast(cox: Cox, treated: int, reference: int) -> dict[str, float]:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from bayes_crlm.fit.draws import PosteriorDraws
-from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.words.shown import ratio_in_words
 from bayes_crlm.words.wording import count_of
@@ -66,7 +65,7 @@ def finer_rows(fit: PosteriorDraws) -> list[dict[str, Any]]:
         finer = replace(fit.model, cutpoints=wanted).prepare(inputs.cohort)
         n_finer = finer.intervals.n_intervals
         found = refitted_ratios(finer, REFIT_DRAWS, fit.seed)
-    own = RatioSummary(fit.log_hazard_ratio_values[:, :n_treatment]).ratios
+    own = fit.treatment_ratios.ratios
     return [
         {
             "treatment": level,

@@ -92,12 +92,12 @@ def hazard_ratio_rows(
         "undecided", or "withdrawn" where a level without events leaves nothing to conclude
         from. `Fit.answers` withdraws what diagnostics do not allow, too.
     """
-    rule, n_treatment = success_rule(success), fit.inputs.n_treatment_terms
-    rows = coefficient_rows(fit, thresholds, n_treatment)
-    effects = RatioSummary(fit.log_hazard_ratio_values[:, :n_treatment])
-    for k, (row, below) in enumerate(zip(rows, effects.prob_below(rule.effect), strict=True)):
+    rule = success_rule(success)
+    rows = coefficient_rows(fit, thresholds, fit.inputs.n_treatment_terms)
+    shares = fit.treatment_ratios.prob_below(rule.effect).tolist()
+    for k, (row, below) in enumerate(zip(rows, shares, strict=True)):
         row |= {name: float(np.exp(row[name])) for name in ("median", "eti95_low", "eti95_high")}
         why = withdrawal(fit.inputs, (), (k + 1, 0))
-        row["prob_below_effect"] = float(below)
-        row["conclusion"] = "withdrawn" if why else rule.conclusion(float(below))
+        row["prob_below_effect"] = below
+        row["conclusion"] = "withdrawn" if why else rule.conclusion(below)
     return rows

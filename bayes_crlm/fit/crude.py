@@ -14,7 +14,6 @@ import numpy as np
 
 from bayes_crlm.fit.draws import PosteriorDraws
 from bayes_crlm.frequentist.cox import Cox
-from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.words.shown import plain_ratio, ratio_in_words
 
@@ -49,9 +48,8 @@ def crude_rows(fit: PosteriorDraws) -> list[dict[str, Any]]:
     if not inputs.n_covariate_terms or inputs.cohort.n_rows > MOST_ROWS:
         return []
     n_treatment, n_terms = inputs.n_treatment_terms, len(inputs.design.terms)
-    draws = fit.effect_draws[:, :n_treatment] / inputs.design.scale[:n_treatment]
     analyses: list[tuple[str, Numbers, Numbers]] = [
-        ("adjusted", [*RatioSummary(draws).ratios], cox_numbers(fit.cox, n_treatment))
+        ("adjusted", [*fit.treatment_ratios.ratios], cox_numbers(fit.cox, n_treatment))
     ]
     choices = [("crude", list(range(n_treatment)))]
     for name in movers(inputs, fit.cox):
@@ -61,28 +59,21 @@ def crude_rows(fit: PosteriorDraws) -> list[dict[str, Any]]:
             choices.append((f"without {name}", kept))
     for label, kept in choices:
         subset = with_columns(inputs, kept)
-        analyses.append(
-            (
-                label,
-                refitted_ratios(subset, REFIT_DRAWS, fit.seed),
-                cox_numbers(cox_of(subset), n_treatment),
-            )
-        )
+        found = refitted_ratios(subset, REFIT_DRAWS, fit.seed)
+        analyses.append((label, found, cox_numbers(cox_of(subset), n_treatment)))
     adjusted = analyses[0]
-    rows = []
-    for k, level in enumerate(inputs.design.levels[1:]):
-        for label, posterior, cox in analyses:
-            rows.append(
-                {
-                    "treatment": level,
-                    "reference": inputs.design.reference,
-                    "analysis": label,
-                    **dict(zip(POSTERIOR, posterior[k], strict=True)),
-                    **dict(zip(COX, cox[k], strict=True)),
-                    "moves_log_hr": moved(adjusted, posterior, cox, k),
-                }
-            )
-    return rows
+    return [
+        {
+            "treatment": level,
+            "reference": inputs.design.reference,
+            "analysis": label,
+            **dict(zip(POSTERIOR, posterior[k], strict=True)),
+            **dict(zip(COX, cox[k], strict=True)),
+            "moves_log_hr": moved(adjusted, posterior, cox, k),
+        }
+        for k, level in enumerate(inputs.design.levels[1:])
+        for label, posterior, cox in analyses
+    ]
 
 
 POSTERIOR = ("hazard_ratio", "eti95_low", "eti95_high")

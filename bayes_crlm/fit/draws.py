@@ -21,6 +21,7 @@ from bayes_crlm.estimands.population import (
     population,
 )
 from bayes_crlm.inference.monte_carlo import errors_of_chains, errors_of_draws
+from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.inference.weighted import SumErrors
 from bayes_crlm.likelihood.hazard_table import LogHazards
 from bayes_crlm.model.density import constrain, log_hazards_of
@@ -141,6 +142,11 @@ class PosteriorDraws:
     def log_hazard_ratio_values(self) -> NDArray[np.float64]:
         """Log hazard ratios in original units, shape (chains x draws, terms)."""
         return self.effect_draws / self.inputs.design.scale
+
+    @cached_property
+    def treatment_ratios(self) -> RatioSummary:
+        """What the draws of the treatment's contrasts with the reference come to."""
+        return RatioSummary(self.log_hazard_ratio_values[:, : self.inputs.n_treatment_terms])
 
     @cached_property
     def begin(self) -> float:

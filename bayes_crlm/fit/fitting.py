@@ -169,14 +169,16 @@ def memory_for(draws: int) -> Generator[None]:
         ) from None
 
 
+def ratios_of(drawn: "ImportanceDraws", inputs: "PreparedCohort") -> RatioSummary:
+    """Summarise the treatment's contrasts, as `PosteriorDraws.treatment_ratios` does."""
+    split = inputs.n_treatment_terms
+    return RatioSummary(drawn.vectors[:, :split] / inputs.design.scale[:split])
+
+
 def hazard_ratios_of(drawn: "ImportanceDraws", inputs: "PreparedCohort") -> list[HazardRatio]:
     """Hazard ratios of every treatment level, the numbers that `Fit.hazard_ratios` gives."""
-    split = inputs.n_treatment_terms
-    found = RatioSummary(drawn.vectors[:, :split] / inputs.design.scale[:split])
-    return [
-        HazardRatio(level, *ratio)
-        for level, ratio in zip(inputs.design.levels[1:], found.ratios, strict=True)
-    ]
+    ratios = zip(inputs.design.levels[1:], ratios_of(drawn, inputs).ratios, strict=True)
+    return [HazardRatio(level, *ratio) for level, ratio in ratios]
 
 
 def refitted_ratios(
@@ -186,7 +188,7 @@ def refitted_ratios(
     drawn = approximate(inputs, draws, seed).drawn
     if drawn is None:
         return [(None, None, None)] * inputs.n_treatment_terms
-    return [(each.median, each.low, each.high) for each in hazard_ratios_of(drawn, inputs)]
+    return [*ratios_of(drawn, inputs).ratios]
 
 
 def sample_posterior(

@@ -44,6 +44,7 @@ from bayes_crlm.model.withdrawn import withdrawal
 from bayes_crlm.words.arguments import thresholds_of
 from bayes_crlm.words.errors import BayesCRLMError
 from bayes_crlm.words.late_start import ANALYSES, start_rows
+from bayes_crlm.words.section import flat
 from bayes_crlm.words.shown import significant
 from bayes_crlm.words.success import SuccessRule, success_rule
 from bayes_crlm.words.wording import count_of
@@ -82,7 +83,7 @@ def fit_rows(
         stand beside them too), n_patients, n_rows, n_events, is_reliable, pareto_k, failure.
         Without rows where nothing could be fitted.
     """
-    from bayes_crlm.fit.fitting import approximate
+    from bayes_crlm.fit.fitting import approximate, ratios_of
     from bayes_crlm.frequentist.cox import cox_of
 
     nothing = {"hazard_ratios": [], "is_reliable": False, "pareto_k": None}
@@ -99,19 +100,17 @@ def fit_rows(
     approximation = approximate(inputs, DRAWS, seed)
     if approximation.drawn is None:
         return nothing | counts | {"failure": approximation.problem}
-    split = inputs.n_treatment_terms
-    effect = approximation.drawn.vectors[:, :split] / inputs.design.scale[:split]
-    found = {"is_reliable": True, "pareto_k": approximation.drawn.pareto_k, "failure": None}
-    rows = level_rows(effect, inputs, cox, thresholds, rule)
-    drawn = approximation.drawn
-    errors = errors_of_draws(effect, drawn.scramble, (drawn.pareto_k, drawn.ess))
+    drawn, found = approximation.drawn, ratios_of(approximation.drawn, inputs)
+    rows = level_rows(found, inputs, cox, thresholds, rule)
+    errors = errors_of_draws(found.draws, drawn.scramble, (drawn.pareto_k, drawn.ess))
     for row, error in zip(rows, errors.mean.tolist(), strict=True):
         row["mcse_mean_log"] = error
-    return rows[0] | {"hazard_ratios": rows} | counts | found
+    quality = {"is_reliable": True, "pareto_k": drawn.pareto_k, "failure": None}
+    return rows[0] | {"hazard_ratios": rows} | counts | quality
 
 
 def level_rows(
-    effect: NDArray,
+    found: RatioSummary,
     inputs: PreparedCohort,
     cox: Cox,
     thresholds: Sequence[float],
@@ -121,8 +120,8 @@ def level_rows(
 
     Parameters
     ----------
-    effect : (draws, treatment terms) ndarray
-        In original units.
+    found : RatioSummary
+        Of the treatment's contrasts with the reference.
     inputs : PreparedCohort
         A level on which none of its rows has an event leaves nothing to conclude from.
     cox : Cox
@@ -132,7 +131,7 @@ def level_rows(
     rule : SuccessRule
         From which probability on anything is concluded.
     """
-    rows, design, found = [], inputs.design, RatioSummary(effect)
+    rows, design = [], inputs.design
     below = found.prob_below(rule.effect)
     for k, level in enumerate(design.levels[1:]):
         why = withdrawal(inputs, (), (k + 1, 0))
@@ -200,9 +199,8 @@ def compare_starts(
             np.sum(np.isfinite(cohort.start) & (cohort.start > 0) & (level == 0))
         ),
     }
-    split = inputs.n_treatment_terms
-    draws = fit.log_hazard_ratio_values[:, :split]
-    as_treated = {"hazard_ratios": level_rows(draws, inputs, fit.cox, thresholds, rule)}
+    own = level_rows(fit.treatment_ratios, inputs, fit.cox, thresholds, rule)
+    as_treated = {"hazard_ratios": own}
     if not has_waited.any():
         why = "every treated patient started when follow-up began, so that nobody waited"
         return about | {"headline": "as_treated", "why": why, "as_treated": as_treated}
@@ -313,6 +311,18 @@ def start_file_rows(start: Mapping[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
+# variables of the group of the file of draws, and what rows call them
+GROUPED = {
+    "hazard_ratio": "median",
+    **{name: name for name in ("eti95_low", "eti95_high", "mean_log", "sd_log")},
+    "prob_below_effect": "prob_below_effect",
+    "cox_hazard_ratio": "cox_hr",
+    "cox_low": "cox_ci95_low",
+    "cox_high": "cox_ci95_high",
+    "conclusion": "conclusion",
+}
+
+
 def start_group(start: Mapping[str, Any]) -> Group:
     """Make the group `treatment_start` of the file of draws, whose other groups are as treated.
 
@@ -329,32 +339,15 @@ def start_group(start: Mapping[str, Any]) -> Group:
         1 or 0. Not a number, and no conclusion, where an analysis could not be fitted. The
         attributes say the column, the headline and why, and the landmark.
     """
-    rows = {(row["analysis"], str(row["treatment"])): row for row in start_rows(start)}
+    rows = {(row["analysis"], str(row["treatment"])): flat(row) for row in start_rows(start)}
     analyses = [name for name in ANALYSES if name in start]
     levels = list(dict.fromkeys(level for _, level in rows))
-    read = {
-        "hazard_ratio": lambda row: row["median"],
-        "eti95_low": lambda row: row["eti95"][0],
-        "eti95_high": lambda row: row["eti95"][1],
-        "mean_log": lambda row: row["mean_log"],
-        "sd_log": lambda row: row["sd_log"],
-        "prob_below_effect": lambda row: row["prob_below_effect"],
-        "cox_hazard_ratio": lambda row: row["cox_hr"],
-        "cox_low": lambda row: row["cox_ci95"][0],
-        "cox_high": lambda row: row["cox_ci95"][1],
-    }
     dims, variables = ("analysis", "treatment"), {}
-    for name, value in read.items():
-        numbers = [
-            [value(rows[one, level]) if (one, level) in rows else np.nan for level in levels]
-            for one in analyses
-        ]
-        variables[name] = (dims, np.array(numbers, dtype=float))
-    concluded = [
-        [rows[one, level]["conclusion"] if (one, level) in rows else "" for level in levels]
-        for one in analyses
-    ]
-    variables["conclusion"] = (dims, np.array(concluded, dtype=object))
+    for name, key in GROUPED.items():
+        nothing, dtype = ("", object) if name == "conclusion" else (np.nan, float)
+        values = [[rows.get((one, level), {}).get(key, nothing) for level in levels]
+                  for one in analyses]  # fmt: skip
+        variables[name] = (dims, np.array(values, dtype=dtype))
     headline = np.array([name == start["headline"] for name in analyses], dtype=np.int8)
     variables["is_headline"] = (("analysis",), headline)
     landmark = start.get("landmark") or {}
