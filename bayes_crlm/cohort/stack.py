@@ -229,27 +229,26 @@ class StackedRows:
 
     Attributes
     ----------
-    table : pandas.DataFrame
-        All columns.
+    cohort : Cohort
+        All rows, as if each were a patient of one cohort.
     starts : (cohorts + 1,) ndarray of int
         Where each cohort's rows begin.
-    entry, time : (rows,) ndarray
-        Follow-up.
-    event : (rows,) ndarray of 0 and 1
-        Whether it ends with the event.
     is_plain : (cohorts,) ndarray of bool
-        Nothing is wrong with the follow-up and every row is a patient.
-    outcome : frozenset of str
-        Columns that say how follow-up ends, which no covariate may be.
+        Nothing is wrong with the follow-up, every row is a patient, and numbers that are levels
+        are told apart by their values.
     """
 
-    table: "pd.DataFrame"
+    cohort: Cohort
     starts: NDArray[np.intp]
-    entry: NDArray[np.float64]
-    time: NDArray[np.float64]
-    event: NDArray[np.int8]
     is_plain: NDArray[np.bool]
-    outcome: frozenset[str] = frozenset()
+
+    def part(self, kept: NDArray[np.bool]) -> "StackedRows":
+        """Rows of some of the cohorts."""
+        if kept.all():
+            return self
+        sizes = np.diff(self.starts)
+        cohort = self.cohort.without(np.flatnonzero(~np.repeat(kept, sizes)))
+        return StackedRows(cohort, np.cumsum([0, *sizes[kept]]), self.is_plain[kept])
 
 
 @record(eq=False)
@@ -265,7 +264,7 @@ class CohortBatch:
     cohorts : sequence of Cohort
         Reading an item may raise a `BayesCRLMError`.
     rows : StackedRows or None
-        Of all of them, where their columns have the same names.
+        Of all of them, where their columns have the same names and meaning.
     """
 
     first: int
@@ -333,7 +332,27 @@ def rows_of_stack(stack: CohortStack) -> StackedRows | None:
     is_plain &= (np.diff(starts) >= 2) & (np.add.reduceat(event, starts[:-1], dtype=int) > 0)
     if outcome.id is not None:
         is_plain &= have_row_per_patient(table[outcome.id], starts)
-    return StackedRows(table, starts, entry, time, event, is_plain, frozenset(outcome.columns))
+    number = np.arange(len(table))
+    together = Cohort(
+        table=table,
+        entry=entry,
+        time=time,
+        event=event,
+        patient_index=number,
+        patients=number,
+        source="DataFrame",
+        is_synthetic=False,
+        sha256="",
+        unit=None,
+        time_column=outcome.time.end,
+        event_column=outcome.event.column,
+        entry_column=outcome.entry,
+        id_column=outcome.id,
+        missing="error",
+        dropped=(),
+        row_number=number + 1,
+    )
+    return StackedRows(together, starts, is_plain)
 
 
 def tied_in_each(
@@ -372,25 +391,31 @@ def rows_of_cohorts(cohorts: Sequence[Cohort]) -> StackedRows | None:
     """Put the rows of cohorts one after the other, where all have the same columns."""
     import pandas as pd
 
-    names = list(cohorts[0].table.columns)
-    if any(list(cohort.table.columns) != names for cohort in cohorts):
+    def columns_of(cohort: Cohort) -> tuple[str, ...]:
+        return (cohort.time_column, cohort.event_column, *cohort.table.columns)
+
+    first, starts = cohorts[0], np.cumsum([0, *(cohort.n_rows for cohort in cohorts)])
+    if any(columns_of(cohort) != columns_of(first) for cohort in cohorts):
         return None
-    return StackedRows(
+    is_plain = [
+        cohort.n_rows == cohort.n_patients
+        and cohort.start_column is None
+        and not cohort.number_texts
+        for cohort in cohorts
+    ]
+    number = np.arange(starts[-1])
+    together = replace(
+        first,
         table=pd.concat([cohort.table for cohort in cohorts], ignore_index=True),
-        starts=np.concatenate([[0], np.cumsum([cohort.n_rows for cohort in cohorts])]),
-        entry=np.concatenate([cohort.entry for cohort in cohorts]),
-        time=np.concatenate([cohort.time for cohort in cohorts]),
-        event=np.concatenate([cohort.event for cohort in cohorts]),
-        is_plain=np.array(
-            [
-                cohort.n_rows == cohort.n_patients and cohort.start_column is None
-                for cohort in cohorts
-            ]
-        ),
-        outcome=frozenset(
-            column
-            for cohort in cohorts
-            for column in (cohort.time_column, cohort.event_column, cohort.start_column)
-            if column is not None
-        ),
+        **{
+            name: np.concatenate([getattr(cohort, name) for cohort in cohorts])
+            for name in ("entry", "time", "event")
+        },
+        patient_index=number,
+        patients=number,
+        row_number=number + 1,
+        start=None,
+        censoring_end=None,
+        number_texts={},
     )
+    return StackedRows(together, starts, np.array(is_plain))

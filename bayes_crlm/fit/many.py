@@ -1,11 +1,9 @@
 """Fits of one model to many cohorts, summarised."""
 
-import dataclasses
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 import numpy as np
@@ -28,7 +26,6 @@ from bayes_crlm.frequentist.many_cox import fit_block_cox
 from bayes_crlm.inference.importance import sample_batch
 from bayes_crlm.inference.targets import Targets
 from bayes_crlm.inference.weighted import BlockSummary, summarise
-from bayes_crlm.model.baseline_priors import Independent
 from bayes_crlm.model.definition import ModelDefinition
 from bayes_crlm.model.prepared_block import CohortBlock
 from bayes_crlm.model.preparing_many import prepare_batch, prepare_one
@@ -177,7 +174,7 @@ class BlockFits:
 
     def parts(self, block: CohortBlock) -> list[CohortBlock]:
         """Cut a block into chunks of a moderate size, alike and even in number for two threads."""
-        most = max(1, min(CHUNK, CHUNK_ENTRIES // (block.n_rows * block.n_intervals)))
+        most = max(1, min(CHUNK, CHUNK_ENTRIES // (block.n_rows * block.intervals.n_intervals)))
         size = math.ceil(len(block) / (2 * math.ceil(len(block) / (2 * most))))
         return [block.part(slice(first, first + size)) for first in range(0, len(block), size)]
 
@@ -186,13 +183,13 @@ class BlockFits:
         rngs = [random_stream(seed, Stream.MANY_COHORTS) for seed in seeds.tolist()]
         if block.alone is not None:
             return summary_of_one(block.alone, self.draws, rngs[0], self.reported.ratios)
-        targets = Targets.of_block(block, self.model)
+        targets = Targets.of_block(block)
         drawn = sample_batch(targets, self.draws, rngs, keeps_hazards=False)
         quality = (drawn.pareto_k, drawn.ess, drawn.converged)
         return summarise(
             drawn.effect,
             drawn.weight,
-            block.scale,
+            block.design.scale,
             self.reported.ratios,
             drawn.scramble,
             quality,
@@ -200,9 +197,8 @@ class BlockFits:
 
     def fit(self, block: CohortBlock, seeds: NDArray[np.int64]) -> dict[int, CohortRow]:
         """Fit a part of a block, given one seed for each of its cohorts."""
-        fits = replace(self, model=waiting(self.model)) if block.is_from_start else self
         of_cox = fit_block_cox(block) if self.cox else None
-        summary = fits.summary(block, seeds)
+        summary = self.summary(block, seeds)
         return rows_of_block(block, summary, of_cox, ("numpy", self.draws), self.reported)
 
     def submitted(
@@ -215,13 +211,6 @@ class BlockFits:
         every = np.array(seeds, dtype=np.int64)
         parts = [part for block in prepared.blocks for part in self.parts(block)]
         return [failed, *(pool.submit(self.fit, part, every[part.position]) for part in parts)]
-
-
-def waiting(model: "PiecewiseExponential") -> "PiecewiseExponential":
-    """Give a model the baseline of cohorts in which treatment counts from its start on."""
-    if isinstance(model.baseline, Independent):
-        return model
-    return dataclasses.replace(model, baseline="independent")
 
 
 def escalate_rows(

@@ -234,10 +234,12 @@ def rows_of_block(
     below_effect = np.where(is_fitted[:, None], below_effect, np.nan)
     of_cox = np.full((*summary.mean.shape, 4), np.nan)
     if cox is not None:
-        of_cox[:, : len(block.terms)] = np.stack([cox.coef, cox.se, cox.low, cox.high], axis=2)
+        of_cox[:, : len(block.design.terms)] = np.stack(
+            [cox.coef, cox.se, cox.low, cox.high], axis=2
+        )
     numbers = np.concatenate([numbers, of_cox, of_errors, below_effect[:, :, None]], axis=2)
     n_patients, n_events = block.patient_index.max(axis=1) + 1, block.event.sum(axis=1)
-    terms = block.terms if block.alone is None else names_of_rows(block.alone)
+    terms = block.design.terms if block.alone is None else names_of_rows(block.alone)
     rows = {}
     for k, position in enumerate(block.position.tolist()):
         pareto_k = float(summary.pareto_k[k]) if is_fitted[k] else math.nan
@@ -250,7 +252,7 @@ def rows_of_block(
         about = {
             "n_patients": int(n_patients[k]),
             "n_events": int(n_events[k]),
-            "n_intervals": block.n_intervals,
+            "n_intervals": block.intervals.n_intervals,
             "is_fitted": bool(is_fitted[k]),
             "is_trustworthy": not reason,
             "engine": name,
@@ -272,8 +274,8 @@ def why_not_served(block: "CohortBlock") -> str | None:
 
 def unbounded_contrasts(block: "CohortBlock") -> list[tuple[str, ...]]:
     """Say of each cohort's treatment contrasts which rest on a level without events."""
-    n_treatment = block.n_treatment_terms
-    on_level = block.matrix[:, :, :n_treatment] == 1
+    design, n_treatment = block.design, block.design.n_treatment_terms
+    on_level = design.matrix[:, :, :n_treatment] == 1
     on_level = np.concatenate([~on_level.any(axis=2, keepdims=True), on_level], axis=2)
     is_empty = ~(on_level & (block.event == 1)[:, :, None]).any(axis=1)
     found = [("",) * n_treatment] * len(block)
@@ -282,8 +284,8 @@ def unbounded_contrasts(block: "CohortBlock") -> list[tuple[str, ...]]:
         reasons = []
         for level in range(1, n_treatment + 1):
             empty = [each for each in (level, 0) if is_empty[k, each]]
-            phrases = [(block.levels[each], patients[each]) for each in sorted(empty)]
-            reasons.append(no_bound(block.treatment, phrases) if phrases else "")
+            phrases = [(design.levels[each], patients[each]) for each in sorted(empty)]
+            reasons.append(no_bound(design.treatment, phrases) if phrases else "")
         found[k] = tuple(reasons)
     return found
 

@@ -52,7 +52,7 @@ def fit_block_cox(block: "CohortBlock") -> BlockCox:
     BlockCox
         As of `bayes_crlm.frequentist.cox.fit_cox`, without its tests.
     """
-    scaled, scale = scaled_columns(block.matrix)
+    scaled, scale = scaled_columns(block.design.matrix)
     event = block.event.astype(np.float64)
     fits = [
         CoxRows(block.entry[k], block.time[k], event[k], scaled[k], scale[k]).fit()
@@ -68,9 +68,9 @@ def fit_block_cox(block: "CohortBlock") -> BlockCox:
     method = ["partial likelihood" if is_one_clear else "" for is_one_clear in is_clear]
     note = [""] * len(block)
     for k in np.flatnonzero(~is_clear):
-        columns = (block.entry[k], block.time[k], block.event[k], block.matrix[k])
+        columns = (block.entry[k], block.time[k], block.event[k], block.design.matrix[k])
         try:
-            cox = fit_cox(*columns, block.terms, block.patient_index[k])
+            cox = fit_cox(*columns, block.design.terms, block.patient_index[k])
         except CohortError as problem:
             note[k] = f"Cox: {problem}"
             continue

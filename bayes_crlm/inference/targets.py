@@ -20,13 +20,11 @@ from bayes_crlm.model.baseline_priors import (
     GammaProcess,
     Independent,
     WalkPrior,
-    baseline_prior,
 )
-from bayes_crlm.model.definition import ModelDefinition
 from bayes_crlm.model.families import Family, NormalMixture, ScaleFamily
 from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.prepared_block import CohortBlock
-from bayes_crlm.model.priors import EffectPrior, Horseshoe, Normal, parse_prior, simple_prior
+from bayes_crlm.model.priors import EffectPrior, Horseshoe, Normal, simple_prior
 from bayes_crlm.model.terms.gamma_process import log_gamma
 from bayes_crlm.words.records import record
 
@@ -101,16 +99,21 @@ class Targets:
         )
 
     @classmethod
-    def of_block(cls, block: CohortBlock, model: ModelDefinition) -> "Targets":
+    def of_block(cls, block: CohortBlock) -> "Targets":
         """Take a block of prepared cohorts."""
-        baseline, variances = baseline_prior(model.baseline), None
-        if isinstance(baseline, WalkPrior) and block.n_intervals > 1:
-            variances = baseline.step_variances(block.cutpoints, block.entry.min(axis=1))
-        sums = block.sums
+        baseline, variances = block.baseline, None
+        if isinstance(baseline, WalkPrior) and block.intervals.n_intervals > 1:
+            cutpoints, earliest = block.intervals.cutpoints, block.entry.min(axis=1)
+            variances = baseline.step_variances(cutpoints, earliest)
+        n_treatment, n_terms = block.design.n_treatment_terms, len(block.design.terms)
+        priors = (
+            (block.treatment_prior, slice(0, n_treatment)),
+            (block.covariate_prior, slice(n_treatment, n_terms)),
+        )
         return cls(
-            sums=sums,
+            sums=block.sums,
             baseline=baseline,
-            priors=priors_of_columns(model, block.n_treatment_terms, len(block.terms)),
+            priors=priors if n_terms > n_treatment else priors[:1],
             log_rate=block.log_rate,
             step_variances=variances,
         )
@@ -123,7 +126,7 @@ class Targets:
         variances = self.step_variances
         return replace(
             self,
-            sums=self.sums.part(which),
+            sums=self.sums.repeated(which),
             log_rate=self.log_rate[which],
             step_variances=None if variances is None else taken_cohorts(variances, which),
             stack=self.stack.part(which),
@@ -269,13 +272,3 @@ class Targets:
         if self.scale_prior is None:
             return np.zeros_like(log_effect_scale)
         return self.scale_prior.log_density(np.exp(log_effect_scale)) + log_effect_scale
-
-
-def priors_of_columns(
-    model: ModelDefinition, n_treatment: int, n_terms: int
-) -> tuple[tuple[EffectPrior, slice], ...]:
-    """Say which prior which columns of treatment and formula have."""
-    found = [(parse_prior(model.treatment_prior, "treatment"), slice(0, n_treatment))]
-    if n_terms > n_treatment:
-        found.append((parse_prior(model.covariate_prior), slice(n_treatment, n_terms)))
-    return tuple(found)

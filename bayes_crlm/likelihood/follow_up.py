@@ -7,16 +7,18 @@ may belong to classes with hazards of their own: sums are then of cells, a class
 """
 
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.likelihood.stacked import Stacked
 from bayes_crlm.words.records import record
 
 
 @record
-class FollowUp:
-    """Time at risk of every row in compact form.
+class FollowUp(Stacked):
+    """Time at risk of every row in compact form; of many cohorts their axis comes first.
 
     Attributes
     ----------
@@ -40,6 +42,8 @@ class FollowUp:
     entry_within: NDArray[np.float64]
     is_delayed: bool
     count: NDArray[np.float64]
+
+    shared: ClassVar[tuple[str, ...]] = ("is_delayed",)
 
     @property
     def n_rows(self) -> int:
@@ -133,6 +137,31 @@ def exposure_per_interval(
     return exposure_per_cell(follow_up, weights)[0]
 
 
+def events_per_cell(
+    follow_up: FollowUp,
+    event: NDArray,
+    row_class: NDArray[np.intp] | int = 0,
+    n_classes: int = 1,
+) -> NDArray[np.float64]:
+    """Sum events over the rows of every class in every interval, shape (classes, intervals).
+
+    Parameters
+    ----------
+    follow_up : FollowUp
+        Rows and intervals; many cohorts are classes.
+    event : (rows,) ndarray
+        Events of each row, or their weights.
+    row_class : (rows,) ndarray of int, or int
+        Which class each row belongs to.
+    n_classes : int
+        Number of classes.
+    """
+    n_intervals = follow_up.width.shape[-1]
+    cell = row_class * n_intervals + follow_up.stop_interval
+    count = np.bincount(cell.ravel(), event.ravel(), n_classes * n_intervals)
+    return count.reshape(n_classes, n_intervals)
+
+
 def exposure_per_cell(
     follow_up: FollowUp,
     weights: NDArray | None = None,
@@ -146,7 +175,7 @@ def exposure_per_cell(
     Parameters
     ----------
     follow_up : FollowUp
-        Rows and intervals.
+        Rows and intervals; many cohorts are classes.
     weights : (rows,) ndarray, optional
         A weight for each row; 1 without it.
     row_class : (rows,) ndarray of int, or int
@@ -158,13 +187,14 @@ def exposure_per_cell(
     -------
     (classes, intervals) ndarray
     """
-    shape = (n_classes, len(follow_up.width))
+    shape = (n_classes, follow_up.width.shape[-1])
     first_cell = row_class * shape[1]
     row_weight = follow_up.count if weights is None else weights * follow_up.count
 
     def time_up_to(interval: NDArray, within: NDArray) -> NDArray:
         def summed(values: NDArray) -> NDArray:
-            return np.bincount(first_cell + interval, values, n_classes * shape[1]).reshape(shape)
+            cell = (first_cell + interval).ravel()
+            return np.bincount(cell, values.ravel(), n_classes * shape[1]).reshape(shape)
 
         count = summed(row_weight)
         inside = summed(within if weights is None else weights * within)

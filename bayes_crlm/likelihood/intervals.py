@@ -6,13 +6,19 @@ falls on a cutpoint belongs to the interval that ends there.
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.likelihood.follow_up import cut_follow_up, exposure_per_interval, locate
+from bayes_crlm.likelihood.follow_up import (
+    FollowUp,
+    cut_follow_up,
+    events_per_cell,
+    exposure_per_cell,
+)
 from bayes_crlm.likelihood.quantiles import quantiles_of_ordered
+from bayes_crlm.likelihood.stacked import Stacked
 from bayes_crlm.words.errors import CutpointError
 from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import as_written
@@ -25,8 +31,8 @@ Cutpoints = Literal["auto"] | int | Sequence[float]
 
 
 @record
-class Intervals:
-    """The intervals a model is fitted on.
+class Intervals(Stacked):
+    """The intervals a model is fitted on; of many cohorts their axis comes first.
 
     Attributes
     ----------
@@ -45,10 +51,12 @@ class Intervals:
     exposure: NDArray[np.float64]
     notes: tuple[str, ...] = ()
 
+    shared: ClassVar[tuple[str, ...]] = ("notes",)
+
     @property
     def n_intervals(self) -> int:
         """Number of intervals."""
-        return len(self.cutpoints) - 1
+        return self.cutpoints.shape[-1] - 1
 
     @property
     def width(self) -> NDArray[np.float64]:
@@ -116,19 +124,79 @@ def choose_intervals(
     """
     entry, time = np.asarray(entry, dtype=float), np.asarray(time, dtype=float)
     is_event = np.asarray(event).astype(bool)
-    event_times = time[is_event]
-    check_cutpoints(cutpoints, float(time.max()), len(event_times))
-    ((_, edges),) = edges_of_cohorts(cutpoints, time[None], is_event[None])
-    edges, notes = drop_impossible(edges[0], float(entry.min()))
+    ((_, intervals, _),) = cut_cohorts(entry[None], time[None], is_event[None], cutpoints)
+    return intervals.part(0)
+
+
+def cut_cohorts(
+    entry: NDArray, time: NDArray, event: NDArray, cutpoints: Cutpoints
+) -> list[tuple[NDArray[np.intp], Intervals, FollowUp]]:
+    """Cut the follow-up of cohorts as asked; see `choose_intervals`, which does so for one.
+
+    Parameters
+    ----------
+    entry, time : (cohorts, rows) ndarray
+        Begin and end of each row's follow-up.
+    event : (cohorts, rows) ndarray of bool
+        Whether the row ends with the event.
+    cutpoints : "auto", int or sequence of float
+        The same for all.
+
+    Returns
+    -------
+    list of ((some,) ndarray of int, Intervals, FollowUp)
+        Cohorts with equally many intervals, none dropped and all reached; each other cohort by
+        itself, with notes. Cohorts whose events or follow-up do not allow what is asked are left
+        out.
+
+    Raises
+    ------
+    CutpointError
+        When they allow it for none.
+    """
+    check_cutpoints(cutpoints, float(time.max()), int(event.sum(axis=1).max()))
+    found = []
+    for cohorts, edges in edges_of_cohorts(cutpoints, time, event):
+        begin, end = some_of(entry, cohorts), some_of(time, cohorts)
+        earliest = begin.min(axis=1, keepdims=True)
+        is_usual = (np.maximum(edges[:, :-1], earliest) < edges[:, 1:]).all(axis=1)
+        is_usual &= at_risk_in(begin, end, edges).all(axis=1)
+        for some in (np.flatnonzero(is_usual), *np.flatnonzero(~is_usual)[:, None]):
+            if len(some):
+                rows = (some_of(each, cohorts[some]) for each in (entry, time, event))
+                found.append((cohorts[some], *intervals_between(*rows, edges[some])))
+    return found
+
+
+def intervals_between(
+    entry: NDArray, time: NDArray, event: NDArray, edges: NDArray
+) -> tuple[Intervals, FollowUp]:
+    """Cut the follow-up of cohorts at their edges, shape (cohorts, intervals + 1).
+
+    Of one cohort alone edges may be dropped, and intervals need not be reached.
+    """
+    notes: tuple[str, ...] = ()
     is_reached = at_risk_in(entry, time, edges)
-    exposure = exposure_per_interval(cut_follow_up(entry, time, edges))
-    return Intervals(
+    if len(edges) == 1:
+        kept, notes = drop_impossible(edges[0], float(entry.min()))
+        edges, is_reached = kept[None], at_risk_in(entry, time, kept[None])
+        notes += nobody_at_risk_in_words(kept, is_reached[0])
+    follow_up = cut_follow_up(entry, time, edges)
+    cohort, count = np.arange(len(edges))[:, None], len(edges)
+    exposure = exposure_per_cell(follow_up, None, cohort, count)
+    intervals = Intervals(
         cutpoints=edges,
-        events=events_in(time[None], is_event[None], edges[None])[0].astype(np.int64),
+        events=events_per_cell(follow_up, event, cohort, count).astype(np.int64),
         # sums of late entries leave rounding behind
         exposure=np.where(is_reached, exposure, 0.0),
-        notes=(*notes, *nobody_at_risk_in_words(edges, is_reached)),
+        notes=notes,
     )
+    return intervals, follow_up
+
+
+def some_of(values: NDArray, which: NDArray[np.intp]) -> NDArray:
+    """Those of some cohorts in order; all of them without a copy, which may be of many rows."""
+    return values if len(which) == len(values) else values[which]
 
 
 def check_cutpoints(cutpoints: Cutpoints, last: float, n_events: int) -> None:
@@ -236,23 +304,6 @@ def edges_of_cohorts(
     return found
 
 
-def events_in(time: NDArray, event: NDArray, edges: NDArray) -> NDArray[np.float64]:
-    """Events of cohorts in every interval, shape (cohorts, intervals).
-
-    Parameters
-    ----------
-    time, event : (cohorts, rows) ndarray
-        Ends of follow-up, and whether it ends with the event.
-    edges : (cohorts, intervals + 1) ndarray
-        Interval ends of each cohort, the first 0.
-    """
-    n_cohorts, n_intervals = len(edges), edges.shape[1] - 1
-    stop_interval, _ = locate(time, edges)
-    place = np.arange(n_cohorts)[:, None] * n_intervals + stop_interval
-    count = np.bincount(place.ravel(), event.ravel().astype(float), n_cohorts * n_intervals)
-    return count.reshape(n_cohorts, n_intervals)
-
-
 def drop_impossible(edges: NDArray, earliest: float) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     """Drop intervals of no width, and those that end before anybody is at risk.
 
@@ -290,14 +341,7 @@ def drop_impossible(edges: NDArray, earliest: float) -> tuple[NDArray[np.float64
 
 
 def at_risk_in(entry: NDArray, time: NDArray, edges: NDArray) -> NDArray[np.bool]:
-    """Whether anybody is at risk in each interval, shape (intervals,)."""
-    entered = np.searchsorted(np.sort(entry), edges[1:], side="left")
-    gone = np.searchsorted(np.sort(time), edges[:-1], side="right")
-    return entered > gone
-
-
-def all_are_reached(entry: NDArray, time: NDArray, edges: NDArray) -> NDArray[np.bool]:
-    """Whether somebody is at risk in every interval of each cohort, shape (cohorts,).
+    """Whether anybody of each cohort is at risk in each interval, shape (cohorts, intervals).
 
     Parameters
     ----------
@@ -306,11 +350,15 @@ def all_are_reached(entry: NDArray, time: NDArray, edges: NDArray) -> NDArray[np
     edges : (cohorts, intervals + 1) ndarray
         Interval ends.
     """
+    is_reached = np.ones((len(edges), edges.shape[1] - 1), dtype=bool)
     if not entry.any():
         # all begin at 0: whoever has the last time is at risk throughout
-        return np.ones(len(edges), dtype=bool)
-    rows = zip(entry, time, edges, strict=True)
-    return np.array([at_risk_in(*each).all() for each in rows], dtype=bool)
+        return is_reached
+    for k, ends in enumerate(edges):
+        entered = np.searchsorted(np.sort(entry[k]), ends[1:], side="left")
+        gone = np.searchsorted(np.sort(time[k]), ends[:-1], side="right")
+        is_reached[k] = entered > gone
+    return is_reached
 
 
 def nobody_at_risk_in_words(edges: NDArray, is_reached: NDArray[np.bool]) -> tuple[str, ...]:

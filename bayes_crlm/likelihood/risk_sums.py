@@ -5,18 +5,19 @@ is never spread over a rows x intervals table but where a few rows are asked for
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.likelihood.follow_up import FollowUp, exposure_per_cell
+from bayes_crlm.likelihood.stacked import Stacked
 from bayes_crlm.likelihood.survival_data import SurvivalData
 from bayes_crlm.words.records import record
 
 
 @record(eq=False)
-class RiskSums:
+class RiskSums(Stacked):
     """What densities need of cohorts with the same number of rows, intervals and terms.
 
     Attributes
@@ -46,14 +47,14 @@ class RiskSums:
     stratum_of_class: tuple[int, ...] = (0,)
     loading: NDArray[np.float64] | None = None
 
+    shared: ClassVar[tuple[str, ...]] = ("stop_of_class", "stratum_of_class", "loading")
+
     @classmethod
     def of(cls, data: SurvivalData, loading: NDArray | None = None) -> "RiskSums":
         """Take one cohort; rows of one class may lie apart there."""
         if data.n_classes > 1:
             data = data.rows(np.argsort(data.row_class, kind="stable"))
-        follow_up, cells = data.follow_up, data.events_per_cell
-        arrays = {name: getattr(follow_up, name)[None] for name in FOLLOW_UP_ARRAYS}
-        strata = data.stratum_of_class
+        cells, strata = data.events_per_cell, data.stratum_of_class
         events = np.zeros((int(strata.max()) + 1, data.n_intervals))
         np.add.at(events, strata, cells)
         event_design = data.event_design
@@ -63,7 +64,7 @@ class RiskSums:
         stops = np.cumsum(np.bincount(data.row_class, minlength=data.n_classes)).tolist()
         return cls(
             data.design[None],
-            replace(follow_up, **arrays),
+            data.follow_up.as_stack(),
             events.reshape(1, -1),
             event_design[None],
             tuple(stops),
@@ -74,41 +75,21 @@ class RiskSums:
     @classmethod
     def stacked(cls, cohorts: "Sequence[RiskSums]") -> "RiskSums":
         """Put cohorts of one shape, of one class each, one after the other."""
-        first = cohorts[0]
 
-        def joined(arrays: list[NDArray]) -> NDArray:
+        def joined(*arrays: NDArray) -> NDArray:
             # of the same cohort each is a view of one array
             if all(np.may_share_memory(each, arrays[0]) for each in arrays):
                 return np.broadcast_to(arrays[0], (len(cohorts), *arrays[0].shape[1:]))
             return np.concatenate(arrays)
 
-        follow_up = {
-            name: joined([getattr(each.follow_up, name) for each in cohorts])
-            for name in FOLLOW_UP_ARRAYS
-        }
-        return replace(
-            first,
-            design=joined([each.design for each in cohorts]),
-            follow_up=replace(first.follow_up, **follow_up),
-            events=joined([each.events for each in cohorts]),
-            event_design=joined([each.event_design for each in cohorts]),
-        )
+        return cls.combined(joined, cohorts)
 
     def __len__(self) -> int:
         return len(self.events)
 
-    def part(self, which: NDArray[np.intp]) -> "RiskSums":
+    def repeated(self, which: NDArray[np.intp]) -> "RiskSums":
         """Those of some cohorts, which may be repeated."""
-        arrays = {
-            name: taken_cohorts(getattr(self.follow_up, name), which) for name in FOLLOW_UP_ARRAYS
-        }
-        return replace(
-            self,
-            design=taken_cohorts(self.design, which),
-            follow_up=replace(self.follow_up, **arrays),
-            events=taken_cohorts(self.events, which),
-            event_design=taken_cohorts(self.event_design, which),
-        )
+        return self.combined(lambda values: taken_cohorts(values, which), [self])
 
     @property
     def n_terms(self) -> int:
@@ -135,24 +116,12 @@ class RiskSums:
         row_class = np.searchsorted(ends, np.arange(n_rows), side="right")
         total = np.zeros((len(self), self.n_strata, self.follow_up.width.shape[1]))
         for k, each in enumerate(effect):
-            arrays = {name: getattr(self.follow_up, name)[k] for name in FOLLOW_UP_ARRAYS}
             relative = np.exp(self.design[k] @ each[: self.n_terms])
-            follow_up = replace(self.follow_up, **arrays)
-            cells = exposure_per_cell(follow_up, relative, row_class, n_classes)
+            cells = exposure_per_cell(self.follow_up.part(k), relative, row_class, n_classes)
             if self.loading is not None:
                 cells = cells * np.exp(self.loading @ each[self.n_terms :])
             np.add.at(total[k], np.array(self.stratum_of_class), cells)
         return total.reshape(len(self), -1)
-
-
-FOLLOW_UP_ARRAYS = (
-    "width",
-    "stop_interval",
-    "stop_within",
-    "entry_interval",
-    "entry_within",
-    "count",
-)
 
 
 def taken_cohorts(values: NDArray, which: NDArray[np.intp]) -> NDArray:

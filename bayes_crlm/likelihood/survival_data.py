@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.likelihood.follow_up import FollowUp
+from bayes_crlm.likelihood.follow_up import FollowUp, events_per_cell
 from bayes_crlm.tasks.streams import own_stream
 from bayes_crlm.words.records import record
 
@@ -82,9 +82,7 @@ class SurvivalData:
     @cached_property
     def events_per_cell(self) -> NDArray[np.float64]:
         """Events of every class in every interval, shape (classes, intervals)."""
-        cell = self.class_index * self.n_intervals + self.follow_up.stop_interval
-        count = np.bincount(cell, self.event, self.n_classes * self.n_intervals)
-        return count.reshape(self.n_classes, self.n_intervals)
+        return events_per_cell(self.follow_up, self.event, self.class_index, self.n_classes)
 
     @property
     def events_per_interval(self) -> NDArray[np.float64]:

@@ -4,13 +4,11 @@
 writes it down as a `pm.Model`, the definition that every engine is checked against.
 """
 
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bayes_crlm.cohort.cohort import Cohort
-from bayes_crlm.likelihood.follow_up import cut_follow_up
-from bayes_crlm.likelihood.intervals import Cutpoints, choose_intervals
+from bayes_crlm.likelihood.intervals import Cutpoints
 from bayes_crlm.likelihood.survival_data import SurvivalData
 from bayes_crlm.model.baseline_priors import (
     DEFAULT_BASELINE,
@@ -21,6 +19,7 @@ from bayes_crlm.model.baseline_priors import (
 from bayes_crlm.model.design import Level, build_design, columns_needed
 from bayes_crlm.model.division import kinds_of_rows
 from bayes_crlm.model.prepared import PreparedCohort
+from bayes_crlm.model.prepared_block import prepared_blocks
 from bayes_crlm.model.priors import EffectPrior, parse_prior
 from bayes_crlm.model.pymc_model import build_pymc_model
 from bayes_crlm.model.pytensor_place import give_pytensor_a_place
@@ -79,8 +78,17 @@ class ModelDefinition:
         if not isinstance(self.terms, tuple) or not all(isinstance(k, Term) for k in self.terms):
             raise DesignError(f"terms must be a tuple of terms, not {shown(self.terms)}")
 
+    @property
+    def priors(self) -> dict[str, Any]:
+        """Priors of the baseline, the treatment's contrasts and the formula's columns."""
+        return {
+            "baseline": self.baseline,
+            "treatment_prior": self.treatment_prior,
+            "covariate_prior": self.covariate_prior,
+        }
+
     def prepare(self, cohort: Cohort) -> PreparedCohort:
-        """Choose intervals and build the design for a cohort.
+        """Choose intervals and build the design for a cohort: a block of one, and its one part.
 
         Parameters
         ----------
@@ -102,13 +110,14 @@ class ModelDefinition:
             raise CohortError(f"a cohort is needed, not a {kind}; read_cohort makes one of a table")
         complete = cohort.complete(columns_needed(self.treatment, self.covariates, self.terms))
         design = build_design(complete, self.treatment, self.reference, self.covariates, self.terms)
-        intervals = choose_intervals(complete.entry, complete.time, complete.event, self.cutpoints)
+        (block,) = prepared_blocks(complete, design, self.cutpoints, self.priors)
+        design = block.design.part(0)
         kinds, rows = kinds_of_rows(
             complete, design.treatment_level, len(design.levels), self.terms
         )
         data = SurvivalData(
-            follow_up=cut_follow_up(complete.entry, complete.time, intervals.cutpoints),
-            event=complete.event.astype(float),
+            follow_up=block.follow_up.part(0),
+            event=block.event[0],
             design=design.scaled,
             patient_index=complete.patient_index,
             n_patients=complete.n_patients,
@@ -116,15 +125,13 @@ class ModelDefinition:
         )
         return PreparedCohort(
             cohort=complete,
-            intervals=intervals,
+            intervals=block.intervals.part(0),
             design=design,
             data=data,
-            log_rate=math.log(complete.n_events / complete.exposure),
-            baseline=baseline_prior(self.baseline),
-            treatment_prior=parse_prior(self.treatment_prior, "treatment"),
-            covariate_prior=parse_prior(self.covariate_prior),
+            log_rate=float(block.log_rate[0]),
             terms=self.terms,
             kinds=kinds,
+            **self.priors,
         )
 
     def build(self, cohort: Cohort) -> "pm.Model":

@@ -1,14 +1,16 @@
 """Treatment contrasts and covariate columns, centred and scaled for sampling."""
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.cohort.table.column_values import column_kind, level_text, sorted_levels
+from bayes_crlm.likelihood.stacked import Stacked
 from bayes_crlm.model.covariates import covariate_table
 from bayes_crlm.model.formula import check_formula, evaluate_formula, parse_formula
-from bayes_crlm.model.weighted_moments import row_shares, weighted_center_and_scale
+from bayes_crlm.model.weighted_moments import columns_of, row_shares, weighted_center_and_scale
 from bayes_crlm.words.errors import CohortError, DesignError, FormulaError
 from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import as_written
@@ -34,8 +36,10 @@ LEAST_SPREAD, LARGEST_VALUE = 1e-100, 1e100
 
 
 @record
-class Design:
+class Design(Stacked):
     """Columns of the model in original units and on the sampling scale.
+
+    Of many cohorts with the same columns all arrays have the cohorts' axis first.
 
     Attributes
     ----------
@@ -73,6 +77,8 @@ class Design:
     formula: str
     variables: tuple[frozenset[str], ...] = ()
 
+    shared: ClassVar[tuple[str, ...]] = ("terms", "treatment", "levels", "formula", "variables")
+
     @property
     def n_treatment_terms(self) -> int:
         """Number of treatment contrasts: the first columns."""
@@ -86,7 +92,19 @@ class Design:
     @property
     def scaled(self) -> NDArray[np.float64]:
         """The columns on the sampling scale, shape (rows, terms)."""
-        return (self.matrix - self.center) / self.scale
+        return (self.matrix - self.center[..., None, :]) / self.scale[..., None, :]
+
+    def standardised(self, shares: NDArray | None) -> "Design":
+        """Centre and scale the columns of every cohort.
+
+        Parameters
+        ----------
+        shares : (rows,) ndarray or None
+            Each row's share of its patient's follow-up; None where every patient has one row.
+        """
+        center, spread = weighted_center_and_scale(self.matrix, shares)
+        is_scaled = np.array([have_more_than_two_values(each) for each in columns_of(self.matrix)])
+        return replace(self, center=center, scale=np.where(is_scaled.T, spread, 1.0))
 
     def treatment_contrast(self, level: int) -> NDArray[np.float64]:
         """Treatment columns of a patient on one level, on the sampling scale.
@@ -158,7 +176,7 @@ def build_design(
     covariates: str = "",
     terms: "Sequence[Term]" = (),
 ) -> Design:
-    """Build treatment contrasts and covariate columns of a complete cohort.
+    """Build treatment contrasts and covariate columns, and refuse what cannot be estimated.
 
     Parameters
     ----------
@@ -176,6 +194,7 @@ def build_design(
     Returns
     -------
     Design
+        As of `design_in_units`.
 
     Raises
     ------
@@ -186,6 +205,25 @@ def build_design(
         a constant or collinear column, or the outcome among the covariates.
     FormulaError
         For a formula that cannot be evaluated on the cohort.
+    """
+    design = design_in_units(cohort, treatment, reference, covariates, terms)
+    check_estimable(cohort.source, design.matrix, design.terms)
+    return design
+
+
+def design_in_units(
+    cohort: "Cohort",
+    treatment: str,
+    reference: Level | None,
+    covariates: str,
+    terms: "Sequence[Term]",
+) -> Design:
+    """Evaluate all columns, whatever can be estimated of them; see `build_design`.
+
+    Returns
+    -------
+    Design
+        In original units, whose means and spreads are not yet taken off (`standardised`).
     """
     check_outcome_unused(cohort, treatment, covariates)
     needed = columns_needed(treatment, covariates, terms)
@@ -198,22 +236,18 @@ def build_design(
                 f"; {did_you_mean(column, known)}"
             )
     order = np.lexsort((cohort.entry, cohort.patient_index))
-    starts = np.searchsorted(cohort.patient_index[order], np.arange(cohort.n_patients))
-    first_row = order[starts]
+    first_row = order[np.diff(cohort.patient_index[order], prepend=-1) > 0]
     levels, treatment_level = treatment_levels(cohort, treatment, reference)
     contrasts, contrast_names = contrast_columns(treatment, levels, treatment_level)
     covariate_matrix, covariate_names, made_of = covariate_columns(cohort, covariates)
     more = [term.columns(cohort) for term in terms]
     matrix = np.column_stack([contrasts, covariate_matrix, *more])
     names = (*contrast_names, *covariate_names, *(name for term in terms for name in term.terms))
-    check_estimable(cohort.source, matrix, names)
-    center, spread = weighted_center_and_scale(matrix, shares_of(cohort))
-    is_scaled = [bool(have_more_than_two_values(column)) for column in matrix.T]
     return Design(
         terms=names,
         matrix=matrix,
-        center=center,
-        scale=np.where(is_scaled, spread, 1.0),
+        center=np.zeros(len(names)),
+        scale=np.ones(len(names)),
         treatment=treatment,
         levels=levels,
         treatment_level=treatment_level,
@@ -295,7 +329,7 @@ def treatment_levels(
     position, found = pd.factorize(column)
     codes = np.array([code_of[plain_level(value)] for value in found])[position]
     for code, level in enumerate(levels):
-        patients = len(np.unique(cohort.patient_index[codes == code]))
+        patients = np.count_nonzero(np.bincount(cohort.patient_index[codes == code]))
         if patients < 2:
             raise DesignError(
                 f"{where} has only {patients} patient on level {level!r}; every level needs at "

@@ -1,14 +1,21 @@
 """Prepared cohorts of the same shape as stacked arrays: designs, intervals and follow-up."""
 
+import math
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.likelihood.follow_up import cut_follow_up
+from bayes_crlm.cohort.cohort import Cohort
+from bayes_crlm.likelihood.follow_up import FollowUp
+from bayes_crlm.likelihood.intervals import Cutpoints, Intervals, cut_cohorts, some_of
 from bayes_crlm.likelihood.risk_sums import RiskSums
 from bayes_crlm.likelihood.stacked import Stacked
+from bayes_crlm.model.baseline_priors import BaselinePrior
+from bayes_crlm.model.design import Design, shares_of
 from bayes_crlm.model.prepared import PreparedCohort
+from bayes_crlm.model.priors import EffectPrior
 from bayes_crlm.words.records import record
 
 
@@ -20,24 +27,20 @@ class CohortBlock(Stacked):
     ----------
     position : (cohorts,) ndarray of int
         Their numbers among all cohorts.
-    terms, levels : tuple
-        Names of the columns; the treatment's levels, the reference first.
-    treatment, formula : str
-        As in `bayes_crlm.model.design.Design`.
-    matrix : (cohorts, rows, terms) ndarray
-        Columns in original units.
-    center, scale : (cohorts, terms) ndarray
-        Of each cohort's columns.
+    design : Design
+        Columns of each cohort.
+    intervals : Intervals
+        Of each cohort.
+    follow_up : FollowUp
+        Time at risk in them.
     entry, time, event : (cohorts, rows) ndarray
-        Follow-up.
-    cutpoints : (cohorts, intervals + 1) ndarray
-        Interval ends.
-    interval_events : (cohorts, intervals) ndarray
-        Events in every interval.
+        Follow-up as it is.
     patient_index : (cohorts, rows) ndarray of int
         Whose row it is.
     log_rate : (cohorts,) ndarray
         log(events / exposure).
+    baseline, treatment_prior, covariate_prior
+        Prior values.
     is_from_start : bool
         Whether treatment counts from its start on: rows are split there, and the baseline follows
         the wait (`bayes_crlm.fit.late_start`).
@@ -46,25 +49,22 @@ class CohortBlock(Stacked):
     """
 
     position: NDArray[np.intp]
-    terms: tuple[str, ...]
-    levels: tuple[Any, ...]
-    treatment: str
-    formula: str
-    matrix: NDArray[np.float64]
-    center: NDArray[np.float64]
-    scale: NDArray[np.float64]
+    design: Design
+    intervals: Intervals
+    follow_up: FollowUp
     entry: NDArray[np.float64]
     time: NDArray[np.float64]
     event: NDArray[np.float64]
-    cutpoints: NDArray[np.float64]
-    interval_events: NDArray[np.float64]
     patient_index: NDArray[np.intp]
     log_rate: NDArray[np.float64]
+    baseline: BaselinePrior
+    treatment_prior: EffectPrior
+    covariate_prior: EffectPrior
     is_from_start: bool = False
     alone: PreparedCohort | None = None
 
     shared: ClassVar[tuple[str, ...]] = (
-        "terms", "levels", "treatment", "formula", "is_from_start", "alone",
+        "baseline", "treatment_prior", "covariate_prior", "is_from_start", "alone",
     )  # fmt: skip
 
     def __len__(self) -> int:
@@ -76,60 +76,113 @@ class CohortBlock(Stacked):
         return self.time.shape[1]
 
     @property
-    def n_intervals(self) -> int:
-        """Intervals of each cohort."""
-        return self.interval_events.shape[1]
-
-    @property
-    def n_treatment_terms(self) -> int:
-        """Number of treatment contrasts: the first columns."""
-        return len(self.levels) - 1
-
-    @property
     def shape(self) -> tuple[Any, ...]:
         """What cohorts must share to be in one block."""
-        columns = (self.terms, self.levels, self.treatment, self.formula)
-        apart = None if self.alone is None else int(self.position[0])
-        return (self.n_rows, self.n_intervals, *columns, self.is_from_start, apart)
-
-    @property
-    def design(self) -> NDArray[np.float64]:
-        """Columns on the sampling scale, shape (cohorts, rows, terms)."""
-        return (self.matrix - self.center[:, None, :]) / self.scale[:, None, :]
+        return (
+            self.n_rows,
+            self.design.first_row.shape[1],
+            self.intervals.n_intervals,
+            self.intervals.notes,
+            self.follow_up.is_delayed,
+            self.design.terms,
+            self.design.levels,
+            self.is_from_start,
+            None if self.alone is None else int(self.position[0]),
+        )
 
     @property
     def sums(self) -> RiskSums:
         """What densities need of the cohorts."""
-        follow_up = cut_follow_up(self.entry, self.time, self.cutpoints)
-        design = self.design
+        design = self.design.scaled
         event_design = (self.event[:, None, :] @ design)[:, 0]
-        return RiskSums(design, follow_up, self.interval_events, event_design)
+        return RiskSums(design, self.follow_up, self.intervals.events.astype(float), event_design)
 
 
-def block_of_inputs(
+def prepared_blocks(
+    cohort: Cohort,
+    design: Design,
+    cutpoints: Cutpoints,
+    priors: dict[str, Any],
+    rows: NDArray[np.intp] | None = None,
+) -> list[CohortBlock]:
+    """Prepare cohorts with the same number of rows, one block a number of intervals.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        The rows of all of them.
+    design : Design
+        Its columns in original units.
+    cutpoints : "auto", int or sequence of float
+        As `bayes_crlm.likelihood.intervals.choose_intervals` has them.
+    priors : dict
+        `baseline`, `treatment_prior` and `covariate_prior`.
+    rows : (cohorts, rows) ndarray of int, optional
+        Which rows each cohort has, the next one's after its own; without it all are one cohort's,
+        and nothing is copied.
+
+    Returns
+    -------
+    list of CohortBlock
+        `position` counts the cohorts from 0. Those whose events or follow-up do not allow the
+        cutpoints are left out.
+
+    Raises
+    ------
+    CutpointError
+        When they allow them for none.
+    """
+    start = 0 if rows is None else rows[:, :1]
+
+    def stacked(values: NDArray) -> NDArray:
+        return values[None] if rows is None else values[rows]
+
+    columns = replace(
+        design,
+        matrix=stacked(design.matrix),
+        treatment_level=stacked(design.treatment_level),
+        first_row=stacked(design.first_row) - start,
+    ).standardised(shares_of(cohort))
+    entry, time, event = (stacked(each) for each in (cohort.entry, cohort.time, cohort.event))
+    patient_index = stacked(cohort.patient_index) - start
+    rates = event.sum(axis=1) / (time - entry).sum(axis=1)
+    blocks = []
+    for which, intervals, follow_up in cut_cohorts(entry, time, event == 1, cutpoints):
+        blocks.append(
+            CohortBlock(
+                position=which,
+                design=columns if len(which) == len(rates) else columns.part(which),
+                intervals=intervals,
+                follow_up=follow_up,
+                entry=some_of(entry, which),
+                time=some_of(time, which),
+                event=some_of(event, which).astype(float),
+                patient_index=some_of(patient_index, which),
+                log_rate=np.array([math.log(rate) for rate in rates[which].tolist()]),
+                **priors,
+            )
+        )
+    return blocks
+
+
+def block_of_one(
     inputs: PreparedCohort, position: int, *, is_from_start: bool = False
 ) -> CohortBlock:
     """Make a block of one prepared cohort."""
-    design, data, cohort = inputs.design, inputs.data, inputs.cohort
-    arrays = {
-        "matrix": design.matrix,
-        "center": design.center,
-        "scale": design.scale,
-        "entry": cohort.entry,
-        "time": cohort.time,
-        "event": data.event,
-        "cutpoints": inputs.intervals.cutpoints,
-        "interval_events": data.events_per_interval,
-        "patient_index": data.patient_index,
-        "log_rate": np.asarray(inputs.log_rate),
-    }
+    cohort, data = inputs.cohort, inputs.data
     return CohortBlock(
-        position=np.array([position]),
-        terms=design.terms,
-        levels=design.levels,
-        treatment=design.treatment,
-        formula=design.formula,
-        is_from_start=is_from_start,
-        alone=inputs if inputs.terms else None,
-        **{name: np.asarray(each, order="C")[None] for name, each in arrays.items()},
+        np.array([position]),
+        inputs.design.as_stack(),
+        inputs.intervals.as_stack(),
+        data.follow_up.as_stack(),
+        cohort.entry[None],
+        cohort.time[None],
+        data.event[None],
+        data.patient_index[None],
+        np.array([inputs.log_rate]),
+        inputs.baseline,
+        inputs.treatment_prior,
+        inputs.covariate_prior,
+        is_from_start,
+        inputs if inputs.terms else None,
     )

@@ -43,11 +43,16 @@ def row_shares(entry: Floats, time: Floats, patient_index: NDArray[np.intp]) -> 
     return at_risk / total[patient_index]
 
 
+def columns_of(matrix: Floats) -> list[Floats]:
+    """Every column, (..., rows, columns) to (..., rows) each."""
+    return [matrix[..., k] for k in range(matrix.shape[-1])]
+
+
 def weighted_mean(matrix: Floats, shares: Floats | None) -> Floats:
-    """Mean of every column over patients, shape (columns,)."""
+    """Mean of every column over patients, (..., rows, columns) to (..., columns)."""
     if shares is None:
         # one column at a time, which adds in the order of the rows whatever the memory's
-        return np.array([column.mean() for column in matrix.T])
+        return np.array([column.mean(axis=-1) for column in columns_of(matrix)]).T
     return shares @ matrix / round(float(shares.sum()))
 
 
@@ -56,20 +61,20 @@ def weighted_center_and_scale(matrix: Floats, shares: Floats | None) -> tuple[Fl
 
     Parameters
     ----------
-    matrix : (rows, columns) float
+    matrix : (..., rows, columns) float
         Columns of the design.
     shares : (rows,) float or None
         From `row_shares`.
 
     Returns
     -------
-    center, scale : (columns,) float
+    center, scale : (..., columns) float
     """
     center = weighted_mean(matrix, shares)
     if shares is None:
-        return center, np.array([column.std(ddof=1) for column in matrix.T])
+        return center, np.array([column.std(axis=-1, ddof=1) for column in columns_of(matrix)]).T
     n_patients = round(float(shares.sum()))
-    return center, np.sqrt(shares @ (matrix - center) ** 2 / (n_patients - 1))
+    return center, np.sqrt(shares @ (matrix - center[..., None, :]) ** 2 / (n_patients - 1))
 
 
 def weighted_transforms(

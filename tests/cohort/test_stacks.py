@@ -73,8 +73,8 @@ def test_coded_and_dated_outcomes_are_prepared_together(told):
     assert [len(block) for block in prepare_batch(MODEL, batch).blocks] == [COHORTS]
     for k in range(COHORTS):
         own = slice(batch.rows.starts[k], batch.rows.starts[k + 1])
-        np.testing.assert_array_equal(batch.rows.time[own], stack[k].time)
-        np.testing.assert_array_equal(batch.rows.event[own], stack[k].event)
+        np.testing.assert_array_equal(batch.rows.cohort.time[own], stack[k].time)
+        np.testing.assert_array_equal(batch.rows.cohort.event[own], stack[k].event)
 
 
 def test_text_dates_are_read_as_their_format_says(plain):

@@ -20,9 +20,9 @@ def test_batched_cox_is_at_the_maximum_with_efron_ties(digits):
     cox = fit_block_cox(block)
     assert cox.method == ["partial likelihood"] * len(block)
     for k in range(len(block)):
-        scale = block.matrix[k].std(axis=0)
+        scale = block.design.matrix[k].std(axis=0)
         likelihood = PartialLikelihood(
-            block.entry[k], block.time[k], block.event[k], block.matrix[k] / scale
+            block.entry[k], block.time[k], block.event[k], block.design.matrix[k] / scale
         )
         there = likelihood.at(cox.coef[k] * scale)
         assert np.abs(there.score).max() < 1e-6
@@ -35,7 +35,13 @@ def test_batched_cox_equals_single_cox(entry):
     (block,) = prepared(MODEL, stacked(range(20), entry=entry, digits=1)).blocks
     cox = fit_block_cox(block)
     for k in range(len(block)):
-        one = fit_cox(block.entry[k], block.time[k], block.event[k], block.matrix[k], block.terms)
+        one = fit_cox(
+            block.entry[k],
+            block.time[k],
+            block.event[k],
+            block.design.matrix[k],
+            block.design.terms,
+        )
         np.testing.assert_allclose(cox.coef[k], one.coef, atol=1e-8)
         np.testing.assert_allclose(cox.se[k], one.se, atol=1e-8)
         np.testing.assert_allclose(np.exp(cox.low[k]), one.ci95[:, 0], rtol=1e-7)

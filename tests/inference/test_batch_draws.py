@@ -56,7 +56,7 @@ def test_draws_of_a_batch_are_those_of_each_cohort_alone(stack, baseline):
     model = replace(MODEL, baseline=baseline)
     (block,) = prepared(model, stack).blocks
     rngs = [np.random.default_rng(k) for k in range(len(block))]
-    drawn = sample_batch(Targets.of_block(block, model), 1000, rngs)
+    drawn = sample_batch(Targets.of_block(block), 1000, rngs)
     assert drawn.converged.all()
     for k in (0, 17):
         one = weighted_draws(model.prepare(stack[k]), 1000, np.random.default_rng(k))
@@ -94,7 +94,7 @@ def test_deviations_have_the_density_of_their_mixture(pairs):
 
 
 def modes_and_scales(block):
-    targets = Targets.of_block(block, WALKS)
+    targets = Targets.of_block(block)
     return modes_of_parts(targets, first_modes(targets))
 
 
@@ -122,7 +122,8 @@ def test_likelihoods_modes_are_the_same_from_posteriors_modes(stack, prior):
     model = replace(MODEL, treatment_prior=prior, covariate_prior="laplace(0, 0.5)")
     vague = replace(model, treatment_prior="normal(0, 10)")
     (block,) = prepared(model, stack).blocks
-    before, targets = Targets.of_block(block, model), Targets.of_block(block, vague)
+    before = Targets.of_block(block)
+    targets = Targets.of_block(replace(block, **vague.priors))
     near = find_modes(before)
     # a cohort whose posterior gave no mode begins where all do
     values = [each.copy() for each in (near.at, near.log_density, near.information)]
@@ -133,7 +134,7 @@ def test_likelihoods_modes_are_the_same_from_posteriors_modes(stack, prior):
     found, expected = find_modes(targets, start=near.as_start()), find_modes(targets)
     assert found.converged.all() and expected.converged.all()
     spread = np.sqrt(np.diagonal(inverses(expected.information), axis1=1, axis2=2))[
-        :, block.n_intervals :
+        :, block.intervals.n_intervals :
     ]
     assert np.abs((found.effect - expected.effect) / spread).max() < 1e-3
 

@@ -1,19 +1,22 @@
 """Many cohorts prepared together: the blocks that they make."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from many_cohorts import MODEL, prepared, simulate, stacked
 
-from bayes_crlm import fit_many, stack_cohorts
+from bayes_crlm import fit_many, read_cohort, stack_cohorts
 from bayes_crlm.cohort.stack import batches_of
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference.importance import (
     weighted_draws,
 )
 from bayes_crlm.likelihood.risk_sums import row_exposures
+from bayes_crlm.likelihood.stacked import Stacked
+from bayes_crlm.model.prepared_block import block_of_one
 from bayes_crlm.model.preparing_many import blocks_of_rows
 
 ARRAYS = ("stop_interval", "stop_within", "entry_interval", "entry_within", "count", "width")
@@ -40,11 +43,13 @@ def test_cohorts_prepared_together_are_those_prepared_one_by_one(cutpoints, cova
     for block in together.blocks:
         for k in range(len(block)):
             one = model.prepare(cohorts[int(block.position[k])])
-            assert one.design.terms == block.terms and one.design.levels == block.levels
-            np.testing.assert_array_equal(one.intervals.cutpoints, block.cutpoints[k])
-            np.testing.assert_array_equal(one.intervals.events, block.interval_events[k])
-            np.testing.assert_array_equal(one.design.matrix, block.matrix[k])
-            np.testing.assert_array_equal(one.design.scaled, block.design[k])
+            assert (
+                one.design.terms == block.design.terms and one.design.levels == block.design.levels
+            )
+            np.testing.assert_array_equal(one.intervals.cutpoints, block.intervals.cutpoints[k])
+            np.testing.assert_array_equal(one.intervals.events, block.intervals.events[k])
+            np.testing.assert_array_equal(one.design.matrix, block.design.matrix[k])
+            np.testing.assert_array_equal(one.design.scaled, block.design.scaled[k])
             np.testing.assert_array_equal(one.data.event, block.event[k])
             follow_up = block.sums.follow_up
             for name in ARRAYS:
@@ -81,9 +86,46 @@ def test_cohorts_with_levels_and_ids_are_prepared_together(covariates):
     for block in blocks:
         for k in range(len(block)):
             one = model.prepare(cohorts[int(block.position[k])])
-            assert one.design.terms == block.terms
-            np.testing.assert_array_equal(one.design.scaled, block.design[k])
+            assert one.design.terms == block.design.terms
+            np.testing.assert_array_equal(one.design.scaled, block.design.scaled[k])
             np.testing.assert_array_equal(one.data.patient_index, block.patient_index[k])
+
+
+def test_numbers_that_are_levels_as_they_are_written_stay_apart_in_a_list(tmp_path):
+    cohorts = []
+    for seed in range(3):
+        table = simulate(seed).assign(site=np.resize(["01", "1", "2"], 80))
+        table.to_csv(tmp_path / f"{seed}.csv", index=False)
+        cohorts.append(read_cohort(tmp_path / f"{seed}.csv", time="time", event="death"))
+    model = PiecewiseExponential("arm", 0, "C(site)")
+    terms = [each.design.terms for each in map(model.prepare, cohorts)]
+    assert terms == [("arm[T.1]", "C(site)[T.1]", "C(site)[T.2]")] * 3
+    found = fit_many(model, cohorts, seeds=1).terms.groupby("number")["term"].apply(tuple)
+    assert found.tolist() == terms
+
+
+def test_covariates_that_are_the_outcome_are_refused_in_every_cohort(stack):
+    many = fit_many(replace(MODEL, covariates="x + time"), stack.part(0, 3), seeds=1)
+    assert many.cohorts["reason"].str.contains("the outcome cannot explain itself").all()
+
+
+def test_a_prepared_cohort_is_the_only_one_of_its_block(stack):
+    one = MODEL.prepare(stack[0])
+    block = block_of_one(one, 7)
+    (same,) = prepared(MODEL, [stack[0]]).blocks
+    assert block.shape == same.shape and block.position == [7]
+    for found, expected in zip(stacked_arrays(block), stacked_arrays(same), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def stacked_arrays(block):
+    """All arrays of a block but the cohorts' numbers."""
+    for name in block.arrays():
+        value = getattr(block, name)
+        if isinstance(value, Stacked):
+            yield from stacked_arrays(value)
+        elif name != "position":
+            yield value
 
 
 def test_cohorts_whose_rows_are_mixed_keep_their_rows():
