@@ -12,13 +12,13 @@ Rosenbaum & Rubin (1983), Biometrika 70:41-55; Gelman, Jakulin, Pittau & Su (200
 2:1360-1383 (weakly informative priors of logistic regression).
 """
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.model.families import Normal
 from bayes_crlm.sensitivity.posterior_draws import SmoothedWeights
 from bayes_crlm.tasks.streams import Stream, random_stream
 from bayes_crlm.words.errors import SensitivityError
@@ -27,7 +27,7 @@ from bayes_crlm.words.records import record
 if TYPE_CHECKING:
     import pymc as pm
 
-PRIOR_SD = 2.5
+PRIOR = Normal(0.0, 2.5)
 """Of the intercept and of every coefficient, per standard deviation of a covariate."""
 
 DEGREES_OF_FREEDOM = 10.0
@@ -55,8 +55,8 @@ def propensity_model(design: NDArray, terms: Sequence[str], is_treated: NDArray)
     import pymc as pm
 
     with pm.Model(coords={"term": list(terms)}) as model:
-        intercept = pm.Normal("intercept", 0.0, PRIOR_SD)
-        effect = pm.Normal("effect", 0.0, PRIOR_SD, dims="term")
+        intercept = pm.Normal("intercept", PRIOR.mean, PRIOR.sd)
+        effect = pm.Normal("effect", PRIOR.mean, PRIOR.sd, dims="term")
         pm.Bernoulli("treated", logit_p=intercept + design @ effect, observed=is_treated)
     return model
 
@@ -107,9 +107,7 @@ def log_posterior(
     """
     linear = coefficients @ with_intercept(design).T
     log_likelihood = ((linear * is_treated - np.logaddexp(0.0, linear)) * weight).sum(axis=-1)
-    size = coefficients.shape[-1]
-    constant = size * (math.log(PRIOR_SD) + 0.5 * math.log(2 * math.pi))
-    return log_likelihood - 0.5 * (coefficients**2).sum(axis=-1) / PRIOR_SD**2 - constant
+    return log_likelihood + PRIOR.log_density(coefficients).sum(axis=-1)
 
 
 def propensity_mode(
@@ -142,19 +140,21 @@ def propensity_mode(
     """
     from scipy.optimize import root
 
-    columns, prior = with_intercept(design), np.eye(1 + design.shape[1]) / PRIOR_SD**2
+    columns = with_intercept(design)
+    start = np.full(columns.shape[1], PRIOR.mean)
+    of_prior = np.diag(PRIOR.curvature(start))
     weight = np.ones(len(columns)) if weight is None else weight
 
     def slope(coefficients: NDArray) -> NDArray:
         probability = propensity(design, coefficients)
-        return (weight * (is_treated - probability)) @ columns - coefficients / PRIOR_SD**2
+        return (weight * (is_treated - probability)) @ columns + of_prior @ (coefficients - start)
 
     def curvature(coefficients: NDArray) -> NDArray:
         probability = propensity(design, coefficients)
-        return -(columns.T * (weight * probability * (1 - probability))) @ columns - prior
+        return -(columns.T * (weight * probability * (1 - probability))) @ columns + of_prior
 
     # the density is strictly concave: its slope has one root
-    found = root(slope, np.zeros(len(prior)), jac=curvature, tol=SLOPE_TOLERANCE)
+    found = root(slope, start, jac=curvature, tol=SLOPE_TOLERANCE)
     if found.success:
         return found.x, -curvature(found.x)
     raise SensitivityError("the propensity score's posterior has no mode that can be found")
