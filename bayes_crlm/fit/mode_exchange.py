@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bayes_crlm.fit.draws import PosteriorDraws
 from bayes_crlm.inference.chains import ESS_LEAST_PER_CHAIN, R_HAT_MOST, ess_mean, r_hat
 from bayes_crlm.inference.several_modes import Component, modes_for_chains
-from bayes_crlm.words.shown import significant
+from bayes_crlm.words.shown import estimate
 
 # a mode of a smaller share than this, in the draws and by Laplace's approximation, may be missed
 LEAST_SHARE = 0.01
@@ -86,6 +86,6 @@ def places_in_words(fit: PosteriorDraws, components: list[Component]) -> str:
     design = fit.inputs.design
     places = np.array([each.effect for each in components])
     k = int(np.argmax(np.ptp(places, axis=0)))
-    ratios = [f"{significant(np.exp(value / design.scale[k]), 2)}" for value in places[:, k]]
+    ratios = [f"{estimate(np.exp(value / design.scale[k]), 2)}" for value in places[:, k]]
     listed = ", ".join(ratios[:-1]) + f" and {ratios[-1]}"
     return f"hazard ratio of {design.terms[k]} {listed}"

@@ -9,6 +9,7 @@ from bayes_crlm.words.shown import (
     duration,
     is_missing,
     number,
+    prior_ratio,
     probability_in_words,
     significant,
 )
@@ -42,17 +43,12 @@ def level(value: Any) -> str:
     return significant(value) if is_number else str(value)
 
 
-def prior_ratio(value: Any) -> str:
-    """Write a hazard ratio that a prior allows; far below 1 it has no decimals."""
-    return significant(value, 2) if value is not None and value < 0.1 else number(value)
-
-
 def one(write: Write) -> Callable[[Mapping[str, Any], str], str]:
     """Write a column's own value."""
     return lambda row, name: write(row[name])
 
 
-def both(write: Write, upper: Write | None = None) -> Callable[[Mapping[str, Any], str], str]:
+def both(write: Write) -> Callable[[Mapping[str, Any], str], str]:
     """Write two limits."""
 
     def limits(row: Mapping[str, Any], name: str) -> str:
@@ -60,7 +56,7 @@ def both(write: Write, upper: Write | None = None) -> Callable[[Mapping[str, Any
             low, high = row[f"{name}_low"], row[f"{name}_high"]
         else:
             low, high = row[name] or (None, None)
-        return f"{write(low)} to {(upper or write)(high)}"
+        return f"{write(low)} to {write(high)}"
 
     return limits
 
@@ -100,7 +96,7 @@ KINDS: dict[str, Callable[[Mapping[str, Any], str], str]] = {
     "estimable": one(estimable),
     "limits": both(number),
     "ratio_with_limits": ratio_with_limits,
-    "prior_limits": both(prior_ratio, number),
+    "prior_limits": both(prior_ratio),
     "probability": probability,
     "percent": one(percent),
     "percent_limits": both(percent),

@@ -30,7 +30,7 @@ def number(value: Any, digits: int = 2) -> str:
     if is_missing(value):
         return "–"
     if value and abs(value) < 0.5 * 10.0**-digits:
-        return f"{'-' if value < 0 else ''}<{10.0**-digits:.{digits}f}"
+        return f"{'> -' if value < 0 else '<'}{10.0**-digits:.{digits}f}"
     return beyond(value) or f"{value:,.{digits if abs(value) < WHOLE_FROM else 0}f}"
 
 
@@ -55,8 +55,8 @@ def percent(share: float) -> str:
 
 
 def duration(value: Any) -> str:
-    """Write a time with three significant digits, whole from 100 on."""
-    return "–" if is_missing(value) else significant(value, 3)
+    """Write an estimated time with three significant digits, whole from 100 on."""
+    return "–" if is_missing(value) else estimate(value, 3)
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -69,11 +69,30 @@ def significant(value: float, digits: int = 3) -> str:
     digits : int
         At least 1. A number below 0.0001 may have an exponent, one of 1,000 or more has none.
     """
+    return _rounded(value, digits, "")
+
+
+def estimate(value: float, digits: int = 3) -> str:
+    """Write a number as `significant` does, with the zeros at its end: 0.50 beside 0.52.
+
+    What was estimated has the digits of the other estimates of its row or sentence; what somebody
+    chose has those that were given.
+
+    Parameters
+    ----------
+    value, digits
+        As of `significant`.
+    """
+    return _rounded(value, digits, "#")
+
+
+def _rounded(value: float, digits: int, flag: str) -> str:
+    """Write so many significant digits; the flag "#" keeps zeros at the end."""
     if abs(value) >= 10.0 ** (digits - 1):
         return beyond(value) or f"{value:,.0f}"
-    text = f"{value:,.{digits}g}"
-    # 9.996 has become 10.0, or 1e+01
-    return f"{float(text):,.0f}" if "e+" in text else text
+    text = f"{value:{flag},.{digits}g}"
+    # 9.996 has become 10.0, or 1e+01; with zeros kept 99.96 is 100.
+    return f"{float(text):,.0f}" if "e+" in text else text.removesuffix(".")
 
 
 def as_written(value: float, digits: int = 6) -> str:
@@ -89,7 +108,7 @@ def p_value(value: Any) -> str:
     """Write a P value with two significant digits, and "below 0.0001" under that."""
     if is_missing(value):
         return "–"
-    return "below 0.0001" if value < 1e-4 else f"{value:.2g}"
+    return "below 0.0001" if value < 1e-4 else f"{value:#.2g}"
 
 
 def p_value_after_p(value: float) -> str:
@@ -141,11 +160,11 @@ def any_ratio(ratio: float) -> str:
     return f"{ratio:.2f}" if ratio < 100 else f"{ratio:.0f}"
 
 
-def prior_ratio(value: float) -> str:
+def prior_ratio(value: Any) -> str:
     """Write a hazard ratio of a prior: two decimals, or two or three digits of an extreme one."""
-    if 0.1 <= value < 10:
+    if is_missing(value) or 0.1 <= value < 10:
         return number(value)
-    return significant(value, 2 if value < 1 else 3)
+    return estimate(value, 2 if value < 1 else 3)
 
 
 def plain_ratio(value: float | None) -> str:

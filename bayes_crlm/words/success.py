@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bayes_crlm.words.errors import SpecError
-from bayes_crlm.words.shown import as_written
+from bayes_crlm.words.shown import as_written, probability_in_words
 from bayes_crlm.words.wording import shown
 
 Conclusion = Literal["lower", "higher", "undecided"]
@@ -71,6 +71,22 @@ class SuccessRule:
     def probability_name(self, side: str) -> str:
         """Name the probability of one side: "P(HR < 1)"; `side` is "lower" or "higher"."""
         return f"P(HR {'<' if side == 'lower' else '>'} {as_written(self.effect)})"
+
+    def probability_in_words(
+        self, prob_below_effect: float, effective_draws: float | None
+    ) -> tuple[str, str]:
+        """Name the probability of the likelier side, and write it.
+
+        Parameters
+        ----------
+        prob_below_effect : float
+            Between 0 and 1.
+        effective_draws : float or None
+            As of `bayes_crlm.words.shown.probability_in_words`; of 10 where it is not known.
+        """
+        side = "lower" if prob_below_effect >= 0.5 else "higher"
+        probability = prob_below_effect if side == "lower" else 1 - prob_below_effect
+        return self.probability_name(side), probability_in_words(probability, effective_draws or 10)
 
     def in_words(self) -> str:
         """Say the rule in one sentence."""

@@ -17,6 +17,7 @@ from bayes_crlm.cli import main
 from bayes_crlm.words.shown import (
     as_written,
     duration,
+    estimate,
     number,
     p_value,
     percent,
@@ -46,6 +47,27 @@ def test_significant_digits_are_right_to_half_a_unit_of_the_last(value, digits):
     read = float(significant(value, digits).replace(",", ""))
     unit = min(10.0 ** (math.floor(math.log10(value)) + 1 - digits), 1.0)
     assert abs(read - value) <= 0.5 * unit * 1.0000001 + 1e-12 * value
+
+
+@given(st.floats(1e-4, 99), st.integers(2, 6))
+def test_estimates_of_one_size_have_the_same_digits(value, digits):
+    written, chosen = estimate(value, digits), significant(value, digits)
+    assert float(written) == float(chosen)
+    if float(written) < 10 ** (digits - 1):
+        figures = written.replace(".", "").lstrip("0")
+        assert len(figures) == digits
+
+
+def test_zeros_at_the_end_of_an_estimate_are_kept_and_of_a_choice_are_not():
+    assert [estimate(each, 2) for each in (0.5, 0.52, 9.96)] == ["0.50", "0.52", "10"]
+    assert f"{duration(24)} to {duration(27.13)}" == "24.0 to 27.1"
+    assert (significant(24.0), significant(0.5)) == ("24", "0.5")
+    assert (p_value(0.5), p_value(0.051)) == ("0.50", "0.051")
+
+
+@given(st.floats(-0.00499, 0.00499).filter(lambda value: value != 0))
+def test_a_number_that_rounds_to_nothing_says_on_which_side_it_lies(value):
+    assert number(value) == ("<0.01" if value > 0 else "> -0.01")
 
 
 @given(st.floats(-1e15, 1e15))

@@ -87,3 +87,16 @@ def test_a_fit_concludes_by_the_rule_it_is_given(colon_fit):
     assert table["conclusion"].iloc[0] == SuccessRule().conclusion(below)
     stricter = SuccessRule(effect=table["median"].iloc[0], probability=0.9)
     assert colon_fit.hazard_ratios(success=stricter)["conclusion"].iloc[0] == "undecided"
+
+
+@given(rules, st.floats(0, 1))
+def test_the_side_that_is_named_with_its_probability_is_the_likelier_one(rule, below):
+    name, written = rule.probability_in_words(below, 4000.0)
+    side = "lower" if below >= 0.5 else "higher"
+    assert name == rule.probability_name(side)
+    probability = below if side == "lower" else 1 - below
+    assert float(written.split()[-1]) == pytest.approx(probability, abs=0.0051)
+
+
+def test_a_probability_of_unknown_effective_draws_has_one_digit_at_most():
+    assert SuccessRule(0.8).probability_in_words(1.0, None) == ("P(HR < 0.8)", "above 0.9")

@@ -55,10 +55,10 @@ def sections(found: Findings) -> list[Section]:
 def answers(found: Findings) -> Section:
     """Say what is concluded of every two levels."""
     caution, treatment = found.asked.caution, found.inputs.design.treatment
-    below = [
-        Column(f"_below_{each}", f"P(HR < {each})", "probability")
-        for each in found.answers[0]["prob_below"]
-    ]
+    rule, thresholds = found.asked.rule, found.answers[0]["prob_below"]
+    below = [Column(f"_below_{each}", f"P(HR < {each})", "probability") for each in thresholds]
+    if rule.effect not in (1, *map(float, thresholds)):
+        below.append(Column("prob_below_effect", rule.probability_name("lower"), "probability"))
     rows = [
         row
         | {f"_below_{each}": value for each, value in row["prob_below"].items()}
@@ -144,6 +144,8 @@ def answer_lines(found: Findings, k: int) -> Lines:
     if verdict is not None:
         items += start_items(start, row["treatment"])
         headline = headline_row(start, row)
+    if rule.effect != 1:
+        items.append(rule.probability_in_words(headline["prob_below_effect"], row["ess_bulk"]))
     items.append(("conclusion", rule.sentence(headline)))
     if found.has_waited and row["headline"] == "as_treated":
         items.append(("", f"{AS_TREATED_ONLY}."))

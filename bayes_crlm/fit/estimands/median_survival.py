@@ -10,8 +10,9 @@ from bayes_crlm.fit.estimand_draws import median_survival_draws
 from bayes_crlm.fit.estimands.rows import estimand_section, given_origin, quantiles_with_infinity
 from bayes_crlm.model.arm_follow_up import median_note
 from bayes_crlm.model.origin import given_survival
+from bayes_crlm.words.cells import reached
 from bayes_crlm.words.section import Column, Lines, Section
-from bayes_crlm.words.shown import probability_in_words, significant, whole
+from bayes_crlm.words.shown import probability_in_words, whole
 
 if TYPE_CHECKING:
     from bayes_crlm.fit.draws import PosteriorDraws
@@ -57,9 +58,9 @@ def items(found: "Findings", rows: list[dict[str, Any]]) -> tuple[tuple[str, str
     given = given_survival(fit.begin, unit)
     phrases = []
     for row in rows:
-        low, high = (in_words(row[limit]) for limit in ("eti95_low", "eti95_high"))
+        low, high = (reached(row[limit]) for limit in ("eti95_low", "eti95_high"))
         median = (
-            f"{in_words(row['median'])} {found.unit}"
+            f"{reached(row['median'])} {found.unit}"
             if np.isfinite(row["median"])
             else "not reached within follow-up"
         )
@@ -79,11 +80,6 @@ def items(found: "Findings", rows: list[dict[str, Any]]) -> tuple[tuple[str, str
         )
         phrases += [("", each) for each in entry_weight_warnings(entry_weight_rows(fit), unit)]
     return tuple(phrases)
-
-
-def in_words(value: float) -> str:
-    """Write a median, or a limit; one beyond follow-up has no number."""
-    return significant(value, 3) if np.isfinite(value) else "not reached"
 
 
 def median_rows(fit: "PosteriorDraws") -> list[dict[str, Any]]:

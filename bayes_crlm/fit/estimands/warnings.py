@@ -4,7 +4,7 @@ from bayes_crlm.fit.draws import PosteriorDraws
 from bayes_crlm.fit.entry_weights import entry_weight_rows, entry_weight_warnings
 from bayes_crlm.fit.estimands.median_survival import median_rows
 from bayes_crlm.model.arm_follow_up import NO_EVENT, eventless_cautions, last_follow_up
-from bayes_crlm.words.shown import significant, whole
+from bayes_crlm.words.shown import estimate, significant, whole
 
 
 def estimand_warnings(fit: PosteriorDraws) -> list[str]:
@@ -19,9 +19,9 @@ def estimand_warnings(fit: PosteriorDraws) -> list[str]:
         median, high, note = row["median"], row["eti95_high"], row["note"]
         if note is not None and note != NO_EVENT:
             where = (
-                f"{significant(median, 4)}"
+                f"{estimate(median, 4)}"
                 if median > last[k]
-                else f"{significant(median, 4)} (to {significant(high, 4)})"
+                else f"{estimate(median, 4)} (to {estimate(high, 4)})"
             )
             phrases.append(
                 f"{treatment} {row['treatment']}, median survival {where} {unit}: {note} "

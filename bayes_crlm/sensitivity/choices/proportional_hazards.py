@@ -46,7 +46,7 @@ from bayes_crlm.sensitivity.parts import Context, Finding, finding, forest, rows
 from bayes_crlm.specification.lists import number_list
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
-from bayes_crlm.words.shown import as_written, number, significant
+from bayes_crlm.words.shown import as_written, number, p_value_after_p, significant
 
 # without times of the user's: so many events in each period, but two to three periods
 EVENTS_PER_PERIOD, PERIODS_MOST = 25, 3
@@ -238,7 +238,7 @@ def sentence(context: Context, result: Mapping[str, Any]) -> str:
     by_term = {each["term"]: each["p"] for each in result["grambsch_therneau"]}
     p_value = by_term.get(term)
     if p_value is not None:
-        text += f", and Grambsch and Therneau's test has p = {significant(p_value, 2)}"
+        text += f", and Grambsch and Therneau's test has p {p_value_after_p(p_value)}"
     average = result["average"]
     probability = context.judge.side_probability_in_words(average)
     return f"{text}. Averaged over the events it is {number(average['median'])}, {probability}."

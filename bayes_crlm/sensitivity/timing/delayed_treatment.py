@@ -33,7 +33,7 @@ from bayes_crlm.sensitivity.two_arms import TwoArms, start_of_treatment
 from bayes_crlm.sensitivity.weighted_posterior import effective_sample_size, weight_problems
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.errors import SensitivityError
-from bayes_crlm.words.shown import as_written, significant
+from bayes_crlm.words.shown import as_written, p_value_after_p
 
 STRATEGIES = {
     "start": "start within the grace period, when patients with these covariates who start within "
@@ -289,7 +289,7 @@ def start_problems(tests: Sequence[Mapping[str, Any]]) -> list[str]:
         return []
     return [
         f"the hazard of starting treatment is not proportional (most of all in {worst['term']}; p "
-        f"= {significant(p, 2)}), so that the weights are wrong"
+        f"{p_value_after_p(p)}), so that the weights are wrong"
     ]
 
 

@@ -36,7 +36,7 @@ from bayes_crlm.sensitivity.verdicts import Judge, range_in_words, ratio_of, rel
 from bayes_crlm.sensitivity.weighted_posterior import WEIGHT_LIMITS
 from bayes_crlm.words.late_start import landmark_in_words
 from bayes_crlm.words.section import Figure
-from bayes_crlm.words.shown import as_written, number, significant, whole
+from bayes_crlm.words.shown import as_written, number, p_value_after_p, whole
 from bayes_crlm.words.success import SuccessRule
 
 BINS = 24
@@ -346,7 +346,7 @@ def start_in_words(found: Mapping[str, Any]) -> str:
     tests = found["start_model"]
     if not tests:
         return "not tested: there is nothing that it could depend on"
-    return "tests: " + ", ".join(f"{row['term']} p = {significant(row['p'], 2)}" for row in tests)
+    return "tests: " + ", ".join(f"{row['term']} p {p_value_after_p(row['p'])}" for row in tests)
 
 
 def later_starters(row: dict[str, Any]) -> str:
