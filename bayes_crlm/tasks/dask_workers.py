@@ -92,15 +92,13 @@ class DaskWorkers(ThisProcess):
     What a worker had that dies or stops answering is sent to another one.
     """
 
-    def __init__(
-        self, address: str, shared: bytes | None, tell: Callable[[str], None] = lambda _: None
-    ) -> None:
+    def __init__(self, address: str, shared: bytes | None, tell: Callable[[str], None]) -> None:
         """Connect, and wait for workers that have the same code as this process.
 
         Parameters
         ----------
         address : str
-            ``tcp://HOST:PORT``
+            ``tcp://HOST:PORT``, by `check_executor`.
         shared : bytes or None
             The pickled value that every call gets.
         tell : callable
@@ -109,11 +107,10 @@ class DaskWorkers(ThisProcess):
         Raises
         ------
         ExecutorError
-            When the address is malformed, the package `distributed` is missing, nothing
-            answers, there is no worker, or one of them has other code.
+            When the package `distributed` is missing, nothing answers, there is no worker, or one
+            of them has other code.
         """
         self.where = f"executor {address}"
-        check_executor(address, None)
         try:
             import distributed
         except ImportError as problem:
@@ -123,6 +120,8 @@ class DaskWorkers(ThisProcess):
             ) from problem
         super().__init__(shared)
         self.code, self.tell = code_in_use(), tell
+        # workers may go at any time, and what was with them is not suspected at once
+        self.most_deaths = MOST_DEATHS
         self.workers: dict[str, Worker] = {}
         self.looked_at = self.last_used = time.monotonic()
         self.client = connect(distributed, address, self.where)
@@ -136,11 +135,6 @@ class DaskWorkers(ThisProcess):
     def most_in_flight(self) -> int:
         """A chunk for each worker in use: what waits behind a long one could be done by another."""
         return sum(worker.state == "in use" for worker in self.workers.values())
-
-    @property
-    def most_deaths(self) -> int:
-        """Workers may go at any time, and calls that were with them are not suspected at once."""
-        return MOST_DEATHS
 
     def find_first_workers(self) -> None:
         """Ask the workers for their code, and wait for answers.
@@ -185,9 +179,9 @@ class DaskWorkers(ThisProcess):
             if worker is None or (is_back and worker.last_seen != last_seen):
                 answer = in_a_thread(lambda address=address: self.code_of(address))
                 worker = self.workers[address] = Worker(answer, last_seen, now)
-            self.follow(address, worker, last_seen, now)
             if worker.state == "asked" and worker.code.done():
                 self.take(address, worker, is_start=is_start)
+            self.follow(address, worker, last_seen, now)
         self.last_used = max([self.last_used, *(each.heard_at for each in self.workers.values())])
 
     def list_workers(self) -> dict[str, float]:
@@ -205,10 +199,7 @@ class DaskWorkers(ThisProcess):
         if worker.state == "in use" and last_seen != worker.last_seen:
             worker.heard_at = now
         worker.last_seen = last_seen
-        is_awaited = worker.state == "in use" or (
-            worker.state == "asked" and not worker.code.done()
-        )
-        if is_awaited and now - worker.heard_at >= ANSWER_SECONDS:
+        if worker.state in ("asked", "in use") and now - worker.heard_at >= ANSWER_SECONDS:
             worker.state = "silent"
             self.lose(worker, has_died=False)
             if self.most_in_flight:  # otherwise the run ends with a sentence, or another one comes

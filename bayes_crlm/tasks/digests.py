@@ -8,7 +8,7 @@ module can be edited, or defined anew, after it was imported.
 import hashlib
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -21,27 +21,34 @@ from bayes_crlm.words.errors import ExecutorError
 PACKAGE = "bayes_crlm"
 
 
-def digest_of(call: Call, payload: bytes | None, function: str, code: Mapping[str, str]) -> str:
-    """Digest of all that a call's result depends on.
+def digests_of(calls: Sequence[Call], payload: bytes | None, code: str) -> list[str]:
+    """Digest of all that each call's result depends on.
 
     Parameters
     ----------
-    call : Call
-        The function's name and its arguments.
+    calls : sequence of Call
+        Functions' names and their arguments.
     payload : bytes or None
         The pickled shared value.
-    function : str
-        From `digest_of_function`, for the call's function.
-    code : mapping
-        Versions, see `bayes_crlm.tasks.calls.code_in_use`.
+    code : str
+        From `digest_of_code`.
+
+    Raises
+    ------
+    ExecutorError
+        As `digest_of_function`.
     """
     shared = "" if payload is None else hashlib.sha256(payload).hexdigest()
-    return digest(json.dumps([code, kernel(), function, *call, shared]))
+    functions = {name: digest_of_function(name) for name in {call.function for call in calls}}
+    return [digest(json.dumps([code, functions[call.function], *call, shared])) for call in calls]
 
 
-def digest_of_code(code: Mapping[str, str]) -> str:
-    """Short digest of versions and kernel, which each entry of a store is marked with."""
-    return digest(json.dumps([code, kernel()]))[:16]
+def digest_of_code(versions: Mapping[str, str]) -> str:
+    """Short digest of versions (`bayes_crlm.tasks.calls.code_in_use`) and kernel.
+
+    Each entry of a store is marked with it.
+    """
+    return digest(json.dumps([versions, kernel()]))[:16]
 
 
 def digest(text: str) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 
 from bayes_crlm.tasks.calls import Call, ChunkReport, Outcome, code_in_use, find_function
 from bayes_crlm.tasks.dask_workers import DaskWorkers, check_executor
-from bayes_crlm.tasks.digests import digest_of, digest_of_code, digest_of_function
+from bayes_crlm.tasks.digests import digest_of_code, digests_of
 from bayes_crlm.tasks.store import open_store
 from bayes_crlm.tasks.workers import LocalProcesses, ThisProcess, WorkerLostError, available_cpus
 from bayes_crlm.words.errors import ExecutorError
@@ -151,29 +151,25 @@ def run_tasks(
     ValueError
         When two tasks have one key.
     """
-    tasks = list(tasks)
+    tasks, announce = list(tasks), announce or warn_of
     check_tasks(tasks, jobs, executor)
     calls = [task.call for task in tasks]
     payload = None if shared is None else pickle.dumps(shared)
+    opened, digests = None, [""] * len(tasks)
+    outcomes: list[Outcome | None] = [None] * len(tasks)
     with ExitStack() as until_done:
-        code = {} if store is None else code_in_use()
-        opened = None
-        digests = [""] * len(tasks)
         if store is not None:
-            opened = until_done.enter_context(open_store(store, digest_of_code(code)))
-            tell(opened.notes, announce)
-            functions = {
-                name: digest_of_function(name) for name in {str(t.function) for t in tasks}
-            }
-            digests = [digest_of(call, payload, functions[call.function], code) for call in calls]
-        outcomes = [opened.found.get(digest) if opened else None for digest in digests]
+            code = digest_of_code(code_in_use())
+            opened = until_done.enter_context(open_store(store, code))
+            for note in opened.notes:
+                announce(note)
+            digests = digests_of(calls, payload, code)
+            outcomes = [opened.found.get(digest) for digest in digests]
         todo = deque(index for index, outcome in enumerate(outcomes) if outcome is None)
         if todo:
             advance = until_done.enter_context(progress_bar(progress, len(tasks), len(todo)))
             workers = until_done.enter_context(
-                open_workers(
-                    jobs, executor, len(todo), payload, lambda note: tell([note], announce)
-                )
+                workers_for(len(todo), jobs, executor, payload, announce)
             )
             for indices, done in finished_chunks(workers, todo, calls):
                 finished = dict(zip(indices, done, strict=False))  # a crash ends a chunk early
@@ -217,13 +213,9 @@ def result_of(task: Task, outcome: Outcome | None) -> TaskResult:
     return TaskResult(task.key, found if is_value else None, None if is_value else found)
 
 
-def tell(notes: Iterable[str], announce: Callable[[str], None] | None) -> None:
-    """Say what a user has to know of store and workers: to `announce`, else as warnings."""
-    for note in notes:
-        if announce is None:
-            warnings.warn(note, UserWarning, stacklevel=3)
-        else:
-            announce(note)
+def warn_of(note: str) -> None:
+    """Say what a user has to know of store and workers, where nobody else is told."""
+    warnings.warn(note, UserWarning, stacklevel=3)
 
 
 def finished_chunks(
@@ -292,31 +284,20 @@ def chunk_size(seconds: float | None, n_todo: int, n_workers: int) -> int:
     return max(1, min(int(CHUNK_SECONDS / max(seconds, 1e-6)), at_most))
 
 
-@contextmanager
-def open_workers(
+def workers_for(
+    n_tasks: int,
     jobs: int | None,
     executor: str | None,
-    n_tasks: int,
     payload: bytes | None,
-    tell: Callable[[str], None],
-) -> Generator[ThisProcess]:
-    """Start workers, no more than there are tasks, and end them: at once, after an error."""
+    announce: Callable[[str], None],
+) -> ThisProcess:
+    """Start workers, no more than there are tasks; see `run_tasks`."""
+    if executor is not None:
+        return DaskWorkers(executor, payload, announce)
     # a worker of somebody's pool may have no processes of its own; numbers are the same without
     is_worker = multiprocessing.current_process().daemon
     count = 1 if is_worker else min(jobs or available_cpus(), n_tasks)
-    workers: ThisProcess
-    if executor is not None:
-        workers = DaskWorkers(executor, payload, tell)
-    elif count == 1:
-        workers = ThisProcess(payload)
-    else:
-        workers = LocalProcesses(count, payload)
-    try:
-        yield workers
-    except BaseException:
-        workers.close(is_done=False)
-        raise
-    workers.close(is_done=True)
+    return ThisProcess(payload) if count == 1 else LocalProcesses(count, payload)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Self
 
 from bayes_crlm.tasks.calls import Call, ChunkReport, run_chunk
 from bayes_crlm.words.errors import ExecutorError
@@ -56,6 +56,8 @@ def available_cpus() -> int:
 class ThisProcess:
     """Runs calls where it is, for one job; what other kinds of workers do beside is nothing here.
 
+    As a context it ends its workers, at once where their work is not done.
+
     Attributes
     ----------
     most_in_flight : int
@@ -87,6 +89,14 @@ class ThisProcess:
 
     def close(self, *, is_done: bool) -> None:
         """End the workers; at once, where their work is not done."""
+
+    def __enter__(self) -> Self:
+        """Give what was opened."""
+        return self
+
+    def __exit__(self, problem: type[BaseException] | None, *_: object) -> None:
+        """End the workers."""
+        self.close(is_done=problem is None)
 
 
 class LocalProcesses(ThisProcess):
