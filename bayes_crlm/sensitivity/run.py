@@ -34,11 +34,11 @@ BASE_DRAWS = 4000
 FEW_TASKS = 16
 SLOW_PARTS = ("missing_data",)
 NO_ANSWER = "done; no answer that could change"
-# what is not a question where treatment was drawn by lot
+# what is not a question where treatment was drawn by lot: in a randomised study ...
 SETTLED_BY_LOT = {
-    "unmeasured_confounding": "in a randomised study no confounder decides on treatment",
-    "overlap": "in a randomised study no covariate decides on treatment",
-    "immortal_time": "in a randomised study nobody has to survive to be counted as treated",
+    "unmeasured_confounding": "no confounder decides on treatment",
+    "overlap": "no covariate decides on treatment",
+    "immortal_time": "nobody has to survive to be counted as treated",
 }
 
 
@@ -185,10 +185,17 @@ def check_parts(plan: "Plan", settings: "SensitivitySettings") -> dict[str, str]
     BayesCRLMError
         When it was asked for.
     """
+    is_randomised = plan.spec.study.design == "randomised"
+    settled = [name for name in settings.parts if is_randomised and name in SETTLED_BY_LOT]
+    refused = [name for name in settled if name in settings.asked]
+    if refused:
+        raise SensitivityError(settled_by_lot(refused))
     reasons = {}
     for name in settings.parts:
+        if name in settled:
+            reasons[name] = settled_by_lot([name])
+            continue
         try:
-            check_design(name, plan.spec.study.design)
             check = getattr(part_module(name), "check", None)
             if check is not None:
                 check(plan, settings.tables[name])
@@ -199,18 +206,14 @@ def check_parts(plan: "Plan", settings: "SensitivitySettings") -> dict[str, str]
     return reasons
 
 
-def check_design(name: str, design: str) -> None:
-    """Refuse a part that asks what a drawn lot has answered.
-
-    Raises
-    ------
-    SensitivityError
-    """
-    if design == "randomised" and name in SETTLED_BY_LOT:
-        raise SensitivityError(
-            f"{name} does not apply: {SETTLED_BY_LOT[name]}, as study.design = 'randomised' says; "
-            "leave it out, or say study.design = 'observational'"
-        )
+def settled_by_lot(names: Sequence[str]) -> str:
+    """Say that parts ask what a drawn lot has answered."""
+    does, them = ("does", "it") if len(names) == 1 else ("do", "them")
+    return (
+        f"{', '.join(names)} {does} not apply: in a randomised study "
+        f"{', '.join(SETTLED_BY_LOT[name] for name in names)}, as study.design = 'randomised' "
+        f"says; leave {them} out, or say study.design = 'observational'"
+    )
 
 
 @every_library_on_one_thread()

@@ -222,6 +222,18 @@ def find_python(path, *arguments, home):
     ).stdout.strip()
 
 
+def test_the_build_refuses_another_python_at_once_in_one_sentence(project):
+    first, end = re.findall(r"3\.(\d+)", project["project"]["requires-python"])
+    for version in ((3, int(first) - 1), (3, int(end))):
+        with pytest.raises(subprocess.CalledProcessError) as refusal:
+            run_backend(f"check_python({version})")
+        said = refusal.value.stderr.strip()
+        assert f"needs Python 3.{first} to 3.{int(end) - 1}" in said
+        assert f"this is Python 3.{version[1]}" in said and "\n" not in said
+    for minor in range(int(first), int(end)):
+        assert run_backend(f"check_python((3, {minor}))").strip() == "None"
+
+
 def test_setup_takes_a_python_that_is_there(tmp_path):
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()

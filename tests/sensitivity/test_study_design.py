@@ -32,6 +32,17 @@ def test_a_part_that_a_lot_settles_is_refused_when_asked_for(name):
         check_parts(plan_of("randomised"), read_settings(None, [name]))
 
 
+def test_all_parts_that_a_lot_settles_are_refused_in_one_sentence():
+    names = ["overlap", "influence", "immortal_time"]
+    with pytest.raises(SensitivityError, match="do not apply: in a randomised") as refusal:
+        check_parts(plan_of("randomised"), read_settings(None, names))
+    said = str(refusal.value)
+    assert all(
+        SETTLED_BY_LOT[name] in said and name in said for name in ("overlap", "immortal_time")
+    )
+    assert "influence" not in said and "leave them out" in said
+
+
 def test_beliefs_that_nobody_stated_stay_unstated_in_the_resolved_spec():
     given = {"missing_data": {"draws": 500}, "unmeasured_confounding": {"prevalence": 0.4}}
     settings = read_settings(given)
