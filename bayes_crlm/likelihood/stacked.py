@@ -45,7 +45,5 @@ class Stacked:
 
     @classmethod
     def concatenated(cls, some: Sequence[Self], axis: int = 0) -> Self:
-        """Put several, which share the same, one after the other; a single one is not copied."""
-        if len(some) == 1:
-            return some[0]
+        """Put several, which share the same, one after the other."""
         return cls.combined(lambda *values: np.concatenate(values, axis=axis), some)

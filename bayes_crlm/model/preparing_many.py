@@ -74,7 +74,15 @@ def prepare_batch(model: ModelDefinition, batch: CohortBatch) -> PreparedBatch:
     alike: dict[tuple[Any, ...], list[CohortBlock]] = {}
     for block in blocks:
         alike.setdefault(block.shape, []).append(block)
-    return PreparedBatch([CohortBlock.concatenated(some) for some in alike.values()], failures)
+    return PreparedBatch([in_one_block(some) for some in alike.values()], failures)
+
+
+def in_one_block(blocks: list[CohortBlock]) -> CohortBlock:
+    """Put blocks of one shape together, in the order of their cohorts."""
+    if len(blocks) == 1:
+        return blocks[0]
+    together = CohortBlock.concatenated(blocks)
+    return together.part(np.argsort(together.position))
 
 
 def prepare_one(
