@@ -1,6 +1,8 @@
 """The part `reverse_bayes`: errors of its closed form, and what it says when it does not know."""
 
 import math
+from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ from bayes_crlm.sensitivity.credibility import (
     critical_prior_of_scale,
     intrinsic_credibility,
 )
+from bayes_crlm.sensitivity.posterior_draws import Draws
+from bayes_crlm.sensitivity.priors import reverse_bayes as part
 from bayes_crlm.sensitivity.priors.critical_scale import quantile_mcse, reverse_bayes
 from bayes_crlm.sensitivity.priors.reverse_bayes import (
     closed_form_mcse,
@@ -78,6 +82,35 @@ def test_a_critical_prior_that_is_not_reliable_is_not_told(kind, prior_sd, eti95
     assert untold.startswith("By the 95% interval")
     assert "is not known (see the notes)" in untold
     assert belief not in untold and "debatable" not in untold
+
+
+def test_the_finding_without_a_prior_keeps_its_own_errors(monkeypatch):
+    """The search ends at the advocate whose prior is as wide as that which stands for none."""
+
+    @dataclass(frozen=True)
+    class Prepared:
+        treatment_prior: object = None
+
+    asked = []
+
+    def draws_under(model, inputs, seed, draws):
+        prior = inputs.treatment_prior
+        asked.append(prior)
+        # a finding at 1.02 by its upper limit that any advocate makes credible
+        mean, sd = (-0.57, 0.3) if prior.mean == 0 else (-0.9, 0.1)
+        value = mean + sd * np.random.default_rng(seed).standard_normal(4000)
+        weight = np.full(4000, 1 / 4000)
+        return Draws(Prepared(), None, value, weight, "laplace", 0.1, None, 4000.0, None, True)
+
+    monkeypatch.setattr(part, "changed_inputs", lambda shared, changes: (Prepared(), Prepared()))
+    monkeypatch.setattr(part, "sample_posterior", draws_under)
+    monkeypatch.setattr(Draws, "log_hazard_ratio", lambda drawn, level: drawn.log_ratio)
+    found = part.solve(SimpleNamespace(level=1, effect=1.0), 2.0, 1, 4000)
+    assert (found["kind"], found["prior_sd"]) == ("advocacy", None)
+    assert max(prior.sd for prior in asked[1:]) == asked[0].sd == 2.0
+    value = draws_under(None, Prepared(asked[0]), 1, 4000).log_ratio
+    errors = finding_of(value)["eti95_mcse_log"]
+    assert found["without_prior"]["eti95_mcse_log"] == pytest.approx(errors, rel=1e-9)
 
 
 # --- the search asks for priors that there are ---------------------------------------------------

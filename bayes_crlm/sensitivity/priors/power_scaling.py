@@ -275,8 +275,7 @@ def scaled_effects(
     powers : sequence of float
         Above 0; 1 changes nothing.
     """
-    column = context.level - 1
-    log_ratio = fit.effect_draws[:, column] / context.plan.inputs.design.scale[column]
+    log_ratio = fit.log_hazard_ratio_values[:, context.level - 1]
     prior = np.asarray(tree["log_prior"]["treatment_effect"]).reshape(len(log_ratio), -1)
     logs = {
         PRIOR: prior.sum(axis=1),

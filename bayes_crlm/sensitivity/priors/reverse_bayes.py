@@ -53,7 +53,7 @@ LEAST_WIDTH = 0.01
 FARTHEST = 10.0
 KINDS = {"sceptical": "sceptical", "advocacy": "advocate's"}
 OF_CRITICAL = ("kind", "side", "limit", "low", "high", "level")
-FINDING = ("median", "eti95", "prob_below_1", "prob_below_effect")
+FINDING = ("median", "eti95", "prob_below_1", "prob_below_effect", "eti95_mcse_log")
 
 
 class Settings(Table):
@@ -118,50 +118,50 @@ def critical_refits(
 
 def solve(shared: Shared, widest: float, seed: int, draws: int) -> dict[str, Any]:
     """Find the critical prior with some draws a refit; see `critical_refits`."""
-    rows: list[dict[str, Any]] = []
-    errors: dict[float, list[float]] = {}
+    rows: dict[Normal, dict[str, Any]] = {}
     model, inputs = changed_inputs(shared, {})
 
     def limits(prior: Normal) -> tuple[float, float]:
         own = replace(inputs, treatment_prior=prior)
         drawn = sample_posterior(replace(model, treatment_prior=prior), own, seed, draws)
         value = drawn.log_hazard_ratio(shared.level)
-        errors[prior.sd] = [quantile_mcse(value, drawn.weight, each) for each in PROBABILITIES[::2]]
-        rows.append(drawn.row_of(value, shared.effect))
-        low, high = rows[-1]["eti95"]
+        errors = [quantile_mcse(value, drawn.weight, each) for each in PROBABILITIES[::2]]
+        rows[prior] = drawn.row_of(value, shared.effect) | {"eti95_mcse_log": errors}
+        low, high = rows[prior]["eti95"]
         return math.log(low), math.log(high)
 
-    problem, error = None, None
+    no_prior, problem, error = Normal(0.0, widest), None, None
     try:
         found = reverse_bayes(limits, widest=widest)
     except SensitivityError as failure:
         # near no effect the limit's side cannot be told from the draws' noise at any scale
-        low, high = rows[0]["eti95"]
+        low, high = rows[no_prior]["eti95"]
         found = ReverseBayes(critical_prior(low, high), low, high)
         problem = str(failure)
-    prior = found.critical.prior
+    prior, without = found.critical.prior, rows[no_prior]
     if problem is None:
-        own = errors[widest if prior is None else prior.sd][found.critical.side == "below"]
+        own = rows[prior or no_prior]["eti95_mcse_log"][found.critical.side == "below"]
         error = found.limit_mcse(own)
-        problem = problem_of(found, rows, own, error)
+        problem = problem_of(found, without["eti95"], own, error)
+        if problem is None and not all(row["is_reliable"] for row in rows.values()):
+            problem = "a refit fails its diagnostic"
     return {name: getattr(found.critical, name) for name in OF_CRITICAL} | {
         "limit_mcse": error,
         "draws": draws,
         "prior_mean": None if prior is None else prior.mean,
         "prior_sd": None if prior is None else prior.sd,
         "posterior_eti95": [found.posterior_low, found.posterior_high],
-        "without_prior": {key: rows[0][key] for key in FINDING}
-        | {"eti95_mcse_log": errors[widest]},
+        "without_prior": {key: without[key] for key in FINDING},
         "refits": len(rows),
-        "engines": sorted({row["engine"] for row in rows}),
-        "largest_pareto_k": max((row["pareto_k"] or 0.0 for row in rows), default=None),
+        "engines": sorted({row["engine"] for row in rows.values()}),
+        "largest_pareto_k": max(row["pareto_k"] or 0.0 for row in rows.values()),
         "is_reliable": problem is None,
         "problem": problem,
     }
 
 
 def problem_of(
-    found: ReverseBayes, rows: Sequence[Mapping[str, Any]], own: float, error: float | None
+    found: ReverseBayes, eti95: Sequence[float], own: float, error: float | None
 ) -> str | None:
     """Say why a critical prior is not to be trusted; None where it is.
 
@@ -169,19 +169,18 @@ def problem_of(
     ----------
     found : ReverseBayes
         The critical prior, and what it took to find it.
-    rows : sequence of mapping
-        Refits, the one without a prior first.
+    eti95 : (float, float)
+        Limits of the hazard ratio without a prior.
     own, error : float
         Monte Carlo errors of the posterior's nearer limit (logarithm), and of the critical limit.
     """
     critical = found.critical
-    if critical.prior is not None and is_a_point(critical.prior.sd, rows[0]["eti95"]):
+    if critical.prior is not None and is_a_point(critical.prior.sd, eti95):
         return (
             "the search ended at a prior that is all but a point at 1, where the posterior's "
             "limit is at 1 whatever the data say"
         )
-    closed = critical_prior(*rows[0]["eti95"])
-    if is_far(critical, closed):
+    if is_far(critical, critical_prior(*eti95)):
         return "the search ended far from the closed form's prior, on the noise of the draws"
     if not found.is_at_no_effect(own):
         return "the posterior's limit jumps over 1 between two priors"
@@ -192,7 +191,7 @@ def problem_of(
             "the critical limit's Monte Carlo error is more than "
             f"{whole_percent(MOST_RELATIVE_ERROR)} of it on the log scale"
         )
-    return None if all(row["is_reliable"] for row in rows) else "a refit fails its diagnostic"
+    return None
 
 
 def is_a_point(prior_sd: float, eti95: Sequence[float]) -> bool:
