@@ -5,7 +5,7 @@ reliable where an arm has few weighted events; a row that cannot be fitted says 
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from bayes_crlm.sensitivity.parts import unreliable_note
 from bayes_crlm.sensitivity.posterior_draws import ENGINE, NUMBERS, sample_posterior
 from bayes_crlm.sensitivity.refit import cox_row
 from bayes_crlm.sensitivity.two_arms import TwoArms
-from bayes_crlm.sensitivity.verdicts import reliable
+from bayes_crlm.sensitivity.verdicts import Values, reliable
 from bayes_crlm.sensitivity.weighted_posterior import calibrate
 from bayes_crlm.words.errors import BayesCRLMError
 
@@ -215,17 +215,17 @@ def add_problems(row: dict[str, Any], problems: Sequence[str]) -> dict[str, Any]
     }
 
 
-def fitted_rows(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def fitted_rows(rows: Sequence[Values]) -> list[Values]:
     """Rows that could be fitted."""
     return [row for row in rows if row["failure"] is None]
 
 
-def usable(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+def usable(rows: Sequence[Values]) -> list[Any]:
     """Rows that were fitted and do not fail their diagnostics: those that may decide anything."""
     return reliable(fitted_rows(rows))
 
 
-def failure_notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def failure_notes(rows: Sequence[Values]) -> list[str]:
     """Say which rows could not be fitted, and which fail their diagnostics."""
     failed = [f"{row['label']}: {row['failure']}" for row in rows if row["failure"]]
     return failed + unreliable_note(rows)

@@ -5,7 +5,7 @@ seed and version, its draws are those of the base analysis, and are not drawn a 
 """
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from bayes_crlm.analysis.earlier_results import read_json
 from bayes_crlm.sensitivity.posterior_draws import ENGINE, NUMBERS
+from bayes_crlm.sensitivity.verdicts import Values
 from bayes_crlm.words.versions import installed_version
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def start_of_run(folder: Path) -> dict[str, Any] | None:
     return None if summary is None else summary.get("start")
 
 
-def as_in_base(row: dict[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+def as_in_base(row: dict[str, Any], base: Values) -> dict[str, Any]:
     """Give a row that repeats the base analysis the numbers of the base: they are one fit.
 
     Parameters
@@ -127,7 +128,7 @@ def as_in_base(row: dict[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_numbers_of(
-    rows: Sequence[dict[str, Any]], base: Mapping[str, Any], method: str
+    rows: Sequence[dict[str, Any]], base: Values, method: str
 ) -> list[dict[str, Any]]:
     """Give the row of a method that repeats the base analysis its numbers; see `as_in_base`."""
     return [as_in_base(row, base) if row["method"] == method else row for row in rows]
@@ -154,7 +155,7 @@ def tables_of(text: str) -> dict[str, Any]:
     return tables
 
 
-def numbers_of_run(found: Mapping[str, Any], below_1: float) -> dict[str, Any]:
+def numbers_of_run(found: Values, below_1: float) -> dict[str, Any]:
     """Numbers of a trustworthy hazard ratio of a run, as rows of refits have them."""
     return {key: found[key] for key in SAME} | {
         "prob_below_1": below_1,

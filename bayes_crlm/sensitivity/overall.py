@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bayes_crlm.model.late_start import waited
 from bayes_crlm.sensitivity.parts import Finding, rows_of
 from bayes_crlm.sensitivity.registry import TITLES
-from bayes_crlm.sensitivity.verdicts import listed, ratio_of
+from bayes_crlm.sensitivity.verdicts import Values, listed, ratio_of
 from bayes_crlm.words.section import Section
 from bayes_crlm.words.success import SuccessRule
 from bayes_crlm.words.wording import count_of
@@ -92,7 +92,7 @@ def base_row(found: "Sensitivity") -> dict[str, Any]:
 
 
 def conclusion_sentence(
-    found: "Sensitivity", parts: Mapping[str, Finding], rows: Sequence[Mapping[str, Any]]
+    found: "Sensitivity", parts: Mapping[str, Finding], rows: Sequence[Values]
 ) -> str:
     """Begin with the conclusion, then say what changes it, weakens it and where it holds.
 
@@ -171,7 +171,7 @@ def part_rows(parts: Mapping[str, Finding]) -> list[dict[str, Any]]:
 
 
 def overall_sentence(
-    base: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], rule: SuccessRule, comparison: str
+    base: Values, rows: Sequence[Values], rule: SuccessRule, comparison: str
 ) -> str:
     """Begin with the conclusion, then say what changes it, what weakens it and where it holds.
 
@@ -217,7 +217,7 @@ def overall_sentence(
     return " ".join(said)
 
 
-def part_in_words(row: Mapping[str, Any]) -> str:
+def part_in_words(row: Values) -> str:
     """Name a part with its farthest refit: "other readers' priors (sceptical: 0.74, ...)"."""
     if row["mover"] is None:
         return row["in_words"]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from bayes_crlm.figures.comparisons import plot_forest_rows
 from bayes_crlm.model.late_start import waited
 from bayes_crlm.sensitivity.registry import TITLES
-from bayes_crlm.sensitivity.verdicts import Judge, Verdict, failing
+from bayes_crlm.sensitivity.verdicts import Judge, Values, Verdict, failing
 from bayes_crlm.specification.table import Table
 from bayes_crlm.tasks.run import Task, TaskResult
 from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
@@ -106,7 +106,7 @@ class Context:
         self,
         part: str,
         function: Callable[..., Any],
-        calls: Sequence[tuple[str, Mapping[str, Any]]],
+        calls: Sequence[tuple[str, Values]],
         **settled: Any,
     ) -> list[TaskResult]:
         """Run a part's tasks, with the seed; results are in the order of the calls.
@@ -182,7 +182,7 @@ class Context:
         return rows, failures
 
     def refit_changes(
-        self, part: str, changes: Sequence[tuple[str, Mapping[str, Any]]], **settled: Any
+        self, part: str, changes: Sequence[tuple[str, Values]], **settled: Any
     ) -> list[dict[str, Any]]:
         """Refit the base model under changes, by one task for all of one name.
 
@@ -297,7 +297,7 @@ def finding(
     sentence: str,
     judged: Verdict = NOT_JUDGED,
     *,
-    result: Mapping[str, Any] | None = None,
+    result: Values | None = None,
     rows: Sequence[Rows] = (),
     figures: Sequence[Figure] = (),
     notes: Sequence[str] = (),
@@ -366,7 +366,7 @@ def naming(where: str) -> Generator[None]:
         raise SensitivityError(f"{where}: {problem}") from None
 
 
-def rows_of(name: str, rows: Sequence[Mapping[str, Any]], first: Sequence[str] = ()) -> Rows:
+def rows_of(name: str, rows: Sequence[Values], first: Sequence[str] = ()) -> Rows:
     """Make a table of rows, some columns in front; what `NESTED` holds is columns too.
 
     Parameters
@@ -387,14 +387,12 @@ def rows_of(name: str, rows: Sequence[Mapping[str, Any]], first: Sequence[str] =
     return Rows(name, flat)
 
 
-def forest(
-    name: str, caption: str, rows: Sequence[Mapping[str, Any]], labels: Sequence[str] = ()
-) -> Figure:
+def forest(name: str, caption: str, rows: Sequence[Values], labels: Sequence[str] = ()) -> Figure:
     """Make a figure of hazard ratios beneath each other; see `plot_forest_rows`."""
     return Figure(name, caption, plot_forest_rows, {"rows": rows, "labels": labels})
 
 
-def unreliable_note(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def unreliable_note(rows: Sequence[Values]) -> list[str]:
     """Say which rows fail their diagnostics, and that they do not count; nothing where none does.
 
     Parameters

@@ -19,6 +19,9 @@ from bayes_crlm.words.shown import as_written, number, significant, span, whole
 from bayes_crlm.words.success import Conclusion, SuccessRule
 from bayes_crlm.words.wording import count_of
 
+Values = Mapping[str, Any]
+"""Plain values by name: a row of a table, or what a part found."""
+
 State = Literal["holds", "weaker", "changes"]
 DEFAULT_RULE = SuccessRule()
 STATE_WORDS = {"holds": "", "weaker": " (weaker)", "changes": " (changes)", None: " (not judged)"}
@@ -47,7 +50,7 @@ class Verdict:
 
     moves: bool | None = None
     state: State | None = None
-    movers: tuple[Mapping[str, Any], ...] = ()
+    movers: tuple[Values, ...] = ()
 
 
 @record(eq=False)
@@ -62,10 +65,10 @@ class Judge:
         From which probability on anything is concluded.
     """
 
-    base: Mapping[str, Any]
+    base: Values
     rule: SuccessRule = DEFAULT_RULE
 
-    def prob_below(self, row: Mapping[str, Any]) -> float:
+    def prob_below(self, row: Values) -> float:
         """P(hazard ratio < the rule's effect) of a row.
 
         Parameters
@@ -75,7 +78,7 @@ class Judge:
         """
         return row["prob_below_1"] if self.rule.effect == 1 else row["prob_below_effect"]
 
-    def conclusion(self, row: Mapping[str, Any]) -> Conclusion:
+    def conclusion(self, row: Values) -> Conclusion:
         """Say what a row concludes: "lower", "higher" or "undecided"."""
         return self.rule.conclusion(self.prob_below(row))
 
@@ -93,7 +96,7 @@ class Judge:
         """Turn probabilities below the rule's effect into those of the base's side of it."""
         return below if self.side == "lower" else 1 - below
 
-    def state_of(self, row: Mapping[str, Any]) -> State:
+    def state_of(self, row: Values) -> State:
         """Say what a row does to the base's conclusion."""
         held, found = self.held, self.conclusion(row)
         if found not in (held, "undecided"):
@@ -118,11 +121,11 @@ class Judge:
             row["conclusion"] = self.conclusion(row) if says else None
             row["state"] = self.state_of(row) if says else None
 
-    def is_turned_by(self, row: Mapping[str, Any]) -> bool:
+    def is_turned_by(self, row: Values) -> bool:
         """Whether a row passes its diagnostics and concludes otherwise than the base."""
         return row.get("is_reliable") is not False and self.conclusion(row) != self.held
 
-    def verdict(self, rows: Sequence[Mapping[str, Any]], name: str = "label") -> Verdict:
+    def verdict(self, rows: Sequence[Values], name: str = "label") -> Verdict:
         """Judge refits against the base.
 
         Parameters
@@ -150,7 +153,7 @@ class Judge:
             tuple(movers),
         )
 
-    def states_in_words(self, rows: Sequence[Mapping[str, Any]]) -> str:
+    def states_in_words(self, rows: Sequence[Values]) -> str:
         """Count the states of rows: "9 conclude as the base analysis, 1 is weaker"."""
         states = [self.state_of(row) for row in rows]
         held, weaker, changed = (states.count(each) for each in ORDER)
@@ -161,7 +164,7 @@ class Judge:
             said.append(f"{whole(changed)} change{'s' if changed == 1 else ''} the conclusion")
         return listed(said)
 
-    def verdict_in_words(self, rows: Sequence[Mapping[str, Any]]) -> str:
+    def verdict_in_words(self, rows: Sequence[Values]) -> str:
         """Say whether the conclusion holds over some rows, and name those with which it does not.
 
         Parameters
@@ -176,7 +179,7 @@ class Judge:
                 said.append(f"{words} {'; '.join(names)}")
         return f"the conclusion {' and '.join(said)}" if said else "the conclusion holds"
 
-    def side_probability_in_words(self, row: Mapping[str, Any]) -> str:
+    def side_probability_in_words(self, row: Values) -> str:
         """Write the probability of the base's side of the rule's effect, never certain by rounding.
 
         The base's, so that a large number always speaks for the finding.
@@ -194,29 +197,29 @@ class Judge:
         return f"{name} = {number(probability, 3)}"
 
 
-def reliable(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+def reliable(rows: Sequence[Values]) -> list[Any]:
     """Keep the rows that do not fail their diagnostics (`is_reliable`)."""
     return [row for row in rows if row.get("is_reliable") is not False]
 
 
-def reaches_1(row: Mapping[str, Any]) -> bool:
+def reaches_1(row: Values) -> bool:
     """Whether a row's interval reaches 1."""
     low, high = row.get("eti95") or (0.0, 0.0)
     return low <= 1 <= high
 
 
-def mover(label: str, row: Mapping[str, Any], state: State) -> dict[str, Any]:
+def mover(label: str, row: Values, state: State) -> dict[str, Any]:
     """Keep of a refit what is told of one that does not hold."""
     kept = ("median", "eti95", "prob_below_1", "prob_below_effect")
     return {"label": label, "state": state} | {key: row[key] for key in kept if key in row}
 
 
-def ratio_of(row: Mapping[str, Any], words: str = "{} ({})") -> str:
+def ratio_of(row: Values, words: str = "{} ({})") -> str:
     """Write a row's hazard ratio and its limits: "0.74 (0.53 to 1.03)"."""
     return words.format(number(row["median"]), span(*row["eti95"]))
 
 
-def mover_in_words(mover: Mapping[str, Any]) -> str:
+def mover_in_words(mover: Values) -> str:
     """Name a refit with its hazard ratio: "sceptical: 0.74 (0.53 to 1.03)"."""
     return f"{mover['label']}: {ratio_of(mover)}"
 
@@ -243,7 +246,7 @@ def failing(number: int, one: str, many: str | None = None) -> str:
     return f"{count_of(number, one, many)} {says} not counted"
 
 
-def failing_note(rows: Sequence[Mapping[str, Any]], one: str, more: str = ".") -> list[str]:
+def failing_note(rows: Sequence[Values], one: str, more: str = ".") -> list[str]:
     """Say how many rows fail their diagnostics and are not counted; nothing where none does.
 
     Parameters

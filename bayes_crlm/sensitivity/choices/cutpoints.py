@@ -10,7 +10,7 @@ Friedman (1982), Ann Stat 10:101-113 (cutpoints at event times); Yao, Vehtari, S
 (2018), Bayesian Anal 13:917-1007 (stacking).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from bayes_crlm.sensitivity import verdicts
 from bayes_crlm.sensitivity.parts import Context, Finding, Variant, finding, rows_of
 from bayes_crlm.sensitivity.posterior_draws import summarise_weighted
 from bayes_crlm.sensitivity.refit import refit
+from bayes_crlm.sensitivity.verdicts import Values
 from bayes_crlm.specification.lists import interval_numbers, some_of
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.errors import SensitivityError
@@ -245,7 +246,7 @@ def stack_reliable(rows: Sequence[dict[str, Any]], effect: float = 1.0) -> dict[
     return stacked_summary(stacked, weights, effect)
 
 
-def possible_changes_in_words(rows: Sequence[Mapping[str, Any]]) -> str | None:
+def possible_changes_in_words(rows: Sequence[Values]) -> str | None:
     """Name the sets of intervals that change the conclusion and predict too badly to count."""
     count = sum(
         row["turns_conclusion"] and row["stacking_weight"] < WEIGHT_LEAST
@@ -256,9 +257,7 @@ def possible_changes_in_words(rows: Sequence[Mapping[str, Any]]) -> str | None:
     return f"{verdicts.some(count, 'set')} of intervals with next to no weight in stacking"
 
 
-def stacked_summary(
-    rows: Sequence[Mapping[str, Any]], weights: NDArray, effect: float
-) -> dict[str, Any]:
+def stacked_summary(rows: Sequence[Values], weights: NDArray, effect: float) -> dict[str, Any]:
     """Summarise the mixture of the rows' posteriors."""
     value = np.concatenate([row["log_hazard_ratio"] for row in rows])
     share = np.concatenate(
@@ -271,7 +270,7 @@ def stacked_summary(
     }
 
 
-def sentence(rows: Sequence[Mapping[str, Any]], stacked: Mapping[str, Any] | None) -> str:
+def sentence(rows: Sequence[Values], stacked: Values | None) -> str:
     """Say how far the hazard ratio moves with the intervals, by the refits that can be trusted."""
     if stacked is None:
         return f"None of {len(rows)} sets of intervals has a refit that passes its diagnostics."
@@ -299,7 +298,7 @@ def sentence(rows: Sequence[Mapping[str, Any]], stacked: Mapping[str, Any] | Non
     )
 
 
-def notes_of(rows: Sequence[Mapping[str, Any]], failures: Sequence[str]) -> tuple[str, ...]:
+def notes_of(rows: Sequence[Values], failures: Sequence[str]) -> tuple[str, ...]:
     """What a reader should know of the refits."""
     notes = [
         "Intervals without an event stay; those of no width are dropped, and equal sets of "
@@ -318,7 +317,7 @@ def notes_of(rows: Sequence[Mapping[str, Any]], failures: Sequence[str]) -> tupl
     return tuple(notes)
 
 
-def table_of(rows: Sequence[Mapping[str, Any]], stacked: Mapping[str, Any] | None) -> Rows:
+def table_of(rows: Sequence[Values], stacked: Values | None) -> Rows:
     """One row for every set of intervals, and one for all of them stacked."""
     written = [
         {**row, "cutpoints": " ".join(significant(each, 6) for each in row["cutpoints"])}

@@ -7,7 +7,7 @@ Steegen, Tuerlinckx, Gelman & Vanpaemel (2016), Perspect Psychol Sci 11:702-712;
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from bayes_crlm.analysis.plan import Plan
@@ -23,6 +23,7 @@ from bayes_crlm.sensitivity.choices.variance_decomposition import Decomposition,
 from bayes_crlm.sensitivity.earlier_run import as_in_base
 from bayes_crlm.sensitivity.parts import Context, Finding, finding, rows_of
 from bayes_crlm.sensitivity.posterior_draws import ENGINE, NUMBERS
+from bayes_crlm.sensitivity.verdicts import Values
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.section import Figure, Rows
 from bayes_crlm.words.shown import as_written, number, whole
@@ -107,12 +108,12 @@ def decompose_trusted(rows: list[dict[str, Any]]) -> Decomposition:
     )
 
 
-def label_of(choices: Mapping[str, Any]) -> str:
+def label_of(choices: Values) -> str:
     """Name a specification by the options that it was fitted with."""
     return ", ".join(f"{NAMES[name]} {option}" for name, option in choices.items() if name in NAMES)
 
 
-def is_near_threshold(judge: verdicts.Judge, row: Mapping[str, Any]) -> bool:
+def is_near_threshold(judge: verdicts.Judge, row: Values) -> bool:
     """Whether noise of the draws may have decided on which side of a threshold a row is."""
     # the standard error of a probability at either threshold, by the draws' effective number
     level, below = judge.rule.probability, judge.prob_below(row)
@@ -171,9 +172,7 @@ def refit_all(
 
 
 def result_of(
-    rows: list[dict[str, Any]],
-    trusted: list[Mapping[str, Any]],
-    decomposition: Decomposition | None,
+    rows: list[dict[str, Any]], trusted: list[Values], decomposition: Decomposition | None
 ) -> dict[str, Any]:
     """What stands in `sensitivity.json`.
 
@@ -222,10 +221,7 @@ def share_row(share: Share) -> dict[str, Any]:
 
 
 def sentence_of(
-    judge: verdicts.Judge,
-    trusted: list[Mapping[str, Any]],
-    count: int,
-    decomposition: Decomposition | None,
+    judge: verdicts.Judge, trusted: list[Values], count: int, decomposition: Decomposition | None
 ) -> str:
     """Say what the multiverse comes to: in how many specifications the conclusion holds."""
     if decomposition is None:

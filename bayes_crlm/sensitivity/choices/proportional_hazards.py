@@ -25,7 +25,7 @@ Grambsch & Therneau (1994), Biometrika 81:515-526; Xu & O'Quigley (2000), Biosta
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -43,6 +43,7 @@ from bayes_crlm.sensitivity.choices.periods import (
     period_label,
 )
 from bayes_crlm.sensitivity.parts import Context, Finding, finding, forest, rows_of
+from bayes_crlm.sensitivity.verdicts import Values
 from bayes_crlm.specification.lists import number_list
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.errors import BayesCRLMError, SensitivityError
@@ -141,7 +142,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
     )
 
 
-def notes_of(found: Mapping[str, Any], scale: float, untested: str | None) -> list[str]:
+def notes_of(found: Values, scale: float, untested: str | None) -> list[str]:
     """What a reader should know of the periods' priors and of the comparison."""
     factor = math.exp(1.96 * math.sqrt(2) * scale)
     notes = [
@@ -161,7 +162,7 @@ def notes_of(found: Mapping[str, Any], scale: float, untested: str | None) -> li
     return notes
 
 
-def periods_disagree(judge: verdicts.Judge, rows: Sequence[Mapping[str, Any]]) -> bool | None:
+def periods_disagree(judge: verdicts.Judge, rows: Sequence[Values]) -> bool | None:
     """Whether one period concludes that the hazard is lower and another that it is higher.
 
     Parameters
@@ -176,7 +177,7 @@ def periods_disagree(judge: verdicts.Judge, rows: Sequence[Mapping[str, Any]]) -
     return {"lower", "higher"} <= {judge.conclusion(row) for row in rows}
 
 
-def judge_periods(judge: verdicts.Judge, found: Mapping[str, Any]) -> verdicts.Verdict:
+def judge_periods(judge: verdicts.Judge, found: Values) -> verdicts.Verdict:
     """Judge periods and their average against the base analysis.
 
     Periods change the conclusion when one has its probability above and another below the limits
@@ -222,7 +223,7 @@ def cox_test(context: Context) -> tuple[list[dict[str, Any]], str | None]:
     return rows, None if rows else "its estimates do not exist"
 
 
-def sentence(context: Context, result: Mapping[str, Any]) -> str:
+def sentence(context: Context, result: Values) -> str:
     """Say how the hazard ratio changes over time."""
     said = ", ".join(f"{verdicts.ratio_of(row)} {row['period']}" for row in result["rows"])
     start = (

@@ -7,7 +7,7 @@ all of them. The intervals carry the uncertainty of the weights.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,7 @@ from bayes_crlm.sensitivity.earlier_run import with_numbers_of
 from bayes_crlm.sensitivity.parts import Context, Finding, finding, forest, rows_of
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.two_arms import TwoArms, two_arms
-from bayes_crlm.sensitivity.verdicts import Judge
+from bayes_crlm.sensitivity.verdicts import Judge, Values
 from bayes_crlm.sensitivity.weighted_posterior import WEIGHT_LIMITS, effective_sample_size
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.errors import SensitivityError
@@ -102,7 +102,7 @@ def arms_of(
     return two_arms(model, inputs, level, effect)
 
 
-def compare(shared: Shared, *, settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
+def compare(shared: Shared, *, settings: Values, seed: int) -> dict[str, Any]:
     """Compare the weights, as a task.
 
     Parameters
@@ -171,7 +171,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
     )
 
 
-def notes_of(context: Context, found: Mapping[str, Any]) -> list[str]:
+def notes_of(context: Context, found: Values) -> list[str]:
     """What the comparison rests on, and which rows do not count."""
     levels, score = context.plan.inputs.design.levels, found["propensity"]
     notes = [
@@ -193,10 +193,7 @@ def notes_of(context: Context, found: Mapping[str, Any]) -> list[str]:
 
 
 def figures_of(
-    context: Context,
-    rows: Sequence[Mapping[str, Any]],
-    balance: Sequence[Mapping[str, Any]],
-    patients: Mapping[str, Any],
+    context: Context, rows: Sequence[Values], balance: Sequence[Values], patients: Values
 ) -> list[Figure]:
     """Hazard ratios, propensity scores of both arms, and their differences."""
     design = context.plan.inputs.design

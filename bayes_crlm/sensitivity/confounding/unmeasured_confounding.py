@@ -5,7 +5,6 @@ the confounder's hazard ratio and prevalences; the bias analysis asks for belief
 refits the model with the confounder in it.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, ClassVar
 
@@ -22,7 +21,7 @@ from bayes_crlm.sensitivity.e_values import hazard_ratio_e_value
 from bayes_crlm.sensitivity.parts import Beliefs, Context, Finding, finding, forest, naming, rows_of
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
 from bayes_crlm.sensitivity.tipping_points import TippingSurface, tipping_bias, tipping_surface
-from bayes_crlm.sensitivity.verdicts import Judge, ratio_of
+from bayes_crlm.sensitivity.verdicts import Judge, Values, ratio_of
 from bayes_crlm.specification.lists import number_list, ratios
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.section import Figure, Rows
@@ -98,7 +97,7 @@ def confounder_prior(settings: Settings, side: str, n_levels: int, level: int) -
     return ConfounderPrior(settings.latent_hazard_ratio, tuple(prevalence))
 
 
-def latent_refit(shared: Shared, *, prior: Mapping[str, Any], seed: int) -> dict[str, Any]:
+def latent_refit(shared: Shared, *, prior: Values, seed: int) -> dict[str, Any]:
     """Refit the base model with a latent binary confounder, as a task.
 
     Parameters
@@ -216,7 +215,7 @@ def surface_of(context: Context, settings: Settings) -> tuple[TippingSurface, di
     }
 
 
-def tables_of(surface: Mapping[str, Any], latent: Mapping[str, Any] | None) -> list[Rows]:
+def tables_of(surface: Values, latent: Values | None) -> list[Rows]:
     """One row for every confounder of the grid, and the refit without what is nested in it."""
     names = {"median": "median", "low": "eti95_low", "high": "eti95_high"}
     names |= {each: each for each in ("prob_below_1", "prob_below_effect", "turns_conclusion")}
@@ -238,9 +237,7 @@ def tables_of(surface: Mapping[str, Any], latent: Mapping[str, Any] | None) -> l
     return tables
 
 
-def possible_changes_in_words(
-    tipped: int, size: int, unstated: Mapping[str, Any] | None
-) -> str | None:
+def possible_changes_in_words(tipped: int, size: int, unstated: Values | None) -> str | None:
     """Name the confounders, of the grid or of beliefs nobody stated, that change the conclusion."""
     said = []
     if unstated is not None and unstated["state"] in ("weaker", "changes"):
@@ -254,11 +251,7 @@ def possible_changes_in_words(
 
 
 def sentence(
-    judge: Judge,
-    result: Mapping[str, Any],
-    tipped: int,
-    surface: TippingSurface,
-    latent: Mapping[str, Any] | None,
+    judge: Judge, result: Values, tipped: int, surface: TippingSurface, latent: Values | None
 ) -> str:
     """Say what confounding would have to be."""
     base, (low, high) = judge.base, judge.base["eti95"]
@@ -287,11 +280,7 @@ def sentence(
 
 
 def notes_of(
-    latent: Mapping[str, Any] | None,
-    failure: str | None,
-    is_common: bool,
-    is_delayed: bool,
-    is_stated: bool,
+    latent: Values | None, failure: str | None, is_common: bool, is_delayed: bool, is_stated: bool
 ) -> tuple[str, ...]:
     """What the numbers rest on."""
     notes = [
@@ -321,9 +310,7 @@ def notes_of(
     return tuple(notes)
 
 
-def figures_of(
-    context: Context, surface: TippingSurface, latent: Mapping[str, Any] | None
-) -> list[Figure]:
+def figures_of(context: Context, surface: TippingSurface, latent: Values | None) -> list[Figure]:
     """The tipping surface, and the refit beside the base."""
     judge, rule, level = context.judge, context.rule, context.rule.probability
     below = surface.side == "below"

@@ -15,7 +15,7 @@ Comput 27:1413-1432 (leave-one-out by importance sampling).
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from bayes_crlm.sensitivity.influence.fragility import find_fragility
 from bayes_crlm.sensitivity.parts import Context, Finding, finding, rows_of
 from bayes_crlm.sensitivity.posterior_draws import ENGINE, NUMBERS
 from bayes_crlm.sensitivity.run import BASE_DRAWS
+from bayes_crlm.sensitivity.verdicts import Values
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.section import Figure, Rows
@@ -124,9 +125,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
     )
 
 
-def notes_of(
-    rows: Sequence[Mapping[str, Any]], path: Sequence[Mapping[str, Any]], fragile: Mapping[str, Any]
-) -> list[str]:
+def notes_of(rows: Sequence[Values], path: Sequence[Values], fragile: Values) -> list[str]:
     """What a reader should know of how the indices came about."""
     notes = [
         "Patients are left out, or their status changed, one after the other, the worst first; "
@@ -196,13 +195,13 @@ def towards_other(context: Context) -> float:
     return away if judge.side == "lower" else -away
 
 
-def distance_of(row: Mapping[str, Any], rule: SuccessRule) -> float:
+def distance_of(row: Values, rule: SuccessRule) -> float:
     """Distance of the log hazard ratio from the rule's effect, in its standard deviations."""
     return (row["mean_log"] - math.log(rule.effect)) / row["sd_log"]
 
 
 def worst_patients(
-    context: Context, settings: Settings, rows: Sequence[Mapping[str, Any]]
+    context: Context, settings: Settings, rows: Sequence[Values]
 ) -> list[dict[str, Any]]:
     """Leave out ever more patients, until the conclusion changes or there are enough."""
     cohort, sign = context.plan.inputs.cohort, towards_other(context)
@@ -250,9 +249,9 @@ def worst_patients(
 def sentence(
     context: Context,
     medians: Sequence[float],
-    path: Sequence[Mapping[str, Any]],
+    path: Sequence[Values],
     deleted: int | None,
-    fragile: Mapping[str, Any],
+    fragile: Values,
 ) -> str:
     """Say how far one patient moves the result, and how many change the conclusion."""
     probability_in_words = context.judge.side_probability_in_words
@@ -288,9 +287,7 @@ def sentence(
     )
 
 
-def tables_of(
-    rows: Sequence[Mapping[str, Any]], path: Sequence[Mapping[str, Any]], fragile: Mapping[str, Any]
-) -> list[Rows]:
+def tables_of(rows: Sequence[Values], path: Sequence[Values], fragile: Values) -> list[Rows]:
     """One row for each patient, and one for each step of both searches."""
     moved = [
         {"arm": arm, "adds_events": each["adds_events"]} | row
@@ -304,9 +301,7 @@ def tables_of(
     ]
 
 
-def figures_of(
-    context: Context, path: Sequence[Mapping[str, Any]], fragile: Mapping[str, Any]
-) -> list[Figure]:
+def figures_of(context: Context, path: Sequence[Values], fragile: Values) -> list[Figure]:
     """The hazard ratio as ever more patients are left out, and as ever more events move."""
     base, judge, rule = context.base, context.judge, context.rule
     said = (
@@ -315,7 +310,7 @@ def figures_of(
         "band is the 95% interval."
     )
 
-    def curve(name: str, caption: str, steps: Sequence[Mapping[str, Any]], label: str) -> Figure:
+    def curve(name: str, caption: str, steps: Sequence[Values], label: str) -> Figure:
         rows = [base, *steps]
         beside = [judge.of_side(judge.prob_below(row)) for row in rows]
         # the band is a 95% interval; the conclusion goes by the probability

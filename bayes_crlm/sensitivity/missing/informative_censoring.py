@@ -28,7 +28,7 @@ from bayes_crlm.sensitivity.missing.completed_follow_up import (
     refit_completed,
 )
 from bayes_crlm.sensitivity.parts import Beliefs, Context, Finding, Variant, finding, rows_of
-from bayes_crlm.sensitivity.verdicts import Judge, failing, range_in_words, reliable
+from bayes_crlm.sensitivity.verdicts import Judge, Values, failing, range_in_words, reliable
 from bayes_crlm.specification.lists import ratios
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.section import Figure
@@ -130,18 +130,13 @@ def refit_grid(
     return rows, failures
 
 
-def is_unchanged(row: Mapping[str, Any]) -> bool:
+def is_unchanged(row: Values) -> bool:
     """Whether neither arm's hazard is multiplied."""
     return row["delta_reference"] == row["delta_treated"] == 1.0
 
 
 def notes_of(
-    context: Context,
-    settings: Settings,
-    rows: Sequence[Mapping[str, Any]],
-    horizon: float,
-    *,
-    is_stated: bool,
+    context: Context, settings: Settings, rows: Sequence[Values], horizon: float, *, is_stated: bool
 ) -> list[str]:
     """What is completed, which deltas count, and what may be wrong."""
     inputs = context.plan.inputs
@@ -181,7 +176,7 @@ def notes_of(
     return notes
 
 
-def is_plausible(row: Mapping[str, Any], most: float) -> bool:
+def is_plausible(row: Values, most: float) -> bool:
     """Whether both deltas of a pair are within a factor that is thought possible."""
     deltas = (row["delta_reference"], row["delta_treated"])
     return all(1 / most - 1e-9 <= delta <= most + 1e-9 for delta in deltas)
@@ -197,7 +192,7 @@ def possible_changes_in_words(unlikely: int, is_stated: bool) -> str | None:
     return f"{pairs} of deltas of the hazard after censoring, were the censored dropouts"
 
 
-def tipping_delta(judge: Judge, rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
+def tipping_delta(judge: Judge, rows: Sequence[Values], name: str) -> float | None:
     """Delta nearest to 1 at which the conclusion is another than the base's; None within the grid.
 
     Between two deltas of the grid log delta is interpolated in the probit of the probability.
@@ -240,9 +235,7 @@ def tipping_delta(judge: Judge, rows: Sequence[Mapping[str, Any]], name: str) ->
     return math.exp(min(found, key=abs)) if found else None
 
 
-def sentence(
-    context: Context, rows: Sequence[Mapping[str, Any]], tipping: Mapping[str, float | None]
-) -> str:
+def sentence(context: Context, rows: Sequence[Values], tipping: Mapping[str, float | None]) -> str:
     """Say how much faster the censored would have to die."""
     levels = context.plan.inputs.design.levels
     named = {"treated": levels[context.level], "reference": levels[0]}
@@ -283,10 +276,7 @@ def change_in_words(judge: Judge) -> str:
 
 
 def figures_of(
-    context: Context,
-    rows: Sequence[Mapping[str, Any]],
-    deltas: Sequence[float],
-    failures: Sequence[str],
+    context: Context, rows: Sequence[Values], deltas: Sequence[float], failures: Sequence[str]
 ) -> list[Figure]:
     """P(HR < 1) and hazard ratio over both deltas; none where the grid has holes."""
     if failures or len(deltas) < 2:

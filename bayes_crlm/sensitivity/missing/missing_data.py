@@ -30,7 +30,13 @@ from bayes_crlm.sensitivity.parts import (
     unreliable_note,
 )
 from bayes_crlm.sensitivity.refit import Shared, changed_inputs
-from bayes_crlm.sensitivity.verdicts import mover_in_words, range_in_words, ratio_of, reliable
+from bayes_crlm.sensitivity.verdicts import (
+    Values,
+    mover_in_words,
+    range_in_words,
+    ratio_of,
+    reliable,
+)
 from bayes_crlm.specification.lists import number_list
 from bayes_crlm.words.errors import SensitivityError
 from bayes_crlm.words.shown import as_written, number
@@ -209,7 +215,7 @@ def notes_of(design: IncompleteDesign, counts: Mapping[str, int], *, is_stated: 
     return notes
 
 
-def possible_changes_in_words(rows: Sequence[Mapping[str, Any]]) -> str | None:
+def possible_changes_in_words(rows: Sequence[Values]) -> str | None:
     """Name the default shift that changes the conclusion most, and count the others."""
     turned = [row for row in rows if row["state"] in ("weaker", "changes")]
     if not turned:
@@ -218,7 +224,7 @@ def possible_changes_in_words(rows: Sequence[Mapping[str, Any]]) -> str | None:
     return f"{shifts} of missing values (such as {mover_in_words(turned[0])})"
 
 
-def sentence(base: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+def sentence(base: Values, rows: Sequence[Values]) -> str:
     """Compare complete cases, missing at random, and not at random.
 
     Parameters

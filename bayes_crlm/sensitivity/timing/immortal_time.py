@@ -32,7 +32,7 @@ from bayes_crlm.sensitivity.timing.delayed_treatment import (
     with_start,
 )
 from bayes_crlm.sensitivity.two_arms import start_of_treatment, two_arms
-from bayes_crlm.sensitivity.verdicts import Judge, range_in_words, ratio_of, reliable
+from bayes_crlm.sensitivity.verdicts import Judge, Values, range_in_words, ratio_of, reliable
 from bayes_crlm.sensitivity.weighted_posterior import WEIGHT_LIMITS
 from bayes_crlm.words.late_start import landmark_in_words
 from bayes_crlm.words.section import Figure
@@ -66,7 +66,7 @@ def check(plan: Plan, settings: Settings) -> None:
     choose_times(arms, start_of_treatment(arms, str(settings.start)), settings)
 
 
-def compare(shared: Shared, *, settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
+def compare(shared: Shared, *, settings: Values, seed: int) -> dict[str, Any]:
     """Compare the methods, as a task.
 
     Parameters
@@ -145,12 +145,12 @@ def analyse(context: Context, settings: Settings) -> Finding:
     )
 
 
-def time_dependent(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+def time_dependent(rows: Sequence[Values]) -> Values | None:
     """The row in which treatment counts from its start on, where there is one."""
     return next((row for row in rows if row["method"] == "time_dependent"), None)
 
 
-def from_start_in_words(rows: Sequence[Mapping[str, Any]], rule: SuccessRule) -> str:
+def from_start_in_words(rows: Sequence[Values], rule: SuccessRule) -> str:
     """Say what treatment counted from its start on concludes; nothing where that is not known.
 
     It stands before the conclusion of the whole, which counts the wait as treated.
@@ -165,7 +165,7 @@ def from_start_in_words(rows: Sequence[Mapping[str, Any]], rule: SuccessRule) ->
     )
 
 
-def notes_of(context: Context, settings: Settings, found: Mapping[str, Any]) -> list[str]:
+def notes_of(context: Context, settings: Settings, found: Values) -> list[str]:
     """What the methods ask, and what they rest on."""
     plan, rows, reference = context.plan, found["rows"], found["reference_starts"]
     cohort, levels = plan.inputs.cohort, plan.inputs.design.levels
@@ -215,7 +215,7 @@ def notes_of(context: Context, settings: Settings, found: Mapping[str, Any]) -> 
     return notes
 
 
-def figures_of(found: Mapping[str, Any], weights: Mapping[str, Sequence[float]]) -> list[Figure]:
+def figures_of(found: Values, weights: Mapping[str, Sequence[float]]) -> list[Figure]:
     """The hazard ratios, and the weights of the clones of both strategies."""
     figures = [
         forest(
@@ -249,10 +249,7 @@ def figures_of(found: Mapping[str, Any], weights: Mapping[str, Sequence[float]])
 
 
 def with_fits_of_run(
-    rows: Sequence[dict[str, Any]],
-    base: Mapping[str, Any],
-    start: Mapping[str, Any] | None,
-    column: str,
+    rows: Sequence[dict[str, Any]], base: Values, start: Values | None, column: str
 ) -> list[dict[str, Any]]:
     """Give rows whose fits stand elsewhere already the numbers that they have there.
 
@@ -282,7 +279,7 @@ def with_fits_of_run(
     ]
 
 
-def of_run(row: dict[str, Any], found: Mapping[str, Any] | None) -> dict[str, Any]:
+def of_run(row: dict[str, Any], found: Values | None) -> dict[str, Any]:
     """Put a run's numbers into a row of the same rows of the cohort."""
     is_same = found is not None and found["is_reliable"] and found.get("at") == row["at"]
     if found is None or not is_same or row["failure"] is not None:
@@ -341,7 +338,7 @@ def landmark_notes(rows: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
-def start_in_words(found: Mapping[str, Any]) -> str:
+def start_in_words(found: Values) -> str:
     """Say what the tests of the model of starting found."""
     tests = found["start_model"]
     if not tests:
