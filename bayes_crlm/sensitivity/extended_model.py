@@ -1,12 +1,13 @@
 """A survival model with further unknowns in it, sampled in the survival model's coordinates."""
 
+import math
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from bayes_crlm.inference.pymc_sampling import sample_carefully
+from bayes_crlm.inference.pymc_sampling import sample_carefully, value_shapes
 from bayes_crlm.inference.sample_diagnostics import (
     SamplingDiagnostics,
     diagnose_sample,
@@ -47,7 +48,6 @@ class ExtendedFit:
         cls,
         model: "pm.Model",
         inputs: PreparedCohort,
-        n_more: int,
         looked_at: list[str],
         *,
         structure: tuple[Any, ...],
@@ -62,8 +62,6 @@ class ExtendedFit:
             The survival model with unknowns of its own beside it.
         inputs : PreparedCohort
             The survival model's.
-        n_more : int
-            Unknowns beside those of the survival model, which come first.
         looked_at : list of str
             Variables that the diagnostics are of, beside hazards and hazard ratios.
         structure : tuple
@@ -78,6 +76,9 @@ class ExtendedFit:
         from bayes_crlm.inference.native.coordinates import extended_coordinates
 
         own = sampler_coordinates(inputs.block_model)
+        # the survival model's come first
+        size = sum(math.prod(shape) for shape in value_shapes(model))
+        n_more = size - sum(each.size for each in inputs.block_model.sampled_parameters)
         tree, target_accept = sample_carefully(
             model,
             coordinates=extended_coordinates(own, np.zeros(n_more)),

@@ -144,7 +144,6 @@ def fit_latent_confounder(
     return LatentConfounderFit.sample(
         build_latent_confounder(inputs, prior),
         inputs,
-        1 + len(inputs.design.levels),
         ["confounder_unit_effect", "confounder_unit_prevalence"],
         structure=("latent confounder", inputs.has_row_per_patient),
         **sampling,

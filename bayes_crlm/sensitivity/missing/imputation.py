@@ -127,16 +127,13 @@ def fit_imputation(
         raise KeyError(f"delta is given for {sorted(unknown)}, which have no missing values")
     shifts |= delta or {}
     kinds = tuple(each.kind for each in design.covariates)
-    continuous = [each for each in design.covariates if each.kind == "continuous"]
-    n_cells = sum(int(each.is_missing.sum()) for each in continuous)
     return ImputationFit.sample(
         build_imputation(design, tuple(shifts.values()), errors),
         without_integration(design.inputs),
-        len(kinds) + len(effect_labels(design)) + len(continuous) + n_cells,
         [
             "imputation_intercept",
             "imputation_effect",
-            *(("imputation_scale", "missing_value") if continuous else ()),
+            *(("imputation_scale", "missing_value") if "continuous" in kinds else ()),
         ],
         about={"design": design},
         structure=("imputation", kinds, errors),
