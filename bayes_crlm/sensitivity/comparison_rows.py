@@ -6,6 +6,7 @@ reliable where an arm has few weighted events; a row that cannot be fitted says 
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,20 @@ FIRST = ("label", "method", "at", "median", "eti95", "prob_below_1")
 """Columns that a table of such rows begins with."""
 
 
+def or_failure(fit: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Let a row that cannot be fitted say why."""
+
+    @wraps(fit)
+    def fit_or_say(*arguments: Any, **more: Any) -> dict[str, Any]:
+        try:
+            return fit(*arguments, **more)
+        except BayesCRLMError as problem:
+            return dict.fromkeys(OF_FIT) | {"failure": str(problem)}
+
+    return fit_or_say
+
+
+@or_failure
 def fit_row(
     model: ModelDefinition, cohort: Cohort, seed: int, effect: float = 1.0
 ) -> dict[str, Any]:
@@ -62,14 +77,6 @@ def fit_row(
             "failure": None,
         }
     )
-
-
-def try_row(fit: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Fit a row, or say in it why it cannot be fitted."""
-    try:
-        return fit()
-    except BayesCRLMError as problem:
-        return dict.fromkeys(OF_FIT) | {"failure": str(problem)}
 
 
 def cut_finely(
@@ -131,60 +138,21 @@ def weighted_cox_row(
     return {"cox_hr": float(np.exp(coef[0])), "cox_ci95": limits.tolist()}
 
 
+@or_failure
 def weighted_row(
-    model: PiecewiseExponential,
-    inputs: PreparedCohort,
-    weigh: Callable[[NDArray], NDArray],
-    n_patients: int,
-    groups: int,
-    seed: int,
-    *,
-    is_own: NDArray | None = None,
-    effect: float = 1.0,
-    cluster: NDArray | None = None,
-) -> dict[str, Any]:
-    """Fit weighted rows, the width of the posterior calibrated over patients.
-
-    Parameters
-    ----------
-    model, inputs
-        The rows to be weighted; the treatment has two levels.
-    weigh, n_patients, groups, is_own
-        As of `bayes_crlm.sensitivity.weighted_posterior.calibrate`.
-    seed : int
-        Of the random draws: the same seed gives the same numbers.
-    effect : float
-        The hazard ratio that the success rule is about.
-    cluster : (rows,) ndarray of int, optional
-        Whose rows they are; every row is a patient without it.
-
-    Returns
-    -------
-    dict
-        A row with `calibration`, a dict, and weighted Cox regression beside it.
-    """
-    calibration = calibrate(inputs, weigh, n_patients, groups, seed, is_own=is_own)
-    weighted = inputs.data.weighted(calibration.learning_rate * calibration.row_weight)
-    scaled = dataclasses.replace(inputs, data=weighted)
-    cluster = np.arange(inputs.cohort.n_rows) if cluster is None else cluster
-    row = (
-        sample_posterior(model, scaled, seed).row(1, effect)
-        | weighted_cox_row(inputs, calibration.row_weight, cluster)
-        | {"failure": None, "calibration": calibration.to_dict()}
-    )
-    return add_problems(row, [calibration.problem] if calibration.problem else [])
-
-
-def finely_weighted_row(
     model: PiecewiseExponential,
     arms: TwoArms,
     cohort: Cohort,
     weigh: Callable[[NDArray], NDArray],
     groups: int,
     seed: int,
-    **more: Any,
+    *,
+    is_own: NDArray | None = None,
+    cluster: NDArray | None = None,
 ) -> dict[str, Any]:
-    """Fit weighted rows of the arms' patients, finely cut by their weighted deaths.
+    """Fit weighted rows, finely cut by their weighted deaths.
+
+    The width of the posterior is calibrated over the arms' patients.
 
     Parameters
     ----------
@@ -194,15 +162,31 @@ def finely_weighted_row(
         The patients of the two levels that are compared.
     cohort : Cohort
         Rows of its patients.
-    weigh, groups, seed
-        As of `weighted_row`.
-    **more
-        `is_own` and `cluster` of `weighted_row`.
+    weigh, groups, is_own
+        As of `bayes_crlm.sensitivity.weighted_posterior.calibrate`.
+    seed : int
+        Of the random draws: the same seed gives the same numbers.
+    cluster : (rows,) ndarray of int, optional
+        Whose rows they are; every row is a patient without it.
+
+    Returns
+    -------
+    dict
+        A row with `calibration`, a dict, and weighted Cox regression beside it.
     """
     number = arms.n_patients
     finely = cut_finely(model, arms, cohort, weigh(np.ones((1, number)))[0])
     inputs = finely.prepare(cohort)
-    return weighted_row(finely, inputs, weigh, number, groups, seed, effect=arms.effect, **more)
+    calibration = calibrate(inputs, weigh, number, groups, seed, is_own=is_own)
+    weighted = inputs.data.weighted(calibration.learning_rate * calibration.row_weight)
+    scaled = dataclasses.replace(inputs, data=weighted)
+    cluster = np.arange(inputs.cohort.n_rows) if cluster is None else cluster
+    row = (
+        sample_posterior(finely, scaled, seed).row(1, arms.effect)
+        | weighted_cox_row(inputs, calibration.row_weight, cluster)
+        | {"failure": None, "calibration": calibration.to_dict()}
+    )
+    return add_problems(row, [calibration.problem] if calibration.problem else [])
 
 
 def add_problems(row: dict[str, Any], problems: Sequence[str]) -> dict[str, Any]:

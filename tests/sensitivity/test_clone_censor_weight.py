@@ -273,7 +273,7 @@ def test_the_interval_is_as_wide_as_a_bootstrap_of_patients_says():
     arms, start = arms_of(*patients(4, n, 0.6, 0.6))
     weighing = weighing_of(arms, start, grace)
     clones = weighing.clones
-    model, inputs = marginal_inputs(arms, clones)
+    _, inputs = marginal_inputs(arms, clones)
 
     def weigh(weights):
         return weights[:, clones.patient] * weighing.weights(weights)
@@ -289,7 +289,8 @@ def test_the_interval_is_as_wide_as_a_bootstrap_of_patients_says():
             continue
     assert len(found) > 395
     bootstrap, tolerance = float(np.std(found)), 2 * 4 / math.sqrt(800)
-    row = weighted_row(model, inputs, weigh, n, n, 1)
+    cohort = delayed_treatment.clone_cohort(arms, clones)
+    row = weighted_row(dataclasses.replace(arms.model, covariates=""), arms, cohort, weigh, n, 1)
     calibration = row["calibration"]
     assert calibration["robust_sd"] == pytest.approx(bootstrap, rel=tolerance)
     # the posterior has that width, Student's t and the normal(0, 1) prior included

@@ -88,7 +88,7 @@ def test_weights_that_are_shown_are_those_that_are_used(monkeypatch):
         used.append(weigh(np.ones((1, arms.n_patients)))[0])
         return {"failure": None}
 
-    monkeypatch.setattr(overlap, "finely_weighted_row", capture)
+    monkeypatch.setattr(overlap, "weighted_row", capture)
     found = overlap.compare_weights(arms, overlap.Settings(groups=50), 1)
     patients = found["patients"]
     np.testing.assert_allclose(used[0], patients["overlap_weights"])

@@ -23,11 +23,10 @@ from bayes_crlm.sensitivity.comparison_rows import (
     FIRST,
     add_problems,
     failure_notes,
-    finely_weighted_row,
     fit_row,
     fitted_rows,
-    try_row,
     usable,
+    weighted_row,
 )
 from bayes_crlm.sensitivity.confounding.balance import (
     LARGE_DIFFERENCE,
@@ -364,15 +363,13 @@ def outcome_rows(arms: TwoArms, groups: int, seed: int) -> list[dict[str, Any]]:
             modes = [propensity_mode(arms.design, arms.is_treated, each)[0] for each in weights]
             return weights * make(propensity(arms.design, np.array(modes)), weights)
 
-        return finely_weighted_row(marginal, arms, cohort, weigh, groups, seed)
+        return weighted_row(marginal, arms, cohort, weigh, groups, seed)
 
-    fits = {
-        "crude": lambda: fit_row(marginal, cohort, seed, arms.effect),
-        "outcome_regression": lambda: fit_row(arms.model, cohort, seed, arms.effect),
-        "overlap_weights": lambda: weighted(
-            lambda score, _: overlap_weights(score, arms.is_treated)
-        ),
-        "stabilised_weights": lambda: weighted(
+    rows = {
+        "crude": fit_row(marginal, cohort, seed, arms.effect),
+        "outcome_regression": fit_row(arms.model, cohort, seed, arms.effect),
+        "overlap_weights": weighted(lambda score, _: overlap_weights(score, arms.is_treated)),
+        "stabilised_weights": weighted(
             lambda score, own: stabilised_weights(score, arms.is_treated, own)
         ),
     }
@@ -382,6 +379,5 @@ def outcome_rows(arms: TwoArms, groups: int, seed: int) -> list[dict[str, Any]]:
         "n_treated": int(arms.is_treated.sum()),
     }
     return [
-        try_row(fit) | counts | {"label": METHODS[method], "method": method}
-        for method, fit in fits.items()
+        row | counts | {"label": METHODS[method], "method": method} for method, row in rows.items()
     ]

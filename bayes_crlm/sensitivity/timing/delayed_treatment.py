@@ -22,12 +22,7 @@ from bayes_crlm.model.late_start import (
     share_on_treatment,
     waiting_model,
 )
-from bayes_crlm.sensitivity.comparison_rows import (
-    add_problems,
-    finely_weighted_row,
-    fit_row,
-    try_row,
-)
+from bayes_crlm.sensitivity.comparison_rows import add_problems, fit_row, weighted_row
 from bayes_crlm.sensitivity.timing.clone_censor_weight import Clones, WeightModel, weight_model
 from bayes_crlm.sensitivity.two_arms import TwoArms, start_of_treatment
 from bayes_crlm.sensitivity.weighted_posterior import effective_sample_size, weight_problems
@@ -148,7 +143,7 @@ def landmark_row(arms: TwoArms, start: NDArray, landmark: float, seed: int) -> d
     untreated = ~is_over & (start > landmark)
     n_untreated, n_later = int(untreated.sum()), int(np.sum(untreated & np.isfinite(start)))
     taken = rows_at_landmark(arms.as_treated, start, landmark)
-    return try_row(lambda: fit_row(model, taken, seed, arms.effect)) | {
+    return fit_row(model, taken, seed, arms.effect) | {
         "label": f"landmark at {as_written(landmark)}, "
         f"{n_later}/{n_untreated} untreated start later",
         "method": "landmark",
@@ -166,7 +161,7 @@ def split_row(arms: TwoArms, start: NDArray, seed: int) -> dict[str, Any]:
     model = waiting_model(arms.model, arms.as_treated, start)
     split = rows_from_start(arms.as_treated, start)
     labels = {"label": "time-dependent treatment", "method": "time_dependent", "at": None}
-    return try_row(lambda: fit_row(model, split, seed, arms.effect)) | labels
+    return fit_row(model, split, seed, arms.effect) | labels
 
 
 def clone_rows(
@@ -193,20 +188,18 @@ def clone_rows(
         def weigh(weights: NDArray) -> NDArray:
             return weights[:, clones.patient] * shape(weighing.weights(weights), clones.arm)
 
-        def fit() -> dict[str, Any]:
-            model = dataclasses.replace(arms.model, covariates=covariates)
-            # deaths of clones that still wait are deaths under the other strategy, too
-            is_own = clones.has_started | (clones.arm == 0)
-            whose = {"is_own": is_own, "cluster": clones.patient}
-            return finely_weighted_row(model, arms, cohort, weigh, groups, seed, **whose)
-
+        model = dataclasses.replace(arms.model, covariates=covariates)
+        # deaths of clones that still wait are deaths under the other strategy, too
+        is_own = clones.has_started | (clones.arm == 0)
+        whose = {"is_own": is_own, "cluster": clones.patient}
+        fitted = weighted_row(model, arms, cohort, weigh, groups, seed, **whose)
         weights = {name: shape(weight, None) for name, weight in final.items()}
         problems = [*weight_problems(weights, "clones"), *not_proportional]
         named = {
             "label": f"clone-censor-weight, grace {grace}{label}",
             "method": f"clone_censor_weight{method}",
         }
-        return add_problems(try_row(fit), problems) | named | about
+        return add_problems(fitted, problems) | named | about
 
     rows = [row("", "", "", as_they_are)]
     if arms.model.covariates:
@@ -387,6 +380,8 @@ def compare_methods(arms: TwoArms, settings: Settings, seed: int) -> dict[str, A
     start = start_of_treatment(arms, str(settings.start))
     landmarks, grace = choose_times(arms, start, settings)
     naive = fit_row(arms.model, arms.whole, seed, arms.effect)
+    if naive["failure"] is not None:
+        raise SensitivityError(naive["failure"])
     split = split_row(arms, start, seed)
     rows = [naive | {"label": "as treated (naive)", "method": "naive", "at": None}]
     for at in landmarks:
