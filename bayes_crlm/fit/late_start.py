@@ -15,7 +15,6 @@ Suissa (2008), Am J Epidemiol 167:492-499; Mantel & Byar (1974), J Am Stat Assoc
 Anderson, Cain & Gelber (1983), J Clin Oncol 1:710-719.
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,11 +29,10 @@ from bayes_crlm.inference.monte_carlo import errors_of_draws
 from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.model.definition import ModelDefinition
 from bayes_crlm.model.late_start import (
+    at_landmark,
     diluted,
     landmark_times,
-    rows_at_landmark,
     rows_from_start,
-    share_on_treatment,
     starts_of_treatment,
     waited,
     waiting_model,
@@ -228,24 +226,9 @@ def fit_landmark(
     fit: PosteriorDraws, start: NDArray, thresholds: Sequence[float], rule: SuccessRule
 ) -> dict[str, Any]:
     """Fit those at risk when nine in ten of the treated had started, from there on."""
-    inputs, cohort = fit.inputs, fit.inputs.cohort
     (at,) = landmark_times(start, (LANDMARK_SHARE,)) or [float(start[np.isfinite(start)].max())]
-    cutpoints = fit.model.cutpoints
-    if not isinstance(cutpoints, str | int):
-        cutpoints = tuple(each - at for each in cutpoints if each > at) or 1
-    is_over = cohort.time <= at
-    untreated = ~is_over & (start > at)
-    counts = {
-        "at": at,
-        "n_dead_before": int(cohort.event[is_over].sum()),
-        "n_censored_before": int(np.sum(cohort.event[is_over] == 0)),
-        "n_untreated": int(untreated.sum()),
-        "n_started_later": int(np.sum(untreated & np.isfinite(start))),
-        "share_on_treatment": share_on_treatment(start, cohort.time, at),
-    }
-    model = dataclasses.replace(fit.model, reference=inputs.design.reference, cutpoints=cutpoints)
-    taken = rows_at_landmark(inputs, start, at)
-    return counts | fit_rows(model, taken, fit.seed, thresholds, rule)
+    model, cohort, about = at_landmark(fit.model, fit.inputs, start, at)
+    return about | fit_rows(model, cohort, fit.seed, thresholds, rule)
 
 
 def choose_headline(

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -187,22 +188,6 @@ def waiting_cutpoints(
     return tuple(float(each) for each in np.union1d(chosen, starts)[1:-1])
 
 
-def share_on_treatment(start: NDArray, time: NDArray, landmark: float) -> float:
-    """Share of their follow-up that a landmark's untreated patients are on treatment after all.
-
-    Parameters
-    ----------
-    start, time : (patients,) ndarray
-        Infinity for patients who never started.
-    landmark : float
-        In the cohort's unit.
-    """
-    untreated = (time > landmark) & (start > landmark)
-    total = float((time[untreated] - landmark).sum())
-    treated = float(np.maximum(time[untreated] - start[untreated], 0.0).sum())
-    return treated / total if total > 0 else 0.0
-
-
 def diluted(ratio: float, share: float) -> float:
     """Hazard ratio of treatment against patients who are on it for a share of their follow-up."""
     return ratio / (1 - share + share * ratio)
@@ -344,3 +329,43 @@ def rows_at_landmark(inputs: PreparedCohort, start: NDArray, landmark: float) ->
         patient_index=np.arange(len(kept)),
         patients=cohort.patients[cohort.patient_index[kept]],
     )
+
+
+def at_landmark(
+    model: ModelDefinition, inputs: PreparedCohort, start: NDArray, landmark: float
+) -> tuple[ModelDefinition, Cohort, dict[str, Any]]:
+    """Model and rows of those at risk at a landmark, from there on, and what that leaves out.
+
+    Parameters
+    ----------
+    model : ModelDefinition
+        Of the analysis as treated.
+    inputs, start, landmark
+        As of `rows_at_landmark`.
+
+    Returns
+    -------
+    model : ModelDefinition
+        Its own cutpoints are counted from the landmark on.
+    rows : Cohort
+    about : dict
+        at, n_dead_before, n_censored_before, n_untreated, n_started_later, share_on_treatment (of
+        their follow-up, that the landmark's untreated patients are on treatment after all).
+    """
+    cohort, cutpoints = inputs.cohort, model.cutpoints
+    if not isinstance(cutpoints, str | int):
+        cutpoints = tuple(each - landmark for each in cutpoints if each > landmark) or 1
+    is_over = cohort.time <= landmark
+    untreated = ~is_over & (start > landmark)
+    total = float((cohort.time[untreated] - landmark).sum())
+    treated = float(np.maximum(cohort.time[untreated] - start[untreated], 0.0).sum())
+    own = dataclasses.replace(model, reference=inputs.design.reference, cutpoints=cutpoints)
+    about = {
+        "at": landmark,
+        "n_dead_before": int(cohort.event[is_over].sum()),
+        "n_censored_before": int(np.sum(cohort.event[is_over] == 0)),
+        "n_untreated": int(untreated.sum()),
+        "n_started_later": int(np.sum(untreated & np.isfinite(start))),
+        "share_on_treatment": treated / total if total > 0 else 0.0,
+    }
+    return own, rows_at_landmark(inputs, start, landmark), about

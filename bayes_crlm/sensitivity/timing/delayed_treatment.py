@@ -15,11 +15,10 @@ from pydantic import AfterValidator, Field
 
 from bayes_crlm.cohort.cohort import Cohort
 from bayes_crlm.model.late_start import (
+    at_landmark,
     diluted,
     landmark_times,
-    rows_at_landmark,
     rows_from_start,
-    share_on_treatment,
     waiting_model,
 )
 from bayes_crlm.sensitivity.comparison_rows import add_problems, fit_row, weighted_row
@@ -136,24 +135,10 @@ def choose_times(
 
 def landmark_row(arms: TwoArms, start: NDArray, landmark: float, seed: int) -> dict[str, Any]:
     """Fit the patients still at risk at a landmark, from there on."""
-    is_over, cutpoints = arms.time <= landmark, arms.model.cutpoints
-    if not isinstance(cutpoints, str | int):
-        cutpoints = tuple(each - landmark for each in cutpoints if each > landmark)
-    model = dataclasses.replace(arms.model, cutpoints=cutpoints)
-    untreated = ~is_over & (start > landmark)
-    n_untreated, n_later = int(untreated.sum()), int(np.sum(untreated & np.isfinite(start)))
-    taken = rows_at_landmark(arms.as_treated, start, landmark)
-    return fit_row(model, taken, seed, arms.effect) | {
-        "label": f"landmark at {as_written(landmark)}, "
-        f"{n_later}/{n_untreated} untreated start later",
-        "method": "landmark",
-        "at": landmark,
-        "n_dead_before": int(arms.event[is_over].sum()),
-        "n_censored_before": int(np.sum(1 - arms.event[is_over])),
-        "n_untreated": n_untreated,
-        "n_started_later": n_later,
-        "share_on_treatment": share_on_treatment(start, arms.time, landmark),
-    }
+    model, cohort, about = at_landmark(arms.model, arms.as_treated, start, landmark)
+    later = f"{about['n_started_later']}/{about['n_untreated']} untreated start later"
+    named = {"label": f"landmark at {as_written(landmark)}, {later}", "method": "landmark"}
+    return fit_row(model, cohort, seed, arms.effect) | named | about
 
 
 def split_row(arms: TwoArms, start: NDArray, seed: int) -> dict[str, Any]:
