@@ -5,10 +5,12 @@ the confounder's hazard ratio and prevalences; the bias analysis asks for belief
 refits the model with the confounder in it.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from bayes_crlm.analysis.plan import Plan
@@ -139,35 +141,32 @@ def analyse(context: Context, settings: Settings) -> Finding:
     prior = confounder_prior(settings, judge.side, len(levels), context.level)
     calls = [("latent confounder", {"prior": asdict(prior)})]
     (done,) = context.run_calls("unmeasured_confounding", latent_refit, calls)
-    latent, failure = done.value, done.failure
-    is_stated = settings.is_stated
-    refits = [] if latent is None else [latent]
+    refits = [] if done.value is None else [done.value]
     judge.add_states(refits)
-    turns = found["surface"]["turns_conclusion"]
-    tipped = int(turns.sum())
     result = {
         "e_value": values.e_value,
         "e_value_limit": values.e_value_limit,
         "is_common_outcome": is_common,
         **found,
-        "latent": {"failure": failure} if latent is None else latent,
-        "beliefs_are_stated": is_stated,
+        "latent": done.value or {"failure": done.failure},
+        "beliefs_are_stated": settings.is_stated,
     }
     labelled = [{**each, "label": "a confounder of the stated beliefs"} for each in refits]
-    is_delayed = bool(np.any(inputs.cohort.entry > 0))
     return finding(
         "unmeasured_confounding",
-        sentence(judge, result, tipped, surface, latent),
-        judge.verdict(labelled if is_stated else []),
+        sentence(judge, result, refits),
+        judge.verdict(labelled if settings.is_stated else []),
         result=result,
-        rows=tables_of(found["surface"], latent),
-        figures=figures_of(context, surface, latent),
+        rows=tables_of(found["surface"], refits),
+        figures=figures_of(context, surface, refits),
         notes=[
-            *notes_of(latent, failure, is_common, is_delayed, is_stated),
+            *notes_of(context, result),
             *context.interval_note(),
             *context.headline_note("E-values, surface and bias analysis are"),
         ],
-        would_move=possible_changes_in_words(tipped, turns.size, None if is_stated else latent),
+        would_move=possible_changes_in_words(
+            found["surface"]["turns_conclusion"], [] if settings.is_stated else refits
+        ),
     )
 
 
@@ -215,7 +214,7 @@ def surface_of(context: Context, settings: Settings) -> tuple[TippingSurface, di
     }
 
 
-def tables_of(surface: Values, latent: Values | None) -> list[Rows]:
+def tables_of(surface: Values, refits: Sequence[Values]) -> list[Rows]:
     """One row for every confounder of the grid, and the refit without what is nested in it."""
     names = {"median": "median", "low": "eti95_low", "high": "eti95_high"}
     names |= {each: each for each in ("prob_below_1", "prob_below_effect", "turns_conclusion")}
@@ -230,31 +229,29 @@ def tables_of(surface: Values, latent: Values | None) -> list[Rows]:
         for i, difference in enumerate(surface["prevalence_difference"])
         for j, strength in enumerate(surface["confounder_hazard_ratio"])
     ]
+    flat = [{key: row[key] for key in row if key not in NESTED} for row in refits]
     tables = [rows_of("unmeasured_confounding_surface", cells)]
-    if latent is not None:
-        flat = {key: value for key, value in latent.items() if key not in NESTED}
-        tables.append(rows_of("unmeasured_confounding_latent", [flat]))
-    return tables
+    return [*tables, rows_of("unmeasured_confounding_latent", flat)] if flat else tables
 
 
-def possible_changes_in_words(tipped: int, size: int, unstated: Values | None) -> str | None:
+def possible_changes_in_words(turns: NDArray[np.bool], unstated: Sequence[Values]) -> str | None:
     """Name the confounders, of the grid or of beliefs nobody stated, that change the conclusion."""
-    said = []
-    if unstated is not None and unstated["state"] in ("weaker", "changes"):
-        said.append(
-            "a confounder of the default beliefs, which the spec does not state "
-            f"({ratio_of(unstated, '{}, {}')})"
-        )
-    if tipped:
-        said.append(f"{tipped} of {count_of(size, 'confounder')} of the grid")
+    said = [
+        "a confounder of the default beliefs, which the spec does not state "
+        f"({ratio_of(row, '{}, {}')})"
+        for row in unstated
+        if row["state"] in ("weaker", "changes")
+    ]
+    if turns.any():
+        said.append(f"{turns.sum()} of {count_of(turns.size, 'confounder')} of the grid")
     return " or ".join(said) or None
 
 
-def sentence(
-    judge: Judge, result: Values, tipped: int, surface: TippingSurface, latent: Values | None
-) -> str:
+def sentence(judge: Judge, result: Values, refits: Sequence[Values]) -> str:
     """Say what confounding would have to be."""
     base, (low, high) = judge.base, judge.base["eti95"]
+    turns = result["surface"]["turns_conclusion"]
+    tipped = int(turns.sum())
     text = (
         "A confounder would have to be associated with treatment and with the event by risk ratios "
         f"of {number(result['e_value'])} each to explain the median away ({number(base['median'])})"
@@ -265,10 +262,10 @@ def sentence(
         else f", and by {number(result['e_value_limit'])} each to take the 95% interval to 1"
     )
     text += (
-        f"; {tipped} of {surface.prob_below.size} confounders of the grid "
+        f"; {tipped} of {turns.size} confounders of the grid "
         f"{'changes' if tipped == 1 else 'change'} the conclusion"
     )
-    if latent is not None:
+    for latent in refits:
         whose = "default beliefs, which the spec does not state,"
         if result["beliefs_are_stated"]:
             whose = "the stated beliefs"
@@ -279,38 +276,37 @@ def sentence(
     return f"{text}."
 
 
-def notes_of(
-    latent: Values | None, failure: str | None, is_common: bool, is_delayed: bool, is_stated: bool
-) -> tuple[str, ...]:
+def notes_of(context: Context, result: Values) -> list[str]:
     """What the numbers rest on."""
+    latent = result["latent"]
     notes = [
         "The data say almost nothing about an unmeasured confounder: the bias analysis rests on "
         "beliefs.",
     ]
-    if not is_stated:
+    if not result["beliefs_are_stated"]:
         notes.append(
             "The beliefs about a confounder are defaults, made for metastases of colorectal "
             "cancer, not the spec's: what they do is reported separately and does not count. State "
             f"{', '.join(Settings.BELIEFS)} in [sensitivity.unmeasured_confounding]."
         )
-    if is_delayed:
+    if np.any(context.plan.inputs.cohort.entry > 0):
         notes.append(
             "Patients enter after time zero: the confounder's prevalence is that of patients when "
             "they enter, and taken to be the same whenever that is."
         )
-    if is_common:
+    if result["is_common_outcome"]:
         notes.append(
             f"More than {whole_percent(COMMON)} had the event, so hazard ratios were turned into "
             "approximate risk ratios for the E-values."
         )
-    if latent is None:
-        notes.append(f"No bias analysis with a latent confounder: {failure}")
+    if "failure" in latent:
+        notes.append(f"No bias analysis with a latent confounder: {latent['failure']}")
     elif not latent["is_reliable"]:
         notes.append("The refit with a latent confounder fails its diagnostics: do not trust it.")
-    return tuple(notes)
+    return notes
 
 
-def figures_of(context: Context, surface: TippingSurface, latent: Values | None) -> list[Figure]:
+def figures_of(context: Context, surface: TippingSurface, refits: Sequence[Values]) -> list[Figure]:
     """The tipping surface, and the refit beside the base."""
     judge, rule, level = context.judge, context.rule, context.rule.probability
     below = surface.side == "below"
@@ -337,13 +333,13 @@ def figures_of(context: Context, surface: TippingSurface, latent: Values | None)
             tipping,
         )
     ]
-    if latent is not None:
+    if refits:
         labels = ["the base analysis", "with a latent confounder"]
         figures.append(
             forest(
                 "unmeasured_confounding_latent",
                 "The hazard ratio without and with an unmeasured confounder in the model.",
-                [context.base, latent],
+                [context.base, *refits],
                 labels,
             )
         )
