@@ -200,13 +200,13 @@ class Context:
         """
         from bayes_crlm.sensitivity.refit import refit_each
 
-        names = list(dict.fromkeys(name for name, _ in changes))
-        calls = [
-            (name, {"changes": [each for own, each in changes if own == name]}) for name in names
-        ]
+        groups: dict[str, list[Values]] = {}
+        for name, change in changes:
+            groups.setdefault(name, []).append(change)
+        calls = [(name, {"changes": each}) for name, each in groups.items()]
         done = self.run_calls(part, refit_each, calls, **settled)
         found: dict[str, Iterator[dict[str, Any]]] = {}
-        for name, each in zip(names, done, strict=True):
+        for name, each in zip(groups, done, strict=True):
             failed = repeat({"failure": each.failure})
             found[name] = failed if each.value is None else iter(each.value["rows"])
         return [next(found[name]) for name, _ in changes]
