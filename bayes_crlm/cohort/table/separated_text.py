@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from bayes_crlm.cohort.table.cells import read_cells
 from bayes_crlm.cohort.table.column_values import MARKS, ColumnRead, column_kind
-from bayes_crlm.cohort.table.text_columns import column_from_texts
 from bayes_crlm.words.errors import DataFileError
 from bayes_crlm.words.wording import one_line, shown, shown_names, shown_rows
 
@@ -173,7 +173,9 @@ def read_separated_text(
             f"{name}: it cannot be read as a table ({one_line(error)}); close every quotation mark"
         ) from None
     table = _with_leading_spaces(table, data, separator, name)
-    read = {each: column_from_texts(table[each]) for each in columns if each != identifier}
+    read = {
+        each: read_cells(table[each], is_text_file=True) for each in columns if each != identifier
+    }
     changed = {each: column.values for each, column in read.items()}
     if identifier is not None and identifier in columns:
         changed[identifier] = _identifiers(table[identifier])
