@@ -154,17 +154,13 @@ class LocalProcesses(ThisProcess):
 
     def submit(self, calls: Sequence[Call]) -> "Future[ChunkReport]":
         """Send calls to whichever process is free; the death of one has ended the whole pool."""
-        try:
-            return self.send(calls)
-        except BrokenProcessPool:
-            self.close(is_done=False)
-            self.start()
-            return self.send(calls)
-
-    def send(self, calls: Sequence[Call]) -> "Future[ChunkReport]":
-        """Send calls to the pool as it is."""
-        with prepared_for_children():
-            return self.pool.submit(run_chunk_here, calls)
+        while True:
+            try:
+                with prepared_for_children():
+                    return self.pool.submit(run_chunk_here, calls)
+            except BrokenProcessPool:
+                self.close(is_done=False)
+                self.start()
 
     def report(self, future: "Future[ChunkReport]") -> ChunkReport:
         """Read a finished future; raises `WorkerLostError`."""

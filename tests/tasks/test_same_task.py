@@ -100,15 +100,16 @@ cell("add = outer(2)")
 """
 
 
+def run_script(script, store):
+    """Run Python text, which has no file, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", script, store],
+        env=ENVIRONMENT, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
 def test_a_function_without_a_file_is_told_apart_by_its_code(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", NOTEBOOK, tmp_path / "store.jsonl"],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run_script(NOTEBOOK, tmp_path / "store.jsonl")
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -118,14 +119,7 @@ def test_a_function_without_a_file_whose_values_cannot_be_told_apart_is_refused(
         "held = threading.Lock()\ndef refit(s): return {'v': held.locked()}\n"
         "run_tasks([Task('a', refit, {'s': 1})], jobs=1, store=sys.argv[1])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script, tmp_path / "store.jsonl"],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run_script(script, tmp_path / "store.jsonl")
     assert "ExecutorError: refit is not a function of a file and uses a value of type lock" in (
         done.stderr
     )
