@@ -39,6 +39,8 @@ INLINE v8 operator+(v8 a, double b) { EACH_PART a.v[q] += b; return a; }
 INLINE v8 operator*(double a, v8 b) { EACH_PART b.v[q] = a * b.v[q]; return b; }
 INLINE v8 operator-(v8 a, double b) { EACH_PART a.v[q] -= b; return a; }
 INLINE v8 operator*(v8 a, double b) { EACH_PART a.v[q] *= b; return a; }
+INLINE v8 operator-(double a, v8 b) { EACH_PART b.v[q] = a - b.v[q]; return b; }
+INLINE v8 &operator-=(v8 &a, v8 b) { EACH_PART a.v[q] -= b.v[q]; return a; }
 INLINE v8 &operator+=(v8 &a, v8 b) { EACH_PART a.v[q] += b.v[q]; return a; }
 
 INLINE int64_t round_up(int64_t n) { return (n + LANES - 1) / LANES * LANES; }
@@ -121,12 +123,20 @@ INLINE part log1p_part(part x) {
 }
 INLINE v8 log1p8(v8 x) { EACH_PART x.v[q] = log1p_part(x.v[q]); return x; }
 
-INLINE v8 within(v8 x, double low, double high) {
-  EACH_PART {
-    x.v[q] = x.v[q] < low - part{} ? low - part{} : x.v[q];
-    x.v[q] = x.v[q] > high - part{} ? high - part{} : x.v[q];
-  }
-  return x;
+// log of positive numbers that may be infinite; what is not a number stays so
+INLINE v8 log_or_infinity(v8 a) { EACH_PART a.v[q] = a.v[q] < 1.7e308 ? log_part(a.v[q]) : a.v[q]; return a; }
+
+// Larger and smaller ones of two numbers. Beside a limit what is not a number stays so.
+INLINE v8 larger(v8 a, v8 b) { EACH_PART a.v[q] = a.v[q] > b.v[q] ? a.v[q] : b.v[q]; return a; }
+INLINE v8 larger(v8 a, double b) { EACH_PART a.v[q] = a.v[q] < b ? b - part{} : a.v[q]; return a; }
+INLINE v8 smaller(v8 a, double b) { EACH_PART a.v[q] = a.v[q] > b ? b - part{} : a.v[q]; return a; }
+INLINE v8 within(v8 x, double low, double high) { return smaller(larger(x, low), high); }
+
+// log(e^a + e^b)
+INLINE v8 log_add_exp8(v8 a, v8 b) {
+  v8 apart = a;
+  EACH_PART apart.v[q] = a.v[q] > b.v[q] ? b.v[q] - a.v[q] : a.v[q] - b.v[q];
+  return larger(a, b) + log1p8(exp8(apart));
 }
 
 INLINE v8 sqrt8(v8 x) {

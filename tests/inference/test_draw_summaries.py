@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bayes_crlm.inference.weighted import PROBABILITIES, quantiles, sums_of_draws
@@ -53,6 +53,9 @@ def tail_size(value, weight):
     unequal=st.sampled_from([0.0, 0.5, 3.0]),
     share_without=st.sampled_from([0.0, 0.4]),
 )
+@example(
+    seed=643, draws=7, kind="heavy tails", unequal=3.0, share_without=0.4
+)  # one has all weight
 @settings(max_examples=200, deadline=None)
 def test_summaries_are_those_of_sorted_draws(seed, draws, kind, unequal, share_without):
     rng = np.random.default_rng(seed)
