@@ -44,6 +44,11 @@ STYLE: dict[Any, Any] = {
 _IS_FOR_FILES: ContextVar[bool] = ContextVar("_IS_FOR_FILES", default=False)
 
 
+def look_of(k: int) -> tuple[str, str]:
+    """Colour and line of the k-th level; beyond six colours repeat, with another kind of line."""
+    return COLOURS[k % len(COLOURS)], LINE_STYLES[k // len(COLOURS) % len(LINE_STYLES)]
+
+
 class HasCohort(Protocol):
     """What is of one cohort: a fit, or a plan of one."""
 

@@ -9,11 +9,11 @@ from bayes_crlm.figures.drawing import (
     ALARM,
     COLOURS,
     INK,
-    LINE_STYLES,
     MUTED,
     counted_from,
     label_synthetic,
     legend_above,
+    look_of,
     new_axes,
     plain_text,
     ratio_ticks,
@@ -206,13 +206,13 @@ def plot_prior_posterior(
         kernel = np.exp(-0.5 * ((grid[:, None] - draws[None, :]) / width) ** 2)
         curve = kernel.mean(axis=1) / (width * np.sqrt(2 * np.pi))
         is_withdrawn = withdrawal(fit.inputs, failures, (k + 1, 0)) is not None
-        style = ":" if is_withdrawn else LINE_STYLES[k // len(COLOURS) % len(LINE_STYLES)]
+        colour, style = look_of(k)
         name = plain_text(fit.inputs.design.terms[k], 70)
         ax.plot(
             grid,
             curve,
-            style,
-            color=COLOURS[k % len(COLOURS)],
+            ":" if is_withdrawn else style,
+            color=colour,
             lw=2,
             label=f"posterior: {name}{' (no answer)' if is_withdrawn else ''}",
         )

@@ -9,11 +9,11 @@ import numpy as np
 from bayes_crlm.figures.drawing import (
     COLOURS,
     INK,
-    LINE_STYLES,
     MUTED,
     counted_from,
     label_synthetic,
     legend_above,
+    look_of,
     new_axes,
     plain_text,
     time_label,
@@ -71,14 +71,12 @@ def plot_survival(fit: "Fitted", ax: "Axes | None" = None, *, at_risk: bool = Tr
     low, middle, high = np.quantile(draws, [0.025, 0.5, 0.975], axis=0)
     end, last = float(times[-1]), last_follow_up(fit.inputs)
     ax.set_xlim(fit.begin, end)
-    ax.set_ylim(0, 1.01)
+    in_percent(ax)
     ticks = [tick for tick in ax.get_xticks() if fit.begin <= tick <= end]
     entries, is_beyond, is_in_parts = [], False, False
     eventless = levels_without_events(fit.inputs)
     for k, level in enumerate(design.levels):
-        colour = COLOURS[k % len(COLOURS)]
-        # beyond six levels colours repeat, with another kind of line
-        style = LINE_STYLES[k // len(COLOURS) % len(LINE_STYLES)]
+        colour, style = look_of(k)
         # without an event the prior decides how high the curve lies: no band that looks certain
         has_events = k not in eventless
         if has_events:
@@ -123,7 +121,6 @@ def plot_survival(fit: "Fitted", ax: "Axes | None" = None, *, at_risk: bool = Tr
     ax.set_xticks(ticks)
     ax.set_xlabel(time_label(fit))
     ax.set_ylabel(survival_label(fit))
-    ax.set_yticks(np.linspace(0, 1, 6), [whole_percent(each) for each in np.linspace(0, 1, 6)])
     ax.grid(axis="y", color=INK, alpha=0.08, lw=0.8)
     handles, labels = zip(*entries, strict=True)
     ax.legend(
@@ -140,6 +137,13 @@ def plot_survival(fit: "Fitted", ax: "Axes | None" = None, *, at_risk: bool = Tr
     )
     label_synthetic(fit, ax)
     return ax
+
+
+def in_percent(ax: "Axes") -> None:
+    """Let an axis of survival go from 0% to 100%."""
+    shares = np.linspace(0, 1, 6)
+    ax.set_ylim(0, 1.01)
+    ax.set_yticks(shares, [whole_percent(each) for each in shares])
 
 
 def plot_steps(ax: "Axes", curve: "KaplanMeier", **style: Any) -> None:
@@ -213,8 +217,7 @@ def plot_hazard(fit: "Fitted", ax: "Axes | None" = None) -> "Axes":
     strata = fit.inputs.kinds.strata
     for k, stratum in enumerate(strata):
         own = table if len(strata) == 1 else table[table["stratum"] == stratum]
-        colour = COLOURS[k % len(COLOURS)]
-        style = LINE_STYLES[k // len(COLOURS) % len(LINE_STYLES)]
+        colour, style = look_of(k)
         for start, stop, low, high in own[["from", "to", "eti95_low", "eti95_high"]].to_numpy():
             ax.fill_between(
                 [start, stop], np.exp(low), np.exp(high), color=colour, alpha=0.18, lw=0
@@ -274,8 +277,7 @@ def plot_prior_survival(fit: "Fitted", ax: "Axes | None" = None) -> "Axes":
     ax.plot(times, middle, "--", color=INK, lw=1.5, label="prior: median")
     draws = fit.survival_values(times, CURVE_DRAWS)[:, 0]
     ax.plot(times, np.median(draws, axis=0), color=COLOURS[0], lw=2, label="posterior: median")
-    ax.set_ylim(0, 1.01)
-    ax.set_yticks(np.linspace(0, 1, 6), [whole_percent(each) for each in np.linspace(0, 1, 6)])
+    in_percent(ax)
     ax.set_xlim(times[0], times[-1])
     ax.set_xlabel(time_label(fit))
     ax.set_ylabel(f"survival with\n{plain_text(fit.inputs.design.reference, 26)}")

@@ -34,9 +34,7 @@ class RatioSummary:
     @cached_property
     def mean_log(self) -> NDArray[np.float64]:
         """Posterior means of log hazard ratios, shape (terms,)."""
-        if self.weight is None:
-            return self.draws.mean(axis=0)
-        return np.array([self.weight @ column for column in self.draws.T])
+        return np.average(self.draws, axis=0, weights=self.weight)
 
     @cached_property
     def sd_log(self) -> NDArray[np.float64]:
@@ -44,14 +42,13 @@ class RatioSummary:
         if self.weight is None:
             return self.draws.std(axis=0, ddof=1)
         squares = (self.draws - self.mean_log) ** 2
-        return np.sqrt([self.weight @ column for column in squares.T])
+        return np.sqrt(np.average(squares, axis=0, weights=self.weight))
 
     def prob_below(self, ratio: float) -> NDArray[np.float64]:
         """P(hazard ratio < ratio) of every term, shape (terms,)."""
-        is_below = self.draws < np.log(ratio)
-        if self.weight is None:
-            return is_below.mean(axis=0)
-        return np.array([min(self.weight[column].sum(), 1.0) for column in is_below.T])
+        share = np.average(self.draws < np.log(ratio), axis=0, weights=self.weight)
+        # weights add up to 1 but for rounding
+        return np.minimum(share, 1.0)
 
     def below_by_threshold(self, thresholds: Sequence[float], term: int) -> dict[str, float]:
         """P(hazard ratio < r) of one term by threshold r."""
