@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.inference.psis import PARETO_K_MOST
-from bayes_crlm.inference.weighted import tail_effective_sizes
+from bayes_crlm.inference.weighted import sums_of_draws, tail_effective_sizes
 from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import number, whole
 
 # as a share of the draws: with fewer the proposal is not an approximation
 LEAST_ESS = 0.1
+# as a share of the draws: with more none of the limits is decided by a few
+SURE_ESS = 0.7
 
 
 @record
@@ -143,17 +145,34 @@ class BatchDraws:
         kept = {name: array[k : k + 1] for name, array in each.items() if array is not None}
         return replace(self, **kept)
 
+    @cached_property
+    def has_tails(self) -> NDArray[np.bool]:
+        """Whether enough draws stand behind the 95% limits of every effect, shape (cohorts,).
+
+        Draws that are worth nearly their number are taken to do so.
+        """
+        draws, found = self.weight.shape[1], np.ones(len(self.weight), dtype=bool)
+        unsure = np.flatnonzero(self.converged & (self.ess < SURE_ESS * draws))
+        if len(unsure):
+            size = sums_of_draws(self.effect[unsure], self.weight[unsure]).tail_size
+            found[unsure] = (size >= LEAST_ESS * draws).all(axis=1)
+        return found
+
     def is_good(self, most_k: float, least_ess: float) -> NDArray[np.bool]:
         """Whether draws need no better proposal, shape (cohorts,)."""
         is_heavy = ~(self.pareto_k <= most_k)
-        return self.converged & ~is_heavy & (self.ess >= least_ess * self.weight.shape[1])
+        enough = self.ess >= least_ess * self.weight.shape[1]
+        good = self.converged & ~is_heavy & enough
+        return good & self.has_tails if good.any() else good
 
     def is_better(self, other: "BatchDraws") -> NDArray[np.bool]:
         """Whether draws serve more than others: may be used while they may not, or count for more.
 
         The smallest of several k would be a flattering one.
         """
-        may, others_may = (each.pareto_k <= PARETO_K_MOST for each in (self, other))
+        may, others_may = (
+            (each.pareto_k <= PARETO_K_MOST) & each.has_tails for each in (self, other)
+        )
         is_more = ~(other.ess >= self.ess)
         better = ~other.converged | np.where(may == others_may, is_more, may)
         return self.converged & better

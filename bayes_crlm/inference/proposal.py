@@ -53,6 +53,8 @@ class Proposal:
         Which mode each part belongs to. Parts of one mode have step scales of their own.
     cells : ScaleCells or None
         Of an unknown scale of the effects, one for each part.
+    walk_steps : int
+        Newton steps from the walk of a cell of step scales to that of each draw's effects.
     """
 
     targets: Targets
@@ -63,6 +65,7 @@ class Proposal:
     pairs: NDArray[np.intp]
     mode_of: NDArray[np.intp]
     cells: ScaleCells | None = None
+    walk_steps: int = 1
 
     def part(self, which: NDArray[np.intp]) -> "Proposal":
         """Those of some cohorts."""

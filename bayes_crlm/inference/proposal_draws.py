@@ -31,8 +31,8 @@ LEAST_PER_EFFECT = 20
 # of a part's own density far from its centre: with so much of others', their draws go there
 LEAST_OF_OTHERS = 0.25
 
-# Newton steps of a walk, from that of a cell of step scales
-DRAW_STEPS = 1
+# Newton steps of a walk after a poor proposal: with effects far from their mode one is not enough
+MOVED_STEPS = 4
 
 Sources = list[np.random.Generator]
 
@@ -93,7 +93,7 @@ def hazards_and_density(
     found.fill(
         part=origin,
         n_part_signs=origin.shape[1],
-        n_steps=SEARCH_STEPS if seeds is None else DRAW_STEPS,
+        n_steps=SEARCH_STEPS if seeds is None else around.walk_steps,
         seed=seeds,
     )
     if walks is not None:
@@ -156,7 +156,7 @@ def moved(
             shares_of_parts(of_modes, pairs / pairs_of(pairs), around.mode_of), pairs_of(pairs)
         )
     moved_effects = EffectProposals(centre, factor, nu, effects.wide_degrees_of_freedom)
-    return replace(around, effects=moved_effects, pairs=pairs)
+    return replace(around, effects=moved_effects, pairs=pairs, walk_steps=MOVED_STEPS)
 
 
 def reaches_tails(around: Proposal) -> NDArray[np.bool]:
