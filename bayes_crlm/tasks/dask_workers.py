@@ -121,7 +121,7 @@ class DaskWorkers(ThisProcess):
         super().__init__(shared)
         self.code, self.tell = code_in_use(), tell
         # workers may go at any time, and what was with them is not suspected at once
-        self.most_deaths = MOST_DEATHS
+        self.most_deaths, self.deaths = MOST_DEATHS, (distributed.KilledWorker,)
         self.workers: dict[str, Worker] = {}
         self.looked_at = self.last_used = time.monotonic()
         self.client = connect(distributed, address, self.where)
@@ -253,12 +253,8 @@ class DaskWorkers(ThisProcess):
         """Read a finished future; raises `WorkerLostError`, or `ExecutorError` if all is gone."""
         import asyncio
 
-        from distributed import KilledWorker
-
         try:
-            return future.result()
-        except KilledWorker as problem:
-            raise WorkerLostError(has_died=True) from problem
+            return super().report(future)
         except (CancelledError, asyncio.CancelledError) as problem:
             raise ExecutorError(f"{self.where}: the scheduler has gone") from problem
 

@@ -65,10 +65,13 @@ class ThisProcess:
     most_deaths : int
         With how many dying workers a call may have been before it is run alone; after as many more
         it is given up.
+    deaths : tuple of exception types
+        What a chunk's future raises when its worker died.
     """
 
     most_in_flight = 1
     most_deaths = 0
+    deaths: tuple[type[Exception], ...] = ()
 
     def __init__(self, shared: bytes | None) -> None:
         """Keep the pickled value that every call gets."""
@@ -82,7 +85,10 @@ class ThisProcess:
 
     def report(self, future: "Future[ChunkReport]") -> ChunkReport:
         """Read a finished future; raises `WorkerLostError` where its worker died."""
-        return future.result()
+        try:
+            return future.result()
+        except self.deaths as problem:
+            raise WorkerLostError(has_died=True) from problem
 
     def check(self) -> None:
         """Look whether workers are still there."""
@@ -106,6 +112,8 @@ class LocalProcesses(ThisProcess):
     threads of samplers or plots (or started afresh, where the system has no such server).
     They end when this process does, however it ends.
     """
+
+    deaths = (BrokenProcessPool,)
 
     def __init__(self, count: int, shared: bytes | None) -> None:
         """Start the first of `count` processes.
@@ -161,13 +169,6 @@ class LocalProcesses(ThisProcess):
             except BrokenProcessPool:
                 self.close(is_done=False)
                 self.start()
-
-    def report(self, future: "Future[ChunkReport]") -> ChunkReport:
-        """Read a finished future; raises `WorkerLostError`."""
-        try:
-            return future.result()
-        except BrokenProcessPool as problem:
-            raise WorkerLostError(has_died=True) from problem
 
     def close(self, *, is_done: bool) -> None:
         """End the processes; at once, where their work is not done."""
