@@ -290,7 +290,9 @@ def select(
             phrase += 'fill them in, or set missing = "drop"'
             return keep, (), (), [phrase]
         before = keep
-        keep = keep & ~np.isin(patient_of_row, patient_of_row[unknown])
+        # rows that name no patient are not one patient's
+        is_named = patient_of_row >= 0
+        keep = keep & ~unknown & ~(np.isin(patient_of_row, patient_of_row[unknown]) & is_named)
         dropped = (_left_out(f"missing {shown_names(columns)}", before, keep, patient_of_row),)
     if asked and not keep.any():
         phrase = " and ".join(str(condition) for condition in asked[:SHOWN])

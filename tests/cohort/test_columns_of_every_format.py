@@ -9,6 +9,7 @@ from column_tables import AGES, N, csv, planned, refused, table, terms
 
 from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
+from bayes_crlm.words.errors import CohortError
 
 
 def test_arrow_tables_are_taken():
@@ -155,3 +156,27 @@ def test_a_space_behind_every_separator_is_not_said(tmp_path, written):
 def test_spaces_before_some_numbers_of_a_file_change_no_number(tmp_path):
     cohort = rows_of_text(tmp_path, lambda k: f"{k:3d}")
     assert cohort.table["x"].tolist() == list(range(N)) and "x" not in cohort.column_notes
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "xlsx", "object", "category"])
+def test_a_patient_has_one_name_in_every_format(tmp_path, kind):
+    names = [f"p{k}" for k in range(N)]
+    names[3] = " p3 "
+
+    def source(names):
+        frame = table(name=names)
+        if kind in ("object", "category"):
+            return frame.assign(name=frame["name"].astype(kind))
+        path = tmp_path / f"data.{kind}"
+        writers = {"csv": frame.to_csv, "xlsx": frame.to_excel, "parquet": frame.to_parquet}
+        writers[kind](path, index=False)
+        return path
+
+    roles = {"time": "time", "event": "event", "id": "name"}
+    assert read_cohort(source(names), **roles).patients[3] == "p3"
+    names[4] = "p3"
+    with pytest.raises(CohortError, match=r"names patient 'p3' in rows 4 and 5;"):
+        read_cohort(source(names), **roles)
+    names[4], names[6] = "NA", "."
+    with pytest.raises(CohortError, match=r"'name' \(id\) is missing in rows 5 and 7;"):
+        read_cohort(source(names), **roles)

@@ -138,3 +138,14 @@ def test_a_missing_value_neither_meets_nor_fails_a_condition():
     # What another condition leaves out need not be known.
     both = [condition("age", "!=", 1000), condition("months", ">", 1.5)]
     assert read_cohort(frame, **ROLES, where=both).n_rows == 7
+
+
+def test_a_row_without_a_patient_is_not_dropped_with_another_one():
+    data = table().assign(patient=[f"p{k}" for k in range(10)])
+    data.loc[[2, 5], "patient"] = None
+    data["age"] = data["age"].astype(float)
+    data.loc[2, "age"] = None
+    where = [condition("age", ">", 0)]
+    message = refusal(data, id="patient", where=where, missing="drop")
+    assert "column 'patient' (id) is missing in row 6" in message
+    assert "row 3" not in message

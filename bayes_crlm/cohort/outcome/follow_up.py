@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.cohort.table.column_values import (
+    MARKS,
     as_float,
     column_kind,
     level_text,
@@ -144,7 +145,7 @@ def patients_of(values: "pd.Series") -> tuple[NDArray[Any], NDArray[np.intp]]:
     Parameters
     ----------
     values : pandas.Series, (n_rows,)
-        The id column. Blank text is missing.
+        The id column. Texts are names without their outer spaces; marks of missing are none.
 
     Returns
     -------
@@ -158,11 +159,12 @@ def patients_of(values: "pd.Series") -> tuple[NDArray[Any], NDArray[np.intp]]:
     values = plain_values(values)
     kind = column_kind(values)
     if kind == "text":
-        values = values.mask(values.str.strip() == "")
+        names = values.str.strip()
+        values = names.mask(names.isin(MARKS))
     elif kind == "objects":
         missing = values.isna().to_numpy(dtype=bool).tolist()
         cells = [
-            None if gap or (isinstance(cell, str) and not cell.strip()) else cell
+            None if gap or (isinstance(cell, str) and cell.strip() in MARKS) else cell
             for cell, gap in zip(values.to_list(), missing, strict=True)
         ]
         if not all(cell is None or type(cell) is int for cell in cells):
