@@ -314,7 +314,7 @@ def rows_of_stack(stack: CohortStack) -> StackedRows | None:
         entry, time = np.where(is_good, entry, 0.0), np.where(is_good, time, 1.0)
     entry, time = tied_in_each(entry, time, starts)
     is_good &= entry < time
-    event, is_said = events_by_code(table[outcome.event.column], outcome.event)
+    event, is_said, _ = events_by_code(table[outcome.event.column], outcome.event)
     is_good &= is_said
     times = [table[each].dtype for each in (outcome.time.end, outcome.entry) if each is not None]
     if any(is_short_float(each) for each in times):

@@ -68,6 +68,19 @@ def test_an_event_that_no_row_has_is_refused_with_what_the_rows_have():
     assert "0 (2 rows), 1 (2 rows)" in said
 
 
+@pytest.mark.parametrize("mark", ["NA", " . ", ""])
+@pytest.mark.parametrize("dead", ["dead", 1])
+def test_a_mark_of_missing_is_no_code_unless_it_is_said_to_be_one(mark, dead):
+    table = codes(pd.Series([dead, mark, dead, mark] * 5, dtype=object))
+    event = {"column": "status", "value": dead}
+    message = refused(table, event=event)
+    assert "column 'status' (event) is missing in rows 2, 4, 6, 8, 10 and 5 more" in message
+    assert "censored" not in message
+    if mark.strip():
+        cohort = read_cohort(table, time="months", event=event | {"censored": [mark]})
+        assert cohort.event.tolist() == [1, 0, 1, 0] * 5
+
+
 def test_cnsr_without_its_code_is_refused():
     table = codes([0, 1, 0, 1]).rename(columns={"status": "CNSR"})
     said = refused(table, event="CNSR")

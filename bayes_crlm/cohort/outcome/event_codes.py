@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.cohort.table.column_values import as_float, number_in, plain_values
+from bayes_crlm.cohort.table.column_values import MARKS, as_float, number_in, plain_values
 from bayes_crlm.words.records import record
 from bayes_crlm.words.wording import count_of, did_you_mean, listed_first, rows_where, shown
 
@@ -152,7 +152,7 @@ class CodesFound:
     keys : list of tuple
         Different codes in order of appearance, as `_key` gives them.
     kinds : list of str
-        "event", "censored" or "other".
+        "event", "censored", "missing" for marks of missing that no code names, or "other".
     """
 
     places: NDArray[np.intp]
@@ -184,6 +184,11 @@ class CodesFound:
     def are(self, kind: str) -> NDArray[np.bool]:
         """Whether each row's code is of a kind."""
         return np.array([*(each == kind for each in self.kinds), False], dtype=bool)[self.places]
+
+    @property
+    def are_missing(self) -> NDArray[np.bool]:
+        """Whether each row has no code."""
+        return (self.places < 0) | self.are("missing")
 
     def listed(self, *kinds: str) -> str:
         """Codes of some kinds with their counts, in the codes' order: 0 (37 rows), 1 (9 rows)."""
@@ -258,7 +263,7 @@ def read_events(
 
 def events_by_code(
     values: "pd.Series", codes: EventCodes
-) -> tuple[NDArray[np.int8], NDArray[np.bool]]:
+) -> tuple[NDArray[np.int8], NDArray[np.bool], NDArray[np.bool]]:
     """Turn an event column into 0 and 1 where nothing has to be said of it.
 
     Parameters
@@ -273,10 +278,12 @@ def events_by_code(
     event : (n_rows,) int8
     is_said : (n_rows,) bool
         Whether the cell is the event, or censored as the codes say.
+    is_missing : (n_rows,) bool
+        Whether there is no code.
     """
     found = CodesFound.of(values, codes)
     is_event = found.are("event")
-    return is_event.astype(np.int8), is_event | found.are("censored")
+    return is_event.astype(np.int8), is_event | found.are("censored"), found.are_missing
 
 
 def settled_codes(
@@ -353,11 +360,13 @@ def _plain(key: tuple[str, Any]) -> Any:
 
 
 def _kind_of_code(value: Any, codes: EventCodes) -> str:
-    """Whether a code is the event, censored, or neither."""
+    """Whether a code is the event, censored, a mark of missing, or neither."""
     is_event, is_censored = (codes.value, codes.censored) if codes.value else PLAIN_CODES
     if any(_same(code, value) for code in is_event):
         return "event"
-    return "censored" if any(_same(code, value) for code in is_censored) else "other"
+    if any(_same(code, value) for code in is_censored):
+        return "censored"
+    return "missing" if isinstance(value, str) and value in MARKS else "other"
 
 
 def _written(value: Any) -> str:

@@ -343,12 +343,11 @@ def check_events(
     if column not in table.columns:
         return np.zeros(n, dtype=np.int8), [], []
     values = table[column]
-    missing = values.isna().to_numpy(dtype=bool)
+    events, is_said, missing = events_by_code(values, codes)
     problems = wrong_rows(values, "event", "is missing", missing, row_number)
     if codes.value:
         events, remarks, found = read_events(values, codes, row_number)
         return events, remarks, problems + found
-    events, is_said = events_by_code(values, codes)
     wrong = ~is_said & ~missing
     code = '"dead"' if any(isinstance(each, str) for each in values[wrong].head(1)) else "2"
     hint = f'; say which code is the event, such as event = {{column = "{column}", value = {code}}}'
