@@ -135,7 +135,6 @@ def blocks_of_rows(model: ModelDefinition, rows: StackedRows, first: int) -> lis
         which = np.flatnonzero(can_be_fitted & (sizes == size))
         own = rows.starts[which][:, None] + np.arange(size)
         is_apart = are_columns_apart(np.stack([each[own] for each in design.matrix.T], axis=1))
-        is_apart &= np.isfinite((rows.cohort.time - rows.cohort.entry)[own].sum(axis=1))
         if not is_apart.any():
             continue
         try:
