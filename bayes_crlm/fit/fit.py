@@ -13,7 +13,7 @@ from bayes_crlm.fit.estimand_draws import median_survival_draws, rmst_draws, sur
 from bayes_crlm.model.withdrawn import withdrawal
 from bayes_crlm.words.arguments import horizon_of, thresholds_of, times_of
 from bayes_crlm.words.errors import EstimandError
-from bayes_crlm.words.section import frame_of
+from bayes_crlm.words.frames import frame_of
 from bayes_crlm.words.success import SuccessRule, success_rule
 from bayes_crlm.words.wording import SYNTHETIC, count_of, shown_name
 

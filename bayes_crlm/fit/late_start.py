@@ -41,8 +41,8 @@ from bayes_crlm.model.prepared import PreparedCohort
 from bayes_crlm.model.withdrawn import withdrawal
 from bayes_crlm.words.arguments import thresholds_of
 from bayes_crlm.words.errors import BayesCRLMError
+from bayes_crlm.words.frames import flat
 from bayes_crlm.words.late_start import ANALYSES, start_rows
-from bayes_crlm.words.section import flat
 from bayes_crlm.words.shown import significant
 from bayes_crlm.words.success import SuccessRule, success_rule
 from bayes_crlm.words.wording import count_of

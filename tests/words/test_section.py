@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from bayes_crlm.words.cells import KINDS, cell
+from bayes_crlm.words.frames import frame_of
 from bayes_crlm.words.html import SectionsByKey, sections_to_html
-from bayes_crlm.words.section import Column, Note, Rows, Section, frame_of, gathered
+from bayes_crlm.words.section import Column, Note, Rows, Section, gathered
 
 ROW = {
     "treatment": 1,
