@@ -301,8 +301,7 @@ def best_of_moved(
         go.
     """
     best, of_best = drawn, around
-    # the parts of a grid have too few draws each to be moved by
-    for degrees_of_freedom in MOVED_DEGREES_OF_FREEDOM if around.cells is None else ():
+    for degrees_of_freedom in MOVED_DEGREES_OF_FREEDOM:
         if not drawn.converged[0]:
             break
         around = moved(around, drawn, origin, degrees_of_freedom)

@@ -134,6 +134,8 @@ def moved(
     degrees_of_freedom : float
         Of the moved parts.
     """
+    if around.cells is not None:
+        return moved_alike(around, drawn, origin)
     effects, parts = around.effects, around.pairs.shape[1]
     centre, factor = effects.centre.copy(), effects.factor.copy()
     nu, share = effects.degrees_of_freedom.copy(), np.zeros(parts)
@@ -157,6 +159,18 @@ def moved(
         )
     moved_effects = EffectProposals(centre, factor, nu, effects.wide_degrees_of_freedom)
     return replace(around, effects=moved_effects, pairs=pairs, walk_steps=MOVED_STEPS)
+
+
+def moved_alike(around: Proposal, drawn: BatchDraws, origin: NDArray[np.intp]) -> Proposal:
+    """Move all parts by the weighted mean of deviations, in units of their spread.
+
+    The parts of a grid have too few draws each to be moved by; see `moved`.
+    """
+    effects, weight = around.effects, drawn.weight[0]
+    away = drawn.effect[0] - effects.centre[0, origin]
+    standard = np.linalg.solve(effects.factor[0, origin], away[:, :, None])[:, :, 0]
+    centre = effects.centre + effects.factor @ (weight @ standard)
+    return replace(around, effects=replace(effects, centre=centre), walk_steps=MOVED_STEPS)
 
 
 def reaches_tails(around: Proposal) -> NDArray[np.bool]:

@@ -1,9 +1,6 @@
 """Monte Carlo errors: the spread of estimates over seeds is what each fit states."""
 
-import importlib.util
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -228,18 +225,6 @@ def test_poor_weights_are_not_believed_to_err_by_less_than_independent_draws():
             assert error.quantile[0, 0] > 0.5 * math.sqrt(0.025 / size)
     found = most_size(np.array([0.5, 0.51, np.nan, 0.5]), np.array([7.0, 8.0, 9.0, 6.0]), 28)
     np.testing.assert_array_equal(found, [np.inf, 8.0, 9.0, 6.0])
-
-
-@pytest.fixture(scope="module")
-def built_terms():
-    """`benchmarks/built_terms.py`, which builds models by hand."""
-    path = Path(__file__).parents[2] / "benchmarks" / "built_terms.py"
-    spec = importlib.util.spec_from_file_location("built_terms", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
 
 
 def test_intervals_from_few_effective_draws_hold_what_many_draws_give(built_terms, monkeypatch):

@@ -10,7 +10,7 @@ from bayes_crlm.cohort.reading import read_cohort
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.inference import importance
 from bayes_crlm.inference.draws import LEAST_ESS, SURE_ESS, BatchDraws
-from bayes_crlm.inference.importance import weighted_draws
+from bayes_crlm.inference.importance import sample_model, weighted_draws
 from bayes_crlm.inference.weighted import tail_effective_sizes
 
 DRAWS = 2000
@@ -85,3 +85,13 @@ def test_a_second_attempt_is_the_cohort_s_own(seed):
     first, again = (weighted_draws(inputs, DRAWS, np.random.default_rng(seed)) for _ in range(2))
     np.testing.assert_array_equal(first.vectors, again.vectors)
     np.testing.assert_array_equal(first.weight, again.weight)
+
+
+def test_cells_of_a_grid_are_moved_alike_where_draws_are_poor(built_terms):
+    # 40 patients, five baselines and six subgroups
+    trusted = 0
+    for k in range(15):
+        model = built_terms.subgroups(np.random.default_rng([k, 77]), 40, 6, 5)
+        drawn = sample_model(model, DRAWS, np.random.default_rng(k))
+        trusted += drawn is not None and drawn.problem is None
+    assert trusted == 15
