@@ -5,6 +5,9 @@ A compiler must know GCC's vector extensions: GCC from 12 on, Clang, or Zig's Cl
 as ``ziglang`` and which serves wherever no compiler works.
 """
 
+# so that an older Python comes as far as being refused
+from __future__ import annotations
+
 import argparse
 import hashlib
 import os
@@ -61,7 +64,7 @@ class Platform:
     macos: tuple[int, int] = (11, 0)
 
     @classmethod
-    def of_name(cls, name: str) -> "Platform":
+    def of_name(cls, name: str) -> Platform:
         """Read a name of Python's, as "linux-x86_64", "macosx-11.0-arm64" or "win-amd64"."""
         system, *version, machine = name.split("-")
         if machine == "universal2":  # a Python for both; the library is for the one that runs

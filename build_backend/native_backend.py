@@ -1,5 +1,8 @@
 """Hatchling, with PyPI's ziglang among the build's requirements where no C++ compiler works."""
 
+# so that an older Python comes as far as being refused
+from __future__ import annotations
+
 import re
 import sys
 from pathlib import Path
