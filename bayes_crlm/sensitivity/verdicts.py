@@ -224,17 +224,22 @@ def mover_in_words(mover: Values) -> str:
     return f"{mover['label']}: {ratio_of(mover)}"
 
 
-def range_in_words(least: float, most: float, words: str = "lies between {} and {}") -> str:
-    """Say a range of hazard ratios: "lies between 0.50 and 0.71", or "is 0.58" where it is one.
+def extremes(rows: Sequence[Values]) -> tuple[Values, Values]:
+    """Find the rows with the lowest and the highest median."""
+    return min(rows, key=lambda row: row["median"]), max(rows, key=lambda row: row["median"])
+
+
+def range_in_words(rows: Sequence[Values], words: str = "lies between {} and {}") -> str:
+    """Say the range of hazard ratios: "lies between 0.50 and 0.71", or "is 0.58" where it is one.
 
     Parameters
     ----------
-    least, most : float
-        Ends of the range.
+    rows : sequence of mapping
+        With `median`.
     words : str
-        With a place for each; "is" stands for them where both are written the same.
+        With a place for each end; "is" stands for them where both are written the same.
     """
-    low, high = number(least), number(most)
+    low, high = (number(row["median"]) for row in extremes(rows))
     if low != high:
         return words.format(low, high)
     return f"{'are' if words.startswith('reach') else 'is'} {low}"

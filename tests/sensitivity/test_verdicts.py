@@ -150,7 +150,7 @@ def test_crossing_hazards_change_the_conclusion():
     [(0.5, 0.71, "lies between 0.50 and 0.71"), (0.581, 0.579, "is 0.58")],
 )
 def test_a_range_of_one_number_is_no_range(least, most, said):
-    assert range_in_words(least, most) == said
+    assert range_in_words([{"median": least}, {"median": most}]) == said
 
 
 def test_numbers_and_nouns_agree():

@@ -275,8 +275,7 @@ def sentence(rows: Sequence[Values], stacked: Values | None) -> str:
     if stacked is None:
         return f"None of {len(rows)} sets of intervals has a refit that passes its diagnostics."
     trusted = verdicts.reliable(rows)
-    least = min(trusted, key=lambda row: row["median"])
-    most = max(trusted, key=lambda row: row["median"])
+    least, most = verdicts.extremes(trusted)
     low, high = stacked["eti95"]
     numbers = [row["n_intervals"] for row in trusted]
     if number(least["median"]) == number(most["median"]):

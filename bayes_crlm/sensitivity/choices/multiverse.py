@@ -226,10 +226,9 @@ def sentence_of(
     """Say what the multiverse comes to: in how many specifications the conclusion holds."""
     if decomposition is None:
         return f"None of {count} specifications passes its diagnostics."
-    low, high = trusted[0]["median"], trusted[-1]["median"]
     text = (
         f"Of {count_of(len(trusted), 'specification')} {judge.states_in_words(trusted)}; "
-        f"medians {verdicts.range_in_words(low, high, 'reach from {} to {}')} "
+        f"medians {verdicts.range_in_words(trusted, 'reach from {} to {}')} "
         f"(base analysis: {number(judge.base['median'])})"
     )
     if decomposition.shares and decomposition.variance > 0:

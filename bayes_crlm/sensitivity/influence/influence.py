@@ -103,7 +103,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
         row["shift"] = shift
         row["loo_influence"], row["loo_influence_pareto_k"] = influences[place]
     fragile = find_fragility(context, towards_other(context), settings.worst)
-    medians = [row["median"] for row in done]
+    least, most = verdicts.extremes(done)
     deletion = {
         "worst": path,
         "deletion_index": deleted,
@@ -112,11 +112,13 @@ def analyse(context: Context, settings: Settings) -> Finding:
     }
     return finding(
         "influence",
-        sentence(context, medians, path, deleted, fragile),
+        sentence(context, done, path, deleted, fragile),
         context.judge.verdict(
             [{**row, "label": f"without patient {row['patient']}"} for row in done]
         ),
-        result={"rows": rows, "median_range": [min(medians), max(medians)]} | deletion | fragile,
+        result={"rows": rows, "median_range": [least["median"], most["median"]]}
+        | deletion
+        | fragile,
         rows=tables_of(rows, path, fragile),
         figures=figures_of(context, path, fragile),
         notes=notes_of(rows, path, fragile)
@@ -248,14 +250,14 @@ def worst_patients(
 
 def sentence(
     context: Context,
-    medians: Sequence[float],
+    done: Sequence[Values],
     path: Sequence[Values],
     deleted: int | None,
     fragile: Values,
 ) -> str:
     """Say how far one patient moves the result, and how many change the conclusion."""
     probability_in_words = context.judge.side_probability_in_words
-    lies = verdicts.range_in_words(min(medians), max(medians))
+    lies = verdicts.range_in_words(done)
     text = (
         f"Without any one patient the hazard ratio {lies} "
         f"(with all: {number(context.base['median'])}); "

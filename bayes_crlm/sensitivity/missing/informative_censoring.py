@@ -242,7 +242,6 @@ def sentence(context: Context, rows: Sequence[Values], tipping: Mapping[str, flo
     sound = reliable(rows)
     if not sound:
         return "No pair of deltas passes its diagnostics: what they would do is not known."
-    medians = [row["median"] for row in sound]
     said = [
         f"on {named[arm]} alone at a delta of {number(delta)}"
         for arm, delta in tipping.items()
@@ -252,7 +251,7 @@ def sentence(context: Context, rows: Sequence[Values], tipping: Mapping[str, flo
         "When the hazard of the censored is multiplied by up to "
         f"{as_written(max(row['delta_treated'] for row in sound))} or down to "
         f"{as_written(min(row['delta_treated'] for row in sound))} in each arm, the hazard ratio "
-        f"{range_in_words(min(medians), max(medians))}"
+        f"{range_in_words(sound)}"
     )
     if said:
         return f"{text}; the conclusion changes {' and '.join(said)}."

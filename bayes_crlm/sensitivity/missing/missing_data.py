@@ -243,8 +243,4 @@ def sentence(base: Values, rows: Sequence[Values]) -> str:
         text += " (imputation at random fails its diagnostics, so do not rely on it)"
     if not shifted:
         return f"{text}."
-    medians = [row["median"] for row in shifted]
-    return (
-        f"{text}; when values are not missing at random it "
-        f"{range_in_words(min(medians), max(medians))}."
-    )
+    return f"{text}; when values are not missing at random it {range_in_words(shifted)}."

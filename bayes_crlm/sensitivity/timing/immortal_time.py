@@ -20,6 +20,7 @@ import numpy as np
 from bayes_crlm.analysis.plan import Plan
 from bayes_crlm.figures.comparisons import plot_mirrored
 from bayes_crlm.model.late_start import diluted
+from bayes_crlm.sensitivity import verdicts
 from bayes_crlm.sensitivity.comparison_rows import FIRST, failure_notes, fitted_rows, usable
 from bayes_crlm.sensitivity.earlier_run import numbers_of_run, with_numbers_of
 from bayes_crlm.sensitivity.parts import Context, Finding, finding, forest, rows_of
@@ -32,7 +33,7 @@ from bayes_crlm.sensitivity.timing.delayed_treatment import (
     with_start,
 )
 from bayes_crlm.sensitivity.two_arms import start_of_treatment, two_arms
-from bayes_crlm.sensitivity.verdicts import Judge, Values, range_in_words, ratio_of, reliable
+from bayes_crlm.sensitivity.verdicts import Judge, Values
 from bayes_crlm.sensitivity.weighted_posterior import WEIGHT_LIMITS
 from bayes_crlm.words.late_start import landmark_in_words
 from bayes_crlm.words.section import Figure
@@ -123,7 +124,7 @@ def analyse(context: Context, settings: Settings) -> Finding:
     landmarks = [row for row in usable(rows) if row["method"] == "landmark"]
     judge = Judge(naive, context.rule)
     judge.add_states(rows)
-    can_say = bool(counted and reliable([naive]))
+    can_say = bool(counted and verdicts.reliable([naive]))
     if is_pooled:
         can_say = can_say and judge.held == context.judge.held
     said = sentence(judge, counted, landmarks)
@@ -160,7 +161,7 @@ def from_start_in_words(rows: Sequence[Values], rule: SuccessRule) -> str:
         return ""
     return (
         f"{rule.sentence(row).removesuffix('.')}, where treatment counts from its start on (hazard "
-        f"ratio {ratio_of(row, '{}, 95% interval {}')}). All that follows counts "
+        f"ratio {verdicts.ratio_of(row, '{}, 95% interval {}')}). All that follows counts "
         "the wait for it as treated, too."
     )
 
@@ -304,8 +305,7 @@ def sentence(
     """
     if not others:
         return "Immortal time could not be examined: no other method gave a reliable hazard ratio."
-    least = min(others, key=lambda row: row["median"])
-    most = max(others, key=lambda row: row["median"])
+    least, most = verdicts.extremes(others)
     between = f"{number(least['median'])} ({least['label']})"
     if f"{number(least['median'])}" != f"{number(most['median'])}":
         between += f" to {number(most['median'])} ({most['label']})"
@@ -314,15 +314,14 @@ def sentence(
         f"is {between}: {judge.verdict_in_words(others)}."
     )
     if landmarks:
-        ratios = [row["median"] for row in landmarks]
         worst = max(landmarks, key=lambda row: row["n_started_later"])
         said += (
             f" Landmarks ask another question ({later_starters(worst)} untreated start later at "
             f"{as_written(worst['at'])}): the hazard ratio "
-            f"{range_in_words(min(ratios), max(ratios))}."
-            if len(ratios) > 1
+            f"{verdicts.range_in_words(landmarks)}."
+            if len(landmarks) > 1
             else f" The landmark asks another question ({later_starters(worst)} untreated start "
-            f"later) and gives {number(ratios[0])}."
+            f"later) and gives {number(landmarks[0]['median'])}."
         )
     return said
 
