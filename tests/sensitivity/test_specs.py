@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from runs import call
 
@@ -17,8 +18,9 @@ SPECS = sorted((Path(__file__).parents[2] / "models").glob("*.toml"))
 @pytest.mark.parametrize("spec", SPECS, ids=lambda path: path.stem)
 def test_every_set_of_intervals_has_a_name_of_its_own(spec):
     found = variants(plan_analysis(read_spec(spec)).inputs.cohort, Settings())
-    assert len({(placement, number) for placement, number, _ in found}) == len(found)
-    assert len({tuple(edges.round(9)) for _, _, edges in found}) == len(found)
+    assert len({(each.row["placement"], each.row["asked"]) for each in found}) == len(found)
+    assert len({each.label for each in found}) == len(found)
+    assert len({tuple(np.round(each.row["cutpoints"], 9)) for each in found}) == len(found)
 
 
 @pytest.mark.slow
