@@ -1,21 +1,18 @@
 """What is reported of the baseline hazard and of all priors."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from bayes_crlm.figures import plot_hazard, plot_prior_survival
-from bayes_crlm.fit.draws import ETI95
+from bayes_crlm.fit.draws import ETI95, PosteriorDraws
 from bayes_crlm.fit.effects.treatment import prior_figure
+from bayes_crlm.fit.findings import Findings
 from bayes_crlm.fit.prior_meaning import implied_rows
 from bayes_crlm.words.section import Column, Figure, Note, Rows, Section
 
-if TYPE_CHECKING:
-    from bayes_crlm.fit.draws import PosteriorDraws
-    from bayes_crlm.fit.findings import Findings
 
-
-def sections(found: "Findings") -> list[Section]:
+def sections(found: Findings) -> list[Section]:
     """Give what is reported of the baseline hazard.
 
     Parameters
@@ -54,7 +51,7 @@ def sections(found: "Findings") -> list[Section]:
     ]
 
 
-def priors(found: "Findings") -> Section:
+def priors(found: Findings) -> Section:
     """Say what the priors are and what they alone allow."""
     inputs = found.fit.inputs
     rows = [
@@ -103,7 +100,7 @@ def named(row: dict) -> str:
     return f"{row['of']} ({row['n_columns']} columns)" if has_several else str(row["of"])
 
 
-def log_hazard_rows(fit: "PosteriorDraws") -> list[dict[str, Any]]:
+def log_hazard_rows(fit: PosteriorDraws) -> list[dict[str, Any]]:
     """Posterior of every interval's log-hazard at the covariates' means, in every stratum.
 
     Parameters

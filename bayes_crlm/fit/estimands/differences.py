@@ -1,23 +1,21 @@
 """Differences to the reference level in survival and restricted mean survival."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from numpy.typing import NDArray
 
+from bayes_crlm.fit.draws import PosteriorDraws
 from bayes_crlm.fit.estimand_draws import rmst_draws, survival_draws
 from bayes_crlm.fit.estimands.rmst import between
 from bayes_crlm.fit.estimands.rows import estimand_section, given_origin, mean_and_limits
+from bayes_crlm.fit.findings import Findings
 from bayes_crlm.model.arm_follow_up import note_for
 from bayes_crlm.words.arguments import times_of
 from bayes_crlm.words.section import Column, Section
 
-if TYPE_CHECKING:
-    from bayes_crlm.fit.draws import PosteriorDraws
-    from bayes_crlm.fit.findings import Findings
 
-
-def sections(found: "Findings") -> list[Section]:
+def sections(found: Findings) -> list[Section]:
     """Give every level's differences to the reference.
 
     Parameters
@@ -46,7 +44,7 @@ def sections(found: "Findings") -> list[Section]:
 
 
 def difference_rows(
-    fit: "PosteriorDraws", horizons: Sequence[float], rmst: float | None
+    fit: PosteriorDraws, horizons: Sequence[float], rmst: float | None
 ) -> list[dict[str, Any]]:
     """Differences to the reference level in survival and restricted mean survival.
 

@@ -1,25 +1,22 @@
 """Median survival."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from bayes_crlm.fit.draws import ETI95
+from bayes_crlm.fit.draws import ETI95, PosteriorDraws
 from bayes_crlm.fit.entry_weights import entry_weight_rows, entry_weight_warnings
 from bayes_crlm.fit.estimand_draws import median_survival_draws
 from bayes_crlm.fit.estimands.rows import estimand_section, given_origin, quantiles_with_infinity
+from bayes_crlm.fit.findings import Findings
 from bayes_crlm.model.arm_follow_up import median_note
 from bayes_crlm.model.origin import given_survival
 from bayes_crlm.words.cells import reached
 from bayes_crlm.words.section import Column, Lines, Section
 from bayes_crlm.words.shown import probability_in_words, whole
 
-if TYPE_CHECKING:
-    from bayes_crlm.fit.draws import PosteriorDraws
-    from bayes_crlm.fit.findings import Findings
 
-
-def sections(found: "Findings") -> list[Section]:
+def sections(found: Findings) -> list[Section]:
     """Give every level's median survival.
 
     Parameters
@@ -52,7 +49,7 @@ def small(row: dict[str, Any]) -> str:
     return "; ".join(each for each in (phrase, row["note"]) if each)
 
 
-def items(found: "Findings", rows: list[dict[str, Any]]) -> tuple[tuple[str, str], ...]:
+def items(found: Findings, rows: list[dict[str, Any]]) -> tuple[tuple[str, str], ...]:
     """Say medians on the terminal, one for each treatment level, and of whom they are."""
     fit, unit = found.fit, found.fit.inputs.cohort.unit
     given = given_survival(fit.begin, unit)
@@ -82,7 +79,7 @@ def items(found: "Findings", rows: list[dict[str, Any]]) -> tuple[tuple[str, str
     return tuple(phrases)
 
 
-def median_rows(fit: "PosteriorDraws") -> list[dict[str, Any]]:
+def median_rows(fit: PosteriorDraws) -> list[dict[str, Any]]:
     """Time of standardised median survival, with the share of draws that do not reach it.
 
     Returns

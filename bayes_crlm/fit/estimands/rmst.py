@@ -1,19 +1,17 @@
 """Restricted mean survival."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bayes_crlm.fit.draws import PosteriorDraws
 from bayes_crlm.fit.estimand_draws import rmst_draws
 from bayes_crlm.fit.estimands.rows import estimand_section, given_origin, mean_and_limits
+from bayes_crlm.fit.findings import Findings
 from bayes_crlm.model.arm_follow_up import note_for
 from bayes_crlm.words.section import Column, Section
 from bayes_crlm.words.shown import as_written
 
-if TYPE_CHECKING:
-    from bayes_crlm.fit.draws import PosteriorDraws
-    from bayes_crlm.fit.findings import Findings
 
-
-def sections(found: "Findings") -> list[Section]:
+def sections(found: Findings) -> list[Section]:
     """Give the restricted mean up to the horizon that is asked for.
 
     Parameters
@@ -39,7 +37,7 @@ def between(origin: float) -> str:
     return f"from {as_written(origin)} up to" if origin > 0 else "up to"
 
 
-def rmst_rows(fit: "PosteriorDraws", horizon: float) -> list[dict[str, Any]]:
+def rmst_rows(fit: PosteriorDraws, horizon: float) -> list[dict[str, Any]]:
     """Restricted mean survival: the area under the curve from the origin to a horizon.
 
     Parameters

@@ -1,20 +1,17 @@
 """Rows of estimands: a mean or quantiles with limits, the origin, and a note."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.fit.draws import ETI95
+from bayes_crlm.fit.draws import ETI95, PosteriorDraws
 from bayes_crlm.fit.findings import Findings
 from bayes_crlm.words.section import Column, Lines, Rows, Section
 
-if TYPE_CHECKING:
-    from bayes_crlm.fit.draws import PosteriorDraws
 
-
-def given_origin(fit: "PosteriorDraws", note: str | None) -> dict[str, Any]:
+def given_origin(fit: PosteriorDraws, note: str | None) -> dict[str, Any]:
     """The last columns of an estimand's row: what it is given survival to, and its note."""
     return {"origin": fit.begin, "note": note}
 

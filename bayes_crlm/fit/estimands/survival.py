@@ -1,25 +1,23 @@
 """Standardised survival at given times."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bayes_crlm.figures import plot_survival
 from bayes_crlm.fit.answers import proportionality_warnings
+from bayes_crlm.fit.draws import PosteriorDraws
 from bayes_crlm.fit.entry_weights import entry_weight_rows, entry_weight_warnings
 from bayes_crlm.fit.estimand_draws import survival_draws
 from bayes_crlm.fit.estimands.rows import estimand_section, given_origin, mean_and_limits
+from bayes_crlm.fit.findings import Findings
 from bayes_crlm.model.arm_follow_up import note_for
 from bayes_crlm.model.origin import given_survival
 from bayes_crlm.model.withdrawn import levels_without_events
 from bayes_crlm.words.section import Column, Figure, Note, Rows, Section
 from bayes_crlm.words.shown import number, significant
 
-if TYPE_CHECKING:
-    from bayes_crlm.fit.draws import PosteriorDraws
-    from bayes_crlm.fit.findings import Findings
 
-
-def sections(found: "Findings") -> list[Section]:
+def sections(found: Findings) -> list[Section]:
     """Give survival at the horizons that are asked for, after what is said of all estimands.
 
     Parameters
@@ -40,7 +38,7 @@ def sections(found: "Findings") -> list[Section]:
     return [estimand_section(found, "survival", rows, columns)]
 
 
-def overview(found: "Findings") -> list[Section]:
+def overview(found: Findings) -> list[Section]:
     """Say of whom estimands are, given what, and draw the curves.
 
     Parameters
@@ -91,7 +89,7 @@ def cautioned(text: str, kind: str) -> Note:
     return Note(f" {text}.", f"caution {kind}", "", "Caution:", True)
 
 
-def caption(found: "Findings", given: str | None) -> str:
+def caption(found: Findings, given: str | None) -> str:
     """Say what is drawn of survival."""
     of_eventless = (
         ", and without a band where no event happened on the arm: the prior decides how high that "
@@ -107,7 +105,7 @@ def caption(found: "Findings", given: str | None) -> str:
     )
 
 
-def survival_rows(fit: "PosteriorDraws", times: Sequence[float]) -> list[dict[str, Any]]:
+def survival_rows(fit: PosteriorDraws, times: Sequence[float]) -> list[dict[str, Any]]:
     """Standardised survival at given times, given survival to the origin.
 
     Parameters
