@@ -150,7 +150,8 @@ def test_a_refit_that_fails_is_not_stacked_and_does_not_silence_the_others():
     assert failed["stacking_weight"] is failed["elpd_difference"] is None
     assert failed["turns_conclusion"] is False
     stacked = part.result["stacked"]
-    assert 0.80 < stacked["prob_below_1"] < 0.97
+    # a mixture of the first two, of which one may have all the weight
+    assert 0.80 - 1e-9 < stacked["prob_below_1"] < 0.97
     assert part.moves is True
     # nor does it decide, or stand for what would
     part, _ = answered([0.98, 0.98, 0.10], [-2.0, -2.0, -1.0], unreliable=[2], **FEW)
