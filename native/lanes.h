@@ -134,9 +134,10 @@ INLINE v8 within(v8 x, double low, double high) { return smaller(larger(x, low),
 
 // log(e^a + e^b)
 INLINE v8 log_add_exp8(v8 a, v8 b) {
-  v8 apart = a;
-  EACH_PART apart.v[q] = a.v[q] > b.v[q] ? b.v[q] - a.v[q] : a.v[q] - b.v[q];
-  return larger(a, b) + log1p8(exp8(apart));
+  v8 high = a, low = b;
+  EACH_PART high.v[q] = a.v[q] > b.v[q] ? a.v[q] : b.v[q];
+  EACH_PART low.v[q] = a.v[q] > b.v[q] ? b.v[q] : a.v[q];
+  return high + log1p8(exp8(low - high));
 }
 
 INLINE v8 sqrt8(v8 x) {

@@ -15,4 +15,5 @@ first="$($compiler -print-file-name=libasan.so) $($compiler -print-file-name=lib
 LD_PRELOAD="$first" ASAN_OPTIONS=detect_leaks=0 PYTHONPATH="$folder" \
   .venv/bin/python -P -m pytest -q -p no:cacheprovider tests/density tests/inference/test_native_density.py \
   tests/inference/test_coordinates.py tests/inference/test_draw_summaries.py \
-  tests/inference/test_effect_points.py tests/inference/test_psis.py tests/inference/test_group_effects.py "$@"
+  tests/inference/test_effect_points.py tests/inference/test_psis.py tests/inference/test_left_out.py \
+  tests/inference/test_group_effects.py "$@"
