@@ -66,7 +66,8 @@ def left_out(
         Effective sample size of the draws, as a share of their number.
     log_ratio : (draws,) ndarray or float
         Log of posterior over proposal density, of draws from a proposal. Each patient's ratio is
-        then that of the posterior without the patient to the proposal, smoothed once.
+        then that of the posterior without the patient to the proposal, smoothed once; densities
+        with the patient have the smoothed ratios as weights.
     level : int
         Instruction set, as for `bayes_crlm.inference.native.library.kernels`.
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.stats import norm
 
 from bayes_crlm.inference.left_out import influence_on_mean, left_out
 from bayes_crlm.inference.native.library import AVX2, AVX512, BASELINE, kernels
@@ -53,6 +54,21 @@ def test_draws_of_a_proposal_are_smoothed_once():
     assert found.elpd == pytest.approx(np.log(exact), abs=0.1)
 
 
+def test_draws_of_a_proposal_give_what_a_conjugate_posterior_gives():
+    """Normal patients with a known sd and a flat prior of their mean: all is known."""
+    n, rng = 10, np.random.default_rng(8)
+    patients = rng.normal(0, 1, n)
+    mean, sd = patients.mean(), n**-0.5
+    proposed = rng.normal(mean + 0.5 * sd, 1.5 * sd, 100_000)
+    log_ratio = norm.logpdf(proposed, mean, sd)
+    log_ratio -= norm.logpdf(proposed, mean + 0.5 * sd, 1.5 * sd)
+    found = left_out(norm.logpdf(patients, proposed[:, None]), log_ratio=log_ratio)
+    without = (n * mean - patients) / (n - 1)
+    elpd = norm.logpdf(patients, without, np.sqrt(1 + 1 / (n - 1)))
+    assert found.elpd == pytest.approx(elpd, abs=0.01)
+    assert found.lpd == pytest.approx(norm.logpdf(patients, mean, np.sqrt(1 + 1 / n)), abs=0.01)
+
+
 @pytest.mark.parametrize("level", [BASELINE, AVX2, AVX512])
 @pytest.mark.parametrize(("draws", "patients"), [(25, 1), (226, 7), (1003, 17)])
 @pytest.mark.parametrize("spread", [1e-3, 0.5, 60.0])
@@ -67,7 +83,7 @@ def test_sums_of_smoothed_weights_are_those_written_out(level, draws, patients, 
     found = left_out(log_likelihood, 0.7, log_ratio, level)
     log_weight, pareto_k = pareto_smooth(log_ratio - log_likelihood.T, 0.7)
     elpd = np.logaddexp.reduce(log_weight + log_likelihood.T, axis=1)
-    lpd = np.logaddexp.reduce(log_likelihood, axis=0) - np.log(draws)
+    lpd = np.logaddexp.reduce(pareto_smooth(log_ratio, 0.7)[0] + log_likelihood.T, axis=1)
     np.testing.assert_allclose(found.elpd, elpd, rtol=1e-11)
     np.testing.assert_allclose(found.lpd, lpd, rtol=1e-11)
     np.testing.assert_allclose(found.pareto_k, pareto_k, rtol=1e-9, atol=1e-11)
