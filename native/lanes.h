@@ -19,8 +19,7 @@ typedef double part __attribute__((vector_size(WIDTH * 8), aligned(WIDTH * 8)));
 typedef double unaligned_part __attribute__((vector_size(WIDTH * 8), aligned(8), may_alias));
 typedef int64_t bits __attribute__((vector_size(WIDTH * 8), aligned(WIDTH * 8)));
 
-#define INLINE_MEMBER inline __attribute__((always_inline))
-#define INLINE static INLINE_MEMBER
+#define INLINE static inline __attribute__((always_inline))
 #define EACH_PART for (int q = 0; q < PARTS; q++)
 
 struct v8 {

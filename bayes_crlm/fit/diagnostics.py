@@ -37,8 +37,8 @@ ONE_CHAIN = "one chain only: R-hat cannot be computed; run at least 4 chains"
 
 
 @record
-class Chains:
-    """Diagnostics of the draws themselves, whatever is made of them.
+class OfDraws:
+    """Numbers that say how the draws themselves came out, whatever is made of them.
 
     Attributes
     ----------
@@ -46,8 +46,6 @@ class Chains:
         Worst values over all parameters, or over chains.
     divergences, n_max_depth : int or None
         Counts over all kept draws; None for draws that come from no chains.
-    failures : tuple of str
-        One sentence for each that fails: results are then not to be trusted.
     """
 
     max_r_hat: float
@@ -56,11 +54,23 @@ class Chains:
     divergences: int | None
     min_bfmi: float
     n_max_depth: int | None
+
+
+@record
+class Chains(OfDraws):
+    """Diagnostics of the draws themselves, and what they say.
+
+    Attributes
+    ----------
+    failures : tuple of str
+        One sentence for each that fails: results are then not to be trusted.
+    """
+
     failures: tuple[str, ...]
 
 
 @record
-class Diagnostics(Chains):
+class Diagnostics(OfDraws):
     """Diagnostics of a fit and what they say: of its draws, and of what is made of them.
 
     Attributes
@@ -69,6 +79,8 @@ class Diagnostics(Chains):
         Leave-one-patient-out cross-validation.
     n_high_pareto_k, n_moment_matched : int
         Patients whose Pareto k stayed above 0.7, and those that were moment matched.
+    failures : tuple of str
+        One sentence for each diagnostic that fails: results are then not to be trusted.
     remarks : tuple of str
         How the diagnostics came about, for who reads them.
     concerns : tuple of str
@@ -83,6 +95,7 @@ class Diagnostics(Chains):
     max_pareto_k: float
     n_high_pareto_k: int
     n_moment_matched: int
+    failures: tuple[str, ...]
     remarks: tuple[str, ...]
     importance_pareto_k: float | None = None
     importance_ess: float | None = None

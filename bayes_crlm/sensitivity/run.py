@@ -11,7 +11,7 @@ from bayes_crlm.sensitivity.earlier_run import base_of_run, fit_of_run, start_of
 from bayes_crlm.sensitivity.parts import Context, Finding
 from bayes_crlm.sensitivity.refit import Shared, refit
 from bayes_crlm.sensitivity.registry import part_module
-from bayes_crlm.sensitivity.verdicts import Judge
+from bayes_crlm.sensitivity.verdicts import Judge, listed
 from bayes_crlm.tasks.calls import every_library_on_one_thread
 from bayes_crlm.tasks.run import Task, TaskResult, run_tasks
 from bayes_crlm.words.errors import (
@@ -210,9 +210,9 @@ def settled_by_lot(names: Sequence[str]) -> str:
     """Say that parts ask what a drawn lot has answered."""
     does, them = ("does", "it") if len(names) == 1 else ("do", "them")
     return (
-        f"{', '.join(names)} {does} not apply: in a randomised study "
-        f"{', '.join(SETTLED_BY_LOT[name] for name in names)}, as study.design = 'randomised' "
-        f"says; leave {them} out, or say study.design = 'observational'"
+        f"{listed(names)} {does} not apply: in a randomised study "
+        f"{listed([SETTLED_BY_LOT[name] for name in names])}, as study.design = 'randomised' says; "
+        f"leave {them} out, or say study.design = 'observational'"
     )
 
 

@@ -39,6 +39,15 @@ def test_a_good_run_passes(good_fit):
     assert found.to_dict()["divergences"] == 0
 
 
+def test_numbers_come_first_as_summary_json_names_them(good_fit):
+    assert list(diagnose(good_fit).to_dict()) == [
+        *("max_r_hat", "min_ess_bulk", "min_ess_tail", "divergences", "min_bfmi", "n_max_depth"),
+        *("elpd_loo", "elpd_loo_se", "p_loo", "max_pareto_k"),
+        *("n_high_pareto_k", "n_moment_matched", "failures", "remarks"),
+        *("importance_pareto_k", "importance_ess", "concerns"),
+    ]
+
+
 def test_numbers_are_those_of_arviz(good_fit):
     import arviz as az
 

@@ -37,6 +37,7 @@ def test_all_parts_that_a_lot_settles_are_refused_in_one_sentence():
     with pytest.raises(SensitivityError, match="do not apply: in a randomised") as refusal:
         check_parts(plan_of("randomised"), read_settings(None, names))
     said = str(refusal.value)
+    assert said.startswith("immortal_time and overlap do not apply: in a randomised study ")
     assert all(
         SETTLED_BY_LOT[name] in said and name in said for name in ("overlap", "immortal_time")
     )
