@@ -21,6 +21,8 @@ from bayes_crlm.words.records import record
 BEST, BASELINE, AVX2, AVX512 = 0, 1, 2, 3
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 ALIGNMENT = 64
+# bytes of the largest table that comes and goes in a fit of some thousand draws
+KEPT_BLOCK = 2**22
 
 POINTER, INTEGER, NUMBER = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
 # of a source folder, whose library may be older than its sources; an installed package has none
@@ -79,6 +81,9 @@ def load_library() -> ctypes.CDLL:
         function.restype, function.argtypes = result, arguments
     if is_outdated(library.crlm_sources().decode(), SOURCES):
         raise BayesCRLMError(outdated(path))
+    # glibc hands back to the system at once what is larger than any block freed before: tables of
+    # draws, which come and go in every fit, are not to be. This one is made, and freed.
+    np.empty(KEPT_BLOCK, dtype=np.uint8)
     return library
 
 
