@@ -19,7 +19,7 @@ from bayes_crlm.inference.ratio_summary import RatioSummary
 from bayes_crlm.model.priors import HALF_WIDTH_95
 from bayes_crlm.model.withdrawn import withdrawal
 from bayes_crlm.words.late_start import ANALYSES, AS_TREATED_ONLY, other_conclusion
-from bayes_crlm.words.shown import number, p_value_after_p, probability_in_words
+from bayes_crlm.words.shown import number, p_value_after_p
 from bayes_crlm.words.success import SuccessRule
 
 # of the treatment's test of proportional hazards: below it the ratio changes during follow-up
@@ -157,7 +157,7 @@ def answer_sentence(
         if below is not None:
             side = "lower" if headline["median"] <= 1 else "higher"
             probability = below if side == "lower" else 1 - below
-            phrase = probability_in_words(probability, row["ess_bulk"] or 10)
+            phrase = rule.written(probability, row["ess_bulk"])
             sentence += f"; probability that the hazard is {side}: {phrase}"
         other = other_conclusion(rule, row, headline)
         return (
@@ -170,7 +170,7 @@ def answer_sentence(
         f"{rule.sentence(row)} With {treatment} = {row['treatment']} the hazard of the event was "
         f"{number(row['median'])} times that with {row['reference']} (95% credible interval "
         f"{number(row['eti95_low'])} to {number(row['eti95_high'])}); probability that the hazard "
-        f"is {side}: {probability_in_words(probability, row['ess_bulk'] or 10)}."
+        f"is {side}: {rule.written(probability, row['ess_bulk'])}."
         + (f" {AS_TREATED_ONLY}." if has_wait else "")
     )
 

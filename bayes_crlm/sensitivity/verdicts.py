@@ -190,11 +190,7 @@ class Judge:
             return f"{name} above {as_written(MOST)}"
         if probability < 1 - MOST:
             return f"{name} below {significant(1 - MOST, 3)}"
-        for limit in (self.rule.probability, 1 - self.rule.probability):
-            # 0.97473 changes a conclusion that 0.975 seems to keep
-            if number(probability, 3) == number(limit, 3):
-                return f"{name} = {number(probability, 5)}"
-        return f"{name} = {number(probability, 3)}"
+        return f"{name} = {number(probability, self.rule.digits(probability))}"
 
 
 def reliable(rows: Sequence[Values]) -> list[Any]:

@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bayes_crlm.words.errors import SpecError
-from bayes_crlm.words.shown import as_written, probability_in_words
+from bayes_crlm.words.shown import as_written, number, probability_in_words
 from bayes_crlm.words.wording import shown
 
 Conclusion = Literal["lower", "higher", "undecided"]
+
+# a probability no farther from the rule's has the rule's decimals at least
+NEAR = 0.01
 
 UNDECIDED = "These data do not decide"
 """How every sentence begins whose rows conclude nothing."""
@@ -86,7 +89,26 @@ class SuccessRule:
         """
         side = "lower" if prob_below_effect >= 0.5 else "higher"
         probability = prob_below_effect if side == "lower" else 1 - prob_below_effect
-        return self.probability_name(side), probability_in_words(probability, effective_draws or 10)
+        return self.probability_name(side), self.written(probability, effective_draws)
+
+    def digits(self, probability: float) -> int:
+        """Decimals that tell a probability from the rule's: 0.97473 misses 0.975."""
+        limits = (self.probability, 1 - self.probability)
+        return 5 if number(probability, 3) in [number(each, 3) for each in limits] else 3
+
+    def written(self, probability: float, effective_draws: float | None) -> str:
+        """Write a probability; one next to the rule's as exactly as it takes to see its side.
+
+        Parameters
+        ----------
+        probability, effective_draws
+            As of `probability_in_words`.
+        """
+        text = probability_in_words(probability, effective_draws or 10)
+        distance = min(abs(probability - each) for each in (self.probability, 1 - self.probability))
+        if text[0].isalpha() or distance >= NEAR:
+            return text
+        return number(probability, self.digits(probability))
 
     def in_words(self) -> str:
         """Say the rule in one sentence."""

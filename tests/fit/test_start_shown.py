@@ -183,3 +183,12 @@ def test_without_a_wait_nothing_is_said_of_one():
     assert estimands_in_words(early.starts()) is None
     with pytest.raises(bc.BayesCRLMError, match="no late start"):
         early.plot_starts()
+
+
+def test_the_landmark_is_told_with_its_unit(summary):
+    from bayes_crlm.fit.effects.treatment import start_items
+
+    start = summary["start"]
+    level = start["landmark"]["hazard_ratios"][0]["treatment"]
+    said = dict(start_items(start, level, "months"))["landmark"]
+    assert f"{start['landmark']['at']:g} months" in said

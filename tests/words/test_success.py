@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bayes_crlm.specification.spec import Spec
@@ -96,6 +96,24 @@ def test_the_side_that_is_named_with_its_probability_is_the_likelier_one(rule, b
     assert name == rule.probability_name(side)
     probability = below if side == "lower" else 1 - below
     assert float(written.split()[-1]) == pytest.approx(probability, abs=0.0051)
+
+
+@given(rules, st.floats(0, 1), st.floats(1000, 1e6))
+@example(SuccessRule(probability=0.95), 0.9493, 4000.0)
+@example(SuccessRule(), 0.97525, 8000.0)
+def test_a_probability_is_not_written_on_the_other_side_of_the_rules(rule, below, draws):
+    words = rule.written(below, draws)
+    if words[0].isalpha():
+        return
+    for limit in (rule.probability, 1 - rule.probability):
+        is_told = abs(below - limit) > 1e-5
+        assert not is_told or (float(words) >= limit) == (below >= limit)
+
+
+def test_a_probability_that_just_meets_the_rule_is_seen_to_meet_it():
+    rule = SuccessRule()
+    written = [rule.written(each, 8000.0) for each in (0.97525, 0.9742, 0.9824, 0.9934, 0.84)]
+    assert written == ["0.97525", "0.974", "0.982", "0.993", "0.84"]
 
 
 def test_a_probability_of_unknown_effective_draws_has_one_digit_at_most():

@@ -19,7 +19,7 @@ from bayes_crlm.words.late_start import (
     start_rows,
 )
 from bayes_crlm.words.section import Column, Figure, Lines, Note, Rows, Section, for_files
-from bayes_crlm.words.shown import as_written, probability_in_words, ratio_in_words
+from bayes_crlm.words.shown import as_written, ratio_in_words
 
 CHAPTER = "answer"
 HAZARD_RATIO = (
@@ -127,8 +127,9 @@ def answer_lines(found: Findings, k: int) -> Lines:
         return Lines(heading, (("no answer", row["withdrawn"].removeprefix(NO_ANSWER)),))
     # the answers begin with the levels against the reference, in the order of the terms
     verdict = found.agreement[k] if k < found.fit.inputs.n_treatment_terms else None
+    rule = found.asked.rule
     side, probability = side_of(row)
-    probability = probability_in_words(probability, row["ess_bulk"] or 10)
+    probability = rule.written(probability, row["ess_bulk"])
     ratio = ratio_in_words(row["median"], (row["eti95_low"], row["eti95_high"]))
     cox = ratio_in_words(row["cox_hazard_ratio"], (row["cox_low"], row["cox_high"]))
     items = [
@@ -140,9 +141,9 @@ def answer_lines(found: Findings, k: int) -> Lines:
     if row["crude"]:
         items.append(("crude", row["crude"]))
     headline: Mapping[str, Any] = row
-    start, rule = found.start, found.asked.rule
+    start = found.start
     if verdict is not None:
-        items += start_items(start, row["treatment"])
+        items += start_items(start, row["treatment"], found.fit.inputs.cohort.unit)
         headline = headline_row(start, row)
     if rule.effect != 1:
         items.append(rule.probability_in_words(headline["prob_below_effect"], row["ess_bulk"]))
@@ -155,7 +156,9 @@ def answer_lines(found: Findings, k: int) -> Lines:
     return Lines(heading, tuple(items))
 
 
-def start_items(start: Mapping[str, Any] | None, level: Any) -> list[tuple[str, str]]:
+def start_items(
+    start: Mapping[str, Any] | None, level: Any, unit: str | None
+) -> list[tuple[str, str]]:
     """Say a level's hazard ratios in which treatment counts from its start only."""
     if start is None:
         return []
@@ -168,14 +171,16 @@ def start_items(start: Mapping[str, Any] | None, level: Any) -> list[tuple[str, 
         items.append(("from start", f"hazard ratio {ratio}, time-dependent treatment{mark}"))
     landmark = rows.get("landmark")
     if landmark is not None:
+        at = f"{as_written(landmark['at'])} {unit or ''}".rstrip()
         ratio = ratio_in_words(landmark["median"], landmark["eti95"])
         if landmark["withdrawn"]:
             why = landmark["withdrawn"].removeprefix(NO_ANSWER)
-            return [*items, ("landmark", f"no answer from {as_written(landmark['at'])} on, {why}")]
+            return [*items, ("landmark", f"no answer from {at} on, {why}")]
         said = landmark_in_words(split, start["landmark"] | landmark)
         mark = " (headline)" if landmark["is_headline"] else ""
-        where = f"of those followed beyond {as_written(landmark['at'])}"
-        items.append(("landmark", f"hazard ratio {ratio} {where}{mark}; {said}"))
+        items.append(
+            ("landmark", f"hazard ratio {ratio} of those followed beyond {at}{mark}; {said}")
+        )
     return items
 
 
