@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_crlm.cohort.table.column_values import level_text
 from bayes_crlm.likelihood.intervals import automatic_number, coarse_number
 from bayes_crlm.model.baseline_priors import GammaProcess, RandomWalk
 from bayes_crlm.model.definition import ModelDefinition
@@ -77,11 +78,24 @@ def implied_rows(inputs: PreparedCohort) -> list[dict[str, Any]]:
             shown = [float(values[place]) for place in reversed(places)]
             rows.append(row(name, *shown, low, high, len(own)))
             continue
+        reference = reference_text(inputs, name, own)
         for k in own:
             low, high = limits(inputs.block_of_column(k), np.array([1 / design.scale[k]]))
             level = design.terms[k].partition("[T.")[2].removesuffix("]") or design.terms[k]
-            rows.append(row(name, level.removesuffix(".0"), "its reference", low, high, 1))
+            rows.append(row(name, level.removesuffix(".0"), reference, low, high, 1))
     return rows
+
+
+def reference_text(inputs: PreparedCohort, name: str, own: list[int]) -> str:
+    """Name a factor's reference: the level of the rows in which none of its columns is 1."""
+    columns, cohort = inputs.design.matrix[:, own], inputs.cohort
+    at_reference = (columns <= columns.min(axis=0)).all(axis=1)
+    written = cohort.number_texts.get(name)
+    values = (cohort.table[name].to_numpy() if written is None else written[cohort.row_number - 1])[
+        at_reference
+    ]
+    levels = {level_text(each) for each in values}
+    return levels.pop() if len(levels) == 1 else "its reference"
 
 
 def row(of: str, to: Any, against: Any, low: float, high: float, n_columns: int) -> dict[str, Any]:

@@ -53,6 +53,27 @@ def test_ranges_are_those_of_draws_through_the_columns(cohort, prior, formula):
     np.testing.assert_allclose(np.log([row["low"], row["high"]]), expected, atol=0.15)
 
 
+@pytest.mark.parametrize("settings", [{}, {"references": {"site": "w"}}])
+@pytest.mark.parametrize("formula", ["site", "C(site) + age"])
+def test_levels_of_a_factor_are_against_its_reference_by_name(cohort, settings, formula):
+    cohort = bc.read_cohort(cohort.table.assign(site=cohort.table["site"].astype(str)),
+                            time="time", event="event", **settings)  # fmt: skip
+    reference = settings.get("references", {}).get("site", "u")
+    rows = [row for row in rows_of(cohort, covariates=formula) if row["of"] == "site"]
+    assert [row["to"] for row in rows] == [each for each in "uvw" if each != reference]
+    assert {row["against"] for row in rows} == {reference}
+
+
+def test_numbers_that_are_levels_are_against_the_reference_as_they_are_written():
+    table = pd.DataFrame(
+        {"time": np.arange(1.0, 41), "event": [1, 0] * 20, "arm": ["a", "b"] * 20,
+         "grade": [1.0, 2.0, 2.0, 3.0] * 10}
+    )  # fmt: skip
+    rows = rows_of(bc.read_cohort(table, time="time", event="event"), covariates="C(grade)")
+    said = [(row["to"], row["against"]) for row in rows if row["of"] == "grade"]
+    assert said == [("2", "1"), ("3", "1")]
+
+
 def test_a_spline_allows_far_more_than_a_line(cohort):
     (line,) = [row for row in rows_of(cohort, covariates="age") if row["of"] == "age"]
     (curve,) = [row for row in rows_of(cohort, covariates="bs(age, df=5)") if row["of"] == "age"]
