@@ -201,7 +201,7 @@ def plot_hazard_ratio_curve(
     marks: Sequence[tuple[str, bool]] = (),
     quantity: str = "",
 ) -> "Figure":
-    """Draw a hazard ratio with its interval against a number.
+    """Draw a hazard ratio with its interval against a count.
 
     Parameters
     ----------
@@ -218,6 +218,7 @@ def plot_hazard_ratio_curve(
     quantity : str
         What the marks are.
     """
+    from matplotlib.ticker import MaxNLocator
 
     def draw(ax: "Axes") -> None:
         median, low, high = log_limits(rows)
@@ -228,6 +229,7 @@ def plot_hazard_ratio_curve(
         ax.axhline(math.log(base), color=MUTED, linewidth=0.8, linestyle=":", label=BASE)
         legend_above(ax)
         ax.set_xlabel(xlabel)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ratio_axis(ax)
         beneath: dict[str, Any] = {"textcoords": "offset points"}
         ax.annotate(

@@ -94,7 +94,7 @@ def plot_contours(
     if any(each != thick for each in drawn):
         ax.plot([], [], color=MUTED, linewidth=1, label=f"equal {quantity}")
     if thick in drawn:
-        changes = f"{quantity} {significant(thick, 3)}, where the conclusion changes"
+        changes = f"{quantity} = {significant(thick, 3)}, where the conclusion changes"
         ax.plot([], [], color=ALARM, linewidth=2.5, label=changes)
     legend_above(ax)
 

@@ -212,8 +212,7 @@ def overall_sentence(
         if row["would_be_moved_by"] and row["state"] in (None, "holds")
     ]
     if would:
-        # each is a list of its own, as a rule
-        said.append(f"Pushed further, the conclusion would change with {'; '.join(would)}.")
+        said.append(f"Pushed further, the conclusion would change with {', or with '.join(would)}.")
     return " ".join(said)
 
 

@@ -233,9 +233,10 @@ class Context:
         number = len(design.levels) - 1
         if number == 1:
             return []
+        every = "both" if number == 2 else f"all {number}"
         return [
-            f"The treatment's prior is that of all {number} contrasts of {design.treatment} "
-            f"against {design.levels[0]}: it is changed for all of them, and "
+            f"The treatment's prior is that of {every} contrasts of {design.treatment} "
+            f"against {design.levels[0]}: it is changed for each of them, and "
             f"{design.levels[self.level]} is the level examined."
         ]
 

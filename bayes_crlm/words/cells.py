@@ -1,5 +1,6 @@
 """How a cell of a table is written, by what its column holds."""
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -86,6 +87,26 @@ def interval(row: Mapping[str, Any], name: str) -> str:
     return f"({significant(row['from'], 4)}, {significant(row['to'], 4)}]"
 
 
+def difference_of(row: Mapping[str, Any], value: Any) -> str:
+    """Write a difference of times, its sign first, with as many decimals as others of its row."""
+    if is_missing(value):
+        return "–"
+    beside: list[Any] = [value, *(row.get(each) for each in ("mean", "eti95_low", "eti95_high"))]
+    largest = max(abs(each) for each in beside if not is_missing(each))
+    decimals = min(max(2 - math.floor(math.log10(largest)), 0), 4) if largest else 2
+    return f"{value:+,.{decimals}f}"
+
+
+def difference(row: Mapping[str, Any], name: str) -> str:
+    """Write a difference of mean survival times."""
+    return difference_of(row, row[name])
+
+
+def difference_limits(row: Mapping[str, Any], name: str) -> str:
+    """Write the limits of a difference of mean survival times."""
+    return both(partial(difference_of, row))(row, name)
+
+
 KINDS: dict[str, Callable[[Mapping[str, Any], str], str]] = {
     "text": one(str),
     "reason": one(str),
@@ -102,6 +123,8 @@ KINDS: dict[str, Callable[[Mapping[str, Any], str], str]] = {
     "percent_limits": both(percent),
     "points": one(points),
     "points_limits": both(points),
+    "difference": difference,
+    "difference_limits": difference_limits,
     "duration": one(duration),
     "duration_limits": both(duration),
     "reached": one(reached),

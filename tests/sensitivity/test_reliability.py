@@ -194,7 +194,7 @@ def test_with_more_than_two_levels_a_changed_prior_is_said_to_be_that_of_all(con
     plan = plan_analysis(read_spec("os_three_strategies"))
     (note,) = dataclasses.replace(context, plan=plan, level=2).contrasts_note()
     reference, _, level = plan.inputs.design.levels
-    assert f"all 2 contrasts of {plan.inputs.design.treatment} against {reference}" in note
+    assert f"both contrasts of {plan.inputs.design.treatment} against {reference}" in note
     assert note.endswith(f"and {level} is the level examined.")
 
 
@@ -208,6 +208,12 @@ def hollow_markers(figure):
 def legend_of(figure):
     legend = figure.axes[0].get_legend()
     return [] if legend is None else [text.get_text() for text in legend.get_texts()]
+
+
+def test_counts_have_whole_numbers_on_their_axis():
+    rows = [row_of("base", 0.99), row_of("other", 0.98)]
+    axis = plot_hazard_ratio_curve([0, 1], rows, "patients left out", 0.7).axes[0].xaxis
+    assert all(float(place).is_integer() for place in axis.get_majorticklocs())
 
 
 def test_unreliable_rows_look_different(context):

@@ -93,8 +93,8 @@ def test_lists_of_what_would_move_the_conclusion_are_told_apart():
     }
     said = overall_sentence(base, part_rows(parts), RULE, "arm b against a")
     assert said.endswith(
-        "Pushed further, the conclusion would change with leaving out 4 patients; one set of "
-        "intervals."
+        "Pushed further, the conclusion would change with leaving out 4 patients, or with one "
+        "set of intervals."
     )
 
 

@@ -85,3 +85,18 @@ def test_a_column_may_be_written_by_a_kind_of_its_row():
 def test_a_table_is_a_data_frame_in_the_order_of_its_rows():
     table = Rows("x", [{"b": 2, "a": 1}]).to_frame()
     pd.testing.assert_frame_equal(table, pd.DataFrame({"b": [2], "a": [1]}))
+
+
+@pytest.mark.parametrize(
+    ("mean", "limits", "written"),
+    [
+        (4.83, [0.0152, 9.56], ("+4.83", "+0.02 to +9.56")),
+        (7.27, [2.34, 11.5], ("+7.3", "+2.3 to +11.5")),
+        (-120.4, [-300.2, 0.6], ("-120", "-300 to +1")),
+        (0.0, [0.0, 0.0], ("+0.00", "+0.00 to +0.00")),
+    ],
+)
+def test_a_difference_of_times_has_its_sign_and_the_decimals_of_its_row(mean, limits, written):
+    row = {"mean": mean, "eti95_low": limits[0], "eti95_high": limits[1]}
+    columns = (Column("mean", "", "difference"), Column("eti95", "", "difference_limits"))
+    assert tuple(cell(row, column) for column in columns) == written

@@ -28,7 +28,7 @@ def sections(found: Findings) -> list[Section]:
     title = f"mean survival {between(found.fit.begin)}"
     titles = {"survival": "survival, percentage points", "rmst": title}
     # shares in percentage points, means in time
-    kinds = {"survival": "points", "rmst": "duration"}
+    kinds = {"survival": "points", "rmst": "difference"}
     rows = [
         row | {"_title": titles[row["estimand"]], "_kind": kinds[row["estimand"]]} for row in rows
     ]

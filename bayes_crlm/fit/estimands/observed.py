@@ -82,7 +82,7 @@ def events(found: Findings) -> Section:
     columns = (
         Column("treatment", found.fit.inputs.design.treatment),
         Column("from", "interval", "interval", found.unit),
-        Column("exposure", "time at risk", "duration"),
+        Column("exposure", "time at risk", "number"),
         Column("observed", "observed", "count", strong="_is_outside"),
         Column("expected", "expected", "tenths"),
         Column("eti95", "95% of predicted counts", "whole_limits"),

@@ -97,11 +97,14 @@ def caption(found: Findings, given: str | None) -> str:
         if levels_without_events(found.fit.inputs)
         else ""
     )
+    # rows of later stretches of time begin late, too
+    is_late = bool((found.fit.inputs.cohort.entry > 0).any())
+    late = "; those that begin late are given survival to there" if is_late else ""
     return (
         f"Share without the event{f', {given}' if given else ''}. Smooth lines and bands: the "
         "model, standardised to all patients' covariates (posterior median, 95% band); dotted "
         f"where no patient of the arm was followed so long{of_eventless}. Steps: Kaplan-Meier of "
-        "the patients as treated, not adjusted; those that begin late are given survival to there."
+        f"the patients as treated, not adjusted{late}."
     )
 
 

@@ -271,8 +271,8 @@ def notes_of(
     loo = sum((row["loo_pareto_k"] or 0) > 0.7 for row in done)
     if loo:
         notes.append(
-            f"elpd_loo is uncertain in {loo} specifications, where some patient's Pareto k is "
-            "above 0.7"
+            f"elpd_loo is uncertain in {count_of(loo, 'specification')}, where some patient's "
+            "Pareto k is above 0.7."
         )
     return notes
 

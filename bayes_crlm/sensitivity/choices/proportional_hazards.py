@@ -225,7 +225,11 @@ def cox_test(context: Context) -> tuple[list[dict[str, Any]], str | None]:
 
 def sentence(context: Context, result: Values) -> str:
     """Say how the hazard ratio changes over time."""
-    said = ", ".join(f"{verdicts.ratio_of(row)} {row['period']}" for row in result["rows"])
+    unit = context.plan.inputs.cohort.unit
+    said = ", ".join(
+        f"{verdicts.ratio_of(row)} {row['period']}{f' {unit}' if unit else ''}"
+        for row in result["rows"]
+    )
     start = (
         "The hazard ratio changes sides over time, so that no single one describes it: the"
         if result["periods_disagree"]

@@ -315,7 +315,7 @@ def figures_of(context: Context, surface: TippingSurface, refits: Sequence[Value
         "y": np.abs(surface.prevalence_difference),
         "values": surface.prob_below if below else 1 - surface.prob_below,
         "xlabel": "hazard ratio of the confounder with the event",
-        "ylabel": "difference of its prevalence between strategies",
+        "ylabel": "difference of its prevalence between arms",
         "levels": [1 - level, 0.2, 0.5, 0.8, 0.9, level, 0.99],
         # an undecided result changes where the other side has enough
         "thick": level if judge.held != "undecided" else 1 - level,

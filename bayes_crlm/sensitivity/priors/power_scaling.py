@@ -26,7 +26,7 @@ from bayes_crlm.specification.lists import ratios
 from bayes_crlm.specification.table import Table
 from bayes_crlm.words.section import Figure
 from bayes_crlm.words.shown import as_written, number
-from bayes_crlm.words.wording import listed_first
+from bayes_crlm.words.wording import count_of, listed_first
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -139,8 +139,8 @@ def notes_of(
     ]
     if unreliable:
         notes.append(
-            f"{unreliable} powers lie too far from 1 for these draws (Pareto k or effective sample "
-            "size) and are not counted."
+            "Too far from 1 for these draws (Pareto k or effective sample size), and not counted: "
+            f"{count_of(unreliable, 'power')}."
         )
     if left_out:
         notes.append(
