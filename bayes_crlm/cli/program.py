@@ -173,8 +173,8 @@ def temporary_folder(folder: Path) -> Generator[None]:
     Parameters
     ----------
     folder : Path
-        Where results go; beside it, by `bayes_crlm.report.folder.check_output`, folders can be
-        made.
+        Where results go; beside it, by `bayes_crlm.report.output_folder.check_output`, folders can
+        be made.
     """
     from bayes_crlm.report.output_folder import PARTIAL
 

@@ -79,7 +79,7 @@ def write_sensitivity(found: "Sensitivity", summary: dict[str, Any], folder: Pat
     summary : dict
         From `summarise_sensitivity`.
     folder : Path
-        From `bayes_crlm.report.folder.check_output`.
+        From `bayes_crlm.report.output_folder.check_output`.
 
     Returns
     -------

@@ -234,7 +234,7 @@ def run_sensitivity(
     Parameters
     ----------
     plan : Plan
-        From `bayes_crlm.analysis.run.plan_analysis`.
+        From `bayes_crlm.analysis.plan.plan_analysis`.
     settings : SensitivitySettings
         From `bayes_crlm.sensitivity.settings.read_settings`.
     jobs : int, optional
