@@ -265,6 +265,8 @@ def plain_level(value: Any) -> Level:
     """Turn a cell into the level people would write: 1 for 1.0, text for a category."""
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
+    if isinstance(value, np.timedelta64):  # NumPy's durations call themselves whole numbers
+        return str(value)
     if isinstance(value, (int, np.integer)):
         return int(value)
     if isinstance(value, (float, np.floating)):

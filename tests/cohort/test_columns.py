@@ -14,6 +14,7 @@ from column_tables import AGES, K3, N, csv, planned, refused, table, terms
 
 from bayes_crlm.cli.terminal import describe
 from bayes_crlm.cohort.reading import read_cohort
+from bayes_crlm.cohort.table.column_values import level_text
 from bayes_crlm.fit.piecewise_exponential import PiecewiseExponential
 from bayes_crlm.sensitivity.two_arms import two_arms
 
@@ -319,3 +320,17 @@ def test_levels_that_differ_in_capitals_or_unicode_form_stay_and_are_named(tmp_p
         assert "'Yes' and 'yes'" in told and "caf" in told and "kept apart" in told
         assert "y" not in cohort.column_notes
         assert len(terms(source)) == 4
+
+
+@pytest.mark.parametrize("width", [np.float32, np.float64])
+def test_times_and_covariates_of_sparse_columns(width):
+    times = np.array([1.2, 2.5, 0.1, 4.0])
+    frame = pd.DataFrame({"death": [1, 0, 1, 0], "age": pd.arrays.SparseArray(times)})
+    frame["months"] = pd.arrays.SparseArray(times.astype(width))
+    cohort = read_cohort(frame, time="months", event="death")
+    assert cohort.time.tolist() == times.tolist()
+    assert cohort.table["age"].tolist() == times.tolist()
+
+
+def test_a_duration_of_numpy_is_a_level_and_no_number():
+    assert level_text(np.timedelta64(36, "h")) == "36 hours"

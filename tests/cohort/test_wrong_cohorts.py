@@ -31,6 +31,7 @@ from bayes_crlm.words.errors import CohortError
         (datetime.date(2019, 3, 1), "is a date in row 4"),
         (pd.Timestamp(2019, 3, 1), "is a date in row 4"),
         (pd.Timedelta(days=3), "is not a number in row 4"),
+        (np.timedelta64(3, "D"), "is not a number in row 4"),
         ([1], "is not a number in row 4 ([1])"),
         (1j, "is not a number in row 4 (1j)"),
         ("\x1b[31m\nx", r"is text in row 4 ('\x1b[31m\nx')"),
@@ -71,12 +72,40 @@ def test_many_bad_rows_are_counted_not_listed():
         ("yes", "is not 0 or 1 in row 3 ('yes')"),
         (np.nan, "column 'death' (event) is missing in row 3"),
         ([1], "is not 0 or 1 in row 3 ([1])"),
+        (np.timedelta64(1, "D"), "is not 0 or 1 in row 3"),
     ],
 )
 def test_a_bad_event_is_named_with_its_row(value, words):
     message = refusal(with_cell("death", 3, value))
     assert words in message
     assert "every event must be 0 or 1, or true or false" in message
+
+
+@pytest.mark.parametrize(("column", "role"), [("months", "time"), ("death", "event")])
+@pytest.mark.parametrize("whole", ["int8", "int64", "uint16"])
+def test_a_missing_cell_among_categories_that_are_whole_numbers(column, role, whole):
+    cells = pd.Categorical(np.arange(10, dtype=whole) % 2 + (column == "months"))
+    cells[2] = np.nan
+    message = refusal(table().assign(**{column: cells}))
+    assert f"column {column!r} ({role}) is missing in row 3; " in message
+
+
+@pytest.mark.parametrize("value", [10**400, np.timedelta64(1, "D"), np.inf, [1, pd.NA]])
+def test_a_code_that_is_none(value):
+    message = refusal(table(), event={"column": "death", "value": value})
+    assert "is not a code; give a number, text or true/false" in message
+
+
+def test_digits_with_underscores_are_text_among_codes():
+    frame = table().assign(death=["1_0", "10"] * 5)
+    cohort = read_cohort(frame, time="months", event={"column": "death", "value": 10})
+    assert cohort.event.tolist() == [0, 1] * 5
+
+
+def test_a_column_without_any_code():
+    frame = table().assign(death=[None] * 10)
+    message = refusal(frame, event={"column": "death", "value": 1})
+    assert "has no event: no row holds 1; it holds no code" in message
 
 
 def test_no_event_at_all():
@@ -152,6 +181,8 @@ def test_missing_ids():
 def test_repeated_id_without_entry_asks_for_entry():
     message = refusal(with_cell("patient", 5, "P1"), id="patient")
     assert "names patient 'P1' in rows 2 and 5; give `entry`" in message
+    twice = table().assign(patient=["P0", "P1"] * 2 + [f"P{k}" for k in range(4, 10)])
+    assert "in rows 1 and 3 (and 1 more patient); give `entry`" in refusal(twice, id="patient")
 
 
 def test_overlapping_rows_of_one_patient():

@@ -5,18 +5,24 @@ for the event in CDISC's CNSR, "Dead" in a register. What is neither the event n
 censored is never taken for one of them in silence.
 """
 
+import heapq
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from decimal import Decimal
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_crlm.cohort.table.column_values import MARKS, as_float, number_in, plain_values
+from bayes_crlm.cohort.table.column_values import (
+    MARKS,
+    as_float,
+    kind_of_type,
+    number_in,
+    plain_values,
+)
 from bayes_crlm.words.records import record
 from bayes_crlm.words.wording import count_of, did_you_mean, listed_first, rows_where, shown
 
@@ -99,6 +105,16 @@ class EventCodes:
         """Whether codes are numbers, so that labels of values must not replace them."""
         return not any(isinstance(each, str) for each in (*self.value, *self.censored))
 
+    @property
+    def meanings(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """Codes of the event and of censored follow-up; those of 1 and 0 where none is given."""
+        return (self.value, self.censored) if self.value else PLAIN_CODES
+
+    @property
+    def numbers(self) -> set[float]:
+        """The numbers that codes are, in whatever way they are written."""
+        return {_number(code) for codes in self.meanings for code in codes}
+
     def to_mapping(self) -> str | dict[str, Any]:
         """Write it as a spec does."""
         if not self.value:
@@ -116,7 +132,8 @@ def _codes(given: object, key: str) -> tuple[Any, ...]:
     if not codes:
         raise ValueError(f"event.{key} is an empty list; give at least one code")
     for code in codes:
-        is_number = isinstance(code, Real) and math.isfinite(float(code))
+        is_real = isinstance(code, Real | np.bool) and kind_of_type(type(code)) != "other"
+        is_number = is_real and math.isfinite(as_float(code))
         if not is_number and not (isinstance(code, str) and code.strip()):
             raise ValueError(
                 f"event.{key}: {shown(code)} is not a code; give a number, text or true/false"
@@ -135,10 +152,12 @@ def _same(code: Any, cell: Any) -> bool:
             for each in (code, cell)
         )
         return one is not None and other is not None and one == other
-    try:
-        return float(code) == float(cell)
-    except (TypeError, ValueError):
-        return False
+    return _number(code) == _number(cell)
+
+
+def _number(code: Any) -> float:
+    """The number that a code is; NaN, which is the same as none, where it is text."""
+    return number_in(code) if isinstance(code, str) else as_float(code)
 
 
 @record
@@ -151,13 +170,13 @@ class CodesFound:
         Each row's place in `keys`; -1 where the cell is missing.
     keys : list of tuple
         Different codes in order of appearance, as `_key` gives them.
-    kinds : list of str
+    kinds : (keys,) ndarray of str
         "event", "censored", "missing" for marks of missing that no code names, or "other".
     """
 
     places: NDArray[np.intp]
     keys: list[tuple[str, Any]]
-    kinds: list[str]
+    kinds: NDArray[np.str_]
 
     @classmethod
     def of(cls, values: "pd.Series", codes: EventCodes) -> "CodesFound":
@@ -173,17 +192,22 @@ class CodesFound:
         keys = [_key(cell) for cell in cells]
         place = {key: k for k, key in enumerate(dict.fromkeys(keys))}
         of_cell = np.array([place[key] for key in keys] + [-1], dtype=np.intp)
-        kinds = [_kind_of_code(_plain(key), codes) for key in place]
-        return cls(of_cell[first], list(place), kinds)
+        coded = codes.numbers
+        kinds = [
+            "other"
+            if key[0] == "number" and key[1] not in coded
+            else _kind_of_code(_plain(key), codes)
+            for key in place
+        ]
+        return cls(of_cell[first], list(place), np.array(kinds, dtype=str))
 
     def codes(self, kind: str) -> list[Any]:
         """Codes of a kind, in order of appearance."""
-        pairs = zip(self.keys, self.kinds, strict=True)
-        return [_plain(key) for key, each in pairs if each == kind]
+        return [_plain(self.keys[k]) for k in np.flatnonzero(self.kinds == kind)]
 
     def are(self, kind: str) -> NDArray[np.bool]:
         """Whether each row's code is of a kind."""
-        return np.array([*(each == kind for each in self.kinds), False], dtype=bool)[self.places]
+        return np.append(self.kinds == kind, False)[self.places]
 
     @property
     def are_missing(self) -> NDArray[np.bool]:
@@ -192,11 +216,11 @@ class CodesFound:
 
     def listed(self, *kinds: str) -> str:
         """Codes of some kinds with their counts, in the codes' order: 0 (37 rows), 1 (9 rows)."""
-        chosen = [k for k, kind in enumerate(self.kinds) if kind in kinds]
+        chosen = np.flatnonzero(np.isin(self.kinds, kinds)).tolist()
         counts = np.bincount(self.places[self.places >= 0], minlength=len(self.keys)).tolist()
         named = [
             f"{shown(_plain(self.keys[k]))} ({count_of(counts[k], 'row')})"
-            for k in sorted(chosen, key=lambda k: self.keys[k])[:MOST_CODES]
+            for k in heapq.nsmallest(MOST_CODES, chosen, key=lambda k: self.keys[k])
         ]
         return listed_first(named or ["no row"], len(chosen) - MOST_CODES, what="more codes")
 
@@ -230,6 +254,7 @@ def read_events(
     is_absent = len(absent) == len(codes.value)
     named, holds = ", ".join(map(shown, absent)), found.listed("event", "censored", "other")
     if is_absent:
+        holds = "no code" if found.are_missing.all() else holds
         problems.append(f"{where} has no event: no row holds {named}; it holds {holds}")
     elif absent:
         remarks.append(
@@ -341,16 +366,18 @@ def _key(cell: Any) -> tuple[str, Any]:
         text = cell.strip()
         number = number_in(text)
         return ("text", text) if math.isnan(number) else ("number", number)
-    if isinstance(cell, bool | np.bool):
-        return ("truth", bool(cell))
-    if isinstance(cell, Real | Decimal):
-        return ("number", as_float(cell))
+    kind = kind_of_type(type(cell))
+    if kind == "truth":
+        return (kind, bool(cell))
+    if kind == "number":
+        return (kind, as_float(cell))
     return ("other", shown(cell))
 
 
 def _comparable(cell: Any) -> Any:
     """A cell, or what it looks like where it is neither text nor a number."""
-    return cell if isinstance(cell, str | Real | Decimal) else shown(cell)
+    is_plain = kind_of_type(type(cell)) in ("text", "truth", "number")
+    return cell if is_plain else shown(cell)
 
 
 def _plain(key: tuple[str, Any]) -> Any:
@@ -361,7 +388,7 @@ def _plain(key: tuple[str, Any]) -> Any:
 
 def _kind_of_code(value: Any, codes: EventCodes) -> str:
     """Whether a code is the event, censored, a mark of missing, or neither."""
-    is_event, is_censored = (codes.value, codes.censored) if codes.value else PLAIN_CODES
+    is_event, is_censored = codes.meanings
     if any(_same(code, value) for code in is_event):
         return "event"
     if any(_same(code, value) for code in is_censored):

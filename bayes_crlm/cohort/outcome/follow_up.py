@@ -6,8 +6,6 @@ of the rows within patients.
 
 import datetime
 from dataclasses import dataclass, replace
-from decimal import Decimal
-from numbers import Real
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -17,6 +15,7 @@ from bayes_crlm.cohort.table.column_values import (
     MARKS,
     as_float,
     column_kind,
+    kind_of_type,
     level_text,
     number_in,
     plain_values,
@@ -127,16 +126,16 @@ def numbers_of(values: "pd.Series") -> tuple[NDArray[np.float64], NDArray[np.int
 
 def _number_of(cell: object) -> tuple[float, int]:
     """Turn one cell of a column of mixed values into a number."""
-    if isinstance(cell, bool | np.bool):
-        return np.nan, TRUTH
-    if isinstance(cell, Real | Decimal):
-        return as_float(cell), NUMBER
     if isinstance(cell, str):
         number = number_in(cell)
         return number, TEXT if np.isnan(number) else NUMBER
-    if isinstance(cell, datetime.date | datetime.time | np.datetime64):
-        return np.nan, DATE
-    return np.nan, OTHER
+    kind = kind_of_type(type(cell))
+    if kind == "number":
+        return as_float(cell), NUMBER
+    if kind == "truth":
+        return np.nan, TRUTH
+    is_date = kind == "date" or isinstance(cell, datetime.time)
+    return np.nan, DATE if is_date else OTHER
 
 
 def patients_of(values: "pd.Series") -> tuple[NDArray[Any], NDArray[np.intp]]:
@@ -308,7 +307,8 @@ def _check_patients(
             return []
         first = several[0]
         rows = shown_rows(row_number[patient_index == first])
-        others = f" (and {len(several) - 1} more patients)" if len(several) > 1 else ""
+        n_more = len(several) - 1
+        others = f" (and {n_more} more patient{'s' * (n_more > 1)})" if n_more else ""
         problem = (
             f"{phrase} names patient {shown(patients[first])} in {rows}{others}; give `entry`, the "
             "column that says when each row begins, or one row per patient"

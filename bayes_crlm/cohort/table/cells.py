@@ -5,10 +5,7 @@ other way to be written, so that texts that are numbers are numbers. In any othe
 whoever writes a number as text means a level, unless numbers that are none stand beside it.
 """
 
-import datetime
 from collections import Counter
-from decimal import Decimal
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +22,7 @@ from bayes_crlm.cohort.table.column_values import (
     column_kind,
     column_like,
     is_number,
+    kind_of_type,
     level_text,
 )
 from bayes_crlm.cohort.table.text_columns import (
@@ -50,15 +48,7 @@ def kind_of_cell(cell: object) -> str:
         text = cell.strip()
         known = "mark" if text in MARKS else "dash" if text == DASH else "text"
         return "number text" if is_number(text) else known
-    if isinstance(cell, bool | np.bool):
-        return "truth"
-    if isinstance(cell, np.timedelta64):  # NumPy's durations call themselves whole numbers
-        return "other"
-    if isinstance(cell, Real | Decimal):
-        return "number"
-    if isinstance(cell, datetime.datetime | datetime.date | np.datetime64):
-        return "date"
-    return "other"
+    return kind_of_type(type(cell))
 
 
 @record(eq=False)
@@ -143,18 +133,20 @@ def different_cells(values: "pd.Series") -> tuple[NDArray[np.intp], list[Any]]:
     for row, (cell, is_gap) in enumerate(zip(values.to_list(), missing, strict=True)):
         if is_gap:
             continue
-        cell = _decoded(cell)
+        if isinstance(cell, bytes):
+            cell = _decoded(cell)
+        kind = type(cell)
         # cells of no known kind may be lists, which cannot be looked up
-        key = (type(cell), None if kind_of_cell(cell) == "other" else cell)
+        key = (kind, None if kind_of_type(kind) == "other" else cell)
         codes[row] = place.setdefault(key, len(cells))
         if codes[row] == len(cells):
             cells.append(cell)
     return codes, cells
 
 
-def _decoded(cell: object) -> object:
+def _decoded(cell: bytes) -> str | bytes:
     """Give bytes that are text as text; a NUL is in none, but in numbers packed into bytes."""
-    if not isinstance(cell, bytes) or b"\0" in cell:
+    if b"\0" in cell:
         return cell
     try:
         return cell.decode("utf-8")

@@ -7,6 +7,7 @@ import datetime
 import re
 from collections.abc import Iterable
 from decimal import Decimal
+from functools import cache
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -89,8 +90,12 @@ def column_like(values: "pd.Series", cells: Any, dtype: Any = None) -> "pd.Serie
 
 def plain_values(values: "pd.Series") -> "pd.Series":
     """Give a type of categories as what its categories are; other columns as they come."""
-    is_plain = column_kind(values) != "categories"
-    return values if is_plain else values.astype(values.cat.categories.dtype)
+    if column_kind(values) != "categories":
+        return values
+    dtype = values.cat.categories.dtype
+    # whole numbers of NumPy have no place for a missing one
+    has_no_place = dtype.kind in "iu" and values.isna().any()
+    return values.astype(object if has_no_place else dtype)
 
 
 def few_levels(values: "pd.Series") -> set[Any]:
@@ -99,6 +104,21 @@ def few_levels(values: "pd.Series") -> set[Any]:
         return set()
     levels = values.dropna().unique()
     return set(levels) if len(levels) <= MOST_LEVELS else set()
+
+
+@cache
+def kind_of_type(kind: type) -> str:
+    """Say what cells of a type hold: "text", "truth", "number", "date" or "other"."""
+    if issubclass(kind, str):
+        return "text"
+    if issubclass(kind, bool | np.bool):
+        return "truth"
+    if issubclass(kind, np.timedelta64):  # NumPy's durations call themselves whole numbers
+        return "other"
+    if issubclass(kind, Real | Decimal):
+        return "number"
+    is_date = issubclass(kind, datetime.datetime | datetime.date | np.datetime64)
+    return "date" if is_date else "other"
 
 
 def is_number(text: str) -> bool:
@@ -110,9 +130,10 @@ def level_text(value: object) -> str:
     """Write a value as the level that it is: 1 for 1.0, text without its outer spaces."""
     if isinstance(value, str):
         return value.strip()
-    if isinstance(value, bool | np.bool):
+    kind = kind_of_type(type(value))
+    if kind == "truth":
         return str(bool(value))
-    if isinstance(value, Real | Decimal):
+    if kind == "number":
         number = as_float(value)
         if isinstance(value, int | np.integer) or not number.is_integer():
             return str(value) if isinstance(value, int | np.integer) else repr(number)

@@ -80,7 +80,8 @@ def _narrowed(values: "pd.Series") -> "pd.Series":
 
 def is_short_float(dtype: Any) -> bool:
     """Whether numbers have fewer than 64 bits: Stata's, Parquet's and SAS's float."""
-    return dtype.kind == "f" and dtype.itemsize < 8
+    # a type of sparse columns says how wide its numbers are only by its subtype
+    return dtype.kind == "f" and getattr(dtype, "subtype", dtype).itemsize < 8
 
 
 def decimals_of(values: "pd.Series") -> "pd.Series":
