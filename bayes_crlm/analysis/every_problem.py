@@ -8,6 +8,7 @@ Only what is wrong for certain is told.
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,10 @@ from bayes_crlm.model.origin import origin_before
 from bayes_crlm.specification.spec import Spec
 from bayes_crlm.words.errors import BayesCRLMError, CutpointError, DesignError, EstimandError
 from bayes_crlm.words.records import record
-from bayes_crlm.words.wording import shown_name
+from bayes_crlm.words.wording import shown, shown_name
+
+# how a formula that cannot be evaluated is spoken of
+IN_FORMULA = "formula "
 
 
 @record
@@ -81,6 +85,10 @@ def every_problem(spec: Spec, arguments: CohortArguments, first: BayesCRLMError)
     is_named = str(first).startswith((f"{source}: ", f"{arguments.name}: "))
     known_already = list(first.problems) or [bare(first, arguments.name)]
     found = [each for each in further_problems(spec, arguments) if each not in known_already]
+    if any(each.startswith(IN_FORMULA) for each in found):
+        # of a formula that fails as a whole the term that makes it fail says more
+        whole = f"{IN_FORMULA}{shown(spec.model.covariates)} cannot be evaluated"
+        known_already = [each for each in known_already if not each.startswith(whole)]
     if not found:
         return first if is_named else type(first).of(from_spec, known_already)
     return type(first).of(f"{from_spec} with {source}", [*known_already, *found])
@@ -88,7 +96,11 @@ def every_problem(spec: Spec, arguments: CohortArguments, first: BayesCRLMError)
 
 def spec_name(spec: Spec) -> str:
     """Name the spec's file in messages."""
-    return "spec" if spec.path is None else shown_name(spec.path)
+    if spec.path is None:
+        return "spec"
+    path, here = Path(spec.path), Path.cwd()
+    # as it is most likely to have been given
+    return shown_name(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def bare(problem: BayesCRLMError, source: str) -> str:

@@ -5,6 +5,7 @@ bare name up among its own functions when no column has it. So a formula is firs
 grammar of `bayes_crlm.model.allowed_formulas`, and then sees the columns it names and nothing else.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from functools import lru_cache
@@ -289,6 +290,21 @@ def sorted_by_number(values: "pd.Series") -> "pd.Series":
     return pd.Series(pd.Categorical(values, categories), index=values.index, name=values.name)
 
 
+def basis_in_words(reason: str) -> str:
+    """Say what a spline's df has to be, of which formulaic says less than is true, or nothing."""
+    wrapped = re.fullmatch(r"Unable to evaluate factor `(.*?)`\. \[\w+: (.*)\]", reason)
+    if wrapped is None:
+        return reason
+    factor, inner = wrapped.groups()
+    # it refuses a df below the degree, and calls that "must be greater than" the degree
+    least = re.search(r"`df` must be greater than (\d+)", inner)
+    if least:
+        return f"df must be at least {least[1]}, the degree"
+    if re.search(r"^cr\(.*\bdf=1\b|^cr\([^,]*, 1\b", factor):
+        return "df must be at least 2"
+    return inner
+
+
 def evaluation_error_in_words(text: str, error: BaseException) -> str:
     """Say why formulaic could not evaluate a formula; our own sentences go before its."""
     cause: BaseException | None = error
@@ -296,6 +312,6 @@ def evaluation_error_in_words(text: str, error: BaseException) -> str:
         if isinstance(cause, FormulaError):
             return str(cause)
         cause = cause.__cause__
-    reason = " ".join(str(error).split())
+    reason = basis_in_words(" ".join(str(error).split()))
     reason = reason if len(reason) <= 300 else f"{reason[:299]}…"
     return f"formula {shown(text)} cannot be evaluated: {reason}"

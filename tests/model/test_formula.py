@@ -100,7 +100,10 @@ def test_powers_of_whole_numbers_do_not_wrap_around(table):
         ("log(sex)", "'sex', which holds no numbers"),
         ("I(sex + sex)", "'sex', which holds no numbers"),
         ("C(sex, levels=['m'])", "cannot be evaluated.*categories"),
-        ("bs(age, df=1)", "cannot be evaluated.*df"),
+        ("bs(age, df=1)", "cannot be evaluated: df must be at least 3, the degree$"),
+        ("bs(age, 1, degree=2)", "cannot be evaluated: df must be at least 2, the degree$"),
+        ("cr(age, df=1)", "cannot be evaluated: df must be at least 2$"),
+        ("cr(log(age), 1)", "cannot be evaluated: df must be at least 2$"),
         ("log(age) + log", "'log' as a function and as a column"),
         ("I(exec)", "'exec', which is not a column"),
         ("np", "'np', which is not a column"),
@@ -110,6 +113,13 @@ def test_what_has_no_value_is_said_in_one_sentence(table, formula, message):
     with pytest.raises(FormulaError, match=message) as refused:
         evaluate_formula(formula, table)
     assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("formula", "df"), [("bs(age, df=3)", 3), ("bs(age, 2, degree=2)", 2), ("cr(age, df=2)", 2)]
+)
+def test_the_least_df_that_is_named_serves(table, formula, df):
+    assert np.linalg.matrix_rank(evaluate_formula(formula, table).to_numpy()) == df
 
 
 def test_missing_values_are_counted_and_no_row_is_dropped(table):

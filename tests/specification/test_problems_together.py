@@ -93,6 +93,19 @@ def test_one_mistake_stays_one_sentence(place, capsys):
     assert "problems" not in message
 
 
+def test_a_term_that_fails_is_told_once_and_files_as_they_lie_in_the_folder(place, capsys):
+    message = said(place, capsys, CODES, ("age", "bs(age, df=2)"))
+    assert message == (
+        "bayes-crlm: error: spec.toml with lung.csv: formula 'bs(age, df=2)' cannot be evaluated: "
+        "df must be at least 3, the degree\n"
+    )
+
+
+def test_two_terms_that_fail_are_two_problems(place, capsys):
+    message = said(place, capsys, CODES, ("age", "bs(age, df=2) + cr(age, df=1)"))
+    assert "spec.toml with lung.csv: 2 problems: (1) formula 'bs(age" in message
+
+
 def test_a_misspelt_key_that_chooses_rows_blames_no_row(place, capsys):
     frame = pd.read_csv("lung.csv").astype({"age": object})
     frame.loc[3, "status"], frame.loc[5, "age"] = 7, ""
