@@ -80,11 +80,17 @@ def note_for(inputs: PreparedCohort, levels: Sequence[int], time: float) -> str 
     return "; ".join([*phrases, *([unobserved] if unobserved else [])]) or None
 
 
+def named_levels(inputs: PreparedCohort, levels: Sequence[int]) -> str:
+    """Name levels of the treatment: "repeat_local 0 or 1"."""
+    names = " or ".join(str(inputs.design.levels[k]) for k in levels)
+    return f"{inputs.design.treatment} {names}"
+
+
 def without_event(inputs: PreparedCohort, levels: Sequence[int], empty: Sequence[int]) -> str:
     """Say of an arm, or of a difference between two, that events are lacking."""
     if len(levels) == 1:
         return NO_EVENT
-    arms = " or ".join(str(inputs.design.levels[k]) for k in empty)
+    arms = named_levels(inputs, empty)
     return f"no event on {arms}: the prior decides how large the difference is"
 
 
@@ -98,7 +104,7 @@ def unobserved_note(inputs: PreparedCohort, levels: Sequence[int], time: float) 
         return None
     if len(levels) == 1:
         return MODEL_ONLY if beyond else TOO_EARLY
-    arms = " or ".join(str(inputs.design.levels[k]) for k in beyond or early)
+    arms = named_levels(inputs, beyond or early)
     if beyond:
         return f"model only; no patient of {arms} was followed so long"
     return f"model only; nobody of {arms} was at risk so early"

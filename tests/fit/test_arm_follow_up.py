@@ -67,7 +67,7 @@ def test_every_table_notes_exactly_the_numbers_beyond_the_arms_last_patient(fit)
     assert reference.median < last[0] and reference.note is None
     assert other.median > 12 and other.note == MODEL_ONLY
     for row in fit.differences([6, 24], 12).itertuples():
-        expected = "model only; no patient of 1 was followed so long" if row.time > 12 else None
+        expected = "model only; no patient of arm 1 was followed so long" if row.time > 12 else None
         assert row.note == expected
 
 
@@ -225,7 +225,7 @@ def test_every_number_of_an_arm_without_events_says_so_and_no_other_does(eventle
             assert ((row["note"] or "").startswith(NO_EVENT)) == (row["treatment"] == empty)
     for row in fit.differences([6, 12], 12).to_dict("records"):
         touches = empty in (row["treatment"], row["reference"])
-        assert (f"no event on {empty}: the prior decides" in (row["note"] or "")) == touches
+        assert (f"no event on arm {empty}: the prior decides" in (row["note"] or "")) == touches
     told = [each for each in fit.warnings if "how high its survival curve lies" in each]
     assert len(told) == 1 and told[0].startswith(f"arm {empty}: no event happened on it")
 

@@ -245,6 +245,7 @@ def started(found: Findings) -> list[Section]:
     rows = [row | {"ends": marked(row), "reference": design.reference} for row in start_rows(start)]
     is_ok = not found.failures
     phrase = headline_in_words(start)
+    landmarks = landmark_sentences(start, design.treatment)
     shaded = "; shaded: the headline." if is_ok else "."
     caption = (
         "The treatment's hazard ratio by how its start is taken: posterior (blue) and, of the same "
@@ -270,7 +271,7 @@ def started(found: Findings) -> list[Section]:
             else (),
             notes=(
                 *(Note(each, is_first=True) for each in (phrase if is_ok else ())),
-                Note(" ".join([WAITING_NOTE, *landmark_sentences(start)]), "muted"),
+                Note(" ".join([WAITING_NOTE, *landmarks]), "muted"),
             ),
             lines=(Lines("", tuple(("", each) for each in phrase)),) if is_ok else (),
             summary={"start": start},
@@ -285,12 +286,12 @@ def marked(row: Mapping[str, Any]) -> str:
     return f"{row['label']} (headline)" if row["is_headline"] else row["label"]
 
 
-def landmark_sentences(start: Mapping[str, Any]) -> list[str]:
+def landmark_sentences(start: Mapping[str, Any], treatment: str) -> list[str]:
     """Say of every level what its hazard ratio at the landmark allows to be said."""
     rows = start_rows(start)
     itself = {row["treatment"]: row for row in rows if row["analysis"] == "time_dependent"}
     return [
-        f"{row['treatment']} at the landmark: "
+        f"{treatment} {row['treatment']} at the landmark: "
         f"{landmark_in_words(itself.get(row['treatment']), start['landmark'] | row)}."
         for row in rows
         if row["analysis"] == "landmark" and not row["withdrawn"]

@@ -27,7 +27,10 @@ def kaplan_meier(found: Findings) -> Section:
     rows = kaplan_meier_rows(fit, horizons) if horizons else []
     distances = kaplan_meier_distances(fit)
     rows = [row | {"_small": given(row, fit.begin, 6)} for row in rows]
-    phrase = "; ".join(distance_in_words(row, fit.begin, found.unit) for row in distances)
+    treatment = fit.inputs.design.treatment
+    phrase = "; ".join(
+        f"{treatment} {distance_in_words(row, fit.begin, found.unit)}" for row in distances
+    )
     columns = (
         Column("treatment", fit.inputs.design.treatment),
         Column("time", "time", "time", found.unit),
