@@ -52,7 +52,12 @@ def draws_of(inputs, seed=3, log_scales=(-1.5, 0.5)):
     else:
         modes = find_modes(targets)
     near = SimpleNamespace(
-        targets=targets, modes=modes, scales=scales, keeps_hazards=True, pairs=np.ones((1, 1))
+        targets=targets,
+        modes=modes,
+        scales=scales,
+        keeps_hazards=True,
+        pairs=np.ones((1, 1)),
+        walk_steps=1,
     )
     seeds = rng.integers(2**64, size=(1, SEED_WORDS), dtype=np.uint64)
     part = np.zeros((1, 1, PAIRS), dtype=np.intp)
