@@ -28,7 +28,7 @@ from bayes_crlm.inference.chains import ESS_LEAST_PER_CHAIN, worst_mixing
 from bayes_crlm.inference.chains import bfmi as chain_bfmi
 from bayes_crlm.inference.psis import PARETO_K_MOST
 from bayes_crlm.words.records import record
-from bayes_crlm.words.shown import number, significant, whole
+from bayes_crlm.words.shown import beside_limit, number, significant, whole
 from bayes_crlm.words.wording import count_of
 
 BFMI_LEAST = 0.3
@@ -179,8 +179,8 @@ def diagnose_chains(fit: PosteriorDraws) -> Chains:
     )
     if not bfmi >= BFMI_LEAST:
         failures.append(
-            f"smallest E-BFMI is {number(bfmi)}, below {BFMI_LEAST}: energies mix slowly; "
-            f"{RUN_LONGER}"
+            f"smallest E-BFMI is {beside_limit(bfmi, BFMI_LEAST)}, below {BFMI_LEAST}: energies "
+            f"mix slowly; {RUN_LONGER}"
         )
     if n_max_depth:
         failures.append(
@@ -203,18 +203,20 @@ def diagnose_weights(importance: Importance) -> Chains:
     failures, least = [], ESS_LEAST_PER_CHAIN * 4
     if not importance.pareto_k <= PARETO_K_MOST:
         failures.append(
-            f"Pareto k of the importance weights is {number(importance.pareto_k)}, above "
-            f"{PARETO_K_MOST}: use engine 'nuts'"
+            "Pareto k of the importance weights is "
+            f"{beside_limit(importance.pareto_k, PARETO_K_MOST)}, above {PARETO_K_MOST}: use "
+            "engine 'nuts'"
         )
     ess_tail = float(importance.ess_tail.min())
     if not importance.ess >= least:
         failures.append(
-            f"importance effective sample size is {whole(importance.ess)}, below {least}; "
-            f"{RUN_LONGER}"
+            f"importance effective sample size is {beside_limit(importance.ess, least, 0)}, below "
+            f"{least}; {RUN_LONGER}"
         )
     elif not ess_tail >= least:
         failures.append(
-            f"smallest tail effective sample size is {whole(ess_tail)}, below {least}; {RUN_LONGER}"
+            f"smallest tail effective sample size is {beside_limit(ess_tail, least, 0)}, below "
+            f"{least}; {RUN_LONGER}"
         )
     return Chains(
         max_r_hat=math.nan,

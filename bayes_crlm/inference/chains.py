@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_crlm.words.records import record
-from bayes_crlm.words.shown import number, whole
+from bayes_crlm.words.shown import beside_limit
 from bayes_crlm.words.wording import count_of
 
 Floats = NDArray[np.float64]
@@ -120,14 +120,14 @@ class Mixing:
         phrases, least = [], ESS_LEAST_PER_CHAIN * self.chains
         if self.chains > 1 and not self.r_hat <= R_HAT_MOST:
             phrases.append(
-                f"R-hat is {number(self.r_hat, 3)}, above {R_HAT_MOST}: chains have not "
-                f"mixed{longer}"
+                f"R-hat is {beside_limit(self.r_hat, R_HAT_MOST, 3)}, above {R_HAT_MOST}: chains "
+                f"have not mixed{longer}"
             )
         for kind, value in (("bulk", self.ess_bulk), ("tail", self.ess_tail)):
             if not value >= least:
                 phrases.append(
-                    f"smallest {kind} effective sample size is {whole(value)}, below {least} "
-                    f"({ESS_LEAST_PER_CHAIN} per chain){longer}"
+                    f"smallest {kind} effective sample size is {beside_limit(value, least, 0)}, "
+                    f"below {least} ({ESS_LEAST_PER_CHAIN} per chain){longer}"
                 )
         if divergences:
             phrases.append(

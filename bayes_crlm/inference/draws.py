@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bayes_crlm.inference.psis import PARETO_K_MOST
 from bayes_crlm.inference.weighted import sums_of_draws, tail_effective_sizes
 from bayes_crlm.words.records import record
-from bayes_crlm.words.shown import number, whole
+from bayes_crlm.words.shown import beside_limit, whole
 
 # as a share of the draws: with fewer the proposal is not an approximation
 LEAST_ESS = 0.1
@@ -191,7 +191,8 @@ def problem_of_weights(pareto_k: float, ess: float, ess_tail: float, draws: int)
         How many there are.
     """
     if not pareto_k <= PARETO_K_MOST:
-        return f"Pareto k of its weights is {number(pareto_k)}, above {PARETO_K_MOST}"
+        k = beside_limit(pareto_k, PARETO_K_MOST)
+        return f"Pareto k of its weights is {k}, above {PARETO_K_MOST}"
     if not ess >= LEAST_ESS * draws:
         return f"the effective sample size is only {whole(math.floor(ess))} of {whole(draws)} draws"
     if not ess_tail >= LEAST_ESS * draws:

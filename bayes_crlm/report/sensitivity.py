@@ -9,7 +9,7 @@ from bayes_crlm.analysis.summary import to_json_value
 from bayes_crlm.inference.psis import PARETO_K_MOST
 from bayes_crlm.sensitivity.overall import base_row, sections_of
 from bayes_crlm.specification.source_paths import spec_for_readers, spec_seen_from
-from bayes_crlm.words.shown import number, probability_in_words
+from bayes_crlm.words.shown import beside_limit, probability_in_words
 
 if TYPE_CHECKING:
     from bayes_crlm.sensitivity.run import Sensitivity
@@ -43,8 +43,8 @@ def summarise_sensitivity(found: "Sensitivity") -> dict[str, Any]:
     if base.get("loo_pareto_k") is not None and not base["loo_pareto_k"] <= PARETO_K_MOST:
         remarks.append(
             "the base model: Pareto k of leaving one patient out reaches "
-            f"{number(base['loo_pareto_k'])}, above {PARETO_K_MOST}: elpd_loo, and what is "
-            "compared by it, cannot be trusted"
+            f"{beside_limit(base['loo_pareto_k'], PARETO_K_MOST)}, above {PARETO_K_MOST}: "
+            "elpd_loo, and what is compared by it, cannot be trusted"
         )
     summary: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,

@@ -11,6 +11,8 @@ from typing import Any
 LARGEST = 1e15
 # a hazard ratio from here on is not known to its decimals
 WHOLE_FROM = 1e7
+# decimals of a number that nearly meets a limit
+MOST_DIGITS = 8
 
 
 def is_missing(value: Any) -> bool:
@@ -32,6 +34,18 @@ def number(value: Any, digits: int = 2) -> str:
     if value and abs(value) < 0.5 * 10.0**-digits:
         return f"{'> -' if value < 0 else '<'}{10.0**-digits:.{digits}f}"
     return beyond(value) or f"{value:,.{digits if abs(value) < WHOLE_FROM else 0}f}"
+
+
+def beside_limit(value: Any, limit: float, digits: int = 2) -> str:
+    """Write a number with decimals enough to tell it from the limit that it misses.
+
+    1.01003 is "1.0100" with four decimals, and beside the limit of 1.01 "1.01003".
+    """
+    text = number(value, digits)
+    while text == number(limit, digits) and value != limit and digits < MOST_DIGITS:
+        digits += 1
+        text = number(value, digits)
+    return text
 
 
 def span(low: float, high: float) -> str:

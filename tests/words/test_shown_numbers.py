@@ -16,6 +16,7 @@ import bayes_crlm
 from bayes_crlm.cli import main
 from bayes_crlm.words.shown import (
     as_written,
+    beside_limit,
     duration,
     estimate,
     number,
@@ -86,6 +87,22 @@ def test_a_probability_is_never_certain_by_rounding(probability, effective_draws
         assert probability > written >= 1 - 10.001 / effective_draws
     else:
         assert written == pytest.approx(probability, abs=0.0051)
+
+
+@given(st.floats(0, 2000), st.sampled_from([(1.01, 3), (0.7, 2), (0.3, 2), (400, 0)]))
+def test_a_number_beside_a_limit_is_seen_to_miss_it(value, limit):
+    limit, digits = limit
+    if abs(value - limit) > 1e-7:
+        written = float(beside_limit(value, limit, digits).strip("<>").replace(",", ""))
+        assert (written > limit) == (value > limit) and written != limit
+
+
+def test_a_number_beside_a_limit_has_no_more_decimals_than_that_takes():
+    assert [beside_limit(each, 1.01, 3) for each in (1.01003, 1.0104, 1.02, 3)] == [
+        "1.01003", "1.0104", "1.020", "3.000",
+    ]  # fmt: skip
+    assert [beside_limit(each, 400, 0) for each in (399.6, 212.3)] == ["399.6", "212"]
+    assert beside_limit(float("nan"), 1.01, 3) == "–"
 
 
 def test_a_share_that_somebody_chose_keeps_its_digits():
