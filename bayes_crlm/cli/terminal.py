@@ -140,7 +140,7 @@ def describe(plan: "Plan") -> str:
             "follow-up",
             f"{count_of(cohort.n_patients, 'patient')}{rows}, "
             f"{count_of(cohort.n_events, 'event')}, "
-            f"{significant(cohort.exposure, 6)} {unit} at risk{longest_in_words(cohort)}",
+            f"{significant(cohort.exposure, 4)} {unit} at risk{longest_in_words(cohort)}",
         ),
         *censoring_in_words(plan),
         ("treatment", f"{design.treatment}: {levels}, against {design.reference}"),

@@ -138,7 +138,7 @@ class Cohort(FollowUp):
         synthetic = f"; {SYNTHETIC}" if self.is_synthetic else ""
         return (
             f"<Cohort {shown_name(self.source)}: {count_of(self.n_patients, 'patient')}{rows}, "
-            f"{count_of(self.n_events, 'event')} in {significant(self.exposure, 6)} "
+            f"{count_of(self.n_events, 'event')} in {significant(self.exposure, 4)} "
             f"{self.unit or 'time units'} "
             f"of follow-up{synthetic}>"
         )

@@ -56,6 +56,12 @@ def test_repr_is_one_line_with_the_counts():
     assert text == "<Cohort DataFrame: 3 patients in 5 rows, 2 events in 17 months of follow-up>"
 
 
+def test_follow_up_of_days_told_in_years_has_no_more_digits_than_anyone_reads():
+    days = pd.DataFrame({"days": [1000, 2001], "event": [0, 1]})
+    cohort = read_cohort(days, time="days", event="event", time_unit="days", unit="years")
+    assert "in 8.216 years of follow-up" in repr(cohort)
+
+
 def test_synthetic_data_set_is_labelled_also_under_another_name(tmp_path):
     from importlib.resources import files
 
