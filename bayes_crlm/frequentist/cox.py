@@ -20,7 +20,6 @@ from bayes_crlm.words.records import record
 
 if TYPE_CHECKING:
     import pandas as pd
-    from survival.regression import CoxPHFit  # ty: ignore[missing-module-member]
 
     from bayes_crlm.model.prepared import PreparedCohort
 
@@ -245,10 +244,9 @@ def _separated_cox(rows: CoxRows, separation: Separation, terms: Sequence[str]) 
 
 def _partial_likelihood_cox(rows: CoxRows, terms: Sequence[str]) -> Cox:
     """The library's fit with its test of proportional hazards, or nothing and why."""
-    fit = rows.fit()
-    if not is_maximum([fit], rows.scaled[None]).all():
+    fit = rows.maximised()
+    if fit is None or not is_maximum([fit], rows.scaled[None]).all():
         return _nothing(
-            fit,
             rows,
             terms,
             f"Cox: {MAX_ITERATIONS} steps reached no clear maximum of the partial likelihood, "
@@ -288,7 +286,7 @@ def _firth_cox(rows: CoxRows, terms: Sequence[str]) -> Cox:
     """Firth's fit; nothing where it failed."""
     firth = fit_firth(rows)
     if firth is None:
-        return _nothing(rows.fit(np.zeros(len(terms))), rows, terms)
+        return _nothing(rows, terms)
     at_estimate = rows.fit(firth.coef * rows.scale)
     return replace(
         _with_wald_limits(rows, terms, firth.coef, firth.covariance),
@@ -300,12 +298,13 @@ def _firth_cox(rows: CoxRows, terms: Sequence[str]) -> Cox:
     )
 
 
-def _nothing(fit: CoxPHFit, rows: CoxRows, terms: Sequence[str], *warnings: str) -> Cox:
+def _nothing(rows: CoxRows, terms: Sequence[str], *warnings: str) -> Cox:
     """A fit without an estimate."""
     p = len(terms)
+    at_no_effect = rows.fit(np.zeros(p))
     return replace(
         _with_wald_limits(rows, terms, np.full(p, np.nan), np.full((p, p), np.nan)),
-        loglik=(float(fit.loglik[0]), math.nan),
+        loglik=(float(at_no_effect.loglik[0]), math.nan),
         not_estimable=tuple(terms),
         warnings=warnings,
     )

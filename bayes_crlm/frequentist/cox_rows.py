@@ -87,6 +87,15 @@ class CoxRows:
             **more,
         )
 
+    def maximised(self, **more: Any) -> CoxPHFit | None:
+        """Fit; None where the steps leave the range of numbers, so that there is no maximum."""
+        try:
+            return self.fit(**more)
+        except (RuntimeError, ValueError):
+            # "exp overflow due to covariates" and "infinite argument in coxph.wtest", as R says
+            # where columns separate the events
+            return None
+
     def identified(self) -> NDArray[np.bool_]:
         """Columns that some risk set tells apart from those before them, at no effect, (p,)."""
         at_no_effect = self.fit(np.zeros(self.scaled.shape[1]))
@@ -110,10 +119,8 @@ def is_maximum(fits: Sequence[CoxPHFit], scaled: Floats) -> NDArray[np.bool_]:
     *_, p = scaled.shape
     if not p:
         return np.ones(len(fits), dtype=bool)
-    coef, score = (
-        np.array([fit.coefficients for fit in fits]),
-        np.array([fit.first for fit in fits]),
-    )
+    coef = np.array([fit.coefficients for fit in fits]).reshape(-1, p)
+    score = np.array([fit.first for fit in fits]).reshape(-1, p)
     covariance = np.array([fit.var for fit in fits]).reshape(-1, p, p)
     variance = np.diagonal(covariance, axis1=1, axis2=2)
     is_found = np.isfinite(coef).all(axis=1) & (variance > 0).all(axis=1)

@@ -54,16 +54,19 @@ def fit_block_cox(block: "CohortBlock") -> BlockCox:
     """
     scaled, scale = scaled_columns(block.design.matrix)
     event = block.event.astype(np.float64)
-    fits = [
-        CoxRows(block.entry[k], block.time[k], event[k], scaled[k], scale[k]).fit()
-        for k in range(len(block))
-    ]
-    is_clear = is_maximum(fits, scaled)
-    covariance = np.array([fit.var for fit in fits]).reshape(*scale.shape, -1)
-    variance = np.diagonal(covariance, axis1=1, axis2=2)
-    coef = np.array([fit.coefficients for fit in fits]) / scale
-    se = np.sqrt(np.where(is_clear[:, None], variance, np.nan)) / scale
-    coef[~is_clear] = np.nan
+    fits = {}
+    for k in range(len(block)):
+        rows = CoxRows(block.entry[k], block.time[k], event[k], scaled[k], scale[k])
+        fit = rows.maximised()
+        if fit is not None:
+            fits[k] = fit
+    found = np.array(list(fits), dtype=np.intp)
+    is_clear = np.zeros(len(block), dtype=bool)
+    is_clear[found] = is_maximum(list(fits.values()), scaled[found])
+    coef, se = np.full(scale.shape, np.nan), np.full(scale.shape, np.nan)
+    for k in np.flatnonzero(is_clear).tolist():
+        coef[k] = np.asarray(fits[k].coefficients) / scale[k]
+        se[k] = np.sqrt(np.diag(np.atleast_2d(fits[k].var))) / scale[k]
     low, high = coef - HALF_WIDTH_95 * se, coef + HALF_WIDTH_95 * se
     method = ["partial likelihood" if is_one_clear else "" for is_one_clear in is_clear]
     note = [""] * len(block)

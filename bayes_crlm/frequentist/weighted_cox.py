@@ -40,12 +40,14 @@ def fit_weighted_cox(
     """
     matrix = np.asarray(matrix, dtype=np.float64)
     rows = CoxRows.of(entry, time, event, matrix)
-    fit = rows.fit(
+    nothing = np.full(matrix.shape[1], np.nan)
+    fit = rows.maximised(
         weights=np.asarray(weight, dtype=np.float64), cluster=np.asarray(cluster, dtype=np.int64)
     )
+    if fit is None:
+        return nothing, nothing
     coef, variance = np.asarray(fit.coefficients), np.diag(np.array(fit.var))
     # a monotone likelihood has no maximum: its coefficients walk off
     if not (np.all(np.isfinite(coef)) and np.all(variance > 0) and np.all(np.abs(coef) < 10)):
-        nothing = np.full(matrix.shape[1], np.nan)
         return nothing, nothing
     return coef / rows.scale, np.sqrt(variance) / rows.scale

@@ -6,12 +6,32 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize
 from scipy.stats import norm
 
 from bayes_crlm.frequentist.cox import fit_cox
+from bayes_crlm.frequentist.cox_rows import CoxRows
 from bayes_crlm.frequentist.partial_likelihood import PartialLikelihood
+from bayes_crlm.frequentist.weighted_cox import fit_weighted_cox
 from bayes_crlm.likelihood.tied_times import merge_tied_times
 from bayes_crlm.words.errors import CohortError
+
+# Entry, event and columns of rows whose times are 1, 2, ...: separated, each in a way of its own.
+OUT_OF_RANGE = [
+    (
+        [0, 1, 0, 1, 2, 0],
+        [1, 0, 0, 1, 1, 1],
+        [[1, 5], [1, 1], [1, 4], [0, 4], [0, 2], [1, 6]],
+    ),
+    (
+        [0, 1, 0, 0, 2, 2, 1, 3, 0],
+        [1, 0, 0, 0, 0, 1, 1, 1, 0],
+        [
+            [1, 1, 2], [0, 1, 6], [0, 0, 3], [0, 0, 3], [1, 1, 2],
+            [0, 1, 4], [1, 1, 6], [1, 5, 5], [0, 2, 4],
+        ],
+    ),
+]  # fmt: skip
 
 # R 4.2, survival::coxph and cox.zph(transform = "km"); six significant digits.
 R_RESULTS = {
@@ -318,6 +338,30 @@ def test_separation_gives_firths_fit_and_says_so():
         "none of the 68 patients with trt = 1 had an event (64 events among the 69 others)"
         in warning
     )
+
+
+@pytest.mark.parametrize(("entry", "event", "matrix"), OUT_OF_RANGE)
+def test_separation_that_takes_newtons_steps_out_of_range_gives_firths_fit(entry, event, matrix):
+    """The library has an error for it, where it mostly has coefficients that walk off."""
+    entry, event, matrix = (np.array(each, dtype=float) for each in (entry, event, matrix))
+    time = np.arange(1.0, len(event) + 1)
+    with pytest.raises((RuntimeError, ValueError), match="exp overflow|infinite argument"):
+        CoxRows.of(entry, time, event, matrix).fit()
+    terms = [f"x{k}" for k in range(matrix.shape[1])]
+    cox = fit_cox(entry, time, event, matrix, terms)
+    assert cox.method == "Firth" and cox.not_estimable
+    likelihood = PartialLikelihood(entry, time, event, matrix)
+
+    def penalised(coef):
+        at = likelihood.at(coef)
+        return -at.loglik - 0.5 * np.linalg.slogdet(at.information)[1]
+
+    best = minimize(penalised, np.zeros(len(terms)), method="Nelder-Mead", tol=1e-10)
+    np.testing.assert_allclose(cox.coef, best.x, atol=1e-4)
+    coef, se = fit_weighted_cox(
+        entry, time, event, matrix, np.ones(len(time)), np.arange(len(time))
+    )
+    assert np.isnan(coef).all() and np.isnan(se).all()
 
 
 def test_json_shape_and_plain_values():

@@ -78,3 +78,15 @@ def test_cox_of_a_separated_cohort_is_firths():
     row = many.of_term().iloc[1]
     assert row["cox_log_hr"] == pytest.approx(one.coef[0], rel=1e-12)
     assert "arm[T.1]" in row["cox_note"]
+
+
+def test_a_separated_cohort_that_takes_newtons_steps_out_of_range_stops_no_other():
+    """What the library says of it is an error."""
+    table = pd.DataFrame({"t": range(1, 7), "d": [1, 0, 0, 1, 1, 1]})
+    table["start"] = [0, 1, 0, 1, 2, 0]
+    table["arm"], table["x"] = [1, 1, 1, 0, 0, 1], [5, 1, 4, 4, 2, 6]
+    separated = read_cohort(table, time="t", event="d", entry="start")
+    other = read_cohort(table.assign(d=[1, 1, 1, 1, 0, 1]), time="t", event="d", entry="start")
+    model = PiecewiseExponential("arm", 0, "x", cutpoints=1)
+    many = fit_many(model, [separated, other], seeds=1)
+    assert many.cohorts["cox_method"].tolist() == ["Firth", "partial likelihood"]
