@@ -227,6 +227,11 @@ class Cohort(FollowUp):
             When a column does not exist, when values are missing and ``missing == "error"``,
             or when too few patients are left.
         """
+        if isinstance(columns, str) or not isinstance(columns, Iterable):
+            raise CohortError(
+                f"{shown_name(self.source)}: columns must be a list of columns' names, not "
+                f"{shown(columns)}"
+            )
         columns = list(dict.fromkeys(columns))
         problems = unknown_columns(columns, self.table)
         if problems:

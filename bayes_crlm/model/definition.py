@@ -70,6 +70,10 @@ class ModelDefinition:
 
     def __post_init__(self) -> None:
         """Read the priors, so that a wrong one is said where it is written."""
+        if not isinstance(self.treatment, str):
+            raise DesignError(
+                f"treatment must be a column's name in text, not {shown(self.treatment)}"
+            )
         object.__setattr__(self, "baseline", baseline_prior(self.baseline))
         object.__setattr__(self, "treatment_prior", parse_prior(self.treatment_prior, "treatment"))
         object.__setattr__(self, "covariate_prior", parse_prior(self.covariate_prior))

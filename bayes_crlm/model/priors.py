@@ -15,7 +15,7 @@ from bayes_crlm.model.families import Laplace, Normal, Numbers, StudentT
 from bayes_crlm.words.errors import PriorError
 from bayes_crlm.words.records import record
 from bayes_crlm.words.shown import as_written, significant
-from bayes_crlm.words.wording import shown
+from bayes_crlm.words.wording import count_of, shown
 
 # Far beyond what anybody believes of a log hazard ratio or of patients at risk, and well within
 # what double precision can square: outside them sums lose every digit or overflow.
@@ -201,7 +201,7 @@ def parse_prior(
         numbers = [to_number(part, written) for part in inside.split(",")] if inside.strip() else []
         if len(numbers) != len(parameters):
             raise PriorError(
-                f"prior {written!r} has {len(numbers)} numbers; "
+                f"prior {written!r} has {count_of(len(numbers), 'number')}; "
                 f"write {name}({', '.join(parameters)})"
             )
         parsed = construct(*numbers)

@@ -48,3 +48,9 @@ def test_complete_refuses_when_too_few_are_left():
 def test_complete_of_an_unknown_column():
     with pytest.raises(CohortError, match="no column 'agee'; did you mean 'age'"):
         read_cohort(table(), **ROLES).complete(["agee"])
+
+
+@pytest.mark.parametrize("columns", [None, 3, "age", np.nan])
+def test_complete_of_what_is_no_list(columns):
+    with pytest.raises(CohortError, match="columns must be a list of columns' names, not "):
+        read_cohort(table(), **ROLES).complete(columns)

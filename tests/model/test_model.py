@@ -14,7 +14,7 @@ from bayes_crlm.likelihood.follow_up import row_cumulative_hazard
 from bayes_crlm.model.baseline_priors import GammaProcess, Independent
 from bayes_crlm.model.priors import Horseshoe, Normal
 from bayes_crlm.model.pymc_model import model_data, sample_event
-from bayes_crlm.words.errors import BayesCRLMError, CohortError, PriorError
+from bayes_crlm.words.errors import BayesCRLMError, CohortError, DesignError, PriorError
 
 BASELINES = ("independent", "random_walk", "log_time_walk", "gamma")
 COLUMNS = {"time": "stop", "event": "death", "entry": "start", "id": "patient"}
@@ -234,3 +234,9 @@ def test_a_cohort_on_which_everyone_dies_at_once_is_still_a_model():
     assert mode.effect[0] == pytest.approx(0, abs=1e-9)
     # 20 events in 60 of time, and the prior is centred there
     assert mode.log_hazard[0] == pytest.approx(np.log(1 / 3), abs=1e-9)
+
+
+@pytest.mark.parametrize("treatment", [["arm"], None, 0, {}])
+def test_a_treatment_that_is_no_name(treatment):
+    with pytest.raises(DesignError, match="treatment must be a column's name in text, not "):
+        PiecewiseExponential(treatment)

@@ -57,7 +57,7 @@ def test_priors_are_read_as_the_spec_writes_them(text, expected):
         ("student_t(3, 0, -1)", "its scale -1 must be above 0"),
         ("laplace(0, 0)", "its scale 0 must be above 0"),
         ("horseshoe(-1)", "its scale -1 must be above 0"),
-        ("normal(0)", "has 1 numbers; write normal(mean, sd)"),
+        ("normal(0)", "has 1 number; write normal(mean, sd)"),
         ("normal()", "has 0 numbers; write normal(mean, sd)"),
         ("horseshoe(1, 2)", "has 2 numbers; write horseshoe(scale)"),
         ("normal(0, one)", "'one' is not a finite number"),
