@@ -103,7 +103,7 @@ def test_stretches_without_anybody_of_an_arm_are_told(late_fit):
     notes = late_fit.survival([6.0, 24.0]).set_index(["treatment", "time"])["note"]
     assert notes[1, 6.0] == "model only; nobody of this arm was at risk so early"
     assert notes[1, 24.0] is None and notes[0, 6.0] is None
-    assert note_for(inputs, [1, 0], 6.0) == "model only; nobody of 1 was at risk so early"
+    assert note_for(inputs, [1, 0], 6.0) == "model only; nobody of arm 1 was at risk so early"
 
 
 def test_the_curve_is_dotted_where_nobody_of_the_arm_is_at_risk(late_fit):
