@@ -8,8 +8,9 @@ export UV_PYTHON := $(or $(PYTHON),$(SUPPORTED))
 RUN := $(UV) run --no-sync
 SPEC := os_repeat_local_vs_systemic
 
-# bytecode once, here: where Python writes none itself, every import would compile everything
-SYNC = $(UV) sync --locked --quiet --compile-bytecode
+SYNC = $(UV) sync --locked --quiet
+# a run compiles the modules it needs, a third of all; where Python keeps no bytecode, every run would again
+BYTECODE := $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)
 
 .PHONY: analysis test test-slow test-lowest test-sanitized test-without-compiler cross-compile test-aarch64 test-windows lint format types setup setup-dev interpreter hooks check-lock bench bench-first bench-main-job bench-accuracy bench-batches bench-large bench-sensitivity
 
@@ -86,10 +87,10 @@ bench-sensitivity: setup-dev  ## coverage of the sensitivity analyses on simulat
 	$(RUN) python benchmarks/sensitivity.py
 
 setup: $(UV) interpreter  ## what the analysis needs; what only tests need stays where it is there already
-	@$(SYNC) --no-dev --inexact
+	@$(SYNC) $(BYTECODE) --no-dev --inexact
 
 setup-dev: $(UV) interpreter
-	@$(SYNC)
+	@$(SYNC) --compile-bytecode
 
 # a Python of the package's own where the system has none that serves
 interpreter: $(UV)
