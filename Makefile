@@ -9,7 +9,7 @@ RUN := $(UV) run --no-sync
 SPEC := os_repeat_local_vs_systemic
 
 SYNC = $(UV) sync --locked --quiet
-# a run compiles the modules it needs, a third of all; where Python keeps no bytecode, every run would again
+# a first run compiles the modules that it needs; where Python keeps no bytecode, every run would
 BYTECODE := $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)
 
 .PHONY: analysis test test-slow test-lowest test-sanitized test-without-compiler cross-compile test-aarch64 test-windows lint format types setup setup-dev interpreter hooks check-lock bench bench-first bench-main-job bench-accuracy bench-batches bench-large bench-sensitivity
