@@ -289,7 +289,7 @@ formulas = st.recursive(
 )
 
 
-@settings(max_examples=500, deadline=1000)
+@settings(max_examples=500, deadline=None)
 @given(formula_like)
 def test_any_text_is_either_read_or_refused(text):
     try:
@@ -300,7 +300,7 @@ def test_any_text_is_either_read_or_refused(text):
         assert_formulaic_reads_it_as_we_do(text, read)
 
 
-@settings(max_examples=300, deadline=1000)
+@settings(max_examples=300, deadline=None)
 @given(formulas)
 def test_formulaic_reads_accepted_formulas_as_we_do(text):
     try:
